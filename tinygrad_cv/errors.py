@@ -1,0 +1,121 @@
+"""What the engine says when something goes wrong, and how it notices: source lines, likely fixes, NaN, stale arrays."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Iterable, Sequence
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+Line = tuple[CodeType, int]
+PACKAGE = __name__.partition(".")[0]
+
+
+def calling_line() -> Line:
+    """The instruction outside this package that is being carried out: cheap to take, turned into words only if needed."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+def describe_line(line: Line | None) -> str:
+    """`train.py:42: loss = (a * b).sum()` for a line taken by `calling_line`."""
+    if line is None:
+        return "an unknown line"
+    code, instruction = line
+    positions = list(code.co_positions())
+    number = positions[instruction // 2][0] if 0 <= instruction // 2 < len(positions) else None
+    number = number or code.co_firstlineno
+    text = linecache.getline(code.co_filename, number).strip()
+    return f"{code.co_filename}:{number}" + (f": {text}" if text else f" in {code.co_name}")
+
+
+def name_of(function: Any) -> str:
+    """The name a user knows a function by: `np.exp`, `np.linalg.inv`, `scipy.special.erf`."""
+    name = getattr(function, "__name__", None) or repr(function)
+    if isinstance(function, np.ufunc):
+        return f"np.{name}" if getattr(np, name, None) is function else f"scipy.special.{name}"
+    module = getattr(function, "__module__", None) or ""
+    if module.startswith("numpy"):
+        return module.replace("numpy", "np", 1) + f".{name}"
+    if module.startswith("scipy.special"):
+        return f"scipy.special.{name}"
+    return f"operator.{name}" if module == "_operator" else name
+
+
+# ------------------------------------------------------------------------------------------- a forward call that fails
+
+
+def _matmul_hint(left: tuple[int, ...], right: tuple[int, ...]) -> str:
+    if not left or not right:
+        return "matrix products need at least one axis on both sides; did you mean * ?"
+    inner = right[-2] if len(right) > 1 else right[0]
+    if left[-1] == inner:
+        return ""
+    hint = f"inner axes {left[-1]} and {inner} differ"
+    if len(right) > 1 and left[-1] == right[-1]:
+        return f"{hint}; did you mean b.mT?"
+    return f"{hint}; did you mean a.mT?" if len(left) > 1 and left[-2] == inner else hint
+
+
+def _broadcast_hint(left: tuple[int, ...], right: tuple[int, ...]) -> str:
+    for axis, (a, b) in enumerate(zip(reversed(left), reversed(right), strict=False), start=1):
+        if a != b and 1 not in (a, b):
+            return f"axis -{axis} has length {a} on one side and {b} on the other; broadcasting needs equal lengths, or 1"
+    return ""
+
+
+def explain(error: Exception, function: Any, operands: Iterable[tuple[Any, Line | None]]) -> Exception:
+    """The error of a failed forward call, told with the operation, its operands, where they were made, a likely fix."""
+    known = [(value, line) for value, line in operands if isinstance(value, np.ndarray)]
+    shapes = [value.shape for value, _ in known]
+    lines = [f"{name_of(function)}: {error}"]
+    for i, (value, line) in enumerate(known):
+        lines.append(f"  operand {i}: shape {value.shape} {value.dtype}" + (f", made at {describe_line(line)}" if line else ""))
+    hint = (_matmul_hint if function in (np.matmul, np.dot) else _broadcast_hint)(*shapes) if len(shapes) == 2 else ""
+    lines += [f"  hint: {hint}"] if hint else []
+    if type(error) in (ValueError, TypeError, IndexError):
+        return type(error)("\n".join(lines))
+    error.add_note("\n".join(lines))
+    return error
+
+
+# --------------------------------------------------------------------------------------------- NaN and stale arrays
+
+
+def _count_bad(values: Iterable[Any]) -> tuple[int, int]:
+    """How many elements are NaN and how many are infinite."""
+    arrays = [a for a in map(np.asarray, values) if a.dtype.kind == "f"]
+    return sum(int(np.isnan(a).sum()) for a in arrays), sum(int(np.isinf(a).sum()) for a in arrays)
+
+
+def _flat(values: Any) -> list[Any]:
+    return [a for v in values for a in (_flat(v) if isinstance(v, (list, tuple)) else [v])]
+
+
+def check_finite(function: Any, values: Sequence[Any], inputs: Sequence[Any], line: Line | None, what: str = "") -> None:
+    """Raise if a result has NaN, or infinities that were not given to it."""
+    results, given = _flat(values), _count_bad(v for v in _flat(inputs) if isinstance(v, (np.ndarray, np.number, float)))
+    nan, infinite = _count_bad(results)
+    if nan or (infinite and not any(given)):
+        size = sum(np.size(r) for r in results)
+        verb = "was given" if given[0] else "made"
+        raise FloatingPointError(
+            f"{what}{name_of(function)} {verb} {given[0] or nan} NaN and {given[1] if given[0] else infinite} infinite elements "
+            f"(its result has {size}), at {describe_line(line)}"
+        )
+
+
+def fingerprint(array: np.ndarray, whole: bool) -> bytes:
+    """The bytes of a small array; of one above 4096 bytes a sample of 64 elements, or the whole on demand."""
+    if array.nbytes <= 4096 or whole:
+        return array.tobytes()
+    return array.flat[:: array.size // 64].tobytes()
+
+
+def changed(array: np.ndarray, print_before: bytes) -> bool:
+    return fingerprint(array, whole=len(print_before) == array.nbytes) != print_before

@@ -1,0 +1,50 @@
+"""Other ways for a function to stand in the calculus table: by definition, without a derivative, or not supported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import name_of
+from ..tensor import TABLE, unwrap
+
+DEFINITIONS: dict[Any, Callable[..., Any]] = {}
+WITHOUT_GRADIENT: set[Any] = set()
+UNSUPPORTED: dict[Any, str] = {}
+
+
+def definition(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter functions by writing them in terms of functions that are in the table already."""
+
+    def enter(body: Callable[..., Any]) -> Callable[..., Any]:
+        for function in functions:
+            DEFINITIONS[function] = body
+            TABLE[function] = lambda args, kwargs: body(*args, **kwargs)
+        return body
+
+    return enter
+
+
+def without_gradient(*functions: Any) -> None:
+    """Enter functions whose derivative is zero or meaningless by nature: they work on the arrays and return arrays."""
+    for function in functions:
+        WITHOUT_GRADIENT.add(function)
+        TABLE[function] = _plain(function)
+
+
+def _plain(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    return lambda args, kwargs: function(*map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()})
+
+
+def unsupported(reason: str, *functions: Any) -> None:
+    """Enter functions that tensors refuse, with a reason of a few words."""
+    for function in functions:
+        UNSUPPORTED[function] = reason
+        TABLE[function] = _refusal(function, reason)
+
+
+def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        raise NotImplementedError(f"{name_of(function)} does not work on tensors ({reason}); call it on t.detach().numpy()")
+
+    return refuse

@@ -1,0 +1,467 @@
+"""Reverse-mode automatic differentiation: the whole idea in one file.
+
+1. A **calculus table** holds, for each function, the derivative with respect to each argument: `derivative(np.exp, x=...)`.
+   The names of a formula's parameters say what it needs; exactly that is saved for the backward pass.
+2. `record` computes a function's value and, if a tensor that requires a gradient takes part, puts a `Node` behind the
+   result: which operation, which parents, what was saved.
+3. `walk` goes back over the nodes, youngest first, so that a node's gradient is complete before it is handed on.
+   Formulas are plain NumPy: on arrays they give the gradient; on tensors they record themselves and give the next one.
+
+Worked example: `y = np.exp(x) * x` records two nodes. `exp` saves its value e = exp(x), `multiply` saves e and x.
+Backward from g: multiply hands g * x to exp's node and g * e to x; exp hands (g * x) * e to x; x.grad is their sum.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import attrgetter, getitem
+from typing import Any, final
+
+import numpy as np
+
+from . import errors
+from .interface import NumPyInterface
+
+
+class Mode(threading.local):
+    """Each thread's own switches."""
+
+    recording = True
+    anomaly = False
+    depth = 0  # of the transforms (grad, vjp, ...) at work
+
+
+MODE = Mode()
+
+
+@contextmanager
+def switched(**switches: Any) -> Iterator[None]:
+    """Set switches of `MODE` for a while."""
+    before = {name: getattr(MODE, name) for name in switches}
+    MODE.__dict__.update(switches)
+    try:
+        yield
+    finally:
+        MODE.__dict__.update(before)
+
+
+def no_grad() -> Any:
+    """Inside this context, or a function decorated with it, nothing is recorded (in this thread)."""
+    return switched(recording=False)
+
+
+def detect_anomaly() -> Any:
+    """Inside this context the first operation, in forward order, that makes a NaN or an infinity raises with its line.
+
+    The walk back is watched in the same way, and arrays that it needs are compared whole, not by a sample.
+    """
+    return switched(anomaly=True)
+
+
+# ---------------------------------------------------------------------------------------------------------- the graph
+
+_births = itertools.count()
+
+
+class Node:
+    """One recorded operation; or, without an operation, a leaf: the place where a tensor's gradient arrives."""
+
+    __slots__ = ("operation", "parents", "saved", "shape", "dtype", "order", "line", "tensor", "prints", "__weakref__")
+
+    def __init__(self, operation: Any, parents: Any, saved: Any, shape: Any, dtype: Any, line: errors.Line | None) -> None:
+        self.operation = operation
+        self.parents: dict[str, Any] | None = parents  # argument name -> node, or list of nodes; None once released
+        self.saved = saved  # name -> value
+        self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several values
+        self.order = next(_births)  # every operation is younger than its parents
+        self.line = line
+        self.tensor: weakref.ref[Tensor] | None = None  # whose .grad this is, weakly: no reference cycle
+        self.prints: list[tuple[str, bytes]] = []  # fingerprints of saved arrays that others may write to
+
+    def inputs(self) -> Iterator[Node]:
+        """The parents, one by one."""
+        for parent in (self.parents or {}).values():
+            yield from (p for p in parent if p is not None) if type(parent) is list else (parent,)
+
+    def __str__(self) -> str:
+        return f"{errors.name_of(self.operation.function)} at {errors.describe_line(self.line)}"
+
+
+class _Pick:
+    """The operation that takes one value out of an operation with several."""
+
+    function = getitem
+
+    @staticmethod
+    def pull(node: Node, gradient: Any, wanted: Collection[Node], graph: bool) -> Iterator[tuple[Node, Any]]:
+        for parent in node.inputs():
+            yield parent, (node.saved, gradient)
+
+
+def wrap(value: Any, node: Node | None = None) -> Any:
+    """A value as a tensor with this node behind it; several values as several tensors."""
+    if isinstance(value, (tuple, list)):
+        picks = [node and Node(_Pick, {"a": node}, i, v.shape, v.dtype, node.line) for i, v in enumerate(value)]
+        tensors = map(wrap, value, picks)
+        return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
+    tensor = Tensor.__new__(Tensor)
+    tensor._data, tensor._node, tensor._grad = np.asarray(value), node, None
+    return tensor
+
+
+def unwrap(value: Any) -> Any:
+    """The array of a tensor; in lists and tuples of tensors too."""
+    if type(value) is Tensor:
+        return value._data
+    return type(value)([unwrap(v) for v in value]) if type(value) in (list, tuple) else value
+
+
+def node_of(value: Any) -> Any:
+    """The node behind a tensor, or a list of those behind a list's items; None where there is none."""
+    if type(value) is Tensor:
+        return value._node
+    nodes = [node_of(v) for v in value] if type(value) in (list, tuple) else []
+    return nodes if any(node is not None for node in nodes) else None
+
+
+def at_place(value: Any, node: Any) -> Any:
+    """A saved value as a tensor at its old place in the graph, so that formulas record themselves."""
+    if type(node) is list:
+        return [at_place(v, n) for v, n in zip(value, node, strict=True)]
+    return value if node is None else wrap(value, node)
+
+
+def attach(operation: Any, value: Any, parents: dict[str, Any], saved: dict[str, Any]) -> Any:
+    """Put a node behind a value that was just computed."""
+    several = isinstance(value, (tuple, list))
+    value = value if several else np.asarray(value)
+    shape, dtype = ([v.shape for v in value], [v.dtype for v in value]) if several else (value.shape, value.dtype)
+    node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
+    for name, array in saved.items():
+        if type(array) is np.ndarray and array is not value:
+            parent = parents.get(name)
+            if parent is None or parent.operation is None or array.base is not None:
+                node.prints.append((name, errors.fingerprint(array, MODE.anomaly)))
+    return wrap(value, node)
+
+
+# -------------------------------------------------------------------------------------------------- the calculus table
+
+TABLE: dict[Any, Callable[[tuple[Any, ...], dict[str, Any]], Any]] = {}  # function -> how tensors carry it out
+
+
+class Rule:
+    """A row of the table: a function and the formula of the gradient of each argument that has one."""
+
+    def __init__(self, function: Any, formulas: Mapping[str, Callable[..., Any] | None], signature: str | None) -> None:
+        self.function, self.formulas = function, formulas
+        self.defaults, self.variadic = _signature(function, signature)
+        self.needs = {name: tuple(inspect.signature(f).parameters) if f else () for name, f in formulas.items()}
+        known = {"g", *(n + end for n in ("y", *self.defaults) for end in ("", "_shape"))}
+        for name in (*formulas, *(n for needs in self.needs.values() for n in needs)):
+            if name not in known:
+                raise TypeError(f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}")
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's arguments by the names of the function's parameters, defaults filled in."""
+        if self.variadic is not None:
+            args = (*args[: self.variadic], args[self.variadic :])
+        return {**self.defaults, **dict(zip(self.defaults, args, strict=False)), **kwargs}
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            arrays = [a._data if type(a) is Tensor else unwrap(a) for a in args]
+            value = self.function(*arrays, **{name: unwrap(a) for name, a in kwargs.items()})
+        except Exception as error:
+            operands = [(unwrap(a), a._node and a._node.line) if type(a) is Tensor else (a, None) for a in args]
+            raise errors.explain(error, self.function, operands) from None
+        if MODE.anomaly:
+            errors.check_finite(self.function, [value], arrays, errors.calling_line())
+        if not MODE.recording:
+            return wrap(value)
+        bound = self.bind(args, kwargs)
+        parents = {name: node for name, a in bound.items() if (node := node_of(a)) is not None}
+        saved: dict[str, Any] = {}
+        for argument in list(parents):
+            if argument not in self.formulas:
+                name = errors.name_of(self.function)
+                raise NotImplementedError(f"{name} is not differentiated with respect to {argument!r}; pass {argument}.detach()")
+            for name in self.needs[argument]:
+                if name not in saved and name != "g":
+                    saved[name] = _look_up(name, bound, value)
+            if self.formulas[argument] is None:  # zero by nature
+                del parents[argument]
+        return attach(self, value, parents, saved) if parents else wrap(value)
+
+    def pull(self, node: Node, gradient: Any, wanted: Collection[Node], graph: bool) -> Iterator[tuple[Node, Any]]:
+        """What this node contributes to the gradients of its parents."""
+        assert node.parents is not None
+        values = {**node.saved, "g": gradient}
+        if graph:
+            places = {"y": node, **node.parents}
+            values.update({name: at_place(values[name], places[name]) for name in node.saved if name in places})
+        for argument, parent in node.parents.items():
+            parents = parent if type(parent) is list else [parent]
+            if any(p in wanted for p in parents):
+                contribution = self.formulas[argument](*[values[name] for name in self.needs[argument]])  # type: ignore[misc]
+                yield from zip(parents, contribution if type(parent) is list else [contribution], strict=True)
+
+
+def _look_up(name: str, bound: Mapping[str, Any], value: Any) -> Any:
+    """What a formula's parameter stands for: an argument, `y`, or the shape of either."""
+    if name in bound:
+        return unwrap(bound[name])
+    if name == "y":
+        return value
+    source = unwrap(bound.get(name.removesuffix("_shape"), value))
+    return [np.shape(v) for v in source] if type(source) in (list, tuple) else np.shape(source)
+
+
+def _signature(function: Any, signature: str | None) -> tuple[dict[str, Any], int | None]:
+    """The parameters of a function with their defaults, and the position of `*args` if it has them."""
+    if isinstance(function, np.ufunc):  # x, or x1, x2, ..., as NumPy calls them
+        return dict.fromkeys(["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]), None
+    parameters = inspect.signature(function if signature is None else eval(f"lambda {signature}: 0")).parameters.values()
+    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    variadic = next((i for i, p in enumerate(named) if p.kind is p.VAR_POSITIONAL), None)
+    return {p.name: None if p.default in (p.empty, np._NoValue) else p.default for p in named}, variadic
+
+
+def derivative(function: Any, /, *, signature: str | None = None, **formulas: Callable[..., Any] | None) -> Rule:
+    """Enter a function into the calculus table, with one formula per argument that can be differentiated.
+
+    `derivative(np.tanh, x=lambda g, y: g * (1 - y * y))`. A formula's parameters are `g`, the incoming gradient, `y`,
+    the function's value, the function's own arguments, and any of these with `_shape` behind it (an argument's name
+    comes first). None in place of a formula: zero by nature. An argument that is a list of arrays has a list of
+    gradients; a function with several values has a list for `g`. Sums over broadcast axes and casts are the
+    engine's. `signature="a, axis=0"` helps where Python cannot see a function's signature.
+    """
+    TABLE[function] = rule = Rule(function, formulas, signature)
+    return rule
+
+
+def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Any:
+    """Carry out a function of the table on tensors."""
+    row = TABLE.get(function)
+    if row is None:
+        raise NotImplementedError(
+            f"{errors.name_of(function)} has no rule for tensors. Give it one with tg.derivative(...), or, if no gradient "
+            "is to flow through it, call it on t.detach().numpy()"
+        )
+    return row(args, dict(kwargs or {}))
+
+
+# ------------------------------------------------------------------------------------------------------------ the walk
+
+
+def ancestors(roots: Iterable[Node], targets: Collection[Node]) -> list[Node]:
+    """The nodes that the roots depend on, oldest first; with targets, none that is older than all of them."""
+    oldest = min((target.order for target in targets), default=-1)
+    seen = {root for root in roots if root.order >= oldest}
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if node.operation is None or node in targets:
+            continue
+        if node.parents is None:
+            raise RuntimeError(
+                f"the graph behind {node} was walked already and freed. Call backward once, on the sum of the losses; "
+                "or, if two walks are meant, give the first one retain_graph=True"
+            )
+        new = [p for p in node.inputs() if p not in seen and p.order >= oldest]
+        seen.update(new)
+        stack += new
+    return sorted(seen, key=attrgetter("order"))
+
+
+def walk(
+    roots: Sequence[tuple[Node, Any]], targets: Collection[Node] = (), graph: bool = False, retain: bool = False
+) -> dict[Node, Any]:
+    """Carry gradients from the roots back to all leaves, or only to the targets, whose gradients are returned.
+
+    Every operation is younger than its inputs; so, youngest first, a node is reached after all that used it. With
+    `graph` the formulas run on tensors and record themselves. Nodes are freed once passed, unless `retain`.
+    """
+    nodes = ancestors([node for node, _ in roots], targets)
+    wanted = set(targets or nodes)  # gradients that lead to no target are not computed
+    for node in nodes if targets else ():
+        if node.operation is not None and any(parent in wanted for parent in node.inputs()):
+            wanted.add(node)
+    gradients: dict[Node, Any] = {}
+    sums: set[Node] = set()
+    for node, gradient in roots:
+        accumulate(gradients, sums, node, gradient)
+    with switched(recording=graph):
+        for node in reversed(nodes):
+            if node in targets or node not in gradients:
+                continue
+            gradient = gradients.pop(node)
+            tensor = node.tensor and node.tensor()
+            if tensor is not None and not targets:  # a copy that no one else holds
+                kept = gradient if graph else np.array(gradient)
+                tensor._grad = kept if tensor._grad is None else tensor._grad + kept
+            if node.operation is None:
+                continue
+            if type(gradient) is list:  # several values: those that were not used have gradient zero
+                parts = zip(gradient, node.shape, node.dtype, strict=True)
+                gradient = [np.zeros(shape, dtype) if part is None else part for part, shape, dtype in parts]
+            _verify(node)
+            for parent, contribution in node.operation.pull(node, gradient, wanted, graph):
+                if contribution is not None and parent in wanted:
+                    accumulate(gradients, sums, parent, conform(contribution, parent, node))
+            if not (retain or graph):
+                node.parents = node.saved = None
+    return {target: gradients[target] for target in targets if target in gradients}
+
+
+def accumulate(gradients: dict[Node, Any], sums: set[Node], node: Node, gradient: Any) -> None:
+    """Add to a node's gradient. The first is kept as it is and never written to: it may be someone else's array."""
+    if type(gradient) is tuple:  # for one of several values: (which one, gradient)
+        parts = gradients.setdefault(node, [None] * len(node.shape))
+        i, gradient = gradient
+        parts[i] = gradient if parts[i] is None else parts[i] + gradient
+    elif node not in gradients:
+        gradients[node] = gradient
+    elif node in sums and type(gradient) is np.ndarray:
+        np.add(gradients[node], gradient, out=gradients[node])
+    else:
+        gradients[node] = gradients[node] + gradient
+        if type(gradients[node]) is np.ndarray:
+            sums.add(node)
+
+
+def conform(gradient: Any, parent: Node, node: Node) -> Any:
+    """A contribution in the shape and dtype of its tensor: summed over broadcast axes, cast."""
+    if type(gradient) is tuple:
+        return gradient
+    if MODE.anomaly:
+        errors.check_finite(node.operation.function, [unwrap(gradient)], [], node.line, "the gradient of ")
+    gradient = gradient if hasattr(gradient, "dtype") else np.asarray(gradient, parent.dtype)
+    if gradient.shape != parent.shape:
+        extra = gradient.ndim - len(parent.shape)
+        lengths = (1,) * extra + parent.shape
+        if extra < 0 or any(n != m != 1 for n, m in zip(gradient.shape, lengths, strict=True)):
+            raise ValueError(f"the rule of {node} gave a gradient of shape {gradient.shape} to an argument of shape {parent.shape}")
+        axes = tuple(i for i, (n, m) in enumerate(zip(gradient.shape, lengths, strict=True)) if n != m or i < extra)
+        gradient = np.sum(gradient, axis=axes).reshape(parent.shape)
+    return gradient if gradient.dtype == parent.dtype else gradient.astype(parent.dtype)
+
+
+def _verify(node: Node) -> None:
+    for name, before in node.prints:
+        if errors.changed(node.saved[name], before):
+            raise RuntimeError(
+                f"{name!r} of {node} was changed in place after it was used, and its gradient needs the old values. "
+                "Change a copy (a = a + 1, not a += 1), or call backward before the change"
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------- the tensor
+
+
+@final
+class Tensor(NumPyInterface):
+    """An array whose computation is recorded, so that gradients can be taken with respect to it.
+
+    Operators, indexing, methods and NumPy's functions work as on an ndarray. `Tensor(data)` shares the memory of an
+    ndarray. Only floating-point tensors can require a gradient.
+    """
+
+    __slots__ = ("_data", "_node", "_grad", "__weakref__")
+    _record = staticmethod(record)
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self._data = np.asarray(data.numpy() if type(data) is Tensor else data)
+        if self._data.dtype.kind not in "biuf":
+            raise TypeError(f"a tensor holds real numbers, not {self._data.dtype}")
+        self._node: Node | None = None
+        self._grad: Any = None
+        self.requires_grad = requires_grad
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user, not by a recorded operation."""
+        return self._node is None or self._node.operation is None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether computations with this tensor are recorded. Can be set on leaves."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, on: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError(f"requires_grad can be set on leaves; this is the result of {self._node}. See t.detach()")
+        if on and self._data.dtype.kind != "f":
+            raise TypeError(f"gradients need floating-point numbers, not {self._data.dtype}; convert with .astype(float)")
+        if on != self.requires_grad:
+            self._node = Node(None, None, None, self._data.shape, self._data.dtype, None) if on else None
+            if self._node is not None:
+                self.retain_grad()
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array. A recorded result's is read-only, since backward may need it; a leaf's may be written to."""
+        if not self.is_leaf:
+            self._data.flags.writeable = False
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        value = np.asarray(value, self._data.dtype)
+        if not self.is_leaf or value.shape != self._data.shape:
+            raise ValueError(f"only a leaf's data can be set, to the same shape; this is a {self._data.shape} of {self._node}")
+        self._data = value
+
+    @property
+    def grad(self) -> Any:
+        """What backward collected, in this tensor's shape and dtype, or None: an array (a tensor with `create_graph`)."""
+        if self._grad is None and not self.is_leaf and self._node.tensor is None:  # type: ignore[union-attr]
+            raise RuntimeError(
+                f"this tensor is the result of {self._node}, so backward leaves no .grad on it. Call t.retain_grad() "
+                "before backward, or use tg.grad"
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None and np.shape(value) != self.shape:
+            raise ValueError(f"a gradient of shape {np.shape(value)} does not fit a tensor of shape {self.shape}")
+        self._grad = value
+
+    def retain_grad(self) -> None:
+        """Have backward leave the gradient of this tensor in `.grad` (leaves have it anyway)."""
+        if self._node is None:
+            raise RuntimeError("this tensor does not require a gradient")
+        self._node.tensor = weakref.ref(self)
+
+    def backward(self, gradient: Any = None, create_graph: bool = False, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor, times `gradient`, to the `.grad` of every leaf that it depends on.
+
+        `gradient` has this tensor's shape; a single number needs none. `create_graph` records the walk itself, for
+        second derivatives; `retain_graph` keeps the graph for another walk.
+        """
+        if self._node is None:
+            raise RuntimeError("nothing was recorded: no tensor in this computation requires a gradient, or no_grad was on")
+        if gradient is None and self._data.size != 1:
+            raise ValueError(
+                f"backward from a tensor of shape {self.shape} needs a gradient of that shape. Reduce it to one number "
+                "first, t.sum().backward(), or pass one, t.backward(gradient)"
+            )
+        gradient = np.ones_like(self._data) if gradient is None else gradient
+        if np.shape(gradient) != self.shape:
+            raise ValueError(f"a gradient of shape {np.shape(gradient)} does not fit a tensor of shape {self.shape}")
+        walk([(self._node, gradient if create_graph else np.asarray(unwrap(gradient), self.dtype))], (), create_graph, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same array outside the graph, as a tensor."""
+        return wrap(self.data)
+
+    def numpy(self) -> np.ndarray:
+        """The same array outside the graph."""
+        return self.data
