@@ -136,14 +136,14 @@ def at_place(value: Any, node: Any) -> Any:
     return value if node is None else wrap(value, node)
 
 
-def attach(operation: Any, value: Any, parents: dict[str, Any], saved: dict[str, Any]) -> Any:
-    """Put a node behind a value that was just computed."""
+def attach(operation: Any, value: Any, parents: dict[str, Any], saved: dict[str, Any], uses: Collection[str] = ()) -> Any:
+    """Put a node behind a value that was just computed. `uses`: the names in `saved` that backward reads, if not all."""
     several = isinstance(value, (tuple, list))
     value = value if several else np.asarray(value)
     shape, dtype = ([v.shape for v in value], [v.dtype for v in value]) if several else (value.shape, value.dtype)
     node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
     for name, array in saved.items():
-        if type(array) is np.ndarray and array is not value:
+        if type(array) is np.ndarray and array is not value and (not uses or name in uses):
             parent = parents.get(name)
             if parent is None or parent.operation is None or array.base is not None:
                 node.prints.append((name, errors.fingerprint(array, MODE.anomaly)))
