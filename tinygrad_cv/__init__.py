@@ -2,7 +2,8 @@
 
 from . import kernels, rules
 from .kernels import kernel
-from .tensor import Tensor, derivative, detect_anomaly, no_grad
+from .mode import detect_anomaly, no_grad
+from .tensor import Tensor, derivative
 from .transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [

@@ -15,9 +15,9 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def calling_line() -> Line:
-    """The instruction outside this package that is being carried out: cheap to take, turned into words only if needed."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+    """The instruction outside this package that is being carried out: cheap to take, turned into words if needed."""
+    frame = sys._getframe(3)
+    while frame.f_globals.get("__name__", "").startswith(PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
 
@@ -65,23 +65,71 @@ def _matmul_hint(left: tuple[int, ...], right: tuple[int, ...]) -> str:
 def _broadcast_hint(left: tuple[int, ...], right: tuple[int, ...]) -> str:
     for axis, (a, b) in enumerate(zip(reversed(left), reversed(right), strict=False), start=1):
         if a != b and 1 not in (a, b):
-            return f"axis -{axis} has length {a} on one side and {b} on the other; broadcasting needs equal lengths, or 1"
+            return f"axis -{axis} has length {a} on one side and {b} on the other; equal lengths, or 1, broadcast"
     return ""
 
 
-def explain(error: Exception, function: Any, operands: Iterable[tuple[Any, Line | None]]) -> Exception:
+def explain(error: Exception, function: Any, operands: Iterable[tuple[Any, Any]]) -> Exception:
     """The error of a failed forward call, told with the operation, its operands, where they were made, a likely fix."""
-    known = [(value, line) for value, line in operands if isinstance(value, np.ndarray)]
+    known = [(value, getattr(node, "line", None)) for value, node in operands if isinstance(value, np.ndarray)]
     shapes = [value.shape for value, _ in known]
     lines = [f"{name_of(function)}: {error}"]
     for i, (value, line) in enumerate(known):
-        lines.append(f"  operand {i}: shape {value.shape} {value.dtype}" + (f", made at {describe_line(line)}" if line else ""))
+        made = f", made at {describe_line(line)}" if line else ""
+        lines.append(f"  operand {i}: shape {value.shape} {value.dtype}{made}")
     hint = (_matmul_hint if function in (np.matmul, np.dot) else _broadcast_hint)(*shapes) if len(shapes) == 2 else ""
     lines += [f"  hint: {hint}"] if hint else []
     if type(error) in (ValueError, TypeError, IndexError):
         return type(error)("\n".join(lines))
     error.add_note("\n".join(lines))
     return error
+
+
+def no_derivative(function: Any, argument: str) -> NotImplementedError:
+    name = name_of(function)
+    return NotImplementedError(f"{name} is not differentiated with respect to {argument!r}; pass {argument}.detach()")
+
+
+def without_rule(function: Any) -> NotImplementedError:
+    return NotImplementedError(
+        f"{name_of(function)} has no rule for tensors. Give it one with tg.derivative(...), or, if no gradient is to "
+        "flow through it, call it on t.detach().numpy()"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- a walk that fails
+
+
+def freed(node: Any) -> RuntimeError:
+    return RuntimeError(
+        f"the graph behind {node} was walked already and freed. Call backward once, on the sum of the losses; or, if "
+        "two walks are meant, give the first one retain_graph=True"
+    )
+
+
+def not_a_leaf(node: Any) -> RuntimeError:
+    return RuntimeError(
+        f"this tensor is the result of {node}, so backward leaves no .grad on it. Call t.retain_grad() before backward, "
+        "or use tg.grad"
+    )
+
+
+def not_a_number(shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"backward from a tensor of shape {shape} needs a gradient of that shape. Reduce it to one number first, "
+        "t.sum().backward(), or pass one, t.backward(gradient)"
+    )
+
+
+def stale(node: Any, name: str) -> RuntimeError:
+    return RuntimeError(
+        f"{name!r} of {node} was changed in place after it was used, and its gradient needs the old values. Change "
+        "a copy (a = a + 1, not a += 1), or call backward before the change"
+    )
+
+
+def wrong_shape(node: Any, gradient: tuple[int, ...], argument: tuple[int, ...]) -> ValueError:
+    return ValueError(f"the rule of {node} gave a gradient of shape {gradient} to an argument of shape {argument}")
 
 
 # --------------------------------------------------------------------------------------------- NaN and stale arrays
@@ -97,17 +145,15 @@ def _flat(values: Any) -> list[Any]:
     return [a for v in values for a in (_flat(v) if isinstance(v, (list, tuple)) else [v])]
 
 
-def check_finite(function: Any, values: Sequence[Any], inputs: Sequence[Any], line: Line | None, what: str = "") -> None:
+def check_finite(function: Any, values: Sequence[Any], inputs: Any, line: Line | None, what: str = "") -> None:
     """Raise if a result has NaN, or infinities that were not given to it."""
-    results, given = _flat(values), _count_bad(v for v in _flat(inputs) if isinstance(v, (np.ndarray, np.number, float)))
+    results = _flat(values)
+    given = _count_bad(v for v in _flat(inputs) if isinstance(v, (np.ndarray, np.number, float)))
     nan, infinite = _count_bad(results)
     if nan or (infinite and not any(given)):
         size = sum(np.size(r) for r in results)
-        verb = "was given" if given[0] else "made"
-        raise FloatingPointError(
-            f"{what}{name_of(function)} {verb} {given[0] or nan} NaN and {given[1] if given[0] else infinite} infinite elements "
-            f"(its result has {size}), at {describe_line(line)}"
-        )
+        made = f"was given NaN and passed on {nan}" if given[0] else f"made {nan} NaN and {infinite} infinite elements"
+        raise FloatingPointError(f"{what}{name_of(function)} {made} (of {size}), at {describe_line(line)}")
 
 
 def fingerprint(array: np.ndarray, whole: bool) -> bytes:

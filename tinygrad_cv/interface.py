@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ class NumPyInterface:
     _data: np.ndarray
     _node: Any
     _record: Any
+    data: Any
 
     # Operators go to the table directly.
     __add__, __radd__ = _operators(np.add)
@@ -67,14 +69,14 @@ class NumPyInterface:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            "tensors are not assigned to in place. Write t = np.where(mask, value, t), build the parts and join them with "
-            "np.concatenate or np.stack, or set t.data[index] = value on a leaf before it is used"
+            "tensors are not assigned to in place. Write t = np.where(mask, value, t), or build the parts and join them "
+            "with np.concatenate or np.stack, or set t.data[index] = value on a leaf before it is used"
         )
 
     # NumPy's functions come through this door.
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if method != "__call__":
-            raise TypeError(f"{errors.name_of(ufunc)}.{method} does not work on tensors; use np.sum, np.cumsum, np.einsum, ...")
+            raise TypeError(f"{errors.name_of(ufunc)}.{method} does not work on tensors; use np.sum, np.cumsum, ...")
         return self._call(ufunc, args, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -86,7 +88,7 @@ class NumPyInterface:
         """A NumPy call that met a tensor, without the options that write into arrays."""
         for name, advice in (("out", "assign the result instead"), ("where", "use np.where(mask, value, other)")):
             if kwargs and kwargs.get(name) is not None and kwargs[name] is not True:
-                raise TypeError(f"{errors.name_of(function)}({name}=...) writes in place, which tensors do not: {advice}")
+                raise TypeError(f"{errors.name_of(function)}({name}=...) writes in place; tensors do not: {advice}")
         return self._record(function, args, {k: v for k, v in kwargs.items() if k not in ("out", "where")})
 
     # The shape of things.
@@ -137,7 +139,23 @@ class NumPyInterface:
     ravel, squeeze, swapaxes, repeat, take = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.repeat, np.take))
     diagonal, trace = map(_method, (np.diagonal, np.trace))
 
-    # The ways out of the graph.
+    # In the graph, and the ways out of it.
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user, not by a recorded operation."""
+        return self._node is None or self._node.operation is None
+
+    def retain_grad(self) -> None:
+        """Have backward leave the gradient of this tensor in `.grad` (leaves have it anyway)."""
+        if self._node is None:
+            raise RuntimeError("this tensor does not require a gradient")
+        self._node.tensor = weakref.ref(self)
+
+    def numpy(self) -> np.ndarray:
+        """The same array outside the graph."""
+        array: np.ndarray = self.data
+        return array
+
     def item(self, *index: Any) -> Any:
         """The single element, or the one at an index, as a Python number."""
         return self._data.item(*index)
@@ -145,7 +163,7 @@ class NumPyInterface:
     def _leave(self, way: str) -> np.ndarray:
         if self._node is not None:
             raise TypeError(
-                f"{way} would silently cut a tensor that requires a gradient out of the graph. To leave it, use t.detach(), "
+                f"{way} would silently cut a tensor that requires a gradient out of the graph. To leave it, t.detach(), "
                 "t.numpy() or t.item(); to stay in it, NumPy functions of the tensor (np.stack in place of np.array)"
             )
         return self._data
@@ -166,7 +184,7 @@ class NumPyInterface:
         return bool(self._data)
 
     def __reduce__(self) -> Any:
-        return type(self), (self._data if self._node is None or self._node.operation is None else self._leave("copying"), self._node is not None)
+        return type(self), (self._data if self.is_leaf else self._leave("copying"), self._node is not None)
 
     def __format__(self, spec: str) -> str:
         return format(self._data.item(), spec) if spec else str(self)

@@ -1,7 +1,7 @@
 """Reverse-mode automatic differentiation: the whole idea in one file.
 
-1. A **calculus table** holds, for each function, the derivative with respect to each argument: `derivative(np.exp, x=...)`.
-   The names of a formula's parameters say what it needs; exactly that is saved for the backward pass.
+1. A **calculus table** holds, for each function, the derivative with respect to each argument:
+   `derivative(np.exp, x=...)`. The names of a formula's parameters say what it needs; exactly that is saved.
 2. `record` computes a function's value and, if a tensor that requires a gradient takes part, puts a `Node` behind the
    result: which operation, which parents, what was saved.
 3. `walk` goes back over the nodes, youngest first, so that a node's gradient is complete before it is handed on.
@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from operator import attrgetter, getitem
 from typing import Any, final
 
@@ -26,42 +24,7 @@ import numpy as np
 
 from . import errors
 from .interface import NumPyInterface
-
-
-class Mode(threading.local):
-    """Each thread's own switches."""
-
-    recording = True
-    anomaly = False
-    depth = 0  # of the transforms (grad, vjp, ...) at work
-
-
-MODE = Mode()
-
-
-@contextmanager
-def switched(**switches: Any) -> Iterator[None]:
-    """Set switches of `MODE` for a while."""
-    before = {name: getattr(MODE, name) for name in switches}
-    MODE.__dict__.update(switches)
-    try:
-        yield
-    finally:
-        MODE.__dict__.update(before)
-
-
-def no_grad() -> Any:
-    """Inside this context, or a function decorated with it, nothing is recorded (in this thread)."""
-    return switched(recording=False)
-
-
-def detect_anomaly() -> Any:
-    """Inside this context the first operation, in forward order, that makes a NaN or an infinity raises with its line.
-
-    The walk back is watched in the same way, and arrays that it needs are compared whole, not by a sample.
-    """
-    return switched(anomaly=True)
-
+from .mode import MODE, switched
 
 # ---------------------------------------------------------------------------------------------------------- the graph
 
@@ -71,9 +34,9 @@ _births = itertools.count()
 class Node:
     """One recorded operation; or, without an operation, a leaf: the place where a tensor's gradient arrives."""
 
-    __slots__ = ("operation", "parents", "saved", "shape", "dtype", "order", "line", "tensor", "prints", "__weakref__")
+    __slots__ = ("dtype", "line", "operation", "order", "parents", "prints", "saved", "shape", "tensor")
 
-    def __init__(self, operation: Any, parents: Any, saved: Any, shape: Any, dtype: Any, line: errors.Line | None) -> None:
+    def __init__(self, operation: Any, parents: Any, saved: Any, shape: Any, dtype: Any, line: Any = None) -> None:
         self.operation = operation
         self.parents: dict[str, Any] | None = parents  # argument name -> node, or list of nodes; None once released
         self.saved = saved  # name -> value
@@ -81,7 +44,7 @@ class Node:
         self.order = next(_births)  # every operation is younger than its parents
         self.line = line
         self.tensor: weakref.ref[Tensor] | None = None  # whose .grad this is, weakly: no reference cycle
-        self.prints: list[tuple[str, bytes]] = []  # fingerprints of saved arrays that others may write to
+        self.prints: Sequence[tuple[str, bytes]] = ()  # fingerprints of saved arrays that others may write to
 
     def inputs(self) -> Iterator[Node]:
         """The parents, one by one."""
@@ -93,24 +56,27 @@ class Node:
 
 
 class _Pick:
-    """The operation that takes one value out of an operation with several."""
+    """The operation that takes one value out of an operation with several: `saved` says which."""
 
     function = getitem
 
     @staticmethod
     def pull(node: Node, gradient: Any, wanted: Collection[Node], graph: bool) -> Iterator[tuple[Node, Any]]:
-        for parent in node.inputs():
-            yield parent, (node.saved, gradient)
+        yield from ((parent, (node.saved, gradient)) for parent in node.inputs())
 
 
 def wrap(value: Any, node: Node | None = None) -> Any:
     """A value as a tensor with this node behind it; several values as several tensors."""
-    if isinstance(value, (tuple, list)):
-        picks = [node and Node(_Pick, {"a": node}, i, v.shape, v.dtype, node.line) for i, v in enumerate(value)]
-        tensors = map(wrap, value, picks)
-        return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
     tensor = Tensor.__new__(Tensor)
-    tensor._data, tensor._node, tensor._grad = np.asarray(value), node, None
+    tensor._data = value
+    tensor._node = node
+    tensor._grad = None
+    if type(value) is not np.ndarray:
+        if isinstance(value, (tuple, list)):
+            picks = [node and Node(_Pick, {"a": node}, i, v.shape, v.dtype, node.line) for i, v in enumerate(value)]
+            tensors = map(wrap, value, picks)
+            return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
+        tensor._data = np.asarray(value)
     return tensor
 
 
@@ -132,27 +98,28 @@ def node_of(value: Any) -> Any:
 def at_place(value: Any, node: Any) -> Any:
     """A saved value as a tensor at its old place in the graph, so that formulas record themselves."""
     if type(node) is list:
-        return [at_place(v, n) for v, n in zip(value, node, strict=True)]
+        return list(map(at_place, value, node))
     return value if node is None else wrap(value, node)
 
 
-def attach(operation: Any, value: Any, parents: dict[str, Any], saved: dict[str, Any], uses: Collection[str] = ()) -> Any:
-    """Put a node behind a value that was just computed. `uses`: the names in `saved` that backward reads, if not all."""
-    several = isinstance(value, (tuple, list))
-    value = value if several else np.asarray(value)
-    shape, dtype = ([v.shape for v in value], [v.dtype for v in value]) if several else (value.shape, value.dtype)
+def attach(operation: Any, value: Any, parents: dict[str, Any], saved: Any, uses: Collection[str] = ()) -> Any:
+    """Put a node behind a value that was just computed. `uses`: the names in `saved` that backward reads."""
+    if isinstance(value, (tuple, list)):
+        shape, dtype = [np.shape(v) for v in value], [v.dtype for v in value]
+    else:
+        shape, dtype = np.shape(value), value.dtype
     node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
     for name, array in saved.items():
         if type(array) is np.ndarray and array is not value and (not uses or name in uses):
             parent = parents.get(name)
             if parent is None or parent.operation is None or array.base is not None:
-                node.prints.append((name, errors.fingerprint(array, MODE.anomaly)))
+                node.prints = [*node.prints, (name, errors.fingerprint(array, MODE.anomaly))]
     return wrap(value, node)
 
 
 # -------------------------------------------------------------------------------------------------- the calculus table
 
-TABLE: dict[Any, Callable[[tuple[Any, ...], dict[str, Any]], Any]] = {}  # function -> how tensors carry it out
+TABLE: dict[Any, Callable[[tuple[Any, ...], Any], Any]] = {}  # function -> how tensors carry it out
 
 
 class Rule:
@@ -171,31 +138,33 @@ class Rule:
         """The call's arguments by the names of the function's parameters, defaults filled in."""
         if self.variadic is not None:
             args = (*args[: self.variadic], args[self.variadic :])
+        elif not kwargs and len(args) == len(self.defaults):
+            return dict(zip(self.defaults, args, strict=False))
         return {**self.defaults, **dict(zip(self.defaults, args, strict=False)), **kwargs}
 
-    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        arrays = [a._data if type(a) is Tensor else unwrap(a) for a in args]
         try:
-            arrays = [a._data if type(a) is Tensor else unwrap(a) for a in args]
             value = self.function(*arrays, **{name: unwrap(a) for name, a in kwargs.items()})
         except Exception as error:
-            operands = [(unwrap(a), a._node and a._node.line) if type(a) is Tensor else (a, None) for a in args]
-            raise errors.explain(error, self.function, operands) from None
+            raise errors.explain(error, self.function, zip(arrays, map(node_of, args), strict=True)) from None
         if MODE.anomaly:
             errors.check_finite(self.function, [value], arrays, errors.calling_line())
         if not MODE.recording:
             return wrap(value)
         bound = self.bind(args, kwargs)
         parents = {name: node for name, a in bound.items() if (node := node_of(a)) is not None}
+        if not parents:
+            return wrap(value)
         saved: dict[str, Any] = {}
         for argument in list(parents):
             if argument not in self.formulas:
-                name = errors.name_of(self.function)
-                raise NotImplementedError(f"{name} is not differentiated with respect to {argument!r}; pass {argument}.detach()")
+                raise errors.no_derivative(self.function, argument)
+            if self.formulas[argument] is None:  # zero by nature
+                del parents[argument]
             for name in self.needs[argument]:
                 if name not in saved and name != "g":
                     saved[name] = _look_up(name, bound, value)
-            if self.formulas[argument] is None:  # zero by nature
-                del parents[argument]
         return attach(self, value, parents, saved) if parents else wrap(value)
 
     def pull(self, node: Node, gradient: Any, wanted: Collection[Node], graph: bool) -> Iterator[tuple[Node, Any]]:
@@ -208,7 +177,8 @@ class Rule:
         for argument, parent in node.parents.items():
             parents = parent if type(parent) is list else [parent]
             if any(p in wanted for p in parents):
-                contribution = self.formulas[argument](*[values[name] for name in self.needs[argument]])  # type: ignore[misc]
+                formula: Any = self.formulas[argument]
+                contribution = formula(*[values[name] for name in self.needs[argument]])
                 yield from zip(parents, contribution if type(parent) is list else [contribution], strict=True)
 
 
@@ -226,8 +196,8 @@ def _signature(function: Any, signature: str | None) -> tuple[dict[str, Any], in
     """The parameters of a function with their defaults, and the position of `*args` if it has them."""
     if isinstance(function, np.ufunc):  # x, or x1, x2, ..., as NumPy calls them
         return dict.fromkeys(["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]), None
-    parameters = inspect.signature(function if signature is None else eval(f"lambda {signature}: 0")).parameters.values()
-    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    visible = function if signature is None else eval(f"lambda {signature}: 0")
+    named = [p for p in inspect.signature(visible).parameters.values() if p.kind is not p.VAR_KEYWORD]
     variadic = next((i for i, p in enumerate(named) if p.kind is p.VAR_POSITIONAL), None)
     return {p.name: None if p.default in (p.empty, np._NoValue) else p.default for p in named}, variadic
 
@@ -245,15 +215,12 @@ def derivative(function: Any, /, *, signature: str | None = None, **formulas: Ca
     return rule
 
 
-def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> Any:
+def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {}) -> Any:
     """Carry out a function of the table on tensors."""
     row = TABLE.get(function)
     if row is None:
-        raise NotImplementedError(
-            f"{errors.name_of(function)} has no rule for tensors. Give it one with tg.derivative(...), or, if no gradient "
-            "is to flow through it, call it on t.detach().numpy()"
-        )
-    return row(args, dict(kwargs or {}))
+        raise errors.without_rule(function)
+    return row(args, kwargs)
 
 
 # ------------------------------------------------------------------------------------------------------------ the walk
@@ -269,10 +236,7 @@ def ancestors(roots: Iterable[Node], targets: Collection[Node]) -> list[Node]:
         if node.operation is None or node in targets:
             continue
         if node.parents is None:
-            raise RuntimeError(
-                f"the graph behind {node} was walked already and freed. Call backward once, on the sum of the losses; "
-                "or, if two walks are meant, give the first one retain_graph=True"
-            )
+            raise errors.freed(node)
         new = [p for p in node.inputs() if p not in seen and p.order >= oldest]
         seen.update(new)
         stack += new
@@ -295,22 +259,23 @@ def walk(
     gradients: dict[Node, Any] = {}
     sums: set[Node] = set()
     for node, gradient in roots:
-        accumulate(gradients, sums, node, gradient)
+        accumulate(gradients, sums, node, conform(gradient, node, node))
     with switched(recording=graph):
         for node in reversed(nodes):
             if node in targets or node not in gradients:
                 continue
             gradient = gradients.pop(node)
-            tensor = node.tensor and node.tensor()
-            if tensor is not None and not targets:  # a copy that no one else holds
-                kept = gradient if graph else np.array(gradient)
+            if node.tensor is not None and not targets and (tensor := node.tensor()) is not None:
+                kept = gradient if graph else np.array(gradient)  # a copy that no one else holds
                 tensor._grad = kept if tensor._grad is None else tensor._grad + kept
             if node.operation is None:
                 continue
             if type(gradient) is list:  # several values: those that were not used have gradient zero
                 parts = zip(gradient, node.shape, node.dtype, strict=True)
                 gradient = [np.zeros(shape, dtype) if part is None else part for part, shape, dtype in parts]
-            _verify(node)
+            for name, print_before in node.prints:
+                if errors.changed(node.saved[name], print_before):
+                    raise errors.stale(node, name)
             for parent, contribution in node.operation.pull(node, gradient, wanted, graph):
                 if contribution is not None and parent in wanted:
                     accumulate(gradients, sums, parent, conform(contribution, parent, node))
@@ -339,26 +304,16 @@ def conform(gradient: Any, parent: Node, node: Node) -> Any:
     """A contribution in the shape and dtype of its tensor: summed over broadcast axes, cast."""
     if type(gradient) is tuple:
         return gradient
-    if MODE.anomaly:
+    if MODE.anomaly and node.operation is not None:
         errors.check_finite(node.operation.function, [unwrap(gradient)], [], node.line, "the gradient of ")
     gradient = gradient if hasattr(gradient, "dtype") else np.asarray(gradient, parent.dtype)
     if gradient.shape != parent.shape:
         extra = gradient.ndim - len(parent.shape)
-        lengths = (1,) * extra + parent.shape
-        if extra < 0 or any(n != m != 1 for n, m in zip(gradient.shape, lengths, strict=True)):
-            raise ValueError(f"the rule of {node} gave a gradient of shape {gradient.shape} to an argument of shape {parent.shape}")
-        axes = tuple(i for i, (n, m) in enumerate(zip(gradient.shape, lengths, strict=True)) if n != m or i < extra)
-        gradient = np.sum(gradient, axis=axes).reshape(parent.shape)
+        axes = [i for i, n in enumerate(gradient.shape) if i < extra or n != parent.shape[i - extra]]
+        if extra < 0 or any(parent.shape[i - extra] != 1 for i in axes if i >= extra):
+            raise errors.wrong_shape(node, gradient.shape, parent.shape)
+        gradient = np.sum(gradient, axis=tuple(axes)).reshape(parent.shape)
     return gradient if gradient.dtype == parent.dtype else gradient.astype(parent.dtype)
-
-
-def _verify(node: Node) -> None:
-    for name, before in node.prints:
-        if errors.changed(node.saved[name], before):
-            raise RuntimeError(
-                f"{name!r} of {node} was changed in place after it was used, and its gradient needs the old values. "
-                "Change a copy (a = a + 1, not a += 1), or call backward before the change"
-            )
 
 
 # ---------------------------------------------------------------------------------------------------------- the tensor
@@ -368,11 +323,10 @@ def _verify(node: Node) -> None:
 class Tensor(NumPyInterface):
     """An array whose computation is recorded, so that gradients can be taken with respect to it.
 
-    Operators, indexing, methods and NumPy's functions work as on an ndarray. `Tensor(data)` shares the memory of an
-    ndarray. Only floating-point tensors can require a gradient.
+    Operators, methods and NumPy's functions work as on an ndarray, whose memory `Tensor(data)` shares.
     """
 
-    __slots__ = ("_data", "_node", "_grad", "__weakref__")
+    __slots__ = ("__weakref__", "_data", "_grad", "_node")
     _record = staticmethod(record)
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
@@ -384,11 +338,6 @@ class Tensor(NumPyInterface):
         self.requires_grad = requires_grad
 
     @property
-    def is_leaf(self) -> bool:
-        """Whether this tensor was made by the user, not by a recorded operation."""
-        return self._node is None or self._node.operation is None
-
-    @property
     def requires_grad(self) -> bool:
         """Whether computations with this tensor are recorded. Can be set on leaves."""
         return self._node is not None
@@ -396,11 +345,11 @@ class Tensor(NumPyInterface):
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
         if not self.is_leaf:
-            raise RuntimeError(f"requires_grad can be set on leaves; this is the result of {self._node}. See t.detach()")
+            raise RuntimeError(f"requires_grad can be set on leaves; this is the result of {self._node}")
         if on and self._data.dtype.kind != "f":
-            raise TypeError(f"gradients need floating-point numbers, not {self._data.dtype}; convert with .astype(float)")
+            raise TypeError(f"gradients need floating-point numbers, not {self._data.dtype}; see t.astype(float)")
         if on != self.requires_grad:
-            self._node = Node(None, None, None, self._data.shape, self._data.dtype, None) if on else None
+            self._node = Node(None, None, None, self._data.shape, self._data.dtype) if on else None
             if self._node is not None:
                 self.retain_grad()
 
@@ -415,17 +364,14 @@ class Tensor(NumPyInterface):
     def data(self, value: Any) -> None:
         value = np.asarray(value, self._data.dtype)
         if not self.is_leaf or value.shape != self._data.shape:
-            raise ValueError(f"only a leaf's data can be set, to the same shape; this is a {self._data.shape} of {self._node}")
+            raise ValueError(f"only a leaf's data can be set, and to its shape, {self._data.shape}")
         self._data = value
 
     @property
     def grad(self) -> Any:
-        """What backward collected, in this tensor's shape and dtype, or None: an array (a tensor with `create_graph`)."""
+        """What backward collected, in this tensor's shape and dtype, or None: an array (`create_graph`: a tensor)."""
         if self._grad is None and not self.is_leaf and self._node.tensor is None:  # type: ignore[union-attr]
-            raise RuntimeError(
-                f"this tensor is the result of {self._node}, so backward leaves no .grad on it. Call t.retain_grad() "
-                "before backward, or use tg.grad"
-            )
+            raise errors.not_a_leaf(self._node)
         return self._grad
 
     @grad.setter
@@ -434,12 +380,6 @@ class Tensor(NumPyInterface):
             raise ValueError(f"a gradient of shape {np.shape(value)} does not fit a tensor of shape {self.shape}")
         self._grad = value
 
-    def retain_grad(self) -> None:
-        """Have backward leave the gradient of this tensor in `.grad` (leaves have it anyway)."""
-        if self._node is None:
-            raise RuntimeError("this tensor does not require a gradient")
-        self._node.tensor = weakref.ref(self)
-
     def backward(self, gradient: Any = None, create_graph: bool = False, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor, times `gradient`, to the `.grad` of every leaf that it depends on.
 
@@ -447,21 +387,14 @@ class Tensor(NumPyInterface):
         second derivatives; `retain_graph` keeps the graph for another walk.
         """
         if self._node is None:
-            raise RuntimeError("nothing was recorded: no tensor in this computation requires a gradient, or no_grad was on")
+            raise RuntimeError("nothing was recorded: no tensor here requires a gradient, or no_grad was on")
         if gradient is None and self._data.size != 1:
-            raise ValueError(
-                f"backward from a tensor of shape {self.shape} needs a gradient of that shape. Reduce it to one number "
-                "first, t.sum().backward(), or pass one, t.backward(gradient)"
-            )
+            raise errors.not_a_number(self.shape)
         gradient = np.ones_like(self._data) if gradient is None else gradient
         if np.shape(gradient) != self.shape:
             raise ValueError(f"a gradient of shape {np.shape(gradient)} does not fit a tensor of shape {self.shape}")
-        walk([(self._node, gradient if create_graph else np.asarray(unwrap(gradient), self.dtype))], (), create_graph, retain_graph)
+        walk([(self._node, gradient if create_graph else unwrap(gradient))], (), create_graph, retain_graph)
 
     def detach(self) -> Tensor:
         """The same array outside the graph, as a tensor."""
-        return wrap(self.data)
-
-    def numpy(self) -> np.ndarray:
-        """The same array outside the graph."""
-        return self.data
+        return Tensor(self.data)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .tensor import MODE, Node, Tensor, attach, derivative, switched, unwrap, walk, wrap
+from .mode import MODE, switched
+from .tensor import Node, Tensor, attach, derivative, unwrap, walk, wrap
 
 # ------------------------------------------------------------------------------------------------------------- pytrees
 
@@ -51,7 +52,7 @@ def identity(x: Any) -> Any:
 IDENTITY = derivative(identity, x=lambda g: g)
 
 
-def _variable(value: Any) -> Tensor:
+def _variable(value: Any) -> Any:
     """A new variable to differentiate with respect to; it stays connected to the tensor that it came from."""
     array = np.asarray(unwrap(value))
     if array.dtype.kind != "f":
@@ -59,6 +60,10 @@ def _variable(value: Any) -> Tensor:
     if type(value) is Tensor and value.requires_grad:
         return wrap(array, Node(IDENTITY, {"x": value._node}, {}, array.shape, array.dtype, None))
     return Tensor(array, requires_grad=True)
+
+
+def _variable_if_tracked(value: Any) -> Any:
+    return _variable(value) if type(value) is Tensor and value.requires_grad else value
 
 
 def _as_given(value: Any, inside: bool) -> Any:
@@ -83,11 +88,12 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
         result = f(*variables)
     targets = [v._node for v in leaves(variables)]
 
-    def pullback(cotangent: Any) -> tuple[Any, ...]:
+    def pullback(cotangent: Any) -> Any:
         roots = []
         for out, c in zip(leaves(result), leaves(cotangent), strict=True):
-            if np.shape(unwrap(out)) != np.shape(unwrap(c)):
-                raise ValueError(f"a cotangent of shape {np.shape(unwrap(c))} for a value of shape {np.shape(unwrap(out))}")
+            shape, given = np.shape(unwrap(out)), np.shape(unwrap(c))
+            if shape != given:
+                raise ValueError(f"a cotangent of shape {given} for a value of shape {shape}")
             if type(out) is Tensor and out._node is not None:
                 linked = graph or type(c) is Tensor
                 roots.append((out._node, c if linked else np.asarray(c, out.dtype)))
@@ -104,7 +110,9 @@ def _outside(out: Any, targets: list[Node], graph: bool) -> Any:
     return out if graph or type(out) is not Tensor else wrap(out._data)
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns f's value and its gradient with respect to argument(s) `argnums`.
 
     f returns one number, or with `has_aux` a pair (number, anything). The gradient has the nesting of the argument.
@@ -124,7 +132,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_
                 aux.append(extra)
             if np.size(unwrap(result)) != 1:
                 shape = np.shape(unwrap(result))
-                raise ValueError(f"grad needs a function with one number as its value, not shape {shape}; see tg.jacobian or tg.vjp")
+                raise ValueError(f"grad needs one number as the value, not shape {shape}; see tg.jacobian or tg.vjp")
             return result
 
         value, pullback = vjp(of_chosen, *[args[position] for position in positions])
@@ -213,7 +221,7 @@ class _Rematerialised:
     def __call__(self, args: tuple[Any, ...]) -> Any:
         start = Tensor(0.0, requires_grad=True)._node
         assert start is not None
-        variables = map_leaves(lambda a: _variable(a) if type(a) is Tensor and a.requires_grad else a, args)
+        variables = map_leaves(_variable_if_tracked, args)
         result = self.function(*variables)
         if type(result) is not Tensor or result._node is None:
             return result
@@ -225,7 +233,7 @@ class _Rematerialised:
     def pull(self, node: Node, gradient: Any, wanted: Any, graph: bool) -> Iterator[tuple[Node, Any]]:
         assert node.parents is not None
         with switched(recording=True):
-            variables = map_leaves(lambda a: _variable(a) if type(a) is Tensor and a.requires_grad else a, node.saved["args"])
+            variables = map_leaves(_variable_if_tracked, node.saved["args"])
             result = self.function(*variables)
         new = [v._node for v, a in zip(leaves(variables), leaves(node.saved["args"]), strict=True) if v is not a]
         found = walk([(result._node, gradient)], [*new, *node.parents["captured"]], graph=graph)
@@ -237,7 +245,8 @@ class _Rematerialised:
 
 def _frontier(root: Node, start: int) -> list[Node]:
     """The nodes older than `start` that the newer ones behind a root use directly."""
-    seen, stack, frontier = {root}, [root], []
+    seen, stack = {root}, [root]
+    frontier: list[Node] = []
     while stack:
         for parent in stack.pop().inputs():
             if parent not in seen:

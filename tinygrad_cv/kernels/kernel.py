@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from .. import errors
-from ..tensor import MODE, Node, Tensor, at_place, attach, node_of, walk, wrap
+from ..mode import MODE
+from ..tensor import Node, Tensor, at_place, attach, node_of, walk, wrap
 
 
 class Kernel:
@@ -59,7 +60,7 @@ class Kernel:
         try:
             value, saved = self._forward(*arrays.values(), **options, **extra)
         except Exception as error:
-            operands = [(arrays[name], node_of(v) and node_of(v).line) for name, v in values.items()]
+            operands = [(arrays[name], node_of(value)) for name, value in values.items()]
             raise errors.explain(error, self.reference, operands) from None
         if MODE.anomaly:
             errors.check_finite(self.reference, [value], list(arrays.values()), errors.calling_line())

@@ -45,6 +45,7 @@ def unsupported(reason: str, *functions: Any) -> None:
 
 def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
     def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        raise NotImplementedError(f"{name_of(function)} does not work on tensors ({reason}); call it on t.detach().numpy()")
+        name = name_of(function)
+        raise NotImplementedError(f"{name} does not work on tensors ({reason}); call it on t.detach().numpy()")
 
     return refuse
