@@ -1,0 +1,140 @@
+"""Rows of `tinygrad_cv/kernels/`: a row per kernel and per option that takes another way through the code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.table import Strategy, arrays, row, shapes
+from tinygrad_cv import kernels
+
+sides = st.integers(1, 4)
+
+
+def options(**choices: Any) -> Strategy:
+    """Options drawn one by one, each from a list."""
+    return st.fixed_dictionaries({name: st.sampled_from(values) for name, values in choices.items()})
+
+
+def of_one_shape(number: int, **settings: Any) -> Strategy:
+    return shapes().flatmap(lambda shape: st.tuples(*[arrays(shape, **settings)] * number))
+
+
+# ------------------------------------------------------------------------------------------------------- activations
+
+row(kernels.relu, arrays(avoid=[0]))
+row(kernels.leaky_relu, arrays(avoid=[0]), options=options(negative_slope=[0.0, 0.01, 0.2, 1.0]))
+row(kernels.sigmoid, arrays())
+row(kernels.tanh, arrays())
+row(kernels.silu, arrays())
+row(kernels.gelu, arrays(), options=options(approximate=["none", "tanh"]))
+row(
+    kernels.dropout,
+    shapes().flatmap(lambda s: st.tuples(arrays(s), arrays(s, 0, 1).map(lambda m: m > 0.5))),
+    options=options(p=[0.0, 0.3, 1.0]),
+)
+
+
+# ---------------------------------------------------------------------------------------------------- linear, softmax
+
+
+@st.composite
+def linear_arguments(draw: Any, bias: bool) -> tuple[np.ndarray, ...]:
+    inputs, outputs = draw(sides), draw(sides)
+    x = draw(arrays(shapes(0, 2).map(lambda leading: (*leading, inputs)), -1, 1))
+    others = [draw(arrays((outputs, inputs), -1, 1)), *([draw(arrays((outputs,), -1, 1))] if bias else [])]
+    return (x, *others)
+
+
+row(kernels.linear, linear_arguments(bias=False), options=options(activation=[None, "sigmoid"]))
+row(kernels.linear, linear_arguments(bias=True), options=options(activation=[None, "tanh"]))
+
+
+@st.composite
+def with_axis(draw: Any) -> tuple[np.ndarray, int]:
+    x = draw(arrays(shapes(1, 3)))
+    return x, draw(st.integers(-x.ndim, x.ndim - 1))
+
+
+row(kernels.softmax, with_axis(), call=lambda x, axis: kernels.softmax(x, axis=axis))
+row(kernels.log_softmax, with_axis(), call=lambda x, axis: kernels.log_softmax(x, axis=axis))
+
+
+# ------------------------------------------------------------------------------------------------------ normalisation
+
+
+@st.composite
+def batch_norm_arguments(draw: Any, affine: bool) -> tuple[np.ndarray, ...]:
+    batch, channels = draw(st.integers(3, 5)), draw(sides)
+    x = draw(arrays((batch, channels, *draw(shapes(0, 2, 1, 2))), distinct=True))
+    return (x, draw(arrays((channels,))), draw(arrays((channels,)))) if affine else (x,)
+
+
+def evaluation(x: Any, weight: Any, bias: Any, mean: Any, variance: Any) -> Any:
+    return kernels.batch_norm(x, weight, bias, mean=mean, variance=variance)
+
+
+row(kernels.batch_norm, batch_norm_arguments(affine=True), options=options(eps=[0.1, 1.0]))
+row(kernels.batch_norm, batch_norm_arguments(affine=False), options=options(eps=[0.1]))
+row(
+    kernels.batch_norm,
+    batch_norm_arguments(affine=True).flatmap(
+        lambda a: st.tuples(*map(st.just, a), arrays(a[1].shape), arrays(a[1].shape, 0.5, 2))
+    ),
+    call=evaluation,
+    constant=(3, 4),
+)
+
+
+@st.composite
+def layer_norm_arguments(draw: Any) -> tuple[np.ndarray, ...]:
+    x = draw(arrays(shapes(1, 3, 2, 4), distinct=True))
+    shape = x.shape[draw(st.integers(0, x.ndim - 1)) :]
+    return x, draw(arrays(shape)), draw(arrays(shape))
+
+
+row(kernels.layer_norm, layer_norm_arguments(), options=options(eps=[0.1, 1.0]))
+row(
+    kernels.layer_norm,
+    arrays(shapes(1, 3, 2, 4), distinct=True).map(lambda x: (x, x.shape[-2:])),
+    call=lambda x, shape: kernels.layer_norm(x, eps=0.1, shape=shape),
+)
+
+
+# ------------------------------------------------------------------------------------------------------------- losses
+
+reductions = ["mean", "sum", "none"]
+row(kernels.mse, of_one_shape(2), options=options(reduction=reductions))
+row(kernels.bce_with_logits, of_one_shape(2), options=options(reduction=reductions))
+row(
+    kernels.bce_with_logits,
+    of_one_shape(3),
+    options=options(reduction=reductions),
+    constant=(2,),
+)
+
+
+@st.composite
+def classification(draw: Any, weighted: bool) -> tuple[np.ndarray, ...]:
+    classes = draw(sides)
+    logits = draw(arrays(shapes(0, 2).map(lambda leading: (*leading, classes))))
+    labels = draw(arrays(logits.shape[:-1], 0, 1)) * classes // 1
+    labels = np.minimum(labels.astype(np.int64), classes - 1)
+    if labels.size > 1:
+        labels.reshape(-1)[0] = -100  # ignored
+    return (logits, labels, draw(arrays((classes,), 0.5, 2))) if weighted else (logits, labels)
+
+
+row(
+    kernels.cross_entropy,
+    classification(weighted=False),
+    options=options(reduction=reductions, label_smoothing=[0.0, 0.1]),
+)
+row(
+    kernels.cross_entropy,
+    classification(weighted=True),
+    options=options(reduction=reductions, label_smoothing=[0.0, 0.3]),
+    constant=(2,),
+)

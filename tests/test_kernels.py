@@ -1,0 +1,323 @@
+"""Kernels beyond their rows: against the reference, in float32, at extremes, on bad input, without unneeded work."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tests.rows.kernels  # noqa: F401
+from tests.table import ROWS, Row, gradients, inner, leaves, replace
+from tinygrad_cv import Tensor, kernels
+from tinygrad_cv.errors import name_of
+from tinygrad_cv.kernels import Kernel
+
+CASES = [(f, i, row) for f, rows in ROWS.items() if isinstance(f, Kernel) for i, row in enumerate(rows)]
+
+
+def twin(kernel: Kernel, row: Row) -> Any:
+    """A row's call with the reference in place of the kernel."""
+    if row.call is kernel:
+        return kernel.reference
+
+    def call(*args: Any, **options: Any) -> Any:
+        whole = kernel.__call__
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                Kernel, "__call__", lambda self, *a, **k: self.reference(*a, **k) if self is kernel else whole(*a, **k)
+            )
+            return row.call(*args, **options)
+
+    return call
+
+
+def test_every_kernel_has_a_row() -> None:
+    exported = {value for value in vars(kernels).values() if isinstance(value, Kernel)}
+    assert exported == {kernel for kernel, _, _ in CASES}
+
+
+@pytest.mark.parametrize("kernel, row", [(k, r) for k, _, r in CASES], ids=[f"{name_of(k)}-{i}" for k, i, _ in CASES])
+@given(data=st.data())
+def test_a_kernel_agrees_with_its_reference(kernel: Kernel, row: Row, data: Any) -> None:
+    """Value and gradient: the kernel's by hand, the reference's by the engine. In float64, and roughly in float32."""
+    arguments, options = data.draw(row.arguments), data.draw(row.options)
+    values = leaves(arguments, row.constant)
+    fast: Callable[..., Any] = lambda *v: row.call(*replace(arguments, row.constant, v), **options)
+    slow: Callable[..., Any] = lambda *v: twin(kernel, row)(*replace(arguments, row.constant, v), **options)
+    weights = [np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=np.shape(fast(*values)))]
+    np.testing.assert_allclose(fast(*values), slow(*values), rtol=1e-10, atol=1e-10)
+    _, expected = gradients(lambda *v: inner(slow(*v), weights), values)
+    for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 1e-4)):
+        cast = [v.astype(dtype) for v in values]
+        low = [w.astype(dtype) for w in weights]
+        _, found = gradients(lambda *v: inner(fast(*v), low), cast)  # noqa: B023
+        scale = max((float(np.max(np.abs(e), initial=1.0)) for e in expected), default=1.0)
+        for got, want in zip(found, expected, strict=True):
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("kernel", sorted({k for k, _, _ in CASES}, key=name_of), ids=name_of)
+def test_a_reference_has_a_docstring_and_a_kernel_both_halves(kernel: Kernel) -> None:
+    assert inspect.getdoc(kernel.reference) and {"_forward", "_backward"} <= vars(kernel).keys()
+
+
+# ------------------------------------------------------------------------------------------------------------ extremes
+
+BIG = np.array([-1000.0, -100.0, -50.0, 0.0, 50.0, 100.0, 1000.0])
+
+
+def value_and_gradient(f: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of sum f(x); any warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, (gradient,) = gradients(lambda t: np.sum(f(t)), [x])
+        return f(x), gradient
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "f, value, slope",
+    [
+        (kernels.sigmoid, BIG > 0, 0 * BIG),
+        (kernels.tanh, np.sign(BIG), 0 * BIG),
+        (kernels.silu, np.maximum(BIG, 0), BIG > 0),
+        (kernels.gelu, np.maximum(BIG, 0), BIG > 0),
+        (lambda x: kernels.gelu(x, approximate="tanh"), np.maximum(BIG, 0), BIG > 0),
+        (
+            lambda x: kernels.bce_with_logits(x, np.ones_like(BIG), reduction="none"),
+            np.maximum(-BIG, 0),
+            -1.0 * (BIG < 0),
+        ),
+        (lambda x: kernels.bce_with_logits(x, 0.0, reduction="none"), np.maximum(BIG, 0), BIG > 0),
+    ],
+    ids=["sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "bce_one", "bce_zero"],
+)
+def test_limits_are_reached_without_overflow(f: Any, value: Any, slope: Any, dtype: Any) -> None:
+    away = BIG != 0
+    got, gradient = value_and_gradient(f, BIG.astype(dtype))
+    np.testing.assert_allclose(got[away], np.asarray(value, float)[away], atol=1e-20, rtol=1e-6)
+    np.testing.assert_allclose(gradient[away], np.asarray(slope, float)[away], atol=1e-20, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_of_distant_logits(dtype: Any) -> None:
+    logits = np.array([[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, -1000.0], [1e6, 1e6, -np.inf]], dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probabilities = kernels.softmax(logits)
+        np.testing.assert_allclose(probabilities, np.array([[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]]), rtol=1e-6)
+        expected = [[0, -2000, -1000], [-np.log(3)] * 3, [-np.log(2), -np.log(2), -np.inf]]
+        np.testing.assert_allclose(kernels.log_softmax(logits), np.array(expected), rtol=1e-6)
+    f = lambda x: kernels.cross_entropy(x, np.array([1, 0, 0]), reduction="none")
+    losses, gradient = value_and_gradient(f, logits)
+    np.testing.assert_allclose(losses, [2000, np.log(3), np.log(2)], rtol=1e-6)
+    one = np.array([[0, 1, 0], [1, 0, 0], [1, 0, 0]])
+    np.testing.assert_allclose(gradient, probabilities - one, atol=1e-6)
+
+
+def test_small_tails_keep_their_relative_precision() -> None:
+    x = np.array([-20.0, -10.0], np.float32)
+    np.testing.assert_allclose(kernels.sigmoid(x), np.exp([-20.0, -10.0]) / (1 + np.exp([-20.0, -10.0])), rtol=1e-6)
+    np.testing.assert_allclose(
+        kernels.bce_with_logits(x, 0.0, reduction="none"), np.log1p(np.exp([-20.0, -10.0])), rtol=1e-6
+    )
+    np.testing.assert_allclose(kernels.gelu(np.array([-6.0], np.float32)), [-6 * 9.865876e-10], rtol=1e-5)
+
+
+def test_normalisation_of_a_large_offset() -> None:
+    x = (1000 + np.random.default_rng(0).normal(size=(64, 48))).astype(np.float32)
+    exact = x.astype(float)
+    np.testing.assert_allclose(kernels.layer_norm(x), kernels.layer_norm.reference(exact), atol=1e-3)
+    np.testing.assert_allclose(kernels.batch_norm(x), kernels.batch_norm.reference(exact), atol=1e-3)
+
+
+def test_piecewise_functions_give_exact_zeros_and_slopes() -> None:
+    x = np.array([-1.0, 0.0, 2.0], np.float32)
+    assert gradients(lambda t: np.sum(kernels.relu(t)), [x])[1][0].tolist() == [0, 0, 1]
+    slope = gradients(lambda t: np.sum(kernels.leaky_relu(t, negative_slope=0.2)), [x])[1][0]
+    np.testing.assert_array_equal(slope, np.array([0.2, 0.2, 1], np.float32))
+    dropped = kernels.dropout(x, np.array([True, False, False]), p=0.5)
+    np.testing.assert_array_equal(dropped, [-2, 0, 0])
+
+
+# -------------------------------------------------------------------------------------------------------------- linear
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "leaky_relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("leading", [(), (5,), (2, 3), (2, 1, 3)])
+def test_linear_with_its_activation_is_linear_then_activation(activation: str | None, leading: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(1)
+    values = [rng.normal(size=(*leading, 4)), rng.normal(size=(3, 4)), rng.normal(size=3)]
+    options: dict[str, Any] = {"negative_slope": 0.2} if activation == "leaky_relu" else {}
+
+    def apart(x: Any, weight: Any, bias: Any) -> Any:
+        y = kernels.linear(x, weight, bias)
+        return np.sum(y if activation is None else getattr(kernels, activation)(y, **options))
+
+    together = lambda *v: np.sum(kernels.linear(*v, activation=activation, **options))
+    one, two = gradients(together, values), gradients(apart, values)
+    assert one[0].item() == pytest.approx(two[0].item(), rel=1e-12)
+    for a, b in zip(one[1], two[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------------- cross-entropy
+
+
+def softmax_loss(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The cross-entropy of each row with a distribution over classes, by the definition."""
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(-np.sum(target * np.log(e / e.sum(-1, keepdims=True)), axis=-1))
+
+
+def test_cross_entropy_smooths_weighs_and_ignores() -> None:
+    rng = np.random.default_rng(2)
+    logits, labels = rng.normal(size=(6, 3)), np.array([0, 2, 1, -1, 2, -1])
+    weight = np.array([1.0, 2.0, 0.5])
+    keep = labels != -1
+    target = weight * (0.9 * np.eye(3)[labels] + 0.1 / 3)
+    losses = softmax_loss(logits, target) * keep
+    options: dict[str, Any] = {"label_smoothing": 0.1, "ignore_index": -1}
+    np.testing.assert_allclose(kernels.cross_entropy(logits, labels, weight, reduction="none", **options), losses)
+    np.testing.assert_allclose(kernels.cross_entropy(logits, labels, weight, reduction="sum", **options), losses.sum())
+    mean = losses.sum() / weight[labels[keep]].sum()
+    np.testing.assert_allclose(kernels.cross_entropy(logits, labels, weight, **options), mean)
+
+
+def test_ignored_rows_count_for_nothing_even_if_they_are_nan() -> None:
+    logits = np.array([[1.0, 2.0], [np.nan, np.inf], [-np.inf, 0.0]])
+    labels = np.array([0, -100, -100])
+    for smoothing, loss in ((0.0, np.log1p(np.e)), (0.2, np.log1p(np.e) - 0.1)):
+        f = lambda x: kernels.cross_entropy(x, labels, label_smoothing=smoothing)  # noqa: B023
+        value, gradient = value_and_gradient(f, logits)
+        np.testing.assert_allclose(value, loss)
+        assert np.all(gradient[1:] == 0) and np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 1], np.uint8), np.array([0, 1], np.int32)])
+def test_labels_of_any_integer_type(labels: np.ndarray) -> None:
+    logits = np.array([[0.0, 1.0], [2.0, 0.0]], np.float32)
+    loss = kernels.cross_entropy(logits, labels)
+    assert loss.dtype == np.float32 and loss == pytest.approx((np.log1p(np.e) + np.log1p(np.e**2)) / 2)
+
+
+def test_integer_targets_do_not_make_float64() -> None:
+    logits = Tensor(np.zeros(4, np.float32), requires_grad=True)
+    labels = np.array([0, 1, 1, 0])
+    for loss in (
+        kernels.bce_with_logits(logits, labels),
+        kernels.bce_with_logits(logits, labels > 0),
+        kernels.mse(logits, labels),
+    ):
+        assert loss.dtype == np.float32
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+ROW = np.zeros((4, 1))
+FLAT = np.zeros(4)
+LABELS = np.array([0, 1, 2, 0])
+LOGITS = np.zeros((4, 3))
+
+
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda: kernels.mse(ROW, FLAT), ValueError, ["mse", "(4, 1)", "(4,)", "(4, 4)", "reshape"]),
+        (lambda: kernels.mse(FLAT, ROW), ValueError, ["(4, 1)", "(4,)"]),
+        (lambda: kernels.mse(FLAT, np.zeros(3)), ValueError, ["(3,)", "(4,)"]),
+        (
+            lambda: kernels.bce_with_logits(ROW, FLAT),
+            ValueError,
+            ["bce_with_logits", "logits", "(4, 1)", "targets", "(4,)"],
+        ),
+        (lambda: kernels.bce_with_logits(FLAT, FLAT, np.zeros((4, 1))), ValueError, ["weight", "(4, 1)"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS[:, None]), ValueError, ["labels", "(4, 1)", "(4, 3)", "(4,)"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS + 1), ValueError, ["label 3", "(2,)", "0 to 2"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS - 1), ValueError, ["label -1", "(0,)"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS.astype(float)), TypeError, ["labels", "integers", "float64"]),
+        (lambda: kernels.cross_entropy(LOGITS, [0, 1, 2, 0]), TypeError, ["labels", "list"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS, np.ones(4)), ValueError, ["weight", "(4,)", "(3,)"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS * 0 - 100), ValueError, ["ignore_index", "mean"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS, label_smoothing=2.0), ValueError, ["label_smoothing", "2.0"]),
+        (lambda: kernels.mse(FLAT, FLAT, reduction="avg"), ValueError, ["avg", "mean"]),
+        (lambda: kernels.cross_entropy(LOGITS, LABELS, reduction="avg"), ValueError, ["avg", "mean"]),
+        (lambda: kernels.linear(LOGITS, np.zeros((3, 4))), ValueError, ["(4, 3)", "(3, 4)", "(out, in)"]),
+        (lambda: kernels.linear(LOGITS, np.zeros((2, 3)), np.zeros(3)), ValueError, ["bias", "(3,)", "(2, 3)"]),
+        (lambda: kernels.linear(LOGITS, np.zeros((2, 3)), activation="selu"), ValueError, ["selu", "'relu'"]),
+        (lambda: kernels.batch_norm(FLAT), ValueError, ["(4,)", "(N, C)"]),
+        (lambda: kernels.batch_norm(LOGITS, np.ones(4)), ValueError, ["weight", "(4,)", "(3,)"]),
+        (lambda: kernels.batch_norm(LOGITS, mean=np.zeros(3)), ValueError, ["mean", "variance"]),
+        (lambda: kernels.layer_norm(LOGITS, np.ones(4)), ValueError, ["(4, 3)", "(4,)"]),
+        (lambda: kernels.layer_norm(LOGITS, np.ones(3), np.ones(1)), ValueError, ["bias", "(1,)", "(3,)"]),
+        (lambda: kernels.dropout(FLAT, ROW, p=0.5), ValueError, ["mask", "(4, 1)", "(4,)"]),
+        (lambda: kernels.dropout(FLAT, FLAT, p=1.5), ValueError, ["probability", "1.5"]),
+        (lambda: kernels.gelu(FLAT, approximate="fast"), ValueError, ["fast", "tanh"]),
+        (lambda: kernels.leaky_relu(FLAT, negative_slope=-0.1), ValueError, ["negative_slope", "-0.1"]),
+    ],
+)
+def test_errors_name_the_thing_and_the_shapes(call: Any, error: type[Exception], words: list[str]) -> None:
+    with pytest.raises(error) as raised:
+        call()
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_gradient_that_a_kernel_does_not_have_is_refused() -> None:
+    weight = Tensor(np.ones(4), requires_grad=True)
+    loss = kernels.bce_with_logits(Tensor(FLAT, requires_grad=True), FLAT, weight)
+    with pytest.raises(NotImplementedError, match="'weight'"):
+        loss.backward()
+
+
+# --------------------------------------------------------------------------------------------------------------- needs
+
+
+@pytest.mark.parametrize(
+    "kernel, values",
+    [
+        (kernels.linear, [np.ones((2, 3)), np.ones((4, 3)), np.ones(4)]),
+        (kernels.batch_norm, [np.arange(6.0).reshape(3, 2), np.ones(2), np.ones(2)]),
+        (kernels.layer_norm, [np.arange(6.0).reshape(3, 2), np.ones(2), np.ones(2)]),
+        (kernels.mse, [np.ones(3), np.zeros(3)]),
+        (kernels.bce_with_logits, [np.ones(3), np.zeros(3)]),
+    ],
+    ids=lambda v: name_of(v) if isinstance(v, Kernel) else "",
+)
+def test_gradients_that_nobody_asked_for_are_not_computed(
+    kernel: Kernel, values: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned: list[Any] = []
+    backward = kernel._backward
+
+    def watched(*args: Any) -> Any:
+        returned.append(backward(*args))
+        return returned[-1]
+
+    monkeypatch.setattr(kernel, "_backward", watched)
+    for wanted in range(len(values)):
+        if kernel is kernels.mse and wanted:
+            continue  # the target's gradient is the prediction's, negated
+        tensors = [Tensor(v, requires_grad=i == wanted) for i, v in enumerate(values)]
+        kernel(*tensors).sum().backward()
+        assert [g is not None for g in returned[-1]] == [i == wanted for i in range(len(values))]
+
+
+def test_a_forward_pass_alone_saves_no_derivative() -> None:
+    for f in (kernels.gelu, kernels.silu):
+        assert f._forward(FLAT, **f.options, needs=[False])[1] is None
+    assert kernels.cross_entropy._forward(LOGITS, LABELS, None, 0.0, -100, "mean", needs=[False] * 3)[1] is None
+
+
+def test_batch_norm_tells_its_statistics_to_an_observer() -> None:
+    x, seen = np.random.default_rng(3).normal(size=(5, 2, 3)), []
+    kernels.batch_norm(x, observe=lambda mean, variance: seen.append((mean, variance)))
+    [(mean, variance)] = seen
+    np.testing.assert_allclose(mean, x.mean((0, 2)))
+    np.testing.assert_allclose(variance, x.var((0, 2)))

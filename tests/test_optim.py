@@ -1,0 +1,319 @@
+"""Optimisers, schedules, clipping and moving averages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_cv import Tensor, nn, optim
+
+OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
+    "sgd": lambda p: optim.SGD(p, 0.1),
+    "momentum": lambda p: optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.01),
+    "nesterov": lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.01),
+    "adamw": lambda p: optim.AdamW(p, 0.1),
+    "rmsprop": lambda p: optim.RMSProp(p, 0.05),
+    "rmsprop_centered": lambda p: optim.RMSProp(p, 0.01, momentum=0.9, centered=True),
+}
+every_optimiser = pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS.keys())
+
+
+def draw(seed: int = 0, dtypes: tuple[Any, ...] = (np.float32,)) -> list[Tensor]:
+    rng = np.random.default_rng(seed)
+    shapes = [(3, 2), (2,), (), (4, 1)] * len(dtypes)
+    return [
+        Tensor(rng.normal(size=s).astype(dtypes[i % len(dtypes)]), requires_grad=True) for i, s in enumerate(shapes)
+    ]
+
+
+def give_gradients(parameters: list[Tensor], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for p in parameters:
+        p.grad = np.asarray(rng.normal(size=p.shape), p.dtype)
+
+
+@every_optimiser
+def test_an_optimiser_finds_a_minimum(make: Any) -> None:
+    [x] = [Tensor(np.array([2.0, -3.0]), requires_grad=True)]
+    optimiser = make([x])
+    for step in range(400):
+        optimiser.zero_grad()
+        optimiser.learning_rate = make([Tensor(0.0)]).learning_rate * (1 - step / 400)
+        ((x - 1.0) * (x - 1.0)).sum().backward()
+        optimiser.step()
+    np.testing.assert_allclose(x.data, 1, atol=0.05)
+
+
+@every_optimiser
+def test_parameters_keep_their_dtype_and_what_others_hold(make: Any) -> None:
+    parameters = draw(dtypes=(np.float32, np.float64))
+    optimiser = make(parameters)
+    before = [p.data.copy() for p in parameters]
+    give_gradients(parameters, 1)
+    gradients = [p.grad.copy() for p in parameters]
+    optimiser.learning_rate = np.float64(0.1)
+    optimiser.step()
+    for p, old, gradient in zip(parameters, before, gradients, strict=True):
+        assert p.data.dtype == old.dtype and p.shape == old.shape and not np.array_equal(p.data, old)
+        np.testing.assert_array_equal(p.grad, gradient)
+    assert all(
+        a.dtype == p.dtype
+        for n, p in enumerate(parameters)
+        for k, a in optimiser.state_dict().items()
+        if k.startswith(f"{n}.") and "step" not in k
+    )
+
+
+Elements = dict[str, Any]
+
+
+def sgd(
+    p: Any, g: Any, s: Elements, t: int, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+) -> Any:
+    g = g + weight_decay * p
+    s["v"] = momentum * s["v"] + g
+    return p - 0.1 * (g + momentum * s["v"] if nesterov else s["v"])
+
+
+def adam(p: Any, g: Any, s: Elements, t: int, weight_decay: float = 0.0, decoupled: bool = False) -> Any:
+    p, g = (p - 0.1 * weight_decay * p, g) if decoupled else (p, g + weight_decay * p)
+    s["m"] = 0.9 * s["m"] + 0.1 * g
+    s["v"] = 0.999 * s["v"] + 0.001 * g**2
+    return p - 0.1 * (s["m"] / (1 - 0.9**t)) / (np.sqrt(s["v"] / (1 - 0.999**t)) + 1e-8)
+
+
+def rmsprop(p: Any, g: Any, s: Elements, t: int, rate: float, momentum: float = 0.0, centered: bool = False) -> Any:
+    s["square"] = 0.99 * s["square"] + 0.01 * g**2
+    s["mean"] = 0.99 * s["mean"] + 0.01 * g
+    variance = s["square"] - (s["mean"] ** 2 if centered else 0)
+    s["v"] = momentum * s["v"] + g / (np.sqrt(variance) + 1e-8)
+    return p - rate * s["v"]
+
+
+TEXTBOOK: dict[str, Callable[..., Any]] = {
+    "sgd": sgd,
+    "momentum": partial(sgd, momentum=0.9, weight_decay=0.01),
+    "nesterov": partial(sgd, momentum=0.9, nesterov=True),
+    "adam": partial(adam, weight_decay=0.01),
+    "adamw": partial(adam, weight_decay=0.01, decoupled=True),
+    "rmsprop": partial(rmsprop, rate=0.05),
+    "rmsprop_centered": partial(rmsprop, rate=0.01, momentum=0.9, centered=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_an_optimiser_follows_its_formula(name: str) -> None:
+    parameters = draw(dtypes=(np.float64,))
+    optimiser = OPTIMISERS[name](parameters)
+    values = [p.data.copy() for p in parameters]
+    states: list[Elements] = [defaultdict(float) for _ in parameters]
+    for step in range(1, 20):
+        give_gradients(parameters, step)
+        values = [TEXTBOOK[name](v, p.grad, s, step) for v, p, s in zip(values, parameters, states, strict=True)]
+        optimiser.step()
+    for p, value in zip(parameters, values, strict=True):
+        np.testing.assert_allclose(p.data, value, rtol=1e-10)
+
+
+@every_optimiser
+def test_a_rate_in_float64_does_not_change_float32_arithmetic(make: Any) -> None:
+    one, two = draw(), draw()
+    a, b = make(one), make(two)
+    a.learning_rate, b.learning_rate = 0.1, np.float64(0.1)
+    for step in range(3):
+        for parameters, optimiser in ((one, a), (two, b)):
+            give_gradients(parameters, step)
+            optimiser.step()
+    for p, q in zip(one, two, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+@every_optimiser
+def test_one_buffer_or_many_gives_the_same_bits(make: Any) -> None:
+    """Parameters optimised together, in tiles or one by one."""
+    together, alone = draw(), draw()
+    optimisers = [make(together), *(make([p]) for p in alone)]
+    for step in range(5):
+        give_gradients(together, step)
+        give_gradients(alone, step)
+        for optimiser in optimisers:
+            optimiser.step()
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+@every_optimiser
+def test_large_parameters_go_through_in_tiles(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, tiled = draw(), draw()
+    optimiser = make(whole)
+    monkeypatch.setattr(optim, "TILE", 3)
+    small = make(tiled)
+    for step in range(3):
+        give_gradients(whole, step)
+        give_gradients(tiled, step)
+        small.step()
+        with monkeypatch.context() as patch:
+            patch.setattr(optim, "TILE", 65536)
+            optimiser.step()
+    for a, b in zip(whole, tiled, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+@every_optimiser
+def test_parameters_without_a_gradient_are_skipped_and_do_not_age(make: Any) -> None:
+    """A parameter that got its gradients late is where one that starts then would be."""
+    late, fresh = draw(), draw()
+    optimiser = make(late)
+    for step in range(6):
+        give_gradients(late, step)
+        if step < 3:
+            late[1].grad = None
+            before = late[1].data.copy()
+        optimiser.step()
+        if step < 3:
+            np.testing.assert_array_equal(late[1].data, before)
+    start = make([fresh[1]])
+    for step in range(3, 6):
+        give_gradients(fresh, step)
+        start.step()
+    np.testing.assert_array_equal(late[1].data, fresh[1].data)
+    assert [int(optimiser.state_dict()[f"{n}.step"]) for n in range(4)] == [6, 3, 6, 6]
+
+
+@every_optimiser
+def test_state_dict_continues_to_the_same_bits(make: Any) -> None:
+    parameters = draw(dtypes=(np.float32, np.float64))
+    optimiser = make(parameters)
+
+    def run(parameters: list[Tensor], optimiser: optim.Optimizer, steps: range) -> None:
+        for step in steps:
+            give_gradients(parameters, step)
+            optimiser.learning_rate = 0.1 / (1 + step)
+            optimiser.step()
+
+    run(parameters, optimiser, range(5))
+    weights, state = [p.data.copy() for p in parameters], optimiser.state_dict()
+    run(parameters, optimiser, range(5, 10))
+    resumed = [Tensor(w, requires_grad=True) for w in weights]
+    second = make(resumed)
+    second.load_state_dict(state)
+    assert second.learning_rate == 0.1 / 5
+    run(resumed, second, range(5, 10))
+    for a, b in zip(parameters, resumed, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+    for name, array in optimiser.state_dict().items():
+        assert isinstance(array, np.ndarray)
+        np.testing.assert_array_equal(array, second.state_dict()[name])
+
+
+def test_a_state_that_does_not_fit_is_refused() -> None:
+    adam = optim.Adam(draw())
+    with pytest.raises(ValueError, match=r"Adam.*0.mean"):
+        adam.load_state_dict(optim.SGD(draw(), 0.1).state_dict())
+    with pytest.raises(ValueError, match=r"\(3, 2\).*\(2, 3\)"):
+        adam.load_state_dict(adam.state_dict() | {"0.mean": np.zeros((2, 3))})
+
+
+def test_a_parameter_set_anew_is_taken_up() -> None:
+    """Setting `.data`, loading weights and a second optimiser on the same parameters all work."""
+    parameters = draw()
+    one, two = optim.SGD(parameters, 0.5), optim.SGD(parameters, 0.25)
+    parameters[1].data = np.array([5.0, 6.0])
+    for p in parameters:
+        p.grad = np.ones_like(p.data)
+    one.step()
+    two.step()
+    one.step()
+    np.testing.assert_allclose(parameters[1].data, [3.75, 4.75])
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: optim.SGD([], 0.1), "no parameters"),
+        (lambda: optim.SGD([draw()[0]] * 2, 0.1), "twice"),
+        (lambda: optim.SGD([np.zeros(3)], 0.1), "leaf tensor"),  # type: ignore[list-item]
+        (lambda: optim.SGD([draw()[0] * 2.0], 0.1), "leaf tensor"),
+        (lambda: optim.SGD(draw(), 0.1, nesterov=True), "momentum"),
+    ],
+)
+def test_bad_arguments(make: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        make()
+
+
+# ----------------------------------------------------------------------------------------------- schedules and clipping
+
+
+def test_schedules() -> None:
+    assert [optim.constant()(s) for s in (0, 99)] == [1, 1]
+    assert [optim.step_decay(10, 0.5)(s) for s in (0, 9, 10, 20)] == [1, 1, 0.5, 0.25]
+    cosine = optim.cosine(100, minimum=0.1)
+    assert [cosine(s) for s in (0, 50, 100, 500)] == pytest.approx([1, 0.55, 0.1, 0.1])
+    warm = optim.warm_up(4, optim.step_decay(1, 0.5))
+    assert [warm(s) for s in range(7)] == [0.25, 0.5, 0.75, 1, 1, 0.5, 0.25]
+
+
+@given(maximum=st.floats(0.1, 10), missing=st.booleans())
+def test_clipping_by_norm(maximum: float, missing: bool) -> None:
+    parameters = draw()
+    give_gradients(parameters, 0)
+    parameters[0].grad = None if missing else parameters[0].grad
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    before = [g.copy() for g in gradients]
+    norm = np.sqrt(sum(np.sum(g.astype(float) ** 2) for g in before))
+    assert optim.clip_gradients_by_norm(parameters, maximum) == pytest.approx(norm, rel=1e-5)
+    after = [p.grad for p in parameters if p.grad is not None]
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_allclose(new, old * min(1, maximum / norm), rtol=1e-5)
+        assert new.dtype == np.float32
+
+
+def test_clipping_by_norm_leaves_what_is_not_finite() -> None:
+    [p] = [Tensor(np.zeros(2), requires_grad=True)]
+    p.grad = np.array([np.inf, 1.0])
+    assert optim.clip_gradients_by_norm([p], 1.0) == np.inf
+    np.testing.assert_array_equal(p.grad, [np.inf, 1])
+
+
+def test_clipping_by_value() -> None:
+    [p] = [Tensor(np.zeros(3, np.float32), requires_grad=True)]
+    p.grad = np.array([-3, 0.5, 2], np.float32)
+    optim.clip_gradients_by_value([p, Tensor(0.0)], 1.0)
+    np.testing.assert_array_equal(p.grad, [-1, 0.5, 1])
+
+
+# ------------------------------------------------------------------------------------------------------ moving averages
+
+
+def test_moving_average() -> None:
+    network = nn.Sequential(nn.Linear(2, 2, rng=np.random.default_rng(0)), nn.BatchNorm1d(2))
+    average = optim.ExponentialMovingAverage(network, 0.9)
+    expected = network[0].weight.data.copy()
+    for step in range(5):
+        network[0].weight.data[...] = step
+        network[1].running_mean[...] = step
+        average.update()
+        expected = 0.9 * expected + 0.1 * step
+    with average.applied() as module:
+        assert module is network
+        np.testing.assert_allclose(network[0].weight.data, expected, rtol=1e-6)
+        np.testing.assert_array_equal(network[1].running_mean, 4)
+        assert network[0].weight.dtype == np.float32
+    np.testing.assert_array_equal(network[0].weight.data, 4)
+    with pytest.raises(RuntimeError), average.applied():
+        raise RuntimeError
+    np.testing.assert_array_equal(network[0].weight.data, 4)
+    other = optim.ExponentialMovingAverage(network, 0.9)
+    other.load_state_dict(average.state_dict())
+    np.testing.assert_allclose(other.averages["0.weight"], expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"0\.bias"):
+        other.load_state_dict({n: a for n, a in average.state_dict().items() if n != "0.bias"})

@@ -1,0 +1,270 @@
+"""Kernels, layers and optimisers against PyTorch's: values and gradients in float64 over random shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_cv import Tensor, kernels, nn, optim
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+pytestmark = pytest.mark.parity
+
+seeds = st.integers(0, 2**16)
+shapes = st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple)
+
+
+def both(ours: Any, theirs: Any, values: list[np.ndarray], tolerance: float = 1e-10) -> None:
+    """The same value, and the same gradients of a random combination of its elements."""
+    tensors = [Tensor(v, requires_grad=True) for v in values]
+    torches = [torch.tensor(v, requires_grad=True) for v in values]
+    one, two = ours(*tensors), theirs(*torches)
+    np.testing.assert_allclose(one.numpy(), two.detach().numpy(), rtol=tolerance, atol=tolerance)
+    cotangent = np.random.default_rng(0).normal(size=one.shape)
+    one.backward(cotangent)
+    two.backward(torch.tensor(cotangent))
+    for a, b in zip(tensors, torches, strict=True):
+        np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=tolerance, atol=tolerance)
+
+
+def normal(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [2 * rng.normal(size=shape) for shape in shapes]
+
+
+# -------------------------------------------------------------------------------------------------------------- kernels
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (kernels.relu, F.relu),
+        (lambda x: kernels.leaky_relu(x, negative_slope=0.2), lambda x: F.leaky_relu(x, 0.2)),
+        (kernels.sigmoid, torch.sigmoid),
+        (kernels.tanh, torch.tanh),
+        (kernels.silu, F.silu),
+        (kernels.gelu, F.gelu),
+        (lambda x: kernels.gelu(x, approximate="tanh"), lambda x: F.gelu(x, approximate="tanh")),
+        (lambda x: kernels.softmax(x, axis=0), lambda x: F.softmax(x, dim=0)),
+        (kernels.softmax, lambda x: F.softmax(x, dim=-1)),
+        (lambda x: kernels.log_softmax(x, axis=0), lambda x: F.log_softmax(x, dim=0)),
+        (kernels.log_softmax, lambda x: F.log_softmax(x, dim=-1)),
+        (kernels.layer_norm, lambda x: F.layer_norm(x, x.shape[-1:])),
+        (lambda x: kernels.layer_norm(x, shape=x.shape), lambda x: F.layer_norm(x, x.shape)),
+    ],
+)
+@given(shape=shapes, seed=seeds)
+def test_functions_of_one_array(ours: Any, theirs: Any, shape: tuple[int, ...], seed: int) -> None:
+    both(ours, theirs, normal(seed, shape))
+
+
+@given(leading=shapes, sizes=st.tuples(st.integers(1, 5), st.integers(1, 5)), bias=st.booleans(), seed=seeds)
+def test_linear(leading: tuple[int, ...], sizes: tuple[int, int], bias: bool, seed: int) -> None:
+    inputs, outputs = sizes
+    biases = [(outputs,)] if bias else []
+    both(kernels.linear, F.linear, normal(seed, (*leading, inputs), (outputs, inputs), *biases))
+
+
+@given(shape=st.lists(st.integers(2, 5), min_size=2, max_size=4).map(tuple), training=st.booleans(), seed=seeds)
+def test_batch_norm(shape: tuple[int, ...], training: bool, seed: int) -> None:
+    channels = shape[1:2]
+    mean, variance = normal(seed + 1, channels, channels)
+    variance = variance**2
+    fixed: dict[str, Any] = {} if training else {"mean": mean, "variance": variance}
+
+    def theirs(x: Any, weight: Any, bias: Any) -> Any:
+        return F.batch_norm(x, torch.tensor(mean), torch.tensor(variance), weight, bias, training, eps=1e-3)
+
+    both(lambda *v: kernels.batch_norm(*v, eps=1e-3, **fixed), theirs, normal(seed, shape, channels, channels))
+
+
+@given(shape=shapes, start=st.integers(0, 2), seed=seeds)
+def test_layer_norm(shape: tuple[int, ...], start: int, seed: int) -> None:
+    ending = shape[min(start, len(shape) - 1) :]
+    both(
+        lambda *v: kernels.layer_norm(*v, eps=1e-3),
+        lambda x, weight, bias: F.layer_norm(x, ending, weight, bias, eps=1e-3),
+        normal(seed, shape, ending, ending),
+    )
+
+
+reductions = st.sampled_from(["mean", "sum", "none"])
+
+
+@given(shape=shapes, reduction=reductions, seed=seeds)
+def test_mse(shape: tuple[int, ...], reduction: str, seed: int) -> None:
+    options = {"reduction": reduction}
+    both(lambda *v: kernels.mse(*v, **options), lambda *v: F.mse_loss(*v, **options), normal(seed, shape, shape))
+
+
+@given(shape=shapes, reduction=reductions, weighted=st.booleans(), scale=st.sampled_from([1, 500]), seed=seeds)
+def test_bce_with_logits(shape: tuple[int, ...], reduction: str, weighted: bool, scale: float, seed: int) -> None:
+    logits, targets, weight = normal(seed, shape, shape, shape)
+    ours_weight, theirs_weight = (weight, torch.tensor(weight)) if weighted else (None, None)
+    both(
+        lambda x, t: kernels.bce_with_logits(x, t, ours_weight, reduction=reduction),
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t, theirs_weight, reduction=reduction),
+        [scale * logits, 1 / (1 + np.exp(-targets))],
+    )
+
+
+@given(
+    rows=st.integers(1, 6),
+    classes=st.integers(1, 5),
+    reduction=reductions,
+    smoothing=st.sampled_from([0.0, 0.1, 1.0]),
+    weighted=st.booleans(),
+    ignore_index=st.sampled_from([-100, 0]),
+    scale=st.sampled_from([1, 500]),
+    seed=seeds,
+)
+def test_cross_entropy(
+    rows: int,
+    classes: int,
+    reduction: str,
+    smoothing: float,
+    weighted: bool,
+    ignore_index: int,
+    scale: float,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows)
+    if (labels == ignore_index).all():
+        reduction = "sum"  # there is no mean
+    weight = rng.uniform(0.5, 2, classes)
+    ours_weight, theirs_weight = (weight, torch.tensor(weight)) if weighted else (None, None)
+    options: dict[str, Any] = {"label_smoothing": smoothing, "ignore_index": ignore_index, "reduction": reduction}
+    both(
+        lambda x: kernels.cross_entropy(x, labels, ours_weight, **options),
+        lambda x: F.cross_entropy(x, torch.tensor(labels), theirs_weight, **options),
+        [scale * rng.normal(size=(rows, classes))],
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- layers
+
+
+def pair(seed: int = 0) -> tuple[nn.Sequential, Any]:
+    """The same network, ours and theirs, with different weights."""
+    rng = np.random.default_rng(seed)
+    ours = nn.Sequential(
+        nn.Linear(6, 8, rng=rng, dtype=np.float64),
+        nn.BatchNorm1d(8, dtype=np.float64),
+        nn.ReLU(),
+        nn.Linear(8, 5, bias=False, rng=rng, dtype=np.float64),
+        nn.LayerNorm(5, dtype=np.float64),
+        nn.Sequential(nn.GELU("tanh"), nn.SiLU(), nn.LeakyReLU(0.2), nn.Sigmoid(), nn.Softmax(-1)),
+    )
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(6, 8),
+        torch.nn.BatchNorm1d(8),
+        torch.nn.ReLU(),
+        torch.nn.Linear(8, 5, bias=False),
+        torch.nn.LayerNorm(5),
+        torch.nn.Sequential(
+            torch.nn.GELU("tanh"), torch.nn.SiLU(), torch.nn.LeakyReLU(0.2), torch.nn.Sigmoid(), torch.nn.Softmax(-1)
+        ),
+    ).double()
+    return ours, theirs
+
+
+def compare(ours: nn.Module, theirs: Any, seed: int) -> None:
+    """Outputs and parameter gradients over three batches of training, buffers, then outputs in evaluation."""
+    rng = np.random.default_rng(seed)
+    ours.train()
+    theirs.train()
+    for _ in range(3):
+        x, cotangent = rng.normal(size=(7, 6)), rng.normal(size=(7, 5))
+        ours.zero_grad()
+        theirs.zero_grad()
+        one, two = ours(x), theirs(torch.tensor(x))
+        np.testing.assert_allclose(one.numpy(), two.detach().numpy(), rtol=1e-10, atol=1e-10)
+        one.backward(cotangent)
+        two.backward(torch.tensor(cotangent))
+        gradients = {name: p.grad.numpy() for name, p in theirs.named_parameters()}
+        assert gradients.keys() == dict(ours.named_parameters()).keys()
+        for name, parameter in ours.named_parameters():
+            np.testing.assert_allclose(parameter.grad, gradients[name], rtol=1e-10, atol=1e-10)
+    for name, buffer in ours.named_buffers():
+        np.testing.assert_allclose(buffer, dict(theirs.named_buffers())[name].numpy(), rtol=1e-10)
+    x = rng.normal(size=(3, 6))
+    np.testing.assert_allclose(ours.eval()(x).numpy(), theirs.eval()(torch.tensor(x)).detach().numpy(), atol=1e-10)
+
+
+@given(seed=seeds)
+def test_weights_interchange_both_ways(seed: int) -> None:
+    ours, theirs = pair(seed)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    compare(ours, theirs, seed)
+    ours, theirs = pair(seed)
+    theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
+    compare(ours, theirs, seed)
+
+
+def test_batch_norm_layer_of_sequences() -> None:
+    ours, theirs = nn.BatchNorm1d(3, dtype=np.float64), torch.nn.BatchNorm1d(3).double()
+    x = np.random.default_rng(0).normal(size=(4, 3, 5))
+    np.testing.assert_allclose(ours(x).numpy(), theirs(torch.tensor(x)).detach().numpy(), atol=1e-10)
+    np.testing.assert_allclose(ours.running_var, theirs.running_var.numpy(), rtol=1e-10)
+
+
+# ----------------------------------------------------------------------------------------------------------- optimisers
+
+OPTIMISERS = [
+    (optim.SGD, "SGD", {}),
+    (optim.SGD, "SGD", {"weight_decay": 0.1}),
+    (optim.SGD, "SGD", {"momentum": 0.9, "weight_decay": 0.1}),
+    (optim.SGD, "SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    (optim.Adam, "Adam", {}),
+    (optim.Adam, "Adam", {"betas": (0.5, 0.99), "eps": 1e-3, "weight_decay": 0.1}),
+    (optim.AdamW, "AdamW", {}),
+    (optim.AdamW, "AdamW", {"weight_decay": 0.3, "betas": (0.8, 0.9)}),
+    (optim.RMSProp, "RMSprop", {}),
+    (optim.RMSProp, "RMSprop", {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
+    (optim.RMSProp, "RMSprop", {"momentum": 0.9}),
+    (optim.RMSProp, "RMSprop", {"momentum": 0.5, "centered": True}),
+]
+
+
+@pytest.mark.parametrize("ours, theirs, options", OPTIMISERS, ids=lambda v: str(v) if not isinstance(v, type) else "")
+@given(seed=seeds, dtype=st.sampled_from([np.float32, np.float64]))
+def test_optimisers_agree_over_fifty_steps(
+    ours: Any, theirs: str, options: dict[str, Any], seed: int, dtype: Any
+) -> None:
+    """The same gradients, a changing rate, and a parameter that now and then has none."""
+    rng = np.random.default_rng(seed)
+    values = [rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (4,), ())]
+    tensors = [Tensor(v, requires_grad=True) for v in values]
+    torches = [torch.tensor(v, requires_grad=True) for v in values]
+    one = ours(tensors, learning_rate=0.01, **options)
+    two = getattr(torch.optim, theirs)(torches, lr=0.01, **options)
+    for step in range(50):
+        one.learning_rate = two.param_groups[0]["lr"] = 0.01 * (1 + step % 3)
+        for a, b in zip(tensors, torches, strict=True):
+            gradient = rng.normal(size=a.shape).astype(dtype)
+            absent = a is tensors[1] and step % 7 == 3
+            a.grad, b.grad = (None, None) if absent else (np.asarray(gradient), torch.tensor(gradient))
+        one.step()
+        two.step()
+    for a, b in zip(tensors, torches, strict=True):
+        np.testing.assert_allclose(a.data, b.detach().numpy(), rtol=1e-6 if dtype is np.float64 else 2e-5, atol=1e-6)
+
+
+@given(seed=seeds, maximum=st.floats(0.1, 10))
+def test_clipping_agrees(seed: int, maximum: float) -> None:
+    values = normal(seed, (3, 4), (5,))
+    tensors = [Tensor(np.zeros_like(v), requires_grad=True) for v in values]
+    torches = [torch.zeros_like(torch.tensor(v), requires_grad=True) for v in values]
+    for a, b, value in zip(tensors, torches, values, strict=True):
+        a.grad, b.grad = value.copy(), torch.tensor(value)
+    norm = torch.nn.utils.clip_grad_norm_(torches, maximum)
+    assert optim.clip_gradients_by_norm(tensors, maximum) == pytest.approx(norm.item(), rel=1e-10)
+    for a, b in zip(tensors, torches, strict=True):
+        np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-5)  # theirs divides by norm + 1e-6

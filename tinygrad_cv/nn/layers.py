@@ -1,0 +1,205 @@
+"""Layers: kernels with their parameters. Names and shapes are PyTorch's, so that weights interchange."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..tensor import Tensor
+from . import init
+from .module import Module
+
+
+def parameter(array: np.ndarray) -> Tensor:
+    """A tensor to be trained."""
+    return Tensor(array, requires_grad=True)
+
+
+class Linear(Module):
+    """x weight^T + bias: (..., in_features) -> (..., out_features).
+
+    The weight (out, in) and the bias start uniform in +- 1 / sqrt(in), as PyTorch's.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ) -> None:
+        bound = 1 / math.sqrt(in_features)
+        self.weight = parameter(init.uniform((out_features, in_features), -bound, bound, rng=rng, dtype=dtype))
+        self.bias = parameter(init.uniform((out_features,), -bound, bound, rng=rng, dtype=dtype)) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        return kernels.linear(x, self.weight, self.bias)
+
+    def describe(self) -> str:
+        outputs, inputs = self.weight.shape
+        return f"{inputs}, {outputs}" + (", bias=False" if self.bias is None else "")
+
+
+class BatchNorm1d(Module):
+    """Batch normalisation of (N, C) or (N, C, L) over all axes but C (Ioffe & Szegedy 2015).
+
+    Training normalises by the batch's statistics and moves the running ones towards them (with the unbiased variance):
+    running = (1 - momentum) running + momentum batch. Evaluation normalises by the running ones.
+    """
+
+    running_mean: np.ndarray
+    running_var: np.ndarray
+    num_batches_tracked: np.ndarray
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, dtype: Any = np.float32) -> None:
+        self.eps, self.momentum = eps, momentum
+        self.weight = parameter(np.ones(num_features, dtype))
+        self.bias = parameter(np.zeros(num_features, dtype))
+        self.register_buffer("running_mean", np.zeros(num_features, dtype))
+        self.register_buffer("running_var", np.ones(num_features, dtype))
+        self.register_buffer("num_batches_tracked", np.array(0))
+
+    def forward(self, x: Any) -> Any:
+        if not self.training:
+            statistics = {"mean": self.running_mean, "variance": self.running_var}
+            return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, **statistics)
+        count = x.size // self.weight.size
+        if count < 2:
+            raise ValueError(
+                f"x of shape {x.shape} has one value per channel, hence no variance; train on larger batches, or eval()"
+            )
+
+        def observe(mean: np.ndarray, variance: np.ndarray) -> None:
+            unbiased = variance * (count / (count - 1))
+            for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
+                running += self.momentum * (value - running)
+            self.num_batches_tracked += 1
+
+        return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, observe=observe)
+
+    def describe(self) -> str:
+        return f"{self.weight.size}, eps={self.eps:g}, momentum={self.momentum:g}"
+
+
+class LayerNorm(Module):
+    """Normalisation of each sample over its last axes, which have this shape (Ba, Kiros & Hinton 2016)."""
+
+    def __init__(self, shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = np.float32) -> None:
+        self.eps = eps
+        self.weight = parameter(np.ones(shape, dtype))
+        self.bias = parameter(np.zeros(shape, dtype))
+
+    def forward(self, x: Any) -> Any:
+        return kernels.layer_norm(x, self.weight, self.bias, eps=self.eps)
+
+    def describe(self) -> str:
+        return f"{self.weight.shape}, eps={self.eps:g}"
+
+
+class Dropout(Module):
+    """In training, each element is dropped with probability p and the others are scaled by 1 / (1 - p)."""
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"p is a probability, not {p}")
+        self.p, self.rng = p, rng
+
+    def forward(self, x: Any) -> Any:
+        if not self.training or self.p == 0:
+            return x
+        return kernels.dropout(x, self.rng.random(x.shape, np.float32) >= self.p, p=self.p)
+
+    def describe(self) -> str:
+        return f"{self.p:g}"
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Any) -> Any:
+        return kernels.relu(x)
+
+
+class LeakyReLU(Module):
+    """x above 0, `negative_slope` x below."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> Any:
+        return kernels.leaky_relu(x, negative_slope=self.negative_slope)
+
+    def describe(self) -> str:
+        return f"{self.negative_slope:g}"
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))."""
+
+    def forward(self, x: Any) -> Any:
+        return kernels.sigmoid(x)
+
+
+class Tanh(Module):
+    """tanh x."""
+
+    def forward(self, x: Any) -> Any:
+        return kernels.tanh(x)
+
+
+class GELU(Module):
+    """x Phi(x), exact or (`approximate="tanh"`) with a tanh in place of the normal distribution function Phi."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Any:
+        return kernels.gelu(x, approximate=self.approximate)
+
+    def describe(self) -> str:
+        return "" if self.approximate == "none" else f"approximate={self.approximate!r}"
+
+
+class SiLU(Module):
+    """x sigmoid(x)."""
+
+    def forward(self, x: Any) -> Any:
+        return kernels.silu(x)
+
+
+class Softmax(Module):
+    """Probabilities along an axis."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        return kernels.softmax(x, axis=self.axis)
+
+    def describe(self) -> str:
+        return f"axis={self.axis}"
+
+
+class Flatten(Module):
+    """(N, ...) -> (N, D)."""
+
+    def forward(self, x: Any) -> Any:
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+
+class Unflatten(Module):
+    """(..., D) -> (..., *shape)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = tuple(shape)
+
+    def forward(self, x: Any) -> Any:
+        return x.reshape(*x.shape[:-1], *self.shape)
+
+    def describe(self) -> str:
+        return f"{self.shape}"

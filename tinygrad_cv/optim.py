@@ -1,0 +1,382 @@
+"""Optimisers, schedules of the learning rate, gradient clipping, moving averages of weights.
+
+Parameters that an optimiser is given move into one flat buffer, of which each `parameter.data` becomes a view; so a
+step is a few operations on long arrays, in tiles that stay in the cache, however many parameters there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from .nn import Module
+from .tensor import Tensor, unwrap
+
+TILE = 65536  # elements: the half dozen arrays of a step then fit in the second-level cache
+
+
+class Arena:
+    """Parameters of one dtype, end to end in one buffer, with the optimiser's state beside them in others."""
+
+    def __init__(self, parameters: list[Tensor], slots: Iterable[str]) -> None:
+        self.parameters = parameters
+        self.bounds = np.cumsum([0, *(p.size for p in parameters)]).tolist()
+        dtype = parameters[0].dtype
+        self.values = _aligned(self.bounds[-1], dtype)
+        self.gradients = _aligned(self.bounds[-1], dtype)
+        self.slots = {slot: _aligned(self.bounds[-1], dtype) for slot in slots}
+        self.scratch = [_aligned(min(TILE, self.bounds[-1]), dtype) for _ in range(2)]
+        self.steps = [0] * len(parameters)  # updates that each parameter has had
+        self.views = [self.view(self.values, i) for i in range(len(parameters))]
+
+    def view(self, flat: np.ndarray, i: int) -> np.ndarray:
+        """The part of a flat buffer that belongs to parameter i, in its shape."""
+        return flat[self.bounds[i] : self.bounds[i + 1]].reshape(self.parameters[i].shape)
+
+    def adopt(self) -> None:
+        """Take in parameters whose array is not (or no longer) a view of the buffer."""
+        for parameter, view in zip(self.parameters, self.views, strict=True):
+            if parameter.data is not view:
+                view[...] = parameter.data
+                parameter.data = view
+
+    def runs(self) -> Iterator[tuple[int, int, int, np.ndarray]]:
+        """(start, stop, step, gradient) of neighbours with a gradient that are at the same step; large ones alone."""
+
+        def key(i: int) -> tuple[bool, int, int]:
+            large = self.bounds[i + 1] - self.bounds[i] >= TILE
+            return self.parameters[i].grad is not None, self.steps[i], i if large else -1
+
+        for (present, step, _), group in groupby(range(len(self.parameters)), key):
+            if not present:
+                continue
+            members = list(group)
+            start, stop = self.bounds[members[0]], self.bounds[members[-1] + 1]
+            parts = [unwrap(self.parameters[i].grad).reshape(-1) for i in members]
+            gradient = parts[0] if len(parts) == 1 else np.concatenate(parts, out=self.gradients[start:stop])
+            for i in members:
+                self.steps[i] = step + 1
+            yield start, stop, step + 1, gradient
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Zeros that begin on a cache line, where NumPy's loops are faster."""
+    raw = np.zeros(size * dtype.itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size * dtype.itemsize].view(dtype)
+
+
+class Optimizer:
+    """What optimisers share. A subclass names its `slots`, the state it keeps per element, and updates a flat stretch.
+
+    Parameters whose `.grad` is None are skipped, and their number of steps does not grow. `learning_rate` may be set
+    at any time. `state_dict` and `load_state_dict` continue a run to the same bits.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        if not self.parameters:
+            raise ValueError(
+                "there are no parameters to optimise; an iterator may have been used up: pass module.parameters() anew"
+            )
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise ValueError("a parameter is given twice")
+        for p in self.parameters:
+            if type(p) is not Tensor or not p.is_leaf or p.dtype.kind != "f":
+                raise TypeError(f"a parameter is a floating-point leaf tensor, not {p!r}")
+        dtypes = dict.fromkeys(p.dtype for p in self.parameters)
+        self.arenas = [Arena([p for p in self.parameters if p.dtype == d], self.slots) for d in dtypes]
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for arena in self.arenas:
+            arena.adopt()
+            for start, stop, step, gradient in arena.runs():
+                for low in range(start, stop, TILE):
+                    tile = slice(low, min(low + TILE, stop))
+                    a, b = (s[: tile.stop - low] for s in arena.scratch)
+                    slots = {name: flat[tile] for name, flat in arena.slots.items()}
+                    g = gradient[low - start : tile.stop - start]
+                    self.update(arena.values[tile], g, a, b, float(self.learning_rate), step, **slots)
+
+    def update(
+        self, p: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, rate: float, step: int, **slots: np.ndarray
+    ) -> None:
+        """Change p in place by its gradient g, which is not written to; a and b are there for intermediate values."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Forget the parameters' gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _state(self) -> Iterator[tuple[int, Arena, int]]:
+        """Each parameter's number, arena and place there."""
+        places = {id(p): (arena, i) for arena in self.arenas for i, p in enumerate(arena.parameters)}
+        return ((n, *places[id(p)]) for n, p in enumerate(self.parameters))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all state by name: "learning_rate", "0.step", "0.momentum", ... with the parameter's number."""
+        state = {"learning_rate": np.array(self.learning_rate)}
+        for n, arena, i in self._state():
+            state[f"{n}.step"] = np.array(arena.steps[i])
+            state |= {f"{n}.{slot}": arena.view(flat, i).copy() for slot, flat in arena.slots.items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of an optimiser of the same kind on parameters of the same shapes."""
+        own = {name: array.shape for name, array in self.state_dict().items()}
+        given = {name: np.shape(array) for name, array in state.items()}
+        if own != given:
+            wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+            told = ", ".join(f"{n} (here {own.get(n, 'none')}, given {given.get(n, 'none')})" for n in wrong[:5])
+            raise ValueError(
+                f"the state does not fit this {type(self).__name__}; {len(wrong)} names or shapes differ: {told}"
+            )
+        self.learning_rate = float(state["learning_rate"])
+        for n, arena, i in self._state():
+            arena.steps[i] = int(state[f"{n}.step"])
+            for slot, flat in arena.slots.items():
+                arena.view(flat, i)[...] = state[f"{n}.{slot}"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent; with momentum, v = momentum v + g and p -= rate v.
+
+    That is PyTorch's form of Sutskever et al. 2013. Nesterov's variant steps along g + momentum v. `weight_decay` adds
+    weight_decay p to g.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        learning_rate: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if nesterov and not momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+        self.slots = ("momentum",) if momentum else ()
+        super().__init__(parameters, learning_rate)
+
+    def update(self, p: Any, g: Any, a: Any, b: Any, rate: float, step: int, **slots: Any) -> None:
+        g = _decayed(p, g, self.weight_decay, a)
+        if self.momentum:
+            v = slots["momentum"]
+            v *= self.momentum
+            v += g
+            g = np.add(g, np.multiply(v, self.momentum, out=b), out=b) if self.nesterov else v
+        p -= np.multiply(g, rate, out=b)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1). `weight_decay` adds weight_decay p to the gradient; see `AdamW`."""
+
+    slots = ("mean", "square")
+    decoupled = False
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        super().__init__(parameters, learning_rate)
+
+    def update(self, p: Any, g: Any, a: Any, b: Any, rate: float, step: int, **slots: Any) -> None:
+        """mean, square move towards g, g^2; p -= rate mean' / (sqrt(square') + eps), ' corrects the start at 0."""
+        (beta1, beta2), mean, square = self.betas, slots["mean"], slots["square"]
+        if self.decoupled:
+            p *= 1 - rate * self.weight_decay
+        else:
+            g = _decayed(p, g, self.weight_decay, a)
+        _towards(square, np.multiply(g, g, out=b), beta2, b)
+        _towards(mean, g, beta1, b)
+        np.sqrt(square, out=b)
+        b *= 1 / math.sqrt(1 - beta2**step)
+        b += self.eps
+        np.divide(mean, b, out=b)
+        b *= rate / (1 - beta1**step)
+        p -= b
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p -= rate weight_decay p beside the step (Loshchilov & Hutter 2019)."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, learning_rate, betas, eps, weight_decay)
+
+
+class RMSProp(Optimizer):
+    """The gradient over the root of its running mean square (Hinton, lecture 6e, 2012), in PyTorch's form.
+
+    `centered` subtracts the squared running mean (Graves 2013, equation 40). With momentum the quotients are summed up
+    as the gradients are in `SGD`.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        learning_rate: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        centered: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.alpha, self.eps, self.momentum, self.centered, self.weight_decay = (
+            alpha,
+            eps,
+            momentum,
+            centered,
+            weight_decay,
+        )
+        self.slots = ("square", *(["mean"] if centered else []), *(["momentum"] if momentum else []))
+        super().__init__(parameters, learning_rate)
+
+    def update(self, p: Any, g: Any, a: Any, b: Any, rate: float, step: int, **slots: Any) -> None:
+        square = slots["square"]
+        g = _decayed(p, g, self.weight_decay, a)
+        _towards(square, np.multiply(g, g, out=b), self.alpha, b)
+        if self.centered:
+            mean = slots["mean"]
+            _towards(mean, g, self.alpha, b)
+            square = np.subtract(square, np.multiply(mean, mean, out=b), out=b)
+        np.sqrt(square, out=b)
+        b += self.eps
+        np.divide(g, b, out=b)
+        if self.momentum:
+            v = slots["momentum"]
+            v *= self.momentum
+            v += b
+            np.copyto(b, v)
+        b *= rate
+        p -= b
+
+
+def _decayed(p: np.ndarray, g: np.ndarray, weight_decay: float, a: np.ndarray) -> np.ndarray:
+    """g + weight_decay p, in a."""
+    return np.add(g, np.multiply(p, weight_decay, out=a), out=a) if weight_decay else g
+
+
+def _towards(average: np.ndarray, value: np.ndarray, decay: float, b: np.ndarray) -> None:
+    """average = decay average + (1 - decay) value, in place; b may be the value itself."""
+    average *= decay
+    average += np.multiply(value, 1 - decay, out=b)
+
+
+# ---------------------------------------------------------------------------------------------------------- schedules
+
+Schedule = Callable[[int], float]  # step -> factor of the learning rate
+
+
+def constant() -> Schedule:
+    """1 for ever."""
+    return lambda step: 1.0
+
+
+def step_decay(size: int, factor: float) -> Schedule:
+    """Times `factor` after every `size` steps."""
+    return lambda step: factor ** (step // size)
+
+
+def cosine(total: int, minimum: float = 0.0) -> Schedule:
+    """Half a cosine from 1 down to `minimum` at `total` steps (Loshchilov & Hutter 2017, equation 5)."""
+    return lambda step: minimum + (1 - minimum) * (1 + math.cos(math.pi * min(step, total) / total)) / 2
+
+
+def warm_up(steps: int, then: Schedule | None = None) -> Schedule:
+    """1 / steps, 2 / steps, ... up to 1 (Goyal et al. 2017, section 2.2); then another schedule from its start."""
+    later = then or constant()
+    return lambda step: (step + 1) / steps if step < steps else later(step - steps)
+
+
+# ----------------------------------------------------------------------------------------------------------- clipping
+
+
+def clip_gradients_by_norm(parameters: Iterable[Tensor], maximum: float) -> float:
+    """Scale all gradients together to a Euclidean norm of at most `maximum` (Pascanu et al. 2013, algorithm 1).
+
+    Returns the norm before. If that is not finite, the gradients are left as they are.
+    """
+    owners = [p for p in parameters if p.grad is not None]
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in (unwrap(p.grad) for p in owners)))
+    if maximum < norm < math.inf:
+        for p in owners:
+            p.grad = unwrap(p.grad) * (maximum / norm)
+    return norm
+
+
+def clip_gradients_by_value(parameters: Iterable[Tensor], maximum: float) -> None:
+    """Limit each element of the gradients to [-maximum, maximum]."""
+    for p in parameters:
+        if p.grad is not None:
+            p.grad = np.clip(unwrap(p.grad), -maximum, maximum)
+
+
+# ----------------------------------------------------------------------------------------------------- moving averages
+
+
+class ExponentialMovingAverage:
+    """A smoothed copy of a module's parameters: average = decay average + (1 - decay) parameter.
+
+    Buffers are copied as they are. `with average.applied():` puts the averages into the module for a while.
+    """
+
+    def __init__(self, module: Module, decay: float) -> None:
+        if not 0 <= decay <= 1:
+            raise ValueError(f"decay lies between 0 and 1, not {decay}")
+        self.module, self.decay = module, decay
+        self.averages = {name: array.copy() for name, array in module.state_dict().items()}
+
+    def update(self) -> None:
+        """Move the averages towards the module's present parameters."""
+        buffers = dict(self.module.named_buffers())
+        for name, array in self.module.state_dict().items():
+            average = self.averages[name]
+            average[...] = array if name in buffers else average + (1 - self.decay) * (array - average)
+
+    @contextmanager
+    def applied(self) -> Iterator[Module]:
+        """Inside this context the module has the averaged weights."""
+        before = {name: array.copy() for name, array in self.module.state_dict().items()}
+        self.module.load_state_dict(self.averages)
+        try:
+            yield self.module
+        finally:
+            self.module.load_state_dict(before)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of the averages, under the names of the module's `state_dict`."""
+        return {name: array.copy() for name, array in self.averages.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over averages."""
+        own, given = ({n: np.shape(a) for n, a in arrays.items()} for arrays in (self.averages, state))
+        wrong = sorted(n for n in own.keys() | given.keys() if own.get(n) != given.get(n))
+        if wrong:
+            raise ValueError(f"the averages do not fit this module: names or shapes differ at {', '.join(wrong)}")
+        for name, average in self.averages.items():
+            average[...] = state[name]
