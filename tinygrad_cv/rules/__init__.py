@@ -1,10 +1,5 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-import numpy as np
+from . import elementwise, index, nature, product, reduce, shape, special
 
-from . import elementwise, reduce, shape
-from .table import without_gradient
-
-without_gradient(np.shape, np.ndim, np.size)
-
-__all__ = ["elementwise", "reduce", "shape"]
+__all__ = ["elementwise", "index", "nature", "product", "reduce", "shape", "special"]
