@@ -1,5 +1,5 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-from . import elementwise, index, nature, product, reduce, shape, special
+from . import elementwise, index, linalg, nature, product, reduce, shape, special
 
-__all__ = ["elementwise", "index", "nature", "product", "reduce", "shape", "special"]
+__all__ = ["elementwise", "index", "linalg", "nature", "product", "reduce", "shape", "special"]

@@ -63,5 +63,44 @@ def stack(arrays: Any, axis: int = 0, out: None = None, **options: Any) -> Any:
     return np.concatenate([np.expand_dims(a, axis) for a in arrays], axis=axis)
 
 
+# Diagonals and triangles.
+@definition(np.diagonal)
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    a = np.moveaxis(a, (axis1, axis2), (-2, -1))
+    rows, columns = np.shape(a)[-2:]
+    n = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
+    start = np.arange(n)
+    return a[..., start + max(-offset, 0), start + max(offset, 0)]
+
+
+@definition(np.trace)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
+
+
+@definition(np.diag)
+def diag(v: Any, k: int = 0) -> Any:
+    if np.ndim(v) == 2:
+        return np.diagonal(v, k)
+    n = np.shape(v)[0] + abs(k)
+    padded = np.concatenate([np.zeros(max(k, 0), v.dtype), v, np.zeros(max(-k, 0), v.dtype)])
+    return np.eye(n, n, k, v.dtype) * padded
+
+
+@definition(np.diagflat)
+def diagflat(v: Any, k: int = 0) -> Any:
+    return diag(np.ravel(v), k)
+
+
+@definition(np.tril)
+def tril(m: Any, k: int = 0) -> Any:
+    return np.where(np.tri(*np.shape(m)[-2:], k=k, dtype=bool), m, 0)
+
+
+@definition(np.triu)
+def triu(m: Any, k: int = 0) -> Any:
+    return np.where(np.tri(*np.shape(m)[-2:], k=k - 1, dtype=bool), 0, m)
+
+
 without_gradient(np.shape, np.ndim, np.size)
 without_gradient(np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type, np.shares_memory)
