@@ -20,7 +20,7 @@ import numpy as np
 from .files import atomic_write
 
 # Widest first, the order of the arrays in a file. NumPy has no bfloat16: its bits are held in uint16.
-DTYPES = {
+DTYPES: dict[str, np.dtype] = {
     "U64": np.dtype("<u8"),
     "I64": np.dtype("<i8"),
     "F64": np.dtype("<f8"),
@@ -73,7 +73,7 @@ def save(
         for name in order:
             values = _to_bfloat16(arrays[name]) if dtypes[name] == "BF16" else arrays[name]
             contiguous = np.ascontiguousarray(values, DTYPES[dtypes[name]])
-            file.write(contiguous.reshape(-1).view(np.uint8))
+            file.write(contiguous.reshape(-1).view(np.uint8).data)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -122,7 +122,7 @@ def _read(buffer: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...], off
     if dtype == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
     if dtype == "BOOL":
-        return array.view(np.uint8) != 0  # a bool made of any other byte than 0 and 1 misbehaves
+        return np.not_equal(array.view(np.uint8), 0, dtype=np.bool)  # a bool of any byte but 0 and 1 misbehaves
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return native if native.flags.aligned else native.copy()
 
@@ -160,7 +160,8 @@ def _parse(text: bytes, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
         raise ValueError(f"its header cannot be read: {error}") from None
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
-    metadata = header.pop("__metadata__", None) or {}
+    metadata = header.pop("__metadata__", None)
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("its __metadata__ holds something other than strings")
 

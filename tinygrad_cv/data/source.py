@@ -1,0 +1,81 @@
+"""Finding a data set's files, reading them, and fetching those that are missing."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterable
+from http.client import HTTPException
+from pathlib import Path
+
+from ..files import atomic_write
+
+VARIABLE = "TINYGRAD_CV_DATA"
+
+
+class DamagedFile(ValueError):
+    """A file that is there but does not hold what it should."""
+
+
+def data_root(root: str | os.PathLike[str] | None, name: str) -> Path:
+    """The folder to look in: `root`, or else what the environment variable TINYGRAD_CV_DATA says."""
+    if root is None and not os.environ.get(VARIABLE):
+        raise FileNotFoundError(f"{name}: no data folder; pass root=..., or set the environment variable {VARIABLE}")
+    return Path(root if root is not None else os.environ[VARIABLE]).expanduser()
+
+
+def find(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
+    """The first file of one of these names in one of these folders, in the order of the folders."""
+    names = list(names)
+    return next((path for folder in folders for name in names if (path := folder / name).is_file()), None)
+
+
+def missing(what: str, folders: Iterable[Path], path: Path) -> FileNotFoundError:
+    looked = ", ".join(map(str, folders))
+    return FileNotFoundError(f"{what} is missing: looked in {looked}. Put it at {path}, or pass download=True")
+
+
+def read(path: Path, sha256: str | None = None) -> bytes:
+    """A file's contents, decompressed if it is gzipped, whatever its name; checked if the SHA-256 of them is given."""
+    try:
+        return original(path.read_bytes(), sha256, path)
+    except DamagedFile as error:
+        hint = "Delete it and fetch it again" + (", or pass verify=False to read it all the same" if sha256 else "")
+        raise DamagedFile(f"{error}. {hint}") from None
+
+
+def original(content: bytes, sha256: str | None, name: object) -> bytes:
+    """Contents, decompressed if they are gzipped; DamagedFile if they have another SHA-256 than the given one."""
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DamagedFile(f"{name} cannot be decompressed: {error}") from None
+    check_sha256(content, sha256, name)
+    return content
+
+
+def check_sha256(content: bytes, sha256: str | None, name: object) -> None:
+    if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise DamagedFile(f"{name} is not the original: its contents have SHA-256 {found}, expected {sha256}")
+
+
+def fetch(urls: Iterable[str], path: Path, check: Callable[[bytes, str], object], timeout: float = 60) -> Path:
+    """Download the first of `urls` whose contents pass `check` (which raises DamagedFile) to `path`, atomically."""
+    failures = ""
+    for url in urls:
+        try:
+            with urllib.request.urlopen(url, timeout=timeout) as response:
+                content = response.read()
+            check(content, url)
+        except (OSError, HTTPException, DamagedFile) as error:
+            failures += f"\n  {url}: {error}"
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(content)
+        return path
+    raise OSError(f"{path.name} could not be downloaded; fetch it by hand and put it at {path}{failures}")
