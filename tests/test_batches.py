@@ -91,6 +91,13 @@ def test_a_state_of_other_batches_is_refused(other: dict[str, Any]) -> None:
         data.batches(**options | other).restore(state)
 
 
+@pytest.mark.parametrize("position", [-1, 4])
+def test_a_damaged_state_is_refused(position: int) -> None:
+    found = data.batches(np.arange(6), 2, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=f"damaged: {position} of 3 batches"):
+        found.restore({**found.state(), "position": position})
+
+
 def test_a_batch_is_a_copy() -> None:
     x = np.zeros(4)
     next(data.batches(x, 4, rng=np.random.default_rng(0)))[:] = 1
@@ -107,6 +114,7 @@ def test_a_batch_is_a_copy() -> None:
         (np.array(1.0), 1, TypeError, "an array with rows"),
         (np.zeros(3), 4, ValueError, "batches of 4 from 3 rows"),
         (np.zeros(3), 0, ValueError, "batches of 0"),
+        (np.zeros(3), 2.5, ValueError, "batches of 2.5 .* a whole number from 1 to 3"),
         (np.zeros((0, 2)), 1, ValueError, "from 0 rows"),
     ],
 )

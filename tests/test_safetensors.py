@@ -145,6 +145,10 @@ def entry(dtype: Any = "F32", shape: Any = (2,), offsets: Any = (0, 8), **more: 
     return {"dtype": dtype, "shape": shape, "data_offsets": offsets, **more}
 
 
+def nested(depth: int) -> list[Any]:
+    return [nested(depth - 1)] if depth > 1 else []
+
+
 BAD = {
     "empty": (b"", "0 bytes"),
     "seven bytes": (b"\2\0\0\0\0\0\0", "7 bytes"),
@@ -157,6 +161,7 @@ BAD = {
     "a list for a header": (craft([]), "not a JSON object"),
     "an endless number": (craft(b'{"a": ' + b"9" * 5000 + b"}"), "cannot be read"),
     "deep nesting": (craft(b'{"a":' * 200_000), "nested"),
+    "nesting one level too deep": (craft({"a": entry(shape=[0], offsets=[0, 0], more=nested(126))}), "nested"),
     "duplicate keys": (craft(b'{"a":1,"a":1}'), "'a' stands there twice"),
     "an entry that is no object": (craft({"a": 1}), "'a' lacks"),
     "no shape": (craft({"a": {"dtype": "F32", "data_offsets": [0, 0]}}), "'a' lacks"),
@@ -203,6 +208,7 @@ GOOD = {
     "padding": (craft({"a": entry()}, bytes(8), pad=b"  \n\t "), {"a": 2}),
     "unsorted": (craft({"b": entry(offsets=[8, 16]), "a": entry()}, bytes(16)), {"b": 2, "a": 2}),
     "extra fields": (craft({"a": entry(colour={"deep": [1.5, None]})}, bytes(8)), {"a": 2}),
+    "nesting as deep as may be": (craft({"a": entry(more=nested(125))}, bytes(8)), {"a": 2}),
     "metadata is null": (craft({"__metadata__": None, "a": entry()}, bytes(8)), {"a": 2}),
 }
 

@@ -1,14 +1,16 @@
 """A small reverse-mode autograd engine in pure NumPy, with generative and vision models written on it."""
 
-from . import kernels, rules
+from . import data, kernels, nn, optim, rules, special
 from .kernels import kernel
 from .mode import detect_anomaly, no_grad
+from .safetensors import load, save
 from .tensor import Tensor, derivative
 from .transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = [
     "Tensor",
     "checkpoint",
+    "data",
     "derivative",
     "detect_anomaly",
     "grad",
@@ -18,8 +20,13 @@ __all__ = [
     "jvp",
     "kernel",
     "kernels",
+    "load",
+    "nn",
     "no_grad",
+    "optim",
     "rules",
+    "save",
+    "special",
     "value_and_grad",
     "vjp",
 ]

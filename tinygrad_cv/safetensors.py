@@ -38,6 +38,7 @@ DTYPES: dict[str, np.dtype] = {
 NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 LARGEST_HEADER = 100_000_000
 MOST_AXES = 64  # that NumPy 2 can hold
+DEEPEST_HEADER = 127  # objects and lists inside each other, as in the format's own reader
 
 
 def save(
@@ -130,6 +131,7 @@ def _read(buffer: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...], off
 # ------------------------------------------------------------------------------------------------------------- header
 
 Entry = tuple[str, tuple[int, ...], int]  # dtype, shape, offset
+TOO_DEEP = f"its header is nested too deeply, over {DEEPEST_HEADER} levels"
 
 
 def _open(path: str | os.PathLike[str]) -> tuple[mmap.mmap, int, dict[str, Entry], dict[str, str]]:
@@ -155,11 +157,13 @@ def _parse(text: bytes, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
     try:
         header = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
+        raise ValueError(TOO_DEEP) from None
     except ValueError as error:  # bad UTF-8 or bad JSON
         raise ValueError(f"its header cannot be read: {error}") from None
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
+    if _depth(header) > DEEPEST_HEADER:
+        raise ValueError(TOO_DEEP)
     metadata = header.pop("__metadata__", None)
     metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -194,6 +198,15 @@ def _span(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     if stop - start != math.prod(shape) * itemsize:
         raise ValueError(f"{name!r} needs {math.prod(shape) * itemsize} bytes ({dtype} {shape}) but has {offsets}")
     return dtype, tuple(shape), start, stop
+
+
+def _depth(value: Any) -> int:
+    """How many objects and lists lie inside each other."""
+    depth, level = 0, [value]
+    while level := [value for value in level if isinstance(value, (dict, list))]:
+        depth += 1
+        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
+    return depth
 
 
 def _naturals(values: Any) -> bool:

@@ -292,7 +292,7 @@ def accumulate(gradients: dict[Node, Any], sums: set[Node], node: Node, gradient
         parts[i] = gradient if parts[i] is None else parts[i] + gradient
     elif node not in gradients:
         gradients[node] = gradient
-    elif node in sums and type(gradient) is np.ndarray:
+    elif node in sums and type(gradient) is type(gradients[node]) is np.ndarray:
         np.add(gradients[node], gradient, out=gradients[node])
     else:
         gradients[node] = gradients[node] + gradient

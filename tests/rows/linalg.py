@@ -1,5 +1,9 @@
-"""Rows of `tinygrad_cv/rules/linalg.py`. Matrices are near the identity times a spread diagonal: well conditioned, with
-distinct eigenvalues and singular values. Of factorisations only what is unique is compared."""
+"""Rows of `tinygrad_cv/rules/linalg.py`.
+
+Matrices are drawn as U diag(s) V^T with U, V from QR factorisations of Gaussian matrices and singular values spread over
+[0.8, 3] at least .3 apart: well conditioned, all values distinct, every direction met. Of factorisations only what is
+unique is compared: squares of vectors, functions of the matrix, projections.
+"""
 
 from __future__ import annotations
 
@@ -7,73 +11,123 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy import linalg
 
+import tinygrad_cv.rules.linalg  # noqa: F401
 from tests.table import arrays, row
 
-la = np.linalg
+batches = st.sampled_from([(), (2,), (2, 1)])
+side = st.integers(1, 3)
+ORDERS: list[Any] = ["fro", "nuc", 2, -2, 1, -1, np.inf, -np.inf]
 
 
 @st.composite
-def matrices(draw: Any, rows: Any = None, columns: Any = None) -> np.ndarray:
-    """Diagonal 1, 2, 3 plus noise of at most .3; batches too."""
-    n = draw(st.integers(1, 3)) if rows is None else rows
-    m = n if columns is None else columns
-    batch = draw(st.sampled_from([(), (2,), (1, 2)]))
-    return draw(arrays((*batch, n, m), -0.3, 0.3)) + np.eye(n, m) * (1 + np.arange(m))
+def matrices(draw: Any, rows: int | None = None, columns: int | None = None, batch: Any = batches) -> np.ndarray:
+    """One size drawn stands for both; no negative numbers among the diagonal's."""
+    rows = draw(side) if rows is None else rows
+    columns = rows if columns is None else columns
+    rng, batch, k = np.random.default_rng(draw(st.integers(0, 2**16))), draw(batch), min(rows, columns)
+    u = linalg.qr(rng.normal(size=(*batch, rows, rows)))[0][..., :k]
+    v = linalg.qr(rng.normal(size=(*batch, columns, columns)))[0][..., :k]
+    s = 0.8 + 0.8 * np.arange(k) + rng.uniform(0, 0.5, (*batch, k))
+    return np.round((u * s[..., None, :]) @ v.swapaxes(-1, -2), 3)
 
 
-def symmetric(a: Any) -> Any:
-    return (a + a.mT) / 2
+@st.composite
+def symmetric_matrices(draw: Any, definite: bool = False) -> np.ndarray:
+    """Eigenvalues at least .3 apart, and apart in size too, so that |eigenvalues| are distinct; any signs."""
+    n, batch = draw(side), draw(batches)
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    v = linalg.qr(rng.normal(size=(*batch, n, n)))[0]
+    w = 0.8 + 0.8 * np.arange(n) + rng.uniform(0, 0.5, (*batch, n))
+    w = w if definite else w * rng.choice([-1, 1], w.shape)
+    return (v * w[..., None, :]) @ v.swapaxes(-1, -2)
 
 
-def spd(a: Any) -> Any:
-    return a @ a.mT + np.eye(a.shape[-1])
+def of_symmetric(f: Any) -> Any:
+    """f of the symmetric part, since changes of one element alone lead out of the symmetric matrices."""
+    return lambda a: f((a + a.mT) / 2)
 
 
-def positive_qr(a: Any) -> Any:
-    """Q and R with a positive diagonal of R: LAPACK's signs jump."""
-    q, r = la.qr(a)
-    signs = np.sign(np.diagonal(r, 0, -2, -1))
-    return [q * signs[..., None, :], r * signs[..., None]]
+def rebuilt(u: Any, s: Any, vh: Any) -> Any:
+    """A function of the matrix in which all three factors take part."""
+    return (u * np.tanh(s)[..., None, :]) @ vh
+
+
+@st.composite
+def systems(draw: Any, shape: Any) -> tuple[np.ndarray, np.ndarray]:
+    a = draw(matrices())
+    return a, draw(arrays(shape(a.shape[-1])))
 
 
 square = matrices()
-row(la.inv, square)
-row(la.solve, st.integers(1, 3).flatmap(lambda n: st.tuples(matrices(n), arrays((n,)))))
-row(la.solve, st.integers(1, 3).flatmap(lambda n: st.tuples(matrices(n), arrays((2, n, 2)))))
-row(la.det, square)
-row(la.slogdet, square, call=lambda a: la.slogdet(a)[1])
-row(la.cholesky, square, call=lambda a: la.cholesky(spd(a)))
-row(la.cholesky, square, call=lambda a: la.cholesky(spd(a), upper=True))
-row(la.eigh, square, call=lambda a: la.eigh(symmetric(a))[0])
-row(la.eigh, square, call=lambda a: (lambda w, v: (v * np.tanh(w)[..., None, :]) @ v.mT)(*la.eigh(symmetric(a), "U")))
-row(la.eigh, matrices(3), call=lambda a: la.eigh(symmetric(a))[1] ** 2)
-row(la.eigvalsh, square, call=lambda a: la.eigvalsh(symmetric(a)))
+row(linalg.inv, square)
+row(linalg.solve, systems(lambda n: (n,)))
+row(linalg.solve, systems(lambda n: (n, 2)))
+row(linalg.solve, systems(lambda n: (2, n, 1)))
+row(linalg.det, square)
+row(linalg.slogdet, square, call=lambda a: list(linalg.slogdet(a)))
+row(linalg.matrix_power, square, st.sampled_from([-3, -2, -1, 0, 1, 2, 3, 6]))
+row(linalg.tensorinv, matrices(4, batch=st.just(())), call=lambda a: linalg.tensorinv(np.reshape(a, (2, 2, 4))))
+row(linalg.tensorinv, matrices(4, batch=st.just(())), call=lambda a: linalg.tensorinv(np.reshape(a, (4, 2, 2)), ind=1))
+row(linalg.tensorsolve, matrices(4, batch=st.just(())), arrays((2, 2)),
+    call=lambda a, b: linalg.tensorsolve(np.reshape(a, (2, 2, 4)), b))  # fmt: skip
+row(linalg.tensorsolve, matrices(4, batch=st.just(())), arrays((4,)),
+    call=lambda a, b: linalg.tensorsolve(np.reshape(a, (2, 4, 2)), b, axes=(0, 2)))  # fmt: skip
+
+definite = symmetric_matrices(definite=True)
+row(linalg.cholesky, definite, call=of_symmetric(linalg.cholesky))
+row(linalg.cholesky, definite, call=of_symmetric(lambda a: linalg.cholesky(a, upper=True)))
+symmetric = symmetric_matrices()
+for uplo in ("L", "U"):
+    row(linalg.eigvalsh, symmetric, call=of_symmetric(lambda a, uplo=uplo: linalg.eigvalsh(a, uplo)))
+    row(linalg.eigh, symmetric, call=of_symmetric(lambda a, uplo=uplo: [v**2 for v in linalg.eigh(a, uplo)]))
+row(linalg.eigh, symmetric, call=of_symmetric(lambda a: (lambda w, v: rebuilt(v, w, v.mT))(*linalg.eigh(a))))
+row(linalg.svd, symmetric, call=of_symmetric(lambda a: rebuilt(*linalg.svd(a, hermitian=True))))
+row(linalg.svd, symmetric, call=of_symmetric(lambda a: linalg.svd(a, compute_uv=False, hermitian=True)))
+row(linalg.pinv, symmetric, call=of_symmetric(lambda a: linalg.pinv(a, hermitian=True)))
+
 tall, wide = matrices(3, 2), matrices(2, 3)
 for shape in (square, tall, wide):
-    row(la.qr, shape, call=positive_qr)
-    row(la.qr, shape, call=lambda a: la.qr(a, mode="r") ** 2)
-    row(la.svdvals, shape)
-    row(la.svd, shape, call=lambda a: la.svd(a, full_matrices=False)[1])
-    row(la.svd, shape, call=lambda a: (lambda u, s, vh: (u * np.tanh(s)[..., None, :]) @ vh)(*la.svd(a, full_matrices=False)))
-    row(la.svd, shape, call=lambda a: [v**2 for v in la.svd(a, full_matrices=False)])
-    row(la.pinv, shape)
-for shape in (square, tall, wide, arrays((2, 2, 3), 0.3, 3).map(lambda a: a + 8.0 * np.arange(6).reshape(2, 3))):
-    for order in ("fro", "nuc", 2, -2) if shape in (square, tall, wide) else (1, -1, np.inf, -np.inf):
-        row(la.norm, shape, call=lambda a, order=order: la.norm(a, order, axis=(-2, -1)))
-        row(la.matrix_norm, shape, options=st.just({"ord": order, "keepdims": True}))
-row(la.svd, square, call=lambda a: la.svd(a, compute_uv=False))
-row(la.lstsq, tall.map(lambda a: a.reshape(-1, 3, 2)[0]), arrays((3,)), call=lambda a, b: list(la.lstsq(a, b)[:2]))
-row(la.lstsq, tall.map(lambda a: a.reshape(-1, 3, 2)[0]), arrays((3, 2)), call=lambda a, b: list(la.lstsq(a, b)[:2]))
-row(la.matrix_power, square, st.sampled_from([-2, -1, 0, 1, 2, 3, 5]))
-row(la.cond, square, st.sampled_from([None, 2, -2, "fro"]))
-row(la.tensorinv, arrays((4, 4), -0.2, 0.2), call=lambda a: la.tensorinv(np.reshape(a + 2 * np.eye(4), (2, 2, 4)), ind=2))
-row(la.tensorsolve, arrays((4, 4), -0.2, 0.2), arrays((2, 2)), call=lambda a, b: la.tensorsolve(np.reshape(a + 2 * np.eye(4), (2, 2, 4)), b))  # fmt: skip
-for order in (None, 1, 2, 3, 0.5, -2, np.inf, -np.inf):
-    row(la.norm, arrays((4,), 0.3, 3, distinct=True), call=lambda a, order=order: la.norm(a, order))
-    row(la.vector_norm, arrays((2, 3), 0.3, 3, distinct=True), options=st.just({"ord": order or 2, "axis": 1}))
-row(la.norm, arrays((2, 3)))
-row(la.norm, arrays((2, 3)), call=lambda a: la.norm(a, axis=0, keepdims=True))
-row(la.matrix_transpose, square)
-row(la.diagonal, square, options=st.sampled_from([{}, {"offset": 1}]))
-row(la.trace, square)
+    row(linalg.qr, shape, call=lambda a: list(linalg.qr(a)))
+    row(linalg.qr, shape, call=lambda a: linalg.qr(a, mode="r"))
+    row(linalg.svdvals, shape)
+    row(linalg.svd, shape, call=lambda a: linalg.svd(a, compute_uv=False))
+    row(linalg.svd, shape, call=lambda a: rebuilt(*linalg.svd(a, full_matrices=False)))
+    row(linalg.svd, shape, call=lambda a: [v**2 for v in linalg.svd(a, full_matrices=False)])
+    row(linalg.pinv, shape)
+row(linalg.qr, wide, call=lambda a: list(linalg.qr(a, mode="complete")))
+row(linalg.svd, square, call=lambda a: rebuilt(*linalg.svd(a)))
+row(linalg.lstsq, st.sampled_from([(3, 2), (2, 2), (2, 3), (3, 1)]).flatmap(
+    lambda s: st.tuples(matrices(*s, batch=st.just(())), arrays((s[0],)) | arrays((s[0], 2)))))  # fmt: skip
+
+
+def decided(a: np.ndarray) -> bool:
+    """Whether no element is near 0 and no two sums of |elements|, among which the induced norms choose, are close."""
+    sums = [np.sort(np.abs(a).sum(axis), axis=-1) for axis in (-1, -2, *range(a.ndim - 2))]
+    return bool(np.all(np.abs(a) > 0.1) and all(np.all(np.diff(s) > 0.1) for s in sums))
+
+
+pieces = (arrays((2, 3), -3, 3) | arrays((2, 2, 2), -3, 3)).filter(decided)
+invertible = matrices(2, 2, batch=st.just(())).filter(lambda a: decided(a) and decided(linalg.inv(a)))
+for order in ORDERS:
+    draws = pieces if order in (1, -1, np.inf, -np.inf) else square | tall | wide
+    row(linalg.norm, draws, call=lambda a, order=order: linalg.norm(a, order, axis=(-2, -1)))
+    flat = draws.filter(lambda a: a.ndim == 2)
+    row(linalg.norm, flat, call=lambda a, order=order: linalg.norm(a, order, axis=(-1, 0), keepdims=True))
+    row(linalg.norm, flat, st.just(order))
+    row(linalg.matrix_norm, draws, options=st.sampled_from([{"ord": order}, {"ord": order, "keepdims": True}]))
+    if order != "nuc":
+        row(linalg.cond, square if order in (2, -2, "fro") else invertible, st.just(order))
+row(linalg.cond, square)
+signed = st.sampled_from([1, -1]).flatmap(lambda sign: arrays((2, 3, 2), 0.3, 3, distinct=True).map(lambda a: sign * a))
+axes = st.sampled_from([{}, {"axis": 1}, {"axis": -1, "keepdims": True}, {"axis": (0, 2)}, {"keepdims": True}])
+for p in (2, 1, 3, 0.5, 2.5, -1, -2, 0, np.inf, -np.inf):
+    row(linalg.vector_norm, signed, options=axes.map(lambda o, p=p: {**o, "ord": p}))
+    row(linalg.norm, arrays((4,), 0.3, 3, distinct=True), st.just(p))
+    row(linalg.norm, signed, st.just(p), options=st.sampled_from([{"axis": 1}, {"axis": (-1,), "keepdims": True}]))
+row(linalg.norm, signed, options=axes)
+row(linalg.norm, arrays((), avoid=(0,)))
+row(linalg.matrix_transpose, square | wide)
+row(linalg.diagonal, square | wide, options=st.sampled_from([{}, {"offset": 1}, {"offset": -1}]))
+row(linalg.trace, square | tall, options=st.sampled_from([{}, {"offset": 1}]))

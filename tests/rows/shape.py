@@ -32,3 +32,4 @@ row(np.diag, arrays((3, 3)), st.sampled_from([0, 1, -2]))
 row(np.diagflat, arrays((2, 2)), st.sampled_from([0, -1]))
 for function in (np.tril, np.triu):
     row(function, cube, st.sampled_from([0, 1, -1]))
+row(np.astype, cube, st.just(np.float64))

@@ -36,8 +36,9 @@ class batches(Generic[Arrays]):  # named as a function, like range
         self.arrays: Arrays = arrays
         self.size, self.rng, self.drop_last, self.epochs = size, rng, drop_last, epochs
         self.length = _length(arrays)
-        if not 1 <= size <= self.length:
-            raise ValueError(f"cannot make batches of {size} from {self.length} rows; size is from 1 to {self.length}")
+        if not isinstance(size, (int, np.integer)) or not 1 <= size <= self.length:
+            known = f"size is a whole number from 1 to {self.length}"
+            raise ValueError(f"cannot make batches of {size!r} from {self.length} rows; {known}")
         self.per_epoch = self.length // size if drop_last else -(-self.length // size)
         self.epoch, self.position = 0, self.per_epoch
         self._epoch_start: Mapping[str, Any] = rng.bit_generator.state
@@ -71,10 +72,15 @@ class batches(Generic[Arrays]):  # named as a function, like range
         return plain
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state, and set `rng` to what it was then. Raises ValueError if other batches left that state."""
+        """Go on from a state, and set `rng` to what it was then.
+
+        Raises ValueError if other batches left that state, or if it is damaged.
+        """
         other = {key: state.get(key) for key in self._shape()}
         if other != self._shape():
             raise ValueError(f"this state is of other batches: it has {other}, but here are {self._shape()}")
+        if not 0 <= state["position"] <= self.per_epoch:
+            raise ValueError(f"this state is damaged: {state['position']} of {self.per_epoch} batches were yielded")
         replay = np.random.Generator(type(self.rng.bit_generator)())
         replay.bit_generator.state = state["epoch_start"]
         self._order = replay.permutation(self.length)

@@ -25,6 +25,10 @@ def image_folder(
     their names, is for testing. `mode="L"` gives grey pictures, (N, size, size). Needs pillow.
     """
     chosen = parts(split)
+    if not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"size is a whole number of pixels, at least 1, not {size!r}")
+    if mode not in ("RGB", "L"):
+        raise ValueError(f"mode is 'RGB' or 'L', not {mode!r}")
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder; image_folder needs one with pictures, or with one per class")
@@ -70,7 +74,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image, ImageOps
     except ImportError:
-        raise ImportError("image_folder reads pictures with pillow: pip install 'tinygrad_cv[models]'") from None
+        raise ImportError('image_folder reads pictures with pillow: pip install "tinygrad_cv[models]"') from None
     return Image, ImageOps
 
 

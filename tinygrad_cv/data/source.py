@@ -40,11 +40,14 @@ def missing(what: str, folders: Iterable[Path], path: Path) -> FileNotFoundError
 
 def read(path: Path, sha256: str | None = None) -> bytes:
     """A file's contents, decompressed if it is gzipped, whatever its name; checked if the SHA-256 of them is given."""
+    hint = "Delete it and fetch it again"
     try:
-        return original(path.read_bytes(), sha256, path)
+        content = original(path.read_bytes(), None, path)
+        hint += ", or pass verify=False to read it all the same"
+        check_sha256(content, sha256, path)
     except DamagedFile as error:
-        hint = "Delete it and fetch it again" + (", or pass verify=False to read it all the same" if sha256 else "")
         raise DamagedFile(f"{error}. {hint}") from None
+    return content
 
 
 def original(content: bytes, sha256: str | None, name: object) -> bytes:

@@ -30,7 +30,12 @@ class Text:
         return ids
 
     def decode(self, ids: np.ndarray) -> str:
-        """The text with these indices; the inverse of `encode`."""
+        """The text with these indices, (T,); the inverse of `encode`. Raises ValueError for one out of range."""
+        ids = np.asarray(ids)
+        unknown = np.flatnonzero((ids < 0) | (ids >= len(self.vocabulary)))
+        if unknown.size:
+            at = int(unknown[0])
+            raise ValueError(f"{ids[at]} at {at} is not the index of one of the {len(self.vocabulary)} characters")
         return "".join(self.vocabulary[i] for i in ids)
 
 

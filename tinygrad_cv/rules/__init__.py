@@ -1,5 +1,23 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-from . import elementwise, index, linalg, nature, product, reduce, shape, special
+from . import elementwise, index, linalg, nature, product, rearrange, reduce, shape, special, statistics
+from .table import DEFINITIONS, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
 
-__all__ = ["elementwise", "index", "linalg", "nature", "product", "reduce", "shape", "special"]
+__all__ = ["counts", "elementwise", "index", "linalg", "nature", "product", "rearrange", "reduce", "shape", "special", "statistics"]
+
+
+def counts() -> str:
+    """How many public functions of each namespace are differentiated, without gradient by nature, or unsupported."""
+    import numpy as np
+    import scipy.special
+
+    lines = []
+    for namespace in (np, np.linalg, np.fft, scipy.special):
+        functions = set(public_functions(namespace).values())
+        nature, refused = functions & WITHOUT_GRADIENT, functions & set(UNSUPPORTED)
+        rest = functions - nature - refused
+        lines.append(
+            f"{namespace.__name__:14} {len(rest):3} differentiated, {len(nature):3} without a gradient by nature, "
+            f"{len(refused):3} unsupported"
+        )
+    return "\n".join(lines)

@@ -1,21 +1,26 @@
 """The calculus table of numpy.linalg, with batch dimensions.
 
-Sources: Giles 2008, "Collected matrix derivative results"; Seeger et al. 2017, "Auto-differentiating linear algebra";
-Golub & Pereyra 1973 for the pseudo-inverse; Murray 2016 for Cholesky. Gradients of functions of symmetric matrices
-are symmetric. A norm at 0 has gradient 0.
+Conventions. Functions of a symmetric matrix (cholesky, eigh, eigvalsh) are differentiated along symmetric changes: their
+gradient is symmetric, whichever triangle NumPy reads. A norm at 0 has gradient 0, a singular value of 0 too. Where a
+derivative does not exist (eigenvectors of equal eigenvalues), backward raises LinAlgError; it never returns NaN for it.
+
+Sources: Giles 2008, "Collected matrix derivative results"; Townsend 2016, "Differentiating the singular value
+decomposition"; Seeger et al. 2017, "Auto-differentiating linear algebra"; Murray 2016, "Differentiation of the Cholesky
+decomposition"; Golub & Pereyra 1973 for the pseudo-inverse.
 """
 
 from __future__ import annotations
 
+import operator
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy import linalg
 
-from ..tensor import Tensor, derivative
+from ..tensor import TABLE, Tensor, derivative, unwrap
 from .reduce import root
 from .table import definition, unsupported, without_gradient
-
-la = np.linalg
 
 
 def _column(x: Any) -> Any:
@@ -23,270 +28,384 @@ def _column(x: Any) -> Any:
     return np.expand_dims(x, (-2, -1))
 
 
+def _identity(n: int, like: Any) -> Any:
+    return np.eye(n, dtype=like.dtype)
+
+
 def _diagonal(x: Any) -> Any:
     """(..., n) -> (..., n, n) with x on the diagonal."""
-    return np.expand_dims(x, -1) * np.eye(np.shape(x)[-1], dtype=x.dtype)
+    return np.expand_dims(x, -1) * _identity(np.shape(x)[-1], x)
 
 
 def _symmetric(x: Any) -> Any:
     return (x + x.mT) / 2
 
 
-def _like(n: int, x: Any) -> Any:
-    return np.eye(n, dtype=x.dtype)
+def _transpose(x: Any) -> Any:
+    """The transpose of an argument that need not be a tensor: an array or a list of lists."""
+    return np.matrix_transpose(x)
 
 
-# Inverses and determinants.
-derivative(la.inv, a=lambda g, y: -(y.mT @ g @ y.mT))
+def _sizes(a: Any) -> tuple[int, int]:
+    """Rows and columns of a matrix."""
+    shape = np.shape(a)
+    if len(shape) < 2:
+        raise linalg.LinAlgError(f"a matrix, or a batch of matrices, is needed, not an array of shape {shape}")
+    return shape[-2], shape[-1]
+
+
+# ---------------------------------------------------------------------------------------------- inverses, determinants
+
+derivative(linalg.inv, a=lambda g, y: -(y.mT @ g @ y.mT))
 
 
 def _solve_adjoint(g: Any, a: Any, b_shape: Any) -> Any:
-    """A^-T g, where a 1-D b is one vector for the whole batch."""
-    return la.solve(a.mT, np.expand_dims(g, -1))[..., 0] if len(b_shape) == 1 else la.solve(a.mT, g)
+    """A^-T g; by NumPy 2's rule a b of one axis is a vector, any other a stack of matrices."""
+    if len(b_shape) == 1:
+        return np.squeeze(linalg.solve(_transpose(a), np.expand_dims(g, -1)), -1)
+    return linalg.solve(_transpose(a), g)
 
 
 def _solve_matrix(g: Any, a: Any, y: Any, b_shape: Any) -> Any:
+    """-(A^-T g) x^T."""
     h = _solve_adjoint(g, a, b_shape)
     return -(np.expand_dims(h, -1) * np.expand_dims(y, -2)) if len(b_shape) == 1 else -(h @ y.mT)
 
 
-derivative(la.solve, a=_solve_matrix, b=_solve_adjoint)
+derivative(linalg.solve, a=_solve_matrix, b=_solve_adjoint)
 
 
-def _cofactors(a: Any, y: Any) -> Any:
-    """The derivative of the determinant, det(A) A^-T; for arrays through the SVD, so that singular A are safe."""
+def _svd_with_sign(a: Any) -> tuple[Any, Any, Any, Any]:
+    """U, singular values, V^T and det(U V^T), which is 1 or -1."""
+    u, s, vh = linalg.svd(a)
+    return u, s, vh, _column(linalg.det(u) * linalg.det(vh))
+
+
+def cofactor(a: Any) -> Any:
+    """The matrix of cofactors, det(A) A^-T: the derivative of the determinant. Through the SVD, so that A may be
+    singular: entry i of the diagonal matrix in the middle is the product of all singular values but s_i."""
     if isinstance(a, Tensor):
-        return _column(y) * la.inv(a).mT
-    u, s, vh = la.svd(a)
-    n = s.shape[-1]
-    others = np.prod(np.where(np.eye(n, dtype=bool), 1, s[..., None, :]), axis=-1)  # (..., n)
-    return _column(la.det(u) * la.det(vh)) * ((u * others[..., None, :]) @ vh)
+        return TABLE[cofactor]((a,), {})
+    u, s, vh, sign = _svd_with_sign(a)
+    others = np.prod(np.where(np.eye(s.shape[-1], dtype=bool), 1, np.expand_dims(s, -2)), axis=-1)  # (..., n)
+    return sign * ((u * np.expand_dims(others, -2)) @ vh)
 
 
-derivative(la.det, a=lambda g, a, y: _column(g) * _cofactors(a, y))
-derivative(la.slogdet, a=lambda g, a: _column(g[1]) * la.inv(a).mT)
+def _cofactor(g: Any, a: Any) -> Any:
+    """det(A) (tr(A^-1 g) A^-T - A^-T g^T A^-T); on arrays through the SVD, where A may be singular: for E = U^T g V and
+    P_ij the product of all singular values but s_i and s_j, P_ii = 0, it is U (diag(P diag E) - P * E^T) V^T."""
+    if isinstance(a, Tensor):
+        inverse = linalg.inv(a).mT
+        trace = np.sum(g * inverse, axis=(-2, -1), keepdims=True)
+        return _column(linalg.det(a)) * (trace * inverse - inverse @ g.mT @ inverse)
+    u, s, vh, sign = _svd_with_sign(a)
+    eye = np.eye(s.shape[-1], dtype=bool)
+    pair = eye[:, None, :] | eye[None, :, :]
+    products = np.prod(np.where(pair, 1, s[..., None, None, :]), axis=-1) * ~eye  # (..., n, n)
+    e = u.mT @ g @ vh.mT
+    diagonal = products @ np.expand_dims(np.diagonal(e, axis1=-2, axis2=-1), -1)  # (..., n, 1)
+    return sign * (u @ (diagonal * eye - products * e.mT) @ vh)
 
 
-@definition(la.matrix_power)
+derivative(cofactor, a=_cofactor)
+derivative(linalg.det, a=lambda g, a: _column(g) * cofactor(a))
+derivative(linalg.slogdet, a=lambda g, a: _column(g[1]) * linalg.inv(a).mT)  # the sign is constant
+
+
+@definition(linalg.matrix_power)
 def matrix_power(a: Any, n: int) -> Any:
-    if n < 0:
-        return matrix_power(la.inv(a), -n)
-    result, square = np.broadcast_to(_like(np.shape(a)[-1], a), np.shape(a)), a
-    while n:
-        result = result @ square if n % 2 else result
+    """Squares and products of squares; of the inverse for negative n."""
+    rows, columns = _sizes(a)
+    n = operator.index(n)
+    if rows != columns:
+        raise linalg.LinAlgError(f"np.linalg.matrix_power needs square matrices, not shape {np.shape(a)}")
+    if n == 0:
+        return np.where(True, _identity(rows, a), a)
+    square = linalg.inv(a) if n < 0 else a
+    n, result = abs(n), None
+    while True:
+        if n % 2:
+            result = square if result is None else result @ square
         n //= 2
-        square = square @ square if n else square
-    return result
+        if n == 0:
+            return result
+        square = square @ square
 
 
-@definition(la.tensorinv)
+@definition(linalg.tensorinv)
 def tensorinv(a: Any, ind: int = 2) -> Any:
+    if ind <= 0:
+        raise ValueError(f"np.linalg.tensorinv needs a positive ind, not {ind}")
     shape = np.shape(a)
-    rows = int(np.prod(shape[ind:], dtype=int))
-    return np.reshape(la.inv(np.reshape(a, (rows, -1))), shape[ind:] + shape[:ind])
+    rows = prod(shape[:ind])
+    return np.reshape(linalg.inv(np.reshape(a, (rows, prod(shape[ind:])))), shape[ind:] + shape[:ind])
 
 
-@definition(la.tensorsolve)
+@definition(linalg.tensorsolve)
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     if axes is not None:
         a = np.moveaxis(a, axes, range(np.ndim(a) - len(axes), np.ndim(a)))
-    shape = np.shape(a)[np.ndim(b) :]
-    n = int(np.prod(shape, dtype=int))
-    return np.reshape(la.solve(np.reshape(a, (n, n)), np.ravel(b)), shape)
+    rows, shape = np.shape(a)[: np.ndim(b)], np.shape(a)[np.ndim(b) :]
+    return np.reshape(linalg.solve(np.reshape(a, (prod(rows), prod(shape))), np.ravel(b)), shape)
 
 
-# Factorisations.
+# ------------------------------------------------------------------------------------------------------ factorisations
+
+
 def _cholesky(g: Any, y: Any, upper: Any) -> Any:
-    """A = L L^T: L^-T phi(L^T g) L^-1, symmetrised, where phi keeps the lower triangle and half the diagonal."""
+    """For A = L L^T: L^-T phi(L^T g) L^-1, symmetrised, where phi keeps the lower triangle and half of the diagonal
+    (Murray 2016, eq. 10)."""
     lower, g = (y.mT, g.mT) if upper else (y, g)
-    n = np.shape(lower)[-1]
-    half = np.tril(np.ones((n, n), g.dtype)) - _like(n, g) / 2
-    inverse = la.inv(lower)
-    return _symmetric(inverse.mT @ ((lower.mT @ g) * half) @ inverse)
+    phi = np.tril(lower.mT @ g) - _diagonal(np.sum(lower * g, axis=-2) / 2)
+    left = linalg.solve(lower.mT, phi)
+    return _symmetric(linalg.solve(lower.mT, left.mT))
 
 
-derivative(la.cholesky, a=_cholesky)
+derivative(linalg.cholesky, a=_cholesky)
 
 
 def reduced_qr(a: Any) -> Any:
     """Q R of a matrix with at least as many rows as columns."""
-    return la.qr(a)
+    return linalg.qr(a)
 
 
 def _qr(g: Any, y: Any) -> Any:
-    """(gQ + Q copy(M)) R^-T with M = R gR^T - gQ^T Q, where copy mirrors the lower triangle (Seeger et al., 3.3)."""
+    """(gQ + Q mirror(M)) R^-T with M = R gR^T - gQ^T Q, where mirror copies the lower triangle up (Seeger et al. 2017)."""
     (q, r), (gq, gr) = y, g
     m = r @ gr.mT - gq.mT @ q
     mirrored = np.tril(m) + np.tril(m, -1).mT
-    return la.solve(r, (gq + q @ mirrored).mT).mT
+    return linalg.solve(r, (gq + q @ mirrored).mT).mT
 
 
-REDUCED_QR = derivative(reduced_qr, a=_qr)
+_REDUCED_QR = derivative(reduced_qr, a=_qr)
 
 
-@definition(la.qr)
+@definition(linalg.qr)
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """For wide matrices [A1 A2] = Q [R1 Q^T A2] with A1 = Q R1."""
-    rows, columns = np.shape(a)[-2:]
+    """A wide matrix is [A1 A2] = Q [R1 Q^T A2] with A1 = Q R1. Of a tall one the complete Q is not unique."""
+    rows, columns = _sizes(a)
     if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
-        raise NotImplementedError(f"np.linalg.qr of shape {np.shape(a)} with mode {mode!r} has no derivative; use 'reduced'")
-    q, r = REDUCED_QR((a[..., :, :rows] if columns > rows else a,), {})
+        raise NotImplementedError(
+            f"np.linalg.qr(mode={mode!r}) of shape {np.shape(a)} has no derivative; use mode='reduced'"
+        )
+    result = _REDUCED_QR((a[..., :rows],), {})
     if columns > rows:
-        r = np.concatenate([r, q.mT @ a[..., :, rows:]], axis=-1)
-    return r if mode == "r" else type(la.qr(np.eye(1)))(q, r)
+        result = result._replace(R=np.concatenate([result.R, result.Q.mT @ a[..., rows:]], axis=-1))
+    return result.R if mode == "r" else result
 
 
-def _gaps(values: Any) -> Any:
-    """1 / (v_j - v_i), with zeros on the diagonal."""
-    n = np.shape(values)[-1]
-    eye = np.eye(n, dtype=bool)
+def _over_gaps(m: Any, values: Any, name: str) -> Any:
+    """m_ij / (v_j - v_i), and 0 on the diagonal: how vectors turn when the matrix changes.
+
+    Vectors whose values are equal may be any basis of the space they span, and have no derivative. m is the gradient
+    that reaches their turning into each other; where it is not 0, there is no answer.
+    """
     difference = np.expand_dims(values, -2) - np.expand_dims(values, -1)
-    return np.where(eye, 0, 1 / np.where(eye, 1, difference))
+    plain = unwrap(values)
+    n = plain.shape[-1]
+    size = np.max(np.abs(plain), axis=-1, keepdims=True, initial=0)
+    equal = np.abs(unwrap(difference)) <= n * np.finfo(plain.dtype).eps * np.expand_dims(size, -1)
+    if np.any(equal & ~np.eye(n, dtype=bool) & (unwrap(m) != 0)):
+        raise linalg.LinAlgError(
+            f"{name} are equal: their vectors are not unique and have no derivative. If only the values are used, take "
+            "np.linalg.eigvalsh or np.linalg.svdvals; else make the values distinct"
+        )
+    return np.where(equal, 0, m / np.where(equal, 1, difference))
 
 
 def _eigh(g: Any, y: Any) -> Any:
-    """V (diag(gw) + F * (V^T gV)) V^T with F_ij = 1 / (w_j - w_i): eigenvalues that meet have no such derivative."""
+    """V (diag(gw) + F * (V^T gV)) V^T with F_ij = 1 / (w_j - w_i) (Giles 2008, 3.1)."""
     (w, v), (gw, gv) = y, g
-    return _symmetric(v @ (_diagonal(gw) + _gaps(w) * (v.mT @ gv)) @ v.mT)
+    return _symmetric(v @ (_diagonal(gw) + _over_gaps(v.mT @ gv, w, "eigenvalues")) @ v.mT)
 
 
-derivative(la.eigh, a=_eigh)
+derivative(linalg.eigh, a=_eigh)
 
 
 def _eigvalsh(g: Any, a: Any, UPLO: str) -> Any:
-    """V diag(g) V^T, which needs no distinct eigenvalues."""
-    v = la.eigh(a, UPLO)[1]
-    return v @ (np.expand_dims(g, -1) * v.mT)
+    """V diag(g) V^T; equal eigenvalues do no harm."""
+    v = linalg.eigh(a, UPLO)[1]
+    return (v * np.expand_dims(g, -2)) @ v.mT
 
 
-derivative(la.eigvalsh, a=_eigvalsh)
+derivative(linalg.eigvalsh, a=_eigvalsh)
 
 
 def reduced_svd(a: Any) -> Any:
-    return la.svd(a, full_matrices=False)
+    """U, singular values, V^T, as many vectors as there are values."""
+    return linalg.svd(a, full_matrices=False)
+
+
+def _turn(vectors: Any, g: Any, s: Any) -> Any:
+    """X + X^T for X_ij = (V^T g)_ij / (s_j^2 - s_i^2)."""
+    total = np.expand_dims(s, -2) + np.expand_dims(s, -1)
+    x = _over_gaps(vectors.mT @ g, s, "singular values") / np.where(np.equal(total, 0), 1, total)
+    return x + x.mT
+
+
+def _outside(vectors: Any, g: Any, s: Any) -> Any:
+    """(I - V V^T) g / s: of the gradient of a tall matrix of vectors, what points out of the space they span."""
+    rest, s = g - vectors @ (vectors.mT @ g), np.expand_dims(s, -2)
+    plain = unwrap(s)
+    zero = plain <= plain.shape[-1] * np.finfo(plain.dtype).eps * np.max(plain, axis=-1, keepdims=True, initial=0)
+    if np.any(zero & (unwrap(g) != 0)):
+        raise linalg.LinAlgError("a singular value is 0: its vectors are not unique and have no derivative")
+    return np.where(zero, 0, rest / np.where(zero, 1, s))
 
 
 def _svd(g: Any, y: Any) -> Any:
-    """With F_ij = 1 / (s_j^2 - s_i^2): U [(F * (U^T gU - gU^T U)) S + S (F * (V^T gV - gV^T V)) + gS] V^T, and for a
-    rectangular matrix what of gU and gV is outside the spans of U and V (Giles 2008; Townsend 2016)."""
+    """U [T(gU) S + S T(gV) + diag(gs)] V^T, with T as in `_turn`, and for a rectangular matrix what of gU and gV points
+    out of the spans of U and V (Townsend 2016, section 2)."""
     (u, s, vh), (gu, gs, gvh) = y, g
     v, gv = vh.mT, gvh.mT
-    f, s_row = _gaps(s * s), np.expand_dims(s, -2)
-    s_column = np.expand_dims(s, -1)
-    skew = lambda m: m - m.mT
-    middle = f * skew(u.mT @ gu) * s_row + s_column * (f * skew(v.mT @ gv)) + _diagonal(gs)
-    outside_u = (gu - u @ (u.mT @ gu)) / s_row
-    outside_v = (gv - v @ (v.mT @ gv)) / s_row
-    return (u @ middle + outside_u) @ vh + u @ outside_v.mT
+    middle = _turn(u, gu, s) * np.expand_dims(s, -2) + np.expand_dims(s, -1) * _turn(v, gv, s) + _diagonal(gs)
+    result = u @ middle @ vh
+    (m, k), n = np.shape(u)[-2:], np.shape(v)[-2]
+    result = result + _outside(u, gu, s) @ vh if m > k else result
+    return result + u @ _outside(v, gv, s).mT if n > k else result
 
 
-REDUCED_SVD = derivative(reduced_svd, a=_svd)
+_REDUCED_SVD = derivative(reduced_svd, a=_svd)
 
 
-@definition(la.svd)
+def _hermitian_svd(a: Any) -> Any:
+    """The SVD of a symmetric matrix from its eigenvalues: s = |w| in falling order, V = U sign(w)."""
+    result = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
+    w, u = linalg.eigh(a)
+    order = np.argsort(np.abs(unwrap(w)), axis=-1)[..., ::-1]
+    w = np.take_along_axis(w, order, -1)
+    u = np.take_along_axis(u, np.broadcast_to(np.expand_dims(order, -2), np.shape(u)), -1)
+    return result(u, np.abs(w), (u * np.expand_dims(np.sign(unwrap(w)), -2)).mT)
+
+
+@definition(linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    rows, columns = _sizes(a)
     if not compute_uv:
-        return la.svdvals(a)
-    if full_matrices and np.shape(a)[-1] != np.shape(a)[-2]:
-        raise NotImplementedError("the full np.linalg.svd of a rectangular matrix has no derivative; full_matrices=False")
-    return type(la.svd(np.eye(1)))(*REDUCED_SVD((a,), {}))
+        return np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1) if hermitian else linalg.svdvals(a)
+    if full_matrices and rows != columns:
+        raise NotImplementedError(
+            f"the full SVD of shape {np.shape(a)} is not unique and has no derivative; use full_matrices=False"
+        )
+    return _hermitian_svd(a) if hermitian else _REDUCED_SVD((a,), {})
 
 
 def _svdvals(g: Any, x: Any) -> Any:
-    """U diag(g) V^T, which needs no distinct singular values."""
-    u, _, vh = la.svd(x, full_matrices=False)
-    return u @ (np.expand_dims(g, -1) * vh)
+    """U diag(g) V^T; equal values do no harm, values of 0, where |.| has its kink, have gradient 0."""
+    u, s, vh = linalg.svd(x, full_matrices=False)
+    return (u * np.expand_dims(g * np.sign(unwrap(s)), -2)) @ vh
 
 
-derivative(la.svdvals, x=_svdvals)
+derivative(linalg.svdvals, x=_svdvals)
 
 
 def _pinv(g: Any, a: Any, y: Any) -> Any:
-    """-P^T g P^T + (I - A P) g^T P P^T + P^T P g^T (I - P A) for P = pinv(A) of constant rank (Golub & Pereyra)."""
-    m, n = np.shape(a)[-2:]
-    first = -(y.mT @ g @ y.mT)
-    return first + (_like(m, g) - a @ y) @ g.mT @ y @ y.mT + y.mT @ y @ g.mT @ (_like(n, g) - y @ a)
+    """-P^T g P^T + (I - A P) g^T P P^T + P^T P g^T (I - P A) for P = pinv(A) of locally constant rank
+    (Golub & Pereyra 1973, eq. 4.12)."""
+    rows, columns = _sizes(a)
+    outside = (_identity(rows, g) - a @ y) @ g.mT @ y @ y.mT
+    inside = y.mT @ y @ g.mT @ (_identity(columns, g) - y @ a)
+    return outside + inside - y.mT @ g @ y.mT
 
 
-derivative(la.pinv, a=_pinv)
+derivative(linalg.pinv, a=_pinv)
 
 
-@definition(la.lstsq)
+@definition(linalg.lstsq)
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
-    """Solution pinv(a) b, squared residuals, rank, singular values."""
+    """Solution pinv(a) b, squared residuals, rank, singular values. The rank is constant by nature."""
     rows, columns = np.shape(a)
-    limit = np.finfo(a.dtype).eps * max(rows, columns) if rcond is None else rcond
-    x = la.pinv(a, limit) @ b
-    s = la.svdvals(a)
-    rank = int(np.sum(s > limit * np.max(s)))
-    residuals = np.sum((a @ x - b) ** 2, axis=0, keepdims=np.ndim(b) == 1)
-    return x, residuals if rank == columns < rows else np.zeros(0, a.dtype), rank, s
+    s = linalg.svdvals(a)
+    epsilon = float(np.finfo(s.dtype).eps)
+    limit = epsilon * max(rows, columns) if rcond is None else epsilon if rcond < 0 else rcond
+    rank = int(np.sum(unwrap(s) > limit * np.max(unwrap(s), initial=0)))
+    if np.shape(b)[0] != rows:
+        raise linalg.LinAlgError(f"np.linalg.lstsq: {rows} rows on the left, {np.shape(b)[0]} on the right")
+    x = linalg.pinv(a, limit) @ b
+    residuals = np.sum((np.matmul(a, x) - b) ** 2, axis=0, keepdims=np.ndim(b) == 1)
+    return x, residuals if rank == columns < rows else np.zeros(0, s.dtype), rank, s
 
 
-# Norms.
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    """(sum |x|^p)^(1/p); at 0 the gradient is 0."""
-    if ord == 2 or ord is None:
+# --------------------------------------------------------------------------------------------------------------- norms
+
+
+@definition(linalg.vector_norm)
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:  # noqa: A002
+    """(sum |x|^p)^(1/p), the largest and smallest |x|, the number of x that are not 0. At x = 0 the gradient is 0, and
+    so it is in elements that are 0."""
+    if isinstance(ord, str):
+        raise ValueError(f"there is no vector norm of order {ord!r}")
+    if ord is None or ord == 2:
         return root(np.sum(x * x, axis=axis, keepdims=keepdims))
-    size = np.abs(x)
-    if ord == np.inf:
-        return np.max(size, axis=axis, keepdims=keepdims)
-    if ord == -np.inf:
-        return np.min(size, axis=axis, keepdims=keepdims)
     if ord == 0:
-        return np.sum(np.not_equal(x, 0), axis=axis, keepdims=keepdims).astype(x.dtype)
-    if ord == 1:
-        return np.sum(size, axis=axis, keepdims=keepdims)
+        return np.sum(unwrap(x) != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
+    size = np.abs(x)
+    if ord in (1, np.inf, -np.inf):
+        return {1: np.sum, np.inf: np.max, -np.inf: np.min}[ord](size, axis=axis, keepdims=keepdims)
+    p = float(ord)
     zero = np.equal(x, 0)
-    powers = np.where(zero, 0.0 if ord > 0 else np.inf, np.where(zero, 1, size) ** ord)
+    powers = np.where(zero, 0.0 if p > 0 else np.inf, np.where(zero, 1, size) ** p)
     total = np.sum(powers, axis=axis, keepdims=keepdims)
     flat = np.equal(total, 0) | np.isinf(total)
-    return np.where(flat, 0, np.where(flat, 1, total) ** (1 / ord))
+    return np.where(flat, total ** (1 / p) if p > 0 else 0, np.where(flat, 1, total) ** (1 / p))
 
 
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+@definition(linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:  # noqa: A002
     """The norm of the last two axes: Frobenius, nuclear, or induced (1, -1, 2, -2, inf, -inf)."""
-    if ord in ("fro", None):
+    _sizes(x)
+    if ord in ("fro", "f", None):
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord in ("nuc", 2, -2):
-        s = la.svdvals(x)
-        result = np.sum(s, axis=-1) if ord == "nuc" else np.max(s, axis=-1) if ord == 2 else np.min(s, axis=-1)
+        parts = linalg.svdvals(x)
     elif ord in (1, -1, np.inf, -np.inf):
-        sums = np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1)
-        result = np.max(sums, axis=-1) if ord > 0 else np.min(sums, axis=-1)
+        parts = np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1)
     else:
         raise ValueError(f"there is no matrix norm of order {ord!r}")
+    result = (np.sum if ord == "nuc" else np.max if ord > 0 else np.min)(parts, axis=-1)
     return _column(result) if keepdims else result
 
 
-definition(la.vector_norm)(vector_norm)
-definition(la.matrix_norm)(matrix_norm)
-
-
-@definition(la.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if axis is None:
-        if ord is None or np.ndim(x) == 1:
-            return vector_norm(x, ord=ord, axis=None, keepdims=keepdims)
-        axis = tuple(range(np.ndim(x)))
-    if isinstance(axis, int) or len(axis) == 1:
+@definition(linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+    """Of a vector or a matrix, as `axis` has one number or two; without an order, of all elements."""
+    if axis is None and (ord is None or np.ndim(x) == 1):
+        return vector_norm(x, ord=ord, keepdims=keepdims)
+    axis = tuple(range(np.ndim(x))) if axis is None else axis
+    if not isinstance(axis, tuple) or len(axis) == 1:
         return vector_norm(x, ord=ord, axis=axis, keepdims=keepdims)
+    if len(axis) != 2:
+        raise ValueError(f"np.linalg.norm is of one or two axes, not of {len(axis)}")
     result = matrix_norm(np.moveaxis(x, axis, (-2, -1)), ord=ord, keepdims=keepdims)
     return np.moveaxis(result, (-2, -1), axis) if keepdims else result
 
 
-@definition(la.cond)
+@definition(linalg.cond)
 def cond(x: Any, p: Any = None) -> Any:
+    """The norm of x times that of its inverse; for the 2-norm, the largest singular value by the smallest."""
     if p in (None, 2, -2):
-        s = la.svdvals(x)
+        s = linalg.svdvals(x)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    return matrix_norm(x, ord=p) * matrix_norm(la.inv(x), ord=p)
+    return matrix_norm(x, ord=p) * matrix_norm(linalg.inv(x), ord=p)
 
 
-# numpy.linalg's own doors to functions of the main namespace.
-definition(la.matrix_transpose)(lambda x, /: np.matrix_transpose(x))
-definition(la.diagonal)(lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
-definition(la.trace)(lambda x, /, *, offset=0, dtype=None: np.trace(x, offset, -2, -1, dtype))
+# ---------------------------------------------------------------------- numpy.linalg's doors to NumPy's main namespace
 
-without_gradient(la.matrix_rank)
-unsupported("complex numbers", la.eig, la.eigvals)
+
+@definition(linalg.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Any:
+    return np.matrix_transpose(x)
+
+
+@definition(linalg.diagonal)
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    return np.diagonal(x, offset, -2, -1)
+
+
+@definition(linalg.trace)
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    return np.trace(x, offset, -2, -1, dtype)
+
+
+without_gradient(linalg.matrix_rank)
+unsupported("complex numbers", linalg.eig, linalg.eigvals)

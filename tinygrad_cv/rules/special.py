@@ -1,14 +1,251 @@
-"""The calculus table of scipy.special."""
+"""The calculus table of scipy.special. Source of the formulas: NIST Digital Library of Mathematical Functions (DLMF).
+
+Where a derivative with respect to a parameter has no closed form (the order of a Bessel function, the shape of a
+distribution) it is left out, and the engine says so when it is asked for.
+"""
 
 from __future__ import annotations
 
-from math import pi, sqrt
+from math import log, pi, sqrt
+from typing import Any
 
 import numpy as np
 from scipy import special as sp
 
 from ..tensor import derivative
+from .elementwise import sinc
+from .table import definition, unsupported, without_gradient
 
+ROOT_PI = sqrt(pi)
+
+
+def _named(names: str) -> list[Any]:
+    """The functions of these names, as far as this version of SciPy has them."""
+    return [getattr(sp, name) for name in names.split() if hasattr(sp, name)]
+
+
+def _safe(x: Any) -> Any:
+    """x, with 1 in place of 0."""
+    return np.where(np.equal(x, 0), 1, x)
+
+
+# Logistic functions and the normal distribution.
 derivative(sp.expit, x=lambda g, y: g * y * (1 - y))
-derivative(sp.erf, x=lambda g, x: g * (2 / sqrt(pi)) * np.exp(-x * x))
+derivative(sp.logit, x=lambda g, x: g / (x * (1 - x)))
+derivative(sp.log_expit, x=lambda g, x: g * sp.expit(-x))
+if hasattr(sp, "softplus"):
+    definition(sp.softplus)(lambda x, **options: np.logaddexp(0.0, x))
+derivative(sp.erf, x=lambda g, x: g * (2 / ROOT_PI) * np.exp(-x * x))
+derivative(sp.erfc, x=lambda g, x: -g * (2 / ROOT_PI) * np.exp(-x * x))
+derivative(sp.erfi, x=lambda g, x: g * (2 / ROOT_PI) * np.exp(x * x))
+derivative(sp.erfcx, x=lambda g, x, y: g * (2 * x * y - 2 / ROOT_PI))
+derivative(sp.dawsn, x=lambda g, x, y: g * (1 - 2 * x * y))
+derivative(sp.erfinv, x=lambda g, y: g * (ROOT_PI / 2) * np.exp(y * y))
+derivative(sp.erfcinv, x=lambda g, y: -g * (ROOT_PI / 2) * np.exp(y * y))
 derivative(sp.ndtr, x=lambda g, x: g * np.exp(-0.5 * x * x) / sqrt(2 * pi))
+derivative(sp.log_ndtr, x=lambda g, x, y: g * np.exp(-0.5 * x * x - y - 0.5 * log(2 * pi)))
+derivative(sp.ndtri, x=lambda g, y: g * np.exp(0.5 * y * y) * sqrt(2 * pi))
+if hasattr(sp, "ndtri_exp"):
+    derivative(sp.ndtri_exp, x=lambda g, x, y: g * np.exp(x + 0.5 * y * y) * sqrt(2 * pi))
+
+# Gamma functions.
+derivative(sp.gammaln, x=lambda g, x: g * sp.psi(x))
+derivative(sp.loggamma, x=lambda g, x: g * sp.psi(x))
+derivative(sp.gamma, x=lambda g, x, y: g * y * sp.psi(x))
+derivative(sp.rgamma, x=lambda g, x, y: -g * y * sp.psi(x))
+derivative(sp.psi, x=lambda g, x: g * _polygamma(1, x))
+
+
+def polygamma_value(n: Any, x: Any) -> Any:
+    return sp.polygamma(n, x)
+
+
+_polygamma_rule = derivative(polygamma_value, x=lambda g, n, x: g * _polygamma(n + 1, x))
+
+
+def _polygamma(n: Any, x: Any) -> Any:
+    return _polygamma_rule((n, x), {}) if hasattr(x, "_node") else sp.polygamma(n, x)
+
+
+definition(sp.polygamma)(lambda n, x: _polygamma(n, x))
+derivative(sp.beta, x1=lambda g, x1, x2, y: g * y * _psi_gap(x1, x2), x2=lambda g, x1, x2, y: g * y * _psi_gap(x2, x1))
+derivative(sp.betaln, x1=lambda g, x1, x2: g * _psi_gap(x1, x2), x2=lambda g, x1, x2: g * _psi_gap(x2, x1))
+derivative(
+    sp.binom,
+    x1=lambda g, x1, x2, y: g * y * (sp.psi(x1 + 1) - sp.psi(x1 - x2 + 1)),
+    x2=lambda g, x1, x2, y: g * y * (sp.psi(x1 - x2 + 1) - sp.psi(x2 + 1)),
+)
+derivative(
+    sp.poch,
+    x1=lambda g, x1, x2, y: g * y * (sp.psi(x1 + x2) - sp.psi(x1)),
+    x2=lambda g, x1, x2, y: g * y * sp.psi(x1 + x2),
+)
+derivative(sp.gammainc, x2=lambda g, x1, x2: g * _gamma_density(x1, x2))
+derivative(sp.gammaincc, x2=lambda g, x1, x2: -g * _gamma_density(x1, x2))
+derivative(sp.gammaincinv, x2=lambda g, x1, y: g / _gamma_density(x1, y))
+derivative(sp.gammainccinv, x2=lambda g, x1, y: -g / _gamma_density(x1, y))
+derivative(sp.betainc, x3=lambda g, x1, x2, x3: g * _beta_density(x1, x2, x3))
+derivative(sp.betaincinv, x3=lambda g, x1, x2, y: g / _beta_density(x1, x2, y))
+if hasattr(sp, "betaincc"):
+    derivative(sp.betaincc, x3=lambda g, x1, x2, x3: -g * _beta_density(x1, x2, x3))
+    derivative(sp.betainccinv, x3=lambda g, x1, x2, y: -g / _beta_density(x1, x2, y))
+
+
+def _psi_gap(a: Any, b: Any) -> Any:
+    return sp.psi(a) - sp.psi(a + b)
+
+
+def _gamma_density(a: Any, x: Any) -> Any:
+    return np.exp(sp.xlogy(a - 1, x) - x - sp.gammaln(a))
+
+
+def _beta_density(a: Any, b: Any, x: Any) -> Any:
+    return np.exp(sp.xlogy(a - 1, x) + sp.xlog1py(b - 1, -x) - sp.betaln(a, b))
+
+
+@definition(sp.multigammaln)
+def multigammaln(a: Any, d: int) -> Any:
+    total = d * (d - 1) / 4 * log(pi)
+    return total + sum((sp.gammaln(a - j / 2) for j in range(1, d)), start=sp.gammaln(a))
+
+
+# Entropies and robust losses. x log y is 0 at x = 0 whatever y.
+derivative(sp.xlogy, x1=lambda g, x2: g * np.log(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(x2)))
+derivative(sp.xlog1py, x1=lambda g, x2: g * np.log1p(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(1 + x2)))
+derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
+derivative(sp.rel_entr, x1=lambda g, x1, x2: g * (np.log(x1 / x2) + 1), x2=lambda g, x1, x2: -g * x1 / x2)
+derivative(sp.kl_div, x1=lambda g, x1, x2: g * np.log(x1 / x2), x2=lambda g, x1, x2: g * (1 - x1 / x2))
+derivative(sp.huber, x1=lambda g, x1, x2: g * np.where(np.abs(x2) <= x1, 0, np.abs(x2) - x1), x2=lambda g, x1, x2: g * np.clip(x2, -x1, x1))
+derivative(
+    sp.pseudo_huber,
+    x1=lambda g, x1, x2: g * (x1 * (np.hypot(x1, x2) - x1) ** 2 / (x1 * np.hypot(x1, x2))),
+    x2=lambda g, x1, x2: g * x1 * x2 / np.hypot(x1, x2),
+)
+derivative(sp.boxcox, x1=lambda g, x1, x2: g * np.power(x1, x2 - 1))
+derivative(sp.boxcox1p, x1=lambda g, x1, x2: g * np.power(1 + x1, x2 - 1))
+derivative(sp.inv_boxcox, x1=lambda g, x2, y: g * np.power(y, 1 - x2))
+derivative(sp.inv_boxcox1p, x1=lambda g, x2, y: g * np.power(1 + y, 1 - x2))
+derivative(sp.powm1, x1=lambda g, x1, x2, y: g * x2 * (y + 1) / x1, x2=lambda g, x1, y: g * (y + 1) * np.log(x1))
+
+
+# Softmax and its kin.
+@definition(sp.logsumexp)
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+    """log sum b exp(a), from the largest a, so that nothing overflows; -inf entries have gradient 0."""
+    if return_sign:
+        raise NotImplementedError("logsumexp with return_sign is not differentiated")
+    top = np.max(a.numpy() if hasattr(a, "numpy") else a, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    terms = np.exp(a - top) if b is None else b * np.exp(a - top)
+    total = np.log(np.sum(terms, axis=axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, tuple(range(np.ndim(a))) if axis is None else axis)
+
+
+definition(sp.softmax)(lambda x, axis=None: np.exp(x - logsumexp(x, axis, keepdims=True)))
+definition(sp.log_softmax)(lambda x, axis=None: x - logsumexp(x, axis, keepdims=True))
+
+# Elementary functions.
+derivative(sp.cbrt, x=lambda g, y: g / (3 * y * y))
+derivative(sp.exp2, x=lambda g, y: g * y * log(2))
+derivative(sp.exp10, x=lambda g, y: g * y * log(10))
+derivative(sp.expm1, x=lambda g, y: g * (y + 1))
+derivative(sp.log1p, x=lambda g, x: g / (1 + x))
+derivative(sp.cosm1, x=lambda g, x: -g * np.sin(x))
+derivative(sp.sindg, x=lambda g, x: g * (pi / 180) * sp.cosdg(x))
+derivative(sp.cosdg, x=lambda g, x: -g * (pi / 180) * sp.sindg(x))
+derivative(sp.tandg, x=lambda g, y: g * (pi / 180) * (1 + y * y))
+derivative(sp.cotdg, x=lambda g, y: -g * (pi / 180) * (1 + y * y))
+derivative(sp.exprel, x=lambda g, x: g * _exprel_slope(x))
+if sp.sinc is not np.sinc:
+    definition(sp.sinc)(sinc)
+
+
+def _exprel_slope(x: Any) -> Any:
+    """((x - 1) e^x + 1) / x^2, near 0 its series sum x^k / (k! (k + 2))."""
+    small = np.abs(x) < 0.5
+    near, far, series, factor = np.where(small, x, 0), np.where(small, 1, x), 0.5, 1.0
+    power = near
+    for k in range(1, 16):
+        factor *= k
+        series = series + power / (factor * (k + 2))
+        power = power * near
+    return np.where(small, series, ((far - 1) * np.exp(far) + 1) / (far * far))
+
+
+# Integrals of elementary functions.
+derivative(sp.exp1, x=lambda g, x: -g * np.exp(-x) / x)
+derivative(sp.expi, x=lambda g, x: g * np.exp(x) / x)
+derivative(sp.expn, x1=None, x2=lambda g, x1, x2: -g * sp.expn(np.maximum(x1 - 1, 0), x2))
+derivative(sp.sici, x=lambda g, x: (g[0] * np.sin(x) + g[1] * np.cos(x)) / x)
+derivative(sp.shichi, x=lambda g, x: (g[0] * np.sinh(x) + g[1] * np.cosh(x)) / x)
+derivative(sp.fresnel, x=lambda g, x: g[0] * np.sin(pi / 2 * x * x) + g[1] * np.cos(pi / 2 * x * x))
+derivative(sp.spence, x=lambda g, x: -g * np.log(x) / (x - 1))
+
+# Elliptic integrals of the parameter m (DLMF 19.4).
+derivative(sp.ellipk, x=lambda g, x, y: g * (sp.ellipe(x) - (1 - x) * y) / (2 * x * (1 - x)))
+derivative(sp.ellipkm1, x=lambda g, x, y: -g * (sp.ellipe(1 - x) - x * y) / (2 * x * (1 - x)))
+derivative(sp.ellipe, x=lambda g, x, y: g * (y - sp.ellipk(x)) / (2 * x))
+derivative(sp.ellipkinc, x1=lambda g, x1, x2: g / np.sqrt(1 - x2 * np.sin(x1) ** 2))
+derivative(sp.ellipeinc, x1=lambda g, x1, x2: g * np.sqrt(1 - x2 * np.sin(x1) ** 2))
+
+# Bessel functions in their argument (DLMF 10.6, 10.29); e: scaled.
+derivative(sp.j0, x=lambda g, x: -g * sp.j1(x))
+derivative(sp.j1, x=lambda g, x: g * (sp.j0(x) - sp.jv(2.0, x)) / 2)
+derivative(sp.y0, x=lambda g, x: -g * sp.y1(x))
+derivative(sp.y1, x=lambda g, x, y: g * (sp.y0(x) - y / x))
+derivative(sp.i0, x=lambda g, x: g * sp.i1(x))
+derivative(sp.i1, x=lambda g, x: g * (sp.i0(x) + sp.iv(2.0, x)) / 2)
+derivative(sp.k0, x=lambda g, x: -g * sp.k1(x))
+derivative(sp.k1, x=lambda g, x, y: -g * (sp.k0(x) + y / x))
+derivative(sp.i0e, x=lambda g, x, y: g * (sp.i1e(x) - np.sign(x) * y))
+derivative(sp.i1e, x=lambda g, x, y: g * ((sp.i0e(x) + sp.ive(2.0, x)) / 2 - np.sign(x) * y))
+derivative(sp.k0e, x=lambda g, x, y: g * (y - sp.k1e(x)))
+derivative(sp.k1e, x=lambda g, x, y: g * (y - sp.k0e(x) - y / x))
+derivative(sp.jv, x2=lambda g, x1, x2: g * (sp.jv(x1 - 1, x2) - sp.jv(x1 + 1, x2)) / 2)
+derivative(sp.yv, x2=lambda g, x1, x2: g * (sp.yv(x1 - 1, x2) - sp.yv(x1 + 1, x2)) / 2)
+if sp.jn is not sp.jv:
+    definition(sp.jn)(lambda n, x: sp.jv(n, x))
+derivative(sp.iv, x2=lambda g, x1, x2: g * (sp.iv(x1 - 1, x2) + sp.iv(x1 + 1, x2)) / 2)
+derivative(sp.kv, x2=lambda g, x1, x2: -g * (sp.kv(x1 - 1, x2) + sp.kv(x1 + 1, x2)) / 2)
+derivative(sp.ive, x2=lambda g, x1, x2, y: g * ((sp.ive(x1 - 1, x2) + sp.ive(x1 + 1, x2)) / 2 - np.sign(x2) * y))
+derivative(sp.kve, x2=lambda g, x1, x2, y: g * (y - (sp.kve(x1 - 1, x2) + sp.kve(x1 + 1, x2)) / 2))
+for _integer, _real in ((sp.yn, sp.yv), (sp.kn, sp.kv)):
+    definition(_integer)(lambda n, x, f=_real: f(np.asarray(n, x.dtype), x))
+
+# Hypergeometric functions in their last argument (DLMF 15.5, 16.3).
+derivative(sp.hyp0f1, x2=lambda g, x1, x2: g * sp.hyp0f1(x1 + 1, x2) / x1)
+derivative(sp.hyp1f1, x3=lambda g, x1, x2, x3: g * sp.hyp1f1(x1 + 1, x2 + 1, x3) * (x1 / x2))
+derivative(sp.hyp2f1, x4=lambda g, x1, x2, x3, x4: g * sp.hyp2f1(x1 + 1, x2 + 1, x3 + 1, x4) * (x1 * x2 / x3))
+derivative(sp.hyperu, x3=lambda g, x1, x2, x3: -g * x1 * sp.hyperu(x1 + 1, x2 + 1, x3))
+
+# Whole numbers, zeros, tables of coefficients, settings.
+without_gradient(*_named("gammasgn round comb perm factorial factorial2 factorialk stirling2 bernoulli euler geterr seterr"))
+without_gradient(*_named("ai_zeros bi_zeros bei_zeros beip_zeros ber_zeros berp_zeros erf_zeros fresnel_zeros fresnelc_zeros"))
+without_gradient(*_named("fresnels_zeros jn_zeros jnjnp_zeros jnp_zeros jnyn_zeros kei_zeros keip_zeros kelvin_zeros"))
+without_gradient(*_named("ker_zeros kerp_zeros y0_zeros y1_zeros y1p_zeros yn_zeros ynp_zeros"))
+without_gradient(*_named("roots_legendre roots_chebyt roots_chebyu roots_chebyc roots_chebys roots_jacobi roots_laguerre"))
+without_gradient(*_named("roots_genlaguerre roots_hermite roots_hermitenorm roots_gegenbauer roots_sh_legendre"))
+without_gradient(*_named("roots_sh_chebyt roots_sh_chebyu roots_sh_jacobi p_roots t_roots u_roots c_roots s_roots j_roots"))
+without_gradient(*_named("l_roots la_roots h_roots he_roots cg_roots ps_roots ts_roots us_roots js_roots"))
+
+unsupported("polynomial classes", *_named("legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm"))
+unsupported("polynomial classes", *_named("gegenbauer sh_legendre sh_chebyt sh_chebyu sh_jacobi assoc_laguerre"))
+unsupported("orthogonal polynomials", *_named("eval_chebyc eval_chebys eval_chebyt eval_chebyu eval_gegenbauer"))
+unsupported("orthogonal polynomials", *_named("eval_genlaguerre eval_hermite eval_hermitenorm eval_jacobi eval_laguerre"))
+unsupported("orthogonal polynomials", *_named("eval_legendre eval_sh_chebyt eval_sh_chebyu eval_sh_jacobi eval_sh_legendre"))
+unsupported("orthogonal polynomials", *_named("lpmv lqmn lqn assoc_legendre_p assoc_legendre_p_all legendre_p"))
+unsupported("orthogonal polynomials", *_named("legendre_p_all sph_harm_y sph_harm_y_all sph_legendre_p sph_legendre_p_all"))
+unsupported("complex numbers", *_named("wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm wrightomega"))
+unsupported("distribution: no rule for its shape yet", *_named(
+    "bdtr bdtrc bdtri bdtrik bdtrin btdtria btdtrib chdtr chdtrc chdtri chdtriv chndtr chndtridf chndtrinc chndtrix fdtr "
+    "fdtrc fdtri fdtridfd gdtr gdtrc gdtria gdtrib gdtrix nbdtr nbdtrc nbdtri nbdtrik nbdtrin ncfdtr ncfdtri ncfdtridfd "
+    "ncfdtridfn ncfdtrinc nctdtr nctdtridf nctdtrinc nctdtrit nrdtrimn nrdtrisd pdtr pdtrc pdtri pdtrik stdtr stdtridf "
+    "stdtrit kolmogi kolmogorov smirnov smirnovi tklmbda owens_t voigt_profile log_wright_bessel"))  # fmt: skip
+unsupported("rare special function", *_named(
+    "agm elliprc elliprd elliprf elliprg elliprj ellipj ellip_harm ellip_harm_2 ellip_normal airy airye bei beip ber berp "
+    "kei keip ker kerp it2i0k0 it2j0y0 it2struve0 itairy iti0k0 itj0y0 itmodstruve0 itstruve0 mathieu_a mathieu_b "
+    "mathieu_cem mathieu_modcem1 mathieu_modcem2 mathieu_modsem1 mathieu_modsem2 mathieu_sem mathieu_even_coef "
+    "mathieu_odd_coef modfresnelm modfresnelp obl_ang1 obl_ang1_cv obl_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv "
+    "obl_cv_seq pbdv pbvv pbwa pbdn_seq pbdv_seq pbvv_seq pro_ang1 pro_ang1_cv pro_cv pro_rad1 pro_rad1_cv pro_rad2 "
+    "pro_rad2_cv pro_cv_seq wright_bessel yve jve zetac zeta struve modstruve besselpoly radian diric ivp jvp kvp yvp "
+    "lmbda riccati_jn riccati_yn spherical_jn spherical_yn spherical_in spherical_kn"))  # fmt: skip

@@ -49,3 +49,10 @@ def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str,
         raise NotImplementedError(f"{name} does not work on tensors ({reason}); call it on t.detach().numpy()")
 
     return refuse
+
+
+def public_functions(namespace: Any) -> dict[str, Any]:
+    """The public functions of a namespace by name: callables that are no classes, submodules or exceptions."""
+    names = namespace.__all__ if namespace.__name__ == "scipy.special" else dir(namespace)
+    found = {name: getattr(namespace, name) for name in names if not name.startswith("_") and name != "test"}
+    return {name: f for name, f in found.items() if callable(f) and not isinstance(f, type)}
