@@ -43,7 +43,9 @@ def row(
     """Enter a row. Several argument strategies are drawn one by one; a single one may draw the whole tuple."""
     drawn = arguments[0] if len(arguments) == 1 else st.tuples(*arguments)
     drawn = drawn.map(lambda a: a if isinstance(a, tuple) else (a,))
-    ROWS.setdefault(function, []).append(Row(function, drawn, st.just({}) if options is None else options, call or function, **settings))
+    ROWS.setdefault(function, []).append(
+        Row(function, drawn, st.just({}) if options is None else options, call or function, **settings)
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- strategies

@@ -47,7 +47,12 @@ def test_nested_variables_are_not_confused() -> None:
 
 def test_what_goes_in_comes_out() -> None:
     x = np.array([0.1, 0.2])
-    for result in (tg.grad(lambda x: f(x).sum())(x), *tg.vjp(f, x)[1](x), *tg.jvp(f, (x,), (x,)), tg.hvp(lambda x: f(x).sum(), x, x)):
+    for result in (
+        tg.grad(lambda x: f(x).sum())(x),
+        *tg.vjp(f, x)[1](x),
+        *tg.jvp(f, (x,), (x,)),
+        tg.hvp(lambda x: f(x).sum(), x, x),
+    ):
         assert type(result) is np.ndarray
     inside = tg.grad(lambda x: f(x).sum())(tg.Tensor(x, requires_grad=True))
     assert isinstance(inside, tg.Tensor)
@@ -121,7 +126,10 @@ def test_checkpoint_changes_no_gradient(seed: int) -> None:
         layer(layer(np.exp(x) * w)).sum().backward()
         results.append((w.grad, x.grad))
     np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
-    second = [tg.grad(lambda a, g=g: (tg.grad(lambda b: g(b).sum())(a) ** 2).sum())(x.data) for g in (block, tg.checkpoint(block))]
+    second = [
+        tg.grad(lambda a, g=g: (tg.grad(lambda b: g(b).sum())(a) ** 2).sum())(x.data)
+        for g in (block, tg.checkpoint(block))
+    ]
     np.testing.assert_allclose(*second, rtol=1e-10)
 
 

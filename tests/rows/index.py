@@ -28,7 +28,12 @@ def _scatter(values: object) -> object:
 
 
 row(scatter, arrays((3,)), call=_scatter)
-row(np.take, arrays((2, 3)), st.sampled_from([1, [0, 1, 1], [[1], [0]]]), options=st.sampled_from([{}, {"axis": 0}, {"axis": -1}]))
+row(
+    np.take,
+    arrays((2, 3)),
+    st.sampled_from([1, [0, 1, 1], [[1], [0]]]),
+    options=st.sampled_from([{}, {"axis": 0}, {"axis": -1}]),
+)
 row(np.take, arrays((2, 3)), st.just([-4, 5]), options=st.sampled_from([{"mode": "wrap"}, {"mode": "clip", "axis": 1}]))
 row(np.take_along_axis, arrays((2, 3)), st.just(np.array([[0, 0], [2, 1]])), st.sampled_from([1, -1]))
 row(np.take_along_axis, arrays((2, 3)), st.just(np.array([0, 5, 5])), st.just(None))

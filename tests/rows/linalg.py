@@ -1,8 +1,9 @@
 """Rows of `tinygrad_cv/rules/linalg.py`.
 
-Matrices are drawn as U diag(s) V^T with U, V from QR factorisations of Gaussian matrices and singular values spread over
-[0.8, 3] at least .3 apart: well conditioned, all values distinct, every direction met. Of factorisations only what is
-unique is compared: squares of vectors, functions of the matrix, projections.
+Matrices are drawn as U diag(s) V^T with U, V from QR factorisations of Gaussian matrices and singular values .8, 1.6,
+2.4, ... plus up to .5 each, so at least .3 apart: well conditioned, all values distinct, every direction met. Of
+factorisations only what is unique is compared: functions of the matrix, squares of eigenvectors and singular vectors,
+Q and R with the signs that make R's diagonal positive.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy import linalg
 
-import tinygrad_cv.rules.linalg  # noqa: F401
 from tests.table import arrays, row
+from tinygrad_cv.rules.linalg import cofactor
 
 batches = st.sampled_from([(), (2,), (2, 1)])
 side = st.integers(1, 3)
@@ -23,7 +24,7 @@ ORDERS: list[Any] = ["fro", "nuc", 2, -2, 1, -1, np.inf, -np.inf]
 
 @st.composite
 def matrices(draw: Any, rows: int | None = None, columns: int | None = None, batch: Any = batches) -> np.ndarray:
-    """One size drawn stands for both; no negative numbers among the diagonal's."""
+    """Square where no sizes are given."""
     rows = draw(side) if rows is None else rows
     columns = rows if columns is None else columns
     rng, batch, k = np.random.default_rng(draw(st.integers(0, 2**16))), draw(batch), min(rows, columns)
@@ -49,6 +50,11 @@ def of_symmetric(f: Any) -> Any:
     return lambda a: f((a + a.mT) / 2)
 
 
+def with_positive_diagonal(q: Any, r: Any) -> list[Any]:
+    sign = np.sign(np.diagonal(r, axis1=-2, axis2=-1))
+    return [q * sign[..., None, :], sign[..., None] * r]
+
+
 def rebuilt(u: Any, s: Any, vh: Any) -> Any:
     """A function of the matrix in which all three factors take part."""
     return (u * np.tanh(s)[..., None, :]) @ vh
@@ -66,6 +72,7 @@ row(linalg.solve, systems(lambda n: (n,)))
 row(linalg.solve, systems(lambda n: (n, 2)))
 row(linalg.solve, systems(lambda n: (2, n, 1)))
 row(linalg.det, square)
+row(cofactor, square)
 row(linalg.slogdet, square, call=lambda a: list(linalg.slogdet(a)))
 row(linalg.matrix_power, square, st.sampled_from([-3, -2, -1, 0, 1, 2, 3, 6]))
 row(linalg.tensorinv, matrices(4, batch=st.just(())), call=lambda a: linalg.tensorinv(np.reshape(a, (2, 2, 4))))
@@ -73,7 +80,7 @@ row(linalg.tensorinv, matrices(4, batch=st.just(())), call=lambda a: linalg.tens
 row(linalg.tensorsolve, matrices(4, batch=st.just(())), arrays((2, 2)),
     call=lambda a, b: linalg.tensorsolve(np.reshape(a, (2, 2, 4)), b))  # fmt: skip
 row(linalg.tensorsolve, matrices(4, batch=st.just(())), arrays((4,)),
-    call=lambda a, b: linalg.tensorsolve(np.reshape(a, (2, 4, 2)), b, axes=(0, 2)))  # fmt: skip
+    call=lambda a, b: linalg.tensorsolve(np.moveaxis(np.reshape(a, (4, 2, 2)), 0, 1), b, axes=(0, 2)))  # fmt: skip
 
 definite = symmetric_matrices(definite=True)
 row(linalg.cholesky, definite, call=of_symmetric(linalg.cholesky))
@@ -88,15 +95,21 @@ row(linalg.svd, symmetric, call=of_symmetric(lambda a: linalg.svd(a, compute_uv=
 row(linalg.pinv, symmetric, call=of_symmetric(lambda a: linalg.pinv(a, hermitian=True)))
 
 tall, wide = matrices(3, 2), matrices(2, 3)
+wide_of_square = matrices(
+    2
+).flatmap(  # its first columns are a well-conditioned matrix: Q depends on them alone
+    lambda a: arrays((*a.shape[:-1], 1)).map(lambda column: np.concatenate([a, column], axis=-1))
+)
+for shape in (square, tall, wide_of_square):
+    row(linalg.qr, shape, call=lambda a: with_positive_diagonal(*linalg.qr(a)))
+    row(linalg.qr, shape, call=lambda a: linalg.qr(a, mode="r") ** 2)
 for shape in (square, tall, wide):
-    row(linalg.qr, shape, call=lambda a: list(linalg.qr(a)))
-    row(linalg.qr, shape, call=lambda a: linalg.qr(a, mode="r"))
     row(linalg.svdvals, shape)
     row(linalg.svd, shape, call=lambda a: linalg.svd(a, compute_uv=False))
     row(linalg.svd, shape, call=lambda a: rebuilt(*linalg.svd(a, full_matrices=False)))
     row(linalg.svd, shape, call=lambda a: [v**2 for v in linalg.svd(a, full_matrices=False)])
     row(linalg.pinv, shape)
-row(linalg.qr, wide, call=lambda a: list(linalg.qr(a, mode="complete")))
+row(linalg.qr, wide_of_square, call=lambda a: with_positive_diagonal(*linalg.qr(a, mode="complete")))
 row(linalg.svd, square, call=lambda a: rebuilt(*linalg.svd(a)))
 row(linalg.lstsq, st.sampled_from([(3, 2), (2, 2), (2, 3), (3, 1)]).flatmap(
     lambda s: st.tuples(matrices(*s, batch=st.just(())), arrays((s[0],)) | arrays((s[0], 2)))))  # fmt: skip

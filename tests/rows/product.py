@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def cross_arguments(draw: Any) -> tuple[np.ndarray, np.ndarray, int]:
 def chains(draw: Any) -> list[np.ndarray]:
     """Two to five matrices, the first and the last perhaps a vector."""
     sides = draw(st.lists(side, min_size=3, max_size=6))
-    matrices = [draw(arrays(s)) for s in zip(sides, sides[1:], strict=False)]
+    matrices = [draw(arrays(s)) for s in pairwise(sides)]
     matrices[0] = matrices[0][0] if draw(st.booleans()) else matrices[0]
     matrices[-1] = matrices[-1][:, 0] if draw(st.booleans()) else matrices[-1]
     return matrices
@@ -153,5 +154,8 @@ row(np.linalg.multi_dot, chains())
 row(np.einsum, einsum_arguments())
 row(np.einsum, einsum_arguments(), options=st.sampled_from([{"optimize": o} for o in (True, "greedy", "optimal")]))
 row(np.einsum, interleaved())
-row(np.einsum, arrays((2, 3)), arrays((3, 2)), arrays((2,)), options=st.just({"optimize": ["einsum_path", (0, 1), (0, 1)]}),
-    call=lambda a, b, c, optimize: np.einsum("ij,jk,k->ik", a, b, c, optimize=optimize))  # fmt: skip
+row(
+    np.einsum,
+    *map(arrays, [(2, 3), (3, 2), (2,)]),
+    call=lambda *a: np.einsum("ij,jk,k->ik", *a, optimize=["einsum_path", (0, 1), (0, 1)]),
+)

@@ -37,13 +37,32 @@ row(np.repeat, matrix, st.sampled_from([2, [2, 0]]), st.just(0))
 row(np.repeat, matrix, st.just(2))
 row(np.tile, matrix, st.sampled_from([2, (2, 1), (2, 1, 3)]))
 row(np.resize, matrix, st.sampled_from([(4,), (3, 3), 7]))
-row(np.pad, matrix, st.sampled_from([1, (1, 2), ((1, 0), (2, 2))]), st.sampled_from(["constant", "edge", "symmetric", "wrap"]))
+row(
+    np.pad,
+    matrix,
+    st.sampled_from([1, (1, 2), ((1, 0), (2, 2))]),
+    st.sampled_from(["constant", "edge", "symmetric", "wrap"]),
+)
 row(np.pad, arrays((3, 3)), st.just(2), st.just("reflect"))
 row(np.pad, matrix, st.just(1), options=st.just({"constant_values": 3.5}))
 row(np.delete, matrix, st.sampled_from([1, [0, 1], slice(0, 1)]), options=st.sampled_from([{}, {"axis": 1}]))
 row(np.insert, matrix, st.sampled_from([0, 1, -1]), arrays((3,)), options=st.just({"axis": 0}))
 row(np.insert, matrix, st.just(2), arrays(()))
-row(np.trim_zeros, st.just(np.array([0.0, 0.0, 1.0, 2.0, 0.0])), st.sampled_from(["fb", "f", "b"]), order=1, call=lambda a, t: np.trim_zeros(a, t) if not isinstance(a, np.ndarray) else a[np.flatnonzero(np.abs(a) > 0.5)[0] if "f" in t else 0 : np.flatnonzero(np.abs(a) > 0.5)[-1] + 1 if "b" in t else None])  # fmt: skip
+row(
+    np.trim_zeros,
+    st.just(np.array([0.0, 0.0, 1.0, 2.0, 0.0])),
+    st.sampled_from(["fb", "f", "b"]),
+    order=1,
+    call=lambda a, t: (
+        np.trim_zeros(a, t)
+        if not isinstance(a, np.ndarray)
+        else a[
+            np.flatnonzero(np.abs(a) > 0.5)[0] if "f" in t else 0 : np.flatnonzero(np.abs(a) > 0.5)[-1] + 1
+            if "b" in t
+            else None
+        ]
+    ),
+)
 row(np.vander, vector, options=st.sampled_from([{}, {"N": 2}, {"increasing": True}]))
 distinct = arrays((2, 4), distinct=True)
 row(np.sort, distinct, st.sampled_from([-1, 0, None]))
@@ -51,6 +70,11 @@ row(np.partition, distinct, st.just(1), st.sampled_from([-1, 0]))
 row(np.compress, st.just([True, False]), matrix, options=st.sampled_from([{}, {"axis": 0}]))
 row(np.extract, st.just(np.array([[True, False, True], [False, False, True]])), matrix)
 row(np.choose, st.just(np.array([0, 1, 1])), st.tuples(arrays((3,)), arrays((3,))).map(list))
-row(np.select, arrays((3,)), arrays((3,)), call=lambda a, b: np.select([np.array([True, False, False]), np.array([True, True, False])], [a, b], 1.5))  # fmt: skip
+row(
+    np.select,
+    arrays((3,)),
+    arrays((3,)),
+    call=lambda a, b: np.select([np.array([True, False, False]), np.array([True, True, False])], [a, b], 1.5),
+)
 for function in (np.fft.fftshift, np.fft.ifftshift):
     row(function, arrays((3, 4)), st.sampled_from([None, 0, (0, 1)]))

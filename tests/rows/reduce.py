@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from tests.table import arrays, row
 
-axes = st.sampled_from([{}, {"axis": 0}, {"axis": -1}, {"axis": (0, 2)}, {"axis": 1, "keepdims": True}, {"keepdims": True}])
+axes = st.sampled_from(
+    [{}, {"axis": 0}, {"axis": -1}, {"axis": (0, 2)}, {"axis": 1, "keepdims": True}, {"keepdims": True}]
+)
 cube = arrays((2, 3, 2))
 spread = arrays((2, 3, 2), distinct=True)
 for function in (np.sum, np.mean, np.var, np.std, np.prod):

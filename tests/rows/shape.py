@@ -23,8 +23,16 @@ row(np.roll, cube, st.just((1, 2)), st.just((0, 2)))
 row(np.copy, cube)
 for function in {np.concatenate, np.concat}:
     for axis in (0, 1, -1, None):
-        row(function, st.tuples(arrays((2, 2)), arrays((2, 2))).map(list), call=lambda a, f=function, n=axis: f(a, axis=n))
-row(np.stack, st.tuples(arrays((2, 2)), arrays((2, 2))).map(list), options=st.sampled_from([{}, {"axis": -1}, {"axis": 1}]))
+        row(
+            function,
+            st.tuples(arrays((2, 2)), arrays((2, 2))).map(list),
+            call=lambda a, f=function, n=axis: f(a, axis=n),
+        )
+row(
+    np.stack,
+    st.tuples(arrays((2, 2)), arrays((2, 2))).map(list),
+    options=st.sampled_from([{}, {"axis": -1}, {"axis": 1}]),
+)
 row(np.diagonal, cube, options=st.sampled_from([{}, {"offset": 1}, {"offset": -1, "axis1": 1, "axis2": 2}]))
 row(np.trace, cube, options=st.sampled_from([{}, {"offset": 1, "axis1": 2, "axis2": 0}]))
 row(np.diag, arrays((3,)), st.sampled_from([0, 1, -2]))

@@ -54,7 +54,9 @@ class Kernel:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         values, options = self._bind(args, kwargs)
         arrays = {name: value._data if type(value) is Tensor else value for name, value in values.items()}
-        parents = {name: value._node for name, value in values.items() if type(value) is Tensor and value._node is not None}
+        parents = {
+            name: value._node for name, value in values.items() if type(value) is Tensor and value._node is not None
+        }
         parents = parents if MODE.recording else {}
         extra = {"needs": [name in parents for name in arrays]} if self._forward_needs else {}
         try:
@@ -91,7 +93,9 @@ class Kernel:
         for name, needed, contribution in itertools.zip_longest(self.arrays, needs, gradients):
             if needed:
                 if contribution is None:
-                    raise NotImplementedError(f"{errors.name_of(self.function)} has no gradient with respect to {name!r}")
+                    raise NotImplementedError(
+                        f"{errors.name_of(self.function)} has no gradient with respect to {name!r}"
+                    )
                 yield node.parents[name], contribution
 
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[Node]) -> Iterator[tuple[Node, Any]]:

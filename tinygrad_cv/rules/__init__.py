@@ -1,9 +1,21 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
 from . import elementwise, index, linalg, nature, product, rearrange, reduce, shape, special, statistics
-from .table import DEFINITIONS, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
+from .table import UNSUPPORTED, WITHOUT_GRADIENT, public_functions
 
-__all__ = ["counts", "elementwise", "index", "linalg", "nature", "product", "rearrange", "reduce", "shape", "special", "statistics"]
+__all__ = [
+    "counts",
+    "elementwise",
+    "index",
+    "linalg",
+    "nature",
+    "product",
+    "rearrange",
+    "reduce",
+    "shape",
+    "special",
+    "statistics",
+]
 
 
 def counts() -> str:

@@ -83,7 +83,9 @@ derivative(np.tan, x=lambda g, y: g * (1 + y * y))
 derivative(np.arcsin, x=lambda g, x: g / np.sqrt(1 - x * x))
 derivative(np.arccos, x=lambda g, x: -g / np.sqrt(1 - x * x))
 derivative(np.arctan, x=lambda g, x: g / (1 + x * x))
-derivative(np.arctan2, x1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), x2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2))
+derivative(
+    np.arctan2, x1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), x2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2)
+)
 derivative(np.sinh, x=lambda g, x: g * np.cosh(x))
 derivative(np.cosh, x=lambda g, x: g * np.sinh(x))
 derivative(np.tanh, x=lambda g, y: g * (1 - y * y))
@@ -124,7 +126,7 @@ derivative(
 
 
 @definition(np.clip)
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """a between two bounds, either of which may be missing; a has slope 1 at a bound, the bound itself 0."""
     low, high = min if a_min is None else a_min, max if a_max is None else a_max
     if low is not None:
@@ -146,7 +148,9 @@ for _identity in (np.real, np.real_if_close):
 derivative(np.conjugate, x=lambda g: g)
 
 # Constant between jumps: arrays without gradient.
-without_gradient(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around, np.floor_divide, np.heaviside)
+without_gradient(
+    np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around, np.floor_divide, np.heaviside
+)
 without_gradient(np.imag, np.angle, np.nextafter, np.spacing, np.signbit, np.isnan)
 without_gradient(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isfinite, np.isinf)
 without_gradient(np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.isposinf, np.isneginf, np.isreal)

@@ -50,7 +50,9 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     axis = axis % np.ndim(arr)
     grids = np.ogrid[tuple(slice(n) for n in np.shape(indices))]
     own = tuple(grids) if isinstance(grids, (tuple, list)) else (grids,)
-    index = tuple(np.asarray(indices) if i == axis else own[i] if n > 1 else slice(None) for i, n in enumerate(np.shape(arr)))
+    index = tuple(
+        np.asarray(indices) if i == axis else own[i] if n > 1 else slice(None) for i, n in enumerate(np.shape(arr))
+    )
     if any(isinstance(part, slice) for part in index):
         index = tuple(np.asarray(indices) if i == axis else own[i] for i in range(np.ndim(arr)))
     return arr[index]

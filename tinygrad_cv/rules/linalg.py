@@ -1,8 +1,9 @@
 """The calculus table of numpy.linalg, with batch dimensions.
 
-Conventions. Functions of a symmetric matrix (cholesky, eigh, eigvalsh) are differentiated along symmetric changes: their
-gradient is symmetric, whichever triangle NumPy reads. A norm at 0 has gradient 0, a singular value of 0 too. Where a
-derivative does not exist (eigenvectors of equal eigenvalues), backward raises LinAlgError; it never returns NaN for it.
+Conventions. Functions of a symmetric matrix (cholesky, eigh, eigvalsh) are differentiated along symmetric changes:
+their gradient is symmetric, whichever triangle NumPy reads. A norm at 0 has gradient 0, a singular value of 0 too.
+Where a derivative does not exist (eigenvectors of equal eigenvalues), backward raises LinAlgError; it does not return
+NaN.
 
 Sources: Giles 2008, "Collected matrix derivative results"; Townsend 2016, "Differentiating the singular value
 decomposition"; Seeger et al. 2017, "Auto-differentiating linear algebra"; Murray 2016, "Differentiation of the Cholesky
@@ -154,7 +155,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 
 def _cholesky(g: Any, y: Any, upper: Any) -> Any:
     """For A = L L^T: L^-T phi(L^T g) L^-1, symmetrised, where phi keeps the lower triangle and half of the diagonal
-    (Murray 2016, eq. 10)."""
+    (Murray 2016)."""
     lower, g = (y.mT, g.mT) if upper else (y, g)
     phi = np.tril(lower.mT @ g) - _diagonal(np.sum(lower * g, axis=-2) / 2)
     left = linalg.solve(lower.mT, phi)
@@ -170,7 +171,7 @@ def reduced_qr(a: Any) -> Any:
 
 
 def _qr(g: Any, y: Any) -> Any:
-    """(gQ + Q mirror(M)) R^-T with M = R gR^T - gQ^T Q, where mirror copies the lower triangle up (Seeger et al. 2017)."""
+    """(gQ + Q mirror(M)) R^-T with M = R gR^T - gQ^T Q, where mirror copies the lower triangle up (Seeger et al.)."""
     (q, r), (gq, gr) = y, g
     m = r @ gr.mT - gq.mT @ q
     mirrored = np.tril(m) + np.tril(m, -1).mT
@@ -214,7 +215,7 @@ def _over_gaps(m: Any, values: Any, name: str) -> Any:
 
 
 def _eigh(g: Any, y: Any) -> Any:
-    """V (diag(gw) + F * (V^T gV)) V^T with F_ij = 1 / (w_j - w_i) (Giles 2008, 3.1)."""
+    """V (diag(gw) + F * (V^T gV)) V^T with F_ij = 1 / (w_j - w_i) (Giles 2008)."""
     (w, v), (gw, gv) = y, g
     return _symmetric(v @ (_diagonal(gw) + _over_gaps(v.mT @ gv, w, "eigenvalues")) @ v.mT)
 
@@ -222,7 +223,7 @@ def _eigh(g: Any, y: Any) -> Any:
 derivative(linalg.eigh, a=_eigh)
 
 
-def _eigvalsh(g: Any, a: Any, UPLO: str) -> Any:
+def _eigvalsh(g: Any, a: Any, UPLO: Any) -> Any:
     """V diag(g) V^T; equal eigenvalues do no harm."""
     v = linalg.eigh(a, UPLO)[1]
     return (v * np.expand_dims(g, -2)) @ v.mT
@@ -255,7 +256,7 @@ def _outside(vectors: Any, g: Any, s: Any) -> Any:
 
 def _svd(g: Any, y: Any) -> Any:
     """U [T(gU) S + S T(gV) + diag(gs)] V^T, with T as in `_turn`, and for a rectangular matrix what of gU and gV points
-    out of the spans of U and V (Townsend 2016, section 2)."""
+    out of the spans of U and V (Townsend 2016)."""
     (u, s, vh), (gu, gs, gvh) = y, g
     v, gv = vh.mT, gvh.mT
     middle = _turn(u, gu, s) * np.expand_dims(s, -2) + np.expand_dims(s, -1) * _turn(v, gv, s) + _diagonal(gs)
@@ -301,7 +302,7 @@ derivative(linalg.svdvals, x=_svdvals)
 
 def _pinv(g: Any, a: Any, y: Any) -> Any:
     """-P^T g P^T + (I - A P) g^T P P^T + P^T P g^T (I - P A) for P = pinv(A) of locally constant rank
-    (Golub & Pereyra 1973, eq. 4.12)."""
+    (Golub & Pereyra 1973)."""
     rows, columns = _sizes(a)
     outside = (_identity(rows, g) - a @ y) @ g.mT @ y @ y.mT
     inside = y.mT @ y @ g.mT @ (_identity(columns, g) - y @ a)
@@ -330,7 +331,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 
 
 @definition(linalg.vector_norm)
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:  # noqa: A002
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """(sum |x|^p)^(1/p), the largest and smallest |x|, the number of x that are not 0. At x = 0 the gradient is 0, and
     so it is in elements that are 0."""
     if isinstance(ord, str):
@@ -341,17 +342,18 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
         return np.sum(unwrap(x) != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
     size = np.abs(x)
     if ord in (1, np.inf, -np.inf):
-        return {1: np.sum, np.inf: np.max, -np.inf: np.min}[ord](size, axis=axis, keepdims=keepdims)
+        reduction = np.sum if ord == 1 else np.max if ord > 0 else np.min
+        return reduction(size, axis=axis, keepdims=keepdims)
     p = float(ord)
     zero = np.equal(x, 0)
     powers = np.where(zero, 0.0 if p > 0 else np.inf, np.where(zero, 1, size) ** p)
     total = np.sum(powers, axis=axis, keepdims=keepdims)
     flat = np.equal(total, 0) | np.isinf(total)
-    return np.where(flat, total ** (1 / p) if p > 0 else 0, np.where(flat, 1, total) ** (1 / p))
+    return np.where(flat, unwrap(total) ** (1 / p), np.where(flat, 1, total) ** (1 / p))
 
 
 @definition(linalg.matrix_norm)
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:  # noqa: A002
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of the last two axes: Frobenius, nuclear, or induced (1, -1, 2, -2, inf, -inf)."""
     _sizes(x)
     if ord in ("fro", "f", None):
@@ -367,7 +369,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any: 
 
 
 @definition(linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Of a vector or a matrix, as `axis` has one number or two; without an order, of all elements."""
     if axis is None and (ord is None or np.ndim(x) == 1):
         return vector_norm(x, ord=ord, keepdims=keepdims)

@@ -26,12 +26,16 @@ without_gradient(*_named("isdtype isscalar issubdtype iterable may_share_memory 
 without_gradient(*_named("promote_types typename einsum_path format_float_positional format_float_scientific"))
 without_gradient(*_named("fftfreq rfftfreq", np.fft))
 
-unsupported("complex numbers", *_named("fft fft2 fftn hfft ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn", np.fft))
+unsupported(
+    "complex numbers", *_named("fft fft2 fftn hfft ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn", np.fft)
+)
 unsupported("complex numbers", *_named("sort_complex"))
 unsupported("works in place", *_named("copyto fill_diagonal place put put_along_axis putmask nested_iters"))
 unsupported("input and output", *_named("fromfile fromregex fromstring genfromtxt load loadtxt save savetxt savez"))
 unsupported("input and output", *_named("savez_compressed from_dlpack frombuffer fromiter"))
-unsupported("makes a plain array", *_named("array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray"))
+unsupported(
+    "makes a plain array", *_named("array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray")
+)
 unsupported("makes a plain array", *_named("asmatrix bmat require"))
 unsupported("dates", *_named("busday_count busday_offset is_busday datetime_as_string datetime_data"))
 unsupported("polynomials", *_named("poly polyadd polyder polydiv polyfit polyint polymul polysub roots"))

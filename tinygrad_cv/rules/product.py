@@ -105,7 +105,7 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
 @definition(np.linalg.outer)
 def outer_of_vectors(x1: Any, x2: Any, /) -> Any:
     if np.ndim(x1) != 1 or np.ndim(x2) != 1:
-        raise ValueError(f"np.linalg.outer needs two vectors, not shapes {np.shape(x1)} and {np.shape(x2)}; see np.outer")
+        raise ValueError(f"np.linalg.outer needs vectors, not shapes {np.shape(x1)} and {np.shape(x2)}; see np.outer")
     return outer(x1, x2)
 
 
@@ -121,9 +121,7 @@ def _contracted(axes: Any, a_ndim: int, b_ndim: int) -> tuple[list[int], list[in
     return [int(i) % a_ndim for i in of_a], [int(i) % b_ndim for i in of_b]
 
 
-def _tensordot_adjoint(
-    g: Any, other: Any, own_ndim: int, own: list[int], others: list[int], other_first: bool
-) -> Any:
+def _tensordot_adjoint(g: Any, other: Any, own_ndim: int, own: list[int], others: list[int], other_first: bool) -> Any:
     """The gradient of one factor: g with the other factor summed over the other's free axes, then the axes in order.
 
     `own` and `others` are the pairs of summed axes. g has the first factor's free axes, then the second's.
@@ -197,6 +195,13 @@ derivative(np.linalg.multi_dot, arrays=_multi_dot)
 # ------------------------------------------------------------------------------------------------------------- einsum
 
 
+LETTERS = string.ascii_uppercase + string.ascii_lowercase  # in the order in which an implied output has them
+
+
+def _letters(sublist: Any) -> str:
+    return "".join("..." if i is Ellipsis else LETTERS[i] for i in sublist)
+
+
 def _explicit(operands: Sequence[Any]) -> tuple[list[str], str, list[int]]:
     """Any legal call in letters only: the operands' terms, the output's, and where in `operands` the arrays stand.
 
@@ -207,9 +212,8 @@ def _explicit(operands: Sequence[Any]) -> tuple[list[str], str, list[int]]:
         text = operands[0].replace(" ", "")
     else:
         places = list(range(0, len(operands) // 2 * 2, 2))
-        label = lambda sublist: "".join("..." if i is Ellipsis else LETTERS[i] for i in sublist)
-        text = ",".join(label(operands[i + 1]) for i in places)
-        text += "->" + label(operands[-1]) if len(operands) % 2 else ""
+        text = ",".join(_letters(operands[i + 1]) for i in places)
+        text += "->" + _letters(operands[-1]) if len(operands) % 2 else ""
     inputs, arrow, output = text.partition("->")
     terms = inputs.split(",")
     if not arrow:
@@ -219,9 +223,6 @@ def _explicit(operands: Sequence[Any]) -> tuple[list[str], str, list[int]]:
     axes = "".join(c for c in LETTERS if c not in text)[: max(dots)]
     terms = [term.replace("...", axes[len(axes) - n :]) for term, n in zip(terms, dots, strict=True)]
     return terms, output.replace("...", axes), places
-
-
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # in the order in which an implied output has them
 
 
 def _einsum_gradient(g: Any, k: int, terms: list[str], output: str, arrays: list[Any], optimize: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .table import definition
 
+
 @definition(np.permute_dims)
 def permute_dims(a: Any, axes: Any = None) -> Any:
     return np.transpose(a, axes)
@@ -56,7 +57,9 @@ def vstack(tup: Any, **options: Any) -> Any:
 
 
 definition(np.dstack)(lambda tup: np.concatenate([np.atleast_3d(a) for a in tup], axis=2))
-definition(np.column_stack)(lambda tup: np.concatenate([a if np.ndim(a) > 1 else np.atleast_2d(a).T for a in tup], axis=1))
+definition(np.column_stack)(
+    lambda tup: np.concatenate([a if np.ndim(a) > 1 else np.atleast_2d(a).T for a in tup], axis=1)
+)
 
 
 @definition(np.block)
@@ -81,7 +84,9 @@ def block(arrays: Any) -> Any:
 
 
 definition(np.append)(
-    lambda arr, values, axis=None: np.concatenate([np.ravel(arr), np.ravel(values)] if axis is None else [arr, values], axis=axis or 0)
+    lambda arr, values, axis=None: np.concatenate(
+        [np.ravel(arr), np.ravel(values)] if axis is None else [arr, values], axis=axis or 0
+    )
 )
 
 
@@ -100,7 +105,9 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     length = np.shape(ary)[axis]
     if isinstance(indices_or_sections, (int, np.integer)) and length % indices_or_sections:
-        raise ValueError(f"np.split: {length} along axis {axis} does not divide into {indices_or_sections}; see np.array_split")
+        raise ValueError(
+            f"np.split: {length} along axis {axis} does not divide into {indices_or_sections}; see np.array_split"
+        )
     return array_split(ary, indices_or_sections, axis)
 
 
@@ -156,7 +163,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> A
         places = np.pad(positions, pad_width, constant_values=-1)
         return np.where(places < 0, frame, np.ravel(array)[np.maximum(places, 0)])
     if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type", "even") != "even":
-        raise NotImplementedError(f"np.pad on tensors knows constant, edge, reflect, symmetric and wrap, not {mode} {options}")
+        raise NotImplementedError(
+            f"np.pad on tensors knows constant, edge, reflect, symmetric and wrap, not {mode} {options}"
+        )
     return np.ravel(array)[np.pad(positions, pad_width, mode)]  # type: ignore[call-overload]
 
 
@@ -197,7 +206,11 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
 # Sorting is indexing at places that come from the values.
 @definition(np.sort)
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: None = None, *, stable: Any = None) -> Any:
-    return np.take_along_axis(a, np.argsort(np.ravel(a) if axis is None else a, axis=0 if axis is None else axis, kind=kind, stable=stable), axis)
+    return np.take_along_axis(
+        a,
+        np.argsort(np.ravel(a) if axis is None else a, axis=0 if axis is None else axis, kind=kind, stable=stable),
+        axis,
+    )
 
 
 @definition(np.partition)

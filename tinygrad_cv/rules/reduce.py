@@ -25,7 +25,9 @@ def count(shape: tuple[int, ...], axis: Any) -> int:
     return int(np.prod([shape[i] for i in axes], dtype=int))
 
 
-derivative(np.sum, a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims), initial=lambda g: np.sum(g))
+derivative(
+    np.sum, a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims), initial=lambda g: np.sum(g)
+)
 derivative(np.mean, a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims) / count(a_shape, axis))
 
 
@@ -42,7 +44,9 @@ for _function in (np.max, np.min, np.amax, np.amin):
 def _others(a: Any, axis: Any) -> Any:
     """For each element the product of all others along the axes, without a division: zeros are safe."""
     ndim = np.ndim(a)
-    axes = tuple(range(ndim)) if axis is None else tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = (
+        tuple(range(ndim)) if axis is None else tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+    )
     rest = [i for i in range(ndim) if i not in axes]
     shape = np.shape(a)
     last = np.reshape(np.transpose(a, (*rest, *axes)), (*[shape[i] for i in rest], -1))  # (rest, reduced)
@@ -54,7 +58,8 @@ def _others(a: Any, axis: Any) -> Any:
 
 
 derivative(
-    np.prod, a=lambda g, a, axis, keepdims: restore(g, np.shape(a), axis, keepdims) * _others(a, axis) if np.size(a) else a
+    np.prod,
+    a=lambda g, a, axis, keepdims: restore(g, np.shape(a), axis, keepdims) * _others(a, axis) if np.size(a) else a,
 )
 
 
@@ -93,7 +98,9 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     if weights is None:
         weights = np.ones(np.shape(a), a.dtype)
     elif np.shape(weights) != np.shape(a):  # 1-D weights along one axis
-        weights = np.broadcast_to(np.reshape(weights, [-1 if i == axis % np.ndim(a) else 1 for i in range(np.ndim(a))]), np.shape(a))
+        weights = np.broadcast_to(
+            np.reshape(weights, [-1 if i == axis % np.ndim(a) else 1 for i in range(np.ndim(a))]), np.shape(a)
+        )
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (result, total) if returned else result
@@ -126,7 +133,9 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> An
 if hasattr(np, "cumulative_sum"):
 
     def _cumulative(function: Any, start: float) -> Any:
-        def body(x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False) -> Any:
+        def body(
+            x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False
+        ) -> Any:
             axis = 0 if axis is None and np.ndim(x) == 1 else axis
             y = function(x, axis=axis, dtype=dtype)
             if not include_initial:

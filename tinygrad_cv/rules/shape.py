@@ -15,12 +15,16 @@ derivative(np.ravel, a=lambda g, a_shape, order: np.reshape(g, a_shape, order=or
 derivative(np.broadcast_to, array=lambda g: g)
 derivative(np.squeeze, a=lambda g, a_shape: np.reshape(g, a_shape))
 derivative(np.expand_dims, a=lambda g, a_shape: np.reshape(g, a_shape))
-derivative(np.transpose, a=lambda g, axes: np.transpose(g, None if axes is None else np.argsort([i % g.ndim for i in axes])))
+derivative(
+    np.transpose, a=lambda g, axes: np.transpose(g, None if axes is None else np.argsort([i % g.ndim for i in axes]))
+)
 derivative(np.matrix_transpose, x=lambda g: g.mT)
 derivative(np.swapaxes, a=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
 derivative(np.moveaxis, a=lambda g, source, destination: np.moveaxis(g, destination, source))
 derivative(np.flip, m=lambda g, axis: np.flip(g, axis))
-derivative(np.roll, a=lambda g, shift, axis: np.roll(g, tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis))
+derivative(
+    np.roll, a=lambda g, shift, axis: np.roll(g, tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis)
+)
 derivative(np.copy, a=lambda g: g)
 
 
@@ -92,14 +96,19 @@ def diagflat(v: Any, k: int = 0) -> Any:
     return diag(np.ravel(v), k)
 
 
+def _lower(m: Any, k: int) -> Any:
+    rows, columns = np.shape(m)[-2:]
+    return np.tri(rows, columns, k, bool)
+
+
 @definition(np.tril)
 def tril(m: Any, k: int = 0) -> Any:
-    return np.where(np.tri(*np.shape(m)[-2:], k=k, dtype=bool), m, 0)
+    return np.where(_lower(m, k), m, 0)
 
 
 @definition(np.triu)
 def triu(m: Any, k: int = 0) -> Any:
-    return np.where(np.tri(*np.shape(m)[-2:], k=k - 1, dtype=bool), 0, m)
+    return np.where(_lower(m, k - 1), 0, m)
 
 
 without_gradient(np.shape, np.ndim, np.size)

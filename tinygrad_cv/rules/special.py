@@ -110,12 +110,22 @@ def multigammaln(a: Any, d: int) -> Any:
 
 
 # Entropies and robust losses. x log y is 0 at x = 0 whatever y.
-derivative(sp.xlogy, x1=lambda g, x2: g * np.log(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(x2)))
-derivative(sp.xlog1py, x1=lambda g, x2: g * np.log1p(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(1 + x2)))
+derivative(
+    sp.xlogy, x1=lambda g, x2: g * np.log(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(x2))
+)
+derivative(
+    sp.xlog1py,
+    x1=lambda g, x2: g * np.log1p(x2),
+    x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(1 + x2)),
+)
 derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
 derivative(sp.rel_entr, x1=lambda g, x1, x2: g * (np.log(x1 / x2) + 1), x2=lambda g, x1, x2: -g * x1 / x2)
 derivative(sp.kl_div, x1=lambda g, x1, x2: g * np.log(x1 / x2), x2=lambda g, x1, x2: g * (1 - x1 / x2))
-derivative(sp.huber, x1=lambda g, x1, x2: g * np.where(np.abs(x2) <= x1, 0, np.abs(x2) - x1), x2=lambda g, x1, x2: g * np.clip(x2, -x1, x1))
+derivative(
+    sp.huber,
+    x1=lambda g, x1, x2: g * np.where(np.abs(x2) <= x1, 0, np.abs(x2) - x1),
+    x2=lambda g, x1, x2: g * np.clip(x2, -x1, x1),
+)
 derivative(
     sp.pseudo_huber,
     x1=lambda g, x1, x2: g * (x1 * (np.hypot(x1, x2) - x1) ** 2 / (x1 * np.hypot(x1, x2))),
@@ -219,23 +229,42 @@ derivative(sp.hyp2f1, x4=lambda g, x1, x2, x3, x4: g * sp.hyp2f1(x1 + 1, x2 + 1,
 derivative(sp.hyperu, x3=lambda g, x1, x2, x3: -g * x1 * sp.hyperu(x1 + 1, x2 + 1, x3))
 
 # Whole numbers, zeros, tables of coefficients, settings.
-without_gradient(*_named("gammasgn round comb perm factorial factorial2 factorialk stirling2 bernoulli euler geterr seterr"))
-without_gradient(*_named("ai_zeros bi_zeros bei_zeros beip_zeros ber_zeros berp_zeros erf_zeros fresnel_zeros fresnelc_zeros"))
+without_gradient(
+    *_named("gammasgn round comb perm factorial factorial2 factorialk stirling2 bernoulli euler geterr seterr")
+)
+without_gradient(
+    *_named("ai_zeros bi_zeros bei_zeros beip_zeros ber_zeros berp_zeros erf_zeros fresnel_zeros fresnelc_zeros")
+)
 without_gradient(*_named("fresnels_zeros jn_zeros jnjnp_zeros jnp_zeros jnyn_zeros kei_zeros keip_zeros kelvin_zeros"))
 without_gradient(*_named("ker_zeros kerp_zeros y0_zeros y1_zeros y1p_zeros yn_zeros ynp_zeros"))
-without_gradient(*_named("roots_legendre roots_chebyt roots_chebyu roots_chebyc roots_chebys roots_jacobi roots_laguerre"))
+without_gradient(
+    *_named("roots_legendre roots_chebyt roots_chebyu roots_chebyc roots_chebys roots_jacobi roots_laguerre")
+)
 without_gradient(*_named("roots_genlaguerre roots_hermite roots_hermitenorm roots_gegenbauer roots_sh_legendre"))
-without_gradient(*_named("roots_sh_chebyt roots_sh_chebyu roots_sh_jacobi p_roots t_roots u_roots c_roots s_roots j_roots"))
+without_gradient(
+    *_named("roots_sh_chebyt roots_sh_chebyu roots_sh_jacobi p_roots t_roots u_roots c_roots s_roots j_roots")
+)
 without_gradient(*_named("l_roots la_roots h_roots he_roots cg_roots ps_roots ts_roots us_roots js_roots"))
 
-unsupported("polynomial classes", *_named("legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm"))
+unsupported(
+    "polynomial classes",
+    *_named("legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm"),
+)
 unsupported("polynomial classes", *_named("gegenbauer sh_legendre sh_chebyt sh_chebyu sh_jacobi assoc_laguerre"))
 unsupported("orthogonal polynomials", *_named("eval_chebyc eval_chebys eval_chebyt eval_chebyu eval_gegenbauer"))
-unsupported("orthogonal polynomials", *_named("eval_genlaguerre eval_hermite eval_hermitenorm eval_jacobi eval_laguerre"))
-unsupported("orthogonal polynomials", *_named("eval_legendre eval_sh_chebyt eval_sh_chebyu eval_sh_jacobi eval_sh_legendre"))
+unsupported(
+    "orthogonal polynomials", *_named("eval_genlaguerre eval_hermite eval_hermitenorm eval_jacobi eval_laguerre")
+)
+unsupported(
+    "orthogonal polynomials", *_named("eval_legendre eval_sh_chebyt eval_sh_chebyu eval_sh_jacobi eval_sh_legendre")
+)
 unsupported("orthogonal polynomials", *_named("lpmv lqmn lqn assoc_legendre_p assoc_legendre_p_all legendre_p"))
-unsupported("orthogonal polynomials", *_named("legendre_p_all sph_harm_y sph_harm_y_all sph_legendre_p sph_legendre_p_all"))
-unsupported("complex numbers", *_named("wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm wrightomega"))
+unsupported(
+    "orthogonal polynomials", *_named("legendre_p_all sph_harm_y sph_harm_y_all sph_legendre_p sph_legendre_p_all")
+)
+unsupported(
+    "complex numbers", *_named("wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm wrightomega")
+)
 unsupported("distribution: no rule for its shape yet", *_named(
     "bdtr bdtrc bdtri bdtrik bdtrin btdtria btdtrib chdtr chdtrc chdtri chdtriv chndtr chndtridf chndtrinc chndtrix fdtr "
     "fdtrc fdtri fdtridfd gdtr gdtrc gdtria gdtrib gdtrix nbdtr nbdtrc nbdtri nbdtrik nbdtrin ncfdtr ncfdtri ncfdtridfd "

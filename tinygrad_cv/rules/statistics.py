@@ -79,7 +79,9 @@ def _enter_quantiles(quantile: Any, percentile: Any, median: Any, skip_nan: bool
         return of_q(a, np.true_divide(q, 100), *args, **options)
 
     @definition(median)
-    def middle(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    def middle(
+        a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+    ) -> Any:
         return _quantile(a, 0.5, axis, "linear", keepdims, skip_nan)
 
 
@@ -102,12 +104,20 @@ definition(np.nanmin)(_skipping(np.min, np.inf))
 
 @definition(np.nanmean)
 def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    return np.nansum(a, axis=axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims).astype(a.dtype)
+    return np.nansum(a, axis=axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims).astype(
+        a.dtype
+    )
 
 
 @definition(np.nanvar)
 def nanvar(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, **options: Any
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    **options: Any,
 ) -> Any:
     bad = np.isnan(a)
     squares = np.where(bad, 0, np.square(np.where(bad, 0, a) - np.nanmean(a, axis=axis, keepdims=True)))
@@ -125,7 +135,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     if ends:
         one = tuple(1 if i == axis % np.ndim(a) else k for i, k in enumerate(np.shape(a)))
         full = lambda e: [np.broadcast_to(e, one) if np.ndim(e) == 0 else e]
-        a = np.concatenate((full(prepend) if prepend is not None else []) + [a] + (full(append) if append is not None else []), axis)
+        a = np.concatenate(
+            (full(prepend) if prepend is not None else []) + [a] + (full(append) if append is not None else []), axis
+        )
     before = (slice(None),) * (axis % np.ndim(a))
     for _ in range(n):
         a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
@@ -233,7 +245,11 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -
         conditions.append(~np.any(conditions, axis=0))
     result: Any = np.zeros(np.shape(x), x.dtype)
     for condition, function in zip(conditions, funclist, strict=True):
-        part = function(x[condition], *args, **kwargs) if callable(function) else np.full(int(condition.sum()), function, x.dtype)
+        part = (
+            function(x[condition], *args, **kwargs)
+            if callable(function)
+            else np.full(int(condition.sum()), function, x.dtype)
+        )
         result = np.where(condition, scatter(part, condition, np.shape(x)), result)
     return result
 
@@ -276,7 +292,14 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 
 @definition(np.linspace)
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, **options: Any
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    **options: Any,
 ) -> Any:
     step = (stop - start) / max(num - 1 if endpoint else num, 1)
     places = np.arange(num, dtype=step.dtype)

@@ -1,0 +1,1 @@
+"""Generative and vision models, hand-written on tinygrad_cv."""

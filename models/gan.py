@@ -1,0 +1,196 @@
+"""A generative adversarial network (Goodfellow et al. 2014) of dense layers.
+
+    min_G max_D  E_x log D(x) + E_z log(1 - D(G(z)))                                              (equation 1)
+
+The generator G turns noise z ~ N(0, 1) into pictures; the discriminator D gives the logit of "this picture is real".
+D learns real -> 1, fake -> 0 and sees the fakes detached; G is pushed to fake -> 1 *through* the discriminator.
+
+Losses of G: non-saturating -log D(G(z)) (section 3, the default), minimax log(1 - D(G(z))), or, as "wgan-gp", the
+critic of Gulrajani et al. 2017: E D(fake) - E D(real) + lambda E (|grad D(x_hat)| - 1)^2, which needs second derivatives.
+
+Deviations, on purpose: an exponential moving average of G's weights draws the samples; both networks see noise of a
+falling size on their pictures (instance noise, Sonderby et al. 2017); and D's last hidden layer is followed by the
+standard deviation over the batch (Karras et al. 2018, section 3), against a generator that draws one digit only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+import tinygrad_cv as tg
+from tinygrad_cv import data, kernels, nn, optim
+
+
+@dataclass(frozen=True)
+class GANConfig:
+    """What makes a GAN: sizes, loss, optimisation."""
+
+    shape: tuple[int, ...] = (8, 8)  # of a picture
+    noise: int = 32
+    generator: tuple[int, ...] = (256, 256)
+    discriminator: tuple[int, ...] = (256, 128)
+    loss: str = "non-saturating"  # or minimax, wgan-gp
+    batch: int = 128
+    generator_rate: float = 1e-3
+    discriminator_rate: float = 1e-3
+    betas: tuple[float, float] = (0.5, 0.99)
+    average: float = 0.995  # decay of the moving average of G's weights
+    instance_noise: float = 0.2  # standard deviation at the start; falls to 0 over the run
+    penalty: float = 10.0  # lambda of wgan-gp
+
+
+PRESETS = {
+    "tiny": GANConfig(noise=4, generator=(8,), discriminator=(8,), batch=16),
+    "digits": GANConfig(),
+    "mnist": GANConfig((28, 28), 64, (256, 512), (512, 256), batch=128, generator_rate=4e-4, discriminator_rate=4e-4),
+}
+LOSSES = ("non-saturating", "minimax", "wgan-gp")
+
+
+class Generator(nn.Module):
+    """Blocks Linear -> BatchNorm -> ReLU from noise, then Linear -> Sigmoid: (B, noise) -> (B, pixels)."""
+
+    def __init__(self, config: GANConfig, *, rng: np.random.Generator) -> None:
+        layers: list[nn.Module] = []
+        width = config.noise
+        for size in config.generator:
+            layers += [nn.Linear(width, size, rng=rng), nn.BatchNorm1d(size), nn.ReLU()]
+            width = size
+        layers += [nn.Linear(width, int(np.prod(config.shape)), rng=rng), nn.Sigmoid()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Any) -> Any:
+        return self.layers(z)
+
+
+class Discriminator(nn.Module):
+    """Blocks Linear -> LeakyReLU(0.2), then Linear to one logit: (B, pixels) -> (B,)."""
+
+    def __init__(self, config: GANConfig, *, rng: np.random.Generator) -> None:
+        layers: list[nn.Module] = []
+        width = int(np.prod(config.shape))
+        for size in config.discriminator:
+            layers += [nn.Linear(width, size, rng=rng), nn.LeakyReLU(0.2)]
+            width = size
+        self.layers = nn.Sequential(*layers)
+        self.spread = config.loss != "wgan-gp"  # the gradient penalty is per picture: no statistics of the batch
+        self.head = nn.Linear(width + self.spread, 1, rng=rng)
+
+    def forward(self, x: Any) -> Any:
+        h = self.layers(x)  # (B, width)
+        if self.spread:
+            deviation = np.sqrt(np.mean(np.square(h - np.mean(h, axis=0)), axis=0) + 1e-6).mean()
+            h = np.concatenate([h, np.broadcast_to(deviation, (len(h), 1))], axis=1)
+        return self.head(h)[:, 0]
+
+
+def discriminator_loss(real: Any, fake: Any, loss: str) -> Any:
+    """From the logits of real and (detached) fake pictures."""
+    if loss == "wgan-gp":
+        return fake.mean() - real.mean()
+    return kernels.bce_with_logits(real, 1.0) + kernels.bce_with_logits(fake, 0.0)
+
+
+def generator_loss(fake: Any, loss: str) -> Any:
+    """From the logits that the discriminator gives to fake pictures."""
+    if loss == "wgan-gp":
+        return -fake.mean()
+    return -kernels.bce_with_logits(fake, 0.0) if loss == "minimax" else kernels.bce_with_logits(fake, 1.0)
+
+
+def gradient_penalty(discriminator: Any, real: Any, fake: Any, *, rng: np.random.Generator) -> Any:
+    """E (|grad D(x_hat)| - 1)^2 at points x_hat between real and fake pictures (Gulrajani et al. 2017, equation 3)."""
+    share = rng.random((len(real), 1), dtype=np.float32)
+    between = tg.Tensor(share * real + (1 - share) * fake)
+    slopes = tg.grad(lambda x: discriminator(x).sum())(between)  # (B, pixels)
+    return np.square(np.linalg.norm(slopes, axis=1) - 1).mean()
+
+
+class GAN:
+    """Generator and discriminator with their optimisers: the task that `models.train` carries out step by step."""
+
+    name = "gan"
+    figures: ClassVar = {
+        "losses": ("generator loss", "discriminator loss"),
+        "accuracy": ("accuracy on real", "accuracy on fake"),
+    }
+
+    def __init__(self, config: GANConfig, pictures: np.ndarray, steps: int, *, rng: np.random.Generator) -> None:
+        if config.loss not in LOSSES:
+            raise ValueError(f"no loss is called {config.loss!r}; there are {', '.join(LOSSES)}")
+        self.config, self.steps, self.rng = config, steps, rng
+        self.generator = Generator(config, rng=rng)
+        self.discriminator = Discriminator(config, rng=rng)
+        self.generator_optimizer = optim.Adam(self.generator.parameters(), config.generator_rate, config.betas)
+        self.discriminator_optimizer = optim.Adam(
+            self.discriminator.parameters(), config.discriminator_rate, config.betas
+        )
+        self.average = optim.ExponentialMovingAverage(self.generator, config.average)
+        self.batches = data.batches(pictures.reshape(len(pictures), -1), min(config.batch, len(pictures)), rng=rng)
+        self.parts = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "average": self.average,
+        }
+
+    def step(self, step: int) -> dict[str, float]:
+        """One update of the discriminator, then one of the generator; what the log shows of them."""
+        config, rng = self.config, self.rng
+        real = next(self.batches)  # (B, pixels)
+        blurred = config.instance_noise * max(0.0, 1 - step / self.steps) * (config.loss != "wgan-gp")
+
+        def blur(x: Any) -> Any:
+            return x + blurred * rng.standard_normal(x.shape, dtype=np.float32)
+
+        fake = self.generator(tg.Tensor(self.draw_noise(len(real), rng)))  # (B, pixels)
+
+        shown_real, shown_fake = blur(real), blur(fake.numpy())
+        real_logits, fake_logits = self.discriminator(tg.Tensor(shown_real)), self.discriminator(tg.Tensor(shown_fake))
+        loss = discriminator_loss(real_logits, fake_logits, config.loss)
+        if config.loss == "wgan-gp":
+            loss = loss + config.penalty * gradient_penalty(self.discriminator, real, fake.numpy(), rng=rng)
+        self.discriminator_optimizer.zero_grad()
+        loss.backward()
+        self.discriminator_optimizer.step()
+
+        self.discriminator.requires_grad_(False)
+        pushed = generator_loss(self.discriminator(blur(fake)), config.loss)
+        self.discriminator.requires_grad_(True)
+        self.generator_optimizer.zero_grad()
+        pushed.backward()
+        self.generator_optimizer.step()
+        self.average.update()
+        return {
+            "discriminator loss": loss.item(),
+            "generator loss": pushed.item(),
+            "accuracy on real": float(np.mean(real_logits.numpy() > 0)),
+            "accuracy on fake": float(np.mean(fake_logits.numpy() <= 0)),
+        }
+
+    def draw_noise(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return rng.standard_normal((n, self.config.noise), dtype=np.float32)
+
+    def sample(self, n: int, *, rng: np.random.Generator) -> np.ndarray:
+        """n pictures in [0, 1] from the averaged generator: (n, *shape)."""
+        return np.concatenate([*self._drawn(n, rng)]) if n else np.zeros((0, *self.config.shape), np.float32)
+
+    def _drawn(self, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        with tg.no_grad(), self.average.applied() as generator:
+            generator.eval()
+            for start in range(0, n, 1000):
+                pixels = generator(tg.Tensor(self.draw_noise(min(1000, n - start), rng))).numpy()
+                yield pixels.reshape(-1, *self.config.shape)  # (B, H, W)
+            generator.train()
+
+
+def configure(preset: str, shape: tuple[int, ...], **changes: Any) -> GANConfig:
+    """A preset for pictures of a shape, with changes."""
+    if preset not in PRESETS:
+        raise ValueError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
+    return replace(PRESETS[preset], shape=tuple(shape), **{name: v for name, v in changes.items() if v is not None})

@@ -1,0 +1,413 @@
+"""How good are generated pictures, measured against real ones?
+
+No single number suffices, so they stand side by side, and beside what real pictures score against real pictures:
+
+- FD, the Fréchet distance between classifier features (Heusel et al. 2017): sees blur and lost classes;
+- IS, the inception score (Salimans et al. 2016): sees unsure and unbalanced classes, never looks at real pictures;
+- 1-NN, the leave-one-out two-sample accuracy (Lopez-Paz & Oquab 2017): sees a wrong texture, forgives lost classes,
+  and is read with its two halves, because noise far from all pictures can score a perfect .5;
+- NDB, the number of statistically different bins (Richardson & Weiss 2018): sees lost modes;
+- TV, the total variation between the class frequencies: sees lost classes and says how much was lost;
+- TSTR, train on synthetic, test on real (Esteban et al. 2017): sees whether the pictures teach what real ones do;
+- the distance to the nearest training picture: sees memorisation, which every number above rewards.
+
+The features come from a small frozen classifier (`Evaluator`), so FD and IS compare only under the same evaluator.
+Pictures are arrays in [0, 1] with shape (N, ...); every distance between pictures is Euclidean over their pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, ndtri, rel_entr, softmax
+
+from tinygrad_cv.safetensors import load
+
+Array = np.ndarray[Any, Any]
+Sampler = Callable[[Array, Array, int, np.random.Generator], Array]
+Predict = Callable[[Array], Array]
+
+BLOCK_ELEMENTS = 4_000_000  # distances are held in blocks of this many elements
+
+
+# --- the frozen evaluator
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A small frozen classifier: linear layers with a ReLU between them, pixels -> ... -> 64 features -> classes.
+
+    Weights have PyTorch's layout (out, in). The features are those after the last ReLU, just before the classes,
+    as FID takes them from Inception's last layer but one (Heusel et al. 2017).
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Array]) -> Evaluator:
+        """Build from the state dictionary of a `Sequential(Linear, ReLU, ..., Linear)`: `0.weight`, `0.bias`, ..."""
+        names = sorted({key.rpartition(".")[0] for key in state}, key=lambda name: (len(name), name))
+        keys = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
+        if len(names) < 2 or not all(name.isdigit() for name in names) or set(keys) != set(state):
+            raise KeyError(
+                "an evaluator's state has a weight and a bias for each of two or more numbered layers (0.weight, "
+                f"0.bias, 2.weight, ...), this one has: {', '.join(sorted(state)) or 'nothing'}"
+            )
+        return cls(tuple(np.asarray(state[k]) for k in keys[::2]), tuple(np.asarray(state[k]) for k in keys[1::2]))
+
+    @classmethod
+    def load(cls, name: str) -> Evaluator:
+        """The evaluator embedded in the package for a data set: "digits" or "mnist"."""
+        folder, ending = files("models") / "evaluators", ".safetensors"
+        if not (folder / f"{name}{ending}").is_file():
+            known = [file.name.removesuffix(ending) for file in folder.iterdir()] if folder.is_dir() else []
+            raise ValueError(f"no evaluator is called {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
+        with as_file(folder / f"{name}{ending}") as path:
+            return cls.from_state(load(path))
+
+    @property
+    def classes(self) -> int:
+        return len(self.biases[-1])
+
+    def features(self, images: Array) -> Array:
+        """(N, ...) pictures -> (N, 64) features, all >= 0."""
+        x = flatten(images).astype(self.weights[0].dtype, copy=False)
+        if x.shape[1] != self.weights[0].shape[1]:
+            raise ValueError(
+                f"this evaluator reads {self.weights[0].shape[1]} pixels a picture, "
+                f"but the pictures of shape {images.shape[1:]} have {x.shape[1]}; was it made for another data set?"
+            )
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = np.maximum(x @ weight.T + bias, 0)
+        return x
+
+    def logits(self, features: Array) -> Array:
+        """(N, 64) features -> (N, classes) logits."""
+        return features @ self.weights[-1].T + self.biases[-1]
+
+    def probabilities(self, images: Array) -> Array:
+        """(N, ...) pictures -> (N, classes) probabilities."""
+        return np.asarray(softmax(self.logits(self.features(images)), axis=1))
+
+    def accuracy(self, images: Array, labels: Array) -> float:
+        """The share of pictures whose most probable class is their label."""
+        return float(np.mean(self.probabilities(images).argmax(axis=1) == labels))
+
+
+# --- distances and bins
+
+
+def flatten(images: Array) -> Array:
+    """(N, ...) -> (N, D) floating point; float32 stays float32."""
+    images = np.asarray(images)
+    if images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"expected pictures of shape (N, ...) with N >= 1, got an array of shape {images.shape}")
+    return images.reshape(len(images), -1).astype(np.result_type(images, np.float32), copy=False)
+
+
+def distance_blocks(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+    """Squared distances of the rows of `a` (N, D) to all of `b` (M, D), a block of rows at a time.
+
+    |a - b|^2 = |a|^2 - 2 a.b + |b|^2 is one matrix product, but rounds relative to the norms, not the distance.
+    """
+    rows = max(1, BLOCK_ELEMENTS // len(b))
+    b_norms = np.einsum("md,md->m", b, b)
+    for start in range(0, len(a), rows):
+        block = a[start : start + rows]
+        distances = block @ b.T  # (rows, M)
+        distances *= -2
+        distances += b_norms
+        distances += np.einsum("nd,nd->n", block, block)[:, None]
+        yield slice(start, start + len(block)), np.maximum(distances, 0, out=distances)
+
+
+def nearest(a: Array, b: Array) -> Array:
+    """The index in `b` (M, D) of the row nearest to each row of `a` (N, D): (N,) integers."""
+    return np.concatenate([distances.argmin(axis=1) for _, distances in distance_blocks(a, b)])
+
+
+def kmeans(data: Array, clusters: int, *, rng: np.random.Generator, iterations: int = 100) -> Array:
+    """The centres (clusters, D) of Lloyd's k-means, started by k-means++ (Arthur & Vassilvitskii 2007)."""
+    data = flatten(data)
+    if not 1 <= clusters <= len(data):
+        raise ValueError(f"cannot make {clusters} clusters of {len(data)} points")
+    chosen = [int(rng.integers(len(data)))]
+    closest = np.full(len(data), np.inf)
+    while len(chosen) < clusters:
+        newest = data[chosen[-1:]]
+        for rows, distances in distance_blocks(data, newest):
+            np.minimum(closest[rows], distances[:, 0], out=closest[rows])
+        closest[chosen[-1]] = 0
+        if not (total := closest.sum()) > 0:
+            raise ValueError(f"cannot make {clusters} clusters: the data have only {len(chosen)} distinct points")
+        chosen.append(int(rng.choice(len(data), p=closest / total)))
+    centres, assignment = data[chosen], np.full(len(data), -1)
+    for _ in range(iterations):
+        previous, assignment = assignment, nearest(data, centres)
+        if np.array_equal(previous, assignment):
+            break
+        for k in np.unique(assignment):  # an empty cluster keeps its centre
+            centres[k] = data[assignment == k].mean(axis=0)
+    return centres
+
+
+def gaussian_factor(x: Array) -> tuple[Array, Array]:
+    """The mean (D,) and a factor R (min(N, D), D) of the sample covariance R'R of the rows of `x` (N, D)."""
+    mean = x.mean(axis=0)
+    return mean, np.asarray(np.linalg.qr(x - mean, mode="r")) / math.sqrt(max(1, len(x) - 1))
+
+
+# --- the metrics
+
+
+def frechet_distance(features_a: Array, features_b: Array) -> float:
+    """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) of two feature sets (N, F), (M, F).
+
+    Heusel et al. 2017 (arXiv 1706.08500), equation 6. With covariances factored as C = R'R, the trace of the root is
+    the sum of the singular values of R_a R_b': no square root of a matrix is taken, and singular covariances do no
+    harm. The estimate is biased upwards, the more so the fewer the samples: compare equal counts only.
+    """
+    a, b = (np.asarray(features, dtype=np.float64) for features in (features_a, features_b))
+    for name, x in (("features_a", a), ("features_b", b)):
+        if x.ndim != 2 or len(x) < 2:
+            raise ValueError(f"{name} must have shape (N, F) with N >= 2 for a covariance, got {x.shape}")
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"the feature sets differ in width: {a.shape[1]} and {b.shape[1]}")
+    (mean_a, factor_a), (mean_b, factor_b) = gaussian_factor(a), gaussian_factor(b)
+    overlap = np.linalg.norm(factor_a @ factor_b.T, ord="nuc")
+    spread = np.sum(factor_a**2) + np.sum(factor_b**2)
+    return max(0.0, float(np.sum((mean_a - mean_b) ** 2) + spread - 2 * overlap))
+
+
+def inception_score(probabilities: Array) -> float:
+    """exp(mean KL(p(y|x) || p(y))) of class probabilities (N, classes); from 1 to the number of classes.
+
+    Salimans et al. 2016 (arXiv 1606.03498), section 4; over all samples at once, not in ten splits.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 2 or np.any(p < 0) or not np.allclose(p.sum(axis=1), 1, atol=1e-4):
+        raise ValueError("probabilities must have shape (N, classes), be >= 0 and sum to 1 in each row; apply softmax?")
+    return float(np.exp(rel_entr(p, p.mean(axis=0)).sum(axis=1).mean()))
+
+
+def one_nearest_neighbour_sides(real: Array, fake: Array) -> tuple[float, float]:
+    """The two halves of `one_nearest_neighbour_accuracy`: how often real pictures are told apart, how often fakes.
+
+    Xu et al. 2018 (arXiv 1806.07755). Their mean alone misleads: noise far from everything has real
+    pictures as its nearest, scores 1 on the real side, 0 on the fake side, and so a perfect mean of .5.
+    """
+    real, fake = flatten(real), flatten(fake)
+    if real.shape != fake.shape:
+        raise ValueError(f"1-NN needs as many real as fake pictures of one size, got {real.shape} and {fake.shape}")
+    pooled = np.concatenate([real, fake])  # (2N, D)
+    side = np.repeat([0.0, 1.0], len(real))
+    tolerance = 8 * np.finfo(pooled.dtype).eps * float(np.einsum("nd,nd->n", pooled, pooled).max())
+    votes = np.empty(len(pooled))
+    for rows, distances in distance_blocks(pooled, pooled):
+        distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = np.inf
+        tied = distances <= distances.min(axis=1, keepdims=True) + tolerance
+        votes[rows] = tied @ side / tied.sum(axis=1)
+    return float(1 - votes[: len(real)].mean()), float(votes[len(real) :].mean())
+
+
+def one_nearest_neighbour_accuracy(real: Array, fake: Array) -> float:
+    """How often a picture's nearest other picture tells whether it is real or fake.
+
+    The leave-one-out 1-NN two-sample test of Lopez-Paz & Oquab 2017 (arXiv 1610.06545): .5 where the two sets cannot
+    be told apart, 1 where they are separate, near 0 where `fake` copies `real`. Neighbours that are equally near, up
+    to rounding, share the vote. Both sets have the same number of pictures.
+    """
+    return sum(one_nearest_neighbour_sides(real, fake)) / 2
+
+
+def number_of_different_bins(
+    train: Array, fake: Array, bins: int | Array = 50, *, rng: np.random.Generator, significance: float = 0.05
+) -> tuple[int, int]:
+    """(NDB, number of bins): in how many bins the share of `fake` differs from that of `train`.
+
+    Richardson & Weiss 2018 (arXiv 1805.12462): the bins are the k-means cells of `train`, their shares
+    are compared by a two-proportion z-test. By chance alone about `significance` of the bins differ. `bins` is
+    their number or, as in `np.histogram`, the bins themselves: the centres (K, D).
+    """
+    train, fake = flatten(train), flatten(fake)
+    centres = bins if isinstance(bins, np.ndarray) else kmeans(train, bins, rng=rng)
+    counts = [np.bincount(nearest(images, centres), minlength=len(centres)) for images in (train, fake)]
+    pooled = (counts[0] + counts[1]) / (len(train) + len(fake))
+    error = np.sqrt(pooled * (1 - pooled) * (1 / len(train) + 1 / len(fake)))
+    different = np.abs(counts[0] / len(train) - counts[1] / len(fake)) > ndtri(1 - significance / 2) * error
+    return int(different.sum()), len(centres)
+
+
+def class_total_variation(labels_fake_predicted: Array, real_labels: Array, classes: int) -> float:
+    """Half the sum of |share among fakes - share among real| over the classes; 0 is equal, 1 is disjoint."""
+    shares = []
+    for name, labels in (("labels_fake_predicted", labels_fake_predicted), ("real_labels", real_labels)):
+        if len(labels) == 0 or np.min(labels) < 0 or np.max(labels) >= classes:
+            raise ValueError(f"{name} must be one or more labels in 0..{classes - 1}")
+        shares.append(np.bincount(labels, minlength=classes) / len(labels))
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
+def nearest_train_distance(samples: Array, train: Array) -> Array:
+    """The Euclidean distance (N,) of each sample to its nearest training picture, exactly 0 for a copy.
+
+    Says something only beside the same distances for real test pictures: much smaller means memorised.
+    """
+    samples, train = flatten(samples), flatten(train)
+    return np.asarray(np.linalg.norm(samples - train[nearest(samples, train)], axis=1))
+
+
+def softmax_regression(images: Array, labels: Array, classes: int, *, weight_decay: float = 1e-3) -> Predict:
+    """Multinomial logistic regression by L-BFGS from zero: convex, so the same data give the same classifier."""
+    x, targets = flatten(images).astype(np.float64), np.eye(classes)[labels]
+
+    def loss_and_gradient(flat: Array) -> tuple[float, Array]:
+        parameters = flat.reshape(-1, classes)  # (D + 1, classes), the biases last
+        log_p = log_softmax(x @ parameters[:-1] + parameters[-1], axis=1)
+        error = (np.exp(log_p) - targets) / len(x)
+        decay = np.vstack([weight_decay * parameters[:-1], np.zeros((1, classes))])
+        gradient = np.vstack([x.T @ error, error.sum(axis=0)]) + decay
+        return -np.sum(targets * log_p) / len(x) + np.sum(decay * parameters) / 2, gradient.ravel()
+
+    start = np.zeros((x.shape[1] + 1) * classes)
+    found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    fitted = found.x.reshape(-1, classes)
+    return lambda pictures: np.asarray((flatten(pictures) @ fitted[:-1] + fitted[-1]).argmax(axis=1))
+
+
+def train_on_synthetic_test_on_real(
+    samples: Array,
+    sample_labels: Array,
+    test: Array,
+    test_labels: Array,
+    classes: int,
+    train_classifier: Callable[[Array, Array, int], Predict] = softmax_regression,
+) -> float:
+    """TSTR (Esteban et al. 2017, arXiv 1706.02633): the accuracy on real pictures of a classifier that was trained
+    on generated ones only. A generator without labels takes them from the frozen evaluator."""
+    predict = train_classifier(samples, sample_labels, classes)
+    return float(np.mean(predict(test) == test_labels))
+
+
+# --- all of them, beside floor and baselines
+
+
+class RealData:
+    """The real side of every metric, prepared once: `count` train and test pictures, bins, features, distances."""
+
+    def __init__(
+        self, train: Array, test: Array, evaluator: Evaluator, *, count: int, rng: np.random.Generator,
+        train_labels: Array, test_labels: Array, bins: int = 50,
+    ) -> None:  # fmt: skip
+        self.evaluator, self.rng, self.count = evaluator, rng, min(count, len(train), len(test))
+        self.train, self.train_labels = _checked("train", train, train_labels)
+        self.test, self.test_labels = self.draw("test", test, test_labels)
+        self.test_features = evaluator.features(self.test)
+        self.centres = kmeans(self.train, min(bins, len(train)), rng=rng)
+        self.near = float(np.quantile(nearest_train_distance(self.test, self.train), 0.01))
+
+    def draw(self, name: str, images: Array, labels: Array) -> tuple[Array, Array]:
+        """`count` of the pictures with their labels, without repetition."""
+        images, labels = _checked(name, images, labels)
+        if len(images) < self.count:
+            raise ValueError(f"the comparison takes {self.count} pictures of each kind, {name} has {len(images)}")
+        chosen = self.rng.permutation(len(images))[: self.count]
+        return images[chosen], labels[chosen]
+
+    def against_test(self, samples: Array, labels: Array) -> dict[str, float]:
+        """The metrics that compare samples with test pictures."""
+        features, classes = self.evaluator.features(samples), self.evaluator.classes
+        logits = self.evaluator.logits(features)
+        on_real, on_fake = one_nearest_neighbour_sides(self.test, samples)
+        return {
+            "FD": frechet_distance(features, self.test_features),
+            "IS": inception_score(softmax(logits.astype(np.float64), axis=1)),
+            "1-NN": (on_real + on_fake) / 2,
+            "1-NN real": on_real,
+            "1-NN fake": on_fake,
+            "TV": class_total_variation(logits.argmax(axis=1), self.test_labels, classes),
+            "TSTR": train_on_synthetic_test_on_real(samples, labels, self.test, self.test_labels, classes),
+        }
+
+    def against_train(self, samples: Array) -> dict[str, float]:
+        """The metrics that compare samples with training pictures."""
+        distances = nearest_train_distance(samples, self.train)
+        return {
+            "NDB": number_of_different_bins(self.train, samples, self.centres, rng=self.rng)[0],
+            "nearest train": float(np.median(distances)),
+            "near copies": float(np.mean(distances < self.near)),
+        }
+
+    def score(self, samples: Array, labels: Array | None = None) -> dict[str, float]:
+        """Every metric for generated pictures."""
+        if labels is None:
+            labels = self.evaluator.probabilities(samples).argmax(axis=1)
+        samples, labels = self.draw("samples", samples, labels)
+        return {**self.against_test(samples, labels), **self.against_train(samples)}
+
+    def floor(self) -> dict[str, float]:
+        """Every metric for real pictures: train against test, and test pictures where train is the yardstick."""
+        samples, labels = self.draw("train", self.train, self.train_labels)
+        return {**self.against_test(samples, labels), **self.against_train(self.test)}
+
+
+def evaluate(
+    samples: Array, train: Array, test: Array, evaluator: Evaluator, *, rng: np.random.Generator,
+    train_labels: Array, test_labels: Array, sample_labels: Array | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Every metric for generated pictures, with as many of samples and test pictures as there are of both.
+
+    FD, IS, 1-NN, TV and TSTR compare with `test`; NDB, "nearest train" (the median distance to the nearest training
+    picture) and "near copies" (the share of samples nearer to one than 99 % of test pictures are) with `train`.
+    """
+    real = RealData(
+        train, test, evaluator, count=len(samples), rng=rng, train_labels=train_labels, test_labels=test_labels
+    )
+    return real.score(samples, sample_labels)
+
+
+def report(
+    samples: Array, train: Array, test: Array, evaluator: Evaluator, *, baselines: Mapping[str, Sampler],
+    rng: np.random.Generator, train_labels: Array, test_labels: Array, sample_labels: Array | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """`evaluate` for the generator, the real-against-real floor and each baseline: rows that share test set and bins.
+
+    `baselines` maps names to samplers, as `models.baselines.BASELINES` does.
+    """
+    real = RealData(
+        train, test, evaluator, count=len(samples), rng=rng, train_labels=train_labels, test_labels=test_labels
+    )
+    rows = [{"name": "generator", **real.score(samples, sample_labels)}, {"name": "real", **real.floor()}]
+    for name, sampler in baselines.items():
+        rows.append({"name": name, **real.score(sampler(real.train, real.train_labels, real.count, rng))})
+    return rows
+
+
+def format_report(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of `report` as a Markdown table."""
+
+    def cell(value: Any) -> str:
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    lines = ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(map(cell, row.values())) + " |" for row in rows])
+
+
+def _checked(name: str, images: Array, labels: Array) -> tuple[Array, Array]:
+    """`images` and `labels`, after a check that the images are finite, in [0, 1], and as many as the labels."""
+    labels = np.asarray(labels)
+    if len(images) != len(labels):
+        raise ValueError(f"{name} has {len(images)} pictures but {len(labels)} labels")
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"{name} must be finite and in [0, 1], but the range is [{images.min():.4g}, {images.max():.4g}]; "
+            "divide 8-bit pictures by 255, clip a generator's output"
+        )
+    return images, labels

@@ -1,0 +1,44 @@
+"""Pictures on disk: grids of samples as PNG, arrays as NPZ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_cv.files import atomic_write
+
+from .train import need
+
+
+def grid(images: np.ndarray, columns: int, *, scale: int = 1, gap: int = 1) -> np.ndarray:
+    """Pictures (N, H, W) or (N, H, W, 3) in [0, 1] side by side in rows, as bytes; each pixel `scale` wide."""
+    n, height, width = images.shape[:3]
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:]), 0.5)
+    for i, image in enumerate(images):
+        y, x = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        sheet[y : y + height, x : x + width] = image
+    return np.kron(
+        np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8),
+        np.ones((scale, scale, *[1] * (sheet.ndim - 2)), np.uint8),
+    )
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write bytes (H, W) or (H, W, 3) as a PNG, all or nothing."""
+    image = need("PIL.Image").fromarray(pixels)
+    with atomic_write(path) as file:
+        image.save(file, format="PNG")
+
+
+def write_samples(path: Path, images: np.ndarray) -> None:
+    """Write pictures as a grid (.png) or as arrays (.npz: `images`, float32 in [0, 1])."""
+    if path.suffix == ".png":
+        columns = int(np.ceil(np.sqrt(len(images))))
+        write_png(path, grid(images, columns, scale=max(1, 320 // (columns * images.shape[1]))))
+    elif path.suffix == ".npz":
+        with atomic_write(path) as file:
+            np.savez_compressed(file, images=images.astype(np.float32))
+    else:
+        raise ValueError(f"samples are written as .png or .npz, not {path.suffix or path.name!r}")

@@ -1,0 +1,150 @@
+"""The training loop: boring, separate, resumable. A killed run goes on to the same bits as one that was not.
+
+A run folder holds `config.json` (what is trained, on what, from which seed), `log.jsonl` (a line per logged step) and
+`checkpoint.safetensors` (all weights and optimiser state, and in its metadata the step and the state of every random
+generator). It is all that `sample`, `eval` and `--resume` need.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+import tinygrad_cv as tg
+from tinygrad_cv import safetensors
+from tinygrad_cv.files import atomic_write
+
+
+class Task(Protocol):
+    """What can be trained: named parts with a state_dict, one generator, batches, and a step."""
+
+    parts: dict[str, Any]
+    rng: np.random.Generator
+    batches: Any
+
+    def step(self, step: int) -> dict[str, float]: ...
+
+    def sample(self, n: int, *, rng: np.random.Generator) -> np.ndarray: ...
+
+
+class RunError(Exception):
+    """Something about a run that its user can put right; the message says how."""
+
+
+@dataclass
+class Run:
+    """A folder with a run in it."""
+
+    folder: Path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        path = self.folder / "config.json"
+        if not path.is_file():
+            raise RunError(f"{self.folder} is not a run: it has no config.json. Train one with `train NAME --out DIR`")
+        loaded: dict[str, Any] = json.loads(path.read_text())
+        return loaded
+
+    @property
+    def log(self) -> list[dict[str, float]]:
+        path = self.folder / "log.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    def create(self, config: dict[str, Any]) -> None:
+        if (self.folder / "checkpoint.safetensors").exists():
+            raise RunError(f"{self.folder} holds a run already; go on with --resume, or choose another --out")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.folder / "config.json") as file:
+            file.write(json.dumps(config, indent=2).encode())
+
+    def save(self, task: Task, step: int) -> None:
+        """Write everything that the next step depends on, in one file, all or nothing."""
+        arrays = {f"{part}/{name}": a for part, owner in task.parts.items() for name, a in owner.state_dict().items()}
+        state = {"step": step, "rng": task.rng.bit_generator.state, "batches": task.batches.state()}
+        safetensors.save(arrays, self.folder / "checkpoint.safetensors", {"state": json.dumps(state)})
+
+    def restore(self, task: Task) -> int:
+        """Put a task where the checkpoint was; the number of steps that it had made."""
+        path = self.folder / "checkpoint.safetensors"
+        if not path.is_file():
+            return 0
+        arrays = {name: np.array(a) for name, a in safetensors.load(path).items()}
+        state = json.loads(safetensors.load_metadata(path)["state"])
+        for part, owner in task.parts.items():
+            owner.load_state_dict({n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == part})
+        task.batches.restore(state["batches"])
+        task.rng.bit_generator.state = state["rng"]
+        return int(state["step"])
+
+
+def progress_bar(total: int, done: int, what: str) -> Any:
+    """tqdm's bar."""
+    tqdm = need("tqdm")
+    return tqdm.tqdm(total=total, initial=done, desc=what, unit="step", dynamic_ncols=True)
+
+
+def need(module: str) -> Any:
+    """A module of the `models` extra, or how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise RunError(f'{module.partition(".")[0]} is missing; pip install "tinygrad_cv[models]" brings it') from None
+
+
+def train(
+    task: Task,
+    run: Run,
+    steps: int,
+    *,
+    log_every: int = 50,
+    save_every: int = 500,
+    watch: Callable[[int], None] | None = None,
+) -> None:
+    """Carry out the steps that are missing. Ctrl-C saves and raises RunError, which says how to go on."""
+    step = run.restore(task)
+    kept = [line for line in run.log if line["step"] <= step]
+    with atomic_write(run.folder / "log.jsonl") as file:
+        file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+    with progress_bar(steps, step, run.folder.name) as bar, open(run.folder / "log.jsonl", "a") as log:
+        try:
+            while step < steps:
+                before = (task.rng.bit_generator.state, task.batches.state())
+                figures = task.step(step)
+                step += 1
+                if not all(map(math.isfinite, figures.values())):
+                    raise RunError(explain_not_finite(task, run, step - 1, before, figures))
+                if step % log_every == 0 or step == steps:
+                    log.write(json.dumps({"step": step, **figures}) + "\n")
+                    log.flush()
+                    bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
+                if watch is not None:
+                    watch(step)
+                if step % save_every == 0 or step == steps:
+                    run.save(task, step)
+                bar.update()
+        except KeyboardInterrupt:
+            run.save(task, step)
+            raise RunError(f"stopped after step {step} and saved; go on with the same command and --resume") from None
+
+
+def explain_not_finite(task: Task, run: Run, step: int, before: Any, figures: dict[str, float]) -> str:
+    """The operation that made the first NaN, found by making the step again with every operation watched."""
+    values = ", ".join(f"{name} {value}" for name, value in figures.items())
+    task.rng.bit_generator.state = before[0]
+    task.batches.restore(before[1])
+    cause = "the weights themselves are not finite any more"
+    try:
+        with tg.detect_anomaly():
+            task.step(step)
+    except FloatingPointError as error:
+        cause = str(error)
+    return (
+        f"step {step} gave {values}: {cause}. The last checkpoint in {run.folder} is older; try a smaller learning rate"
+    )

@@ -1,0 +1,216 @@
+"""numpy.linalg at its edges: singular matrices, equal eigenvalues, norms at 0, errors; that nothing is forgotten."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy import linalg
+
+import tinygrad_cv as tg
+from tests.rows.linalg import ORDERS, matrices
+from tinygrad_cv.tensor import TABLE
+
+
+def gradient(f: Any, x: np.ndarray) -> Any:
+    """The gradient, where any warning is an error: no division by 0 on the way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return tg.grad(f)(x)
+
+
+def test_every_function_of_numpy_linalg_is_in_the_table() -> None:
+    functions = {n: f for n in linalg.__all__ if callable(f := getattr(linalg, n)) and not inspect.isclass(f)}
+    assert [n for n, f in functions.items() if f not in TABLE] == []
+
+
+def test_the_determinant_of_singular_matrices_has_two_derivatives() -> None:
+    """Rank n - 1: the cofactors. Rank n - 2: zero, but the second derivative is not. Expanded by hand."""
+    rank_two = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
+    np.testing.assert_allclose(gradient(linalg.det, rank_two), [[-3, 6, -3], [6, -12, 6], [-3, 6, -3]], atol=1e-12)
+    by_hand = lambda a: (
+        a[0, 0] * (a[1, 1] * a[2, 2] - a[1, 2] * a[2, 1])
+        - a[0, 1] * (a[1, 0] * a[2, 2] - a[1, 2] * a[2, 0])
+        + a[0, 2] * (a[1, 0] * a[2, 1] - a[1, 1] * a[2, 0])
+    )
+    for a in (rank_two, np.outer([1.0, 2, -1], [3.0, 1, 2]), np.zeros((3, 3)), np.eye(3)):
+        np.testing.assert_allclose(gradient(linalg.det, a), tg.grad(by_hand)(a), atol=1e-12)
+        np.testing.assert_allclose(tg.hessian(linalg.det)(a), tg.hessian(by_hand)(a), atol=1e-12)
+
+
+def test_the_third_derivative_of_the_determinant() -> None:
+    a = np.array([[2.0, 1.0, 0.3], [0.5, 3.0, 1.0], [0.2, -1.0, 1.0]])
+    third = tg.jacobian(lambda x: tg.hessian(linalg.det)(x))(a)
+    expected = np.zeros((3,) * 6)
+    for i in range(3):
+        for j in range(3):
+            step = np.zeros((3, 3))
+            step[i, j] = 1.0  # the determinant has degree 3, and degree 1 in each element: one step is exact
+            expected[..., i, j] = tg.hessian(linalg.det)(a + step) - tg.hessian(linalg.det)(a)
+    np.testing.assert_allclose(third, expected, atol=1e-9)
+
+
+def test_slogdet_has_two_values_and_a_constant_sign() -> None:
+    a = tg.Tensor(np.diag([-2.0, 4.0]), requires_grad=True)
+    result = linalg.slogdet(a)
+    assert float(result.sign.item()) == -1
+    (result.logabsdet + result.sign).backward()
+    np.testing.assert_allclose(a.grad, np.diag([-0.5, 0.25]))
+
+
+@pytest.mark.parametrize(
+    "call", [linalg.inv, lambda a: linalg.solve(a, np.ones(2)), lambda a: linalg.matrix_power(a, -2)]
+)
+def test_singular_matrices_are_an_error_of_numpy(call: Any) -> None:
+    with pytest.raises(linalg.LinAlgError, match="Singular"):
+        call(tg.Tensor(np.ones((2, 2)), requires_grad=True))
+
+
+def test_cholesky_of_an_indefinite_matrix_is_an_error_of_numpy() -> None:
+    with pytest.raises(linalg.LinAlgError, match="positive definite"):
+        linalg.cholesky(tg.Tensor(-np.eye(2), requires_grad=True))
+
+
+@given(matrices(batch=st.just(())))
+def test_gradients_of_functions_of_symmetric_matrices_are_symmetric(a: np.ndarray) -> None:
+    weights = np.arange(a.size).reshape(a.shape)
+    for f in (linalg.cholesky, lambda x: linalg.eigh(x)[1] ** 2, lambda x: linalg.eigvalsh(x)[:, None]):
+        found = tg.grad(lambda x, f=f: np.sum(f(x) * weights))(a @ a.T)
+        np.testing.assert_allclose(found, found.T, atol=1e-9 * (1 + np.abs(found).max()))
+
+
+def test_eigenvalues_that_are_equal_have_derivatives_but_their_vectors_have_none() -> None:
+    a = np.diag([1.0, 1.0, 2.0])
+    for values in (linalg.eigvalsh, lambda x: linalg.eigh(x)[0], linalg.svdvals, lambda x: linalg.svd(x)[1]):
+        np.testing.assert_allclose(gradient(lambda x, f=values: np.sum(f(x)), a), np.eye(3), atol=1e-12)
+    lone = gradient(lambda x: linalg.eigh(x)[1][0, 2] ** 2, a + 0.1 * np.ones((3, 3)))
+    assert np.all(np.isfinite(lone))
+    for vectors in (lambda x: linalg.eigh(x)[1], lambda x: linalg.svd(x)[0], lambda x: linalg.svd(x)[2]):
+        with pytest.raises(linalg.LinAlgError, match="are equal"):
+            gradient(lambda x, f=vectors: np.sum(f(x)[:2, :2]), a)
+
+
+def test_a_lone_eigenvector_beside_equal_eigenvalues_has_a_derivative() -> None:
+    """v v^T for the eigenvalue 2 of diag(1, 1, 2): d(v v^T)[0, 2] / dA[0, 2] = 1 / (2 - 1), shared by symmetry."""
+    entry = lambda x: (lambda v: v[0] * v[2])(linalg.eigh(x)[1][:, 2])
+    expected = np.zeros((3, 3))
+    expected[0, 2] = expected[2, 0] = 0.5
+    np.testing.assert_allclose(gradient(entry, np.diag([1.0, 1.0, 2.0])), expected, atol=1e-12)
+
+
+def test_singular_vectors_of_a_zero_singular_value() -> None:
+    tall = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    values = lambda x: np.sum(linalg.svd(x, full_matrices=False)[1])
+    assert np.all(np.isfinite(gradient(values, tall)))
+    with pytest.raises(linalg.LinAlgError, match="singular value is 0"):
+        gradient(lambda x: np.sum(linalg.svd(x, full_matrices=False)[0][:, 1]), tall)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: linalg.qr(a, mode="complete"),
+        lambda a: linalg.qr(a, mode="raw"),
+        lambda a: linalg.svd(a),
+        lambda a: linalg.eigvals(a.T @ a),
+        lambda a: linalg.eig(a.T @ a),
+    ],
+)
+def test_what_has_no_derivative_is_refused(call: Any) -> None:
+    with pytest.raises(NotImplementedError):
+        call(tg.Tensor(np.ones((3, 2)), requires_grad=True))
+
+
+def test_results_have_the_names_that_numpy_gives_them() -> None:
+    a = tg.Tensor(np.array([[2.0, 1.0, 0.5], [1.0, 3.0, 0.2]]), requires_grad=True)
+    s = a[:, :2]
+    assert linalg.qr(a).R.shape == (2, 3)
+    assert linalg.svd(a, full_matrices=False).Vh.shape == linalg.svd(s, hermitian=True).Vh.shape[:1] + (3,)
+    assert linalg.eigh(s).eigenvalues.shape == (2,)
+    for hermitian in (linalg.svd(s, hermitian=True), linalg.svd(s)):
+        np.testing.assert_allclose(((hermitian.U * hermitian.S) @ hermitian.Vh).data, s.data)
+
+
+def test_lstsq_agrees_with_numpy_and_with_the_normal_equations() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(5, 2)), rng.normal(size=5)
+    for left, right in ((a, b), (a.T, b[:2]), (np.outer(a[:, 0], [1, 2]), b)):
+        recorded = linalg.lstsq(tg.Tensor(left, requires_grad=True), right)
+        for got, want in zip(recorded, linalg.lstsq(left, right), strict=True):
+            np.testing.assert_allclose(getattr(got, "data", got), want, atol=1e-12)
+    solution = lambda x: np.sum(linalg.lstsq(x, b)[0] ** 2)
+    normal = lambda x: np.sum(linalg.solve(x.T @ x, x.T @ b) ** 2)
+    np.testing.assert_allclose(tg.grad(solution)(a), tg.grad(normal)(a))
+
+
+def vector_norms() -> list[Any]:
+    return [
+        lambda x, p=p: np.sum(linalg.norm(x, p, axis=-1)) for p in (None, 1, 1.5, 2, 3, np.inf, -np.inf, -1, 0.5, 0)
+    ]
+
+
+def matrix_norms() -> list[Any]:
+    return [lambda x, p=p: linalg.matrix_norm(x, ord=p) for p in ORDERS]
+
+
+@pytest.mark.parametrize("norm", [*vector_norms(), *matrix_norms(), linalg.norm, linalg.vector_norm])
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (3, 2)])
+def test_a_norm_at_zero_has_gradient_zero_in_both_orders(norm: Any, shape: Any) -> None:
+    zero = np.zeros(shape)
+    np.testing.assert_array_equal(gradient(norm, zero), zero)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(tg.hvp(norm, zero, np.ones(shape)), zero)
+
+
+@pytest.mark.parametrize("p", [1.5, 2, 3])
+def test_a_norm_of_a_vector_with_a_zero_in_it(p: float) -> None:
+    x = np.array([3.0, 0.0, -4.0])
+    expected = np.sign(x) * np.abs(x) ** (p - 1) / linalg.norm(x, p) ** (p - 1)
+    np.testing.assert_allclose(gradient(lambda v: linalg.norm(v, p), x), expected)
+    assert np.all(np.isfinite(tg.hvp(lambda v: linalg.norm(v, p), x, np.ones(3))))
+
+
+def test_ties_of_the_largest_share_equally() -> None:
+    np.testing.assert_allclose(gradient(lambda x: linalg.norm(x, np.inf), np.array([2.0, -2.0, 1.0])), [0.5, -0.5, 0])
+    np.testing.assert_allclose(
+        gradient(lambda x: linalg.matrix_norm(x, ord=2), 3 * np.eye(2)), np.eye(2) / 2, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: linalg.norm(x, "fro", axis=0),
+        lambda x: linalg.norm(x, 3, axis=(0, 1)),
+        lambda x: linalg.norm(x[None], 2),
+        lambda x: linalg.norm(x[None], axis=(0, 1, 2)),
+        lambda x: linalg.matrix_norm(x, ord="max"),
+        lambda x: linalg.tensorinv(x, ind=0),
+        lambda x: linalg.matrix_power(x[:1], 2),
+        lambda x: linalg.lstsq(x, np.ones(5)),
+        lambda x: linalg.svdvals(x[0]),
+        lambda x: linalg.qr(x[0]),
+    ],
+)
+def test_what_numpy_refuses_is_refused(call: Any) -> None:
+    x = np.eye(2) + 1
+    with pytest.raises(ValueError):  # LinAlgError is one
+        call(x)
+    with pytest.raises(ValueError):
+        call(tg.Tensor(x, requires_grad=True))
+
+
+def test_the_power_zero_stays_a_tensor() -> None:
+    a = tg.Tensor(np.full((2, 2), np.inf), requires_grad=True)
+    linalg.matrix_power(a, 0).sum().backward()
+    np.testing.assert_array_equal(a.grad, np.zeros((2, 2)))
+
+
+def test_the_rank_is_a_plain_number() -> None:
+    assert linalg.matrix_rank(tg.Tensor(np.eye(3), requires_grad=True)) == 3

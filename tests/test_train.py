@@ -1,0 +1,161 @@
+"""The training loop and the command line: killed, stopped, diverging, misspelt."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import gan
+from models.__main__ import main
+from models.train import Run, RunError, train
+from tinygrad_cv import data, safetensors
+
+PICTURES = data.digits("train").images
+TINY = ["train", "gan", "--preset", "tiny", "--steps", "300", "--save-every", "20", "--out"]
+
+
+def make(seed: int = 0, steps: int = 60) -> gan.GAN:
+    return gan.GAN(gan.PRESETS["tiny"], PICTURES, steps, rng=np.random.default_rng(seed))
+
+
+def opened(folder: Path) -> Run:
+    run = Run(folder)
+    run.create({"model": "gan"})
+    return run
+
+
+def arrays(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    path = folder / "checkpoint.safetensors"
+    return safetensors.load(path), safetensors.load_metadata(path)
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    (left, left_state), (right, right_state) = arrays(a), arrays(b)
+    assert left_state == right_state
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+    assert (a / "log.jsonl").read_text() == (b / "log.jsonl").read_text()
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: Any) -> None:
+    whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
+    train(make(), whole, 60, log_every=7, save_every=25)
+    real_step, count = gan.GAN.step, 0
+
+    def interrupted(self: gan.GAN, step: int) -> dict[str, float]:
+        nonlocal count
+        count += 1
+        if count == 38:
+            raise KeyboardInterrupt
+        return real_step(self, step)
+
+    monkeypatch.setattr(gan.GAN, "step", interrupted)
+    with pytest.raises(RunError, match="--resume"):
+        train(make(), parts, 60, log_every=7, save_every=25)
+    monkeypatch.undo()
+    train(make(), parts, 60, log_every=7, save_every=25)
+    assert_same_run(whole.folder, parts.folder)
+
+
+def kill_and_resume(tmp_path: Path, kills: int) -> None:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-m", "models", *TINY]
+    subprocess.run([*command, str(tmp_path / "whole")], env=environment, check=True, capture_output=True)
+    rng = np.random.default_rng(0)
+    target = tmp_path / "killed"
+    for _ in range(kills):
+        resume = ["--resume"] if (target / "config.json").exists() else []
+        process = subprocess.Popen([*command, str(target), *resume], env=environment, stderr=subprocess.DEVNULL)
+        started = time.monotonic()
+        while not (target / "log.jsonl").exists() and time.monotonic() < started + 20:
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 1.2)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, str(target), "--resume"], env=environment, check=True, capture_output=True)
+    assert_same_run(tmp_path / "whole", target)
+
+
+def test_three_kills_end_in_the_same_bits(tmp_path: Path) -> None:
+    kill_and_resume(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_twenty_kills_end_in_the_same_bits(tmp_path: Path) -> None:
+    kill_and_resume(tmp_path, 20)
+
+
+def test_a_nan_loss_stops_with_its_cause(tmp_path: Path) -> None:
+    task = make()
+    next(task.generator.parameters()).data[0, 0] = np.nan
+    with np.errstate(all="ignore"), pytest.raises(RunError, match=r"step 0 gave .*nan.*linear was given NaN"):
+        train(task, opened(tmp_path / "run"), 10)
+
+
+def test_an_old_run_is_not_overwritten(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    train(make(), run, 2)
+    with pytest.raises(RunError, match="--resume"):
+        run.create({})
+
+
+def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) -> None:
+    run = str(tmp_path / "run")
+    assert main([*TINY, run]) == 0
+    assert main(["sample", run, "--n", "5", "--out", str(tmp_path / "s.npz")]) == 0
+    images = np.load(tmp_path / "s.npz")["images"]
+    assert (images.shape, images.dtype) == ((5, 8, 8), np.float32)
+    assert main(["sample", run, "--n", "5", "--out", str(tmp_path / "s.png")]) == 0
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert main(["eval", run]) == 0
+    table = capsys.readouterr().out
+    assert all(word in table for word in ("generator", "real", "10 class Gaussians", "FD", "TSTR"))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 300
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["train", "gam"], "no model is called 'gam'; there are gan"),
+        (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH"),
+        (["train", "gan", "--loss", "hinge"], "there are non-saturating, minimax, wgan-gp"),
+        (["train", "gan", "--preset", "huge"], "there are tiny, digits, mnist"),
+        (["sample", "nowhere", "--out", "x.png"], "nowhere is not a run"),
+        (["eval", "nowhere"], "nowhere is not a run"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    command: list[str], message: str, capsys: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_missing_extra_says_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert main([*TINY, str(tmp_path / "run")]) == 2
+    assert 'pip install "tinygrad_cv[models]"' in capsys.readouterr().err
+
+
+def test_the_demo_writes_a_page_that_needs_no_network(tmp_path: Path) -> None:
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "100"]) == 0
+    page = (tmp_path / "demo" / "index.html").read_text()
+    assert "http" not in page
+    for name in ("samples.png", "real.png", "strip.png", "losses.png", "accuracy.png"):
+        assert name in page
+        assert (tmp_path / "demo" / name).stat().st_size > 500
