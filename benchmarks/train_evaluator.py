@@ -1,7 +1,7 @@
 """Train the frozen evaluator of a data set, once: `python -m benchmarks.train_evaluator digits` (or mnist, with --root).
 
 A small classifier, pixels -> 128 -> 64 features -> 10 classes, ReLU between; Adam with decoupled weight decay, cosine
-schedule, pictures shifted by at most a pixel. Its weights go to models/evaluators/, its test accuracy to their metadata.
+schedule. Its weights go to models/evaluators/, its test accuracy to their metadata.
 """
 
 from __future__ import annotations

@@ -340,6 +340,27 @@ def test_infinities_that_were_given_are_no_anomaly() -> None:
 # ----------------------------------------------------------------------------------------------------------- the tensor
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("f", [
+    np.log, np.sqrt, np.arccosh, lambda x: x * np.log(x), lambda x: 1 / x, lambda x: np.sqrt(x) / x, lambda x: x**0.5,
+    lambda x: np.exp(1 / x), lambda x: np.log(np.sin(x) / x),
+])  # fmt: skip
+def test_where_gives_exact_zeros_to_the_branch_not_taken(f: Any) -> None:
+    x = np.array([-1.0, 0.0, 2.0])
+    chosen = lambda x: np.where(x > 1, f(x), 0 * x).sum()
+    slope = tg.grad(lambda x: f(x).sum())
+    np.testing.assert_array_equal(tg.grad(chosen)(x), [0, 0, *slope(x[2:])])
+    curvature = tg.grad(lambda x: slope(x).sum())
+    np.testing.assert_array_equal(tg.grad(lambda x: tg.grad(chosen)(x).sum())(x), [0, 0, *curvature(x[2:])])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_nan_that_the_value_does_depend_on_stays() -> None:
+    x = np.array([-1.0, 0.0, 2.0])
+    found = tg.grad(lambda x: np.where(x < 1, np.sqrt(x), 0 * x).sum())(x)
+    assert np.isnan(found[0]) and np.isinf(found[1]) and found[2] == 0
+
+
 def test_no_grad_is_a_context_and_a_decorator() -> None:
     x = leaf(1.0)
 

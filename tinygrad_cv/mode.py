@@ -9,9 +9,10 @@ from typing import Any
 
 
 class Mode(threading.local):
-    """Each thread's own switches; `depth` counts the transforms (grad, vjp, ...) at work."""
+    """Each thread's own switches; `depth` counts the transforms (grad, vjp, ...) at work, and a walk is `careful` from
+    the first operation on that drops elements, such as np.where."""
 
-    recording, anomaly, depth = True, False, 0
+    recording, anomaly, careful, depth = True, False, False, 0
 
 
 MODE = Mode()

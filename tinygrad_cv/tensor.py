@@ -68,9 +68,7 @@ class _Pick:
 def wrap(value: Any, node: Node | None = None) -> Any:
     """A value as a tensor with this node behind it; several values as several tensors."""
     tensor = Tensor.__new__(Tensor)
-    tensor._data = value
-    tensor._node = node
-    tensor._grad = None
+    tensor._data, tensor._node, tensor._grad = value, node, None
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
             picks = [node and Node(_Pick, {"a": node}, i, v.shape, v.dtype, node.line) for i, v in enumerate(value)]
@@ -127,12 +125,12 @@ class Rule:
 
     def __init__(self, function: Any, formulas: Mapping[str, Callable[..., Any] | None], signature: str | None) -> None:
         self.function, self.formulas = function, formulas
+        self.selects = False  # whether some elements of the arguments do not reach the value, as with np.where
         self.defaults, self.variadic = _signature(function, signature)
         self.needs = {name: tuple(inspect.signature(f).parameters) if f else () for name, f in formulas.items()}
         known = {"g", *(n + end for n in ("y", *self.defaults) for end in ("", "_shape"))}
-        for name in (*formulas, *(n for needs in self.needs.values() for n in needs)):
-            if name not in known:
-                raise TypeError(f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}")
+        for name in sorted({*formulas, *itertools.chain(*self.needs.values())} - known):
+            raise TypeError(f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}")
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's arguments by the names of the function's parameters, defaults filled in."""
@@ -171,6 +169,7 @@ class Rule:
         """What this node contributes to the gradients of its parents."""
         assert node.parents is not None
         values = {**node.saved, "g": gradient}
+        MODE.careful = MODE.careful or self.selects
         if graph:
             places = {"y": node, **node.parents}
             values.update({name: at_place(values[name], places[name]) for name in node.saved if name in places})
@@ -179,6 +178,8 @@ class Rule:
             if any(p in wanted for p in parents):
                 formula: Any = self.formulas[argument]
                 contribution = formula(*[values[name] for name in self.needs[argument]])
+                if MODE.careful and getattr(self.function, "nout", 0) == 1 and np.isnan(unwrap(contribution)).any():
+                    contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)  # 0 * NaN = 0
                 yield from zip(parents, contribution if type(parent) is list else [contribution], strict=True)
 
 
@@ -207,9 +208,8 @@ def derivative(function: Any, /, *, signature: str | None = None, **formulas: Ca
 
     `derivative(np.tanh, x=lambda g, y: g * (1 - y * y))`. A formula's parameters are `g`, the incoming gradient, `y`,
     the function's value, the function's own arguments, and any of these with `_shape` behind it (an argument's name
-    comes first). None in place of a formula: zero by nature. An argument that is a list of arrays has a list of
-    gradients; a function with several values has a list for `g`. Sums over broadcast axes and casts are the
-    engine's. `signature="a, axis=0"` helps where Python cannot see a function's signature.
+    comes first). None for a formula: zero by nature. A list of arrays has a list of gradients; several values have a
+    list for `g`. Broadcast axes and casts are the engine's. `signature="a, axis=0"`: where Python cannot see it.
     """
     TABLE[function] = rule = Rule(function, formulas, signature)
     return rule
@@ -260,7 +260,7 @@ def walk(
     sums: set[Node] = set()
     for node, gradient in roots:
         accumulate(gradients, sums, node, conform(gradient, node, node))
-    with switched(recording=graph):
+    with switched(recording=graph, careful=False):
         for node in reversed(nodes):
             if node in targets or node not in gradients:
                 continue

@@ -122,7 +122,7 @@ derivative(
     condition=None,
     x=lambda g, condition: np.where(condition, g, 0),
     y=lambda g, condition: np.where(condition, 0, g),
-)
+).selects = True
 
 
 @definition(np.clip)
