@@ -424,7 +424,7 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
 
 
 ROOMS = ["errors", "mode", "interface", "tensor", "rules", "special", "kernels", "transforms", "nn", "optim"]
-ROOMS += ["files", "safetensors", "data"]
+ROOMS += ["files", "safetensors", "data", "testing"]
 PACKAGE = Path(tg.__file__).parent
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.rows.kernels  # noqa: F401
-from tests.table import ROWS, Row, gradients, inner, leaves, replace
+import tinygrad_cv as tg
+from tests.table import ROWS, Row, operation
 from tinygrad_cv import Tensor, kernels
 from tinygrad_cv.errors import name_of
 from tinygrad_cv.kernels import Kernel
@@ -47,18 +47,16 @@ def test_every_kernel_has_a_row() -> None:
 def test_a_kernel_agrees_with_its_reference(kernel: Kernel, row: Row, data: Any) -> None:
     """Value and gradient: the kernel's by hand, the reference's by the engine. In float64, and roughly in float32."""
     arguments, options = data.draw(row.arguments), data.draw(row.options)
-    values = leaves(arguments, row.constant)
-    fast: Callable[..., Any] = lambda *v: row.call(*replace(arguments, row.constant, v), **options)
-    slow: Callable[..., Any] = lambda *v: twin(kernel, row)(*replace(arguments, row.constant, v), **options)
-    weights = [np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=np.shape(fast(*values)))]
-    np.testing.assert_allclose(fast(*values), slow(*values), rtol=1e-10, atol=1e-10)
-    _, expected = gradients(lambda *v: inner(slow(*v), weights), values)
+    fast, slow = operation(row, arguments, options), operation(row, arguments, options, twin(kernel, row))
+    values, pull = slow.pull(slow.inputs)
+    weights = [np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=v.shape) for v in values]
+    expected = pull(weights)
     for dtype, tolerance in ((np.float64, 1e-10), (np.float32, 1e-4)):
-        cast = [v.astype(dtype) for v in values]
-        low = [w.astype(dtype) for w in weights]
-        _, found = gradients(lambda *v: inner(fast(*v), low), cast)  # noqa: B023
+        found, pull = fast.pull([a.astype(dtype) for a in fast.inputs])
+        for got, want in zip(found, values, strict=True):
+            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
         scale = max((float(np.max(np.abs(e), initial=1.0)) for e in expected), default=1.0)
-        for got, want in zip(found, expected, strict=True):
+        for got, want in zip(pull([w.astype(dtype) for w in weights]), expected, strict=True):
             np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
 
 
@@ -76,8 +74,7 @@ def value_and_gradient(f: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of sum f(x); any warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, (gradient,) = gradients(lambda t: np.sum(f(t)), [x])
-        return f(x), gradient
+        return f(x), tg.grad(lambda t: np.sum(f(t)))(x)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -139,8 +136,8 @@ def test_normalisation_of_a_large_offset() -> None:
 
 def test_piecewise_functions_give_exact_zeros_and_slopes() -> None:
     x = np.array([-1.0, 0.0, 2.0], np.float32)
-    assert gradients(lambda t: np.sum(kernels.relu(t)), [x])[1][0].tolist() == [0, 0, 1]
-    slope = gradients(lambda t: np.sum(kernels.leaky_relu(t, negative_slope=0.2)), [x])[1][0]
+    assert tg.grad(lambda t: np.sum(kernels.relu(t)))(x).tolist() == [0, 0, 1]
+    slope = tg.grad(lambda t: np.sum(kernels.leaky_relu(t, negative_slope=0.2)))(x)
     np.testing.assert_array_equal(slope, np.array([0.2, 0.2, 1], np.float32))
     dropped = kernels.dropout(x, np.array([True, False, False]), p=0.5)
     np.testing.assert_array_equal(dropped, [-2, 0, 0])
@@ -161,7 +158,7 @@ def test_linear_with_its_activation_is_linear_then_activation(activation: str | 
         return np.sum(y if activation is None else getattr(kernels, activation)(y, **options))
 
     together = lambda *v: np.sum(kernels.linear(*v, activation=activation, **options))
-    one, two = gradients(together, values), gradients(apart, values)
+    one, two = (tg.value_and_grad(f, (0, 1, 2))(*values) for f in (together, apart))
     assert one[0].item() == pytest.approx(two[0].item(), rel=1e-12)
     for a, b in zip(one[1], two[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tests.table import arrays
+from tinygrad_cv.testing.strategies import arrays
 
 
 def f(x: Any) -> Any:

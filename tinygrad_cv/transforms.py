@@ -100,9 +100,21 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
         linked = graph or any(type(c) is Tensor for c in leaves(cotangent))
         found = walk(roots, targets, graph=linked, retain=True)
         gradients = [found.get(node, np.zeros(node.shape, node.dtype)) for node in targets]
+        gradients = _unshared(gradients, leaves(cotangent))
         return rebuild(variables, iter([_as_given(g, inside or linked) for g in gradients]))
 
     return map_leaves(lambda out: _as_given(_outside(out, targets, graph), inside), result), pullback
+
+
+def _unshared(gradients: list[Any], others: list[Any]) -> list[Any]:
+    """The gradients, copied where they are another array's memory, so that each may be written to."""
+    seen = {id(other) for other in others}
+    result = []
+    for g in gradients:
+        shared = type(g) is np.ndarray and (g.base is not None or id(g) in seen)
+        seen.add(id(g))
+        result.append(g.copy() if shared else g)
+    return result
 
 
 def _outside(out: Any, targets: list[Node], graph: bool) -> Any:

@@ -7,9 +7,10 @@ from operator import getitem
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.table import arrays, row
+from tests.table import row
 from tinygrad_cv.rules.index import scatter
 from tinygrad_cv.tensor import TABLE, Tensor
+from tinygrad_cv.testing.strategies import arrays
 
 INDICES = [
     0, -1, slice(None), slice(None, None, -1), slice(2, 0, -1), ..., None, (0, 1), (slice(None), 1), (..., -1),

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.table import Strategy, arrays, row, shapes
+from tests.table import Strategy, row
 from tinygrad_cv import kernels
+from tinygrad_cv.testing.strategies import arrays, shapes
 
 sides = st.integers(1, 4)
 
@@ -32,7 +33,7 @@ row(kernels.silu, arrays())
 row(kernels.gelu, arrays(), options=options(approximate=["none", "tanh"]))
 row(
     kernels.dropout,
-    shapes().flatmap(lambda s: st.tuples(arrays(s), arrays(s, 0, 1).map(lambda m: m > 0.5))),
+    shapes().flatmap(lambda s: st.tuples(arrays(s), arrays(s, domain=(0, 1)).map(lambda m: m > 0.5))),
     options=options(p=[0.0, 0.3, 1.0]),
 )
 
@@ -43,8 +44,8 @@ row(
 @st.composite
 def linear_arguments(draw: Any, bias: bool) -> tuple[np.ndarray, ...]:
     inputs, outputs = draw(sides), draw(sides)
-    x = draw(arrays(shapes(0, 2).map(lambda leading: (*leading, inputs)), -1, 1))
-    others = [draw(arrays((outputs, inputs), -1, 1)), *([draw(arrays((outputs,), -1, 1))] if bias else [])]
+    x = draw(arrays(shapes(0, 2).map(lambda leading: (*leading, inputs)), domain=(-1, 1)))
+    others = [draw(arrays((outputs, inputs), domain=(-1, 1))), *([draw(arrays((outputs,), domain=(-1, 1)))] if bias else [])]
     return (x, *others)
 
 
@@ -68,7 +69,7 @@ row(kernels.log_softmax, with_axis(), call=lambda x, axis: kernels.log_softmax(x
 @st.composite
 def batch_norm_arguments(draw: Any, affine: bool) -> tuple[np.ndarray, ...]:
     batch, channels = draw(st.integers(3, 5)), draw(sides)
-    x = draw(arrays((batch, channels, *draw(shapes(0, 2, 1, 2))), distinct=True))
+    x = draw(arrays((batch, channels, *draw(shapes(0, 2, 1, 2))), min_gap=0.05))
     return (x, draw(arrays((channels,))), draw(arrays((channels,)))) if affine else (x,)
 
 
@@ -81,7 +82,7 @@ row(kernels.batch_norm, batch_norm_arguments(affine=False), options=options(eps=
 row(
     kernels.batch_norm,
     batch_norm_arguments(affine=True).flatmap(
-        lambda a: st.tuples(*map(st.just, a), arrays(a[1].shape), arrays(a[1].shape, 0.5, 2))
+        lambda a: st.tuples(*map(st.just, a), arrays(a[1].shape), arrays(a[1].shape, domain=(0.5, 2)))
     ),
     call=evaluation,
     constant=(3, 4),
@@ -90,7 +91,7 @@ row(
 
 @st.composite
 def layer_norm_arguments(draw: Any) -> tuple[np.ndarray, ...]:
-    x = draw(arrays(shapes(1, 3, 2, 4), distinct=True))
+    x = draw(arrays(shapes(1, 3, 2, 4), min_gap=0.05))
     shape = x.shape[draw(st.integers(0, x.ndim - 1)) :]
     return x, draw(arrays(shape)), draw(arrays(shape))
 
@@ -98,7 +99,7 @@ def layer_norm_arguments(draw: Any) -> tuple[np.ndarray, ...]:
 row(kernels.layer_norm, layer_norm_arguments(), options=options(eps=[0.1, 1.0]))
 row(
     kernels.layer_norm,
-    arrays(shapes(1, 3, 2, 4), distinct=True).map(lambda x: (x, x.shape[-2:])),
+    arrays(shapes(1, 3, 2, 4), min_gap=0.05).map(lambda x: (x, x.shape[-2:])),
     call=lambda x, shape: kernels.layer_norm(x, eps=0.1, shape=shape),
 )
 
@@ -120,11 +121,11 @@ row(
 def classification(draw: Any, weighted: bool) -> tuple[np.ndarray, ...]:
     classes = draw(sides)
     logits = draw(arrays(shapes(0, 2).map(lambda leading: (*leading, classes))))
-    labels = draw(arrays(logits.shape[:-1], 0, 1)) * classes // 1
+    labels = draw(arrays(logits.shape[:-1], domain=(0, 1))) * classes // 1
     labels = np.minimum(labels.astype(np.int64), classes - 1)
     if labels.size > 1:
         labels.reshape(-1)[0] = -100  # ignored
-    return (logits, labels, draw(arrays((classes,), 0.5, 2))) if weighted else (logits, labels)
+    return (logits, labels, draw(arrays((classes,), domain=(0.5, 2)))) if weighted else (logits, labels)
 
 
 row(

@@ -14,8 +14,9 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy import linalg
 
-from tests.table import arrays, row
+from tests.table import row
 from tinygrad_cv.rules.linalg import cofactor
+from tinygrad_cv.testing.strategies import arrays
 
 batches = st.sampled_from([(), (2,), (2, 1)])
 side = st.integers(1, 3)
@@ -121,7 +122,7 @@ def decided(a: np.ndarray) -> bool:
     return bool(np.all(np.abs(a) > 0.1) and all(np.all(np.diff(s) > 0.1) for s in sums))
 
 
-pieces = (arrays((2, 3), -3, 3) | arrays((2, 2, 2), -3, 3)).filter(decided)
+pieces = (arrays((2, 3), domain=(-3, 3)) | arrays((2, 2, 2), domain=(-3, 3))).filter(decided)
 invertible = matrices(2, 2, batch=st.just(())).filter(lambda a: decided(a) and decided(linalg.inv(a)))
 for order in ORDERS:
     draws = pieces if order in (1, -1, np.inf, -np.inf) else square | tall | wide
@@ -133,11 +134,11 @@ for order in ORDERS:
     if order != "nuc":
         row(linalg.cond, square if order in (2, -2, "fro") else invertible, st.just(order))
 row(linalg.cond, square)
-signed = st.sampled_from([1, -1]).flatmap(lambda sign: arrays((2, 3, 2), 0.3, 3, distinct=True).map(lambda a: sign * a))
+signed = st.sampled_from([1, -1]).flatmap(lambda sign: arrays((2, 3, 2), domain=(0.3, 3), min_gap=0.05).map(lambda a: sign * a))
 axes = st.sampled_from([{}, {"axis": 1}, {"axis": -1, "keepdims": True}, {"axis": (0, 2)}, {"keepdims": True}])
 for p in (2, 1, 3, 0.5, 2.5, -1, -2, 0, np.inf, -np.inf):
     row(linalg.vector_norm, signed, options=axes.map(lambda o, p=p: {**o, "ord": p}))
-    row(linalg.norm, arrays((4,), 0.3, 3, distinct=True), st.just(p))
+    row(linalg.norm, arrays((4,), domain=(0.3, 3), min_gap=0.05), st.just(p))
     row(linalg.norm, signed, st.just(p), options=st.sampled_from([{"axis": 1}, {"axis": (-1,), "keepdims": True}]))
 row(linalg.norm, signed, options=axes)
 row(linalg.norm, arrays((), avoid=(0,)))

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_cv.rules.product  # noqa: F401
-from tests.table import arrays, broadcastable, row, shapes
+from tests.table import row
+from tinygrad_cv.testing.strategies import arrays, broadcastable, shapes
 
 side = st.integers(1, 3)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.table import arrays, row
+from tests.table import row
+from tinygrad_cv.testing.strategies import arrays
 
 cube, matrix, vector = arrays((2, 3, 4)), arrays((2, 3)), arrays((4,))
 pair = st.sampled_from([(), (3,), (2, 3), (2, 3, 2)]).flatmap(lambda s: st.tuples(arrays(s), arrays(s)).map(list))
@@ -17,7 +18,7 @@ row(np.rot90, cube, st.integers(-1, 4), st.sampled_from([(0, 1), (1, 2)]))
 for function in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
     row(function, st.sampled_from([(), (2,), (2, 3), (2, 1, 2)]).flatmap(arrays))
     row(function, arrays(()), vector)
-for function in {np.hstack, np.vstack, np.dstack, getattr(np, "row_stack", np.vstack)}:
+for function in dict.fromkeys((np.hstack, np.vstack, np.dstack, getattr(np, "row_stack", np.vstack))):
     row(function, pair)
 row(np.column_stack, st.tuples(arrays((2,)), arrays((2, 3))).map(list))
 row(np.block, matrix, arrays((2, 1)), arrays((1, 4)), call=lambda a, b, c: np.block([[a, b], [c]]))
@@ -64,7 +65,7 @@ row(
     ),
 )
 row(np.vander, vector, options=st.sampled_from([{}, {"N": 2}, {"increasing": True}]))
-distinct = arrays((2, 4), distinct=True)
+distinct = arrays((2, 4), min_gap=0.05)
 row(np.sort, distinct, st.sampled_from([-1, 0, None]))
 row(np.partition, distinct, st.just(1), st.sampled_from([-1, 0]))
 row(np.compress, st.just([True, False]), matrix, options=st.sampled_from([{}, {"axis": 0}]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from tests.table import arrays, row
+from tests.table import row
+from tinygrad_cv.testing.strategies import arrays
 
 cube = arrays((2, 3, 4))
 row(np.reshape, cube, st.sampled_from([(4, 6), (-1,), (3, -1), 24]))
@@ -21,7 +22,7 @@ row(np.flip, cube, st.sampled_from([None, 0, (1, -1)]))
 row(np.roll, cube, st.sampled_from([1, -2]), st.sampled_from([None, 0, -1]))
 row(np.roll, cube, st.just((1, 2)), st.just((0, 2)))
 row(np.copy, cube)
-for function in {np.concatenate, np.concat}:
+for function in dict.fromkeys((np.concatenate, np.concat)):
     for axis in (0, 1, -1, None):
         row(
             function,

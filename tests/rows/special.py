@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy import special as sp
 
-from tests.table import arrays, broadcastable, row
+from tests.table import row
 from tinygrad_cv import special
+from tinygrad_cv.testing.strategies import arrays, broadcastable
 
 for function in (
     sp.expit,
@@ -41,26 +42,26 @@ for function in (
 ):
     row(function, arrays())
 for function in (sp.logit, sp.ndtri, sp.ellipk, sp.ellipe, sp.ellipkm1):
-    row(function, arrays(low=0.2, high=0.8))
-row(sp.ellipk, arrays(low=-2, high=-0.2))
-row(sp.erfinv, arrays(low=-0.7, high=0.7))
-row(sp.erfcinv, arrays(low=0.4, high=1.6))
-row(sp.ndtri_exp, arrays(low=-3, high=-0.5))
+    row(function, arrays(domain=(0.2, 0.8)))
+row(sp.ellipk, arrays(domain=(-2, -0.2)))
+row(sp.erfinv, arrays(domain=(-0.7, 0.7)))
+row(sp.erfcinv, arrays(domain=(0.4, 1.6)))
+row(sp.ndtri_exp, arrays(domain=(-3, -0.5)))
 for function in (sp.gammaln, sp.loggamma, sp.gamma, sp.rgamma, sp.psi, sp.log1p, sp.cbrt, sp.entr, sp.exp1, sp.expi):
-    row(function, arrays(low=0.5, high=3))
+    row(function, arrays(domain=(0.5, 3)))
 for function in (sp.sici, sp.shichi, sp.y0, sp.y1, sp.k0, sp.k1, sp.i0e, sp.i1e, sp.k0e, sp.k1e, sp.cotdg):
-    row(function, arrays(low=0.5, high=3))
-row(sp.i0e, arrays(low=-3, high=-0.5))
-row(sp.spence, arrays(low=1.3, high=3))
-row(sp.polygamma, st.sampled_from([0, 1, 2]), arrays(low=0.5, high=3), call=special.polygamma)
+    row(function, arrays(domain=(0.5, 3)))
+row(sp.i0e, arrays(domain=(-3, -0.5)))
+row(sp.spence, arrays(domain=(1.3, 3)))
+row(sp.polygamma, st.sampled_from([0, 1, 2]), arrays(domain=(0.5, 3)), call=special.polygamma)
 for function in (sp.beta, sp.betaln, sp.poch, sp.rel_entr, sp.kl_div, sp.powm1, sp.pseudo_huber, sp.xlogy):
-    row(function, broadcastable(low=0.5, high=3))
-row(sp.xlog1py, broadcastable(low=0.5, high=3))
-row(sp.xlogy, st.just(0.0), arrays((3,), 0.5, 2), call=lambda x, y: sp.xlogy(x, y))
-row(sp.binom, st.tuples(arrays((2,), 2, 4), arrays((2,), 0.5, 1.5)))
-row(sp.huber, arrays((3,), 0.5, 1), arrays((2, 3), -0.4, 0.4))
-row(sp.huber, arrays((3,), 0.5, 1), arrays((2, 3), 1.2, 3))
-order = arrays((), 0.5, 2.5).map(float)
+    row(function, broadcastable(domain=(0.5, 3)))
+row(sp.xlog1py, broadcastable(domain=(0.5, 3)))
+row(sp.xlogy, st.just(0.0), arrays((3,), domain=(0.5, 2)), call=lambda x, y: sp.xlogy(x, y))
+row(sp.binom, st.tuples(arrays((2,), domain=(2, 4)), arrays((2,), domain=(0.5, 1.5))))
+row(sp.huber, arrays((3,), domain=(0.5, 1)), arrays((2, 3), domain=(-0.4, 0.4)))
+row(sp.huber, arrays((3,), domain=(0.5, 1)), arrays((2, 3), domain=(1.2, 3)))
+order = arrays((), domain=(0.5, 2.5)).map(float)
 for function in (
     sp.gammainc,
     sp.gammaincc,
@@ -75,26 +76,26 @@ for function in (
     sp.boxcox1p,
     sp.hyp0f1,
 ):
-    row(function, order, arrays(low=0.5, high=3)) if function not in (sp.boxcox, sp.boxcox1p) else row(
-        function, arrays(low=0.5, high=3), order
+    row(function, order, arrays(domain=(0.5, 3))) if function not in (sp.boxcox, sp.boxcox1p) else row(
+        function, arrays(domain=(0.5, 3)), order
     )
 for function in (sp.inv_boxcox, sp.inv_boxcox1p):
-    row(function, arrays(low=0.5, high=2), order)
+    row(function, arrays(domain=(0.5, 2)), order)
 for function in (sp.gammaincinv, sp.gammainccinv):
-    row(function, order, arrays(low=0.3, high=0.7))
+    row(function, order, arrays(domain=(0.3, 0.7)))
 for function in (sp.betainc, sp.betaincinv, sp.betaincc, sp.betainccinv):
-    row(function, order, order, arrays(low=0.3, high=0.7))
+    row(function, order, order, arrays(domain=(0.3, 0.7)))
 row(sp.hyp1f1, order, order, arrays())
-row(sp.hyp2f1, order, order, order, arrays(low=-0.5, high=0.5))
-row(sp.hyperu, order, order, arrays(low=0.7, high=2))
-row(sp.ellipkinc, arrays(low=0.2, high=1), arrays((), 0.2, 0.8).map(float))
-row(sp.ellipeinc, arrays(low=0.2, high=1), arrays((), 0.2, 0.8).map(float))
-row(sp.expn, st.sampled_from([2, 3]), arrays(low=0.5, high=3))
-row(sp.yn, st.sampled_from([0, 2]), arrays(low=0.7, high=3))
-row(sp.kn, st.sampled_from([0, 2]), arrays(low=0.7, high=3))
+row(sp.hyp2f1, order, order, order, arrays(domain=(-0.5, 0.5)))
+row(sp.hyperu, order, order, arrays(domain=(0.7, 2)))
+row(sp.ellipkinc, arrays(domain=(0.2, 1)), arrays((), domain=(0.2, 0.8)).map(float))
+row(sp.ellipeinc, arrays(domain=(0.2, 1)), arrays((), domain=(0.2, 0.8)).map(float))
+row(sp.expn, st.sampled_from([2, 3]), arrays(domain=(0.5, 3)))
+row(sp.yn, st.sampled_from([0, 2]), arrays(domain=(0.7, 3)))
+row(sp.kn, st.sampled_from([0, 2]), arrays(domain=(0.7, 3)))
 row(
     sp.multigammaln,
-    arrays(low=2.5, high=4),
+    arrays(domain=(2.5, 4)),
     st.sampled_from([1, 2, 3]),
     call=lambda a, d: (
         special.multigammaln(a, d)
@@ -109,7 +110,7 @@ row(
     options=st.sampled_from([{}, {"axis": 0}, {"axis": (0, 1)}, {"axis": -1, "keepdims": True}]),
     call=special.logsumexp,
 )
-row(sp.logsumexp, arrays((2, 3)), arrays((3,), 0.5, 2), call=lambda a, b: special.logsumexp(a, axis=1, b=b))
+row(sp.logsumexp, arrays((2, 3)), arrays((3,), domain=(0.5, 2)), call=lambda a, b: special.logsumexp(a, axis=1, b=b))
 row(sp.softmax, arrays((2, 3)), options=axes, call=special.softmax)
 row(sp.log_softmax, arrays((2, 3)), options=axes, call=special.log_softmax)
 row(sp.sinc, arrays(), call=lambda x: np.sinc(x))

@@ -36,7 +36,7 @@ def _along(axis: Any, ndim: int, indices: Any) -> Any:
 
 @definition(np.take)
 def take(a: Any, indices: Any, axis: Any = None, out: None = None, mode: str = "raise") -> Any:
-    a = np.ravel(a) if axis is None else a
+    a = np.ravel(a) if axis is None else np.atleast_1d(a)
     length = np.shape(a)[0 if axis is None else axis]
     indices = np.asarray(indices)
     indices = indices % length if mode == "wrap" else np.clip(indices, 0, length - 1) if mode == "clip" else indices

@@ -341,9 +341,10 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     if ord == 0:
         return np.sum(unwrap(x) != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
     size = np.abs(x)
-    if ord in (1, np.inf, -np.inf):
-        reduction = np.sum if ord == 1 else np.max if ord > 0 else np.min
-        return reduction(size, axis=axis, keepdims=keepdims)
+    if ord == np.inf:
+        return np.max(size, axis=axis, keepdims=keepdims, initial=0)
+    if ord in (1, -np.inf):
+        return (np.sum if ord == 1 else np.min)(size, axis=axis, keepdims=keepdims)
     p = float(ord)
     zero = np.equal(x, 0)
     powers = np.where(zero, 0.0 if p > 0 else np.inf, np.where(zero, 1, size) ** p)
@@ -364,7 +365,10 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
         parts = np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1)
     else:
         raise ValueError(f"there is no matrix norm of order {ord!r}")
-    result = (np.sum if ord == "nuc" else np.max if ord > 0 else np.min)(parts, axis=-1)
+    if ord == "nuc" or ord < 0:
+        result = (np.sum if ord == "nuc" else np.min)(parts, axis=-1)
+    else:
+        result = np.max(parts, axis=-1, initial=0)
     return _column(result) if keepdims else result
 
 

@@ -17,7 +17,7 @@ def _named(names: str, namespace: Any = np) -> list[Any]:
 # Integers, truth values, counting, and arrays that depend on a shape only.
 without_gradient(*_named("bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not bitwise_or"))
 without_gradient(*_named("bitwise_right_shift bitwise_xor invert left_shift right_shift gcd lcm packbits unpackbits"))
-without_gradient(*_named("histogram histogram2d histogramdd histogram_bin_edges isin lexsort isnat isfortran"))
+without_gradient(*_named("histogram histogram2d histogramdd histogram_bin_edges isin in1d lexsort isnat isfortran"))
 without_gradient(*_named("arange array2string array_repr array_str base_repr binary_repr bartlett blackman hamming"))
 without_gradient(*_named("hanning kaiser empty eye full identity indices ones zeros tri fromfunction ix_ diag_indices"))
 without_gradient(*_named("diag_indices_from mask_indices tril_indices tril_indices_from triu_indices"))

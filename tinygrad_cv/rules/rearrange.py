@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tensor import unwrap
 from .table import definition
 
 
@@ -134,7 +135,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 @definition(np.repeat)
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    a, axis = (np.ravel(a), 0) if axis is None else (np.atleast_1d(a), axis)
     return np.take(a, np.repeat(np.arange(np.shape(a)[axis]), repeats), axis=axis)
 
 
@@ -151,6 +152,8 @@ def tile(A: Any, reps: Any) -> Any:
 @definition(np.resize)
 def resize(a: Any, new_shape: Any) -> Any:
     size = int(np.prod(new_shape, dtype=int))
+    if np.size(a) == 0:
+        return np.zeros(new_shape, a.dtype)
     return np.reshape(np.ravel(a)[np.arange(size) % np.size(a)], new_shape)
 
 
@@ -160,6 +163,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> A
     positions = np.arange(np.size(array)).reshape(np.shape(array))
     if mode == "constant":
         frame = np.pad(np.zeros(np.shape(array), array.dtype), pad_width, **options)
+        if np.size(array) == 0:
+            return frame
         places = np.pad(positions, pad_width, constant_values=-1)
         return np.where(places < 0, frame, np.ravel(array)[np.maximum(places, 0)])
     if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type", "even") != "even":
@@ -189,9 +194,14 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
 
 @definition(np.trim_zeros)
 def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
-    kept = np.flatnonzero(filt)
-    first = kept[0] if "f" in trim.lower() else 0
-    return filt[first : kept[-1] + 1 if "b" in trim.lower() else None]
+    """The box around what is not 0, along the axes."""
+    places = np.nonzero(np.atleast_1d(unwrap(filt)))
+    index = [slice(None)] * np.ndim(filt)
+    for k in range(np.ndim(filt)) if axis is None else np.ravel(axis).tolist():
+        kept = places[k] if len(places[k]) else np.array([np.shape(filt)[k], -1])
+        first = int(kept.min()) if "f" in trim.lower() else None
+        index[k] = slice(first, int(kept.max()) + 1 if "b" in trim.lower() else None)
+    return filt[tuple(index)]
 
 
 @definition(np.vander)

@@ -12,6 +12,8 @@ from .table import definition, without_gradient
 
 def restore(g: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
     """A reduced array with its axes put back, broadcast to the shape before the reduction."""
+    if shape == ():  # NumPy lets a number be reduced along axis 0
+        return np.reshape(g, ())
     if not keepdims and axis is not None:
         g = np.expand_dims(g, axis)
     elif not keepdims:
@@ -21,7 +23,7 @@ def restore(g: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
 
 def count(shape: tuple[int, ...], axis: Any) -> int:
     """How many elements a reduction takes together."""
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = range(len(shape)) if axis is None or shape == () else axis if isinstance(axis, tuple) else (axis,)
     return int(np.prod([shape[i] for i in axes], dtype=int))
 
 
@@ -45,7 +47,9 @@ def _others(a: Any, axis: Any) -> Any:
     """For each element the product of all others along the axes, without a division: zeros are safe."""
     ndim = np.ndim(a)
     axes = (
-        tuple(range(ndim)) if axis is None else tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+        tuple(range(ndim))
+        if axis is None or ndim == 0
+        else tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
     )
     rest = [i for i in range(ndim) if i not in axes]
     shape = np.shape(a)
@@ -121,7 +125,7 @@ derivative(np.cumsum, a=lambda g, a_shape, axis: _scan(g, a_shape, axis))
 def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
     """Products up to each element, as an unrolled chain: zeros are safe to every order."""
     a = a if dtype is None else np.astype(a, dtype)
-    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    a, axis = (np.ravel(a), 0) if axis is None else (np.atleast_1d(a), axis)
     if np.shape(a)[axis] == 0:
         return a
     parts = [np.take(a, 0, axis=axis)]
@@ -136,11 +140,14 @@ if hasattr(np, "cumulative_sum"):
         def body(
             x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False
         ) -> Any:
+            x = np.atleast_1d(x)
             axis = 0 if axis is None and np.ndim(x) == 1 else axis
             y = function(x, axis=axis, dtype=dtype)
             if not include_initial:
                 return y
-            first = np.full_like(np.take(y, [0], axis=axis), start)
+            shape = list(np.shape(y))
+            shape[axis] = 1
+            first = np.full(shape, start, y.dtype)
             return np.concatenate([first, y], axis=axis)
 
         return body

@@ -144,6 +144,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     """log sum b exp(a), from the largest a, so that nothing overflows; -inf entries have gradient 0."""
     if return_sign:
         raise NotImplementedError("logsumexp with return_sign is not differentiated")
+    a = np.atleast_1d(a)
     top = np.max(a.numpy() if hasattr(a, "numpy") else a, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(a - top) if b is None else b * np.exp(a - top)
@@ -151,8 +152,12 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     return total if keepdims else np.squeeze(total, tuple(range(np.ndim(a))) if axis is None else axis)
 
 
-definition(sp.softmax)(lambda x, axis=None: np.exp(x - logsumexp(x, axis, keepdims=True)))
-definition(sp.log_softmax)(lambda x, axis=None: x - logsumexp(x, axis, keepdims=True))
+@definition(sp.log_softmax)
+def log_softmax(x: Any, axis: Any = None) -> Any:
+    return np.reshape(x - logsumexp(x, axis, keepdims=True), np.shape(x))
+
+
+definition(sp.softmax)(lambda x, axis=None: np.exp(log_softmax(x, axis)))
 
 # Elementary functions.
 derivative(sp.cbrt, x=lambda g, y: g / (3 * y * y))

@@ -22,14 +22,15 @@ METHODS: dict[str, Any] = {  # the two neighbours of a position and the share of
 
 
 def _axes(a: Any, axis: Any) -> list[int]:
-    return [i % np.ndim(a) for i in (range(np.ndim(a)) if axis is None else np.ravel(axis).tolist())]
+    return [i % np.ndim(a) for i in (range(np.ndim(a)) if axis is None or not np.ndim(a) else np.ravel(axis).tolist())]
 
 
 def _reduced_last(a: Any, axis: Any) -> Any:
     """The axes to reduce flattened into the last: (rest..., n)."""
     axes = _axes(a, axis)
     rest = [i for i in range(np.ndim(a)) if i not in axes]
-    return np.reshape(np.transpose(a, rest + axes), [np.shape(a)[i] for i in rest] + [-1])
+    shape = np.shape(a)
+    return np.reshape(np.transpose(a, rest + axes), [shape[i] for i in rest] + [int(np.prod([shape[i] for i in axes]))])
 
 
 def _kept(result: Any, a: Any, axis: Any, keepdims: bool) -> Any:
@@ -46,6 +47,8 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: 
     """Sorted values at the positions q (n - 1), where n counts all values, or those that are not NaN."""
     if method not in METHODS:
         raise NotImplementedError(f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}")
+    if skip_nan and np.size(a) == 0:
+        return np.nanmean(a, axis=axis, keepdims=keepdims)  # as NumPy does, without an axis for q
     last = _reduced_last(a, axis)
     bad = np.isnan(last)
     ordered = np.sort(last, axis=-1)  # NaN comes last
@@ -138,7 +141,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         a = np.concatenate(
             (full(prepend) if prepend is not None else []) + [a] + (full(append) if append is not None else []), axis
         )
-    before = (slice(None),) * (axis % np.ndim(a))
+    before = (slice(None),) * (axis % max(1, np.ndim(a)))
     for _ in range(n):
         a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
     return a
@@ -167,7 +170,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     return results[0] if len(results) == 1 else tuple(results)
 
 
-@definition(np.trapezoid)
+@definition(*[getattr(np, name) for name in ("trapezoid", "trapz") if name in dir(np)])  # NumPy 2.0 has both names
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     y = np.moveaxis(y, axis, -1)
     width = dx if x is None else np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1), axis=-1)
@@ -221,7 +224,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     rows = np.moveaxis(arr, axis, -1)
     rest = np.shape(rows)[:-1]
-    results = [func1d(row, *args, **kwargs) for row in np.reshape(rows, (-1, np.shape(rows)[-1]))]
+    results = [func1d(row, *args, **kwargs) for row in np.reshape(rows, (int(np.prod(rest)), np.shape(rows)[-1]))]
     inner = np.shape(results[0])
     stacked = np.reshape(np.stack(results), rest + inner)
     source = tuple(range(len(rest), len(rest) + len(inner)))

@@ -1,0 +1,33 @@
+"""Gradient checks for anyone's operations: see README.md beside this file.
+
+The checks need NumPy only; the strategies, `gradtest` and `load_profile` need hypothesis, which is imported with them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .adjoint import check_adjoint
+from .check import GradReport, check_grad, check_jvp, check_vjp
+from .invariants import check_invariants
+from .message import GradMismatch
+from .mutants import assert_kills, mutants
+
+STRATEGIES = (
+    "array_and_axis", "arrays", "attention_inputs", "axes", "broadcastable", "conv_inputs", "einsum_cases", "indices",
+    "labels", "matmul_inputs", "matmul_shapes", "positive_definite", "shapes", "well_conditioned",
+)  # fmt: skip
+
+__all__ = [
+    "GradMismatch", "GradReport", "assert_kills", "check_adjoint", "check_grad", "check_invariants", "check_jvp",
+    "check_vjp", "gradtest", "load_profile", "mutants", *STRATEGIES,
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("gradtest", "load_profile"):
+        return getattr(importlib.import_module(".gradtest", __name__), name)
+    if name in STRATEGIES:
+        return getattr(importlib.import_module(".strategies", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

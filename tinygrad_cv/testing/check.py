@@ -1,0 +1,236 @@
+"""The checks: of functions of tensors, of hand-written pairs, of forward derivatives, of adjoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..transforms import leaves, vjp
+from .compare import Finding, Line, TangentLine, compare, default_rtol
+from .contract import contract, draw_cotangents
+from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
+from .numeric import Array
+from .operation import Operation, results
+from .shrink import shrink
+
+MODES = ("auto", "elements", "probes", "holomorphic")
+KINKS = ("subgradient", "error")
+
+
+@dataclass
+class GradReport:
+    """What a check that held has seen."""
+
+    name: str
+    inputs: list[str] = field(default_factory=list)
+    elements: int = 0  # whose derivatives were compared, one by one or in probes
+    kinks: int = 0  # elements at a kink, where a derivative between the one-sided slopes was accepted
+    unresolved: int = 0  # elements where the function is too rough for differences
+    worst: float = 0.0  # the largest difference, as a share of what was allowed
+    held: list[str] = field(default_factory=list)  # what else was checked
+    evaluations: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.elements} derivatives agree (largest difference {self.worst:.2g} of what is allowed), "
+            f"{self.kinks} at kinks, {self.unresolved} unresolved; {', '.join(self.held)} held; "
+            f"{self.evaluations} evaluations in {self.seconds * 1e3:.0f} ms"
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a check is carried out."""
+
+    call: str  # the name of the public function, for the line that reproduces
+    wrt: Any = None
+    order: int = 1
+    cotangent: Any = "random"
+    mode: str = "auto"
+    rtol: float | None = None
+    kinks: str = "subgradient"
+    rng: Any = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode is one of {', '.join(MODES)}, not {self.mode!r}")
+        if self.kinks not in KINKS:
+            raise ValueError(f"kinks is one of {', '.join(KINKS)}, not {self.kinks!r}")
+
+    def generator(self) -> np.random.Generator:
+        return np.random.default_rng(self.rng)
+
+    def options(self) -> str:
+        """The settings that are not the default, as keyword arguments in a line of code."""
+        defaults = Settings(self.call)
+        names = [n for n in ("wrt", "order", "mode", "rtol", "kinks", "rng") if getattr(self, n) != getattr(defaults, n)]
+        cotangent = [] if isinstance(self.cotangent, str) and self.cotangent == "random" else ["cotangent"]
+        return "".join(f", {n}={literal(getattr(self, n))}" for n in names + cotangent)
+
+
+def check_grad(
+    f: Callable[..., Any],
+    *args: Any,
+    wrt: int | Sequence[int] | None = None,
+    order: int = 1,
+    cotangent: Any = "random",
+    mode: str = "auto",
+    rtol: float | None = None,
+    kinks: str = "subgradient",
+    rng: Any = 0,
+) -> GradReport:
+    """Check the gradients that the engine gives for f(*args) against differences; GradMismatch if they disagree.
+
+    f is written in NumPy or takes tensors; it may return several values. `wrt`: the positions of the arguments to
+    differentiate (all floating-point arrays; the others stay as they are). `order=2` checks the second derivatives
+    too. `cotangent`: "random", or what to multiply the values by. `mode`: "elements", "probes" (random directions, then
+    bisection), "auto" (elements up to 400 an input) or "holomorphic" (the complex step: f takes complex arrays and is
+    analytic). `rtol`: the relative difference that is allowed beside ten error bars; 1e-9 if None, in float32 4e-6.
+    `kinks`: "subgradient" accepts a derivative between the one-sided slopes, "error" does not. Same rng, same check.
+    """
+    return run(f, None, args, Settings("check_grad", wrt, order, cotangent, mode, rtol, kinks, rng))
+
+
+def check_vjp(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    *args: Any,
+    wrt: int | Sequence[int] | None = None,
+    cotangent: Any = "random",
+    mode: str = "auto",
+    rtol: float | None = None,
+    kinks: str = "subgradient",
+    rng: Any = 0,
+) -> GradReport:
+    """The same for a pair in plain NumPy: y = forward(*args), and backward(g, y, *args) returns one gradient for each
+    floating-point array among the arguments, in order, or the single one."""
+    return run(forward, backward, args, Settings("check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng))
+
+
+def run(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings) -> GradReport:
+    """Check, and if it fails, look for smaller arguments that fail in the same way."""
+    try:
+        return check_once(f, backward, args, settings)
+    except GradMismatch as found:
+        raise shrink(found, args, lambda smaller: check_once(f, backward, smaller, settings)) from None
+
+
+def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings) -> GradReport:
+    """One check, its failure described for the arguments as they are."""
+    start = time.perf_counter()
+    operation = Operation(f, args, settings.wrt, backward)
+    report = GradReport(operation.name, operation.names)
+    rng = settings.generator()
+    try:
+        for order in range(1, settings.order + 1):
+            if order > 1:
+                operation = derivative_of(operation, draw_cotangents(operation.value(operation.inputs), rng))
+            check_order(operation, order, settings, report, rng)
+    except GradMismatch as mismatch:
+        raise GradMismatch(f"{mismatch}\n  reproduce: {reproduce(operation, settings)}") from None
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def check_order(operation: Operation, order: int, settings: Settings, report: GradReport, rng: Any) -> None:
+    """First derivatives of an operation, which for a higher order is a gradient itself."""
+    inputs = operation.inputs
+    describe_not_finite(operation, "value", operation.value(inputs))
+    cotangents = chosen_cotangents(operation, settings, order, rng)
+    held: list[str] = []
+    gradients = contract(operation, cotangents, held, rng)
+    line = Line(operation, inputs, cotangents)
+    findings: list[Finding] = []
+    for which, gradient in enumerate(gradients):
+        rtol = default_rtol(float(np.finfo(gradient.dtype).eps)) if settings.rtol is None else settings.rtol
+        findings.append(compare(line, which, gradient, mode=settings.mode, rtol=rtol, rng=rng))
+    kinks = sum(f.kinks for f in findings)
+    unresolved = sum(f.unresolved for f in findings)
+    elements = sum(a.size for a in inputs)
+    if any(f.wrong.any() for f in findings) or (kinks and settings.kinks == "error"):
+        raise describe(operation, order, cotangents, gradients, findings, held, line)
+    if order == 1 and elements and unresolved > elements / 2:
+        raise GradMismatch(
+            f"{operation.name}: differences can't tell the slope of {unresolved} of {elements} elements; the function is "
+            "too rough there (does it round, draw random numbers, or compute in low precision?)"
+        )
+    report.kinks += kinks
+    report.unresolved += unresolved
+    report.elements += elements
+    report.worst = max([report.worst, *(f.worst for f in findings)])
+    report.evaluations += line.evaluations
+    report.held += [h for h in held if h not in report.held]
+
+
+def chosen_cotangents(operation: Operation, settings: Settings, order: int, rng: np.random.Generator) -> list[Array]:
+    """The user's, for the first order, or random ones."""
+    values = operation.value(operation.inputs)
+    if order > 1 or (isinstance(settings.cotangent, str) and settings.cotangent == "random"):
+        return draw_cotangents(values, rng)
+    given = [np.asarray(c) for c in leaves([settings.cotangent])]
+    if [c.shape for c in given] != [v.shape for v in values]:
+        raise ValueError(
+            f"{operation.name} has values of shapes {[v.shape for v in values]}; "
+            f"the cotangents have shapes {[c.shape for c in given]}"
+        )
+    return [c.astype(v.dtype) for c, v in zip(given, values, strict=True)]
+
+
+def derivative_of(operation: Operation, cotangents: list[Array]) -> Operation:
+    """The gradients of an operation at fixed cotangents, as an operation itself."""
+
+    def gradients(*inputs: Any) -> Any:
+        values, pullback = vjp(operation.outputs, *inputs)
+        return list(pullback([c.astype(v.dtype) for c, v in zip(cotangents, values, strict=True)]))
+
+    second = Operation(gradients, tuple(operation.inputs))
+    second.name, second.names = f"gradient of {operation.name}", operation.names
+    second.original, second.given = operation.original, operation.given
+    size = sum(float(np.sum(np.abs(v))) for v in operation.value(operation.inputs))
+    second.magnitude = max(operation.natural_slope(size, i) for i in range(len(operation.inputs)))
+    return second
+
+
+def check_jvp(
+    f: Callable[..., Any], jvp: Callable[..., Any], *args: Any, rtol: float | None = None, rng: Any = 0
+) -> GradReport:
+    """Check a forward derivative: jvp(args, tangents) -> tangent of f's value, along random tangents.
+
+    `args` is the tuple of all arguments; `tangents` has an array for each that holds floating-point numbers, and None
+    for the others.
+    """
+    start = time.perf_counter()
+    generator = np.random.default_rng(rng)
+    operation = Operation(f, args)
+    report = GradReport(operation.name, operation.names, held=["shape"])
+    base = [np.array(a, np.float64) for a in operation.inputs]
+    values = results(f(*args))
+    for _ in range(3):
+        drawn = [t.astype(a.dtype) for t, a in zip(draw_cotangents(base, generator), operation.inputs, strict=True)]
+        new = iter(drawn)
+        tangents = tuple(next(new) if operation.is_input(p, a) else None for p, a in enumerate(args))
+        found = results(jvp(args, tangents))
+        if [v.shape for v in found] != [v.shape for v in values]:
+            raise GradMismatch(
+                f"{operation.name}: the tangents have shapes {[v.shape for v in found]}, "
+                f"the values {[v.shape for v in values]}"
+            )
+        line = TangentLine(operation, base, drawn)
+        finding = line.judge(found, rtol)
+        report.elements += finding.analytic.size
+        report.worst = max(report.worst, finding.worst)
+        report.evaluations += line.evaluations
+        if finding.wrong.any():
+            k = int(np.argmax(finding.wrong))
+            raise GradMismatch(
+                f"{operation.name}: {int(finding.wrong.sum())} of {finding.wrong.size} elements of the tangent are wrong\n"
+                f"  at flat index {k}: jvp={finding.analytic[k]:+.10g}  numeric={finding.numeric[k]:+.10g} "
+                f"±{finding.error[k]:.0e}\n  tangents: {', '.join(literal(t) for t in drawn)}"
+            )
+    report.seconds = time.perf_counter() - start
+    return report

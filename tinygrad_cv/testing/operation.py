@@ -1,0 +1,132 @@
+"""What is tested: a value and its pullback, wherever they come from."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import name_of
+from ..kernels.kernel import Kernel
+from ..mode import switched
+from ..tensor import Tensor, unwrap
+from ..transforms import leaves, rebuild, vjp
+
+Array = Any  # an ndarray
+Pullback = Callable[[Sequence[Array]], list[Any]]
+
+
+class Operation:
+    """A function of arrays with a gradient, and one call of it.
+
+    `inputs` are the arrays that are differentiated: the floating-point ones among the arguments, and in lists, tuples
+    and dicts among them, or those at the positions `wrt`; `names` says which they are. A Python float is an input only
+    if `wrt` names it, or if there is no array. Without `backward` the function is one of tensors.
+    """
+
+    def __init__(self, function: Any, args: tuple[Any, ...], wrt: Any = None, backward: Any = None) -> None:
+        self.function, self.backward, self.args = function, backward, args
+        self.original, self.given = function, args  # what the user called; of a derivative, what it is derived from
+        self.magnitude = 0.0  # of a derivative: of the terms that may cancel in it
+        self.name = name_of(function)
+        self.wrt = [*range(len(args))] if wrt is None else [p % len(args) for p in np.atleast_1d(wrt)]
+        self.scalars = wrt is not None or not any(map(is_array, leaves(list(args))))
+        self.inputs: list[Array] = []
+        self.names: list[str] = []
+        parameters = parameter_names(function, len(args))
+        for position, (argument, parameter) in enumerate(zip(args, parameters, strict=True)):
+            found = [(k, leaf) for k, leaf in enumerate(leaves(argument)) if self.is_input(position, leaf)]
+            if wrt is not None and position in self.wrt and not found:
+                raise TypeError(f"{self.name}: argument {position}, which wrt names, holds no floating-point numbers")
+            for k, leaf in found:
+                self.inputs.append(np.asarray(unwrap(leaf)))
+                item = f" item {k}" if isinstance(argument, (list, tuple, dict)) else ""
+                self.names.append(f"argument {position} {parameter!r}{item}")
+        if not self.inputs:
+            raise TypeError(f"{self.name}: no argument holds floating-point numbers, so there is nothing to check")
+
+    def is_input(self, position: int, leaf: Any) -> bool:
+        return position in self.wrt and (is_array(leaf) or (self.scalars and isinstance(leaf, float)))
+
+    def arguments(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments with other arrays in the place of the inputs."""
+        new = iter(inputs)
+        return tuple(
+            rebuild(a, iter([next(new) if self.is_input(position, leaf) else leaf for leaf in leaves(a)]))
+            for position, a in enumerate(self.args)
+        )
+
+    def at(self, inputs: Sequence[Array]) -> Operation:
+        """The same operation with other inputs."""
+        other = copy.copy(self)
+        other.args, other.inputs = self.arguments(inputs), list(inputs)
+        return other
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        """The function's own result."""
+        return self.function(*self.arguments(inputs))
+
+    def natural_slope(self, size: float, which: int) -> float:
+        """|value| / |input|: what terms that cancel in a gradient may have measured."""
+        largest = float(np.max(np.abs(self.inputs[which]), initial=0))
+        return max(size, self.magnitude) / largest if largest else 0.0
+
+    def outputs(self, *inputs: Any) -> list[Any]:
+        """The floating-point results as they are: arrays or tensors."""
+        return [leaf for leaf in leaves(self.call(inputs)) if is_result(leaf)]
+
+    def value(self, inputs: Sequence[Any]) -> list[Array]:
+        """The floating-point results, as arrays."""
+        with switched(recording=False):
+            return [np.asarray(unwrap(v)) for v in self.outputs(*inputs)]
+
+    def pull(self, inputs: Sequence[Array]) -> tuple[list[Array], Pullback]:
+        """The floating-point results, and the function from their cotangents to the gradients of the inputs."""
+        if self.backward is not None:
+            result = self.call(inputs)
+            return results(result), lambda cotangents: self._backward(result, inputs, cotangents)
+        values, pullback = vjp(self.outputs, *inputs)
+        return list(map(np.asarray, values)), lambda cotangents: list(pullback(list(cotangents)))
+
+    def _backward(self, result: Any, inputs: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
+        new = iter(cotangents)
+        g = rebuild(result, iter([next(new) if is_result(leaf) else None for leaf in leaves(result)]))
+        found = self.backward(g, result, *self.arguments(inputs))
+        nested = found if isinstance(found, (list, tuple)) else [found]
+        gradients = [v for f in nested for v in (f if isinstance(f, (list, tuple)) else [f])]
+        if len(gradients) != len(self.inputs):
+            raise TypeError(
+                f"the backward pass of {self.name} returned {len(gradients)} gradients for {len(self.inputs)} "
+                f"floating-point inputs: {', '.join(self.names)}"
+            )
+        return gradients
+
+
+def is_array(leaf: Any) -> bool:
+    """Whether this is an array, tensor or NumPy scalar of floating-point numbers."""
+    return isinstance(leaf, (Tensor, np.ndarray, np.floating)) and leaf.dtype.kind == "f"
+
+
+def is_result(leaf: Any) -> bool:
+    """The same for results, where a Python number counts too."""
+    return is_array(leaf) or isinstance(leaf, float)
+
+
+def results(result: Any) -> list[Array]:
+    """The floating-point arrays in a result."""
+    return [np.asarray(unwrap(leaf)) for leaf in leaves(result) if is_result(leaf)]
+
+
+def parameter_names(function: Any, number: int) -> list[str]:
+    """What the function calls its first arguments."""
+    if isinstance(function, np.ufunc):
+        return ["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]
+    try:
+        signature = inspect.signature(function.reference if isinstance(function, Kernel) else function)
+        names = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    except (TypeError, ValueError):  # a function in C that does not tell
+        names = []
+    return [*names, *[f"x{i + 1}" for i in range(len(names), number)]][:number]
