@@ -116,3 +116,12 @@ row(sp.log_softmax, arrays((2, 3)), options=axes, call=special.log_softmax)
 row(sp.sinc, arrays(), call=lambda x: np.sinc(x))
 if hasattr(sp, "softplus"):
     row(sp.softplus, arrays(), call=special.softplus)
+row(sp.ellipj, arrays(), arrays((), domain=(0.2, 0.8)).map(float))
+row(sp.elliprf, *[arrays((3,), domain=(0.5, 2))] * 3, order=1)  # elliprd has no rule
+row(sp.elliprc, *[arrays((3,), domain=(0.5, 2))] * 2, order=1)
+row(sp.wright_bessel, order, order, arrays(domain=(0.5, 2)))
+if hasattr(sp, "log_wright_bessel"):
+    row(sp.log_wright_bessel, order, order, arrays(domain=(0.5, 2)))
+row(sp.zeta, st.sampled_from([2.0, 3.5]), arrays(domain=(0.5, 3)), call=special.zeta)
+row(sp.radian, *[arrays((2,))] * 3)
+row(sp.diric, arrays(), st.integers(1, 4), call=special.diric)

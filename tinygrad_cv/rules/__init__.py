@@ -1,14 +1,31 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-from . import elementwise, index, linalg, nature, product, rearrange, reduce, shape, special, statistics
+from . import (
+    bessel,
+    distributions,
+    elementwise,
+    index,
+    linalg,
+    nature,
+    polynomials,
+    product,
+    rearrange,
+    reduce,
+    shape,
+    special,
+    statistics,
+)
 from .table import UNSUPPORTED, WITHOUT_GRADIENT, public_functions
 
 __all__ = [
+    "bessel",
     "counts",
+    "distributions",
     "elementwise",
     "index",
     "linalg",
     "nature",
+    "polynomials",
     "product",
     "rearrange",
     "reduce",

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
-from ..tensor import derivative
+from ..tensor import Rule, derivative
 from .elementwise import sinc
-from .table import definition, unsupported, without_gradient
+from .table import definition, through, unsupported, without_gradient
 
 ROOT_PI = sqrt(pi)
 
@@ -53,21 +53,8 @@ derivative(sp.gammaln, x=lambda g, x: g * sp.psi(x))
 derivative(sp.loggamma, x=lambda g, x: g * sp.psi(x))
 derivative(sp.gamma, x=lambda g, x, y: g * y * sp.psi(x))
 derivative(sp.rgamma, x=lambda g, x, y: -g * y * sp.psi(x))
-derivative(sp.psi, x=lambda g, x: g * _polygamma(1, x))
-
-
-def polygamma_value(n: Any, x: Any) -> Any:
-    return sp.polygamma(n, x)
-
-
-_polygamma_rule = derivative(polygamma_value, x=lambda g, n, x: g * _polygamma(n + 1, x))
-
-
-def _polygamma(n: Any, x: Any) -> Any:
-    return _polygamma_rule((n, x), {}) if hasattr(x, "_node") else sp.polygamma(n, x)
-
-
-definition(sp.polygamma)(lambda n, x: _polygamma(n, x))
+derivative(sp.psi, x=lambda g, x: g * through(_polygamma, 1, x))
+_polygamma: Rule = derivative(sp.polygamma, x=lambda g, n, x: g * through(_polygamma, n + 1, x))
 derivative(sp.beta, x1=lambda g, x1, x2, y: g * y * _psi_gap(x1, x2), x2=lambda g, x1, x2, y: g * y * _psi_gap(x2, x1))
 derivative(sp.betaln, x1=lambda g, x1, x2: g * _psi_gap(x1, x2), x2=lambda g, x1, x2: g * _psi_gap(x2, x1))
 derivative(
@@ -80,26 +67,28 @@ derivative(
     x1=lambda g, x1, x2, y: g * y * (sp.psi(x1 + x2) - sp.psi(x1)),
     x2=lambda g, x1, x2, y: g * y * sp.psi(x1 + x2),
 )
-derivative(sp.gammainc, x2=lambda g, x1, x2: g * _gamma_density(x1, x2))
-derivative(sp.gammaincc, x2=lambda g, x1, x2: -g * _gamma_density(x1, x2))
-derivative(sp.gammaincinv, x2=lambda g, x1, y: g / _gamma_density(x1, y))
-derivative(sp.gammainccinv, x2=lambda g, x1, y: -g / _gamma_density(x1, y))
-derivative(sp.betainc, x3=lambda g, x1, x2, x3: g * _beta_density(x1, x2, x3))
-derivative(sp.betaincinv, x3=lambda g, x1, x2, y: g / _beta_density(x1, x2, y))
+derivative(sp.gammainc, x2=lambda g, x1, x2: g * gamma_density(x1, x2))
+derivative(sp.gammaincc, x2=lambda g, x1, x2: -g * gamma_density(x1, x2))
+derivative(sp.gammaincinv, x2=lambda g, x1, y: g / gamma_density(x1, y))
+derivative(sp.gammainccinv, x2=lambda g, x1, y: -g / gamma_density(x1, y))
+derivative(sp.betainc, x3=lambda g, x1, x2, x3: g * beta_density(x1, x2, x3))
+derivative(sp.betaincinv, x3=lambda g, x1, x2, y: g / beta_density(x1, x2, y))
 if hasattr(sp, "betaincc"):
-    derivative(sp.betaincc, x3=lambda g, x1, x2, x3: -g * _beta_density(x1, x2, x3))
-    derivative(sp.betainccinv, x3=lambda g, x1, x2, y: -g / _beta_density(x1, x2, y))
+    derivative(sp.betaincc, x3=lambda g, x1, x2, x3: -g * beta_density(x1, x2, x3))
+    derivative(sp.betainccinv, x3=lambda g, x1, x2, y: -g / beta_density(x1, x2, y))
 
 
 def _psi_gap(a: Any, b: Any) -> Any:
     return sp.psi(a) - sp.psi(a + b)
 
 
-def _gamma_density(a: Any, x: Any) -> Any:
+def gamma_density(a: Any, x: Any) -> Any:
+    """x^(a - 1) e^-x / Gamma(a)."""
     return np.exp(sp.xlogy(a - 1, x) - x - sp.gammaln(a))
 
 
-def _beta_density(a: Any, b: Any, x: Any) -> Any:
+def beta_density(a: Any, b: Any, x: Any) -> Any:
+    """x^(a - 1) (1 - x)^(b - 1) / B(a, b)."""
     return np.exp(sp.xlogy(a - 1, x) + sp.xlog1py(b - 1, -x) - sp.betaln(a, b))
 
 
@@ -144,7 +133,8 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     """log sum b exp(a), from the largest a, so that nothing overflows; -inf entries have gradient 0."""
     if return_sign:
         raise NotImplementedError("logsumexp with return_sign is not differentiated")
-    a = np.atleast_1d(a)
+    if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
+        return np.reshape(a if b is None else a + np.log(b), np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims)))
     top = np.max(a.numpy() if hasattr(a, "numpy") else a, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(a - top) if b is None else b * np.exp(a - top)
@@ -202,36 +192,43 @@ derivative(sp.ellipkm1, x=lambda g, x, y: -g * (sp.ellipe(1 - x) - x * y) / (2 *
 derivative(sp.ellipe, x=lambda g, x, y: g * (y - sp.ellipk(x)) / (2 * x))
 derivative(sp.ellipkinc, x1=lambda g, x1, x2: g / np.sqrt(1 - x2 * np.sin(x1) ** 2))
 derivative(sp.ellipeinc, x1=lambda g, x1, x2: g * np.sqrt(1 - x2 * np.sin(x1) ** 2))
-
-# Bessel functions in their argument (DLMF 10.6, 10.29); e: scaled.
-derivative(sp.j0, x=lambda g, x: -g * sp.j1(x))
-derivative(sp.j1, x=lambda g, x: g * (sp.j0(x) - sp.jv(2.0, x)) / 2)
-derivative(sp.y0, x=lambda g, x: -g * sp.y1(x))
-derivative(sp.y1, x=lambda g, x, y: g * (sp.y0(x) - y / x))
-derivative(sp.i0, x=lambda g, x: g * sp.i1(x))
-derivative(sp.i1, x=lambda g, x: g * (sp.i0(x) + sp.iv(2.0, x)) / 2)
-derivative(sp.k0, x=lambda g, x: -g * sp.k1(x))
-derivative(sp.k1, x=lambda g, x, y: -g * (sp.k0(x) + y / x))
-derivative(sp.i0e, x=lambda g, x, y: g * (sp.i1e(x) - np.sign(x) * y))
-derivative(sp.i1e, x=lambda g, x, y: g * ((sp.i0e(x) + sp.ive(2.0, x)) / 2 - np.sign(x) * y))
-derivative(sp.k0e, x=lambda g, x, y: g * (y - sp.k1e(x)))
-derivative(sp.k1e, x=lambda g, x, y: g * (y - sp.k0e(x) - y / x))
-derivative(sp.jv, x2=lambda g, x1, x2: g * (sp.jv(x1 - 1, x2) - sp.jv(x1 + 1, x2)) / 2)
-derivative(sp.yv, x2=lambda g, x1, x2: g * (sp.yv(x1 - 1, x2) - sp.yv(x1 + 1, x2)) / 2)
-if sp.jn is not sp.jv:
-    definition(sp.jn)(lambda n, x: sp.jv(n, x))
-derivative(sp.iv, x2=lambda g, x1, x2: g * (sp.iv(x1 - 1, x2) + sp.iv(x1 + 1, x2)) / 2)
-derivative(sp.kv, x2=lambda g, x1, x2: -g * (sp.kv(x1 - 1, x2) + sp.kv(x1 + 1, x2)) / 2)
-derivative(sp.ive, x2=lambda g, x1, x2, y: g * ((sp.ive(x1 - 1, x2) + sp.ive(x1 + 1, x2)) / 2 - np.sign(x2) * y))
-derivative(sp.kve, x2=lambda g, x1, x2, y: g * (y - (sp.kve(x1 - 1, x2) + sp.kve(x1 + 1, x2)) / 2))
-for _integer, _real in ((sp.yn, sp.yv), (sp.kn, sp.kv)):
-    definition(_integer)(lambda n, x, f=_real: f(np.asarray(n, x.dtype), x))
+derivative(  # sn, cn, dn and the amplitude, in u (DLMF 22.13)
+    sp.ellipj, x1=lambda g, y, x2: g[0] * y[1] * y[2] - g[1] * y[0] * y[2] - g[2] * x2 * y[0] * y[1] + g[3] * y[2]
+)
+derivative(  # DLMF 19.18.1; R_C(x, y) = R_F(x, y, y)
+    sp.elliprf,
+    x1=lambda g, x1, x2, x3: -g * sp.elliprd(x2, x3, x1) / 6,
+    x2=lambda g, x1, x2, x3: -g * sp.elliprd(x3, x1, x2) / 6,
+    x3=lambda g, x1, x2, x3: -g * sp.elliprd(x1, x2, x3) / 6,
+)
+derivative(
+    sp.elliprc,
+    x1=lambda g, x1, x2: -g * sp.elliprd(x2, x2, x1) / 6,
+    x2=lambda g, x1, x2: -g * sp.elliprd(x1, x2, x2) / 3,
+)
 
 # Hypergeometric functions in their last argument (DLMF 15.5, 16.3).
 derivative(sp.hyp0f1, x2=lambda g, x1, x2: g * sp.hyp0f1(x1 + 1, x2) / x1)
 derivative(sp.hyp1f1, x3=lambda g, x1, x2, x3: g * sp.hyp1f1(x1 + 1, x2 + 1, x3) * (x1 / x2))
 derivative(sp.hyp2f1, x4=lambda g, x1, x2, x3, x4: g * sp.hyp2f1(x1 + 1, x2 + 1, x3 + 1, x4) * (x1 * x2 / x3))
 derivative(sp.hyperu, x3=lambda g, x1, x2, x3: -g * x1 * sp.hyperu(x1 + 1, x2 + 1, x3))
+
+derivative(
+    sp.wright_bessel, x3=lambda g, x1, x2, x3: g * sp.wright_bessel(x1, x1 + x2, x3)
+)  # sum x^k / (k! Gamma(a k + b)), term by term
+if hasattr(sp, "log_wright_bessel"):
+    derivative(
+        sp.log_wright_bessel, x3=lambda g, x1, x2, x3, y: g * np.exp(sp.log_wright_bessel(x1, x1 + x2, x3) - y)
+    )
+_zeta: Rule = derivative(sp.zeta, q=lambda g, x, q: -g * x * through(_zeta, x + 1, q))  # Hurwitz; DLMF 25.11.17
+derivative(sp.radian, x1=lambda g: g * (pi / 180), x2=lambda g: g * (pi / 10800), x3=lambda g: g * (pi / 648000))
+
+
+@definition(sp.diric)
+def diric(x: Any, n: Any) -> Any:
+    """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0."""
+    return np.mean(np.cos(np.expand_dims(x, -1) * (np.arange(n) - (n - 1) / 2)), axis=-1)  # (..., n) -> (...)
+
 
 # Whole numbers, zeros, tables of coefficients, settings.
 without_gradient(
@@ -251,35 +248,23 @@ without_gradient(
 )
 without_gradient(*_named("l_roots la_roots h_roots he_roots cg_roots ps_roots ts_roots us_roots js_roots"))
 
-unsupported(
-    "polynomial classes",
-    *_named("legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm"),
-)
-unsupported("polynomial classes", *_named("gegenbauer sh_legendre sh_chebyt sh_chebyu sh_jacobi assoc_laguerre"))
-unsupported("orthogonal polynomials", *_named("eval_chebyc eval_chebys eval_chebyt eval_chebyu eval_gegenbauer"))
-unsupported(
-    "orthogonal polynomials", *_named("eval_genlaguerre eval_hermite eval_hermitenorm eval_jacobi eval_laguerre")
-)
-unsupported(
-    "orthogonal polynomials", *_named("eval_legendre eval_sh_chebyt eval_sh_chebyu eval_sh_jacobi eval_sh_legendre")
-)
-unsupported("orthogonal polynomials", *_named("lpmv lqmn lqn assoc_legendre_p assoc_legendre_p_all legendre_p"))
-unsupported(
-    "orthogonal polynomials", *_named("legendre_p_all sph_harm_y sph_harm_y_all sph_legendre_p sph_legendre_p_all")
-)
-unsupported(
-    "complex numbers", *_named("wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm wrightomega")
-)
-unsupported("distribution: no rule for its shape yet", *_named(
-    "bdtr bdtrc bdtri bdtrik bdtrin btdtria btdtrib chdtr chdtrc chdtri chdtriv chndtr chndtridf chndtrinc chndtrix fdtr "
-    "fdtrc fdtri fdtridfd gdtr gdtrc gdtria gdtrib gdtrix nbdtr nbdtrc nbdtri nbdtrik nbdtrin ncfdtr ncfdtri ncfdtridfd "
-    "ncfdtridfn ncfdtrinc nctdtr nctdtridf nctdtrinc nctdtrit nrdtrimn nrdtrisd pdtr pdtrc pdtri pdtrik stdtr stdtridf "
-    "stdtrit kolmogi kolmogorov smirnov smirnovi tklmbda owens_t voigt_profile log_wright_bessel"))  # fmt: skip
-unsupported("rare special function", *_named(
-    "agm elliprc elliprd elliprf elliprg elliprj ellipj ellip_harm ellip_harm_2 ellip_normal airy airye bei beip ber berp "
-    "kei keip ker kerp it2i0k0 it2j0y0 it2struve0 itairy iti0k0 itj0y0 itmodstruve0 itstruve0 mathieu_a mathieu_b "
-    "mathieu_cem mathieu_modcem1 mathieu_modcem2 mathieu_modsem1 mathieu_modsem2 mathieu_sem mathieu_even_coef "
-    "mathieu_odd_coef modfresnelm modfresnelp obl_ang1 obl_ang1_cv obl_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv "
-    "obl_cv_seq pbdv pbvv pbwa pbdn_seq pbdv_seq pbvv_seq pro_ang1 pro_ang1_cv pro_cv pro_rad1 pro_rad1_cv pro_rad2 "
-    "pro_rad2_cv pro_cv_seq wright_bessel yve jve zetac zeta struve modstruve besselpoly radian diric ivp jvp kvp yvp "
-    "lmbda riccati_jn riccati_yn spherical_jn spherical_yn spherical_in spherical_kn"))  # fmt: skip
+unsupported("polynomial classes", *_named(
+    "legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm gegenbauer sh_legendre sh_chebyt "
+    "sh_chebyu sh_jacobi"))  # fmt: skip
+unsupported("a table of values, not a function", *_named(
+    "assoc_laguerre lpmv lpmn lpn lqmn lqn clpmn assoc_legendre_p assoc_legendre_p_all legendre_p legendre_p_all sph_harm_y "
+    "sph_harm_y_all sph_legendre_p sph_legendre_p_all obl_cv_seq pro_cv_seq pbdn_seq pbdv_seq pbvv_seq lmbda riccati_jn "
+    "riccati_yn mathieu_even_coef mathieu_odd_coef"))  # fmt: skip
+unsupported("complex numbers", *_named(
+    "wofz airye lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm wrightomega modfresnelm modfresnelp"
+))  # fmt: skip
+unsupported("no closed derivative", *_named(
+    "bdtrik bdtrin btdtr btdtri btdtria btdtrib chdtriv chndtr chndtridf chndtrinc chndtrix fdtridfd gdtria gdtrib gdtrix "
+    "nbdtrik nbdtrin ncfdtr ncfdtri ncfdtridfd ncfdtridfn ncfdtrinc nctdtr nctdtridf nctdtrinc nctdtrit nrdtrimn nrdtrisd "
+    "pdtrik stdtridf kolmogi kolmogorov smirnov smirnovi tklmbda voigt_profile zetac besselpoly"))  # fmt: skip
+unsupported("spheroidal, ellipsoidal and Mathieu functions", *_named(
+    "obl_ang1 obl_ang1_cv obl_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pro_ang1 pro_ang1_cv pro_cv pro_rad1 pro_rad1_cv "
+    "pro_rad2 pro_rad2_cv ellip_harm ellip_harm_2 ellip_normal mathieu_a mathieu_b mathieu_cem mathieu_modcem1 "
+    "mathieu_modcem2 mathieu_modsem1 mathieu_modsem2 mathieu_sem"))  # fmt: skip
+unsupported("symmetric elliptic integrals", *_named("agm elliprd elliprg elliprj"))
+unsupported("values of six digits only", sp.itairy)

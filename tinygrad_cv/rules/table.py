@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import name_of
-from ..tensor import TABLE, unwrap
+from ..tensor import TABLE, Rule, Tensor, unwrap
 
 DEFINITIONS: dict[Any, Callable[..., Any]] = {}
 WITHOUT_GRADIENT: set[Any] = set()
@@ -23,6 +23,12 @@ def definition(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., 
         return body
 
     return enter
+
+
+def through(rule: Rule, *args: Any) -> Any:
+    """A function of the table carried out on arrays or tensors, where the function itself, being Python, would not
+    notice tensors."""
+    return rule(args, {}) if any(type(a) is Tensor for a in args) else rule.function(*args)
 
 
 def without_gradient(*functions: Any) -> None:

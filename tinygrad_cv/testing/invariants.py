@@ -107,7 +107,7 @@ def single(operation: Operation, cotangents: list[Array]) -> bool:
         if largest(high) < 1e-10 * push:  # no gradient at all: what rounding leaves of terms that cancel
             explained = eps * push
         wrong = np.argwhere(~(np.abs(low - high) <= 50 * explained) & np.isfinite(high))
-        if len(wrong):
+        if len(wrong) and np.isfinite(explained):
             where = tuple(int(k) for k in wrong[0])
             raise GradMismatch(
                 f"{operation.name}: float32 loses more than it must, with respect to {operation.names[i]} at "

@@ -126,7 +126,7 @@ def _attempt(phi: Callable[[int, float], tuple[Any, Any]], which: Array, step: f
 def _jumps(values: Array, noise: Array) -> Array:
     """Whether phi(t) - phi(0) does not shrink with t: the function jumps at 0."""
     sizes = np.abs(values)  # (L, D)
-    return (sizes[-1] > 0.9 * sizes[0]) & (sizes[-1] > 100 * noise) & np.isfinite(sizes[0])
+    return (sizes.min(axis=0) > 0.8 * sizes.max(axis=0)) & (sizes[-1] > 100 * noise)
 
 
 def _improve(found: Slopes, attempt: Slopes, which: Array) -> None:

@@ -32,7 +32,7 @@ class Operation:
         self.original, self.given = function, args  # what the user called; of a derivative, what it is derived from
         self.magnitude = 0.0  # of a derivative: of the terms that may cancel in it
         self.name = name_of(function)
-        self.wrt = [*range(len(args))] if wrt is None else [p % len(args) for p in np.atleast_1d(wrt)]
+        self.wrt = [*range(len(args))] if wrt is None else [int(p) % len(args) for p in np.atleast_1d(wrt)]
         self.scalars = wrt is not None or not any(map(is_array, leaves(list(args))))
         self.inputs: list[Array] = []
         self.names: list[str] = []
