@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import gc
 import pickle
@@ -446,5 +447,9 @@ def test_imports_go_down_the_list_of_rooms_only() -> None:
 
 def test_sizes() -> None:
     assert len((PACKAGE / "tensor.py").read_text().splitlines()) <= 400
-    for path in PACKAGE.rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 500, path
+    for path in (*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "models").rglob("*.py")):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 500, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..mode import switched
 from .numeric import Array, Slopes, doubt, slopes
-from .operation import Operation
+from .operation import Operation, results
 
 EVERY = 400  # an input of at most so many elements is checked element by element, a larger one by probes
 PROBES = 64  # the parts into which the elements of a larger one are dealt, at random: each is one direction
@@ -22,6 +23,7 @@ class Direction:
     which: int  # the input
     elements: Array  # flat indices
     amplitudes: Array
+    before: Array = None  # the elements as they are
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Line:
         self.operation = operation
         self.base = [np.array(a, np.float64, order="C") for a in inputs]
         self.moved = [a.copy() for a in self.base]
+        self.arguments = operation.arguments(self.moved)  # with `moved` in them, which is changed in place
         values = operation.value(self.moved)
         self.eps = float(max((np.finfo(v.dtype).eps for v in values), default=2.0**-52))
         self.start = flat(values)
@@ -57,19 +60,21 @@ class Line:
 
     def __call__(self, i: int, t: float) -> tuple[float, float]:
         d = self.directions[i]
-        moved, base = self.moved[d.which].reshape(-1), self.base[d.which].reshape(-1)  # views: (size,)
-        moved[d.elements] = base[d.elements] + t * d.amplitudes
-        values = self.operation.value(self.moved)
-        change = flat(values) - self.start
-        moved[d.elements] = base[d.elements]
+        moved, before = self.moved[d.which].reshape(-1), d.before  # a view: (size,)
+        moved[d.elements] = before + t * d.amplitudes
+        result = self.operation.function(*self.arguments)
+        change = (flat([result]) if type(result) is np.ndarray else flat(results(result))) - self.start
+        moved[d.elements] = before
         self.evaluations += 1
-        difference = float(np.dot(self.cotangent, change))
-        return difference, float(np.dot(self.size, change != 0)) + abs(difference)
+        difference = float(self.cotangent.dot(change))
+        return difference, float(self.size.dot(change != 0)) + abs(difference)
 
     def slopes(self, directions: list[Direction], along: Array | None = None) -> Slopes:
         """The slopes along directions; with a second look at those that differ a little from what is expected."""
         self.directions = directions
-        with np.errstate(all="ignore"):
+        for d in directions:
+            d.before = self.base[d.which].reshape(-1)[d.elements]
+        with np.errstate(all="ignore"), switched(recording=False):
             found = slopes(self, len(directions), eps=self.eps)
             if along is not None:
                 off = np.abs(found.value - along)
@@ -131,7 +136,7 @@ def default_rtol(eps: float) -> float:
 def flat(arrays: Sequence[Array]) -> Array:
     """All elements of several arrays in one: (n,) float64, a copy."""
     if len(arrays) == 1:
-        return np.array(arrays[0], np.float64).reshape(-1)
+        return np.array(arrays[0], np.float64).ravel()
     return np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in arrays]) if arrays else np.zeros(0)
 
 
