@@ -52,7 +52,7 @@ def check_adjoint(linear: Callable[..., Any], adjoint: Callable[..., Any], *args
         (x,), (v,) = draw_cotangents([x], generator), draw_cotangents([y], generator)
         y, pulled = forward(x), backward(v)
     return GradReport(
-        name, ["x"], x.size, held=["shape", "linear", "adjoint"], evaluations=9, seconds=time.perf_counter() - start
+        name, x.size, held=["shape", "linear", "adjoint"], evaluations=9, seconds=time.perf_counter() - start
     )
 
 

@@ -26,7 +26,6 @@ class GradReport:
     """What a check that held has seen."""
 
     name: str
-    inputs: list[str] = field(default_factory=list)
     elements: int = 0  # whose derivatives were compared, one by one or in probes
     kinks: int = 0  # elements at a kink, where a derivative between the one-sided slopes was accepted
     unresolved: int = 0  # elements where the function is too rough for differences
@@ -124,7 +123,7 @@ def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings)
     """One check, its failure described for the arguments as they are."""
     start = time.perf_counter()
     operation = Operation(f, args, settings.wrt, backward)
-    report = GradReport(operation.name, operation.names)
+    report = GradReport(operation.name)
     rng = settings.generator()
     try:
         for order in range(1, settings.order + 1):
@@ -140,8 +139,9 @@ def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings)
 def check_order(operation: Operation, order: int, settings: Settings, report: GradReport, rng: Any) -> None:
     """First derivatives of an operation, which for a higher order is a gradient itself."""
     inputs = operation.inputs
-    describe_not_finite(operation, "value", operation.value(inputs))
-    cotangents = chosen_cotangents(operation, settings, order, rng)
+    values = operation.value(inputs)
+    describe_not_finite(operation, "value", values)
+    cotangents = chosen_cotangents(operation, values, settings, order, rng)
     held: list[str] = []
     gradients = contract(operation, cotangents, held, rng)
     line = Line(operation, inputs, cotangents)
@@ -167,9 +167,10 @@ def check_order(operation: Operation, order: int, settings: Settings, report: Gr
     report.held += [h for h in held if h not in report.held]
 
 
-def chosen_cotangents(operation: Operation, settings: Settings, order: int, rng: np.random.Generator) -> list[Array]:
+def chosen_cotangents(
+    operation: Operation, values: list[Array], settings: Settings, order: int, rng: np.random.Generator
+) -> list[Array]:
     """The user's, for the first order, or random ones."""
-    values = operation.value(operation.inputs)
     if order > 1 or (isinstance(settings.cotangent, str) and settings.cotangent == "random"):
         return draw_cotangents(values, rng)
     given = [np.asarray(c) for c in leaves([settings.cotangent])]
@@ -207,7 +208,7 @@ def check_jvp(
     start = time.perf_counter()
     generator = np.random.default_rng(rng)
     operation = Operation(f, args)
-    report = GradReport(operation.name, operation.names, held=["shape"])
+    report = GradReport(operation.name, held=["shape"])
     base = [np.array(a, np.float64) for a in operation.inputs]
     values = results(f(*args))
     for _ in range(3):

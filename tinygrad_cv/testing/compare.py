@@ -154,7 +154,7 @@ def compare(
     if by_element:
         parts = [np.array([i]) for i in range(base.size)]
     else:
-        amplitudes = amplitudes * rng.choice([-1.0, 1.0], base.size)
+        amplitudes = amplitudes * (2 * rng.integers(0, 2, base.size) - 1)
         parts = [p for p in np.array_split(rng.permutation(base.size), PROBES) if len(p)]
     none = np.zeros(0)
     finding = Finding(which, none, none, none, none, np.zeros(0, bool))

@@ -58,7 +58,7 @@ def check_invariants(f: Any, *args: Any, wrt: Any = None, rng: Any = 0) -> GradR
         held.append("float32")
     held += sizes(operation, generator)
     return GradReport(
-        operation.name, operation.names, sum(a.size for a in operation.inputs), held=held,
+        operation.name, sum(a.size for a in operation.inputs), held=held,
         seconds=time.perf_counter() - start,
     )  # fmt: skip
 

@@ -119,9 +119,9 @@ def reproduce(operation: Operation, settings: Any) -> str:
 def describe_not_finite(operation: Operation, what: str, arrays: Sequence[Array]) -> None:
     """Refuse NaN and infinities, and say with which operation they began."""
     for i, array in enumerate(arrays):
-        bad = np.argwhere(~np.isfinite(array))
-        if not len(bad):
+        if np.isfinite(array).all():
             continue
+        bad = np.argwhere(~np.isfinite(array))
         place = tuple(int(k) for k in bad[0])
         of = f"gradient with respect to {operation.names[i]}" if what == "gradient" else "value"
         began = ""

@@ -108,11 +108,11 @@ def _attempt(phi: Callable[[int, float], tuple[Any, Any]], which: Array, step: f
     forward, backward, sizes = (np.moveaxis(np.array(a, float), 1, 0).reshape(LEVELS, -1) for a in (plus, minus, size))
     h = lengths[:, None]
     with np.errstate(invalid="ignore", over="ignore"):
-        steepest = np.max(np.maximum(np.abs(forward), np.abs(backward)) / h, axis=0)
+        steepest = (np.maximum(np.abs(forward), np.abs(backward)) / h).max(axis=0)
         rounding = 2 * eps * sizes.max(axis=0) / lengths[-1]
         value, error = richardson((forward - backward) / (2 * h), (2, 4, 6))
-        right, right_error = richardson(forward / h, (1, 2, 3))
-        left, left_error = richardson(-backward / h, (1, 2, 3))
+        sides, errors = richardson(np.concatenate([forward, -backward], axis=1) / h, (1, 2, 3))
+        (right, left), (right_error, left_error) = np.split(sides, 2), np.split(errors, 2)
         side_error = np.maximum(right_error, left_error) + 2 * rounding
         # A function whose second derivative jumps has odd error terms: there, the mean of the sides is better.
         middle, middle_error = (right + left) / 2, np.maximum(right_error, left_error)

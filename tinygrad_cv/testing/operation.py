@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,18 +36,22 @@ class Operation:
         self.wrt = [*range(len(args))] if wrt is None else [int(p) % len(args) for p in np.atleast_1d(wrt)]
         self.scalars = wrt is not None or not any(map(is_array, leaves(list(args))))
         self.inputs: list[Array] = []
-        self.names: list[str] = []
-        parameters = parameter_names(function, len(args))
-        for position, (argument, parameter) in enumerate(zip(args, parameters, strict=True)):
+        self.places: list[tuple[int, int]] = []  # of each input: which argument, which of its leaves
+        for position, argument in enumerate(args):
             found = [(k, leaf) for k, leaf in enumerate(leaves(argument)) if self.is_input(position, leaf)]
             if wrt is not None and position in self.wrt and not found:
                 raise TypeError(f"{self.name}: argument {position}, which wrt names, holds no floating-point numbers")
-            for k, leaf in found:
-                self.inputs.append(np.asarray(unwrap(leaf)))
-                item = f" item {k}" if isinstance(argument, (list, tuple, dict)) else ""
-                self.names.append(f"argument {position} {parameter!r}{item}")
+            self.inputs += [np.asarray(unwrap(leaf)) for _, leaf in found]
+            self.places += [(position, k) for k, _ in found]
         if not self.inputs:
             raise TypeError(f"{self.name}: no argument holds floating-point numbers, so there is nothing to check")
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """What to call the inputs in a message."""
+        parameters = parameter_names(self.function, len(self.args))
+        nested = [isinstance(a, (list, tuple, dict)) for a in self.args]
+        return [f"argument {p} {parameters[p]!r}" + (f" item {k}" if nested[p] else "") for p, k in self.places]
 
     def is_input(self, position: int, leaf: Any) -> bool:
         return position in self.wrt and (is_array(leaf) or (self.scalars and isinstance(leaf, float)))
