@@ -12,7 +12,7 @@ from .adjoint import check_adjoint
 from .check import GradReport, check_grad, check_jvp, check_vjp
 from .invariants import check_invariants
 from .message import GradMismatch
-from .mutants import assert_kills, mutants
+from .mutation import assert_kills, mutants
 
 STRATEGIES = (
     "array_and_axis", "arrays", "attention_inputs", "axes", "broadcastable", "conv_inputs", "einsum_cases", "indices",
@@ -27,7 +27,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("gradtest", "load_profile"):
-        return getattr(importlib.import_module(".gradtest", __name__), name)
+        return getattr(importlib.import_module(".decorator", __name__), name)
     if name in STRATEGIES:
         return getattr(importlib.import_module(".strategies", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,95 @@
+"""The tests are tested: every rule and kernel is broken in the usual ways, and its row must see it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests import test_table  # noqa: F401  (enters the rows)
+from tests.table import ROWS, Row, check
+from tinygrad_cv.errors import name_of
+from tinygrad_cv.kernels import Kernel
+from tinygrad_cv.tensor import TABLE, Rule
+from tinygrad_cv.testing import assert_kills, check_grad, mutants
+from tinygrad_cv.testing.mutation import Kills, try_mutants
+
+RULES: dict[str, Rule | Kernel] = {name_of(f): f for f in ROWS if isinstance(f, Kernel)}
+RULES |= {name_of(f): rule for f, rule in TABLE.items() if isinstance(rule, Rule) and f in ROWS}
+
+# Mutants that no check can kill, because the broken rule is right.
+EQUIVALENT: dict[str, str] = {}
+
+
+@functools.cache
+def cases(row: Row, number: int) -> list[tuple[Any, Any, int]]:
+    """The same draws of a row each time."""
+    drawn: list[tuple[Any, Any, int]] = []
+
+    @settings(max_examples=number, derandomize=True, database=None, phases=[Phase.generate], deadline=None,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(row.arguments, row.options, st.integers(0, 99))
+    def collect(arguments: Any, options: Any, seed: int) -> None:
+        drawn.append((arguments, options, seed))
+
+    collect()
+    return drawn[::-1]  # the first draws are the simplest, and kill the least
+
+
+def suite(function: Any, number: int) -> Callable[[], None]:
+    """All rows of a function, at some draws of each."""
+
+    def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for row in ROWS[function]:
+                for arguments, options, seed in cases(row, number):
+                    check(row, arguments, options, seed)
+
+    return run
+
+
+def survivors(name: str, number: int) -> Kills:
+    rule = RULES[name]
+    return try_mutants(suite(rule if isinstance(rule, Kernel) else rule.function, number), rule)
+
+
+@pytest.mark.parametrize("name", ["np.multiply", "np.matmul", "np.sum", "np.where", "softmax", "linear", "layer_norm"])
+def test_mutants_of_a_few_rules_are_killed(name: str) -> None:
+    kills = survivors(name, 12)
+    assert not kills.survivors, list(map(str, kills.survivors))
+    assert len(kills.killed) >= 8
+
+
+@pytest.mark.slow
+def test_at_least_99_percent_of_all_mutants_are_killed(capsys: Any) -> None:
+    totals = Kills()
+    for name in RULES:
+        kills = survivors(name, 20)
+        totals.killed += kills.killed
+        totals.survivors += kills.survivors
+        totals.equivalent += kills.equivalent
+    with capsys.disabled():
+        print(f"\n{totals}", *map(str, totals.survivors), sep="\n  ")
+    unexplained = [m for m in totals.survivors if str(m) not in EQUIVALENT]
+    assert len(unexplained) <= 0.01 * len(totals.killed)
+
+
+def test_a_mutant_is_undone() -> None:
+    rule = RULES["np.sin"]
+    check_grad(np.sin, np.array([1.0]))
+    for mutant in mutants(rule):
+        with pytest.raises(AssertionError), mutant.applied():
+            check_grad(np.sin, np.array([1.0, -2.0]))
+    check_grad(np.sin, np.array([1.0]))
+
+
+def test_a_check_that_sees_nothing_is_refused() -> None:
+    with pytest.raises(AssertionError, match="mutants survive this check:\n  np.sin, x: factor 2"):
+        assert_kills(lambda: check_grad(np.sin, np.array([1.0]), rtol=100.0), RULES["np.sin"])
