@@ -117,8 +117,21 @@ row(sp.sinc, arrays(), call=lambda x: np.sinc(x))
 if hasattr(sp, "softplus"):
     row(sp.softplus, arrays(), call=special.softplus)
 row(sp.ellipj, arrays(), arrays((), domain=(0.2, 0.8)).map(float))
-row(sp.elliprf, *[arrays((3,), domain=(0.5, 2))] * 3, order=1)  # elliprd has no rule
-row(sp.elliprc, *[arrays((3,), domain=(0.5, 2))] * 2, order=1)
+symmetric = arrays((2,), domain=(0.5, 2), decimals=1)  # equal arguments are frequent, near ones are not
+for function, count in (
+    (sp.elliprc, 2),
+    (sp.elliprf, 3),
+    (sp.elliprd, 3),
+    (sp.elliprg, 3),
+    (sp.elliprj, 4),
+    (sp.agm, 2),
+):
+    row(function, *[symmetric] * count)
+row(sp.elliprj, *[symmetric] * 3, arrays((), domain=(-2, -0.5)))
+row(sp.agm, *[arrays((2,), domain=(-2, -0.5))] * 2)
+for function, count in ((sp.elliprf, 3), (sp.elliprd, 3), (sp.elliprg, 3), (sp.elliprj, 4)):
+    row(function, st.just(0.0), *[symmetric] * (count - 1))
+row(sp.wrightomega, arrays())
 row(sp.wright_bessel, order, order, arrays(domain=(0.5, 2)))
 if hasattr(sp, "log_wright_bessel"):
     row(sp.log_wright_bessel, order, order, arrays(domain=(0.5, 2)))

@@ -116,7 +116,8 @@ def run(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings) -> Gra
     try:
         return check_once(f, backward, args, settings)
     except GradMismatch as found:
-        raise shrink(found, args, lambda smaller: check_once(f, backward, smaller, settings)) from None
+        smallest = shrink(found, args, lambda smaller: check_once(f, backward, smaller, settings))
+    raise GradMismatch(str(smallest))
 
 
 def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings) -> GradReport:

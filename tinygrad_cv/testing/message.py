@@ -25,6 +25,8 @@ WRITTEN = 200  # the largest array that is written out
 class GradMismatch(AssertionError):
     """A gradient that is not what it should be."""
 
+    __module__ = "tinygrad_cv.testing"
+
 
 def literal(value: Any) -> str:
     """A value as Python that makes it again: `np.array([[0.5, 1.0]])`."""
@@ -97,7 +99,8 @@ def where(operation: Operation) -> str:
         code = next((f for f in rule.formulas.values() if f is not None), None)
     code = getattr(operation.function, "_backward", None) if code is None else code
     try:
-        return f"rule: {inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
+        file = inspect.getsourcefile(code)
+        return f"rule: {file}:{inspect.getsourcelines(code)[1]}" if file else ""
     except (TypeError, OSError):
         return ""
 

@@ -29,13 +29,15 @@ def recognise(finding: Finding, gradient: Array, line: Line) -> str:
         for name, expected in arrangements(n.reshape(shape)):
             if np.all(np.abs(a - expected.reshape(-1)) <= allowed):
                 return name
-        for name, expected in other_cotangents(finding, line):
-            if np.all(np.abs(a - expected) <= allowed):
-                return name
         difference = (a - n).reshape(shape)
         found = additions(difference, allowed.reshape(shape))
         if found:
             return found
+        values = line.start.reshape(shape) if line.start.size == len(a) else None
+        if rows_plus_columns(difference, 1e-6 * scale):
+            return "backward - numeric is a term of each row plus a term of each column: a sum or mean over the wrong axis"
+        if values is not None and np.all(values) and rows_plus_columns(difference / values, 1e-6 * scale):
+            return "(backward - numeric) / value is a term of each row plus one of each column: a sum over the wrong axis"
     if np.all(np.abs(a - n)[wrong] <= 1e-4 * np.abs(n)[wrong] + 1e-6 * scale):
         relative = float(np.max(np.abs(a - n)[wrong] / (np.abs(n)[wrong] + 1e-300)))
         cause = "computed in float32?" if relative < 1e-5 else "an approximation, or a term missing?"
@@ -84,22 +86,6 @@ def arrangements(n: Array) -> Iterator[tuple[str, Array]]:
     yield "the sign is wrong where the gradient is negative: an absolute value too much", np.abs(n)
 
 
-def other_cotangents(finding: Finding, line: Line) -> Iterator[tuple[str, Array]]:
-    """What the gradient would be if the incoming gradient were another one."""
-    from .compare import Direction
-
-    own = line.cotangent
-    for name, cotangent in (
-        ("the incoming gradient is ignored (taken as ones)", np.ones_like(own)),
-        ("the incoming gradient is squared", own * own),
-        ("the incoming gradient is taken without its sign", np.abs(own)),
-    ):
-        line.cotangent, line.size = cotangent, np.abs(cotangent * line.start)
-        found = line.slopes([Direction(finding.which, np.array([int(e)]), np.ones(1)) for e in finding.elements])
-        line.cotangent, line.size = own, np.abs(own * line.start)
-        yield name, found.value
-
-
 def additions(difference: Array, allowed: Array) -> str:
     """What was added or left out: the same number everywhere, or in one place of each row."""
     middle = float(np.median(difference))
@@ -115,6 +101,15 @@ def additions(difference: Array, allowed: Array) -> str:
         if np.all(np.abs(spread) <= allowed):
             return "backward - numeric is constant along the last axis: a sum or mean over that axis is missing"
     return ""
+
+
+def rows_plus_columns(difference: Array, allowed: float) -> bool:
+    """Whether a matrix, large enough for that to be no accident, is r_i + c_j, where neither is constant."""
+    if difference.ndim != 2 or (difference.shape[0] - 1) * (difference.shape[1] - 1) < 2:
+        return False
+    rows, columns = difference.mean(axis=1, keepdims=True), difference.mean(axis=0, keepdims=True)
+    rest = difference - rows - columns + difference.mean()
+    return bool(np.all(np.abs(rest) <= allowed) and np.ptp(rows) > allowed and np.ptp(columns) > allowed)
 
 
 def places(finding: Finding, shape: tuple[int, ...], line: Line) -> str:
