@@ -86,7 +86,7 @@ def test_a_mutant_is_undone() -> None:
     check_grad(np.sin, np.array([1.0]))
     for mutant in mutants(rule):
         with pytest.raises(AssertionError), mutant.applied():
-            check_grad(np.sin, np.array([1.0, -2.0]))
+            check_grad(np.sin, np.array([[1.0, -2.0], [0.5, 3.0]]))
     check_grad(np.sin, np.array([1.0]))
 
 

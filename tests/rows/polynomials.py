@@ -22,11 +22,12 @@ for function in (sp.eval_gegenbauer, sp.eval_genlaguerre):
     row(function, degree, parameter, inside)
 row(sp.eval_jacobi, degree, parameter, parameter, inside)
 row(sp.eval_sh_jacobi, degree, st.just(3.5), parameter, arrays(domain=(0, 1)))
+right = arrays(domain=(-0.7, 0.9))  # further left SciPy's hyp2f1, which is behind these, loses all but two digits
 real_degree = st.sampled_from([0.0, 0.5, 1.0, 1.7, 3.2])  # SciPy extends these to degrees that are not whole
 for function in (sp.eval_legendre, sp.eval_chebyt, sp.eval_chebyu, sp.eval_chebyc, sp.eval_laguerre):
-    row(function, real_degree, arrays(domain=(-0.9, 0.9)))
-row(sp.eval_gegenbauer, real_degree, parameter, arrays(domain=(-0.9, 0.9)))
-row(sp.eval_jacobi, real_degree, parameter, parameter, arrays(domain=(-0.9, 0.9)))
+    row(function, real_degree, right)
+row(sp.eval_jacobi, real_degree, parameter, parameter, right)
+row(sp.eval_gegenbauer, real_degree, parameter, right)
 
 row(sp.lpmv, st.integers(-2, 2), st.integers(2, 3), arrays(domain=(-0.9, 0.9)))
 row(sp.lpmv, st.integers(0, 2), real_degree, arrays(domain=(-0.9, 0.9)))

@@ -24,9 +24,14 @@ def _named(names: str) -> list[Any]:
     return [getattr(sp, name) for name in names.split() if hasattr(sp, name)]
 
 
-def _safe(x: Any) -> Any:
+def safe(x: Any) -> Any:
     """x, with 1 in place of 0."""
     return np.where(np.equal(x, 0), 1, x)
+
+
+def at_pole(g: Any, slope: Any) -> Any:
+    """g times a slope; of several values one may have a pole where the others are smooth, and g is 0 if it is not used."""
+    return g * np.where(np.logical_and(np.equal(g, 0), np.isinf(slope)), 0, slope)
 
 
 # Logistic functions and the normal distribution.
@@ -100,12 +105,12 @@ def multigammaln(a: Any, d: int) -> Any:
 
 # Entropies and robust losses. x log y is 0 at x = 0 whatever y.
 derivative(
-    sp.xlogy, x1=lambda g, x2: g * np.log(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(x2))
+    sp.xlogy, x1=lambda g, x2: g * np.log(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / safe(x2))
 )
 derivative(
     sp.xlog1py,
     x1=lambda g, x2: g * np.log1p(x2),
-    x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / _safe(1 + x2)),
+    x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / safe(1 + x2)),
 )
 derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
 derivative(sp.rel_entr, x1=lambda g, x1, x2: g * (np.log(x1 / x2) + 1), x2=lambda g, x1, x2: -g * x1 / x2)
@@ -180,32 +185,140 @@ def _exprel_slope(x: Any) -> Any:
 # Integrals of elementary functions.
 derivative(sp.exp1, x=lambda g, x: -g * np.exp(-x) / x)
 derivative(sp.expi, x=lambda g, x: g * np.exp(x) / x)
-derivative(sp.expn, x1=None, x2=lambda g, x1, x2: -g * sp.expn(np.maximum(x1 - 1, 0), x2))
-derivative(sp.sici, x=lambda g, x: (g[0] * np.sin(x) + g[1] * np.cos(x)) / x)
-derivative(sp.shichi, x=lambda g, x: (g[0] * np.sinh(x) + g[1] * np.cosh(x)) / x)
+derivative(
+    sp.expn,
+    x1=None,
+    x2=lambda g, x1, x2, y: (
+        -g * np.where(np.equal(x1, 0), (np.exp(-x2) + y) / safe(x2), sp.expn(np.maximum(x1 - 1, 0), x2))
+    ),
+)
+derivative(sp.sici, x=lambda g, x: g[0] * np.sinc(x / pi) + at_pole(g[1], np.cos(x) / x))
+derivative(
+    sp.shichi,
+    x=lambda g, x: g[0] * np.where(np.equal(x, 0), 1, np.sinh(x) / safe(x)) + at_pole(g[1], np.cosh(x) / x),
+)
 derivative(sp.fresnel, x=lambda g, x: g[0] * np.sin(pi / 2 * x * x) + g[1] * np.cos(pi / 2 * x * x))
-derivative(sp.spence, x=lambda g, x: -g * np.log(x) / (x - 1))
+derivative(sp.wrightomega, x=lambda g, y: g * y / (1 + y))  # of real numbers
+derivative(sp.spence, x=lambda g, x: -g * _spence(x))
 
-# Elliptic integrals of the parameter m (DLMF 19.4).
-derivative(sp.ellipk, x=lambda g, x, y: g * (sp.ellipe(x) - (1 - x) * y) / (2 * x * (1 - x)))
-derivative(sp.ellipkm1, x=lambda g, x, y: -g * (sp.ellipe(1 - x) - x * y) / (2 * x * (1 - x)))
-derivative(sp.ellipe, x=lambda g, x, y: g * (y - sp.ellipk(x)) / (2 * x))
-derivative(sp.ellipkinc, x1=lambda g, x1, x2: g / np.sqrt(1 - x2 * np.sin(x1) ** 2))
-derivative(sp.ellipeinc, x1=lambda g, x1, x2: g * np.sqrt(1 - x2 * np.sin(x1) ** 2))
+
+def _spence(x: Any) -> Any:
+    """log x / (x - 1), near 1 its series."""
+    small = np.less(np.abs(x - 1), 0.01)
+    far = np.where(small, 2, x)
+    return np.where(small, sum((1 - x) ** k / (k + 1) for k in range(1, 9)) + 1, np.log(far) / (far - 1))
+
+
+# Elliptic integrals of the parameter m, through Carlson's, which have no 0 / 0 at m = 0 (DLMF 19.25).
+derivative(sp.ellipk, x=lambda g, x: g * sp.elliprd(0.0, 1.0, 1 - x) / 6)
+derivative(sp.ellipkm1, x=lambda g, x: -g * sp.elliprd(0.0, 1.0, x) / 6)
+derivative(sp.ellipe, x=lambda g, x: -g * sp.elliprd(0.0, 1 - x, 1.0) / 6)
+derivative(
+    sp.ellipkinc,
+    x1=lambda g, x1, x2: g / np.sqrt(1 - x2 * np.sin(x1) ** 2),
+    x2=lambda g, x1, x2: g * _incomplete(x1, lambda c, s: sp.elliprd(c, 1.0, 1 - x2 * s) / 6),
+)
+derivative(
+    sp.ellipeinc,
+    x1=lambda g, x1, x2: g * np.sqrt(1 - x2 * np.sin(x1) ** 2),
+    x2=lambda g, x1, x2: -g * _incomplete(x1, lambda c, s: sp.elliprd(c, 1 - x2 * s, 1.0) / 6),
+)
+
+
+def _incomplete(angle: Any, slope: Any) -> Any:
+    """sin^3 times a slope of cos^2 and sin^2, for angles up to a quarter turn; each half turn adds that from end to end."""
+    turns = np.round(angle / pi)
+    sine, cosine = np.sin(angle - pi * turns), np.cos(angle - pi * turns)
+    return 2 * turns * slope(0.0, 1.0) + sine**3 * slope(cosine * cosine, sine * sine)
+
+
 derivative(  # sn, cn, dn and the amplitude, in u (DLMF 22.13)
     sp.ellipj, x1=lambda g, y, x2: g[0] * y[1] * y[2] - g[1] * y[0] * y[2] - g[2] * x2 * y[0] * y[1] + g[3] * y[2]
 )
-derivative(  # DLMF 19.18.1; R_C(x, y) = R_F(x, y, y)
+# Carlson's symmetric integrals (DLMF 19.16): derivatives under the integral sign, then partial fractions. The last
+# derivatives of R_D and R_J follow from the others, for both are homogeneous of degree -3/2.
+derivative(
     sp.elliprf,
     x1=lambda g, x1, x2, x3: -g * sp.elliprd(x2, x3, x1) / 6,
     x2=lambda g, x1, x2, x3: -g * sp.elliprd(x3, x1, x2) / 6,
     x3=lambda g, x1, x2, x3: -g * sp.elliprd(x1, x2, x3) / 6,
 )
 derivative(
-    sp.elliprc,
+    sp.elliprc,  # R_F(x, y, y)
     x1=lambda g, x1, x2: -g * sp.elliprd(x2, x2, x1) / 6,
     x2=lambda g, x1, x2: -g * sp.elliprd(x1, x2, x2) / 3,
 )
+derivative(
+    sp.elliprg,
+    x1=lambda g, x1, x2, x3: g * _elliprg(x1, x2, x3),
+    x2=lambda g, x1, x2, x3: g * _elliprg(x2, x3, x1),
+    x3=lambda g, x1, x2, x3: g * _elliprg(x3, x1, x2),
+)
+derivative(
+    sp.elliprd,
+    x1=lambda g, x1, x2, x3, y: g * _elliprd(x1, x2, x3, y),
+    x2=lambda g, x1, x2, x3, y: g * _elliprd(x2, x1, x3, y),
+    x3=lambda g, x1, x2, x3, y: g * _elliprd_last(x1, x2, x3, y),
+)
+derivative(
+    sp.elliprj,
+    x1=lambda g, x1, x2, x3, x4, y: g * _elliprj(x1, x2, x3, x4, y),
+    x2=lambda g, x1, x2, x3, x4, y: g * _elliprj(x2, x3, x1, x4, y),
+    x3=lambda g, x1, x2, x3, x4, y: g * _elliprj(x3, x1, x2, x4, y),
+    x4=lambda g, x1, x2, x3, x4, y: g * _elliprj_last(x1, x2, x3, x4, y),
+)
+derivative(  # pi / (2 R_F(0, a^2, b^2))
+    sp.agm,
+    x1=lambda g, x1, x2, y: g * y * y * np.abs(x1) * sp.elliprd(0.0, x2 * x2, x1 * x1) * (2 / (3 * pi)),
+    x2=lambda g, x1, x2, y: g * y * y * np.abs(x2) * sp.elliprd(0.0, x1 * x1, x2 * x2) * (2 / (3 * pi)),
+)
+
+
+def _times(x: Any, slope: Any) -> Any:
+    """x times a slope that at x = 0 is infinite, but more slowly than 1 / x."""
+    return x * np.where(np.equal(x, 0), 0, slope)
+
+
+def _elliprg(x: Any, y: Any, z: Any) -> Any:
+    """dR_G/dx = (R_F - x R_D(y, z, x) / 3) / 4."""
+    return (sp.elliprf(x, y, z) - _times(x, sp.elliprd(y, z, x)) / 3) / 4
+
+
+def _near(a: Any, b: Any) -> Any:
+    return np.abs(a - b) < 1e-5 * np.abs(b)
+
+
+def _elliprd(x: Any, y: Any, z: Any, value: Any) -> Any:
+    """dR_D/dx = (R_D(y, z, x) - R_D(x, y, z)) / (2 (x - z)). It is symmetric in x and z; where they meet, its value at
+    their mean is right to first order, and follows from homogeneity; so where y meets them too."""
+    together = _near(x, z)
+    apart = (sp.elliprd(y, z, x) - value) / (2 * np.where(together, 1, x - z))
+    middle = np.where(together, (x + z) / 2, 2 * y + 1)
+    pair = sp.elliprd(y, middle, middle)
+    slope = (sp.elliprd(middle, middle, y) - pair) / (2 * np.where(_near(y, middle), 1, y - middle))
+    meeting = -(1.5 * pair + _times(y, slope)) / (4 * middle)
+    meeting = np.where(_near(y, middle), -0.3 * np.power((3 * x + y + 3 * z) / 7, -2.5), meeting)
+    return np.where(together, meeting, apart)
+
+
+def _elliprd_last(x: Any, y: Any, z: Any, value: Any) -> Any:
+    """dR_D/dz."""
+    return -(1.5 * value + _times(x, _elliprd(x, y, z, value)) + _times(y, _elliprd(y, x, z, value))) / z
+
+
+def _elliprj(x: Any, y: Any, z: Any, p: Any, value: Any) -> Any:
+    """dR_J/dx = (R_J - R_D(y, z, x)) / (2 (p - x)); where x and p meet, a third of dR_D/dz at their weighted mean."""
+    together = _near(x, p)
+    apart = (value - sp.elliprd(y, z, x)) / (2 * np.where(together, 1, p - x))
+    mean = np.where(together, (3 * x + 2 * p) / 5, 1)
+    return np.where(together, _elliprd_last(y, z, mean, sp.elliprd(y, z, mean)) / 3, apart)
+
+
+def _elliprj_last(x: Any, y: Any, z: Any, p: Any, value: Any) -> Any:
+    """dR_J/dp."""
+    turns = ((x, y, z), (y, z, x), (z, x, y))
+    return -(1.5 * value + sum(_times(turn[0], _elliprj(*turn, p, value)) for turn in turns)) / p
+
 
 # Hypergeometric functions in their last argument (DLMF 15.5, 16.3).
 derivative(sp.hyp0f1, x2=lambda g, x1, x2: g * sp.hyp0f1(x1 + 1, x2) / x1)
@@ -217,9 +330,7 @@ derivative(
     sp.wright_bessel, x3=lambda g, x1, x2, x3: g * sp.wright_bessel(x1, x1 + x2, x3)
 )  # sum x^k / (k! Gamma(a k + b)), term by term
 if hasattr(sp, "log_wright_bessel"):
-    derivative(
-        sp.log_wright_bessel, x3=lambda g, x1, x2, x3, y: g * np.exp(sp.log_wright_bessel(x1, x1 + x2, x3) - y)
-    )
+    derivative(sp.log_wright_bessel, x3=lambda g, x1, x2, x3, y: g * np.exp(sp.log_wright_bessel(x1, x1 + x2, x3) - y))
 _zeta: Rule = derivative(sp.zeta, q=lambda g, x, q: -g * x * through(_zeta, x + 1, q))  # Hurwitz; DLMF 25.11.17
 derivative(sp.radian, x1=lambda g: g * (pi / 180), x2=lambda g: g * (pi / 10800), x3=lambda g: g * (pi / 648000))
 
@@ -252,19 +363,15 @@ unsupported("polynomial classes", *_named(
     "legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm gegenbauer sh_legendre sh_chebyt "
     "sh_chebyu sh_jacobi"))  # fmt: skip
 unsupported("a table of values, not a function", *_named(
-    "assoc_laguerre lpmv lpmn lpn lqmn lqn clpmn assoc_legendre_p assoc_legendre_p_all legendre_p legendre_p_all sph_harm_y "
-    "sph_harm_y_all sph_legendre_p sph_legendre_p_all obl_cv_seq pro_cv_seq pbdn_seq pbdv_seq pbvv_seq lmbda riccati_jn "
-    "riccati_yn mathieu_even_coef mathieu_odd_coef"))  # fmt: skip
+    "assoc_laguerre lpmn lpn lqmn lqn clpmn obl_cv_seq pro_cv_seq pbdn_seq pbdv_seq pbvv_seq lmbda riccati_jn riccati_yn "
+    "mathieu_even_coef mathieu_odd_coef"))  # fmt: skip
 unsupported("complex numbers", *_named(
-    "wofz airye lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm wrightomega modfresnelm modfresnelp"
+    "wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm sph_harm_y sph_harm_y_all modfresnelm modfresnelp"
 ))  # fmt: skip
 unsupported("no closed derivative", *_named(
-    "bdtrik bdtrin btdtr btdtri btdtria btdtrib chdtriv chndtr chndtridf chndtrinc chndtrix fdtridfd gdtria gdtrib gdtrix "
-    "nbdtrik nbdtrin ncfdtr ncfdtri ncfdtridfd ncfdtridfn ncfdtrinc nctdtr nctdtridf nctdtrinc nctdtrit nrdtrimn nrdtrisd "
-    "pdtrik stdtridf kolmogi kolmogorov smirnov smirnovi tklmbda voigt_profile zetac besselpoly"))  # fmt: skip
+    "bdtrik bdtrin btdtria btdtrib chdtriv chndtridf fdtridfd gdtrib nbdtrik nbdtrin ncfdtridfd ncfdtridfn nctdtridf "
+    "nctdtrinc pdtrik stdtridf zetac"))  # fmt: skip
 unsupported("spheroidal, ellipsoidal and Mathieu functions", *_named(
     "obl_ang1 obl_ang1_cv obl_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pro_ang1 pro_ang1_cv pro_cv pro_rad1 pro_rad1_cv "
-    "pro_rad2 pro_rad2_cv ellip_harm ellip_harm_2 ellip_normal mathieu_a mathieu_b mathieu_cem mathieu_modcem1 "
-    "mathieu_modcem2 mathieu_modsem1 mathieu_modsem2 mathieu_sem"))  # fmt: skip
-unsupported("symmetric elliptic integrals", *_named("agm elliprd elliprg elliprj"))
-unsupported("values of six digits only", sp.itairy)
+    "pro_rad2 pro_rad2_cv ellip_harm ellip_harm_2 ellip_normal mathieu_a mathieu_b"))  # fmt: skip
+unsupported("values of three digits only", sp.ncfdtrinc)

@@ -103,7 +103,7 @@ def single(operation: Operation, cotangents: list[Array]) -> bool:
         near = pull_again(wide.at(moved), moved, shaken)
         spread = [max(s, largest(a - b)) for s, a, b in zip(spread, near, exact, strict=True)]
     for i, (low, high, moves) in enumerate(zip(found, exact, spread, strict=True)):
-        explained = moves + eps * (largest(high) + 0.1 * operation.natural_slope(size, i))
+        explained = moves + eps * (largest(high) + operation.natural_slope(size, i))
         if largest(high) < 1e-10 * push:  # no gradient at all: what rounding leaves of terms that cancel
             explained = eps * push
         wrong = np.argwhere(~(np.abs(low - high) <= 50 * explained) & np.isfinite(high))

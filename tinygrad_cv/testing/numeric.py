@@ -141,10 +141,13 @@ def _improve(found: Slopes, attempt: Slopes, which: Array) -> None:
 
 
 def doubt(found: Slopes, phi: Callable[[int, float], tuple[Any, Any]], which: Array, eps: float) -> None:
-    """Widen the errors of some directions by how far other steps, which claim to be more precise, are off: an estimate
-    may be lucky."""
-    for step in CONFIRMING if len(which) else ():
-        again = _attempt(phi, which, step, eps)
-        with np.errstate(invalid="ignore"):
-            off = np.abs(again.value - found.value[which])
-            found.error[which] = np.maximum(found.error[which], np.where(off > again.error, off, 0))
+    """Widen the errors of some directions to those of other steps, and to how far these are off: an estimate may be
+    lucky, where a function is made of terms that cancel."""
+    if not len(which):
+        return
+    attempts = [_attempt(phi, which, step, eps) for step in CONFIRMING]
+    errors = [found.error[which], np.min([a.error for a in attempts], axis=0)]
+    for again in attempts:
+        off = np.abs(again.value - found.value[which])
+        errors.append(np.where(off > again.error, off, 0))
+    found.error[which] = np.max(errors, axis=0)
