@@ -23,8 +23,24 @@ from tinygrad_cv.testing.mutation import Kills, try_mutants
 RULES: dict[str, Rule | Kernel] = {name_of(f): f for f in ROWS if isinstance(f, Kernel)}
 RULES |= {name_of(f): rule for f, rule in TABLE.items() if isinstance(rule, Rule) and f in ROWS}
 
-# Mutants that no check can kill, because the broken rule is right.
-EQUIVALENT: dict[str, str] = {}
+# Mutants that survive, and why.
+SUMMED = "the row's argument is broadcast, and the engine sums over the axis that is reversed"
+EQUIVALENT = {
+    "np.linalg.eigvalsh, a: transposed": "the gradient is symmetric; only its rounding changes",
+    "scipy.special.ellipkinc, x2: reversed axis": SUMMED,
+    "scipy.special.ellipeinc, x2: reversed axis": SUMMED,
+    "scipy.special.gdtria, x3: reversed axis": SUMMED,
+    "scipy.special.gdtria, x3: transposed": SUMMED,
+    "scipy.special.gdtrix, x1: reversed axis": SUMMED,
+    "scipy.special.gdtrix, x1: transposed": SUMMED,
+    "scipy.special.chndtr, x3: reversed axis": SUMMED,
+    "scipy.special.chndtrinc, x3: reversed axis": SUMMED,
+    "scipy.special.ncfdtr, x3: reversed axis": SUMMED,
+    "scipy.special.tklmbda, x2: reversed axis": SUMMED,
+    "scipy.special.voigt_profile, x2: reversed axis": SUMMED,
+    "scipy.special.voigt_profile, x3: reversed axis": SUMMED,
+    "scipy.special.itairy, x: wrong by 1e-6": "SciPy's values have six digits, and so has the row's tolerance",
+}
 
 
 @functools.cache
@@ -77,8 +93,8 @@ def test_at_least_99_percent_of_all_mutants_are_killed(capsys: Any) -> None:
         totals.equivalent += kills.equivalent
     with capsys.disabled():
         print(f"\n{totals}", *map(str, totals.survivors), sep="\n  ")
-    unexplained = [m for m in totals.survivors if str(m) not in EQUIVALENT]
-    assert len(unexplained) <= 0.01 * len(totals.killed)
+    assert len(totals.survivors) <= 0.01 * len(totals.killed)
+    assert {str(m) for m in totals.survivors} <= EQUIVALENT.keys()
 
 
 def test_a_mutant_is_undone() -> None:
