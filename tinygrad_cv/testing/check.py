@@ -193,7 +193,7 @@ def derivative_of(operation: Operation, cotangents: list[Array]) -> Operation:
     second = Operation(gradients, tuple(operation.inputs))
     second.name, second.names = f"gradient of {operation.name}", operation.names
     second.original, second.given = operation.original, operation.given
-    size = sum(float(np.sum(np.abs(v))) for v in operation.value(operation.inputs))
+    size = max(float(np.max(np.abs(v), initial=0)) for v in operation.value(operation.inputs))
     second.magnitude = max(operation.natural_slope(size, i) for i in range(len(operation.inputs)))
     return second
 

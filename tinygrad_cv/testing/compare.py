@@ -68,19 +68,19 @@ class Line:
         moved[d.elements] = before
         self.evaluations += 1
         difference = float(self.cotangent.dot(change))
-        return difference, float(self.size.dot(change != 0)) + abs(difference)
+        return difference, float(self.size.dot(change != 0)) + abs(difference) + self.operation.magnitude
 
-    def slopes(self, directions: list[Direction], along: Array | None = None) -> Slopes:
-        """The slopes along directions; with a second look at those that differ a little from what is expected."""
+    def slopes(self, directions: list[Direction], along: Array, natural: float) -> Slopes:
+        """The slopes along directions, with a second look at those that differ a little from what is expected."""
         self.directions = directions
         for d in directions:
             d.before = self.base[d.which].reshape(-1)[d.elements]
         with np.errstate(all="ignore"), switched(recording=False):
             found = slopes(self, len(directions), eps=self.eps)
-            if along is not None:
-                off = np.abs(found.value - along)
-                little = (off > 10 * found.error) & (off <= 1e-6 * np.maximum(found.steepest, np.abs(along)))
-                doubt(found, self, np.flatnonzero(little), self.eps)
+            off = np.abs(found.value - along)
+            noise = 1e4 * self.eps * natural * np.array([np.max(np.abs(d.amplitudes)) for d in directions])
+            little = off <= np.maximum(1e-6 * np.maximum(found.steepest, np.abs(along)), noise)
+            doubt(found, self, np.flatnonzero(little & (off > 10 * found.error)), self.eps)
             return found
 
     def limits_include(self, d: Direction, along: float, rng: np.random.Generator) -> bool:
@@ -183,7 +183,7 @@ def compare(
     while parts:
         directions = [Direction(which, p, amplitudes[p]) for p in parts]
         along = np.array([analytic[p] @ amplitudes[p] for p in parts])
-        found = line.holomorphic(directions) if mode == "holomorphic" else line.slopes(directions, along)
+        found = line.holomorphic(directions) if mode == "holomorphic" else line.slopes(directions, along, natural)
         size = np.array([np.sqrt(np.sum((analytic[p] * amplitudes[p]) ** 2)) for p in parts])
         wrong, unresolved, kink, share = ruler.judge(found, along, size, np.array([amplitudes[p[0]] for p in parts]))
         single = np.array([len(p) == 1 for p in parts])
@@ -238,7 +238,7 @@ class Ruler:
             inside = np.where(edge, np.abs(along - one) <= slack, (low - slack <= along) & (along <= high + slack))
             kink = found.kink | edge
             accepted = found.jump | (kink & inside)
-            enough = 1e-3 * np.maximum(scale, found.steepest) + rounding + 20 * found.rounding
+            enough = 1e-3 * np.maximum(scale, found.steepest) + rounding + 100 * found.rounding
             unresolved = ~accepted & ~(10 * found.error <= enough)
         wrong = (share > 1) & ~accepted
         return wrong, unresolved & ~wrong, kink & accepted, np.where(accepted, 0, share)
