@@ -151,3 +151,4 @@ def doubt(found: Slopes, phi: Callable[[int, float], tuple[Any, Any]], which: Ar
         off = np.abs(again.value - found.value[which])
         errors.append(np.where(off > again.error, off, 0))
     found.error[which] = np.max(errors, axis=0)
+    found.rounding[which] = np.max([found.rounding[which], *(a.rounding for a in attempts)], axis=0)
