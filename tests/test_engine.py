@@ -341,6 +341,30 @@ def test_infinities_that_were_given_are_no_anomaly() -> None:
 # ----------------------------------------------------------------------------------------------------------- the tensor
 
 
+@pytest.mark.parametrize(
+    "f, x, gradient",
+    [
+        (tg.kernels.relu, [-1, 0, 2], [0, 0, 1]),
+        (np.abs, [-1, 0, 2], [-1, 0, 1]),
+        (np.linalg.norm, [0, 0, 0], [0, 0, 0]),
+        (np.max, [3, 1, 3], [0.5, 0, 0.5]),
+        (np.min, [1, 1, 1], [1 / 3, 1 / 3, 1 / 3]),
+        (lambda x: np.maximum(x, 2), [1, 2, 3], [0, 0.5, 1]),
+        (lambda x: np.minimum(x, x[::-1]), [1, 5, 1], [1, 1, 1]),
+        (lambda x: np.clip(x, 0, 1), [0, 1, 2], [1, 1, 0]),
+        (np.sqrt, [0, 4, 1], [np.inf, 0.25, 0.5]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_subgradients_are_the_documented_ones(f: Any, x: list[float], gradient: list[float]) -> None:
+    np.testing.assert_allclose(tg.grad(lambda x: f(x).sum())(np.array(x, float)), gradient, rtol=1e-15)
+
+
+def test_a_column_against_a_row_in_a_loss_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"shape \(3, 1\) and target \(3,\), which would be broadcast to \(3, 3\)"):
+        tg.kernels.mse(np.ones((3, 1)), np.ones(3))
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("f", [
     np.log, np.sqrt, np.arccosh, lambda x: x * np.log(x), lambda x: 1 / x, lambda x: np.sqrt(x) / x, lambda x: x**0.5,
