@@ -137,7 +137,7 @@ def linear(
         expected = one - 2 * other
         scale = float(np.max(np.abs(one), initial=0) + 2 * np.max(np.abs(other), initial=0))
         with np.errstate(invalid="ignore"):
-            right = close(found, expected, scale + 1e-2 * operation.natural_slope(size, i), 1e4)
+            right = close(found, expected, scale + 0.1 * operation.natural_slope(size, i), 1e4)
         if not right.all():
             where = tuple(int(k) for k in np.argwhere(~right)[0])
             got, sum_of = two_numbers(found[where], expected[where])
