@@ -75,9 +75,8 @@ class Operation:
         return self.function(*self.arguments(inputs))
 
     def natural_slope(self, size: float, which: int) -> float:
-        """|value| / |input|: what terms that cancel in a gradient may have measured."""
-        largest = float(np.max(np.abs(self.inputs[which]), initial=0))
-        return max(size, self.magnitude) / largest if largest else 0.0
+        """|value| / |input|: what terms that cancel in a gradient may have measured. Inputs near 0 tell no scale."""
+        return max(size, self.magnitude) / float(np.max(np.abs(self.inputs[which]), initial=0.01))
 
     def outputs(self, *inputs: Any) -> list[Any]:
         """The floating-point results as they are: arrays or tensors."""
