@@ -1,28 +1,40 @@
 """Our own operations, each with reference, forward and backward."""
 
 from .activation import dropout, gelu, leaky_relu, relu, sigmoid, silu, tanh
+from .attention import attention
+from .conv import conv2d, conv_transpose2d
+from .embedding import embedding
 from .kernel import Kernel, kernel
 from .linear import linear
 from .loss import bce_with_logits, cross_entropy, mse
-from .norm import batch_norm, layer_norm
+from .norm import batch_norm, group_norm, layer_norm
+from .pool import avg_pool2d, max_pool2d, upsample_nearest2d
 from .softmax import log_softmax, softmax
 
 __all__ = [
     "Kernel",
+    "attention",
+    "avg_pool2d",
     "batch_norm",
     "bce_with_logits",
+    "conv2d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
+    "embedding",
     "gelu",
+    "group_norm",
     "kernel",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool2d",
     "mse",
     "relu",
     "sigmoid",
     "silu",
     "softmax",
     "tanh",
+    "upsample_nearest2d",
 ]
