@@ -9,6 +9,7 @@ from .linear import linear
 from .loss import bce_with_logits, cross_entropy, mse
 from .norm import batch_norm, group_norm, layer_norm
 from .pool import avg_pool2d, max_pool2d, upsample_nearest2d
+from .rnn import gru, lstm, rnn
 from .softmax import log_softmax, softmax
 
 __all__ = [
@@ -24,14 +25,17 @@ __all__ = [
     "embedding",
     "gelu",
     "group_norm",
+    "gru",
     "kernel",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
+    "lstm",
     "max_pool2d",
     "mse",
     "relu",
+    "rnn",
     "sigmoid",
     "silu",
     "softmax",

@@ -104,7 +104,8 @@ class Kernel:
         inputs = [at_place(node.saved[name], node.parents.get(name)) for name in self.arrays]
         value = self.reference(*inputs, **node.saved["options"])
         targets = [parent for parent in node.parents.values() if parent in wanted]
-        yield from walk([(value._node, gradient)], targets, graph=True).items()
+        pairs = zip(value, gradient, strict=True) if type(value) is tuple else [(value, gradient)]
+        yield from walk([(v._node, g) for v, g in pairs], targets, graph=True).items()
 
 
 def kernel(reference: Callable[..., Any]) -> Kernel:
