@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tests.rows.kernels  # noqa: F401
 import tinygrad_cv as tg
+from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS, Row, operation
 from tinygrad_cv import Tensor, kernels
 from tinygrad_cv.errors import name_of

@@ -4,8 +4,12 @@ from . import init
 from .layers import (
     GELU,
     BatchNorm1d,
+    Conv2d,
+    ConvTranspose2d,
     Dropout,
+    Embedding,
     Flatten,
+    GroupNorm,
     LayerNorm,
     LeakyReLU,
     Linear,
@@ -17,12 +21,20 @@ from .layers import (
     Unflatten,
 )
 from .module import Module, ModuleList, Sequential
+from .recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "BatchNorm1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GroupNorm",
     "LayerNorm",
     "LeakyReLU",
     "Linear",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
+from ..kernels.conv import Pair, pair
 from ..tensor import Tensor
 from . import init
 from .module import Module
@@ -43,6 +44,63 @@ class Linear(Module):
     def describe(self) -> str:
         outputs, inputs = self.weight.shape
         return f"{inputs}, {outputs}" + (", bias=False" if self.bias is None else "")
+
+
+class Conv2d(Module):
+    """Convolution of pictures (N, C, H, W) with kernels (out_channels, in_channels / groups, kh, kw).
+
+    Weight and bias start uniform in +- 1 / sqrt(in_channels / groups kh kw), as PyTorch's.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0,
+        dilation: Pair = 1, groups: int = 1, bias: bool = True, *, rng: np.random.Generator, dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
+        self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        shape = self.weight_shape(in_channels, out_channels, groups, pair(kernel_size))
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+        self.weight = parameter(init.uniform(shape, -bound, bound, rng=rng, dtype=dtype))
+        self.bias = parameter(init.uniform((out_channels,), -bound, bound, rng=rng, dtype=dtype)) if bias else None
+
+    @staticmethod
+    def weight_shape(inputs: int, outputs: int, groups: int, size: tuple[int, int]) -> tuple[int, ...]:
+        return outputs, inputs // groups, *size
+
+    def forward(self, x: Any) -> Any:
+        return kernels.conv2d(x, self.weight, self.bias, **self.options)
+
+    def describe(self) -> str:
+        usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
+        changed = [f"{n}={v}" for n, v in self.options.items() if v != usual[n]]
+        return ", ".join([f"{self.weight.shape}", *changed])
+
+
+class ConvTranspose2d(Conv2d):
+    """The adjoint of a convolution as a layer, kernels (in_channels, out_channels / groups, kh, kw): it enlarges pictures."""
+
+    def __init__(self, *sizes: Any, output_padding: Pair = 0, **settings: Any) -> None:
+        super().__init__(*sizes, **settings)
+        self.options["output_padding"] = output_padding
+
+    @staticmethod
+    def weight_shape(inputs: int, outputs: int, groups: int, size: tuple[int, int]) -> tuple[int, ...]:
+        return inputs, outputs // groups, *size
+
+    def forward(self, x: Any) -> Any:
+        return kernels.conv_transpose2d(x, self.weight, self.bias, **self.options)
+
+
+class Embedding(Module):
+    """A table of vectors, looked up by number: integers (...) -> (..., dimension). Starts from N(0, 1), as PyTorch's."""
+
+    def __init__(self, number: int, dimension: int, *, rng: np.random.Generator, dtype: Any = np.float32) -> None:
+        self.weight = parameter(rng.standard_normal((number, dimension)).astype(dtype))
+
+    def forward(self, indices: Any) -> Any:
+        return kernels.embedding(indices, self.weight)
+
+    def describe(self) -> str:
+        return ", ".join(map(str, self.weight.shape))
 
 
 class BatchNorm1d(Module):
@@ -99,6 +157,21 @@ class LayerNorm(Module):
 
     def describe(self) -> str:
         return f"{self.weight.shape}, eps={self.eps:g}"
+
+
+class GroupNorm(Module):
+    """Normalisation over each of `num_groups` groups of channels of each sample: (N, C, ...) (Wu & He 2018)."""
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype: Any = np.float32) -> None:
+        self.num_groups, self.eps = num_groups, eps
+        self.weight = parameter(np.ones(num_channels, dtype))
+        self.bias = parameter(np.zeros(num_channels, dtype))
+
+    def forward(self, x: Any) -> Any:
+        return kernels.group_norm(x, self.weight, self.bias, groups=self.num_groups, eps=self.eps)
+
+    def describe(self) -> str:
+        return f"{self.num_groups}, {self.weight.size}, eps={self.eps:g}"
 
 
 class Dropout(Module):

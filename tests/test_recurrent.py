@@ -1,0 +1,53 @@
+"""Recurrent layers: states that are handed on, lengths, directions, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cv as tg
+from tinygrad_cv import nn
+
+X = np.random.default_rng(0).normal(size=(6, 3, 4))  # (T, N, I)
+
+
+def layer(name: str, **settings: Any) -> Any:
+    return getattr(nn, name)(4, 5, 2, rng=np.random.default_rng(1), dtype=np.float64, **settings)
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_a_sequence_in_two_halves_is_the_whole_sequence(name: str) -> None:
+    net = layer(name)
+    whole, last = net(tg.Tensor(X))
+    first, state = net(tg.Tensor(X[:2]))
+    second, end = net(tg.Tensor(X[2:]), state)
+    np.testing.assert_allclose(np.concatenate([first.numpy(), second.numpy()]), whole.numpy(), rtol=1e-12)
+    for a, b in zip(end if name == "LSTM" else [end], last if name == "LSTM" else [last], strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padding_never_changes_a_result(name: str, bidirectional: bool) -> None:
+    net = layer(name, bidirectional=bidirectional)
+    lengths = np.array([6, 2, 4])
+    padded = X.copy()
+    for k, n in enumerate(lengths):
+        padded[n:, k] = 1e3
+    said, last = net(tg.Tensor(padded), lengths=lengths)
+    for k, n in enumerate(lengths):
+        alone, end = net(tg.Tensor(X[:n, k : k + 1]))
+        np.testing.assert_allclose(said.numpy()[:n, k], alone.numpy()[:, 0], rtol=1e-12)
+        assert not said.numpy()[n:, k].any()
+        for a, b in zip(last if name == "LSTM" else [last], end if name == "LSTM" else [end], strict=True):
+            np.testing.assert_allclose(a.numpy()[:, k], b.numpy()[:, 0], rtol=1e-12)
+
+
+def test_shapes_that_do_not_fit_are_named() -> None:
+    with pytest.raises(ValueError, match=r"weight_ih has shape \(5, 4\); for x \(6, 3, 2\) .* it is \(5, 2\)"):
+        layer("RNN")(tg.Tensor(X[..., :2]))
+    with pytest.raises(ValueError, match="one of tanh, relu, not 'sin'"):
+        layer("RNN", nonlinearity="sin")(tg.Tensor(X))
+    assert "4, 5, num_layers=2, bidirectional" in repr(layer("GRU", bidirectional=True))
