@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,18 +30,22 @@ class Direction:
 
 @dataclass
 class Finding:
-    """What came out for one input: analytic and numeric derivatives of the elements that were looked at one by one."""
+    """What came out for one input: the elements that were looked at one by one, with both of their derivatives."""
 
     which: int
-    elements: Array
-    analytic: Array
-    numeric: Array
-    error: Array  # the estimated error of `numeric`
-    wrong: Array  # bool
+    rows: list[tuple[int, float, float, float, bool]] = field(default_factory=list)
     kinks: int = 0
     unresolved: int = 0
     worst: float = 0.0  # the largest difference as a share of what was allowed
-    bounds: Array = field(default_factory=lambda: np.zeros((0, 2)))  # one-sided slopes of the elements
+
+    def column(self, k: int, dtype: Any = float) -> Array:
+        return np.array([row[k] for row in self.rows], dtype)
+
+    elements = property(lambda self: self.column(0, int))  # flat indices
+    analytic = property(lambda self: self.column(1))
+    numeric = property(lambda self: self.column(2))
+    error = property(lambda self: self.column(3))  # the estimated error of `numeric`
+    wrong = property(lambda self: self.column(4, bool))
 
 
 class Line:
@@ -141,12 +146,11 @@ class TangentLine:
         ruler = Ruler(default_rtol(eps) if rtol is None else rtol, eps, float(np.max(np.abs(analytic), initial=0)))
         with np.errstate(all="ignore"):
             found = slopes(self, 1, eps=self.eps)
-        wrong, unresolved, kink, share = ruler.judge(found, analytic, np.abs(analytic), np.ones(analytic.size))
-        every = np.arange(analytic.size)
-        return Finding(
-            0, every, analytic, found.value, found.error, wrong, int(kink.sum()), int(unresolved.sum()),
-            float(np.max(share, initial=0)), np.stack([found.left, found.right], 1),
-        )  # fmt: skip
+        verdict = ruler.judge(found, analytic, np.abs(analytic), np.ones(analytic.size))
+        columns = (found.value.tolist(), found.error.tolist(), verdict.wrong.tolist())
+        rows = list(zip(range(analytic.size), analytic.tolist(), *columns, strict=True))
+        kinks, unresolved = int(verdict.kink.sum()), int(verdict.unresolved.sum())
+        return Finding(0, rows, kinks, unresolved, float(np.max(verdict.share, initial=0)))
 
 
 def default_rtol(eps: float) -> float:
@@ -161,53 +165,58 @@ def flat(arrays: Sequence[Array]) -> Array:
     return np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in arrays]) if arrays else np.zeros(0)
 
 
-def compare(
-    line: Line, which: int, gradient: Array, *, mode: str, rtol: float, rng: np.random.Generator
-) -> Finding:
-    """One input's gradient against differences, by element or by probes and bisection."""
+def compare(line: Line, which: int, gradient: Array, *, mode: str, rtol: float, rng: np.random.Generator) -> Finding:
+    """One input's gradient against differences: by element, or by probes of many elements, which are halved until the
+    guilty ones are alone."""
     base = line.base[which].reshape(-1)
     analytic = np.asarray(gradient, np.float64).reshape(-1)
     amplitudes = np.maximum(1.0, np.abs(base))
-    natural = line.operation.natural_slope(float(line.size.sum()), which)
-    push = float(np.max(np.abs(line.cotangent), initial=0))
-    ruler = Ruler(rtol, float(np.finfo(gradient.dtype).eps), float(np.max(np.abs(analytic), initial=0)), natural, push)
-    by_element = mode == "elements" or mode == "holomorphic" or (mode == "auto" and base.size <= EVERY)
+    by_element = mode in ("elements", "holomorphic") or (mode == "auto" and base.size <= EVERY)
     if by_element:
         parts = [np.array([i]) for i in range(base.size)]
     else:
         amplitudes = amplitudes * (2 * rng.integers(0, 2, base.size) - 1)
         parts = [p for p in np.array_split(rng.permutation(base.size), PROBES) if len(p)]
-    none = np.zeros(0)
-    finding = Finding(which, none, none, none, none, np.zeros(0, bool))
-    looked: list[tuple[Array, ...]] = []
+    ruler = Ruler.of(line, which, gradient, rtol)
+    finding = Finding(which)
     while parts:
         directions = [Direction(which, p, amplitudes[p]) for p in parts]
-        along = np.array([analytic[p] @ amplitudes[p] for p in parts])
-        found = line.holomorphic(directions) if mode == "holomorphic" else line.slopes(directions, along, natural)
-        size = np.array([np.sqrt(np.sum((analytic[p] * amplitudes[p]) ** 2)) for p in parts])
-        wrong, unresolved, kink, share = ruler.judge(found, along, size, np.array([amplitudes[p[0]] for p in parts]))
+        shares = [analytic[d.elements] * d.amplitudes for d in directions]
+        along, size = np.array([s.sum() for s in shares]), np.array([np.sqrt(np.sum(s * s)) for s in shares])
+        found = line.holomorphic(directions) if mode == "holomorphic" else line.slopes(directions, along, ruler.natural)
+        reach = np.array([np.max(np.abs(d.amplitudes)) for d in directions])
+        verdict = ruler.judge(found, along, size, reach)
         single = np.array([len(p) == 1 for p in parts])
-        for i in np.flatnonzero(single & wrong):
+        for i in np.flatnonzero(single & verdict.wrong):
             if line.limits_include(directions[i], along[i], rng):
-                wrong[i], kink[i], share[i] = False, True, 0
-        finding.kinks += int(np.sum(kink & ~wrong & (single | ~(wrong | unresolved))))
-        finding.worst = max(finding.worst, float(np.max(share, initial=0, where=single | ~wrong)))
-        for i in np.flatnonzero(single if by_element else single & wrong):
-            a = amplitudes[parts[i][0]]
-            sides = np.sort(np.array([found.left[i], found.right[i]]) / a)
-            looked.append((parts[i][0], analytic[parts[i][0]], found.value[i] / a, found.error[i] / abs(a), wrong[i], sides))
-        finding.unresolved += int(np.sum(unresolved & single))
-        guilty = sum(bool(row[4]) for row in looked)
-        again = np.flatnonzero(~single & (wrong | unresolved))
-        again, left = np.split(again[np.argsort(~wrong[again], kind="stable")], [max(0, GUILTY - guilty)])
+                verdict.accept(int(i))
+        for i in np.flatnonzero(single if by_element else single & verdict.wrong):
+            element, amplitude = int(parts[i][0]), amplitudes[parts[i][0]]
+            numeric, error = found.value[i] / amplitude, found.error[i] / abs(amplitude)
+            finding.rows.append((element, analytic[element], numeric, error, bool(verdict.wrong[i])))
+        settled = single | ~(verdict.wrong | verdict.unresolved)
+        finding.kinks += int(np.sum(verdict.kink & settled))
+        finding.worst = max(finding.worst, float(np.max(verdict.share, initial=0, where=settled)))
+        finding.unresolved += int(np.sum(verdict.unresolved & single))
+        again = np.flatnonzero(~settled)
+        again, left = np.split(again[np.argsort(~verdict.wrong[again], kind="stable")], [max(0, GUILTY - sum(finding.wrong))])
         finding.unresolved += sum(len(parts[i]) for i in left)
         parts = [half for i in again for half in np.array_split(parts[i], 2)]
-    if looked:
-        columns = list(zip(*looked, strict=True))
-        finding.elements, finding.analytic, finding.numeric, finding.error, finding.wrong, finding.bounds = (
-            np.array(c) for c in columns
-        )
     return finding
+
+
+@dataclass
+class Verdict:
+    """What is to be said of each direction: arrays (D,)."""
+
+    wrong: Array
+    unresolved: Array  # the differences are too rough to tell
+    kink: Array  # the analytic derivative is accepted as one of several
+    share: Array  # the difference as a share of what is allowed
+
+    def accept(self, i: int) -> None:
+        """Take direction i for a kink after all."""
+        self.wrong[i], self.kink[i], self.share[i] = False, True, 0
 
 
 @dataclass
@@ -220,25 +229,35 @@ class Ruler:
     natural: float = 0.0  # what terms that cancel in it may have measured
     push: float = 0.0  # the largest cotangent
 
-    def judge(self, found: Slopes, along: Array, size: Array, amplitude: Array) -> tuple[Array, Array, Array, Array]:
-        """(wrong, unresolved, kink, difference as a share of what is allowed) of each direction."""
-        scale = self.scale * np.abs(amplitude)
+    @classmethod
+    def of(cls, line: Line, which: int, gradient: Array, rtol: float) -> Ruler:
+        """For the gradient of one input."""
+        largest = lambda a: float(np.max(np.abs(a), initial=0))
+        natural = line.operation.natural_slope(float(line.size.sum()), which)
+        return cls(rtol, float(np.finfo(gradient.dtype).eps), largest(gradient), natural, largest(line.cotangent))
+
+    def rounding(self, found: Slopes, size: Array, reach: Array) -> Array:
+        """How far rounding alone may set two derivatives apart."""
+        at_scale = 1e4 * self.eps if self.eps < 1e-14 else 30 * self.eps
+        allowed = self.rtol * np.maximum(size, np.abs(found.value))
+        allowed += (at_scale * self.scale + 100 * self.eps * self.natural) * reach
+        still = found.steepest <= 1e3 * self.eps * self.push * reach  # terms that cancel to nothing
+        return allowed + 100 * self.eps * self.push * reach * still
+
+    def judge(self, found: Slopes, along: Array, size: Array, reach: Array) -> Verdict:
+        """Analytic derivatives along directions, of terms of a size (root of the sum of squares), against the slopes;
+        `reach` is the direction's largest amplitude."""
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            rounding = self.rtol * np.maximum(size, np.abs(found.value)) + 1e4 * min(self.eps, 1e-14) * scale
-            rounding += 30 * self.eps * scale * (self.eps > 1e-14) + 100 * self.eps * self.natural * np.abs(amplitude)
-            still = found.steepest <= 1e3 * self.eps * self.push * np.abs(amplitude)  # terms that cancel to nothing
-            rounding += 100 * self.eps * self.push * np.abs(amplitude) * still
-            allowed = 10 * found.error + rounding
-            share = np.abs(along - found.value) / allowed
+            rounding = self.rounding(found, size, reach)
+            share = np.abs(along - found.value) / (10 * found.error + rounding)
             share = np.where(np.isfinite(share), share, np.where(along == found.value, 0, np.inf))
             low, high = np.minimum(found.left, found.right), np.maximum(found.left, found.right)
             slack = 10 * found.side_error + rounding
-            edge = np.isnan(low) & (np.isfinite(found.right) | np.isfinite(found.left))  # of the domain
+            edge = np.isnan(low) & (np.isfinite(found.right) | np.isfinite(found.left))  # of the domain: one side only
             one = np.where(np.isfinite(found.right), found.right, found.left)
             inside = np.where(edge, np.abs(along - one) <= slack, (low - slack <= along) & (along <= high + slack))
-            kink = found.kink | edge
-            accepted = found.jump | (kink & inside)
-            enough = 1e-3 * np.maximum(scale, found.steepest) + rounding + 100 * found.rounding
-            unresolved = ~accepted & ~(10 * found.error <= enough)
-        wrong = (share > 1) & ~accepted
-        return wrong, unresolved & ~wrong, kink & accepted, np.where(accepted, 0, share)
+            kink = found.jump | ((found.kink | edge) & inside)
+            wrong = (share > 1) & ~kink
+            enough = 1e-3 * np.maximum(self.scale * reach, found.steepest) + rounding + 100 * found.rounding
+            unresolved = ~kink & ~wrong & ~(10 * found.error <= enough)
+        return Verdict(wrong, unresolved, kink, np.where(kink, 0, share))
