@@ -56,17 +56,17 @@ def richardson(table: Array, powers: Sequence[int]) -> tuple[Array, Array]:
 
     table: (L, D) -> two arrays (D,). The value is the entry of the scheme that changed least from its neighbours.
     """
-    best, error = table[-1], np.abs(table[-1] - table[-2])
-    column = table
+    column, values, errors = table, [table[-1:]], [np.abs(table[-1:] - table[-2:-1])]
     for power in powers[: len(table) - 1]:
         change = (column[1:] - column[:-1]) / (2**power - 1)
         following = column[1:] + change
-        changes = np.maximum(np.abs(change), np.abs(following - column[:-1]))  # (rows, D)
-        for row, estimate in zip(following, changes, strict=True):
-            better = estimate < error
-            best, error = np.where(better, row, best), np.where(better, estimate, error)
+        values.append(following)
+        errors.append(np.maximum(np.abs(change), np.abs(following - column[:-1])))
         column = following
-    return best, error
+    value, error = np.concatenate(values), np.concatenate(errors)  # (entries, D)
+    error[np.isnan(error)] = np.inf
+    best = error.argmin(axis=0)[None]
+    return np.take_along_axis(value, best, 0)[0], np.take_along_axis(error, best, 0)[0]
 
 
 def slopes(
