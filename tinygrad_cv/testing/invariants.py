@@ -122,14 +122,15 @@ def largest(a: Array) -> float:
 
 
 def sizes(operation: Operation, rng: np.random.Generator) -> list[str]:
-    """An operation on one array is tried on one element with and without axes, and on none."""
+    """An operation on one array is tried on one element with and without axes, and on none: all axes as long as the
+    first one are cut, since axes that belong together have one length."""
     if len(operation.inputs) != 1 or not operation.inputs[0].size:
         return []
     held, array = [], operation.inputs[0]
     for name, small in (
         ("one element", array.reshape(-1)[:1].reshape((1,) * max(1, array.ndim))),
         ("no axes", array.reshape(-1)[0].reshape(())),
-        ("empty", np.zeros((0, *array.shape[1:]), array.dtype)),
+        ("empty", np.zeros([0 if n == array.shape[0] else n for n in array.shape] or 0, array.dtype)),
     ):
         values = applies(lambda: operation.value([small]))  # noqa: B023
         if values is None or not all(np.isfinite(v).all() for v in values):
