@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -74,50 +75,65 @@ class Geometry:
 
 # ----------------------------------------------------------------------------------------------------- three linear maps
 
-
-def columns(x: np.ndarray, geometry: Geometry) -> Any:
-    """What each place sees as a row: (N, C, H, W) -> (groups, N H' W', C/groups kh kw)."""
-    windows = geometry.windows(x)  # (N, C, H', W', kh, kw)
-    n, c, h, w, kh, kw = windows.shape
-    grouped = windows.reshape(n, geometry.groups, c // geometry.groups, h, w, kh, kw)
-    return grouped.transpose(1, 0, 3, 4, 2, 5, 6).reshape(geometry.groups, n * h * w, -1)
+BLOCK = 1 << 18  # elements: columns of so many pictures at a time stay in the second-level cache
 
 
-def rows(g: np.ndarray, groups: int) -> Any:
-    """Responses as one row a place: (N, F, H', W') -> (groups, N H' W', F/groups)."""
-    n, f, h, w = g.shape
-    return g.reshape(n, groups, f // groups, h, w).transpose(1, 0, 3, 4, 2).reshape(groups, n * h * w, -1)
+def blocks(geometry: Geometry, channels: int, output: tuple[int, int], n: int) -> Iterator[slice]:
+    """The pictures in groups whose columns fit the cache."""
+    size = max(1, BLOCK // max(1, channels * prod(geometry.size) * prod(output)))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def columns(x: np.ndarray, geometry: Geometry, output: tuple[int, int]) -> Any:
+    """What each place sees as a column: padded pictures (n, C, H, W) -> (n, groups, C/groups kh kw, H' W')."""
+    n, c = x.shape[:2]
+    seen = np.empty((n, c, *geometry.size, *output), x.dtype)
+    for i, j, place in geometry.offsets(output):
+        seen[:, :, i, j] = x[place]
+    return seen.reshape(n, geometry.groups, -1, prod(output))
+
+
+def grouped(x: np.ndarray, groups: int) -> Any:
+    """(n, C, H, W) -> (n, groups, C/groups, H W)."""
+    return x.reshape(len(x), groups, x.shape[1] // groups, prod(x.shape[2:]))
 
 
 def flat(weight: np.ndarray, groups: int) -> Any:
     """(F, C/groups, kh, kw) -> (groups, F/groups, C/groups kh kw)."""
-    return weight.reshape(groups, len(weight) // groups, -1)
+    return weight.reshape(groups, len(weight) // groups, prod(weight.shape[1:]))
 
 
 def correlate(x: np.ndarray, weight: np.ndarray, geometry: Geometry) -> Any:
     """Pictures (N, C, H, W) to responses (N, F, H', W')."""
-    h, w = geometry.output(x.shape[-2:])
-    y = np.matmul(columns(x, geometry), flat(weight, geometry.groups).mT)  # (groups, N H' W', F/groups)
-    y = y.reshape(geometry.groups, len(x), h, w, -1).transpose(1, 0, 4, 2, 3)  # (N, groups, F/groups, H', W')
-    return np.ascontiguousarray(y).reshape(len(x), len(weight), h, w)
+    output, padded = geometry.output(x.shape[-2:]), geometry.pad(x)
+    y = np.empty((len(x), len(weight), *output), np.result_type(x, weight))
+    for block in blocks(geometry, x.shape[1], output, len(x)):
+        seen = columns(padded[block], geometry, output)
+        np.matmul(flat(weight, geometry.groups), seen, out=grouped(y[block], geometry.groups))
+    return y
 
 
 def spread(g: np.ndarray, weight: np.ndarray, geometry: Geometry, size: tuple[int, int]) -> Any:
     """Responses (N, F, H', W') back to pictures (N, C, H, W) of a size: the adjoint of `correlate` in x."""
-    n, _, h, w = g.shape
-    groups, (kh, kw), (ph, pw) = geometry.groups, geometry.size, geometry.padding
-    parts = np.matmul(rows(g, groups), flat(weight, groups))  # (groups, N H' W', C/groups kh kw)
-    parts = parts.reshape(groups, n, h, w, -1, kh, kw).transpose(1, 0, 4, 5, 6, 2, 3)  # (N, groups, C/groups, kh, kw, H', W')
-    x = np.zeros((n, groups, weight.shape[1], size[0] + 2 * ph, size[1] + 2 * pw), parts.dtype)
-    for i, j, place in geometry.offsets((h, w)):
-        x[place] += parts[:, :, :, i, j]
-    return geometry.crop(x).reshape(n, -1, *size)
+    output, channels = (g.shape[2], g.shape[3]), weight.shape[1] * geometry.groups
+    x = np.zeros((len(g), channels, *(n + 2 * p for n, p in zip(size, geometry.padding, strict=True))), g.dtype)
+    for block in blocks(geometry, channels, output, len(g)):
+        parts = np.matmul(flat(weight, geometry.groups).mT, grouped(g[block], geometry.groups))
+        parts = parts.reshape(-1, channels, *geometry.size, *output)  # (n, C, kh, kw, H', W')
+        for i, j, place in geometry.offsets(output):
+            x[block][place] += parts[:, :, i, j]
+    return np.ascontiguousarray(geometry.crop(x))
 
 
 def weight_gradient(x: np.ndarray, g: np.ndarray, geometry: Geometry) -> Any:
     """What pictures and responses say of the weight (F, C/groups, kh, kw): the adjoint of `correlate` in the weight."""
-    dweight = np.matmul(rows(g, geometry.groups).mT, columns(x, geometry))  # (groups, F/groups, C/groups kh kw)
-    return dweight.reshape(g.shape[1], x.shape[1] // geometry.groups, *geometry.size)
+    output, padded, groups = (g.shape[2], g.shape[3]), geometry.pad(x), geometry.groups
+    shape = (g.shape[1], x.shape[1] // groups, *geometry.size)
+    dweight = np.zeros((groups, shape[0] // groups, prod(shape[1:])), g.dtype)
+    for block in blocks(geometry, x.shape[1], output, len(x)):
+        seen = columns(padded[block], geometry, output)
+        dweight += np.matmul(grouped(g[block], groups), seen.mT).sum(axis=0)
+    return dweight.reshape(shape)
 
 
 # ---------------------------------------------------------------------------------------------------------- convolution
