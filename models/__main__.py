@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,34 @@ import numpy as np
 
 from tinygrad_cv import data
 
-from . import gan
-from .baselines import BASELINES
-from .metrics import Evaluator, format_report, report
+from . import demo
+from .char_rnn import CharRNNTask
+from .gan import GAN
+from .metrics import format_report
 from .page import write_page
 from .pictures import write_samples
+from .rnn import RowRNNClassifier
+from .task import Task, configure, restored, stored
 from .train import Run, RunError, train
+from .vit import ViTClassifier
 
-MODELS = ("gan",)
-DATA = ("digits", "mnist", "cifar10", "folder:PATH")
-STEPS = {"tiny": 200, "digits": 6000, "mnist": 20000}
+TASKS: dict[str, type[Task]] = {
+    "gan": GAN,
+    "vit": ViTClassifier,
+    "row-rnn": RowRNNClassifier,
+    "char-rnn": CharRNNTask,
+}
+DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
 
 
 def read_data(name: str, root: str | None) -> tuple[Any, Any]:
-    """Training and test pictures of a data set by name."""
-    if name.startswith("folder:"):
-        return data.image_folder(name[7:], 32, "train"), data.image_folder(name[7:], 32, "test")
+    """Training and test data by name; the two parts of a text come as one."""
+    kind, _, path = name.partition(":")
+    if kind == "text":
+        text = data.text(path)
+        return text, text
+    if kind == "folder":
+        return data.image_folder(path, 32, "train"), data.image_folder(path, 32, "test")
     readers: dict[str, Any] = {
         "digits": data.digits,
         "mnist": lambda part: data.mnist(root, part),
@@ -39,123 +50,130 @@ def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     return readers[name]("train"), readers[name]("test")
 
 
-def build(config: dict[str, Any], pictures: np.ndarray) -> gan.GAN:
-    """The task of a run, before its first step."""
-    settings = gan.configure(config["preset"], pictures.shape[1:], loss=config["loss"])
-    return gan.GAN(settings, pictures, config["steps"], rng=np.random.default_rng(config["seed"]))
+def task_named(model: str) -> type[Task]:
+    if model not in TASKS:
+        raise RunError(f"no model is called {model!r}; there are {', '.join(TASKS)}")
+    return TASKS[model]
 
 
-def reopen(folder: str) -> tuple[Run, gan.GAN, Any, Any]:
-    """A trained run: its folder, task at the last checkpoint, training and test pictures."""
+def build(settings: dict[str, Any], training: Any) -> Task:
+    """The task of a run, before its first step; without training data it can be restored, but not trained."""
+    kind = task_named(settings["model"])
+    config = restored(kind.presets, settings["config"])
+    return kind(config, training, rng=np.random.default_rng(settings["seed"]))
+
+
+def reopen(folder: str, training: Any = None) -> Task:
+    """A trained run at its last checkpoint."""
     run = Run(Path(folder))
-    training, test = read_data(run.config["data"], run.config["root"])
-    task = build(run.config, training.images)
+    task = build(run.config, training)
     if run.restore(task) == 0:
         raise RunError(f"{folder} has no checkpoint yet; train it first")
-    return run, task, training, test
+    return task
 
 
-def score(task: gan.GAN, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-    """The metrics of as many samples as there are test pictures, beside floor and baselines."""
-    return report(
-        task.sample(min(len(test.images), 2000), rng=np.random.default_rng(1)), training.images, test.images,
-        Evaluator.load(name), baselines=BASELINES, rng=np.random.default_rng(2),
-        train_labels=training.labels, test_labels=test.labels,
-    )  # fmt: skip
+def settings_of(model: str, name: str, root: str | None, seed: int, preset: str | None, changes: dict[str, str]) -> Any:
+    """What a run folder's config.json holds, and the training data."""
+    kind, (training, _) = task_named(model), read_data(name, root)
+    if isinstance(training, data.Text) != kind.reads_text:
+        raise RunError(f"{model} reads {'text, text:PATH' if kind.reads_text else 'pictures'}, not {name}")
+    preset = preset or (name if name in kind.presets else list(kind.presets)[-1])
+    config = configure(kind.presets, preset, training, changes)
+    return {"model": model, "data": name, "root": root, "seed": seed, "config": stored(config)}, training
 
 
 def do_train(args: argparse.Namespace) -> None:
-    if args.model not in MODELS:
-        raise RunError(f"no model is called {args.model!r}; there are {', '.join(MODELS)}")
-    preset = args.preset or (args.data if args.data in gan.PRESETS else "mnist")
     run = Run(Path(args.out or f"runs/{args.model}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"))
-    config = run.config if args.resume else {
-        "model": args.model, "data": args.data, "root": args.root, "preset": preset, "loss": args.loss,
-        "steps": args.steps or STEPS.get(preset, 20000), "seed": args.seed,
-    }  # fmt: skip
-    training, _ = read_data(config["data"], config["root"])
-    task = build(config, training.images)
+    if args.resume:
+        settings = run.config
+        training, _ = read_data(settings["data"], settings["root"])
+    else:
+        changes = dict(change.partition("=")[::2] for change in args.set)
+        if args.steps:
+            changes["steps"] = str(args.steps)
+        settings, training = settings_of(args.model, args.data, args.root, args.seed, args.preset, changes)
+    task = build(settings, training)
     if not args.resume:
-        run.create(config)
-    train(task, run, args.steps or config["steps"], save_every=args.save_every)
+        if args.start:
+            task.start_from(reopen(args.start))
+        run.create(settings)
+    train(task, run, args.steps or settings["config"]["steps"], save_every=args.save_every)
     print(f"done: {run.folder}")
 
 
 def do_sample(args: argparse.Namespace) -> None:
-    _, task, _, _ = reopen(args.run)
-    write_samples(Path(args.out), task.sample(args.n, rng=np.random.default_rng(args.seed)))
-    print(args.out)
+    task = reopen(args.run)
+    options = task.sampling(dict(change.partition("=")[::2] for change in args.set))
+    drawn = task.sample(args.n, rng=np.random.default_rng(args.seed), **options)
+    if isinstance(drawn, str):
+        print(drawn)
+    elif args.out is None:
+        raise RunError("say where the pictures go: --out FILE.png or FILE.npz")
+    else:
+        write_samples(Path(args.out), drawn)
+        print(args.out)
 
 
 def do_eval(args: argparse.Namespace) -> None:
-    run, task, training, test = reopen(args.run)
-    print(format_report(score(task, run.config["data"], training, test)))
+    run = Run(Path(args.run))
+    training, test = read_data(run.config["data"], run.config["root"])
+    task = reopen(args.run, training)
+    rows = task.evaluate(run.config["data"], training, test)
+    print(format_report(rows))
+    facts = {key: run.config[key] for key in ("model", "data", "seed")}
+    section = demo.section(task, run, training, test, rows, facts, Path())
+    print(f"open {write_page(run.folder, section.title, [section])}")
 
 
 def do_demo(args: argparse.Namespace) -> None:
-    """Train on the embedded digits, and write a page."""
-    start = time.monotonic()
+    """Train every model on the embedded digits, and write a page."""
+    names = args.only or list(demo.PARTS)
+    unknown = [name for name in names if name not in demo.PARTS]
+    if unknown:
+        raise RunError(f"the demo has no {unknown[0]!r}; there are {', '.join(demo.PARTS)}")
     training, test = read_data("digits", None)
-    run = Run(Path(args.out))
-    config = {
-        "model": "gan",
-        "data": "digits",
-        "root": None,
-        "preset": "digits",
-        "loss": None,
-        "steps": args.steps,
-        "seed": 0,
-    }
-    resuming = (run.folder / "config.json").is_file() and run.config == config
-    if not resuming:
-        run.create(config)
-    task = build(config, training.images)
-    strip: list[tuple[int, np.ndarray]] = []
-    moments = {int(args.steps * share) for share in (0.01, 0.05, 0.1, 0.25, 0.5, 1)}
-
-    def watch(step: int) -> None:
-        if step in moments:
-            strip.append((step, task.sample(16, rng=np.random.default_rng(3))))
-
-    train(task, run, args.steps, log_every=max(1, args.steps // 200), save_every=1000, watch=watch)
-    page = write_page(
-        run.folder, title="A GAN that learned to write digits",
-        facts={"seed": 0, "steps": args.steps, "seconds": round(time.monotonic() - start), "command": "python -m models demo"},
-        samples=task.sample(100, rng=np.random.default_rng(4)), real=np.random.default_rng(5).permutation(test.images),
-        strip=strip, log=run.log, figures=task.figures, rows=score(task, "digits", training, test),
-    )  # fmt: skip
+    folder, sections = Path(args.out), []
+    for name in names:
+        part = demo.PARTS[name]
+        changes = part.changes | ({"steps": str(args.steps)} if args.steps else {})
+        settings, _ = settings_of(name, "digits", None, 0, "digits", changes)
+        sections.append(demo.carry_out(name, settings, build(settings, training), folder, training, test))
+        page = write_page(folder, "Models that learned from 1,200 scanned digits", sections)
     print(f"open {page}")
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="tinygrad-cv", description="Train, sample and evaluate models on small pictures."
+        prog="tinygrad-cv", description="Train, sample and evaluate models on small pictures and on text."
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("train", help="train a model into a run folder")
-    one.add_argument("model", help=", ".join(MODELS))
+    one.add_argument("model", help=", ".join(TASKS))
     one.add_argument("--data", default="digits", help=", ".join(DATA))
     one.add_argument("--root", help="where the data lie (default: $TINYGRAD_CV_DATA)")
-    one.add_argument("--preset", help=", ".join(gan.PRESETS))
-    one.add_argument("--loss", help=", ".join(gan.LOSSES))
+    one.add_argument("--preset", help="the sizes to start from: tiny, digits, mnist, text")
+    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change the configuration")
     one.add_argument("--steps", type=int)
     one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--start", metavar="RUN", help="begin with the weights of a run (fine-tuning)")
     one.add_argument("--out", help="the run folder (default: runs/MODEL-DATA-SEED)")
     one.add_argument("--save-every", type=int, default=500, metavar="STEPS")
     one.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     one.set_defaults(do=do_train)
-    one = commands.add_parser("sample", help="draw pictures from a run")
+    one = commands.add_parser("sample", help="draw pictures, or write text, from a run")
     one.add_argument("run")
-    one.add_argument("--n", type=int, default=64)
+    one.add_argument("--n", type=int, default=64, help="pictures, or characters")
     one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--out", required=True, help="FILE.png or FILE.npz")
+    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of this model's sampling")
+    one.add_argument("--out", help="FILE.png or FILE.npz")
     one.set_defaults(do=do_sample)
-    one = commands.add_parser("eval", help="measure a run beside floor and baselines")
+    one = commands.add_parser("eval", help="measure a run beside floor and baselines, and write its page")
     one.add_argument("run")
     one.set_defaults(do=do_eval)
-    one = commands.add_parser("demo", help="train a GAN on real digits in two minutes, and write a page")
+    one = commands.add_parser("demo", help="train every model on real digits in eight minutes, and write a page")
     one.add_argument("--out", default="runs/demo")
-    one.add_argument("--steps", type=int, default=4000)
+    one.add_argument("--only", action="append", metavar="NAME", help=", ".join(demo.PARTS))
+    one.add_argument("--steps", type=int, help="of each model (default: what suits it)")
     one.set_defaults(do=do_demo)
     return top
 

@@ -16,13 +16,15 @@ standard deviation over the batch (Karras et al. 2018, section 3), against a gen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, optim
+
+from .task import PictureGenerator
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class GANConfig:
     generator: tuple[int, ...] = (256, 256)
     discriminator: tuple[int, ...] = (256, 128)
     loss: str = "non-saturating"  # or minimax, wgan-gp
+    steps: int = 6000
     batch: int = 128
     generator_rate: float = 1e-3
     discriminator_rate: float = 1e-3
@@ -44,9 +47,11 @@ class GANConfig:
 
 
 PRESETS = {
-    "tiny": GANConfig(noise=4, generator=(8,), discriminator=(8,), batch=16),
+    "tiny": GANConfig(noise=4, generator=(8,), discriminator=(8,), steps=200, batch=16),
     "digits": GANConfig(),
-    "mnist": GANConfig((28, 28), 64, (256, 512), (512, 256), batch=128, generator_rate=4e-4, discriminator_rate=4e-4),
+    "mnist": GANConfig(
+        (28, 28), 64, (256, 512), (512, 256), steps=20_000, generator_rate=4e-4, discriminator_rate=4e-4
+    ),
 }
 LOSSES = ("non-saturating", "minimax", "wgan-gp")
 
@@ -110,19 +115,20 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, *, rng: np.random
     return np.square(np.linalg.norm(slopes, axis=1) - 1).mean()
 
 
-class GAN:
+class GAN(PictureGenerator):
     """Generator and discriminator with their optimisers: the task that `models.train` carries out step by step."""
 
-    name = "gan"
+    presets = PRESETS
+    title = "GAN"
     figures: ClassVar = {
         "losses": ("generator loss", "discriminator loss"),
         "accuracy": ("accuracy on real", "accuracy on fake"),
     }
 
-    def __init__(self, config: GANConfig, pictures: np.ndarray, steps: int, *, rng: np.random.Generator) -> None:
+    def __init__(self, config: GANConfig, training: Any, *, rng: np.random.Generator) -> None:
         if config.loss not in LOSSES:
             raise ValueError(f"no loss is called {config.loss!r}; there are {', '.join(LOSSES)}")
-        self.config, self.steps, self.rng = config, steps, rng
+        self.config, self.rng = config, rng
         self.generator = Generator(config, rng=rng)
         self.discriminator = Discriminator(config, rng=rng)
         self.generator_optimizer = optim.Adam(self.generator.parameters(), config.generator_rate, config.betas)
@@ -130,7 +136,9 @@ class GAN:
             self.discriminator.parameters(), config.discriminator_rate, config.betas
         )
         self.average = optim.ExponentialMovingAverage(self.generator, config.average)
-        self.batches = data.batches(pictures.reshape(len(pictures), -1), min(config.batch, len(pictures)), rng=rng)
+        if training is not None:
+            pictures = training.images.reshape(len(training.images), -1)  # (N, pixels)
+            self.batches = data.batches(pictures, min(config.batch, len(pictures)), rng=rng)
         self.parts = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -143,7 +151,7 @@ class GAN:
         """One update of the discriminator, then one of the generator; what the log shows of them."""
         config, rng = self.config, self.rng
         real = next(self.batches)  # (B, pixels)
-        blurred = config.instance_noise * max(0.0, 1 - step / self.steps) * (config.loss != "wgan-gp")
+        blurred = config.instance_noise * max(0.0, 1 - step / config.steps) * (config.loss != "wgan-gp")
 
         def blur(x: Any) -> Any:
             return x + blurred * rng.standard_normal(x.shape, dtype=np.float32)
@@ -188,9 +196,3 @@ class GAN:
                 yield pixels.reshape(-1, *self.config.shape)  # (B, H, W)
             generator.train()
 
-
-def configure(preset: str, shape: tuple[int, ...], **changes: Any) -> GANConfig:
-    """A preset for pictures of a shape, with changes."""
-    if preset not in PRESETS:
-        raise ValueError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
-    return replace(PRESETS[preset], shape=tuple(shape), **{name: v for name, v in changes.items() if v is not None})

@@ -11,9 +11,13 @@ from tinygrad_cv.files import atomic_write
 from .train import need
 
 
-def grid(images: np.ndarray, columns: int, *, scale: int = 1, gap: int = 1) -> np.ndarray:
+WIDTH = 640  # pixels that a grid fills about, if it is not told how large a pixel is
+
+
+def grid(images: np.ndarray, columns: int, *, scale: int | None = None, gap: int = 1) -> np.ndarray:
     """Pictures (N, H, W) or (N, H, W, 3) in [0, 1] side by side in rows, as bytes; each pixel `scale` wide."""
     n, height, width = images.shape[:3]
+    scale = max(1, WIDTH // (columns * (width + gap))) if scale is None else scale
     rows = -(-n // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:]), 0.5)
     for i, image in enumerate(images):
@@ -23,6 +27,14 @@ def grid(images: np.ndarray, columns: int, *, scale: int = 1, gap: int = 1) -> n
         np.round(np.clip(sheet, 0, 1) * 255).astype(np.uint8),
         np.ones((scale, scale, *[1] * (sheet.ndim - 2)), np.uint8),
     )
+
+
+def heat(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pictures (N, H, W[, 3]) under maps (N, h, w) >= 0 whose cells cover them evenly: (N, H, W, 3), weight in red."""
+    grey = images if images.ndim == 3 else images.mean(axis=-1)
+    down, across = (n // m for n, m in zip(grey.shape[1:], weights.shape[1:], strict=True))
+    warm = np.kron(weights / weights.max(axis=(1, 2), keepdims=True), np.ones((1, down, across)))  # (N, H, W)
+    return np.stack([0.35 * grey + 0.65 * warm, 0.8 * grey, 0.8 * grey], axis=-1)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
@@ -36,7 +48,7 @@ def write_samples(path: Path, images: np.ndarray) -> None:
     """Write pictures as a grid (.png) or as arrays (.npz: `images`, float32 in [0, 1])."""
     if path.suffix == ".png":
         columns = int(np.ceil(np.sqrt(len(images))))
-        write_png(path, grid(images, columns, scale=max(1, 320 // (columns * images.shape[1]))))
+        write_png(path, grid(images, columns))
     elif path.suffix == ".npz":
         with atomic_write(path) as file:
             np.savez_compressed(file, images=images.astype(np.float32))

@@ -13,25 +13,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import safetensors
 from tinygrad_cv.files import atomic_write
+from tinygrad_cv.memory import keep_freed_memory
 
-
-class Task(Protocol):
-    """What can be trained: named parts with a state_dict, one generator, batches, and a step."""
-
-    parts: dict[str, Any]
-    rng: np.random.Generator
-    batches: Any
-
-    def step(self, step: int) -> dict[str, float]: ...
-
-    def sample(self, n: int, *, rng: np.random.Generator) -> np.ndarray: ...
+if TYPE_CHECKING:
+    from .task import Task
 
 
 class RunError(Exception):
@@ -79,7 +71,8 @@ class Run:
         state = json.loads(safetensors.load_metadata(path)["state"])
         for part, owner in task.parts.items():
             owner.load_state_dict({n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == part})
-        task.batches.restore(state["batches"])
+        if task.batches is not None:
+            task.batches.restore(state["batches"])
         task.rng.bit_generator.state = state["rng"]
         return int(state["step"])
 
@@ -108,6 +101,7 @@ def train(
     watch: Callable[[int], None] | None = None,
 ) -> None:
     """Carry out the steps that are missing. Ctrl-C saves and raises RunError, which says how to go on."""
+    keep_freed_memory()
     step = run.restore(task)
     kept = [line for line in run.log if line["step"] <= step]
     with atomic_write(run.folder / "log.jsonl") as file:

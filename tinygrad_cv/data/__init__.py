@@ -1,5 +1,6 @@
-"""Real data: readers of the field's own file formats, digits that travel in the package, and shuffled batches."""
+"""Real data: readers of the field's own file formats, digits that travel in the package, shuffled batches and their augmentation."""
 
+from .augment import crop, flip, mixup, shift
 from .batches import batches
 from .cifar import cifar10
 from .dataset import Dataset
@@ -7,6 +8,22 @@ from .digits import digits
 from .folder import image_folder
 from .idx import mnist
 from .source import DamagedFile
+from .streams import streams
 from .text import Text, text
 
-__all__ = ["DamagedFile", "Dataset", "Text", "batches", "cifar10", "digits", "image_folder", "mnist", "text"]
+__all__ = [
+    "DamagedFile",
+    "Dataset",
+    "Text",
+    "batches",
+    "cifar10",
+    "crop",
+    "digits",
+    "flip",
+    "image_folder",
+    "mixup",
+    "mnist",
+    "shift",
+    "streams",
+    "text",
+]

@@ -136,6 +136,35 @@ def weight_gradient(x: np.ndarray, g: np.ndarray, geometry: Geometry) -> Any:
     return dweight.reshape(shape)
 
 
+def both_gradients(
+    g: np.ndarray, x: np.ndarray, weight: np.ndarray, geometry: Geometry, needs: Sequence[bool]
+) -> tuple[Any, Any]:
+    """`spread(g, weight)` and `weight_gradient(x, g)`, each if needed.
+
+    At stride 1 the adjoint of a correlation is a correlation with the mirrored weight, and one set of columns, of g,
+    serves both gradients: half the copying, and nothing has to be added up where places overlap.
+    """
+    groups, (kh, kw), size = geometry.groups, geometry.size, (x.shape[2], x.shape[3])
+    padding = tuple(d * (k - 1) - p for k, d, p in zip(geometry.size, geometry.dilation, geometry.padding, strict=True))
+    if geometry.stride != (1, 1) or min(padding) < 0:
+        dx = spread(g, weight, geometry, size) if needs[0] else None
+        return dx, weight_gradient(x, g, geometry) if needs[1] else None
+    mirrored = Geometry(geometry.size, (1, 1), (padding[0], padding[1]), geometry.dilation, groups)
+    inputs, outputs = x.shape[1] // groups, g.shape[1] // groups
+    filters = weight.reshape(groups, outputs, inputs, kh, kw)[..., ::-1, ::-1].swapaxes(1, 2)
+    filters = filters.reshape(groups, inputs, outputs * kh * kw)
+    dx, dfilters = np.empty(x.shape, x.dtype), np.zeros_like(filters)
+    padded = mirrored.pad(g)
+    for block in blocks(mirrored, g.shape[1], size, len(g)):
+        seen = columns(padded[block], mirrored, size)  # (n, groups, F/groups kh kw, H W)
+        if needs[0]:
+            np.matmul(filters, seen, out=grouped(dx[block], groups))
+        if needs[1]:
+            dfilters += np.matmul(grouped(x[block], groups), seen.mT).sum(axis=0)
+    dweight = dfilters.reshape(groups, inputs, outputs, kh, kw).swapaxes(1, 2)[..., ::-1, ::-1]
+    return dx if needs[0] else None, np.ascontiguousarray(dweight).reshape(weight.shape) if needs[1] else None
+
+
 # ---------------------------------------------------------------------------------------------------------- convolution
 
 
@@ -176,8 +205,7 @@ def _(
     g: Any, x: Any, weight: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int, needs: Sequence[bool]
 ) -> Any:
     geometry = _geometry(weight, stride, padding, dilation, groups)
-    dx = spread(g, weight, geometry, x.shape[-2:]) if needs[0] else None
-    dweight = weight_gradient(x, g, geometry) if needs[1] else None
+    dx, dweight = both_gradients(g, x, weight, geometry, needs)
     return dx, dweight, g.sum(axis=(0, 2, 3)) if needs[2] else None
 
 

@@ -1,6 +1,7 @@
 """Modules, layers and initialisers."""
 
 from . import init
+from .attention import MultiheadAttention, StochasticDepth
 from .layers import (
     GELU,
     BatchNorm1d,
@@ -40,11 +41,13 @@ __all__ = [
     "Linear",
     "Module",
     "ModuleList",
+    "MultiheadAttention",
     "ReLU",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "StochasticDepth",
     "Tanh",
     "Unflatten",
     "init",

@@ -1,0 +1,82 @@
+"""What the demo trains, and the section of a page that tells of a run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .page import Section, curves
+from .pictures import grid, write_png
+from .task import PictureGenerator, Task
+from .train import Run, train
+
+SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1)  # of the training, when a generator shows what it can
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model of the demo: what is said of it, and how its configuration differs from the preset."""
+
+    text: str
+    changes: dict[str, str] = field(default_factory=dict)
+
+
+PARTS = {
+    "gan": Part(
+        "A generator turns noise into digits; a discriminator learns to tell them from real scans, and the generator "
+        "learns from its verdicts.",
+        {"steps": "4000"},
+    ),
+    "vit": Part(
+        "A transformer reads a digit as a sequence of 16 patches; its attention shows which of them told it the class.",
+    ),
+}
+
+
+def carry_out(name: str, settings: dict[str, Any], task: Task, folder: Path, training: Any, test: Any) -> Section:
+    """Train one part, or go on with it, and describe it."""
+    start, run, steps = time.monotonic(), Run(folder / name), settings["config"]["steps"]
+    if not ((run.folder / "config.json").is_file() and run.config == settings):
+        run.create(settings)
+    moments = {max(1, int(steps * share)) for share in SHARES}
+
+    def watch(step: int) -> None:
+        if step in moments and isinstance(task, PictureGenerator):
+            np.save(run.folder / f"strip-{step:06}.npy", task.sample(16, rng=np.random.default_rng(3)))
+
+    train(task, run, steps, log_every=max(1, steps // 200), save_every=max(1, steps // 4), watch=watch)
+    seconds = round(time.monotonic() - start)
+    facts = {"seed": 0, "steps": steps, "seconds": seconds, "command": f"python -m models demo --only {name}"}
+    rows = task.evaluate("digits", training, test)
+    return section(task, run, training, test, rows, facts, Path(name))
+
+
+def section(
+    task: Task, run: Run, training: Any, test: Any, rows: list[dict[str, Any]], facts: dict[str, Any], where: Path
+) -> Section:
+    """A run's pictures, written into its folder, its curves and its figures; `where` leads from the page to the folder."""
+    pictures = task.show(run.folder, training, test)
+    frames = sorted(run.folder.glob("strip-*.npy"))
+    if frames:
+        strip = [np.load(frame) for frame in frames]
+        write_png(run.folder / "strip.png", grid(np.concatenate(strip), len(strip[0])))
+        steps = ", ".join(frame.stem.partition("-")[2].lstrip("0") for frame in frames)
+        pictures.append(("strip.png", f"The same noise at steps {steps}, top to bottom"))
+    drawn = []
+    for name, lines in task.figures.items():
+        curves(run.log, lines, run.folder / f"{name}.png")
+        drawn.append((f"{name}.png", name.capitalize()))
+    name = run.config["model"]
+    return Section(
+        title=task.title,
+        text=PARTS[name].text if name in PARTS else "",
+        facts=facts,
+        pictures=[(str(where / file), caption) for file, caption in pictures],
+        curves=[(str(where / file), caption) for file, caption in drawn],
+        rows=rows,
+        meaning=task.meaning,
+    )

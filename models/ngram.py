@@ -1,0 +1,48 @@
+"""Counting: the probability of a symbol given the few before it, which a network has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def witten_bell(
+    contexts: Array, symbols: Array, new_contexts: Array, new_symbols: Array, vocabulary: int
+) -> Array:  # fmt: skip
+    """p(symbol | context) of new pairs, counted on others: (M',).
+
+    contexts (M, K) and symbols (M,) are integers below `vocabulary`. Witten & Bell 1991, interpolated: a context seen n
+    times, with t different symbols after it, gives (count + t p') / (n + t), where p' is what the context without its
+    first symbol gives; at last 1 / vocabulary.
+    """
+    p = np.full(len(new_symbols), 1 / vocabulary)
+    for length in range(contexts.shape[1] + 1):
+        seen, asked = (_numbered(c[:, c.shape[1] - length :], vocabulary) for c in (contexts, new_contexts))
+        pairs, counts = np.unique(seen * vocabulary + symbols, return_counts=True)
+        known, first = np.unique(pairs // vocabulary, return_index=True)
+        totals, types = np.add.reduceat(counts, first), np.diff(first, append=len(pairs))
+        n, t = _look_up(known, asked, totals), _look_up(known, asked, types)
+        count = _look_up(pairs, asked * vocabulary + new_symbols, counts)
+        p = np.where(n > 0, (count + t * p) / np.maximum(n + t, 1), p)
+    return p
+
+
+def windows(sequence: Array, length: int) -> tuple[Array, Array]:
+    """Each symbol (M,) of a sequence from place `length` on, and the `length` symbols before it (M, length)."""
+    views = np.lib.stride_tricks.sliding_window_view(sequence, length + 1, axis=-1)
+    flat = views.reshape(-1, length + 1)
+    return flat[:, :-1], flat[:, -1]
+
+
+def _numbered(contexts: Array, vocabulary: int) -> Array:
+    """Each context (M, K) as one number."""
+    if vocabulary ** (contexts.shape[1] + 1) >= 2**63:
+        raise ValueError(f"contexts of {contexts.shape[1]} symbols out of {vocabulary} do not fit 64 bits")
+    return contexts @ vocabulary ** np.arange(contexts.shape[1], dtype=np.int64)
+
+
+def _look_up(keys: Array, asked: Array, values: Array) -> Array:
+    """values where asked is among the sorted keys, else 0."""
+    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return np.where(keys[at] == asked, values[at], 0)

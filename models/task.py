@@ -1,0 +1,229 @@
+"""What can be trained: a task holds a model, its optimisers and its batches, and carries out one step at a time.
+
+Two kinds of task are shared by several models: those that draw pictures, and those that classify them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+import tinygrad_cv as tg
+from tinygrad_cv import data, kernels, nn, optim
+
+from .baselines import BASELINES
+from .metrics import Evaluator, nearest, report, softmax_regression
+from .pictures import grid, write_png
+from .train import RunError
+
+SAMPLES = 2000  # of a generator are measured, or as many as there are test pictures
+BASELINE_PICTURES = 10_000  # the logistic regression beside a classifier sees at most so many
+
+
+class Task:
+    """A configuration, named parts with a state_dict, a generator of random numbers, batches, and a step.
+
+    Without `training`, data to train on, a task can be restored and used but not trained.
+    """
+
+    title: ClassVar[str]
+    presets: ClassVar[Mapping[str, Any]]
+    reads_text: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, Any]] = {}  # of `sample`, with their usual values
+    figures: ClassVar[Mapping[str, tuple[str, ...]]]  # of the log, to be drawn together
+    meaning: ClassVar[str]  # of the columns of `evaluate`
+
+    config: Any
+    rng: np.random.Generator
+    batches: Any = None
+    parts: dict[str, Any]
+
+    def __init__(self, config: Any, training: Any, *, rng: np.random.Generator) -> None:
+        raise NotImplementedError
+
+    def step(self, step: int) -> dict[str, float]:
+        """One update; what the log shows of it."""
+        raise NotImplementedError
+
+    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Any:
+        """n pictures in [0, 1], (n, H, W) or (n, H, W, C), or a text of n characters."""
+        raise RunError(f"a {self.title} draws nothing; `eval` shows what it has learned")
+
+    def sampling(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """Options of `sample` that were given as text."""
+        unknown = [key for key in given if key not in self.options]
+        if unknown:
+            raise ValueError(f"sampling from a {self.title} has no {unknown[0]!r}; there are {list(self.options)}")
+        return {key: parse(key, text, self.options[key]) for key, text in given.items()}
+
+    def start_from(self, other: Any) -> None:
+        """Begin with the weights of another task."""
+        raise RunError(f"a {self.title} cannot be fine-tuned; train it from its own start")
+
+    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
+        """Rows of figures: this model's, then those of floor and baselines on the data set of that name."""
+        raise NotImplementedError
+
+    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
+        """Write pictures into a folder; their names and what they show."""
+        raise NotImplementedError
+
+
+def configure(presets: Mapping[str, Any], name: str, training: Any, changes: Mapping[str, str]) -> Any:
+    """A preset with changes, which are text, for a data set: its pictures' shape and classes, or its characters."""
+    if name not in presets:
+        raise ValueError(f"no preset is called {name!r}; there are {', '.join(presets)}")
+    preset = presets[name]
+    known = {field.name: getattr(preset, field.name) for field in fields(preset)}
+    unknown = [key for key in changes if key not in known]
+    if unknown:
+        raise ValueError(f"{type(preset).__name__} has no {unknown[0]!r}; there are {', '.join(known)}")
+    if isinstance(training, data.Text):
+        given: dict[str, Any] = {"vocabulary": training.vocabulary}
+    else:
+        given = {"shape": training.images.shape[1:], "classes": len(training.classes)}
+    given = {key: value for key, value in given.items() if key in known}
+    return replace(preset, **given, **{key: parse(key, text, known[key]) for key, text in changes.items()})
+
+
+def parse(name: str, text: str, like: Any) -> Any:
+    """A value written as text, of the type of another value."""
+    if isinstance(like, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = None
+    value = float(value) if isinstance(like, float) and isinstance(value, int) else value
+    if type(value) is not type(like):
+        raise ValueError(f"{name}={text}: a value like {like!r} is expected")
+    return value
+
+
+def restored(presets: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
+    """The configuration that `asdict` turned into JSON."""
+    kind = type(next(iter(presets.values())))
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+
+
+def stored(config: Any) -> dict[str, Any]:
+    """A configuration as what JSON can hold."""
+    return asdict(config)
+
+
+def in_batches(images: np.ndarray, size: int = 500) -> Iterator[np.ndarray]:
+    return (images[start : start + size] for start in range(0, len(images), size))
+
+
+# --------------------------------------------------------------------------------------------------- drawing pictures
+
+
+class PictureGenerator(Task):
+    """A task whose model draws pictures."""
+
+    meaning = (
+        "FD: Fréchet distance of the features of a frozen classifier (less is better). IS: its inception score. 1-NN: "
+        "accuracy of telling real from generated by the nearest neighbour (.5 is perfect). NDB: bins, of 50, that are "
+        "filled differently from the training set. TV: total variation of the classes. TSTR: accuracy on real pictures of "
+        "a classifier trained on generated ones. “real” is the floor: real pictures against real ones."
+    )
+
+    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
+        evaluator = Evaluator.load(name)
+        samples = self.sample(min(len(test.images), SAMPLES), rng=np.random.default_rng(1))
+        return report(
+            samples, training.images, test.images, evaluator, baselines=BASELINES, rng=np.random.default_rng(2),
+            train_labels=training.labels, test_labels=test.labels,
+        )  # fmt: skip
+
+    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
+        real = np.random.default_rng(5).permutation(test.images)[:100]
+        for name, images in (("samples.png", self.sample(100, rng=np.random.default_rng(4))), ("real.png", real)):
+            write_png(folder / name, grid(images, 10))
+        return [("samples.png", "Drawn by the model"), ("real.png", "Real scans")]
+
+
+# ----------------------------------------------------------------------------------------------- classifying pictures
+
+
+class PictureClassifier(Task):
+    """A task whose model gives class logits (N, classes) to pictures (N, H, W[, C]).
+
+    AdamW (Loshchilov & Hutter 2019) with warm-up and cosine decay, clipped gradients, shifted pictures, mixup and label
+    smoothing, as far as the configuration says; predictions come from a moving average of the weights.
+    """
+
+    figures: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
+    meaning = (
+        "accuracy: share of the test pictures given their class. cross-entropy: mean of -log p(class), in nats. Baselines: "
+        "the class of the nearest training picture, and logistic regression on at most 10,000 training pictures."
+    )
+
+    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
+        self.model, self.config, self.rng = model, config, rng
+        self.optimizer = optim.AdamW(trained(model), config.rate, (0.9, 0.99), weight_decay=config.weight_decay)
+        self.schedule = optim.warm_up(config.warm_up, optim.cosine(config.steps - config.warm_up, 0.01))
+        self.average = optim.ExponentialMovingAverage(model, config.average)
+        self.parts = {"model": model, "optimizer": self.optimizer, "average": self.average}
+        if training is not None:
+            pairs = (training.images, training.labels)
+            self.batches = data.batches(pairs, min(config.batch, len(training.images)), rng=rng)
+
+    def step(self, step: int) -> dict[str, float]:
+        config, (images, labels) = self.config, next(self.batches)
+        images = data.shift(images, config.shift, rng=self.rng) if config.shift else images
+        images = data.flip(images, rng=self.rng) if config.flip else images
+        others, share = labels, 1.0
+        if config.mixup:
+            images, others, share = data.mixup(images, labels, config.mixup, rng=self.rng)
+        logits = self.model(tg.Tensor(images))
+        loss = share * kernels.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+        if share < 1:
+            loss = loss + (1 - share) * kernels.cross_entropy(logits, others, label_smoothing=config.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()
+        optim.clip_gradients_by_norm(self.optimizer.parameters, 1.0)
+        self.optimizer.learning_rate = config.rate * self.schedule(step)
+        self.optimizer.step()
+        self.average.update()
+        correct = float(np.mean(logits.numpy().argmax(axis=1) == labels))
+        return {"loss": loss.item(), "accuracy on the batch": correct}
+
+    def log_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """log p(class | picture), (N, classes), by the averaged weights."""
+        with tg.no_grad(), self.average.applied() as model:
+            model.eval()
+            found = [kernels.log_softmax(model(tg.Tensor(some))).numpy() for some in in_batches(images)]
+            model.train()
+        return np.concatenate(found)
+
+    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
+        logp = self.log_probabilities(test.images)
+        own = {
+            "name": self.title,
+            "accuracy": float(np.mean(logp.argmax(axis=1) == test.labels)),
+            "cross-entropy": -float(np.mean(np.take_along_axis(logp, test.labels[:, None], axis=1))),
+        }
+        x, y = (d.images.reshape(len(d.images), -1) for d in (training, test))  # (N, D)
+        some = np.random.default_rng(0).permutation(len(x))[:BASELINE_PICTURES]
+        regression = softmax_regression(training.images[some], training.labels[some], len(training.classes))
+        baselines = {"nearest neighbour": training.labels[nearest(y, x)], "logistic regression": regression(test.images)}
+        return [own, *({"name": n, "accuracy": float(np.mean(p == test.labels))} for n, p in baselines.items())]
+
+    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
+        logp = self.log_probabilities(test.images)
+        label = np.take_along_axis(logp, test.labels[:, None], axis=1)[:, 0]
+        hardest = np.argsort(label)[:20]
+        write_png(folder / "hardest.png", grid(test.images[hardest], 10))
+        told = ", ".join(f"{test.labels[i]} read as {logp[i].argmax()}" for i in hardest if logp[i].argmax() != test.labels[i])
+        return [("hardest.png", f"The test pictures of the least probability: {told or 'all of them right'}")]
+
+
+def trained(model: nn.Module) -> Iterable[tg.Tensor]:
+    """The parameters that are not frozen."""
+    return [p for p in model.parameters() if p.requires_grad]

@@ -1,0 +1,219 @@
+"""The Vision Transformer (Dosovitskiy et al. 2021, arXiv 2010.11929): a picture is a sequence of patches.
+
+    z_0 = [x_class; x_1 E; ...; x_N E] + E_pos                  patches x_i, linearly embedded by E             (equation 1)
+    z'_l = MSA(LN(z_(l-1))) + z_(l-1)                           multi-head self-attention, pre-norm             (equation 2)
+    z_l = MLP(LN(z'_l)) + z'_l                                  two linear layers with a GELU between them      (equation 3)
+    y = LN(z_L[0])                                              what the class token has gathered               (equation 4)
+
+Deviations, on purpose: stochastic depth (Huang et al. 2016) on the residual branches; GELU in its tanh form where the
+configuration says so, because it is three times as fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+import tinygrad_cv as tg
+from tinygrad_cv import nn
+from tinygrad_cv.nn import init
+from tinygrad_cv.nn.layers import parameter
+
+from .pictures import grid, heat, write_png
+from .task import PictureClassifier
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """What makes a ViT: sizes, regularisation, optimisation."""
+
+    shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
+    classes: int = 10
+    patch: int = 2
+    dimension: int = 64
+    depth: int = 4
+    heads: int = 4
+    hidden: int = 128  # of the MLP
+    gelu: str = "tanh"  # or "none", the exact one
+    dropout: float = 0.0
+    stochastic_depth: float = 0.1  # of the last block; grows linearly from 0
+    steps: int = 3000
+    batch: int = 128
+    rate: float = 2e-3
+    weight_decay: float = 0.05
+    warm_up: int = 200
+    average: float = 0.998  # decay of the moving average of the weights
+    label_smoothing: float = 0.1
+    shift: int = 1  # pixels
+    flip: bool = False
+    mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
+    freeze: str = ""  # what is not trained: beginnings of parameters' names, with commas between them
+
+
+PRESETS = {
+    "tiny": ViTConfig(patch=4, dimension=8, depth=1, heads=2, hidden=16, steps=200, batch=16, warm_up=10),
+    "digits": ViTConfig(),
+    "mnist": ViTConfig(
+        (28, 28), patch=4, dimension=64, depth=6, hidden=256, steps=6000, warm_up=500, shift=2, average=0.999
+    ),
+}
+
+
+def patches(images: Any, size: int) -> Any:
+    """Pictures as sequences of flattened patches: (B, H, W[, C]) -> (B, H/P W/P, P P C)."""
+    b, h, w, *channels = images.shape
+    if h % size or w % size:
+        raise ValueError(f"patches of {size} x {size} do not fill pictures of {h} x {w}")
+    blocks = images.reshape(b, h // size, size, w // size, size, *channels)
+    return np.swapaxes(blocks, 2, 3).reshape(b, (h // size) * (w // size), -1)  # (B, N, P P C)
+
+
+class Block(nn.Module):
+    """An encoder block, equations 2 and 3: (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config: ViTConfig, stochastic_depth: float, *, rng: np.random.Generator) -> None:
+        d = config.dimension
+        self.norm1 = nn.LayerNorm(d, eps=1e-6)
+        self.attention = nn.MultiheadAttention(d, config.heads, config.dropout, rng=rng)
+        self.norm2 = nn.LayerNorm(d, eps=1e-6)
+        self.mlp = nn.Sequential(
+            nn.Linear(d, config.hidden, rng=rng), nn.GELU(config.gelu), nn.Dropout(config.dropout, rng=rng),
+            nn.Linear(config.hidden, d, rng=rng), nn.Dropout(config.dropout, rng=rng),
+        )  # fmt: skip
+        self.drop = nn.StochasticDepth(stochastic_depth, rng=rng)
+
+    def forward(self, z: Any) -> Any:
+        z = z + self.drop(self.attention(self.norm1(z)))
+        return z + self.drop(self.mlp(self.norm2(z)))
+
+
+class ViT(nn.Module):
+    """Pictures to class logits: (B, H, W[, C]) -> (B, classes)."""
+
+    def __init__(self, config: ViTConfig, *, rng: np.random.Generator) -> None:
+        self.patch = config.patch
+        self.grid = (config.shape[0] // config.patch, config.shape[1] // config.patch)
+        d, pixels = config.dimension, config.patch**2 * int(np.prod(config.shape[2:]))
+        self.patch_embed = nn.Linear(pixels, d, rng=rng)
+        self.class_token = parameter(np.zeros((1, 1, d), np.float32))
+        positions = (1, 1 + self.grid[0] * self.grid[1], d)
+        self.position_embedding = parameter(init.trunc_normal(positions, std=0.02, rng=rng))
+        self.dropout = nn.Dropout(config.dropout, rng=rng)
+        rates = np.linspace(0, config.stochastic_depth, config.depth)
+        self.blocks = nn.ModuleList(Block(config, float(rate), rng=rng) for rate in rates)
+        self.norm = nn.LayerNorm(d, eps=1e-6)
+        self.head = nn.Linear(d, config.classes, rng=rng)
+
+    def embed(self, images: Any) -> Any:
+        """Equation 1; for pictures of another size the position embedding is interpolated: (B, 1 + N, D)."""
+        height, width = (n // self.patch for n in images.shape[1:3])
+        tokens = self.patch_embed(patches(images, self.patch))  # (B, N, D)
+        first = np.broadcast_to(self.class_token, (len(images), 1, tokens.shape[-1]))
+        positions = self.position_embedding
+        if (height, width) != self.grid:
+            positions = interpolate_positions(positions, self.grid, (height, width))
+        return self.dropout(np.concatenate([first, tokens], axis=1) + positions)
+
+    def forward(self, images: Any) -> Any:
+        z = self.embed(images)
+        for block in self.blocks:
+            z = block(z)
+        return self.head(self.norm(z[:, 0]))
+
+    def attention_maps(self, images: Any) -> np.ndarray:
+        """How much each token looks at each other, in every block and head: (depth, B, heads, T, T)."""
+        maps = []
+        with tg.no_grad():
+            z = self.embed(tg.Tensor(images))
+            for block in self.blocks:
+                maps.append(block.attention.weights(block.norm1(z)).numpy())
+                z = block(z)
+        return np.stack(maps)
+
+
+def interpolate_positions(positions: Any, old: tuple[int, int], new: tuple[int, int]) -> Any:
+    """A position embedding (1, 1 + N, D) for another grid of patches: bicubic, the class token's part unchanged."""
+    d = positions.shape[-1]
+    table = positions[0, 1:].reshape(*old, d)  # (h, w, D)
+    down, across = (bicubic(a, b).astype(positions.dtype) for a, b in zip(old, new, strict=True))
+    table = np.einsum("ph,qw,hwd->pqd", down, across, table, optimize=True)
+    return np.concatenate([positions[:, :1], table.reshape(1, -1, d)], axis=1)
+
+
+def bicubic(old: int, new: int) -> np.ndarray:
+    """The matrix (new, old) that interpolates `old` samples at `new` places by Keys's cubic kernel with a = -0.75.
+
+    Keys 1981, with the centres of pixels at halves and the border repeated: as PyTorch does with align_corners=False.
+    """
+    centre = (np.arange(new) + 0.5) * old / new - 0.5
+    first, a = np.floor(centre).astype(int) - 1, -0.75
+    matrix = np.zeros((new, old))
+    for tap in range(4):
+        t = np.abs(centre - (first + tap))
+        near, far = ((a + 2) * t - (a + 3)) * t * t + 1, ((t - 5) * t + 8) * a * t - 4 * a
+        np.add.at(matrix, (np.arange(new), np.clip(first + tap, 0, old - 1)), np.where(t <= 1, near, far))
+    return matrix
+
+
+def rollout(maps: np.ndarray) -> np.ndarray:
+    """How much of each patch reaches the class token through all blocks (Abnar & Zuidema 2020): (B, N).
+
+    The heads' mean and the identity (the residual connection), half of each, multiplied up: maps (depth, B, heads, T, T).
+    """
+    mixed = (maps.mean(axis=2) + np.eye(maps.shape[-1])) / 2  # (depth, B, T, T)
+    reach = mixed[0]
+    for block in mixed[1:]:
+        reach = block @ reach
+    seen = reach[:, 0, 1:]
+    return np.asarray(seen / seen.sum(axis=1, keepdims=True))
+
+
+def fine_tune(model: ViT, state: Mapping[str, np.ndarray], old_grid: tuple[int, int]) -> list[str]:
+    """Take over a trained model's weights; what stays as it is: the head if it has other classes.
+
+    The position embedding is interpolated if the pictures have another size. Anything else must fit.
+    """
+    taken = {name: np.asarray(array) for name, array in state.items()}
+    if old_grid != model.grid:
+        taken["position_embedding"] = interpolate_positions(taken["position_embedding"], old_grid, model.grid)
+    own = model.state_dict()
+    kept = [n for n in ("head.weight", "head.bias") if taken[n].shape != own[n].shape]
+    model.load_state_dict(taken | {name: own[name] for name in kept})
+    return kept
+
+
+class ViTClassifier(PictureClassifier):
+    """The training of a ViT."""
+
+    presets = PRESETS
+    title = "ViT"
+
+    def __init__(self, config: ViTConfig, training: Any, *, rng: np.random.Generator) -> None:
+        model = ViT(config, rng=rng)
+        beginnings = tuple(filter(None, config.freeze.split(",")))
+        for name, weight in model.named_parameters():
+            weight.requires_grad = not name.startswith(beginnings) if beginnings else True
+        super().__init__(model, config, training, rng=rng)
+
+    def start_from(self, other: ViTClassifier) -> None:
+        """Fine-tuning: begin with another task's averaged weights."""
+        fine_tune(self.model, other.average.state_dict(), other.model.grid)
+        self.average.load_state_dict(self.model.state_dict())
+
+    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
+        images = np.random.default_rng(6).permutation(test.images)[:10]
+        with self.average.applied() as model:
+            maps = model.eval().attention_maps(images)
+            model.train()
+        rows, columns = self.model.grid
+        seen = rollout(maps).reshape(-1, rows, columns)
+        heads = maps[-1, :, :, 0, 1:].reshape(len(images), -1, rows, columns)  # (B, heads, h, w)
+        layers = [np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images, heat(images, seen)]
+        layers += [heat(images, heads[:, head]) for head in range(heads.shape[1])]
+        write_png(folder / "attention.png", grid(np.concatenate(layers), len(images)))
+        told = "Where the class token looks: the picture, attention rollout through all blocks, each head of the last block"
+        return [("attention.png", told), *super().show(folder, training, test)]

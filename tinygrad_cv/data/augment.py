@@ -1,0 +1,42 @@
+"""Augmentation: random changes of a batch of pictures, (N, H, W) or (N, H, W, C), that leave their classes alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def crop(images: np.ndarray, size: tuple[int, int], *, padding: int = 0, rng: np.random.Generator) -> np.ndarray:
+    """A window (height, width) of each picture, at a random place, after padding with zeros on all sides."""
+    n, channels = len(images), images.shape[3:]
+    padded = np.pad(images, [(0, 0), (padding, padding), (padding, padding), *[(0, 0)] * len(channels)])
+    room = [have - want for have, want in zip(padded.shape[1:3], size, strict=True)]
+    if min(room) < 0:
+        raise ValueError(f"a window of {size} does not fit pictures of {images.shape[1:3]} padded by {padding}")
+    top, left = (rng.integers(0, free + 1, n) for free in room)
+    rows = top[:, None] + np.arange(size[0])  # (N, height)
+    columns = left[:, None] + np.arange(size[1])  # (N, width)
+    cropped: np.ndarray = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return cropped
+
+
+def shift(images: np.ndarray, pixels: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Each picture moved by up to so many pixels along both axes; what comes in is zeros."""
+    return crop(images, (images.shape[1], images.shape[2]), padding=pixels, rng=rng)
+
+
+def flip(images: np.ndarray, *, probability: float = 0.5, rng: np.random.Generator) -> np.ndarray:
+    """Each picture mirrored left to right with a probability."""
+    mirrored = rng.random(len(images)) < probability
+    return np.where(mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[:, :, ::-1], images)
+
+
+def mixup(
+    images: np.ndarray, labels: np.ndarray, alpha: float, *, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """share x + (1 - share) x' with other pictures x' of the batch, the labels of those, and share ~ Beta(alpha, alpha).
+
+    The loss is shared out in the same way: share loss(y) + (1 - share) loss(y') (Zhang et al. 2018, arXiv 1710.09412).
+    """
+    share, order = float(rng.beta(alpha, alpha)), rng.permutation(len(images))
+    mixed: np.ndarray = images.dtype.type(share) * images + images.dtype.type(1 - share) * images[order]
+    return mixed, labels[order], share
