@@ -14,10 +14,13 @@ from tinygrad_cv import data
 
 from . import demo
 from .char_rnn import CharRNNTask
+from .ddpm import DDPM
 from .gan import GAN
+from .memory import Copying
 from .metrics import format_report
 from .page import write_page
 from .pictures import write_samples
+from .pixel_rnn import PixelRNNTask
 from .rnn import RowRNNClassifier
 from .task import Task, configure, restored, stored
 from .train import Run, RunError, train
@@ -25,15 +28,20 @@ from .vit import ViTClassifier
 
 TASKS: dict[str, type[Task]] = {
     "gan": GAN,
+    "ddpm": DDPM,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
+    "pixel-rnn": PixelRNNTask,
     "char-rnn": CharRNNTask,
+    "copying": Copying,
 }
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
 
 
 def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     """Training and test data by name; the two parts of a text come as one."""
+    if name == "nothing":
+        return None, None
     kind, _, path = name.partition(":")
     if kind == "text":
         text = data.text(path)
@@ -74,9 +82,11 @@ def reopen(folder: str, training: Any = None) -> Task:
 
 def settings_of(model: str, name: str, root: str | None, seed: int, preset: str | None, changes: dict[str, str]) -> Any:
     """What a run folder's config.json holds, and the training data."""
-    kind, (training, _) = task_named(model), read_data(name, root)
-    if isinstance(training, data.Text) != kind.reads_text:
-        raise RunError(f"{model} reads {'text, text:PATH' if kind.reads_text else 'pictures'}, not {name}")
+    kind = task_named(model)
+    name = kind.reads if kind.reads == "nothing" else name
+    training, _ = read_data(name, root)
+    if kind.reads != ("nothing" if training is None else "text" if isinstance(training, data.Text) else "pictures"):
+        raise RunError(f"{model} reads {kind.reads}, and {name} is something else; --data is one of {', '.join(DATA)}")
     preset = preset or (name if name in kind.presets else list(kind.presets)[-1])
     config = configure(kind.presets, preset, training, changes)
     return {"model": model, "data": name, "root": root, "seed": seed, "config": stored(config)}, training
@@ -138,7 +148,7 @@ def do_demo(args: argparse.Namespace) -> None:
         changes = part.changes | ({"steps": str(args.steps)} if args.steps else {})
         settings, _ = settings_of(name, "digits", None, 0, "digits", changes)
         sections.append(demo.carry_out(name, settings, build(settings, training), folder, training, test))
-        page = write_page(folder, "Models that learned from 1,200 scanned digits", sections)
+        page = write_page(folder, "Models that learned from 1,200 scanned digits", sections)  # also if stopped later
     print(f"open {page}")
 
 
@@ -164,7 +174,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run")
     one.add_argument("--n", type=int, default=64, help="pictures, or characters")
     one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of this model's sampling")
+    one.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of this model's sampling"
+    )
     one.add_argument("--out", help="FILE.png or FILE.npz")
     one.set_defaults(do=do_sample)
     one = commands.add_parser("eval", help="measure a run beside floor and baselines, and write its page")

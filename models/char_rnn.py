@@ -79,7 +79,9 @@ class Carried(nn.Module):
         return found if len(found) > 1 else found[0]
 
     def keep(self, state: Any) -> None:
-        for (_, buffer), value in zip(self.named_buffers(), state if isinstance(state, tuple) else [state], strict=True):
+        for (_, buffer), value in zip(
+            self.named_buffers(), state if isinstance(state, tuple) else [state], strict=True
+        ):
             buffer[...] = value.numpy()
 
     def forget(self) -> None:
@@ -92,7 +94,7 @@ class CharRNNTask(Task):
 
     title = "RNN that writes text"
     presets = PRESETS
-    reads_text = True
+    reads = "text"
     options: ClassVar = {"prompt": "\n", "temperature": 1.0}
     figures: ClassVar = {"loss": ("nats per character",)}
     meaning = (

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,7 +63,7 @@ PRESETS = {
     "tiny": DDPMConfig(times=20, base=8, heads=2, steps=200, batch=8, warm_up=10),
     "digits": DDPMConfig(),
     "mnist": DDPMConfig(
-        (28, 28), base=16, multipliers=(1, 2, 4), attention=(2,), dropout=0.0, steps=8000, batch=64, rate=1e-3,
+        (28, 28), base=16, multipliers=(1, 2, 4), attention=(2,), dropout=0.0, steps=6000, batch=64, rate=1e-3,
         average=0.999,
     ),
 }  # fmt: skip
@@ -75,10 +76,10 @@ def betas(schedule: str, times: int) -> Array:
     alpha_bar_t = cos^2((t / T + s) / (1 + s) pi / 2) up to a factor, s = .008, each at most .999.
     """
     if schedule == "linear":
-        return np.clip(np.linspace(1e-4, 0.02, times) * 1000 / times, 0, 0.999)
+        return np.asarray(np.clip(np.linspace(1e-4, 0.02, times) * 1000 / times, 0, 0.999))
     if schedule == "cosine":
         angle = (np.arange(times + 1) / times + 0.008) / 1.008 * np.pi / 2
-        return np.clip(1 - np.cos(angle[1:]) ** 2 / np.cos(angle[:-1]) ** 2, 0, 0.999)
+        return np.asarray(1 - np.cos(angle[1:]) ** 2 / np.cos(angle[:-1]) ** 2).clip(0, 0.999)
     raise ValueError(f"no schedule is called {schedule!r}; there are linear, cosine")
 
 
@@ -103,12 +104,12 @@ class Diffusion:
     def q_sample(self, x0: Array, t: Array, noise: Array) -> Array:
         """x_t from x_0 and standard normal noise, in one go (equation 4)."""
         signal, sigma = self.scales(t, x0)
-        return signal * x0 + sigma * noise
+        return np.asarray(signal * x0 + sigma * noise)
 
     def target(self, x0: Array, t: Array, noise: Array) -> Array:
         """What the network is to predict from x_t."""
         signal, sigma = self.scales(t, x0)
-        return {"epsilon": noise, "x0": x0, "v": signal * noise - sigma * x0}[self.prediction]
+        return np.asarray({"epsilon": noise, "x0": x0, "v": signal * noise - sigma * x0}[self.prediction])
 
     def x0_and_epsilon(self, x: Array, t: Array, predicted: Array) -> tuple[Array, Array]:
         """The picture and the noise in x_t that a prediction stands for, the picture clipped to [-1, 1]."""
@@ -127,30 +128,26 @@ class Diffusion:
         mean = float(np.sqrt(before) * beta / (1 - now)) * x0 + float(np.sqrt(1 - beta) * (1 - before) / (1 - now)) * x
         return mean, float((1 - before) / (1 - now) * beta)
 
-    def ancestral(self, network: Network, x: Array, *, rng: np.random.Generator) -> Iterator[tuple[int, Array, Array]]:
-        """Algorithm 2 from x_T on: (t - 1, x_(t-1), the x_0 that was predicted) for t = T ... 1."""
-        for t in range(self.times, 0, -1):
-            times = np.full(len(x), t)
-            x0, _ = self.x0_and_epsilon(x, times, network(x, times))
-            x, variance = self.posterior(x0, x, t)
-            if t > 1:
-                x = x + float(np.sqrt(variance)) * rng.standard_normal(x.shape, dtype=np.float32)
-            yield t - 1, x, x0
+    def ancestral_step(self, network: Network, x: Array, t: int, *, rng: np.random.Generator) -> tuple[Array, Array]:
+        """A line of algorithm 2: x_(t-1) from x_t, and the x_0 that was predicted."""
+        times = np.full(len(x), t)
+        x0, _ = self.x0_and_epsilon(x, times, network(x, times))
+        mean, variance = self.posterior(x0, x, t)
+        return mean + float(np.sqrt(variance)) * rng.standard_normal(x.shape, dtype=np.float32), x0
 
-    def ddim(
-        self, network: Network, x: Array, steps: int, eta: float = 0.0, *, rng: np.random.Generator
-    ) -> Iterator[tuple[int, Array, Array]]:
-        """The same in `steps` steps (Song et al. 2021, equation 12); eta 0 is deterministic, eta 1 like `ancestral`."""
-        path = np.linspace(self.times, 0, min(steps, self.times) + 1).round().astype(int)
-        for t, s in zip(path[:-1], path[1:], strict=True):  # from t to the earlier s
-            times = np.full(len(x), t)
-            x0, epsilon = self.x0_and_epsilon(x, times, network(x, times))
-            before, now = self.alpha_bar[s], self.alpha_bar[t]
-            sigma = eta * np.sqrt((1 - before) / (1 - now) * (1 - now / before))
-            x = float(np.sqrt(before)) * x0 + float(np.sqrt(1 - before - sigma**2)) * epsilon
-            if sigma > 0:
-                x = x + float(sigma) * rng.standard_normal(x.shape, dtype=np.float32)
-            yield int(s), x, x0
+    def ddim_step(
+        self, network: Network, x: Array, t: int, s: int, eta: float, *, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """x_s from x_t, s < t (Song et al. 2021, equation 12), and the x_0 that was predicted.
+
+        eta = 0 is deterministic; eta = 1 and s = t - 1 is the ancestral step.
+        """
+        times = np.full(len(x), t)
+        x0, epsilon = self.x0_and_epsilon(x, times, network(x, times))
+        before, now = self.alpha_bar[s], self.alpha_bar[t]
+        sigma = eta * np.sqrt((1 - before) / (1 - now) * (1 - now / before))  # equation 16
+        x = float(np.sqrt(before)) * x0 + float(np.sqrt(max(0.0, 1 - before - sigma**2))) * epsilon
+        return x + float(sigma) * rng.standard_normal(x.shape, dtype=np.float32), x0
 
 
 class DDPM(PictureGenerator):
@@ -207,30 +204,34 @@ class DDPM(PictureGenerator):
             if labels is None or guidance == 1:
                 return told
             none: Array = self.model(x, t).numpy()
-            return none + np.float32(guidance) * (told - none)
+            return np.asarray(none + np.float32(guidance) * (told - none))
 
         return predict
 
     def reverse(
         self, x: Array, label: int | Array = -1, guidance: float = 1.0, sampling_steps: int = 50, eta: float = 1.0,
-        *, rng: np.random.Generator,
-    ) -> Iterator[tuple[int, Array, Array]]:  # fmt: skip
-        """From noise x_T (B, C, H, W) to pictures, by the averaged weights: (time, x, predicted x_0) after each step.
+        *, constrain: Callable[[Array, int], Array] | None = None, rng: np.random.Generator,
+    ) -> Iterator[tuple[Array, Array]]:  # fmt: skip
+        """From noise x_T (B, C, H, W) to pictures, by the averaged weights: (x, predicted x_0) after each step.
 
         `label`: the class of all pictures, or of each (B,); -1 for none. With sampling_steps = T and eta = 1 this is
-        the ancestral sampling of the paper.
+        the ancestral sampling of the paper. `constrain(x_t, t)` may change what each step has drawn.
         """
         labels = np.broadcast_to(label, len(x)) if np.any(np.not_equal(label, -1)) else None
         if labels is not None and not 0 <= labels.min() <= labels.max() < self.config.classes:
             raise ValueError(f"the classes of this model are 0 to {self.config.classes - 1}, not {label}")
-        network = self.network(labels, guidance)
+        network, times = self.network(labels, guidance), self.config.times
+        path = np.linspace(times, 0, min(sampling_steps, times) + 1).round().astype(int).tolist()
         with tg.no_grad(), self.average.applied() as model:
             model.eval()
             try:
-                if sampling_steps >= self.config.times and eta == 1:
-                    yield from self.diffusion.ancestral(network, x, rng=rng)
-                else:
-                    yield from self.diffusion.ddim(network, x, sampling_steps, eta, rng=rng)
+                for t, s in pairwise(path):
+                    if len(path) > times and eta == 1:
+                        x, x0 = self.diffusion.ancestral_step(network, x, t, rng=rng)
+                    else:
+                        x, x0 = self.diffusion.ddim_step(network, x, t, s, eta, rng=rng)
+                    x = x if constrain is None else constrain(x, s)
+                    yield x, x0
             finally:
                 model.train()
 
@@ -246,7 +247,7 @@ class DDPM(PictureGenerator):
             some = slice(start, min(start + 500, n))
             label = options.get("label", -1)
             here = options | {"label": label[some] if np.ndim(label) else label}
-            *_, (_, x, _) = self.reverse(self.noise(some.stop - start, rng), **here, rng=rng)
+            *_, (x, _) = self.reverse(self.noise(some.stop - start, rng), **here, rng=rng)
             drawn.append(to_pictures(x, self.config.shape))
         return np.concatenate(drawn)
 
@@ -254,11 +255,13 @@ class DDPM(PictureGenerator):
         """Draw the pixels where `known` (N, H, W) is False; the others come back exactly as they were."""
         x0 = to_network(images)
         mask = np.broadcast_to(known[:, None], x0.shape)
-        x = self.noise(len(images), rng)
-        # A step's result is changed where the next step reads it: the generator goes on from the same array.
-        for t, x, _ in self.reverse(x, sampling_steps=sampling_steps, rng=rng):
+
+        def put_back(x: Array, t: int) -> Array:
             noise = rng.standard_normal(x0.shape, dtype=np.float32)
-            np.copyto(x, self.diffusion.q_sample(x0, np.full(len(x0), t), noise), where=mask)
+            return np.where(mask, self.diffusion.q_sample(x0, np.full(len(x0), t), noise), x)
+
+        start = self.noise(len(images), rng)
+        *_, (x, _) = self.reverse(start, sampling_steps=sampling_steps, constrain=put_back, rng=rng)
         drawn = to_pictures(x, self.config.shape)
         return np.where(known.reshape(known.shape + (1,) * (images.ndim - 3)), images, drawn)
 
@@ -276,7 +279,7 @@ class DDPM(PictureGenerator):
         write_png(folder / "forward.png", grid(strip(forward, self.config.shape), len(times)))
 
         start = self.noise(8, rng)
-        path = [start, *(x.copy() for _, x, _ in self.reverse(start, rng=rng))]
+        path = [start, *(x for x, _ in self.reverse(start, rng=rng))]
         chosen = [path[i] for i in np.linspace(0, len(path) - 1, 10).round().astype(int)]
         write_png(folder / "reverse.png", grid(strip(chosen, self.config.shape), len(chosen)))
 

@@ -31,8 +31,22 @@ PARTS = {
         "learns from its verdicts.",
         {"steps": "4000"},
     ),
+    "ddpm": Part(
+        "A network learns to tell the noise in a noisy digit. Applied again and again it turns noise into a digit, of a "
+        "class if one is asked for, and it fills in missing pixels.",
+        {"steps": "1500", "base": "16", "batch": "64"},
+    ),
     "vit": Part(
         "A transformer reads a digit as a sequence of 16 patches; its attention shows which of them told it the class.",
+        {"steps": "1500"},
+    ),
+    "row-rnn": Part(
+        "A recurrent network reads a digit row by row, downwards and upwards, and says what it was.",
+        {"steps": "1500"},
+    ),
+    "pixel-rnn": Part(
+        "A recurrent network draws a digit pixel by pixel, each from the probabilities that the pixels before leave it.",
+        {"steps": "1000"},
     ),
 }
 

@@ -195,4 +195,3 @@ class GAN(PictureGenerator):
                 pixels = generator(tg.Tensor(self.draw_noise(min(1000, n - start), rng))).numpy()
                 yield pixels.reshape(-1, *self.config.shape)  # (B, H, W)
             generator.train()
-

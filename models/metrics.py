@@ -397,7 +397,7 @@ def format_report(rows: Sequence[Mapping[str, Any]]) -> str:
         return f"{value:.3f}" if isinstance(value, float) else str(value)
 
     lines = ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
-    return "\n".join(lines + ["| " + " | ".join((cell(row.get(name, "")) for name in rows[0])) + " |" for row in rows])
+    return "\n".join(lines + ["| " + " | ".join(cell(row.get(name, "")) for name in rows[0]) + " |" for row in rows])
 
 
 def _checked(name: str, images: Array, labels: Array) -> tuple[Array, Array]:

@@ -46,7 +46,9 @@ def curves(log: Sequence[Mapping[str, float]], names: Sequence[str], path: Path)
     plot(lines, "step", path)
 
 
-def plot(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], along: str, path: Path, *, log: bool = False) -> None:
+def plot(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], along: str, path: Path, *, log: bool = False
+) -> None:
     """Named lines (x, y), `along` what x is; y logarithmic if `log`."""
     figure = need("matplotlib.figure").Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()

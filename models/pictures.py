@@ -10,7 +10,6 @@ from tinygrad_cv.files import atomic_write
 
 from .train import need
 
-
 WIDTH = 640  # pixels that a grid fills about, if it is not told how large a pixel is
 
 

@@ -34,7 +34,12 @@ class ElmanRNN(nn.Module):
         self, inputs: int, hidden: int, outputs: int, nonlinearity: str = "tanh", *, rng: np.random.Generator
     ) -> None:
         bound = 1 / math.sqrt(hidden)
-        for name, shape in {"U": (hidden, inputs), "W": (hidden, hidden), "b": (hidden,), "V": (outputs, hidden)}.items():
+        for name, shape in {
+            "U": (hidden, inputs),
+            "W": (hidden, hidden),
+            "b": (hidden,),
+            "V": (outputs, hidden),
+        }.items():
             setattr(self, name, parameter(init.uniform(shape, -bound, bound, rng=rng)))
         self.c = parameter(np.zeros(outputs, np.float32))
         self.nonlinearity = nonlinearity

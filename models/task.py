@@ -33,7 +33,7 @@ class Task:
 
     title: ClassVar[str]
     presets: ClassVar[Mapping[str, Any]]
-    reads_text: ClassVar[bool] = False
+    reads: ClassVar[str] = "pictures"  # or "text", "nothing"
     options: ClassVar[Mapping[str, Any]] = {}  # of `sample`, with their usual values
     figures: ClassVar[Mapping[str, tuple[str, ...]]]  # of the log, to be drawn together
     meaning: ClassVar[str]  # of the columns of `evaluate`
@@ -50,8 +50,8 @@ class Task:
         """One update; what the log shows of it."""
         raise NotImplementedError
 
-    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Any:
-        """n pictures in [0, 1], (n, H, W) or (n, H, W, C), or a text of n characters."""
+    def sample(self, *args: Any, **options: Any) -> Any:
+        """`sample(n, rng=rng)`: n pictures in [0, 1], (n, H, W) or (n, H, W, C), or a text of n characters."""
         raise RunError(f"a {self.title} draws nothing; `eval` shows what it has learned")
 
     def sampling(self, given: Mapping[str, str]) -> dict[str, Any]:
@@ -83,9 +83,10 @@ def configure(presets: Mapping[str, Any], name: str, training: Any, changes: Map
     unknown = [key for key in changes if key not in known]
     if unknown:
         raise ValueError(f"{type(preset).__name__} has no {unknown[0]!r}; there are {', '.join(known)}")
+    given: dict[str, Any] = {}
     if isinstance(training, data.Text):
-        given: dict[str, Any] = {"vocabulary": training.vocabulary}
-    else:
+        given = {"vocabulary": training.vocabulary}
+    elif training is not None:
         given = {"shape": training.images.shape[1:], "classes": len(training.classes)}
     given = {key: value for key, value in given.items() if key in known}
     return replace(preset, **given, **{key: parse(key, text, known[key]) for key, text in changes.items()})
@@ -191,8 +192,9 @@ class PictureClassifier(Task):
         self.optimizer.learning_rate = config.rate * self.schedule(step)
         self.optimizer.step()
         self.average.update()
-        correct = float(np.mean(logits.numpy().argmax(axis=1) == labels))
-        return {"loss": loss.item(), "accuracy on the batch": correct}
+        said = logits.numpy().argmax(axis=1)
+        correct = share * np.mean(said == labels) + (1 - share) * np.mean(said == others)
+        return {"loss": loss.item(), "accuracy on the batch": float(correct)}
 
     def log_probabilities(self, images: np.ndarray) -> np.ndarray:
         """log p(class | picture), (N, classes), by the averaged weights."""
@@ -212,7 +214,10 @@ class PictureClassifier(Task):
         x, y = (d.images.reshape(len(d.images), -1) for d in (training, test))  # (N, D)
         some = np.random.default_rng(0).permutation(len(x))[:BASELINE_PICTURES]
         regression = softmax_regression(training.images[some], training.labels[some], len(training.classes))
-        baselines = {"nearest neighbour": training.labels[nearest(y, x)], "logistic regression": regression(test.images)}
+        baselines = {
+            "nearest neighbour": training.labels[nearest(y, x)],
+            "logistic regression": regression(test.images),
+        }
         return [own, *({"name": n, "accuracy": float(np.mean(p == test.labels))} for n, p in baselines.items())]
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
@@ -220,7 +225,9 @@ class PictureClassifier(Task):
         label = np.take_along_axis(logp, test.labels[:, None], axis=1)[:, 0]
         hardest = np.argsort(label)[:20]
         write_png(folder / "hardest.png", grid(test.images[hardest], 10))
-        told = ", ".join(f"{test.labels[i]} read as {logp[i].argmax()}" for i in hardest if logp[i].argmax() != test.labels[i])
+        told = ", ".join(
+            f"{test.labels[i]} read as {logp[i].argmax()}" for i in hardest if logp[i].argmax() != test.labels[i]
+        )
         return [("hardest.png", f"The test pictures of the least probability: {told or 'all of them right'}")]
 
 

@@ -119,7 +119,8 @@ class UNet(nn.Module):
         self.class_embedding = nn.Embedding(config.classes + 1, width, rng=rng) if config.classes else None
         self.conv_in = nn.Conv2d(config.channels, config.base, 3, padding=1, rng=rng)
 
-        here, skips, down = config.base, [config.base], []
+        down: list[nn.Module] = []
+        here, skips = config.base, [config.base]
         for height, multiplier in enumerate(config.multipliers):
             for _ in range(config.blocks):
                 down.append(Stage(here, here := config.base * multiplier, height, width, config, rng=rng))
@@ -151,7 +152,9 @@ class UNet(nn.Module):
     def forward(self, x: Any, t: np.ndarray, labels: np.ndarray | None = None) -> Any:
         heights = 2 ** (len(self.config.multipliers) - 1)
         if x.shape[2] % heights or x.shape[3] % heights:
-            raise ValueError(f"pictures of {x.shape[2]} x {x.shape[3]} cannot be halved to {heights} x {heights} blocks")
+            raise ValueError(
+                f"pictures of {x.shape[2]} x {x.shape[3]} cannot be halved to {heights} x {heights} blocks"
+            )
         time = self.time_mlp(time_embedding(t, self.config.base))  # (B, 4 base)
         if self.class_embedding is not None:
             none = np.full(len(t), self.config.classes)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -193,7 +193,7 @@ class ViTClassifier(PictureClassifier):
     title = "ViT"
 
     def __init__(self, config: ViTConfig, training: Any, *, rng: np.random.Generator) -> None:
-        model = ViT(config, rng=rng)
+        self.vit = model = ViT(config, rng=rng)
         beginnings = tuple(filter(None, config.freeze.split(",")))
         for name, weight in model.named_parameters():
             weight.requires_grad = not name.startswith(beginnings) if beginnings else True
@@ -201,7 +201,7 @@ class ViTClassifier(PictureClassifier):
 
     def start_from(self, other: ViTClassifier) -> None:
         """Fine-tuning: begin with another task's averaged weights."""
-        fine_tune(self.model, other.average.state_dict(), other.model.grid)
+        fine_tune(self.vit, other.average.state_dict(), other.vit.grid)
         self.average.load_state_dict(self.model.state_dict())
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
@@ -209,7 +209,7 @@ class ViTClassifier(PictureClassifier):
         with self.average.applied() as model:
             maps = model.eval().attention_maps(images)
             model.train()
-        rows, columns = self.model.grid
+        rows, columns = self.vit.grid
         seen = rollout(maps).reshape(-1, rows, columns)
         heads = maps[-1, :, :, 0, 1:].reshape(len(images), -1, rows, columns)  # (B, heads, h, w)
         layers = [np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images, heat(images, seen)]

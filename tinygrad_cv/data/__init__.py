@@ -1,4 +1,4 @@
-"""Real data: readers of the field's own file formats, digits that travel in the package, shuffled batches and their augmentation."""
+"""Real data: readers of the field's own formats, digits that travel in the package, batches and augmentation."""
 
 from .augment import crop, flip, mixup, shift
 from .batches import batches

@@ -28,7 +28,7 @@ class MultiheadAttention(Module):
         self.in_proj_weight = parameter(init.xavier_uniform((3 * dimension, dimension), rng=rng, dtype=dtype))
         self.in_proj_bias = parameter(np.zeros(3 * dimension, dtype))
         self.out_proj = Linear(dimension, dimension, rng=rng, dtype=dtype)
-        self.out_proj.bias.data[:] = 0
+        self.out_proj.bias = parameter(np.zeros(dimension, dtype))
 
     def forward(self, query: Any, key: Any = None, value: Any = None, mask: Any = None, causal: bool = False) -> Any:
         q, k, v = self.project(query, key, value)
