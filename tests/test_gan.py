@@ -10,13 +10,15 @@ import pytest
 
 import tinygrad_cv as tg
 from models import gan
+from models.task import configure
 from tinygrad_cv import data
 
-PICTURES = data.digits("train").images[:64]
+DIGITS = data.digits("train")
+PICTURES = DIGITS.images
 
 
 def task(loss: str = "non-saturating", seed: int = 0) -> gan.GAN:
-    return gan.GAN(replace(gan.PRESETS["tiny"], loss=loss), PICTURES, 50, rng=np.random.default_rng(seed))
+    return gan.GAN(replace(gan.PRESETS["tiny"], loss=loss, steps=50), DIGITS, rng=np.random.default_rng(seed))
 
 
 def weights(module: Any) -> list[np.ndarray]:
@@ -92,4 +94,4 @@ def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match="non-saturating, minimax, wgan-gp"):
         task("hinge")
     with pytest.raises(ValueError, match="tiny, digits, mnist"):
-        gan.configure("huge", (8, 8))
+        configure(gan.PRESETS, "huge", DIGITS, {})

@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataclasses import replace
+
 from models import gan
 from models.__main__ import main
 from models.train import Run, RunError, train
 from tinygrad_cv import data, safetensors
 
-PICTURES = data.digits("train").images
+DIGITS = data.digits("train")
 TINY = ["train", "gan", "--preset", "tiny", "--steps", "300", "--save-every", "20", "--out"]
 
 
 def make(seed: int = 0, steps: int = 60) -> gan.GAN:
-    return gan.GAN(gan.PRESETS["tiny"], PICTURES, steps, rng=np.random.default_rng(seed))
+    return gan.GAN(replace(gan.PRESETS["tiny"], steps=steps), DIGITS, rng=np.random.default_rng(seed))
 
 
 def opened(folder: Path) -> Run:
@@ -128,9 +130,13 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["train", "gam"], "no model is called 'gam'; there are gan"),
-        (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH"),
-        (["train", "gan", "--loss", "hinge"], "there are non-saturating, minimax, wgan-gp"),
+        (["train", "gam"], "no model is called 'gam'; there are gan, ddpm, vit, row-rnn"),
+        (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH, text:PATH"),
+        (["train", "gan", "--set", "loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
+        (["train", "gan", "--set", "los=hinge"], "GANConfig has no 'los'; there are shape, noise"),
+        (["train", "vit", "--set", "depth=2.5"], "depth=2.5: a value like 4 is expected"),
+        (["train", "char-rnn"], "char-rnn reads text, and digits is something else"),
+        (["demo", "--only", "gam"], "the demo has no 'gam'; there are gan, ddpm, vit"),
         (["train", "gan", "--preset", "huge"], "there are tiny, digits, mnist"),
         (["sample", "nowhere", "--out", "x.png"], "nowhere is not a run"),
         (["eval", "nowhere"], "nowhere is not a run"),
@@ -153,9 +159,11 @@ def test_a_missing_extra_says_what_to_install(tmp_path: Path, capsys: Any, monke
 
 
 def test_the_demo_writes_a_page_that_needs_no_network(tmp_path: Path) -> None:
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "100"]) == 0
+    names = ["gan", "vit"]
+    only = [word for name in names for word in ("--only", name)]
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "40", *only]) == 0
     page = (tmp_path / "demo" / "index.html").read_text()
     assert "http" not in page
-    for name in ("samples.png", "real.png", "strip.png", "losses.png", "accuracy.png"):
+    for name in ("gan/samples.png", "gan/real.png", "gan/strip.png", "gan/losses.png", "vit/attention.png", "vit/loss.png"):
         assert name in page
         assert (tmp_path / "demo" / name).stat().st_size > 500

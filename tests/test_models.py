@@ -1,0 +1,126 @@
+"""What holds for every model: each preset trains, a stopped run resumes to the same bits, a folder is enough to use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import __main__ as command
+from models.__main__ import TASKS, main
+from models.task import PictureGenerator, Task, configure, restored, stored
+from models.train import Run, RunError, train
+from tests.test_train import assert_same_run
+from tinygrad_cv import data, nn
+
+TEXT = "the quick brown fox jumps over the lazy dog\n" * 20
+CASES = [(name, preset) for name, task in TASKS.items() for preset in task.presets]
+
+
+def training(task: type[Task], preset: str) -> Any:
+    """A little data of the kind that a preset is made for."""
+    if task.reads == "nothing":
+        return None
+    if task.reads == "text":
+        ids = np.array([sorted(set(TEXT)).index(c) for c in TEXT * (1 if preset == "tiny" else 10)])
+        return data.Text(ids, ids[:200], "".join(sorted(set(TEXT))))
+    if preset == "mnist":
+        pictures = np.random.default_rng(0).random((8, 28, 28), np.float32)
+        return data.Dataset("noise", pictures, np.arange(8), tuple("0123456789"))
+    digits = data.digits()
+    return data.Dataset("digits", digits.images[:32], digits.labels[:32], digits.classes)
+
+
+def make(name: str, preset: str = "tiny", **changes: Any) -> Task:
+    kind = TASKS[name]
+    config = replace(configure(kind.presets, preset, training(kind, preset), {}), **changes)
+    return kind(config, training(kind, preset), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_every_preset_trains_a_step(name: str, preset: str) -> None:
+    task = make(name, preset)
+    before = {part: {n: a.copy() for n, a in owner.state_dict().items()} for part, owner in task.parts.items()}
+    figures = task.step(0)
+    assert all(np.isfinite(v) for v in figures.values())
+    for part, owner in task.parts.items():
+        assert any(not np.array_equal(a, before[part][n]) for n, a in owner.state_dict().items()), part
+    assert {line for lines in task.figures.values() for line in lines} == set(figures)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_stopped_run_of_any_model_resumes_to_the_same_bits(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
+    for run in (whole, parts):
+        run.create({"model": name})
+    train(make(name, steps=12), whole, 12, log_every=5, save_every=5)
+    step, count = TASKS[name].step, 0
+
+    def interrupted(self: Any, number: int) -> dict[str, float]:
+        nonlocal count
+        count += 1
+        if count == 8:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    monkeypatch.setattr(TASKS[name], "step", interrupted)
+    with pytest.raises(RunError, match="--resume"):
+        train(make(name, steps=12), parts, 12, log_every=5, save_every=5)
+    monkeypatch.undo()
+    train(make(name, steps=12), parts, 12, log_every=5, save_every=5)
+    assert_same_run(whole.folder, parts.folder)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_run_folder_is_enough_to_sample_and_evaluate(name: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    run = str(tmp_path / "run")
+    source = ["--data", f"text:{text}"] if TASKS[name].reads == "text" else []
+    assert main(["train", name, "--preset", "tiny", "--steps", "4", "--out", run, *source]) == 0
+    assert main(["eval", run]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n| ") >= 2
+    assert (tmp_path / "run" / "index.html").is_file()
+    text.unlink()
+    monkeypatch.setattr(command, "read_data", None)
+    out = tmp_path / "samples.npz"
+    code = main(["sample", run, "--n", "3", "--out", str(out)])
+    if issubclass(TASKS[name], PictureGenerator):
+        images = np.load(out)["images"]
+        assert images.shape == (3, 8, 8)
+        assert 0 <= images.min() <= images.max() <= 1
+    elif TASKS[name].reads == "text":
+        assert len(capsys.readouterr().out) >= 3
+    else:
+        assert code == 2
+        assert "draws nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
+    config = make(name, preset).config
+    assert restored(TASKS[name].presets, json.loads(json.dumps(stored(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("gan", 1162), ("ddpm", 45321), ("vit", 890), ("row-rnn", 522), ("pixel-rnn", 1757), ("char-rnn", 2364), ("copying", 730)],
+)
+def test_tiny_models_have_their_number_of_parameters(name: str, count: int) -> None:
+    modules = [owner for owner in make(name).parts.values() if isinstance(owner, nn.Module)]
+    found = sum(p.size for module in modules for p in module.parameters())
+    assert found == count
+
+
+def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, capsys: Any) -> None:
+    run = str(tmp_path / "run")
+    assert main(["train", "ddpm", "--preset", "tiny", "--steps", "2", "--out", run]) == 0
+    assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "lable=3"]) == 2
+    assert "no 'lable'; there are ['label', 'guidance'" in capsys.readouterr().err
+    assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "label=30"]) == 2
+    assert "classes of this model are 0 to 9, not 30" in capsys.readouterr().err
