@@ -45,7 +45,7 @@ class DDPMConfig:
     schedule: str = "cosine"  # or linear
     times: int = 1000  # T
     prediction: str = "v"  # or epsilon, x0
-    base: int = 32
+    base: int = 24
     multipliers: tuple[int, ...] = (1, 2)
     blocks: int = 1
     attention: tuple[int, ...] = (1,)
@@ -53,7 +53,7 @@ class DDPMConfig:
     dropout: float = 0.1
     unlabelled: float = 0.3  # share of the training pictures whose class is not told
     steps: int = 5000
-    batch: int = 128
+    batch: int = 64
     rate: float = 2e-3
     warm_up: int = 200
     average: float = 0.998  # decay of the moving average of the weights
@@ -63,7 +63,7 @@ PRESETS = {
     "tiny": DDPMConfig(times=20, base=8, heads=2, steps=200, batch=8, warm_up=10),
     "digits": DDPMConfig(),
     "mnist": DDPMConfig(
-        (28, 28), base=16, multipliers=(1, 2, 4), attention=(2,), dropout=0.0, steps=6000, batch=64, rate=1e-3,
+        (28, 28), base=16, multipliers=(1, 2, 4), attention=(2,), dropout=0.0, steps=6000, rate=1e-3,
         average=0.999,
     ),
 }  # fmt: skip

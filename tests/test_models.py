@@ -76,7 +76,9 @@ def test_a_stopped_run_of_any_model_resumes_to_the_same_bits(name: str, tmp_path
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_run_folder_is_enough_to_sample_and_evaluate(name: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+def test_a_run_folder_is_enough_to_sample_and_evaluate(
+    name: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     run = str(tmp_path / "run")
@@ -109,7 +111,15 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("gan", 1162), ("ddpm", 45321), ("vit", 890), ("row-rnn", 522), ("pixel-rnn", 1757), ("char-rnn", 2364), ("copying", 730)],
+    [
+        ("gan", 1162),
+        ("ddpm", 45321),
+        ("vit", 890),
+        ("row-rnn", 522),
+        ("pixel-rnn", 1757),
+        ("char-rnn", 2364),
+        ("copying", 730),
+    ],
 )
 def test_tiny_models_have_their_number_of_parameters(name: str, count: int) -> None:
     modules = [owner for owner in make(name).parts.values() if isinstance(owner, nn.Module)]

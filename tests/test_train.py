@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-from dataclasses import replace
 
 from models import gan
 from models.__main__ import main

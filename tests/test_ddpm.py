@@ -1,0 +1,156 @@
+"""Diffusion: the arithmetic of noise against probability theory, sampling, classes, missing pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import ddpm, unet
+from tinygrad_cv import data
+
+DIGITS = data.digits()
+X0 = ddpm.to_network(DIGITS.images[:6])
+schedules = st.sampled_from(["linear", "cosine"])
+predictions = st.sampled_from(ddpm.PREDICTIONS)
+
+
+def make(**changes: Any) -> ddpm.DDPM:
+    return ddpm.DDPM(replace(ddpm.PRESETS["tiny"], **changes), DIGITS, rng=np.random.default_rng(0))
+
+
+@given(schedules, st.sampled_from([20, 100, 1000]))
+def test_the_schedule_goes_from_the_picture_to_noise_in_float64(schedule: str, times: int) -> None:
+    diffusion = ddpm.Diffusion(schedule, times)
+    assert diffusion.beta.dtype == diffusion.alpha_bar.dtype == np.float64
+    assert diffusion.alpha_bar[0] == 1
+    assert np.all(np.diff(diffusion.alpha_bar) < 0)
+    assert diffusion.alpha_bar[-1] < (1e-4 if times >= 100 else 1e-3)
+    assert 0 < diffusion.beta[1] < 0.1
+
+
+def test_the_linear_schedule_is_the_papers() -> None:
+    np.testing.assert_allclose(ddpm.betas("linear", 1000), np.linspace(1e-4, 0.02, 1000), rtol=1e-12)
+
+
+@given(schedules, st.integers(1, 50))
+def test_one_leap_is_as_many_steps(schedule: str, t: int) -> None:
+    """Mean and variance of x_t are those of t steps x_t = sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) epsilon (equation 2)."""
+    diffusion, mean, variance = ddpm.Diffusion(schedule, 50), 1.0, 0.0
+    for beta in diffusion.beta[1 : t + 1]:
+        mean, variance = np.sqrt(1 - beta) * mean, (1 - beta) * variance + beta
+    one = np.ones((1, 1), np.float64)
+    assert diffusion.q_sample(one, np.array([t]), 0 * one)[0, 0] == pytest.approx(mean, rel=1e-9)
+    assert diffusion.q_sample(0 * one, np.array([t]), one)[0, 0] ** 2 == pytest.approx(variance, rel=1e-9)
+
+
+@given(schedules, st.integers(2, 50))
+def test_the_posterior_is_bayes(schedule: str, t: int) -> None:
+    """The product of the Gaussians q(x_t | x_(t-1)) and q(x_(t-1) | x_0), by adding precisions."""
+    diffusion = ddpm.Diffusion(schedule, 50)
+    x0, x, before, beta = 0.7, -0.4, diffusion.alpha_bar[t - 1], diffusion.beta[t]
+    precision = 1 / (1 - before) + (1 - beta) / beta
+    centre = (np.sqrt(before) * x0 / (1 - before) + np.sqrt(1 - beta) * x / beta) / precision
+    mean, variance = diffusion.posterior(np.array(x0), np.array(x), t)
+    assert mean == pytest.approx(centre, rel=1e-9)
+    assert variance == pytest.approx(1 / precision, rel=1e-9)
+
+
+@given(schedules, predictions, st.integers(1, 45))
+def test_a_right_prediction_gives_back_picture_and_noise(schedule: str, prediction: str, t: int) -> None:
+    diffusion = ddpm.Diffusion(schedule, 50, prediction)
+    noise, times = np.random.default_rng(t).standard_normal(X0.shape), np.full(len(X0), t)
+    x = diffusion.q_sample(X0.astype(np.float64), times, noise)
+    x0, epsilon = diffusion.x0_and_epsilon(x, times, diffusion.target(X0.astype(np.float64), times, noise))
+    np.testing.assert_allclose(x0, X0, atol=1e-6)
+    np.testing.assert_allclose(epsilon, noise, atol=1e-5)
+
+
+@given(schedules, predictions, st.integers(2, 50))
+def test_ddim_with_eta_1_is_the_ancestral_step(schedule: str, prediction: str, t: int) -> None:
+    diffusion = ddpm.Diffusion(schedule, 50, prediction)
+    x = np.random.default_rng(t).standard_normal((3, 1, 4, 4))
+    network = lambda x, t: np.tanh(x)
+    one, _ = diffusion.ancestral_step(network, x, t, rng=np.random.default_rng(1))
+    two, _ = diffusion.ddim_step(network, x, t, t - 1, 1.0, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-9)
+
+
+@given(schedules, predictions, st.floats(0, 1), st.integers(1, 60))
+def test_a_network_that_knows_the_picture_draws_it(schedule: str, prediction: str, eta: float, steps: int) -> None:
+    task = make(schedule=schedule, prediction=prediction, times=50)
+    some = X0[:2].astype(np.float64)
+
+    def oracle(x: Any, t: Any) -> Any:
+        signal, sigma = task.diffusion.scales(t, x)
+        return task.diffusion.target(some, t, (x - signal * some) / sigma)
+
+    task.network = lambda labels, guidance: oracle  # type: ignore[method-assign]
+    rng = np.random.default_rng(steps)
+    *_, (x, _) = task.reverse(task.noise(2, rng).astype(np.float64), eta=eta, sampling_steps=steps, rng=rng)
+    np.testing.assert_allclose(x, some, atol=1e-4)
+
+
+def test_known_pixels_come_back_exactly_and_the_others_are_drawn() -> None:
+    task, known = make(), np.zeros((4, 8, 8), bool)
+    known[:, :5] = True
+    images = DIGITS.images[:4]
+    filled = task.inpaint(images, known, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(filled[known], images[known])
+    assert not np.array_equal(filled[~known], images[~known])
+    assert filled.dtype == images.dtype
+
+
+def test_guidance_1_is_the_told_prediction_and_0_the_untold() -> None:
+    task = make()
+    for step in range(3):
+        task.step(step)
+    task.model.eval()
+    x, t, labels = X0, np.full(len(X0), 7), np.arange(6)
+    told, untold = task.model(x, t, labels).numpy(), task.model(x, t).numpy()
+    assert not np.allclose(told, untold, atol=1e-6)
+    np.testing.assert_array_equal(task.network(labels, 1.0)(x, t), told)
+    np.testing.assert_allclose(task.network(labels, 0.0)(x, t), untold, atol=1e-6)
+    np.testing.assert_allclose(task.network(labels, 3.0)(x, t), untold + 3 * (told - untold), atol=1e-5)
+
+
+def test_labels_of_each_picture_reach_it() -> None:
+    """Drawing pictures with labels in two batches or one is the same, but for the noise."""
+    task = make()
+    with pytest.raises(ValueError, match="classes of this model are 0 to 9"):
+        task.sample(2, label=10, rng=np.random.default_rng(0))
+    assert task.sample(3, label=np.array([1, 2, 3]), rng=np.random.default_rng(0)).shape == (3, 8, 8)
+    assert task.sample(0, rng=np.random.default_rng(0)).shape == (0, 8, 8)
+
+
+def test_pictures_survive_the_networks_range() -> None:
+    for images in (DIGITS.images[:5], np.random.default_rng(0).random((5, 4, 6, 3), np.float32)):
+        np.testing.assert_allclose(ddpm.to_pictures(ddpm.to_network(images), images.shape[1:]), images, atol=1e-6)
+
+
+def test_a_fresh_unet_says_nothing_and_is_told_time_and_class() -> None:
+    config = unet.UNetConfig(base=8, heads=2, classes=10, dropout=0.0)
+    model, t = unet.UNet(config, rng=np.random.default_rng(0)), np.full(len(X0), 3)
+    assert not model(X0, t).numpy().any()
+    for _, p in model.named_parameters():
+        p.data[...] = np.random.default_rng(1).normal(size=p.shape) * 0.3
+    one = model(X0, t, np.zeros(6, int)).numpy()
+    assert not np.allclose(one, model(X0, t + 1, np.zeros(6, int)).numpy())
+    assert not np.allclose(one, model(X0, t, np.ones(6, int)).numpy())
+    np.testing.assert_allclose(one[:1], model(X0[:1], t[:1], np.zeros(1, int)).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_unet_refuses_pictures_that_cannot_be_halved() -> None:
+    model = unet.UNet(unet.UNetConfig(base=8, heads=2), rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="pictures of 8 x 7 cannot be halved"):
+        model(X0[..., :7], np.full(6, 1))
+
+
+@pytest.mark.parametrize("changes", [{"schedule": "sqrt"}, {"prediction": "noise"}])
+def test_unknown_names_list_the_known_ones(changes: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"linear, cosine|epsilon, x0, v"):
+        make(**changes)
