@@ -29,6 +29,7 @@ from tinygrad_cv import data, kernels, optim
 
 from .pictures import grid, write_png
 from .task import PictureGenerator
+from .train import progress_bar
 from .unet import UNet, UNetConfig
 
 Array = np.ndarray
@@ -243,12 +244,14 @@ class DDPM(PictureGenerator):
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Array:
         """n pictures. Options: those of `reverse`; a label for each picture is an array (n,)."""
         drawn = [np.zeros((0, *self.config.shape), np.float32)]
-        for start in range(0, n, 500):
-            some = slice(start, min(start + 500, n))
-            label = options.get("label", -1)
-            here = options | {"label": label[some] if np.ndim(label) else label}
-            *_, (x, _) = self.reverse(self.noise(some.stop - start, rng), **here, rng=rng)
-            drawn.append(to_pictures(x, self.config.shape))
+        with progress_bar(n, "drawing", passing=True) as bar:
+            for start in range(0, n, 100):
+                some = slice(start, min(start + 100, n))
+                label = options.get("label", -1)
+                here = options | {"label": label[some] if np.ndim(label) else label}
+                *_, (x, _) = self.reverse(self.noise(some.stop - start, rng), **here, rng=rng)
+                drawn.append(to_pictures(x, self.config.shape))
+                bar.update(len(x))
         return np.concatenate(drawn)
 
     def inpaint(self, images: Array, known: Array, *, rng: np.random.Generator, sampling_steps: int = 250) -> Array:

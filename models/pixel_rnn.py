@@ -22,6 +22,7 @@ from tinygrad_cv import data, kernels, nn, optim
 from .ngram import windows, witten_bell
 from .rnn import cell_named
 from .task import PictureGenerator, in_batches
+from .train import progress_bar
 
 Array = np.ndarray
 NEIGHBOURS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))  # down, across: left, above left, above, above right
@@ -141,9 +142,11 @@ class PixelRNNTask(PictureGenerator):
         with tg.no_grad(), self.average.applied() as model:
             model.eval()
             state = None
-            for i in range(levels.shape[1]):
-                logits, state = model(levels, i, i + 1, state)
-                levels[:, i] = draw(logits.numpy()[0], rng)
+            with progress_bar(levels.shape[1], "drawing", passing=True) as bar:
+                for i in range(levels.shape[1]):
+                    logits, state = model(levels, i, i + 1, state)
+                    levels[:, i] = draw(logits.numpy()[0], rng)
+                    bar.update()
             model.train()
         return np.asarray(levels / (self.config.levels - 1), np.float32).reshape(n, *self.config.shape)
 

@@ -77,10 +77,11 @@ class Run:
         return int(state["step"])
 
 
-def progress_bar(total: int, done: int, what: str) -> Any:
-    """tqdm's bar."""
+def progress_bar(total: int, what: str, done: int = 0, *, passing: bool = False) -> Any:
+    """tqdm's bar; a passing one appears after two seconds and leaves nothing behind."""
     tqdm = need("tqdm")
-    return tqdm.tqdm(total=total, initial=done, desc=what, unit="step", dynamic_ncols=True)
+    settings = {"delay": 2, "leave": False} if passing else {}
+    return tqdm.tqdm(total=total, initial=done, desc=what, unit="step", dynamic_ncols=True, **settings)
 
 
 def need(module: str) -> Any:
@@ -106,7 +107,7 @@ def train(
     kept = [line for line in run.log if line["step"] <= step]
     with atomic_write(run.folder / "log.jsonl") as file:
         file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
-    with progress_bar(steps, step, run.folder.name) as bar, open(run.folder / "log.jsonl", "a") as log:
+    with progress_bar(steps, run.folder.name, step) as bar, open(run.folder / "log.jsonl", "a") as log:
         try:
             while step < steps:
                 before = (task.rng.bit_generator.state, task.batches.state())

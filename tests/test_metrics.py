@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 
 from models import metrics
 from models.baselines import BASELINES, GaussianMixture
@@ -231,22 +230,22 @@ def test_class_total_variation_by_hand() -> None:
         metrics.class_total_variation(np.array([0]), np.array([3]), 3)
 
 
-def test_softmax_regression_is_at_the_minimum(rng: np.random.Generator) -> None:
-    """Its predictions are those of an independent minimiser (no gradient given) of the same convex loss."""
+def test_kernel_ridge_regression_solves_its_normal_equations(rng: np.random.Generator) -> None:
+    """Its predictions are those of the minimiser a of |K a - T|^2 + ridge a'K a, found by least squares."""
     x, labels = rng.standard_normal((40, 2)), rng.integers(0, 3, 40)
+    squared = lambda a: np.sum((a[:, None] - x) ** 2, axis=-1)
+    scale = np.median(squared(x)) / 2
+    k = np.exp(-squared(x) / scale)
+    root = np.linalg.cholesky(k + 1e-13 * np.eye(40)).T
+    a = np.linalg.lstsq(np.vstack([k, np.sqrt(0.1) * root]), np.vstack([np.eye(3)[labels], np.zeros((40, 3))]), rcond=None)[0]
+    grid = rng.uniform(-2, 2, (500, 2))
+    expected = (np.exp(-squared(grid) / scale) @ a).argmax(axis=1)
+    assert np.mean(metrics.kernel_ridge_regression(x, labels, 3, ridge=0.1)(grid) == expected) > 0.99
 
-    def loss(flat: Array) -> float:
-        w, b = flat[:6].reshape(2, 3), flat[6:]
-        logits = x @ w + b
-        logits -= logits.max(axis=1, keepdims=True)
-        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        return float(-log_p[np.arange(40), labels].mean() + 0.05 * np.sum(w**2))
 
-    w = minimize(loss, np.zeros(9), method="BFGS").x
-    grid = rng.uniform(-3, 3, (500, 2))
-    expected = (grid @ w[:6].reshape(2, 3) + w[6:]).argmax(axis=1)
-    predict = metrics.softmax_regression(x, labels, 3, weight_decay=0.1)
-    assert np.mean(predict(grid) == expected) > 0.99
+def test_kernel_ridge_regression_takes_equal_pictures() -> None:
+    same = np.zeros((4, 2, 2))
+    assert metrics.kernel_ridge_regression(same, np.array([1, 1, 1, 0]), 2)(same).tolist() == [1, 1, 1, 1]
 
 
 def test_tstr_knows_right_from_wrong_labels(rng: np.random.Generator) -> None:
