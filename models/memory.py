@@ -1,11 +1,8 @@
-"""What a recurrent network can remember: the lesson of vanishing gradients, and the copying task that shows it.
+"""The copying task: what a recurrent network can remember.
 
-Backwards through time a gradient is multiplied by the same matrix at each step (Hochreiter 1991; Bengio et al. 1994; Pascanu
-et al. 2013, equation 5), so in the plain network it vanishes or explodes with the distance. A gated cell has a path on
-which it is only multiplied by how far a gate is open.
-
-Copying (Hochreiter & Schmidhuber 1997; here as in Arjovsky et al. 2016): a few symbols, then a delay of blanks, then a
-marker, after which the symbols are to be repeated. A network that cannot carry them over the delay can only guess.
+A few symbols, then a delay of blanks, then a marker, after which the symbols are to be repeated (Hochreiter & Schmidhuber
+1997; here as in Arjovsky et al. 2016). A network that cannot carry them over the delay can only guess: the plain one,
+whose gradient vanishes on the way back (`models.rnn.gradient_norms`), before the gated ones.
 """
 
 from __future__ import annotations
@@ -19,11 +16,9 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim
 
-from .page import plot
-from .rnn import CELLS, cell_named
+from .rnn import GRADIENTS, cell_named, open_gates, plot_gradient_norms
 from .task import Task
 
-DISTANCE = 100  # steps over which the gradient is looked at
 SEQUENCES = 1000  # on which copying is measured
 
 
@@ -38,47 +33,11 @@ class CopyingConfig:
     hidden: int = 64
     steps: int = 3000
     batch: int = 64
-    rate: float = 3e-3
+    rate: float = 1e-2
     clip: float = 1.0  # norm of the gradient
 
 
 PRESETS = {"tiny": CopyingConfig(hidden=8, delay=3, steps=50, batch=8), "copying": CopyingConfig()}
-
-
-def open_gates(layer: Any, longest: int, *, rng: np.random.Generator) -> None:
-    """Let the gates of a GRU or LSTM keep their state for 1 ... longest steps at the start.
-
-    The forget gate's bias is log(u), u uniform in [1, longest - 1], the input gate's -log(u); the GRU's update gate is its
-    forget gate (Tallec & Ollivier 2018, arXiv 1804.11188, equation 16). A plain RNN has no gates, and stays as it is.
-    """
-    size = layer.hidden_size
-    bias = np.log(rng.uniform(1, max(2, longest - 1), size)).astype(np.float32)
-    if isinstance(layer, nn.LSTM):
-        layer.bias_ih_l0.data[:size], layer.bias_ih_l0.data[size : 2 * size] = -bias, bias
-        layer.bias_hh_l0.data[: 2 * size] = 0
-    elif isinstance(layer, nn.GRU):
-        layer.bias_ih_l0.data[size : 2 * size] = bias
-        layer.bias_hh_l0.data[size : 2 * size] = 0
-
-
-def gradient_norms(cell: str, *, hidden: int = 64, distance: int = DISTANCE, rng: np.random.Generator) -> np.ndarray:
-    """|d v'h_T / d x_(T-k)| for k = 0 ... distance, at the start of training, for random inputs and directions v."""
-    layer = cell_named(cell)(hidden, hidden, rng=rng)
-    open_gates(layer, distance, rng=rng)
-    x = tg.Tensor(rng.standard_normal((distance + 1, 1, hidden)).astype(np.float32), requires_grad=True)
-    states, _ = layer(x)
-    np.sum(states[-1] * rng.standard_normal(hidden).astype(np.float32)).backward()
-    assert x.grad is not None
-    return np.asarray(np.linalg.norm(x.grad[::-1, 0], axis=1))
-
-
-def plot_gradient_norms(path: Path, *, rng: np.random.Generator) -> None:
-    """The norms for each cell, the median of 20 networks, against the distance."""
-    lines = {}
-    for cell in CELLS:
-        norms = np.median([gradient_norms(cell, rng=rng) for _ in range(20)], axis=0)
-        lines[cell.upper()] = (list(range(len(norms))), norms.tolist())
-    plot(lines, "distance in time", path, log=True)
 
 
 def copying(config: CopyingConfig, n: int, *, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -153,4 +112,4 @@ class Copying(Task):
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         plot_gradient_norms(folder / "gradients.png", rng=np.random.default_rng(0))
-        return [("gradients.png", "The gradient's norm against the distance in time, at the start of training")]
+        return [GRADIENTS]

@@ -17,7 +17,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, optim
 
 from .baselines import BASELINES
-from .metrics import Evaluator, kernel_ridge_regression, nearest, report
+from .metrics import Evaluator, flatten, kernel_ridge_regression, nearest, report
 from .pictures import grid, write_png
 from .train import RunError, progress_bar
 
@@ -144,10 +144,16 @@ class PictureGenerator(Task):
             )  # fmt: skip
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
+        samples = self.sample(100, rng=np.random.default_rng(4))
         real = np.random.default_rng(5).permutation(test.images)[:100]
-        for name, images in (("samples.png", self.sample(100, rng=np.random.default_rng(4))), ("real.png", real)):
-            write_png(folder / name, grid(images, 10))
-        return [("samples.png", "Drawn by the model"), ("real.png", "Real scans")]
+        copied = training.images[nearest(flatten(samples[:10]), flatten(training.images))]
+        for name, images in (("samples", samples), ("real", real), ("nearest", np.concatenate([samples[:10], copied]))):
+            write_png(folder / f"{name}.png", grid(images, 10))
+        return [
+            ("samples.png", "Drawn by the model"),
+            ("real.png", "Real scans"),
+            ("nearest.png", "Ten that were drawn, and under each the training picture that is nearest to it"),
+        ]
 
 
 # ----------------------------------------------------------------------------------------------- classifying pictures
@@ -212,7 +218,7 @@ class PictureClassifier(Task):
             "accuracy": float(np.mean(logp.argmax(axis=1) == test.labels)),
             "cross-entropy": -float(np.mean(np.take_along_axis(logp, test.labels[:, None], axis=1))),
         }
-        x, y = (d.images.reshape(len(d.images), -1) for d in (training, test))  # (N, D)
+        x, y = flatten(training.images), flatten(test.images)
         some = np.random.default_rng(0).permutation(len(x))[:BASELINE_PICTURES]
         regression = kernel_ridge_regression(training.images[some], training.labels[some], len(training.classes))
         baselines = {

@@ -198,7 +198,7 @@ def test_a_model_learns_a_rhythm_and_writes_it() -> None:
 
 
 def test_gradients_of_the_plain_network_vanish_first() -> None:
-    norms = {cell: memory.gradient_norms(cell, rng=np.random.default_rng(0)) for cell in rnn.CELLS}
+    norms = {cell: rnn.gradient_norms(cell, rng=np.random.default_rng(0)) for cell in rnn.CELLS}
     assert norms["rnn"][60] < 1e-12 * norms["rnn"][0]
     assert min(norms["gru"][60] / norms["gru"][0], norms["lstm"][60] / norms["lstm"][0]) > 1e-3
 
