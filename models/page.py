@@ -27,6 +27,9 @@ nav { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } small { opacity: .75; } p
 """
 
 
+LEAST = 1e-10  # that a logarithmic plot shows
+
+
 @dataclass(frozen=True)
 class Section:
     """What a page tells of one run: facts, pictures (path and caption), a table whose first row is the run's own."""
@@ -55,7 +58,9 @@ def plot(
     for name, (x, y) in lines.items():
         axes.plot(x, y, label=name, linewidth=1)
     axes.set_xlabel(along)
-    axes.set_yscale("log" if log else "linear")
+    if log:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=max(LEAST, axes.get_ylim()[0]))
     axes.legend(frameon=False)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120)
