@@ -232,10 +232,9 @@ class PictureClassifier(Task):
         label = np.take_along_axis(logp, test.labels[:, None], axis=1)[:, 0]
         hardest = np.argsort(label)[:20]
         write_png(folder / "hardest.png", grid(test.images[hardest], 10))
-        told = ", ".join(
-            f"{test.labels[i]} read as {logp[i].argmax()}" for i in hardest if logp[i].argmax() != test.labels[i]
-        )
-        return [("hardest.png", f"The test pictures of the least probability: {told or 'all of them right'}")]
+        wrong = [f"{test.labels[i]} as {logp[i].argmax()}" for i in hardest if logp[i].argmax() != test.labels[i]]
+        told = f"read wrongly are {', '.join(wrong)}" if 0 < len(wrong) < len(hardest) else f"{len(wrong)} are read wrongly"
+        return [("hardest.png", f"The test pictures whose class got the least probability: {told}")]
 
 
 def trained(model: nn.Module) -> Iterable[tg.Tensor]:
