@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-import tinygrad_cv as tg
-from tinygrad_cv import data, kernels, nn, optim
+from tinygrad_cv import data, kernels, nn
 
+from .descent import Descent
 from .ngram import windows, witten_bell
 from .rnn import cell_named
 from .task import Task
@@ -105,14 +105,11 @@ class CharRNNTask(Task):
     def __init__(self, config: CharRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng = config, rng
         self.model, self.carried = CharRNN(config, rng=rng), Carried(config)
-        self.optimizer = optim.AdamW(
-            self.model.parameters(), config.rate, (0.9, 0.99), weight_decay=config.weight_decay
-        )
-        self.schedule = optim.warm_up(config.warm_up, optim.cosine(config.steps - config.warm_up, 0.02))
-        self.average = optim.ExponentialMovingAverage(self.model, config.average)
-        self.parts = {
-            "model": self.model, "optimizer": self.optimizer, "average": self.average, "carried": self.carried,
-        }  # fmt: skip
+        self.descent = Descent(
+            self.model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
+            weight_decay=config.weight_decay, clip=config.clip,
+        )  # fmt: skip
+        self.parts = self.descent.parts | {"carried": self.carried}
         if training is not None:
             self.batches = data.streams(training.train, config.batch, config.length, rng=rng)
 
@@ -122,12 +119,7 @@ class CharRNNTask(Task):
             self.carried.forget()
         logits, state = self.model(inputs, self.carried.state)
         loss = kernels.cross_entropy(logits, targets)
-        self.optimizer.zero_grad()
-        loss.backward()
-        optim.clip_gradients_by_norm(self.optimizer.parameters, self.config.clip)
-        self.optimizer.learning_rate = self.config.rate * self.schedule(step)
-        self.optimizer.step()
-        self.average.update()
+        self.descent.step(loss, step)
         self.carried.keep(state)
         return {"nats per character": loss.item()}
 
@@ -142,13 +134,11 @@ class CharRNNTask(Task):
         early = min(WARM_UP_CHARACTERS, int(begins[0]) - 1)
         places = begins - early + np.arange(stretch + early)[:, None]  # (T, N)
         found = np.full(len(text), np.nan)
-        with tg.no_grad(), self.average.applied() as model:
-            model.eval()
+        with self.descent.averaged() as model:
             state = None
             for some in np.array_split(places, -(-len(places) // 256)):
                 logits, state = model(text[some - 1], state)
                 found[some] = kernels.cross_entropy(logits, text[some], reduction="none").numpy()
-            model.train()
         return found[start:]
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
@@ -165,14 +155,12 @@ class CharRNNTask(Task):
         """The prompt and n characters more, drawn at a temperature (below 1: safer, above: wilder)."""
         text = data.Text(np.empty(0, int), np.empty(0, int), self.config.vocabulary)
         written = list(text.encode(prompt or "\n"))
-        with tg.no_grad(), self.average.applied() as model:
-            model.eval()
+        with self.descent.averaged() as model:
             logits, state = model(np.array(written)[:, None])
             for _ in range(n):
                 p = kernels.softmax(logits.numpy()[-1, 0].astype(np.float64) / temperature)
                 written.append(int(rng.choice(len(p), p=p / p.sum())))
                 logits, state = model(np.array([[written[-1]]]), state)
-            model.train()
         return text.decode(np.array(written))
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:

@@ -24,9 +24,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-import tinygrad_cv as tg
-from tinygrad_cv import data, kernels, optim
+from tinygrad_cv import data, kernels
 
+from .descent import Descent
 from .pictures import grid, write_png
 from .task import PictureGenerator
 from .train import progress_bar
@@ -169,10 +169,10 @@ class DDPM(PictureGenerator):
                 dropout=config.dropout, classes=config.classes,
             ), rng=rng,
         )  # fmt: skip
-        self.optimizer = optim.Adam(self.model.parameters(), config.rate, (0.9, 0.99))
-        self.schedule = optim.warm_up(config.warm_up, optim.cosine(config.steps - config.warm_up, 0.02))
-        self.average = optim.ExponentialMovingAverage(self.model, config.average)
-        self.parts = {"model": self.model, "optimizer": self.optimizer, "average": self.average}
+        self.descent = Descent(
+            self.model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average
+        )
+        self.parts = self.descent.parts
         if training is not None:
             labels = np.zeros(len(training), int) if training.labels is None else training.labels
             pairs = (to_network(training.images), labels)
@@ -185,12 +185,7 @@ class DDPM(PictureGenerator):
         labels = np.where(rng.random(len(x0)) < config.unlabelled, config.classes, labels)
         predicted = self.model(self.diffusion.q_sample(x0, t, noise), t, labels)
         loss = kernels.mse(predicted, self.diffusion.target(x0, t, noise))
-        self.optimizer.zero_grad()
-        loss.backward()
-        optim.clip_gradients_by_norm(self.optimizer.parameters, 1.0)
-        self.optimizer.learning_rate = config.rate * self.schedule(step)
-        self.optimizer.step()
-        self.average.update()
+        self.descent.step(loss, step)
         return {"loss": loss.item()}
 
     def network(self, labels: Array | None, guidance: float) -> Network:
@@ -223,18 +218,14 @@ class DDPM(PictureGenerator):
             raise ValueError(f"the classes of this model are 0 to {self.config.classes - 1}, not {label}")
         network, times = self.network(labels, guidance), self.config.times
         path = np.linspace(times, 0, min(sampling_steps, times) + 1).round().astype(int).tolist()
-        with tg.no_grad(), self.average.applied() as model:
-            model.eval()
-            try:
-                for t, s in pairwise(path):
-                    if len(path) > times and eta == 1:
-                        x, x0 = self.diffusion.ancestral_step(network, x, t, rng=rng)
-                    else:
-                        x, x0 = self.diffusion.ddim_step(network, x, t, s, eta, rng=rng)
-                    x = x if constrain is None else constrain(x, s)
-                    yield x, x0
-            finally:
-                model.train()
+        with self.descent.averaged():
+            for t, s in pairwise(path):
+                if len(path) > times and eta == 1:
+                    x, x0 = self.diffusion.ancestral_step(network, x, t, rng=rng)
+                else:
+                    x, x0 = self.diffusion.ddim_step(network, x, t, s, eta, rng=rng)
+                x = x if constrain is None else constrain(x, s)
+                yield x, x0
 
     def noise(self, n: int, rng: np.random.Generator) -> Array:
         """x_T: (n, C, H, W)."""

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-import tinygrad_cv as tg
-from tinygrad_cv import data, kernels, nn, optim
+from tinygrad_cv import data, kernels, nn
 
+from .descent import Descent
 from .ngram import windows, witten_bell
 from .rnn import cell_named
 from .task import PictureGenerator, in_batches
@@ -104,12 +104,11 @@ class PixelRNNTask(PictureGenerator):
             raise ValueError(f"a pixel model draws grey pictures (H, W), not {config.shape}")
         self.config, self.rng = config, rng
         self.model = PixelRNN(config, rng=rng)
-        self.optimizer = optim.AdamW(
-            self.model.parameters(), config.rate, (0.9, 0.99), weight_decay=config.weight_decay
-        )
-        self.schedule = optim.warm_up(config.warm_up, optim.cosine(config.steps - config.warm_up, 0.02))
-        self.average = optim.ExponentialMovingAverage(self.model, config.average)
-        self.parts = {"model": self.model, "optimizer": self.optimizer, "average": self.average}
+        self.descent = Descent(
+            self.model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
+        self.parts = self.descent.parts
         if training is not None:
             levels = quantise(training.images, config.levels)
             self.batches = data.batches(levels, min(config.batch, len(levels)), rng=rng)
@@ -118,36 +117,27 @@ class PixelRNNTask(PictureGenerator):
         levels = next(self.batches)  # (N, H W)
         logits, _ = self.model(levels)
         loss = kernels.cross_entropy(logits, levels.T)
-        self.optimizer.zero_grad()
-        loss.backward()
-        optim.clip_gradients_by_norm(self.optimizer.parameters, 1.0)
-        self.optimizer.learning_rate = self.config.rate * self.schedule(step)
-        self.optimizer.step()
-        self.average.update()
+        self.descent.step(loss, step)
         return {"bits per dimension": loss.item() / float(np.log(2))}
 
     def bits(self, images: Array) -> float:
         """Bits per dimension of pictures (N, H, W)."""
         losses = []
-        with tg.no_grad(), self.average.applied() as model:
-            model.eval()
+        with self.descent.averaged() as model:
             for some in in_batches(quantise(images, self.config.levels)):
                 losses.append(kernels.cross_entropy(model(some)[0], some.T, reduction="none").numpy().ravel())
-            model.train()
         return float(np.concatenate(losses).mean() / np.log(2))
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Array:
         """n pictures, (n, H, W)."""
         levels = np.zeros((n, int(np.prod(self.config.shape))), np.int64)
-        with tg.no_grad(), self.average.applied() as model:
-            model.eval()
+        with self.descent.averaged() as model:
             state = None
             with progress_bar(levels.shape[1], "drawing", passing=True) as bar:
                 for i in range(levels.shape[1]):
                     logits, state = model(levels, i, i + 1, state)
                     levels[:, i] = draw(logits.numpy()[0], rng)
                     bar.update()
-            model.train()
         return np.asarray(levels / (self.config.levels - 1), np.float32).reshape(n, *self.config.shape)
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ Two kinds of task are shared by several models: those that draw pictures, and th
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import data, kernels, nn, optim
+from tinygrad_cv import data, kernels, nn
 
 from .baselines import BASELINES
+from .descent import Descent
 from .metrics import Evaluator, flatten, kernel_ridge_regression, nearest, report
 from .pictures import grid, write_png
 from .train import RunError, progress_bar
@@ -162,8 +163,7 @@ class PictureGenerator(Task):
 class PictureClassifier(Task):
     """A task whose model gives class logits (N, classes) to pictures (N, H, W[, C]).
 
-    AdamW (Loshchilov & Hutter 2019) with warm-up and cosine decay, clipped gradients, shifted pictures, mixup and label
-    smoothing, as far as the configuration says; predictions come from a moving average of the weights.
+    Pictures are shifted, flipped and mixed, and labels smoothed, as far as the configuration says.
     """
 
     figures: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
@@ -174,10 +174,11 @@ class PictureClassifier(Task):
 
     def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
         self.model, self.config, self.rng = model, config, rng
-        self.optimizer = optim.AdamW(trained(model), config.rate, (0.9, 0.99), weight_decay=config.weight_decay)
-        self.schedule = optim.warm_up(config.warm_up, optim.cosine(config.steps - config.warm_up, 0.01))
-        self.average = optim.ExponentialMovingAverage(model, config.average)
-        self.parts = {"model": model, "optimizer": self.optimizer, "average": self.average}
+        self.descent = Descent(
+            model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
+            weight_decay=config.weight_decay, lowest=0.01,
+        )  # fmt: skip
+        self.parts = self.descent.parts
         if training is not None:
             pairs = (training.images, training.labels)
             self.batches = data.batches(pairs, min(config.batch, len(training.images)), rng=rng)
@@ -193,22 +194,15 @@ class PictureClassifier(Task):
         loss = share * kernels.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         if share < 1:
             loss = loss + (1 - share) * kernels.cross_entropy(logits, others, label_smoothing=config.label_smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()
-        optim.clip_gradients_by_norm(self.optimizer.parameters, 1.0)
-        self.optimizer.learning_rate = config.rate * self.schedule(step)
-        self.optimizer.step()
-        self.average.update()
+        self.descent.step(loss, step)
         said = logits.numpy().argmax(axis=1)
         correct = share * np.mean(said == labels) + (1 - share) * np.mean(said == others)
         return {"loss": loss.item(), "accuracy on the batch": float(correct)}
 
     def log_probabilities(self, images: np.ndarray) -> np.ndarray:
         """log p(class | picture), (N, classes), by the averaged weights."""
-        with tg.no_grad(), self.average.applied() as model:
-            model.eval()
+        with self.descent.averaged() as model:
             found = [kernels.log_softmax(model(tg.Tensor(some))).numpy() for some in in_batches(images)]
-            model.train()
         return np.concatenate(found)
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
@@ -236,7 +230,3 @@ class PictureClassifier(Task):
         told = f"read wrongly are {', '.join(wrong)}" if 0 < len(wrong) < len(hardest) else f"{len(wrong)} are read wrongly"
         return [("hardest.png", f"The test pictures whose class got the least probability: {told}")]
 
-
-def trained(model: nn.Module) -> Iterable[tg.Tensor]:
-    """The parameters that are not frozen."""
-    return [p for p in model.parameters() if p.requires_grad]

@@ -178,7 +178,7 @@ def test_losses_are_those_of_reading_one_character_after_the_other(cell: str) ->
     text = np.random.default_rng(1).integers(0, 7, 80)
     found = task.losses(text, 70, streams=3)
     with tg.no_grad():
-        logits, _ = task.average.module.eval()(text[:-1, None])
+        logits, _ = task.model.eval()(text[:-1, None])
     exact = -tg.kernels.log_softmax(logits).numpy()[np.arange(79), 0, text[1:]]
     np.testing.assert_allclose(found, exact[69:], atol=2e-3)  # the streams start a little later than the text
     assert np.isfinite(found).all()

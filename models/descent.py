@@ -1,0 +1,48 @@
+"""How the models learn: AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tinygrad_cv as tg
+from tinygrad_cv import nn, optim
+
+
+class Descent:
+    """A model with what changes it. The moving average is what is used in the end.
+
+    The learning rate rises to `rate` in `warm_up` steps and falls along half a cosine to `lowest` of it at `steps`; the
+    gradients' norm is cut at `clip`; weights that are frozen stay.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, steps: int, rate: float, warm_up: int, average: float, weight_decay: float = 0.0,
+        clip: float = 1.0, lowest: float = 0.02,
+    ) -> None:  # fmt: skip
+        self.model, self.rate, self.clip = model, rate, clip
+        weights = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = optim.AdamW(weights, rate, (0.9, 0.99), weight_decay=weight_decay)
+        self.schedule = optim.warm_up(warm_up, optim.cosine(steps - warm_up, lowest))
+        self.average = optim.ExponentialMovingAverage(model, average)
+        self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "average": self.average}
+
+    def step(self, loss: Any, step: int) -> None:
+        """One step downhill from a loss."""
+        self.optimizer.zero_grad()
+        loss.backward()
+        optim.clip_gradients_by_norm(self.optimizer.parameters, self.clip)
+        self.optimizer.learning_rate = self.rate * self.schedule(step)
+        self.optimizer.step()
+        self.average.update()
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """Inside this context the model has the averaged weights, evaluates, and records nothing."""
+        with tg.no_grad(), self.average.applied() as model:
+            model.eval()
+            try:
+                yield model
+            finally:
+                model.train()
