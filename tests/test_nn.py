@@ -264,3 +264,23 @@ def test_a_network_learns_exclusive_or() -> None:
             p.data -= 0.05 * p.grad
             assert p.data.dtype == p.grad.dtype == np.float32
     np.testing.assert_allclose(network(x).numpy(), y, atol=0.1)
+
+
+def test_attention_drops_weights_in_training_only() -> None:
+    layer, x = nn.MultiheadAttention(4, 2, dropout=0.5, rng=np.random.default_rng(0)), np.ones((2, 3, 4), np.float32)
+    assert not np.array_equal(layer(x).numpy(), layer(x).numpy())
+    layer.eval()
+    np.testing.assert_array_equal(layer(x).numpy(), layer(x).numpy())
+    with pytest.raises(ValueError, match="3 heads do not divide 4 dimensions"):
+        nn.MultiheadAttention(4, 3, rng=np.random.default_rng(0))
+
+
+def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean() -> None:
+    layer, branch = nn.StochasticDepth(0.25, rng=np.random.default_rng(0)), np.ones((4000, 2, 3))
+    dropped = layer(branch)
+    assert set(np.unique(dropped)) == {0.0, 1 / 0.75}
+    assert (dropped == dropped[:, :1, :1]).all()
+    assert dropped.mean() == pytest.approx(1, abs=0.03)
+    assert layer.eval()(branch) is branch
+    with pytest.raises(ValueError, match="below 1"):
+        nn.StochasticDepth(1.0, rng=np.random.default_rng(0))
