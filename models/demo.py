@@ -46,7 +46,6 @@ PARTS = {
     ),
     "pixel-rnn": Part(
         "A recurrent network draws a digit pixel by pixel, each from the probabilities that the pixels before leave it.",
-        {"steps": "1000"},
     ),
 }
 
