@@ -6,6 +6,7 @@ Two kinds of task are shared by several models: those that draw pictures, and th
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -114,8 +115,9 @@ def restored(presets: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
 
 
 def stored(config: Any) -> dict[str, Any]:
-    """A configuration as what JSON can hold."""
-    return asdict(config)
+    """A configuration as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return plain
 
 
 def in_batches(images: np.ndarray, size: int = 500) -> Iterator[np.ndarray]:

@@ -116,7 +116,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("ddpm", 45321),
         ("vit", 890),
         ("row-rnn", 522),
-        ("pixel-rnn", 1941),
+        ("pixel-rnn", 1997),
         ("char-rnn", 2364),
         ("copying", 730),
     ],

@@ -161,6 +161,9 @@ def test_the_demo_writes_a_page_that_needs_no_network(tmp_path: Path) -> None:
     names = ["gan", "vit"]
     only = [word for name in names for word in ("--only", name)]
     assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "40", *only]) == 0
+    before = (tmp_path / "demo" / "gan" / "samples.png").read_bytes()
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--steps", "40", *only]) == 0  # again: it goes on
+    assert (tmp_path / "demo" / "gan" / "samples.png").read_bytes() == before
     page = (tmp_path / "demo" / "index.html").read_text()
     assert "http" not in page
     for name in ("gan/samples.png", "gan/real.png", "gan/strip.png", "gan/losses.png", "vit/attention.png", "vit/loss.png"):
