@@ -91,7 +91,7 @@ def configure(presets: Mapping[str, Any], name: str, training: Any, changes: Map
     elif training is not None:
         given = {"shape": training.images.shape[1:], "classes": len(training.classes)}
     given = {key: value for key, value in given.items() if key in known}
-    return replace(preset, **given, **{key: parse(key, text, known[key]) for key, text in changes.items()})
+    return replace(preset, **(given | {key: parse(key, text, known[key]) for key, text in changes.items()}))
 
 
 def parse(name: str, text: str, like: Any) -> Any:
@@ -182,6 +182,8 @@ class PictureClassifier(Task):
         )  # fmt: skip
         self.parts = self.descent.parts
         if training is not None:
+            if training.labels is None:
+                raise ValueError(f"{training.name} has no labels to learn from; a {self.title} needs classified pictures")
             pairs = (training.images, training.labels)
             self.batches = data.batches(pairs, min(config.batch, len(training.images)), rng=rng)
 

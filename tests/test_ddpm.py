@@ -121,7 +121,7 @@ def test_guidance_1_is_the_told_prediction_and_0_the_untold() -> None:
 def test_labels_of_each_picture_reach_it() -> None:
     """Drawing pictures with labels in two batches or one is the same, but for the noise."""
     task = make()
-    with pytest.raises(ValueError, match="classes of this model are 0 to 9"):
+    with pytest.raises(ValueError, match="label=10: the classes of this model are 0 to 9"):
         task.sample(2, label=10, rng=np.random.default_rng(0))
     assert task.sample(3, label=np.array([1, 2, 3]), rng=np.random.default_rng(0)).shape == (3, 8, 8)
     assert task.sample(0, rng=np.random.default_rng(0)).shape == (0, 8, 8)
@@ -154,3 +154,11 @@ def test_a_unet_refuses_pictures_that_cannot_be_halved() -> None:
 def test_unknown_names_list_the_known_ones(changes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"linear, cosine|epsilon, x0, v"):
         make(**changes)
+
+
+def test_a_model_without_classes_trains_and_refuses_them() -> None:
+    task = make(classes=0)
+    assert np.isfinite(task.step(0)["loss"])
+    assert task.sample(2, rng=np.random.default_rng(0)).shape == (2, 8, 8)
+    with pytest.raises(ValueError, match="label=3: it has no classes"):
+        task.sample(2, label=3, rng=np.random.default_rng(0))

@@ -133,4 +133,18 @@ def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, caps
     assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "lable=3"]) == 2
     assert "no 'lable'; there are ['label', 'guidance'" in capsys.readouterr().err
     assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "label=30"]) == 2
-    assert "classes of this model are 0 to 9, not 30" in capsys.readouterr().err
+    assert "label=30: the classes of this model are 0 to 9" in capsys.readouterr().err
+
+
+def test_what_the_data_say_can_be_overruled(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    assert main(["train", "ddpm", "--preset", "tiny", "--set", "classes=0", "--steps", "1", "--out", str(run.folder)]) == 0
+    assert run.config["config"]["classes"] == 0
+
+
+@pytest.mark.parametrize("name", ["vit", "row-rnn"])
+def test_a_classifier_wants_labels(name: str) -> None:
+    unlabelled = replace(data.digits(), labels=None)
+    kind = TASKS[name]
+    with pytest.raises(ValueError, match="digits has no labels to learn from"):
+        kind(kind.presets["tiny"], unlabelled, rng=np.random.default_rng(0))
