@@ -215,7 +215,8 @@ class DDPM(PictureGenerator):
         """
         labels = np.broadcast_to(label, len(x)) if np.any(np.not_equal(label, -1)) else None
         if labels is not None and not 0 <= labels.min() <= labels.max() < self.config.classes:
-            known = f"the classes of this model are 0 to {self.config.classes - 1}" if self.config.classes else "it has no classes"
+            last = self.config.classes - 1
+            known = f"the classes of this model are 0 to {last}" if last >= 0 else "it has no classes"
             raise ValueError(f"label={label}: {known}")
         network, times = self.network(labels, guidance), self.config.times
         path = np.linspace(times, 0, min(sampling_steps, times) + 1).round().astype(int).tolist()
