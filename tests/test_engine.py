@@ -397,6 +397,24 @@ def test_no_grad_is_a_context_and_a_decorator() -> None:
     assert (x * 2.0).requires_grad
 
 
+def test_a_list_may_mix_tensors_and_arrays() -> None:
+    x = tg.Tensor(np.ones(2), requires_grad=True)
+    (np.concatenate([np.ones(1), x, np.ones(3)]) * np.arange(6.0)).sum().backward()
+    np.testing.assert_array_equal(x.grad, [1.0, 2.0])
+
+
+def test_a_walk_that_fails_leaves_no_gradient_half_done() -> None:
+    x, w = (tg.Tensor(np.array([1.0, 2.0]), requires_grad=True) for _ in range(2))
+    y = x * x
+    y.sum().backward()
+    before = x.grad.copy()
+    loss = (y * w + x).sum()  # y's part of the graph is freed already
+    with pytest.raises(RuntimeError, match="walked already"):
+        loss.backward()
+    assert w.grad is None
+    np.testing.assert_array_equal(x.grad, before)
+
+
 def test_create_graph_gives_higher_orders() -> None:
     x = leaf(0.3, 0.7)
     (np.exp(x) * x).sum().backward(create_graph=True)
@@ -448,8 +466,8 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
 # ------------------------------------------------------------------------------------------------------------ the house
 
 
-ROOMS = ["errors", "mode", "interface", "tensor", "rules", "special", "kernels", "transforms", "nn", "optim"]
-ROOMS += ["files", "safetensors", "data", "testing"]
+ROOMS = ["errors", "mode", "contributions", "interface", "tensor", "rules", "special", "kernels", "transforms", "nn", "optim"]
+ROOMS += ["memory", "files", "safetensors", "data", "testing"]
 PACKAGE = Path(tg.__file__).parent
 
 

@@ -12,12 +12,19 @@ import numpy as np
 
 Line = tuple[CodeType, int]
 PACKAGE = __name__.partition(".")[0]
+_INSIDE: dict[Any, bool] = {}  # whether a module of that name belongs to the package
 
 
 def calling_line() -> Line:
     """The instruction outside this package that is being carried out: cheap to take, turned into words if needed."""
     frame = sys._getframe(3)
-    while frame.f_globals.get("__name__", "").startswith(PACKAGE) and frame.f_back is not None:
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__")
+        inside = _INSIDE.get(name)
+        if inside is None:
+            inside = _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
+        if not inside:
+            break
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
 

@@ -17,18 +17,21 @@ import inspect
 import itertools
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from heapq import heappop
 from operator import attrgetter, getitem
 from typing import Any, final
 
 import numpy as np
 
 from . import errors
+from .contributions import accumulate, conform
 from .interface import NumPyInterface
 from .mode import MODE, switched
 
 # ---------------------------------------------------------------------------------------------------------- the graph
 
-_births = itertools.count()
+_next_birth = itertools.count().__next__
+CONTAINERS = (list, tuple)
 
 
 class Node:
@@ -41,7 +44,7 @@ class Node:
         self.parents: dict[str, Any] | None = parents  # argument name -> node, or list of nodes; None once released
         self.saved = saved  # name -> value
         self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several values
-        self.order = next(_births)  # every operation is younger than its parents
+        self.order = _next_birth()  # every operation is younger than its parents
         self.line = line
         self.tensor: weakref.ref[Tensor] | None = None  # whose .grad this is, weakly: no reference cycle
         self.prints: Sequence[tuple[str, bytes]] = ()  # fingerprints of saved arrays that others may write to
@@ -61,8 +64,8 @@ class _Pick:
     function = getitem
 
     @staticmethod
-    def pull(node: Node, gradient: Any, wanted: Collection[Node], graph: bool) -> Iterator[tuple[Node, Any]]:
-        yield from ((parent, (node.saved, gradient)) for parent in node.inputs())
+    def pull(node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
+        return [(parent, (node.saved, gradient)) for parent in node.inputs()]
 
 
 def wrap(value: Any, node: Node | None = None) -> Any:
@@ -100,18 +103,19 @@ def at_place(value: Any, node: Any) -> Any:
     return value if node is None else wrap(value, node)
 
 
-def attach(operation: Any, value: Any, parents: dict[str, Any], saved: Any, uses: Collection[str] = ()) -> Any:
+def attach(operation: Any, value: Any, parents: dict[str, Any], saved: Any, uses: Iterable[str]) -> Any:
     """Put a node behind a value that was just computed. `uses`: the names in `saved` that backward reads."""
     if isinstance(value, (tuple, list)):
         shape, dtype = [np.shape(v) for v in value], [v.dtype for v in value]
     else:
-        shape, dtype = np.shape(value), value.dtype
+        shape, dtype = value.shape, value.dtype
     node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
-    for name, array in saved.items():
-        if type(array) is np.ndarray and array is not value and (not uses or name in uses):
+    for name in uses:
+        array = saved.get(name)
+        if type(array) is np.ndarray and array is not value:
             parent = parents.get(name)
             if parent is None or parent.operation is None or array.base is not None:
-                node.prints = [*node.prints, (name, errors.fingerprint(array, MODE.anomaly))]
+                node.prints = (*node.prints, (name, errors.fingerprint(array, MODE.anomaly)))
     return wrap(value, node)
 
 
@@ -127,6 +131,7 @@ class Rule:
         self.function, self.formulas = function, formulas
         self.selects = False  # whether some elements of the arguments do not reach the value, as with np.where
         self.defaults, self.variadic = _signature(function, signature)
+        self.saves: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}  # what `plan` has found
         self.needs = {name: tuple(inspect.signature(f).parameters) if f else () for name, f in formulas.items()}
         known = {"g", *(n + end for n in ("y", *self.defaults) for end in ("", "_shape"))}
         for name in sorted({*formulas, *itertools.chain(*self.needs.values())} - known):
@@ -137,56 +142,75 @@ class Rule:
         if self.variadic is not None:
             args = (*args[: self.variadic], args[self.variadic :])
         elif not kwargs and len(args) == len(self.defaults):
-            return dict(zip(self.defaults, args, strict=False))
+            return dict(zip(self.defaults, args))  # noqa: B905 (on the hot path)
         return {**self.defaults, **dict(zip(self.defaults, args, strict=False)), **kwargs}
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         arrays = [a._data if type(a) is Tensor else unwrap(a) for a in args]
         try:
-            value = self.function(*arrays, **{name: unwrap(a) for name, a in kwargs.items()})
+            value = self.function(*arrays, **{name: unwrap(a) for name, a in kwargs.items()} if kwargs else kwargs)
         except Exception as error:
             raise errors.explain(error, self.function, zip(arrays, map(node_of, args), strict=True)) from None
-        if MODE.anomaly:
+        mode = MODE
+        if mode.anomaly:
             errors.check_finite(self.function, [value], arrays, errors.calling_line())
-        if not MODE.recording:
+        if not mode.recording:
             return wrap(value)
         bound = self.bind(args, kwargs)
-        parents = {name: node for name, a in bound.items() if (node := node_of(a)) is not None}
+        parents = {}
+        for name, a in bound.items():
+            node = a._node if type(a) is Tensor else node_of(a) if type(a) in CONTAINERS else None
+            if node is not None:
+                parents[name] = node
         if not parents:
             return wrap(value)
-        saved: dict[str, Any] = {}
-        for argument in list(parents):
-            if argument not in self.formulas:
-                raise errors.no_derivative(self.function, argument)
-            if self.formulas[argument] is None:  # zero by nature
-                del parents[argument]
-            for name in self.needs[argument]:
-                if name not in saved and name != "g":
-                    saved[name] = _look_up(name, bound, value)
-        return attach(self, value, parents, saved) if parents else wrap(value)
+        names = tuple(parents)
+        saves = self.saves.get(names)
+        if saves is None:
+            saves = self.saves[names] = self.plan(names)
+        for name in saves[1]:
+            del parents[name]
+        saved = {name: _look_up(name, bound, value) for name in saves[0]}
+        return attach(self, value, parents, saved, saves[0]) if parents else wrap(value)
 
-    def pull(self, node: Node, gradient: Any, wanted: Collection[Node], graph: bool) -> Iterator[tuple[Node, Any]]:
+    def plan(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """For arguments that require a gradient: what to save, and which of them have a derivative of zero by nature."""
+        for name in names:
+            if name not in self.formulas:
+                raise errors.no_derivative(self.function, name)
+        needed = dict.fromkeys(n for name in names for n in self.needs[name] if n != "g")
+        return tuple(needed), tuple(name for name in names if self.formulas[name] is None)
+
+    def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
         assert node.parents is not None
-        values = {**node.saved, "g": gradient}
-        MODE.careful = MODE.careful or self.selects
+        values = node.saved | {"g": gradient}
+        if self.selects:
+            MODE.careful = True
         if graph:
             places = {"y": node, **node.parents}
             values.update({name: at_place(values[name], places[name]) for name in node.saved if name in places})
+        given: list[tuple[Node, Any]] = []
         for argument, parent in node.parents.items():
-            parents = parent if type(parent) is list else [parent]
-            if any(p in wanted for p in parents):
-                formula: Any = self.formulas[argument]
-                contribution = formula(*[values[name] for name in self.needs[argument]])
-                if MODE.careful and getattr(self.function, "nout", 0) == 1 and np.isnan(unwrap(contribution)).any():
-                    contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)  # 0 * NaN = 0
-                yield from zip(parents, contribution if type(parent) is list else [contribution], strict=True)
+            several = type(parent) is list
+            if wanted is not None and not any(p in wanted for p in (parent if several else (parent,))):
+                continue
+            formula: Any = self.formulas[argument]
+            contribution = formula(*[values[name] for name in self.needs[argument]])
+            if MODE.careful and getattr(self.function, "nout", 0) == 1 and np.isnan(unwrap(contribution)).any():
+                contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)  # 0 * NaN = 0
+            if several:
+                given += [pair for pair in zip(parent, contribution, strict=True) if pair[0] is not None]
+            else:
+                given.append((parent, contribution))
+        return given
 
 
 def _look_up(name: str, bound: Mapping[str, Any], value: Any) -> Any:
     """What a formula's parameter stands for: an argument, `y`, or the shape of either."""
     if name in bound:
-        return unwrap(bound[name])
+        found = bound[name]
+        return found._data if type(found) is Tensor else unwrap(found)
     if name == "y":
         return value
     source = unwrap(bound.get(name.removesuffix("_shape"), value))
@@ -226,21 +250,24 @@ def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {})
 # ------------------------------------------------------------------------------------------------------------ the walk
 
 
-def ancestors(roots: Iterable[Node], targets: Collection[Node]) -> list[Node]:
-    """The nodes that the roots depend on, oldest first; with targets, none that is older than all of them."""
-    oldest = min((target.order for target in targets), default=-1)
-    seen = {root for root in roots if root.order >= oldest}
+def leading_to(targets: Collection[Node], roots: Iterable[Node]) -> set[Node]:
+    """The nodes between the roots and the targets: gradients that lead to no target are not computed."""
+    oldest = min(target.order for target in targets)
+    seen = set(roots)
     stack = list(seen)
     while stack:
         node = stack.pop()
-        if node.operation is None or node in targets:
-            continue
-        if node.parents is None:
-            raise errors.freed(node)
-        new = [p for p in node.inputs() if p not in seen and p.order >= oldest]
-        seen.update(new)
-        stack += new
-    return sorted(seen, key=attrgetter("order"))
+        if node.operation is not None and node not in targets:
+            if node.parents is None:
+                raise errors.freed(node)
+            new = [p for p in node.inputs() if p not in seen and p.order >= oldest]
+            seen.update(new)
+            stack += new
+    wanted = set(targets)
+    for node in sorted(seen.difference(targets), key=attrgetter("order")):
+        if node.operation is not None and any(parent in wanted for parent in node.inputs()):
+            wanted.add(node)
+    return wanted
 
 
 def walk(
@@ -251,25 +278,24 @@ def walk(
     Every operation is younger than its inputs; so, youngest first, a node is reached after all that used it. With
     `graph` the formulas run on tensors and record themselves. Nodes are freed once passed, unless `retain`.
     """
-    nodes = ancestors([node for node, _ in roots], targets)
-    wanted = set(targets or nodes)  # gradients that lead to no target are not computed
-    for node in nodes if targets else ():
-        if node.operation is not None and any(parent in wanted for parent in node.inputs()):
-            wanted.add(node)
+    wanted = leading_to(targets, [node for node, _ in roots]) if targets else None
     gradients: dict[Node, Any] = {}
     sums: set[Node] = set()
+    heap: list[tuple[int, Node]] = []  # the nodes in `gradients`, the youngest on top
+    arrived: dict[Node, Any] = {}
     for node, gradient in roots:
-        accumulate(gradients, sums, node, conform(gradient, node, node))
+        if wanted is None or node in wanted:
+            accumulate(gradients, sums, heap, node, conform(gradient, node, node))
     with switched(recording=graph, careful=False):
-        for node in reversed(nodes):
-            if node in targets or node not in gradients:
-                continue
+        while heap:
+            node = heappop(heap)[1]
             gradient = gradients.pop(node)
-            if node.tensor is not None and not targets and (tensor := node.tensor()) is not None:
-                kept = gradient if graph else np.array(gradient)  # a copy that no one else holds
-                tensor._grad = kept if tensor._grad is None else tensor._grad + kept
-            if node.operation is None:
+            if node in targets or (node.tensor is not None and not targets):
+                arrived[node] = gradient
+            if node.operation is None or node in targets:
                 continue
+            if node.parents is None:
+                raise errors.freed(node)
             if type(gradient) is list:  # several values: those that were not used have gradient zero
                 parts = zip(gradient, node.shape, node.dtype, strict=True)
                 gradient = [np.zeros(shape, dtype) if part is None else part for part, shape, dtype in parts]
@@ -277,43 +303,15 @@ def walk(
                 if errors.changed(node.saved[name], print_before):
                     raise errors.stale(node, name)
             for parent, contribution in node.operation.pull(node, gradient, wanted, graph):
-                if contribution is not None and parent in wanted:
-                    accumulate(gradients, sums, parent, conform(contribution, parent, node))
+                if contribution is not None and (wanted is None or parent in wanted):
+                    accumulate(gradients, sums, heap, parent, conform(contribution, parent, node))
             if not (retain or graph):
                 node.parents = node.saved = None
-    return {target: gradients[target] for target in targets if target in gradients}
-
-
-def accumulate(gradients: dict[Node, Any], sums: set[Node], node: Node, gradient: Any) -> None:
-    """Add to a node's gradient. The first is kept as it is and never written to: it may be someone else's array."""
-    if type(gradient) is tuple:  # for one of several values: (which one, gradient)
-        parts = gradients.setdefault(node, [None] * len(node.shape))
-        i, gradient = gradient
-        parts[i] = gradient if parts[i] is None else parts[i] + gradient
-    elif node not in gradients:
-        gradients[node] = gradient
-    elif node in sums and type(gradient) is type(gradients[node]) is np.ndarray:
-        np.add(gradients[node], gradient, out=gradients[node])
-    else:
-        gradients[node] = gradients[node] + gradient
-        if type(gradients[node]) is np.ndarray:
-            sums.add(node)
-
-
-def conform(gradient: Any, parent: Node, node: Node) -> Any:
-    """A contribution in the shape and dtype of its tensor: summed over broadcast axes, cast."""
-    if type(gradient) is tuple:
-        return gradient
-    if MODE.anomaly and node.operation is not None:
-        errors.check_finite(node.operation.function, [unwrap(gradient)], [], node.line, "the gradient of ")
-    gradient = gradient if hasattr(gradient, "dtype") else np.asarray(gradient, parent.dtype)
-    if gradient.shape != parent.shape:
-        extra = gradient.ndim - len(parent.shape)
-        axes = [i for i, n in enumerate(gradient.shape) if i < extra or n != parent.shape[i - extra]]
-        if extra < 0 or any(parent.shape[i - extra] != 1 for i in axes if i >= extra):
-            raise errors.wrong_shape(node, gradient.shape, parent.shape)
-        gradient = np.sum(gradient, axis=tuple(axes)).reshape(parent.shape)
-    return gradient if gradient.dtype == parent.dtype else gradient.astype(parent.dtype)
+    for node, gradient in () if targets else arrived.items():  # now: a walk that fails leaves nothing half done
+        if (tensor := node.tensor()) is not None:  # type: ignore[misc]
+            kept = gradient if graph else np.array(gradient)  # a copy that no one else holds
+            tensor._grad = kept if tensor._grad is None else tensor._grad + kept
+    return arrived
 
 
 # ---------------------------------------------------------------------------------------------------------- the tensor

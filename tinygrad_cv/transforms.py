@@ -240,7 +240,7 @@ class _Rematerialised:
         own = {v._node: a._node for v, a in zip(leaves(variables), leaves(args), strict=True) if v is not a}
         captured = [node for node in _frontier(result._node, start.order) if node not in own]
         parents = {"inputs": [*own.values()], "captured": captured}
-        return attach(self, result._data, parents, {"args": args})
+        return attach(self, result._data, parents, {"args": args}, ())
 
     def pull(self, node: Node, gradient: Any, wanted: Any, graph: bool) -> Iterator[tuple[Node, Any]]:
         assert node.parents is not None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .. import errors
@@ -39,6 +38,8 @@ class Kernel:
         parameters = inspect.signature(reference).parameters.values()
         self.arrays = {p.name: p.default for p in parameters if p.kind is not p.KEYWORD_ONLY}
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self._required = sum(value is inspect.Parameter.empty for value in self.arrays.values())
+        self._required_options = inspect.Parameter.empty in self.options.values()
         functools.update_wrapper(self, reference)
 
     def forward(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,29 +50,43 @@ class Kernel:
     def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self._backward = function
         self._uses = tuple(inspect.signature(function).parameters)
+        self._used_arrays = tuple(name for name in self._uses if name in self.arrays)
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         values, options = self._bind(args, kwargs)
-        arrays = {name: value._data if type(value) is Tensor else value for name, value in values.items()}
-        parents = {
-            name: value._node for name, value in values.items() if type(value) is Tensor and value._node is not None
-        }
-        parents = parents if MODE.recording else {}
-        extra = {"needs": [name in parents for name in arrays]} if self._forward_needs else {}
+        arrays: dict[str, Any] = {}
+        parents: dict[str, Node] = {}
+        tensors = False
+        for name, value in values.items():
+            if type(value) is Tensor:
+                arrays[name], tensors = value._data, True
+                if value._node is not None:
+                    parents[name] = value._node
+            else:
+                arrays[name] = value
+        mode = MODE
+        if not mode.recording:
+            parents = {}
         try:
-            value, saved = self._forward(*arrays.values(), **options, **extra)
+            if self._forward_needs:
+                value, saved = self._forward(*arrays.values(), **options, needs=[name in parents for name in arrays])
+            else:
+                value, saved = self._forward(*arrays.values(), **options)
         except Exception as error:
             operands = [(arrays[name], node_of(value)) for name, value in values.items()]
             raise errors.explain(error, self.reference, operands) from None
-        if MODE.anomaly:
+        if mode.anomaly:
             errors.check_finite(self.reference, [value], list(arrays.values()), errors.calling_line())
         if parents:
-            return attach(self, value, parents, {**arrays, "y": value, "saved": saved, "options": options}, self._uses)
-        return wrap(value) if any(type(v) is Tensor for v in values.values()) else value
+            arrays["y"], arrays["saved"], arrays["options"] = value, saved, options
+            return attach(self, value, parents, arrays, self._used_arrays)
+        return wrap(value) if tensors else value
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        values = {**self.arrays, **dict(zip(self.arrays, args, strict=False))}
+        values = self.arrays | dict(zip(self.arrays, args, strict=False))
+        if len(args) <= len(self.arrays) and not kwargs and len(args) >= self._required and not self._required_options:
+            return values, self.options
         options = dict(self.options)
         for name, value in kwargs.items():
             (values if name in values else options)[name] = value
@@ -80,32 +95,41 @@ class Kernel:
             inspect.signature(self.reference).bind(*args, **kwargs)  # raises Python's own error
         return values, options
 
-    def pull(self, node: Node, gradient: Any, wanted: Collection[Node], graph: bool) -> Iterator[tuple[Node, Any]]:
+    def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
-        assert node.parents is not None
+        parents = node.parents
+        assert parents is not None
         if graph:
-            yield from self._pull_reference(node, gradient, wanted)
-            return
-        needs = [node.parents.get(name) in wanted for name in self.arrays]
-        values = {**node.saved, **node.saved["options"], "g": gradient, "needs": needs}
+            return self._pull_reference(node, gradient, wanted)
+        if wanted is None:
+            needs = [name in parents for name in self.arrays]
+        else:
+            needs = [parents.get(name) in wanted for name in self.arrays]
+        values = node.saved | node.saved["options"]
+        values["g"], values["needs"] = gradient, needs
         gradients = self._backward(*[values[name] for name in self._uses])
         gradients = gradients if type(gradients) is tuple else (gradients,)
-        for name, needed, contribution in itertools.zip_longest(self.arrays, needs, gradients):
+        given = []
+        for name, needed, contribution in zip(self.arrays, needs, gradients, strict=False):
             if needed:
                 if contribution is None:
-                    raise NotImplementedError(
-                        f"{errors.name_of(self.function)} has no gradient with respect to {name!r}"
-                    )
-                yield node.parents[name], contribution
+                    raise self._no_gradient(name)
+                given.append((parents[name], contribution))
+        if len(gradients) < len(needs) and any(needs[len(gradients) :]):
+            raise self._no_gradient(list(self.arrays)[needs.index(True, len(gradients))])
+        return given
 
-    def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[Node]) -> Iterator[tuple[Node, Any]]:
+    def _no_gradient(self, name: str) -> NotImplementedError:
+        return NotImplementedError(f"{errors.name_of(self.function)} has no gradient with respect to {name!r}")
+
+    def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[Node] | None) -> list[tuple[Node, Any]]:
         """The same by differentiating the reference, which records itself."""
         assert node.parents is not None
         inputs = [at_place(node.saved[name], node.parents.get(name)) for name in self.arrays]
         value = self.reference(*inputs, **node.saved["options"])
-        targets = [parent for parent in node.parents.values() if parent in wanted]
+        targets = [parent for parent in node.parents.values() if wanted is None or parent in wanted]
         pairs = zip(value, gradient, strict=True) if type(value) is tuple else [(value, gradient)]
-        yield from walk([(v._node, g) for v, g in pairs], targets, graph=True).items()
+        return list(walk([(v._node, g) for v, g in pairs], targets, graph=True).items())
 
 
 def kernel(reference: Callable[..., Any]) -> Kernel:

@@ -1,0 +1,47 @@
+"""How a node's gradient adds up from the contributions of the operations that used its value."""
+
+from __future__ import annotations
+
+from heapq import heappush
+from typing import Any
+
+import numpy as np
+
+from . import errors
+from .mode import MODE
+
+
+def accumulate(gradients: Any, sums: set[Any], heap: list[tuple[int, Any]], node: Any, gradient: Any) -> None:
+    """Add to a node's gradient. The first is kept as it is and never written to: it may be someone else's array."""
+    if node not in gradients:
+        heappush(heap, (-node.order, node))
+        gradients[node] = gradient if type(gradient) is not tuple else [None] * len(node.shape)
+        if type(gradient) is not tuple:
+            return
+    if type(gradient) is tuple:  # for one of several values: (which one, gradient)
+        parts, (i, gradient) = gradients[node], gradient
+        parts[i] = gradient if parts[i] is None else parts[i] + gradient
+    elif node in sums and type(gradient) is type(gradients[node]) is np.ndarray:
+        np.add(gradients[node], gradient, out=gradients[node])
+    else:
+        gradients[node] = gradients[node] + gradient
+        if type(gradients[node]) is np.ndarray:
+            sums.add(node)
+
+
+def conform(gradient: Any, parent: Any, node: Any) -> Any:
+    """A contribution in the shape and dtype of its tensor: summed over broadcast axes, cast."""
+    if type(gradient) is tuple:
+        return gradient
+    if MODE.anomaly and node.operation is not None:
+        errors.check_finite(node.operation.function, [getattr(gradient, "_data", gradient)], [], node.line, "the gradient of ")
+    if type(gradient) is np.ndarray and gradient.shape == parent.shape and gradient.dtype == parent.dtype:
+        return gradient
+    gradient = gradient if hasattr(gradient, "dtype") else np.asarray(gradient, parent.dtype)
+    if gradient.shape != parent.shape:
+        extra = gradient.ndim - len(parent.shape)
+        axes = [i for i, n in enumerate(gradient.shape) if i < extra or n != parent.shape[i - extra]]
+        if extra < 0 or any(parent.shape[i - extra] != 1 for i in axes if i >= extra):
+            raise errors.wrong_shape(node, gradient.shape, parent.shape)
+        gradient = np.sum(gradient, axis=tuple(axes)).reshape(parent.shape)
+    return gradient if gradient.dtype == parent.dtype else gradient.astype(parent.dtype)
