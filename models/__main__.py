@@ -105,7 +105,10 @@ def do_train(args: argparse.Namespace) -> None:
     task = build(settings, training)
     if not args.resume:
         if args.start:
-            task.start_from(reopen(args.start))
+            other = reopen(args.start)
+            if type(other) is not type(task):
+                raise RunError(f"{args.start} holds a {other.title}; a {task.title} starts from one of its own kind")
+            task.start_from(other)
         run.create(settings)
     train(task, run, args.steps or settings["config"]["steps"], save_every=args.save_every)
     print(f"done: {run.folder}")

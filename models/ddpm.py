@@ -265,7 +265,10 @@ class DDPM(PictureGenerator):
         """Samples of each class; the forward and the reverse process; missing pixels drawn."""
         rng = np.random.default_rng(4)
         pictures = super().show(folder, training, test)
-        write_png(folder / "classes.png", grid(self.sample(100, label=np.repeat(np.arange(10), 10), rng=rng), 10))
+        if self.config.classes:
+            by_class = np.repeat(np.arange(min(10, self.config.classes)), 10)
+            write_png(folder / "classes.png", grid(self.sample(len(by_class), label=by_class, rng=rng), 10))
+            pictures.append(("classes.png", "Drawn by class, a row each"))
 
         some = rng.permutation(test.images)[:8]
         x0, share = to_network(some), np.linspace(0, 1, 10)
@@ -286,7 +289,6 @@ class DDPM(PictureGenerator):
         write_png(folder / "inpainted.png", grid(np.concatenate([some, seen, *filled]), 8))
         return [
             *pictures,
-            ("classes.png", "Drawn by class, a row each"),
             ("forward.png", "The forward process: a picture becomes noise"),
             ("reverse.png", "The reverse process: noise becomes a picture"),
             ("inpainted.png", "Missing pixels: the picture, what was left of it, three ways to fill it"),

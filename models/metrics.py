@@ -68,7 +68,10 @@ class Evaluator:
         folder, ending = files("models") / "evaluators", ".safetensors"
         if not (folder / f"{name}{ending}").is_file():
             known = [file.name.removesuffix(ending) for file in folder.iterdir()] if folder.is_dir() else []
-            raise ValueError(f"no evaluator is called {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
+            raise ValueError(
+                f"there is no frozen evaluator for {name!r}, only for {', '.join(sorted(known)) or 'nothing'}: generated "
+                "pictures are measured on these; `sample` shows them in any case"
+            )
         with as_file(folder / f"{name}{ending}") as path:
             return cls.from_state(load(path))
 

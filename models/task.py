@@ -54,18 +54,18 @@ class Task:
 
     def sample(self, *args: Any, **options: Any) -> Any:
         """`sample(n, rng=rng)`: n pictures in [0, 1], (n, H, W) or (n, H, W, C), or a text of n characters."""
-        raise RunError(f"a {self.title} draws nothing; `eval` shows what it has learned")
+        raise RunError(f"{self.title}: this model draws nothing; `eval` shows what it has learned")
 
     def sampling(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Options of `sample` that were given as text."""
         unknown = [key for key in given if key not in self.options]
         if unknown:
-            raise ValueError(f"sampling from a {self.title} has no {unknown[0]!r}; there are {list(self.options)}")
+            raise ValueError(f"{self.title}: sampling has no option {unknown[0]!r}; there are {list(self.options)}")
         return {key: parse(key, text, self.options[key]) for key, text in given.items()}
 
     def start_from(self, other: Any) -> None:
         """Begin with the weights of another task."""
-        raise RunError(f"a {self.title} cannot be fine-tuned; train it from its own start")
+        raise RunError(f"{self.title}: this model cannot be fine-tuned; train it from its own start")
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Rows of figures: this model's, then those of floor and baselines on the data set of that name."""

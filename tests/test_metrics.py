@@ -283,7 +283,7 @@ def test_evaluator_loads_the_weights_of_its_data_set(tmp_path: Path, monkeypatch
     safetensors.save(state, tmp_path / "evaluators" / "blobs.safetensors")
     monkeypatch.setattr(metrics, "files", lambda package: tmp_path)
     assert np.array_equal(Evaluator.load("blobs").probabilities(train), evaluator.probabilities(train))
-    with pytest.raises(ValueError, match="no evaluator is called 'letters'; there are: blobs"):
+    with pytest.raises(ValueError, match="no frozen evaluator for 'letters', only for blobs"):
         Evaluator.load("letters")
 
 

@@ -15,7 +15,7 @@ from models.__main__ import TASKS, main
 from models.task import PictureGenerator, Task, configure, restored, stored
 from models.train import Run, RunError, train
 from tests.test_train import assert_same_run
-from tinygrad_cv import data, nn
+from tinygrad_cv import data, nn, safetensors
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 20
 CASES = [(name, preset) for name, task in TASKS.items() for preset in task.presets]
@@ -131,7 +131,7 @@ def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, caps
     run = str(tmp_path / "run")
     assert main(["train", "ddpm", "--preset", "tiny", "--steps", "2", "--out", run]) == 0
     assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "lable=3"]) == 2
-    assert "no 'lable'; there are ['label', 'guidance'" in capsys.readouterr().err
+    assert "no option 'lable'; there are ['label', 'guidance'" in capsys.readouterr().err
     assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "label=30"]) == 2
     assert "label=30: the classes of this model are 0 to 9" in capsys.readouterr().err
 
@@ -148,3 +148,18 @@ def test_a_classifier_wants_labels(name: str) -> None:
     kind = TASKS[name]
     with pytest.raises(ValueError, match="digits has no labels to learn from"):
         kind(kind.presets["tiny"], unlabelled, rng=np.random.default_rng(0))
+
+
+def test_fine_tuning_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
+    source, other, tuned = (str(tmp_path / name) for name in ("source", "other", "tuned"))
+    tiny = ["--preset", "tiny", "--steps", "2", "--out"]
+    assert main(["train", "vit", *tiny, source]) == 0
+    assert main(["train", "vit", "--start", source, "--set", "freeze=patch_embed", *tiny, tuned]) == 0
+    weights = [safetensors.load(Path(run) / "checkpoint.safetensors") for run in (source, tuned)]
+    name = "patch_embed.weight"
+    np.testing.assert_array_equal(weights[0][f"average/{name}"], weights[1][f"model/{name}"])
+    assert main(["train", "gan", *tiny, other]) == 0
+    assert main(["train", "vit", "--start", other, *tiny, str(tmp_path / "none")]) == 2
+    assert "holds a GAN; a ViT starts from one of its own kind" in capsys.readouterr().err
+    assert main(["train", "gan", "--start", other, *tiny, str(tmp_path / "none")]) == 2
+    assert "GAN: this model cannot be fine-tuned" in capsys.readouterr().err
