@@ -162,3 +162,12 @@ def test_a_model_without_classes_trains_and_refuses_them() -> None:
     assert task.sample(2, rng=np.random.default_rng(0)).shape == (2, 8, 8)
     with pytest.raises(ValueError, match="label=3: it has no classes"):
         task.sample(2, label=3, rng=np.random.default_rng(0))
+
+
+def test_training_sees_every_time_from_1_to_the_last() -> None:
+    task, seen = make(), []
+    q_sample = task.diffusion.q_sample
+    task.diffusion.q_sample = lambda x0, t, noise: seen.extend(t) or q_sample(x0, t, noise)  # type: ignore[method-assign]
+    for step in range(40):
+        task.step(step)
+    assert set(seen) == set(range(1, 21))

@@ -41,6 +41,17 @@ def test_rows_after_a_pictures_end_do_not_count(cell: str) -> None:
     np.testing.assert_allclose(model(images, lengths).numpy(), first, atol=1e-6)
 
 
+def test_the_top_layer_gives_the_class() -> None:
+    config = replace(rnn.ROW_PRESETS["tiny"], layers=2, bidirectional=True, dropout=0.0)
+    model = rnn.RowRNN(config, rng=np.random.default_rng(0))
+    before = model(DIGITS.images[:3]).numpy()
+    for name in ("weight_ih_l1", "weight_ih_l1_reverse"):
+        getattr(model.recurrent, name).data += 0.1
+        after = model(DIGITS.images[:3]).numpy()
+        assert not np.allclose(after, before, atol=1e-3), name
+        before = after
+
+
 # ------------------------------------------------------------------------------------------------------------- pixels
 
 
@@ -172,6 +183,20 @@ def test_the_state_is_carried_and_its_gradient_is_not() -> None:
     assert not np.array_equal(task.carried.h, before)
 
 
+def test_the_next_chunk_goes_on_from_the_carried_state(monkeypatch: Any) -> None:
+    task, given = char_task(), []
+    forward = task.model.forward
+    monkeypatch.setattr(
+        task.model, "forward", lambda x, state: given.append([s.copy() for s in state]) or forward(x, state), raising=False
+    )
+    for step in range(3):
+        before = [task.carried.h.copy(), task.carried.c.copy()]
+        task.step(step)
+        for one, other in zip(given[-1], before, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert given[-1][0].any()
+
+
 @pytest.mark.parametrize("cell", rnn.CELLS)
 def test_losses_are_those_of_reading_one_character_after_the_other(cell: str) -> None:
     task = char_task(cell=cell)
@@ -210,3 +235,16 @@ def test_the_copying_task_asks_for_what_was_shown() -> None:
     assert (symbols[8] == 9).all()
     assert not symbols[5:8].any()
     assert not symbols[9:].any()
+
+
+def test_one_who_remembers_copies_perfectly() -> None:
+    task = memory.Copying(memory.PRESETS["tiny"], None, rng=np.random.default_rng(0))
+
+    def oracle(symbols: np.ndarray) -> Any:
+        logits = np.zeros((*symbols.shape, 10), np.float32)
+        np.put_along_axis(logits[-5:], symbols[:5, :, None], 50.0, axis=-1)
+        return tg.Tensor(logits, requires_grad=True)
+
+    task.model.forward = oracle  # type: ignore[method-assign]
+    assert task.step(0)["accuracy"] == 1
+    assert task.accuracy() == 1
