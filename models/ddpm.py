@@ -27,8 +27,9 @@ import numpy as np
 from tinygrad_cv import data, kernels
 
 from .descent import Descent
+from .metrics import Evaluator, evaluate
 from .pictures import grid, write_png
-from .task import PictureGenerator
+from .task import SAMPLES, PictureGenerator
 from .train import progress_bar
 from .unet import UNet, UNetConfig
 
@@ -247,6 +248,25 @@ class DDPM(PictureGenerator):
                 bar.update(len(x))
         return np.concatenate(drawn)
 
+    def measured(self, n: int, training: Any) -> tuple[Array, Array | None]:
+        """Of a model with classes n pictures whose classes are as frequent as in training."""
+        if not self.config.classes:
+            return super().measured(n, training)
+        classes = np.sort(training.labels)[np.linspace(0, len(training) - 1, n).round().astype(int)]
+        return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
+
+    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
+        """Besides, what it draws if it is not told a class."""
+        rows = super().evaluate(name, training, test)
+        if self.config.classes:
+            samples, _ = super().measured(min(len(test), SAMPLES), training)
+            figures = evaluate(
+                samples, training.images, test.images, Evaluator.load(name), rng=np.random.default_rng(2),
+                train_labels=training.labels, test_labels=test.labels,
+            )  # fmt: skip
+            rows.insert(1, {"name": "generator, told no class", **figures})
+        return rows
+
     def inpaint(self, images: Array, known: Array, *, rng: np.random.Generator, sampling_steps: int = 250) -> Array:
         """Draw the pixels where `known` (N, H, W) is False; the others come back exactly as they were."""
         x0 = to_network(images)
@@ -264,7 +284,7 @@ class DDPM(PictureGenerator):
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         """Samples of each class; the forward and the reverse process; missing pixels drawn."""
         rng = np.random.default_rng(4)
-        pictures = super().show(folder, training, test)
+        pictures = super().show(folder, training, test)  # of which the samples are told no class
         if self.config.classes:
             by_class = np.repeat(np.arange(min(10, self.config.classes)), 10)
             write_png(folder / "classes.png", grid(self.sample(len(by_class), label=by_class, rng=rng), 10))

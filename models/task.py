@@ -137,13 +137,17 @@ class PictureGenerator(Task):
         "a kernel regression trained on generated ones. “real” is the floor: real pictures against real ones."
     )
 
+    def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """The n pictures that are measured, with their classes if the model was told them."""
+        return self.sample(n, rng=np.random.default_rng(1)), None
+
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         evaluator = Evaluator.load(name)
-        samples = self.sample(min(len(test.images), SAMPLES), rng=np.random.default_rng(1))
+        samples, classes = self.measured(min(len(test.images), SAMPLES), training)
         with progress_bar(len(BASELINES), "measuring", passing=True) as bar:
             return report(
                 samples, training.images, test.images, evaluator, baselines=BASELINES, rng=np.random.default_rng(2),
-                train_labels=training.labels, test_labels=test.labels, watch=bar.update,
+                train_labels=training.labels, test_labels=test.labels, sample_labels=classes, watch=bar.update,
             )  # fmt: skip
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:

@@ -78,10 +78,10 @@ class Run:
 
 
 def progress_bar(total: int, what: str, done: int = 0, *, passing: bool = False) -> Any:
-    """tqdm's bar; a passing one appears after two seconds and leaves nothing behind."""
+    """tqdm's bar over steps; a passing one appears after two seconds and leaves nothing behind."""
     tqdm = need("tqdm")
-    settings = {"delay": 2, "leave": False} if passing else {}
-    return tqdm.tqdm(total=total, initial=done, desc=what, unit="step", dynamic_ncols=True, **settings)
+    settings = {"delay": 2, "leave": False, "unit": ""} if passing else {"unit": "step"}
+    return tqdm.tqdm(total=total, initial=done, desc=what, dynamic_ncols=True, **settings)
 
 
 def need(module: str) -> Any:
