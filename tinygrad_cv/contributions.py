@@ -1,8 +1,10 @@
-"""How a node's gradient adds up from the contributions of the operations that used its value."""
+"""Which nodes contribute to a gradient, and how it adds up from the contributions of the operations that used its value."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from heapq import heappush
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,35 @@ from . import errors
 from .mode import MODE
 
 
+def leading_to(targets: Collection[Any], roots: Iterable[Any]) -> set[Any]:
+    """The nodes between the roots and the targets: gradients that lead to no target are not computed."""
+    oldest = min(target.order for target in targets)
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if node.operation is not None and node not in targets:
+            if node.parents is None:
+                raise errors.freed(node)
+            new = [p for p in node.inputs() if p not in seen and p.order >= oldest]
+            seen.update(new)
+            stack += new
+    wanted = set(targets)
+    for node in sorted(seen.difference(targets), key=attrgetter("order")):
+        if node.operation is not None and any(parent in wanted for parent in node.inputs()):
+            wanted.add(node)
+    return wanted
+
+
 def accumulate(gradients: Any, sums: set[Any], heap: list[tuple[int, Any]], node: Any, gradient: Any) -> None:
     """Add to a node's gradient. The first is kept as it is and never written to: it may be someone else's array."""
     if node not in gradients:
-        heappush(heap, (-node.order, node))
-        gradients[node] = gradient if type(gradient) is not tuple else [None] * len(node.shape)
+        if node.operation is not None:
+            heappush(heap, (-node.order, node))
         if type(gradient) is not tuple:
+            gradients[node] = gradient
             return
+        gradients[node] = [None] * len(node.shape)
     if type(gradient) is tuple:  # for one of several values: (which one, gradient)
         parts, (i, gradient) = gradients[node], gradient
         parts[i] = gradient if parts[i] is None else parts[i] + gradient

@@ -15,8 +15,8 @@ from . import errors
 def _operators(ufunc: np.ufunc) -> tuple[Any, Any]:
     """`a + b` and its reflection `b + a`."""
     return (
-        lambda self, other: self._record(ufunc, (self, other)),
-        lambda self, other: self._record(ufunc, (other, self)),
+        lambda self, other: self._operate(ufunc, self, other),
+        lambda self, other: self._operate(ufunc, other, self),
     )
 
 
@@ -30,12 +30,14 @@ def _method(function: Any) -> Any:
 
 
 class NumPyInterface:
-    """The part of a tensor that looks like an ndarray. `_record` carries a function out and puts it into the graph."""
+    """The part of a tensor that looks like an ndarray. `_record` carries a function out and puts it into the graph, and
+    `_operate` an operator."""
 
     __slots__ = ()
     _data: np.ndarray
     _node: Any
     _record: Any
+    _operate: Any
     data: Any
 
     # Operators go to the table directly.

@@ -16,17 +16,20 @@ class Mode(threading.local):
 
 
 MODE = Mode()
+UNUSUAL: list[Any] = []  # the switches that are set in any thread: while empty, the hot path need not look at `MODE`
 
 
 @contextmanager
 def switched(**switches: Any) -> Iterator[None]:
     """Set switches of `MODE` for a while."""
     before = {name: getattr(MODE, name) for name in switches}
+    UNUSUAL.append(switches)
     MODE.__dict__.update(switches)
     try:
         yield
     finally:
         MODE.__dict__.update(before)
+        UNUSUAL.pop()
 
 
 def no_grad() -> Any:

@@ -13,68 +13,75 @@ Backward from g: multiply hands g * x to exp's node and g * e to x; exp hands (g
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop
-from operator import attrgetter, getitem
+from operator import getitem
 from typing import Any, final
 
 import numpy as np
 
 from . import errors
-from .contributions import accumulate, conform
+from .contributions import accumulate, conform, leading_to
 from .interface import NumPyInterface
-from .mode import MODE, switched
+from .mode import MODE, UNUSUAL, switched
+from .signature import look_up, picker, read_signature
 
 # ---------------------------------------------------------------------------------------------------------- the graph
 
-_next_birth = itertools.count().__next__
+_next_birth, _new = itertools.count().__next__, object.__new__
 CONTAINERS = (list, tuple)
 
 
 class Node:
     """One recorded operation; or, without an operation, a leaf: the place where a tensor's gradient arrives."""
 
-    __slots__ = ("dtype", "line", "operation", "order", "parents", "prints", "saved", "shape", "tensor")
+    __slots__ = ("dtype", "line", "operation", "order", "parents", "prints", "shape", "tensor", "values")
 
-    def __init__(self, operation: Any, parents: Any, saved: Any, shape: Any, dtype: Any, line: Any = None) -> None:
+    def __init__(
+        self, operation: Any, parents: Any, values: Any, shape: Any, dtype: Any, line: Any = None, prints: Any = ()
+    ) -> None:
         self.operation = operation
-        self.parents: dict[str, Any] | None = parents  # argument name -> node, or list of nodes; None once released
-        self.saved = saved  # name -> value
+        self.parents: Sequence[Any] | None = parents  # nodes, lists of nodes, None; None once released
+        self.values: Any = values  # what was saved, in the order of `operation.saves`
         self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several values
         self.order = _next_birth()  # every operation is younger than its parents
         self.line = line
+        self.prints: Sequence[tuple[int, bytes]] = prints  # fingerprints of saved arrays that others may write to
         self.tensor: weakref.ref[Tensor] | None = None  # whose .grad this is, weakly: no reference cycle
-        self.prints: Sequence[tuple[str, bytes]] = ()  # fingerprints of saved arrays that others may write to
+
+    @property
+    def saved(self) -> dict[str, Any] | None:
+        """What was saved, by name."""
+        return None if self.values is None else dict(zip(self.operation.saves, self.values, strict=True))
 
     def inputs(self) -> Iterator[Node]:
         """The parents, one by one."""
-        for parent in (self.parents or {}).values():
-            yield from (p for p in parent if p is not None) if type(parent) is list else (parent,)
+        for parent in self.parents or ():
+            yield from (p for p in (parent if type(parent) is list else (parent,)) if p is not None)
 
     def __str__(self) -> str:
         return f"{errors.name_of(self.operation.function)} at {errors.describe_line(self.line)}"
 
 
 class _Pick:
-    """The operation that takes one value out of an operation with several: `saved` says which."""
+    """The operation that takes one value out of an operation with several."""
 
-    function = getitem
+    function, saves = getitem, ("which",)
 
     @staticmethod
     def pull(node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
-        return [(parent, (node.saved, gradient)) for parent in node.inputs()]
+        return [(parent, (node.values[0], gradient)) for parent in node.inputs()]
 
 
 def wrap(value: Any, node: Node | None = None) -> Any:
     """A value as a tensor with this node behind it; several values as several tensors."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = _new(Tensor)
     tensor._data, tensor._node, tensor._grad = value, node, None
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
-            picks = [node and Node(_Pick, {"a": node}, i, v.shape, v.dtype, node.line) for i, v in enumerate(value)]
+            picks = [node and Node(_Pick, (node,), (i,), v.shape, v.dtype, node.line) for i, v in enumerate(value)]
             tensors = map(wrap, value, picks)
             return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
         tensor._data = np.asarray(value)
@@ -103,20 +110,13 @@ def at_place(value: Any, node: Any) -> Any:
     return value if node is None else wrap(value, node)
 
 
-def attach(operation: Any, value: Any, parents: dict[str, Any], saved: Any, uses: Iterable[str]) -> Any:
-    """Put a node behind a value that was just computed. `uses`: the names in `saved` that backward reads."""
-    if isinstance(value, (tuple, list)):
-        shape, dtype = [np.shape(v) for v in value], [v.dtype for v in value]
-    else:
-        shape, dtype = value.shape, value.dtype
-    node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
-    for name in uses:
-        array = saved.get(name)
-        if type(array) is np.ndarray and array is not value:
-            parent = parents.get(name)
-            if parent is None or parent.operation is None or array.base is not None:
-                node.prints = (*node.prints, (name, errors.fingerprint(array, MODE.anomaly)))
-    return wrap(value, node)
+def attach(operation: Any, value: Any, parents: Sequence[Any], values: Sequence[Any], watched: Iterable[int] = ()) -> Any:
+    """Put a node behind a value that was just computed. `watched`: the places in `values` of arrays that backward reads
+    and that others may write to."""
+    prints = tuple([(i, errors.fingerprint(values[i], MODE.anomaly)) for i in watched])
+    several = isinstance(value, (tuple, list))
+    shape, dtype = ([np.shape(v) for v in value], [v.dtype for v in value]) if several else (value.shape, value.dtype)
+    return wrap(value, Node(operation, parents, values, shape, dtype, errors.calling_line(), prints))
 
 
 # -------------------------------------------------------------------------------------------------- the calculus table
@@ -130,9 +130,10 @@ class Rule:
     def __init__(self, function: Any, formulas: Mapping[str, Callable[..., Any] | None], signature: str | None) -> None:
         self.function, self.formulas = function, formulas
         self.selects = False  # whether some elements of the arguments do not reach the value, as with np.where
-        self.defaults, self.variadic = _signature(function, signature)
-        self.saves: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}  # what `plan` has found
-        self.needs = {name: tuple(inspect.signature(f).parameters) if f else () for name, f in formulas.items()}
+        self.defaults, self.variadic = read_signature(function, signature)
+        self.plans: dict[tuple[str, ...], Plan] = {}  # those met so far
+        self.operators: dict[tuple[bool, bool], Plan] = {}  # and which of them `operate` can follow
+        self.needs = {name: tuple(read_signature(f)[0]) if f else () for name, f in formulas.items()}
         known = {"g", *(n + end for n in ("y", *self.defaults) for end in ("", "_shape"))}
         for name in sorted({*formulas, *itertools.chain(*self.needs.values())} - known):
             raise TypeError(f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}")
@@ -145,86 +146,77 @@ class Rule:
             return dict(zip(self.defaults, args))  # noqa: B905 (on the hot path)
         return {**self.defaults, **dict(zip(self.defaults, args, strict=False)), **kwargs}
 
+    def plan(self, names: tuple[str, ...]) -> Plan:
+        """How to go back to those arguments."""
+        return self.plans.get(names) or self.plans.setdefault(names, Plan(self, names))
+
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         arrays = [a._data if type(a) is Tensor else unwrap(a) for a in args]
         try:
             value = self.function(*arrays, **{name: unwrap(a) for name, a in kwargs.items()} if kwargs else kwargs)
         except Exception as error:
             raise errors.explain(error, self.function, zip(arrays, map(node_of, args), strict=True)) from None
-        mode = MODE
-        if mode.anomaly:
+        if MODE.anomaly:
             errors.check_finite(self.function, [value], arrays, errors.calling_line())
-        if not mode.recording:
+        if not MODE.recording:
             return wrap(value)
         bound = self.bind(args, kwargs)
-        parents = {}
+        nodes = {}
         for name, a in bound.items():
-            node = a._node if type(a) is Tensor else node_of(a) if type(a) in CONTAINERS else None
-            if node is not None:
-                parents[name] = node
-        if not parents:
+            if type(a) is Tensor or type(a) in CONTAINERS:
+                nodes[name], bound[name] = node_of(a), unwrap(a)
+        nodes = {name: node for name, node in nodes.items() if node is not None}
+        plan = self.plan(tuple(nodes)) if nodes else None
+        if plan is None or not plan.arguments:
             return wrap(value)
-        names = tuple(parents)
-        saves = self.saves.get(names)
-        if saves is None:
-            saves = self.saves[names] = self.plan(names)
-        for name in saves[1]:
-            del parents[name]
-        saved = {name: _look_up(name, bound, value) for name in saves[0]}
-        return attach(self, value, parents, saved, saves[0]) if parents else wrap(value)
+        if plan.operable:
+            self.operators["x1" not in nodes, "x2" not in nodes] = plan
+        saved = [look_up(name, bound, value) for name in plan.saves]
+        watched = [i for i, n in enumerate(plan.saves) if n in bound and errors.shared(saved[i], nodes.get(n))]
+        return attach(plan, value, [nodes[name] for name in plan.arguments], saved, watched)
 
-    def plan(self, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """For arguments that require a gradient: what to save, and which of them have a derivative of zero by nature."""
+
+class Plan:
+    """A rule at work for the arguments that require a gradient: what is saved for them, and what each formula is given."""
+
+    def __init__(self, rule: Rule, names: tuple[str, ...]) -> None:
         for name in names:
-            if name not in self.formulas:
-                raise errors.no_derivative(self.function, name)
-        needed = dict.fromkeys(n for name in names for n in self.needs[name] if n != "g")
-        return tuple(needed), tuple(name for name in names if self.formulas[name] is None)
+            if name not in rule.formulas:
+                raise errors.no_derivative(rule.function, name)
+        self.rule, self.function = rule, rule.function
+        self.arguments = tuple(name for name in names if rule.formulas[name])  # the others' derivative is zero by nature
+        self.saves = tuple(dict.fromkeys(n for name in self.arguments for n in rule.needs[name] if n != "g"))
+        places = ("g", *self.saves)
+        picks = [picker([places.index(n) for n in rule.needs[name]]) for name in self.arguments]
+        self.formulas = list(zip([rule.formulas[name] for name in self.arguments], picks, strict=True))
+        operator = ("x1", "x2", "y") if getattr(rule.function, "nin", 0) == 2 else ()  # what `operate` has at hand
+        self.operable = {*operator} > {*self.saves} and self.arguments == names
+        self.keep = picker([operator.index(n) for n in self.saves if self.operable])
+        self.operands = [(i, operator.index(n)) for i, n in enumerate(self.saves) if self.operable and n != "y"]
 
     def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
         assert node.parents is not None
-        values = node.saved | {"g": gradient}
-        if self.selects:
-            MODE.careful = True
+        values = (gradient, *node.values)
         if graph:
-            places = {"y": node, **node.parents}
-            values.update({name: at_place(values[name], places[name]) for name in node.saved if name in places})
+            places = {"y": node, **dict(zip(self.arguments, node.parents, strict=True))}
+            values = (gradient, *[at_place(v, places.get(n)) for n, v in zip(self.saves, node.values, strict=True)])
+        if self.rule.selects:
+            MODE.careful = True
+        careful = MODE.careful and getattr(self.function, "nout", 0) == 1
         given: list[tuple[Node, Any]] = []
-        for argument, parent in node.parents.items():
+        for parent, (formula, pick) in zip(node.parents, self.formulas):  # noqa: B905 (on the hot path)
             several = type(parent) is list
             if wanted is not None and not any(p in wanted for p in (parent if several else (parent,))):
                 continue
-            formula: Any = self.formulas[argument]
-            contribution = formula(*[values[name] for name in self.needs[argument]])
-            if MODE.careful and getattr(self.function, "nout", 0) == 1 and np.isnan(unwrap(contribution)).any():
+            contribution: Any = formula(*pick(values))  # type: ignore[misc]
+            if careful and np.isnan(unwrap(contribution)).any():
                 contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)  # 0 * NaN = 0
             if several:
                 given += [pair for pair in zip(parent, contribution, strict=True) if pair[0] is not None]
             else:
                 given.append((parent, contribution))
         return given
-
-
-def _look_up(name: str, bound: Mapping[str, Any], value: Any) -> Any:
-    """What a formula's parameter stands for: an argument, `y`, or the shape of either."""
-    if name in bound:
-        found = bound[name]
-        return found._data if type(found) is Tensor else unwrap(found)
-    if name == "y":
-        return value
-    source = unwrap(bound.get(name.removesuffix("_shape"), value))
-    return [np.shape(v) for v in source] if type(source) in (list, tuple) else np.shape(source)
-
-
-def _signature(function: Any, signature: str | None) -> tuple[dict[str, Any], int | None]:
-    """The parameters of a function with their defaults, and the position of `*args` if it has them."""
-    if isinstance(function, np.ufunc):  # x, or x1, x2, ..., as NumPy calls them
-        return dict.fromkeys(["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]), None
-    visible = function if signature is None else eval(f"lambda {signature}: 0")
-    named = [p for p in inspect.signature(visible).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    variadic = next((i for i, p in enumerate(named) if p.kind is p.VAR_POSITIONAL), None)
-    return {p.name: None if p.default in (p.empty, np._NoValue) else p.default for p in named}, variadic
 
 
 def derivative(function: Any, /, *, signature: str | None = None, **formulas: Callable[..., Any] | None) -> Rule:
@@ -247,27 +239,30 @@ def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {})
     return row(args, kwargs)
 
 
+def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
+    """`record` for an operator: the same in one piece, since on small arrays most of the cost is calls within."""
+    rule = TABLE[ufunc]
+    array1, node1 = (x1._data, x1._node) if type(x1) is Tensor else (x1, None)
+    array2, node2 = (x2._data, x2._node) if type(x2) is Tensor else (x2, None)
+    plan = rule.operators.get((node1 is None, node2 is None)) if type(rule) is Rule and not UNUSUAL else None
+    if plan is None or type(array1) in CONTAINERS or type(array2) in CONTAINERS:
+        return rule((x1, x2), {})
+    try:
+        value = ufunc(array1, array2)
+    except Exception:
+        return rule((x1, x2), {})  # which explains it
+    arrays, nodes, prints = (array1, array2, value), (node1, node2), ()
+    for i, place in plan.operands:
+        if errors.shared(arrays[place], nodes[place]):
+            prints = (*prints, (i, errors.fingerprint(arrays[place])))
+    tensor = _new(Tensor)
+    tensor._data, tensor._grad = value if type(value) is np.ndarray else np.asarray(value), None
+    parents = nodes if node1 and node2 else (node1 or node2,)
+    tensor._node = Node(plan, parents, plan.keep(arrays), value.shape, value.dtype, errors.calling_line(), prints)
+    return tensor
+
+
 # ------------------------------------------------------------------------------------------------------------ the walk
-
-
-def leading_to(targets: Collection[Node], roots: Iterable[Node]) -> set[Node]:
-    """The nodes between the roots and the targets: gradients that lead to no target are not computed."""
-    oldest = min(target.order for target in targets)
-    seen = set(roots)
-    stack = list(seen)
-    while stack:
-        node = stack.pop()
-        if node.operation is not None and node not in targets:
-            if node.parents is None:
-                raise errors.freed(node)
-            new = [p for p in node.inputs() if p not in seen and p.order >= oldest]
-            seen.update(new)
-            stack += new
-    wanted = set(targets)
-    for node in sorted(seen.difference(targets), key=attrgetter("order")):
-        if node.operation is not None and any(parent in wanted for parent in node.inputs()):
-            wanted.add(node)
-    return wanted
 
 
 def walk(
@@ -278,37 +273,44 @@ def walk(
     Every operation is younger than its inputs; so, youngest first, a node is reached after all that used it. With
     `graph` the formulas run on tensors and record themselves. Nodes are freed once passed, unless `retain`.
     """
+    targets = frozenset(targets)
     wanted = leading_to(targets, [node for node, _ in roots]) if targets else None
     gradients: dict[Node, Any] = {}
     sums: set[Node] = set()
-    heap: list[tuple[int, Node]] = []  # the nodes in `gradients`, the youngest on top
+    heap: list[tuple[int, Node]] = []  # the operations in `gradients`, the youngest on top
     arrived: dict[Node, Any] = {}
     for node, gradient in roots:
         if wanted is None or node in wanted:
             accumulate(gradients, sums, heap, node, conform(gradient, node, node))
     with switched(recording=graph, careful=False):
+        watched = MODE.anomaly
         while heap:
             node = heappop(heap)[1]
             gradient = gradients.pop(node)
             if node in targets or (node.tensor is not None and not targets):
                 arrived[node] = gradient
-            if node.operation is None or node in targets:
+            if node in targets:
                 continue
             if node.parents is None:
                 raise errors.freed(node)
             if type(gradient) is list:  # several values: those that were not used have gradient zero
                 parts = zip(gradient, node.shape, node.dtype, strict=True)
                 gradient = [np.zeros(shape, dtype) if part is None else part for part, shape, dtype in parts]
-            for name, print_before in node.prints:
-                if errors.changed(node.saved[name], print_before):
-                    raise errors.stale(node, name)
+            for i, print_before in node.prints:
+                if errors.changed(node.values[i], print_before):
+                    raise errors.stale(node, node.operation.saves[i])
             for parent, contribution in node.operation.pull(node, gradient, wanted, graph):
-                if contribution is not None and (wanted is None or parent in wanted):
-                    accumulate(gradients, sums, heap, parent, conform(contribution, parent, node))
+                if contribution is None or (wanted is not None and parent not in wanted):
+                    continue
+                fits = type(contribution) is np.ndarray and contribution.shape == parent.shape
+                if not fits or contribution.dtype is not parent.dtype or watched:
+                    contribution = conform(contribution, parent, node)
+                accumulate(gradients, sums, heap, parent, contribution)
             if not (retain or graph):
-                node.parents = node.saved = None
+                node.parents = node.values = None
+    arrived.update(gradients)  # of the leaves, which have no operation to carry them further
     for node, gradient in () if targets else arrived.items():  # now: a walk that fails leaves nothing half done
-        if (tensor := node.tensor()) is not None:  # type: ignore[misc]
+        if node.tensor is not None and (tensor := node.tensor()) is not None:
             kept = gradient if graph else np.array(gradient)  # a copy that no one else holds
             tensor._grad = kept if tensor._grad is None else tensor._grad + kept
     return arrived
@@ -325,7 +327,7 @@ class Tensor(NumPyInterface):
     """
 
     __slots__ = ("__weakref__", "_data", "_grad", "_node")
-    _record = staticmethod(record)
+    _record, _operate = staticmethod(record), staticmethod(operate)
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self._data = np.asarray(data.numpy() if type(data) is Tensor else data)

@@ -58,7 +58,7 @@ def _variable(value: Any) -> Any:
     if array.dtype.kind != "f":
         raise TypeError(f"cannot differentiate with respect to {array.dtype} values; give floating-point arguments")
     if type(value) is Tensor and value.requires_grad:
-        return wrap(array, Node(IDENTITY, {"x": value._node}, {}, array.shape, array.dtype, None))
+        return wrap(array, Node(IDENTITY.plan(("x",)), (value._node,), (), array.shape, array.dtype))
     return Tensor(array, requires_grad=True)
 
 
@@ -227,6 +227,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 class _Rematerialised:
     """The operation of a checkpointed call."""
 
+    saves = ("args",)
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
@@ -239,19 +241,19 @@ class _Rematerialised:
             return result
         own = {v._node: a._node for v, a in zip(leaves(variables), leaves(args), strict=True) if v is not a}
         captured = [node for node in _frontier(result._node, start.order) if node not in own]
-        parents = {"inputs": [*own.values()], "captured": captured}
-        return attach(self, result._data, parents, {"args": args}, ())
+        return attach(self, result._data, [[*own.values()], captured], [args])
 
     def pull(self, node: Node, gradient: Any, wanted: Any, graph: bool) -> Iterator[tuple[Node, Any]]:
         assert node.parents is not None
+        (inputs, captured), (args,) = node.parents, node.values
         with switched(recording=True):
-            variables = map_leaves(_variable_if_tracked, node.saved["args"])
+            variables = map_leaves(_variable_if_tracked, args)
             result = self.function(*variables)
-        new = [v._node for v, a in zip(leaves(variables), leaves(node.saved["args"]), strict=True) if v is not a]
-        found = walk([(result._node, gradient)], [*new, *node.parents["captured"]], graph=graph)
-        for variable, parent in zip(new, node.parents["inputs"], strict=True):
+        new = [v._node for v, a in zip(leaves(variables), leaves(args), strict=True) if v is not a]
+        found = walk([(result._node, gradient)], [*new, *captured], graph=graph)
+        for variable, parent in zip(new, inputs, strict=True):
             yield parent, found.get(variable)
-        for parent in node.parents["captured"]:
+        for parent in captured:
             yield parent, found.get(parent)
 
 

@@ -38,8 +38,10 @@ class Kernel:
         parameters = inspect.signature(reference).parameters.values()
         self.arrays = {p.name: p.default for p in parameters if p.kind is not p.KEYWORD_ONLY}
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self._required = sum(value is inspect.Parameter.empty for value in self.arrays.values())
-        self._required_options = inspect.Parameter.empty in self.options.values()
+        self.saves = ("y", "saved", "options", *self.arrays)
+        self._absent = tuple(self.arrays.values())  # what stands for arguments that are not given
+        self._required = sum(value is inspect.Parameter.empty for value in self._absent)
+        self._optional = inspect.Parameter.empty not in self.options.values()
         functools.update_wrapper(self, reference)
 
     def forward(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,50 +52,41 @@ class Kernel:
     def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self._backward = function
         self._uses = tuple(inspect.signature(function).parameters)
-        self._used_arrays = tuple(name for name in self._uses if name in self.arrays)
+        available = ("g", "needs", *self.saves)
+        self._picks = [(available.index(name) if name in available else None, name) for name in self._uses]
+        self._watched = [(i, i + 3) for i, name in enumerate(self.arrays) if name in self._uses]
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        values, options = self._bind(args, kwargs)
-        arrays: dict[str, Any] = {}
-        parents: dict[str, Node] = {}
-        tensors = False
-        for name, value in values.items():
-            if type(value) is Tensor:
-                arrays[name], tensors = value._data, True
-                if value._node is not None:
-                    parents[name] = value._node
-            else:
-                arrays[name] = value
-        mode = MODE
-        if not mode.recording:
-            parents = {}
+        if kwargs or not self._optional or not self._required <= len(args) <= len(self._absent):
+            values, options = self._bind(args, kwargs)
+        else:
+            values, options = args + self._absent[len(args) :], self.options
+        arrays = [v._data if type(v) is Tensor else v for v in values]
+        nodes = [v._node if type(v) is Tensor else None for v in values] if MODE.recording else [None] * len(values)
+        needs = [node is not None for node in nodes]
         try:
             if self._forward_needs:
-                value, saved = self._forward(*arrays.values(), **options, needs=[name in parents for name in arrays])
+                value, saved = self._forward(*arrays, **options, needs=needs)
             else:
-                value, saved = self._forward(*arrays.values(), **options)
+                value, saved = self._forward(*arrays, **options)
         except Exception as error:
-            operands = [(arrays[name], node_of(value)) for name, value in values.items()]
-            raise errors.explain(error, self.reference, operands) from None
-        if mode.anomaly:
-            errors.check_finite(self.reference, [value], list(arrays.values()), errors.calling_line())
-        if parents:
-            arrays["y"], arrays["saved"], arrays["options"] = value, saved, options
-            return attach(self, value, parents, arrays, self._used_arrays)
-        return wrap(value) if tensors else value
+            raise errors.explain(error, self.reference, zip(arrays, map(node_of, values), strict=True)) from None
+        if MODE.anomaly:
+            errors.check_finite(self.reference, [value], arrays, errors.calling_line())
+        if True in needs:
+            watched = [place for i, place in self._watched if errors.shared(arrays[i], nodes[i])]
+            return attach(self, value, nodes, (value, saved, options, *arrays), watched)
+        return wrap(value) if Tensor in map(type, values) else value
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        values = self.arrays | dict(zip(self.arrays, args, strict=False))
-        if len(args) <= len(self.arrays) and not kwargs and len(args) >= self._required and not self._required_options:
-            return values, self.options
-        options = dict(self.options)
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        values, options = self.arrays | dict(zip(self.arrays, args, strict=False)), dict(self.options)
         for name, value in kwargs.items():
             (values if name in values else options)[name] = value
         missing = [name for name, value in (values | options).items() if value is inspect.Parameter.empty]
         if len(args) > len(self.arrays) or missing or len(options) > len(self.options):
             inspect.signature(self.reference).bind(*args, **kwargs)  # raises Python's own error
-        return values, options
+        return tuple(values.values()), options
 
     def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
@@ -101,22 +94,16 @@ class Kernel:
         assert parents is not None
         if graph:
             return self._pull_reference(node, gradient, wanted)
-        if wanted is None:
-            needs = [name in parents for name in self.arrays]
-        else:
-            needs = [parents.get(name) in wanted for name in self.arrays]
-        values = node.saved | node.saved["options"]
-        values["g"], values["needs"] = gradient, needs
-        gradients = self._backward(*[values[name] for name in self._uses])
+        needs = [parent is not None and (wanted is None or parent in wanted) for parent in parents]
+        available, options = (gradient, needs, *node.values), node.values[2]
+        gradients = self._backward(*[options[name] if i is None else available[i] for i, name in self._picks])
         gradients = gradients if type(gradients) is tuple else (gradients,)
         given = []
-        for name, needed, contribution in zip(self.arrays, needs, gradients, strict=False):
+        for i, needed in enumerate(needs):
             if needed:
-                if contribution is None:
-                    raise self._no_gradient(name)
-                given.append((parents[name], contribution))
-        if len(gradients) < len(needs) and any(needs[len(gradients) :]):
-            raise self._no_gradient(list(self.arrays)[needs.index(True, len(gradients))])
+                if i >= len(gradients) or gradients[i] is None:
+                    raise self._no_gradient(list(self.arrays)[i])
+                given.append((parents[i], gradients[i]))
         return given
 
     def _no_gradient(self, name: str) -> NotImplementedError:
@@ -125,9 +112,9 @@ class Kernel:
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[Node] | None) -> list[tuple[Node, Any]]:
         """The same by differentiating the reference, which records itself."""
         assert node.parents is not None
-        inputs = [at_place(node.saved[name], node.parents.get(name)) for name in self.arrays]
-        value = self.reference(*inputs, **node.saved["options"])
-        targets = [parent for parent in node.parents.values() if wanted is None or parent in wanted]
+        _, _, options, *arrays = node.values
+        value = self.reference(*map(at_place, arrays, node.parents), **options)
+        targets = [parent for parent in node.inputs() if wanted is None or parent in wanted]
         pairs = zip(value, gradient, strict=True) if type(value) is tuple else [(value, gradient)]
         return list(walk([(v._node, g) for v, g in pairs], targets, graph=True).items())
 

@@ -58,21 +58,26 @@ class Mutant:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Inside this context the rule makes the mistake."""
-        if isinstance(self.rule, Rule):
-            formulas: Any = self.rule.formulas
-            original = formulas[self.argument]
-            formulas[self.argument] = self._broken(original, self.rule.needs[self.argument], None)
+        rule = self.rule
+        if isinstance(rule, Rule):
+            original: Any = rule.formulas[self.argument]
+            broken = self._broken(original, rule.needs[self.argument], None)
         else:
-            original = self.rule._backward
-            place = list(self.rule.arrays).index(self.argument)
-            self.rule._backward = self._broken(original, self.rule._uses, place)
+            original = rule._backward
+            broken = self._broken(original, rule._uses, list(rule.arrays).index(self.argument))
+        self._put(broken)
         try:
             yield
         finally:
-            if isinstance(self.rule, Rule):
-                formulas[self.argument] = original
-            else:
-                self.rule._backward = original
+            self._put(original)
+
+    def _put(self, formula: Callable[..., Any]) -> None:
+        if isinstance(self.rule, Rule):
+            self.rule.formulas = {**self.rule.formulas, self.argument: formula}
+            self.rule.plans.clear()
+            self.rule.operators.clear()
+        else:
+            self.rule._backward = formula
 
     def _broken(self, original: Callable[..., Any], needs: Sequence[str], place: int | None) -> Callable[..., Any]:
         """The formula with the mistake; of a kernel's gradients, in the one at `place`."""
