@@ -1,7 +1,7 @@
 """Optimisers, schedules of the learning rate, gradient clipping, moving averages of weights.
 
-Parameters that an optimiser is given move into one flat buffer, of which each `parameter.data` becomes a view; so a
-step is a few operations on long arrays, in tiles that stay in the cache, however many parameters there are.
+Parameters that an optimiser is given move into an arena, one flat buffer of which each `parameter.data` becomes a view; a
+step goes over it in tiles that stay in the cache.
 """
 
 from __future__ import annotations
@@ -9,66 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from .arena import TILE, Arena
 from .nn import Module
 from .tensor import Tensor, unwrap
-
-TILE = 65536  # elements: the half dozen arrays of a step then fit in the second-level cache
-
-
-class Arena:
-    """Parameters of one dtype, end to end in one buffer, with the optimiser's state beside them in others."""
-
-    def __init__(self, parameters: list[Tensor], slots: Iterable[str]) -> None:
-        self.parameters = parameters
-        self.bounds = np.cumsum([0, *(p.size for p in parameters)]).tolist()
-        dtype = parameters[0].dtype
-        self.values = _aligned(self.bounds[-1], dtype)
-        self.gradients = _aligned(self.bounds[-1], dtype)
-        self.slots = {slot: _aligned(self.bounds[-1], dtype) for slot in slots}
-        self.scratch = [_aligned(min(TILE, self.bounds[-1]), dtype) for _ in range(2)]
-        self.steps = [0] * len(parameters)  # updates that each parameter has had
-        self.views = [self.view(self.values, i) for i in range(len(parameters))]
-
-    def view(self, flat: np.ndarray, i: int) -> np.ndarray:
-        """The part of a flat buffer that belongs to parameter i, in its shape."""
-        return flat[self.bounds[i] : self.bounds[i + 1]].reshape(self.parameters[i].shape)
-
-    def adopt(self) -> None:
-        """Take in parameters whose array is not (or no longer) a view of the buffer."""
-        for parameter, view in zip(self.parameters, self.views, strict=True):
-            if parameter.data is not view:
-                view[...] = parameter.data
-                parameter.data = view
-
-    def runs(self) -> Iterator[tuple[int, int, int, np.ndarray]]:
-        """(start, stop, step, gradient) of neighbours with a gradient that are at the same step; large ones alone."""
-
-        def key(i: int) -> tuple[bool, int, int]:
-            large = self.bounds[i + 1] - self.bounds[i] >= TILE
-            return self.parameters[i].grad is not None, self.steps[i], i if large else -1
-
-        for (present, step, _), group in groupby(range(len(self.parameters)), key):
-            if not present:
-                continue
-            members = list(group)
-            start, stop = self.bounds[members[0]], self.bounds[members[-1] + 1]
-            parts = [unwrap(self.parameters[i].grad).reshape(-1) for i in members]
-            gradient = parts[0] if len(parts) == 1 else np.concatenate(parts, out=self.gradients[start:stop])
-            for i in members:
-                self.steps[i] = step + 1
-            yield start, stop, step + 1, gradient
-
-
-def _aligned(size: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Zeros that begin on a cache line, where NumPy's loops are faster."""
-    raw = np.zeros(size * dtype.itemsize + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
 class Optimizer:
@@ -325,7 +272,8 @@ def clip_gradients_by_norm(parameters: Iterable[Tensor], maximum: float) -> floa
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in (unwrap(p.grad) for p in owners)))
     if maximum < norm < math.inf:
         for p in owners:
-            p.grad = unwrap(p.grad) * (maximum / norm)
+            g = unwrap(p.grad)
+            p.grad = np.multiply(g, maximum / norm, out=g if g.flags.writeable else None)
     return norm
 
 

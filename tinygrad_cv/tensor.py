@@ -78,7 +78,7 @@ class _Pick:
 def wrap(value: Any, node: Node | None = None) -> Any:
     """A value as a tensor with this node behind it; several values as several tensors."""
     tensor = _new(Tensor)
-    tensor._data, tensor._node, tensor._grad = value, node, None
+    tensor._data, tensor._node, tensor._grad, tensor._home = value, node, None, None
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
             picks = [node and Node(_Pick, (node,), (i,), v.shape, v.dtype, node.line) for i, v in enumerate(value)]
@@ -255,11 +255,9 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
     for i, place in plan.operands:
         if errors.shared(arrays[place], nodes[place]):
             prints = (*prints, (i, errors.fingerprint(arrays[place])))
-    tensor = _new(Tensor)
-    tensor._data, tensor._grad = value if type(value) is np.ndarray else np.asarray(value), None
     parents = nodes if node1 and node2 else (node1 or node2,)
-    tensor._node = Node(plan, parents, plan.keep(arrays), value.shape, value.dtype, errors.calling_line(), prints)
-    return tensor
+    node = Node(plan, parents, plan.keep(arrays), value.shape, value.dtype, errors.calling_line(), prints)
+    return wrap(value, node)
 
 
 # ------------------------------------------------------------------------------------------------------------ the walk
@@ -311,8 +309,8 @@ def walk(
     arrived.update(gradients)  # of the leaves, which have no operation to carry them further
     for node, gradient in () if targets else arrived.items():  # now: a walk that fails leaves nothing half done
         if node.tensor is not None and (tensor := node.tensor()) is not None:
-            kept = gradient if graph else np.array(gradient)  # a copy that no one else holds
-            tensor._grad = kept if tensor._grad is None else tensor._grad + kept
+            first = gradient if graph else tensor._home.settle(gradient) if tensor._home else np.array(gradient)
+            tensor._grad = first if tensor._grad is None else tensor._grad + gradient
     return arrived
 
 
@@ -326,7 +324,7 @@ class Tensor(NumPyInterface):
     Operators, methods and NumPy's functions work as on an ndarray, whose memory `Tensor(data)` shares.
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_node")
+    __slots__ = ("__weakref__", "_data", "_grad", "_home", "_node")
     _record, _operate = staticmethod(record), staticmethod(operate)
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
@@ -335,6 +333,7 @@ class Tensor(NumPyInterface):
             raise TypeError(f"a tensor holds real numbers, not {self._data.dtype}")
         self._node: Node | None = None
         self._grad: Any = None
+        self._home: Any = None  # where a first gradient goes, see `arena`
         self.requires_grad = requires_grad
 
     @property

@@ -1,0 +1,85 @@
+"""Gradients in their places: nothing that someone holds is written over, and neighbours are updated in one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cv as tg
+from tinygrad_cv import optim
+
+
+def parameters(*shapes: tuple[int, ...], dtype: Any = np.float32) -> list[tg.Tensor]:
+    rng = np.random.default_rng(0)
+    return [tg.Tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True) for shape in shapes]
+
+
+def backward(weights: list[tg.Tensor], scale: float) -> None:
+    sum((scale * np.square(w)).sum() for w in weights).backward()
+
+
+HOLDINGS: dict[str, Callable[[Any], Any]] = {
+    "the gradient itself": lambda g: g,
+    "a row": lambda g: g[1],
+    "a view of a view": lambda g: g[1:].T.reshape(-1, order="F")[1:],
+    "a flat view": lambda g: g.ravel(),
+}
+
+
+@pytest.mark.parametrize("holding", HOLDINGS)
+def test_a_gradient_that_someone_holds_is_not_written_over(holding: str) -> None:
+    (weight,) = weights = parameters((3, 4))
+    optimizer = optim.SGD(weights, 0.0)
+    optimizer.step()  # from now on the gradient lives in the arena
+    backward(weights, 1.0)
+    held = HOLDINGS[holding](weight.grad)
+    before = held.copy()
+    for scale in (2.0, 3.0):
+        optimizer.zero_grad()
+        backward(weights, scale)
+        optimizer.step()
+        np.testing.assert_array_equal(held, before)
+        np.testing.assert_allclose(weight.grad, 2 * scale * weight.numpy(), rtol=1e-6)
+
+
+def test_a_place_that_no_one_holds_is_used_again() -> None:
+    (weight,) = weights = parameters((3, 4))
+    optimizer = optim.SGD(weights, 0.0)
+    optimizer.step()
+    places = set()
+    for _ in range(3):
+        optimizer.zero_grad()
+        backward(weights, 1.0)
+        places.add(weight.grad.ctypes.data)
+    assert places == {optimizer.arenas[0].gradients.ctypes.data}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_parameter_and_gradient_begins_on_a_cache_line(dtype: Any) -> None:
+    weights = parameters((3,), (), (5, 7), (0, 2), (2, 2, 2), dtype=dtype)
+    optimizer = optim.Adam(weights)
+    optimizer.step()
+    backward(weights, 1.0)
+    for weight in weights:
+        assert weight.numpy().ctypes.data % 64 == weight.grad.ctypes.data % 64 == 0 or weight.size == 0
+    assert len(list(optimizer.arenas[0].runs())) == 1, "neighbours are one run"
+
+
+def test_gradients_in_and_out_of_their_places_give_the_same_steps() -> None:
+    own, other = parameters((3, 4), (5,), (2, 2)), parameters((3, 4), (5,), (2, 2))
+    optimizers = optim.Adam(own, 0.1), optim.Adam(other, 0.1)
+    kept = []
+    for step in range(5):
+        for weights, optimizer in zip((own, other), optimizers, strict=True):
+            optimizer.zero_grad()
+            backward(weights, 1.0 + step)
+            if weights is other:
+                kept.append(other[1].grad)  # held: the next one lies elsewhere
+                other[2].grad = other[2].grad.copy()
+            optim.clip_gradients_by_norm(weights, 1.0)
+            optimizer.step()
+    for a, b in zip(own, other, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
