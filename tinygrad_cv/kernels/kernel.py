@@ -8,8 +8,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from .. import errors
-from ..mode import MODE
-from ..tensor import Node, Tensor, at_place, attach, node_of, walk, wrap
+from ..mode import MODE, UNUSUAL
+from ..signature import picker
+from ..tensor import Node, Tensor, at_place, attach, walk, wrap
+
+MISSING = inspect.Parameter.empty
 
 
 class Kernel:
@@ -36,57 +39,60 @@ class Kernel:
     def __init__(self, reference: Callable[..., Any]) -> None:
         self.reference = self.function = reference
         parameters = inspect.signature(reference).parameters.values()
-        self.arrays = {p.name: p.default for p in parameters if p.kind is not p.KEYWORD_ONLY}
-        self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self.saves = ("y", "saved", "options", *self.arrays)
-        self._absent = tuple(self.arrays.values())  # what stands for arguments that are not given
-        self._required = sum(value is inspect.Parameter.empty for value in self._absent)
-        self._optional = inspect.Parameter.empty not in self.options.values()
+        self.parameters = {p.name: p.default for p in parameters}
+        self.arrays = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self.saves = ("y", "saved", *self.parameters)
+        self._defaults = tuple(self.parameters.values())
+        self._fewest = 1 + max([i for i, value in enumerate(self._defaults) if value is MISSING], default=-1)
         functools.update_wrapper(self, reference)
 
     def forward(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self._forward = function
-        self._forward_needs = "needs" in inspect.signature(function).parameters
+        places = (*self.parameters, "needs")
+        self._forward_picks = picker([places.index(name) for name in inspect.signature(function).parameters])
         return function
 
     def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self._backward = function
         self._uses = tuple(inspect.signature(function).parameters)
-        available = ("g", "needs", *self.saves)
-        self._picks = [(available.index(name) if name in available else None, name) for name in self._uses]
-        self._watched = [(i, i + 3) for i, name in enumerate(self.arrays) if name in self._uses]
+        places = ("g", "needs", *self.saves)
+        self._backward_picks = picker([places.index(name) for name in self._uses])
+        self._watched = [(i, i + 2) for i, name in enumerate(self.arrays) if name in self._uses]
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or not self._optional or not self._required <= len(args) <= len(self._absent):
-            values, options = self._bind(args, kwargs)
+        if kwargs or not self._fewest <= len(args) <= len(self.arrays):
+            inputs = self._bind(args, kwargs)
         else:
-            values, options = args + self._absent[len(args) :], self.options
-        arrays = [v._data if type(v) is Tensor else v for v in values]
-        nodes = [v._node if type(v) is Tensor else None for v in values] if MODE.recording else [None] * len(values)
-        needs = [node is not None for node in nodes]
+            inputs = [*args, *self._defaults[len(args) :]]
+        recording, tensors = not UNUSUAL or MODE.recording, False
+        nodes, needs = [], []
+        for i in range(len(self.arrays)):
+            value, node = inputs[i], None
+            if type(value) is Tensor:
+                inputs[i], tensors = value._data, True
+                node = value._node if recording else None
+            nodes.append(node)
+            needs.append(node is not None)
         try:
-            if self._forward_needs:
-                value, saved = self._forward(*arrays, **options, needs=needs)
-            else:
-                value, saved = self._forward(*arrays, **options)
+            value, saved = self._forward(*self._forward_picks((*inputs, needs)))
         except Exception as error:
-            raise errors.explain(error, self.reference, zip(arrays, map(node_of, values), strict=True)) from None
-        if MODE.anomaly:
-            errors.check_finite(self.reference, [value], arrays, errors.calling_line())
+            raise errors.explain(error, self.reference, zip(inputs, nodes)) from None  # noqa: B905
+        if UNUSUAL and MODE.anomaly:
+            errors.check_finite(self.reference, [value], inputs, errors.calling_line())
         if True in needs:
-            watched = [place for i, place in self._watched if errors.shared(arrays[i], nodes[i])]
-            return attach(self, value, nodes, (value, saved, options, *arrays), watched)
-        return wrap(value) if Tensor in map(type, values) else value
+            watched = [place for i, place in self._watched if errors.shared(inputs[i], nodes[i])]
+            return attach(self, value, nodes, (value, saved, *inputs), watched)
+        return wrap(value) if tensors else value
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        values, options = self.arrays | dict(zip(self.arrays, args, strict=False)), dict(self.options)
-        for name, value in kwargs.items():
-            (values if name in values else options)[name] = value
-        missing = [name for name, value in (values | options).items() if value is inspect.Parameter.empty]
-        if len(args) > len(self.arrays) or missing or len(options) > len(self.options):
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """The values of all parameters, in order."""
+        given = dict(zip(self.arrays, args, strict=False)) | kwargs
+        inputs = [given.get(name, default) for name, default in self.parameters.items()]
+        known = len(given) == len(args) + len(kwargs) and given.keys() <= self.parameters.keys()
+        if not known or any(value is MISSING for value in inputs):
             inspect.signature(self.reference).bind(*args, **kwargs)  # raises Python's own error
-        return tuple(values.values()), options
+        return inputs
 
     def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
@@ -95,14 +101,13 @@ class Kernel:
         if graph:
             return self._pull_reference(node, gradient, wanted)
         needs = [parent is not None and (wanted is None or parent in wanted) for parent in parents]
-        available, options = (gradient, needs, *node.values), node.values[2]
-        gradients = self._backward(*[options[name] if i is None else available[i] for i, name in self._picks])
+        gradients = self._backward(*self._backward_picks((gradient, needs, *node.values)))
         gradients = gradients if type(gradients) is tuple else (gradients,)
         given = []
         for i, needed in enumerate(needs):
             if needed:
                 if i >= len(gradients) or gradients[i] is None:
-                    raise self._no_gradient(list(self.arrays)[i])
+                    raise self._no_gradient(self.arrays[i])
                 given.append((parents[i], gradients[i]))
         return given
 
@@ -112,8 +117,10 @@ class Kernel:
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[Node] | None) -> list[tuple[Node, Any]]:
         """The same by differentiating the reference, which records itself."""
         assert node.parents is not None
-        _, _, options, *arrays = node.values
-        value = self.reference(*map(at_place, arrays, node.parents), **options)
+        _, _, *inputs = node.values
+        options = dict(zip(self.parameters, inputs, strict=True))
+        arrays = [at_place(options.pop(name), parent) for name, parent in zip(self.arrays, node.parents, strict=True)]
+        value = self.reference(*arrays, **options)
         targets = [parent for parent in node.inputs() if wanted is None or parent in wanted]
         pairs = zip(value, gradient, strict=True) if type(value) is tuple else [(value, gradient)]
         return list(walk([(v._node, g) for v, g in pairs], targets, graph=True).items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,11 @@ def parameter(array: np.ndarray) -> Tensor:
 class Linear(Module):
     """x weight^T + bias: (..., in_features) -> (..., out_features).
 
-    The weight (out, in) and the bias start uniform in +- 1 / sqrt(in), as PyTorch's.
+    The weight (out, in) and the bias start uniform in +- 1 / sqrt(in), as PyTorch's. `forward` takes an activation as
+    `kernels.linear` does.
     """
+
+    takes_activation = True
 
     def __init__(
         self,
@@ -38,8 +42,8 @@ class Linear(Module):
         self.weight = parameter(init.uniform((out_features, in_features), -bound, bound, rng=rng, dtype=dtype))
         self.bias = parameter(init.uniform((out_features,), -bound, bound, rng=rng, dtype=dtype)) if bias else None
 
-    def forward(self, x: Any) -> Any:
-        return kernels.linear(x, self.weight, self.bias)
+    def forward(self, x: Any, **activation: Any) -> Any:
+        return kernels.linear(x, self.weight, self.bias, **activation)
 
     def describe(self) -> str:
         outputs, inputs = self.weight.shape
@@ -194,6 +198,8 @@ class Dropout(Module):
 class ReLU(Module):
     """max(x, 0)."""
 
+    activation = MappingProxyType({"activation": "relu"})
+
     def forward(self, x: Any) -> Any:
         return kernels.relu(x)
 
@@ -203,6 +209,7 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
+        self.activation = {"activation": "leaky_relu", "negative_slope": negative_slope}
 
     def forward(self, x: Any) -> Any:
         return kernels.leaky_relu(x, negative_slope=self.negative_slope)
@@ -214,12 +221,16 @@ class LeakyReLU(Module):
 class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
+    activation = MappingProxyType({"activation": "sigmoid"})
+
     def forward(self, x: Any) -> Any:
         return kernels.sigmoid(x)
 
 
 class Tanh(Module):
     """tanh x."""
+
+    activation = MappingProxyType({"activation": "tanh"})
 
     def forward(self, x: Any) -> Any:
         return kernels.tanh(x)

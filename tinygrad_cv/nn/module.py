@@ -19,6 +19,8 @@ class Module:
     """
 
     training = True
+    activation: Mapping[str, Any] | None = None  # options by which a layer before it can carry this module out
+    takes_activation = False  # whether `forward` takes such options
     forward: Callable[..., Any]
 
     if TYPE_CHECKING:
@@ -73,8 +75,14 @@ class Module:
         return self._named("buffer")
 
     def parameters(self) -> Iterator[Tensor]:
-        """The parameters, each once."""
-        return (parameter for _, parameter in self.named_parameters())
+        """The parameters, each once, in the order of `named_parameters`."""
+        seen: set[int] = set()
+        for module in self.modules():
+            names = module._names("parameter")
+            for name, parameter in vars(module).items():
+                if name in names and parameter is not None and id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield parameter
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The arrays of all parameters and buffers by their paths: the arrays themselves, not copies."""
@@ -160,12 +168,22 @@ class ModuleList(Module):
 
 
 class Sequential(ModuleList):
-    """Modules that are carried out one after the other: `Sequential(Linear(...), ReLU())`."""
+    """Modules that are carried out one after the other: `Sequential(Linear(...), ReLU())`.
+
+    A layer and the activation behind it are one operation where the layer can do both.
+    """
 
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
-        for module in self:
-            x = module(x)
+        modules = [module for _, module in self.children()]
+        while modules:
+            module = modules.pop(0)
+            behind = modules[0].activation if module.takes_activation and modules else None
+            if behind is None:
+                x = module(x)
+            else:
+                x = module(x, **behind)
+                modules.pop(0)
         return x

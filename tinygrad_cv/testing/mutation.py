@@ -64,7 +64,7 @@ class Mutant:
             broken = self._broken(original, rule.needs[self.argument], None)
         else:
             original = rule._backward
-            broken = self._broken(original, rule._uses, list(rule.arrays).index(self.argument))
+            broken = self._broken(original, rule._uses, rule.arrays.index(self.argument))
         self._put(broken)
         try:
             yield
