@@ -3,6 +3,7 @@
 from . import data, kernels, nn, optim, rules, special
 from .kernels import kernel
 from .mode import detect_anomaly, no_grad
+from .profile import profile
 from .safetensors import load, save
 from .tensor import Tensor, derivative
 from .transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -24,6 +25,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "profile",
     "rules",
     "save",
     "special",

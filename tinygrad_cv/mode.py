@@ -9,10 +9,11 @@ from typing import Any
 
 
 class Mode(threading.local):
-    """Each thread's own switches; `depth` counts the transforms (grad, vjp, ...) at work, and a walk is `careful` from
-    the first operation on that drops elements, such as np.where."""
+    """Each thread's own switches; `depth` counts the transforms (grad, vjp, ...) at work, a walk is `careful` from the
+    first operation on that drops elements, such as np.where, and `profile` measures operations if there is one."""
 
     recording, anomaly, careful, depth = True, False, False, 0
+    profile: Any = None
 
 
 MODE = Mode()

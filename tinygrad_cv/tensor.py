@@ -18,11 +18,12 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop
 from operator import getitem
+from time import perf_counter
 from typing import Any, final
 
 import numpy as np
 
-from . import errors
+from . import errors, watch
 from .contributions import accumulate, conform, leading_to
 from .interface import NumPyInterface
 from .mode import MODE, UNUSUAL, switched
@@ -43,7 +44,7 @@ class Node:
         self, operation: Any, parents: Any, values: Any, shape: Any, dtype: Any, line: Any = None, prints: Any = ()
     ) -> None:
         self.operation = operation
-        self.parents: Sequence[Any] | None = parents  # nodes, lists of nodes, None; None once released
+        self.parents: Any = parents  # a sequence of nodes, lists of nodes, None; None once released
         self.values: Any = values  # what was saved, in the order of `operation.saves`
         self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several values
         self.order = _next_birth()  # every operation is younger than its parents
@@ -151,13 +152,13 @@ class Rule:
         return self.plans.get(names) or self.plans.setdefault(names, Plan(self, names))
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        arrays = [a._data if type(a) is Tensor else unwrap(a) for a in args]
+        arrays, start = [a._data if type(a) is Tensor else unwrap(a) for a in args], perf_counter()
         try:
             value = self.function(*arrays, **{name: unwrap(a) for name, a in kwargs.items()} if kwargs else kwargs)
         except Exception as error:
             raise errors.explain(error, self.function, zip(arrays, map(node_of, args), strict=True)) from None
-        if MODE.anomaly:
-            errors.check_finite(self.function, [value], arrays, errors.calling_line())
+        if UNUSUAL:
+            watch.forward(self.function, value, arrays, start)
         if not MODE.recording:
             return wrap(value)
         bound = self.bind(args, kwargs)
@@ -196,7 +197,6 @@ class Plan:
 
     def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
-        assert node.parents is not None
         values = (gradient, *node.values)
         if graph:
             places = {"y": node, **dict(zip(self.arguments, node.parents, strict=True))}
@@ -233,10 +233,9 @@ def derivative(function: Any, /, *, signature: str | None = None, **formulas: Ca
 
 def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {}) -> Any:
     """Carry out a function of the table on tensors."""
-    row = TABLE.get(function)
-    if row is None:
+    if function not in TABLE:
         raise errors.without_rule(function)
-    return row(args, kwargs)
+    return TABLE[function](args, kwargs)
 
 
 def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
@@ -281,9 +280,9 @@ def walk(
         if wanted is None or node in wanted:
             accumulate(gradients, sums, heap, node, conform(gradient, node, node))
     with switched(recording=graph, careful=False):
-        watched = MODE.anomaly
+        watched, profile = MODE.anomaly, MODE.profile
         while heap:
-            node = heappop(heap)[1]
+            node, start = heappop(heap)[1], profile and perf_counter()
             gradient = gradients.pop(node)
             if node in targets or (node.tensor is not None and not targets):
                 arrived[node] = gradient
@@ -297,7 +296,7 @@ def walk(
             for i, print_before in node.prints:
                 if errors.changed(node.values[i], print_before):
                     raise errors.stale(node, node.operation.saves[i])
-            for parent, contribution in node.operation.pull(node, gradient, wanted, graph):
+            for parent, contribution in (given := node.operation.pull(node, gradient, wanted, graph)):
                 if contribution is None or (wanted is not None and parent not in wanted):
                     continue
                 fits = type(contribution) is np.ndarray and contribution.shape == parent.shape
@@ -306,6 +305,8 @@ def walk(
                 accumulate(gradients, sums, heap, parent, contribution)
             if not (retain or graph):
                 node.parents = node.values = None
+            if profile:
+                profile.add(errors.name_of(node.operation.function), "backward", start, given, node.line)
     arrived.update(gradients)  # of the leaves, which have no operation to carry them further
     for node, gradient in () if targets else arrived.items():  # now: a walk that fails leaves nothing half done
         if node.tensor is not None and (tensor := node.tensor()) is not None:

@@ -243,18 +243,14 @@ class _Rematerialised:
         captured = [node for node in _frontier(result._node, start.order) if node not in own]
         return attach(self, result._data, [[*own.values()], captured], [args])
 
-    def pull(self, node: Node, gradient: Any, wanted: Any, graph: bool) -> Iterator[tuple[Node, Any]]:
-        assert node.parents is not None
+    def pull(self, node: Node, gradient: Any, wanted: Any, graph: bool) -> list[tuple[Node, Any]]:
         (inputs, captured), (args,) = node.parents, node.values
         with switched(recording=True):
             variables = map_leaves(_variable_if_tracked, args)
             result = self.function(*variables)
         new = [v._node for v, a in zip(leaves(variables), leaves(args), strict=True) if v is not a]
         found = walk([(result._node, gradient)], [*new, *captured], graph=graph)
-        for variable, parent in zip(new, inputs, strict=True):
-            yield parent, found.get(variable)
-        for parent in captured:
-            yield parent, found.get(parent)
+        return [(parent, found.get(node)) for node, parent in zip([*new, *captured], [*inputs, *captured], strict=True)]
 
 
 def _frontier(root: Node, start: int) -> list[Node]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection
+from time import perf_counter
 from typing import Any
 
-from .. import errors
+from .. import errors, watch
 from ..mode import MODE, UNUSUAL
 from ..signature import picker
 from ..tensor import Node, Tensor, at_place, attach, walk, wrap
@@ -66,7 +67,7 @@ class Kernel:
         else:
             inputs = [*args, *self._defaults[len(args) :]]
         recording, tensors = not UNUSUAL or MODE.recording, False
-        nodes, needs = [], []
+        nodes, needs, start = [], [], perf_counter()
         for i in range(len(self.arrays)):
             value, node = inputs[i], None
             if type(value) is Tensor:
@@ -78,8 +79,8 @@ class Kernel:
             value, saved = self._forward(*self._forward_picks((*inputs, needs)))
         except Exception as error:
             raise errors.explain(error, self.reference, zip(inputs, nodes)) from None  # noqa: B905
-        if UNUSUAL and MODE.anomaly:
-            errors.check_finite(self.reference, [value], inputs, errors.calling_line())
+        if UNUSUAL:
+            watch.forward(self.reference, value, inputs, start)
         if True in needs:
             watched = [place for i, place in self._watched if errors.shared(inputs[i], nodes[i])]
             return attach(self, value, nodes, (value, saved, *inputs), watched)
@@ -97,7 +98,6 @@ class Kernel:
     def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
         parents = node.parents
-        assert parents is not None
         if graph:
             return self._pull_reference(node, gradient, wanted)
         needs = [parent is not None and (wanted is None or parent in wanted) for parent in parents]
@@ -116,7 +116,6 @@ class Kernel:
 
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[Node] | None) -> list[tuple[Node, Any]]:
         """The same by differentiating the reference, which records itself."""
-        assert node.parents is not None
         _, _, *inputs = node.values
         options = dict(zip(self.parameters, inputs, strict=True))
         arrays = [at_place(options.pop(name), parent) for name, parent in zip(self.arrays, node.parents, strict=True)]

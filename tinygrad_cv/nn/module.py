@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ..mode import MODE, UNUSUAL
 from ..tensor import Tensor
 
 
@@ -131,7 +133,12 @@ class Module:
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        if not UNUSUAL or MODE.profile is None:
+            return self.forward(*args, **kwargs)
+        start = perf_counter()
+        value = self.forward(*args, **kwargs)
+        MODE.profile.add(type(self).__name__, "module", start, value, None)
+        return value
 
     def describe(self) -> str:
         """The arguments that `repr` shows."""
