@@ -252,11 +252,11 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
         return rule((x1, x2), {})  # which explains it
     arrays, nodes, prints = (array1, array2, value), (node1, node2), ()
     for i, place in plan.operands:
-        if errors.shared(arrays[place], nodes[place]):
-            prints = (*prints, (i, errors.fingerprint(arrays[place])))
+        array, node = arrays[place], nodes[place]
+        if (node is None or node.operation is None or array.base is not None) and type(array) is np.ndarray:
+            prints = (*prints, (i, errors.fingerprint(array)))
     parents = nodes if node1 and node2 else (node1 or node2,)
-    node = Node(plan, parents, plan.keep(arrays), value.shape, value.dtype, errors.calling_line(), prints)
-    return wrap(value, node)
+    return wrap(value, Node(plan, parents, plan.keep(arrays), value.shape, value.dtype, errors.calling_line(), prints))
 
 
 # ------------------------------------------------------------------------------------------------------------ the walk
