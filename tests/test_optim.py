@@ -216,10 +216,10 @@ def test_state_dict_continues_to_the_same_bits(make: Any) -> None:
 
 def test_a_state_that_does_not_fit_is_refused() -> None:
     adam = optim.Adam(draw())
-    with pytest.raises(ValueError, match=r"Adam.*0.mean"):
+    with pytest.raises(ValueError, match=r"Adam.*0.gradient_sum"):
         adam.load_state_dict(optim.SGD(draw(), 0.1).state_dict())
     with pytest.raises(ValueError, match=r"\(3, 2\).*\(2, 3\)"):
-        adam.load_state_dict(adam.state_dict() | {"0.mean": np.zeros((2, 3))})
+        adam.load_state_dict(adam.state_dict() | {"0.gradient_sum": np.zeros((2, 3))})
 
 
 def test_a_parameter_set_anew_is_taken_up() -> None:

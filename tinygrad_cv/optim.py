@@ -129,7 +129,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1). `weight_decay` adds weight_decay p to the gradient; see `AdamW`."""
 
-    slots = ("mean", "square")
+    slots = ("gradient_sum", "square_sum")
     decoupled = False
 
     def __init__(
@@ -144,19 +144,25 @@ class Adam(Optimizer):
         super().__init__(parameters, learning_rate)
 
     def update(self, p: Any, g: Any, a: Any, b: Any, rate: float, step: int, **slots: Any) -> None:
-        """mean, square move towards g, g^2; p -= rate mean' / (sqrt(square') + eps), ' corrects the start at 0."""
-        (beta1, beta2), mean, square = self.betas, slots["mean"], slots["square"]
-        if self.decoupled:
-            p *= 1 - rate * self.weight_decay
-        else:
+        """p -= rate m' / (sqrt(v') + eps), where m' = m / (1 - beta1^step) and v' likewise make up for the start at 0.
+
+        The moments m and v are kept as discounted sums, m / (1 - beta1) and v / (1 - beta2), and the factors join those of
+        the step: a quarter less to go through in memory.
+        """
+        (beta1, beta2), gradients, squares = self.betas, slots["gradient_sum"], slots["square_sum"]
+        if not self.decoupled:
             g = _decayed(p, g, self.weight_decay, a)
-        _towards(square, np.multiply(g, g, out=b), beta2, b)
-        _towards(mean, g, beta1, b)
-        np.sqrt(square, out=b)
-        b *= 1 / math.sqrt(1 - beta2**step)
-        b += self.eps
-        np.divide(mean, b, out=b)
-        b *= rate / (1 - beta1**step)
+        elif self.weight_decay:
+            p *= 1 - rate * self.weight_decay
+        squares *= beta2
+        squares += np.multiply(g, g, out=b)
+        gradients *= beta1
+        gradients += g
+        root = math.sqrt((1 - beta2) / (1 - beta2**step))
+        np.sqrt(squares, out=b)
+        b += self.eps / root
+        np.divide(gradients, b, out=b)
+        b *= rate * (1 - beta1) / (1 - beta1**step) / root
         p -= b
 
 
