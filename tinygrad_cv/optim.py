@@ -310,7 +310,11 @@ class ExponentialMovingAverage:
         buffers = dict(self.module.named_buffers())
         for name, array in self.module.state_dict().items():
             average = self.averages[name]
-            average[...] = array if name in buffers else average + (1 - self.decay) * (array - average)
+            if name in buffers:
+                average[...] = array
+            else:
+                step = np.subtract(array, average)
+                average += np.multiply(step, 1 - self.decay, out=step)
 
     @contextmanager
     def applied(self) -> Iterator[Module]:
