@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib
 import json
 import math
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,13 +104,13 @@ def train(
     save_every: int = 500,
     watch: Callable[[int], None] | None = None,
 ) -> None:
-    """Carry out the steps that are missing. Ctrl-C saves and raises RunError, which says how to go on."""
+    """Carry out the steps that are missing. Ctrl-C ends the step, saves and raises RunError, which says how to go on."""
     keep_freed_memory()
-    step = run.restore(task)
+    step = saved = run.restore(task)
     kept = [line for line in run.log if line["step"] <= step]
     with atomic_write(run.folder / "log.jsonl") as file:
         file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
-    with progress_bar(steps, run.folder.name, step) as bar, open(run.folder / "log.jsonl", "a") as log:
+    with progress_bar(steps, run.folder.name, step) as bar, open(run.folder / "log.jsonl", "a") as log, asked_to_stop() as stop:
         try:
             while step < steps:
                 before = (task.rng.bit_generator.state, task.batches.state())
@@ -121,12 +124,34 @@ def train(
                     bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
                 if watch is not None:
                     watch(step)
-                if step % save_every == 0 or step == steps:
+                if step % save_every == 0 or step == steps or stop.is_set():
                     run.save(task, step)
+                    saved = step
                 bar.update()
+                if stop.is_set() and step < steps:
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
-            run.save(task, step)
-            raise RunError(f"stopped after step {step} and saved; go on with the same command and --resume") from None
+            raise RunError(f"stopped; {saved} steps are saved. Go on with the same command and --resume") from None
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that a step is not cut in half; a second Ctrl-C raises KeyboardInterrupt at once."""
+    event = threading.Event()
+
+    def ask(*_: Any) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # Python tells the main thread only
+        return
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def explain_not_finite(task: Task, run: Run, step: int, before: Any, figures: dict[str, float]) -> str:

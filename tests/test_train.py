@@ -68,7 +68,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: Any
     assert_same_run(whole.folder, parts.folder)
 
 
-def kill_and_resume(tmp_path: Path, kills: int) -> None:
+def kill_and_resume(tmp_path: Path, kills: int, how: signal.Signals) -> None:
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-m", "models", *TINY]
     subprocess.run([*command, str(tmp_path / "whole")], env=environment, check=True, capture_output=True)
@@ -81,19 +81,43 @@ def kill_and_resume(tmp_path: Path, kills: int) -> None:
         while not (target / "log.jsonl").exists() and time.monotonic() < started + 20:
             time.sleep(0.01)
         time.sleep(float(rng.uniform(0, 1.2)))
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(how)
         process.wait()
     subprocess.run([*command, str(target), "--resume"], env=environment, check=True, capture_output=True)
     assert_same_run(tmp_path / "whole", target)
 
 
-def test_three_kills_end_in_the_same_bits(tmp_path: Path) -> None:
-    kill_and_resume(tmp_path, 3)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_three_kills_end_in_the_same_bits(tmp_path: Path, how: signal.Signals) -> None:
+    kill_and_resume(tmp_path, 3, how)
 
 
 @pytest.mark.slow
 def test_twenty_kills_end_in_the_same_bits(tmp_path: Path) -> None:
-    kill_and_resume(tmp_path, 20)
+    kill_and_resume(tmp_path, 20, signal.SIGKILL)
+
+
+def test_ctrl_c_in_the_middle_of_a_step_lets_it_end(tmp_path: Path, monkeypatch: Any) -> None:
+    """The generators have moved on and half of the weights are updated: what is saved is the step's end."""
+    whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
+    train(make(), whole, 60, log_every=7, save_every=25)
+    task = make()
+    update, count = type(task.generator_optimizer).step, 0
+
+    def interrupted(self: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 61:
+            signal.raise_signal(signal.SIGINT)
+        update(self)
+
+    monkeypatch.setattr(type(task.generator_optimizer), "step", interrupted)
+    with pytest.raises(RunError, match=r"31 steps are saved. Go on with the same command and --resume"):
+        train(task, parts, 60, log_every=7, save_every=25)
+    monkeypatch.undo()
+    train(make(), parts, 60, log_every=7, save_every=25)
+    assert_same_run(whole.folder, parts.folder)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_nan_loss_stops_with_its_cause(tmp_path: Path) -> None:
