@@ -46,8 +46,36 @@ def test_padding_never_changes_a_result(name: str, bidirectional: bool) -> None:
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
+    weights = [np.zeros(s) for s in ((5, 4), (5, 5), (5,), (5,))]
     with pytest.raises(ValueError, match=r"weight_ih has shape \(5, 4\); for x \(6, 3, 2\) .* it is \(5, 2\)"):
-        layer("RNN")(tg.Tensor(X[..., :2]))
+        tg.kernels.rnn(X[..., :2], np.zeros((3, 5)), *weights)
     with pytest.raises(ValueError, match="one of tanh, relu, not 'sin'"):
         layer("RNN", nonlinearity="sin")(tg.Tensor(X))
     assert "4, 5, num_layers=2, bidirectional" in repr(layer("GRU", bidirectional=True))
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize(
+    ("x", "lengths", "message"),
+    [
+        (X[0], None, r"the input, in the order \(T, N, I\), has shape \(3, 4\); I is 4"),
+        (X[..., :3], None, r"has shape \(6, 3, 3\); I is 4"),
+        (X[:0], None, r"has shape \(0, 3, 4\)"),
+        (X, [6, 2], r"lengths is a whole number from 1 to T = 6 for each of the 3 sequences, not \[6, 2\]"),
+        (X, [6, 2, 7], "not .*7"),
+        (X, [6, 2, 0], "not .*0"),
+        (X, [6.0, 2.0, 1.0], "not .*6.0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(name: str, x: np.ndarray, lengths: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+        layer(name)(x, lengths=lengths)
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_a_state_of_another_shape_is_refused(name: str) -> None:
+    state = (np.zeros((1, 3, 5)),) * (2 if name == "LSTM" else 1)
+    with pytest.raises(ValueError, match=r"arrays of shape \(2, 3, 5\), not \(1, 3, 5\)"):
+        layer(name)(X, state if name == "LSTM" else state[0])
+    with pytest.raises(ValueError, match="each is at least 1"):
+        getattr(nn, name)(4, 0, rng=np.random.default_rng(0))

@@ -105,7 +105,7 @@ class Module:
                 "unexpected": [n for n in state if n not in own],
             }
         if any(problems.values()):
-            told = "".join(f"\n  {what}: {', '.join(found)}" for what, found in problems.items() if found)
+            told = "".join(f"\n  {what}: {_some(found)}" for what, found in problems.items() if found)
             hint = "" if shapes else "\n  strict=False loads what fits"
             raise ValueError(f"the state does not fit this {type(self).__name__}:{told}{hint}")
         for name, array in arrays.items():
@@ -194,3 +194,7 @@ class Sequential(ModuleList):
                 x = module(x, **behind)
                 modules.pop(0)
         return x
+
+
+def _some(names: list[str], shown: int = 10) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

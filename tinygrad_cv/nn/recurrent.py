@@ -30,6 +30,8 @@ class Recurrent(Module):
     ) -> None:  # fmt: skip
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.batch_first, self.directions = batch_first, 2 if bidirectional else 1
+        if min(input_size, hidden_size, num_layers) < 1:
+            raise ValueError(f"{type(self).__name__} of sizes {(input_size, hidden_size, num_layers)}: each is at least 1")
         bound = 1 / math.sqrt(hidden_size)
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * self.directions
@@ -52,6 +54,7 @@ class Recurrent(Module):
         x = np.swapaxes(x, 0, 1) if self.batch_first else x  # (T, N, I)
         given = state if isinstance(state, tuple) else (state,) * self.state_count
         lengths = None if lengths is None else np.asarray(lengths)
+        self.refuse_what_does_not_fit(x, given, lengths)
         last: list[list[Any]] = [[] for _ in range(self.state_count)]
         for layer in range(self.num_layers):
             sides = []
@@ -71,6 +74,24 @@ class Recurrent(Module):
         return np.swapaxes(x, 0, 1) if self.batch_first else x, final if len(final) > 1 else final[0]
 
     state_count = 1
+
+    def refuse_what_does_not_fit(self, x: Any, states: tuple[Any, ...], lengths: Any) -> None:
+        """x is (T, N, I) here; ValueError names the argument and the shape that it should have."""
+        name = type(self).__name__
+        if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape:
+            raise ValueError(f"{name}: the input, in the order (T, N, I), has shape {x.shape}; I is {self.input_size}")
+        wanted = (self.num_layers * self.directions, x.shape[1], self.hidden_size)
+        if len(states) != self.state_count or any(s is not None and s.shape != wanted for s in states):
+            found = ", ".join(str(getattr(s, "shape", s)) for s in states)
+            raise ValueError(f"{name}: the state consists of {self.state_count} arrays of shape {wanted}, not {found}")
+        if lengths is None:
+            return
+        right = lengths.shape == x.shape[1:2] and lengths.dtype.kind in "iu"
+        if not right or lengths.min() < 1 or lengths.max() > len(x):
+            raise ValueError(
+                f"{name}: lengths is a whole number from 1 to T = {len(x)} for each of the {x.shape[1]} sequences, "
+                f"not {lengths.tolist()}"
+            )
 
     def describe(self) -> str:
         extra = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
