@@ -348,3 +348,10 @@ def test_bfloat16_equals_that_of_torch(tmp_path: Path, array: np.ndarray) -> Non
 def test_every_dtype_of_the_format_has_a_width_in_order() -> None:
     widths = [dtype.itemsize for dtype in DTYPES.values()]
     assert widths == sorted(widths, reverse=True)
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02\x8a\n"])
+def test_a_pickle_of_pytorch_is_recognised_and_not_opened(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "weights.pt").write_bytes(start + bytes(100))
+    with pytest.raises(ValueError, match=r"weights\.pt .*pickle of torch\.save, which can run any code.*save_file"):
+        safetensors.load(tmp_path / "weights.pt")

@@ -138,8 +138,14 @@ def _open(path: str | os.PathLike[str]) -> tuple[mmap.mmap, int, dict[str, Entry
     """A file's bytes, where its arrays start in them, its arrays, its metadata."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
         try:
+            if start.startswith((b"PK\x03\x04", b"\x80\x02")):
+                raise ValueError(
+                    "it looks like a pickle of torch.save, which can run any code when it is opened. Convert it where PyTorch "
+                    "is: safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)"
+                )
             if size < 8:
                 raise ValueError(f"it has {size} bytes, too few even for the length of a header")
             if length > LARGEST_HEADER:
