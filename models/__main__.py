@@ -43,6 +43,8 @@ def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     if name == "nothing":
         return None, None
     kind, _, path = name.partition(":")
+    if kind in ("text", "folder") and not path:
+        raise RunError(f"--data {name} lacks a path; there are {', '.join(DATA)}")
     if kind == "text":
         text = data.text(path)
         return text, text
@@ -96,6 +98,8 @@ def do_train(args: argparse.Namespace) -> None:
     run = Run(Path(args.out or f"runs/{args.model}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"))
     if args.resume:
         settings = run.config
+        if settings["model"] != args.model:
+            raise RunError(f"{run.folder} holds a {settings['model']}, not a {args.model}")
         training, _ = read_data(settings["data"], settings["root"])
     else:
         changes = dict(change.partition("=")[::2] for change in args.set)
@@ -155,6 +159,17 @@ def do_demo(args: argparse.Namespace) -> None:
     print(f"open {page}")
 
 
+def whole(text: str, least: int = 1) -> int:
+    """A whole number from `least` on, as an argument's type."""
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    return whole(text, 0)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="tinygrad-cv", description="Train, sample and evaluate models on small pictures and on text."
@@ -166,17 +181,17 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--root", help="where the data lie (default: $TINYGRAD_CV_DATA)")
     one.add_argument("--preset", help="the sizes to start from: tiny, digits, mnist, text")
     one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change the configuration")
-    one.add_argument("--steps", type=int)
-    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--steps", type=whole)
+    one.add_argument("--seed", type=natural, default=0)
     one.add_argument("--start", metavar="RUN", help="begin with the weights of a run (fine-tuning)")
     one.add_argument("--out", help="the run folder (default: runs/MODEL-DATA-SEED)")
-    one.add_argument("--save-every", type=int, default=500, metavar="STEPS")
+    one.add_argument("--save-every", type=whole, default=500, metavar="STEPS")
     one.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     one.set_defaults(do=do_train)
     one = commands.add_parser("sample", help="draw pictures, or write text, from a run")
     one.add_argument("run")
-    one.add_argument("--n", type=int, default=64, help="pictures, or characters")
-    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--n", type=whole, default=64, help="pictures, or characters")
+    one.add_argument("--seed", type=natural, default=0)
     one.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of this model's sampling"
     )
@@ -188,7 +203,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("demo", help="train every model on real digits in eight minutes, and write a page")
     one.add_argument("--out", default="runs/demo")
     one.add_argument("--only", action="append", metavar="NAME", help=", ".join(demo.PARTS))
-    one.add_argument("--steps", type=int, help="of each model (default: what suits it)")
+    one.add_argument("--steps", type=whole, help="of each model (default: what suits it)")
     one.set_defaults(do=do_demo)
     return top
 
@@ -200,6 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RunError, ValueError, OSError) as error:
         print(f"tinygrad-cv: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("tinygrad-cv: stopped", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -19,7 +19,7 @@ from tinygrad_cv import data, kernels, nn
 from .descent import Descent
 from .ngram import windows, witten_bell
 from .rnn import cell_named
-from .task import Task
+from .task import Natural, Share, Task
 
 WARM_UP_CHARACTERS = 512  # are read before those that are measured
 ORDERS = (1, 2, 3, 4, 5, 6)  # of the n-grams beside the network
@@ -34,15 +34,15 @@ class CharRNNConfig:
     hidden: int = 512
     layers: int = 1
     embedding: int = 64
-    dropout: float = 0.4  # of the states that are read out
+    dropout: Share = 0.4  # of the states that are read out
     steps: int = 5000
     batch: int = 64  # streams
     length: int = 64  # of a chunk: gradients go back so far
     rate: float = 3e-3
     weight_decay: float = 0.01
-    warm_up: int = 100
+    warm_up: Natural = 100
     clip: float = 1.0  # norm of the gradient
-    average: float = 0.998  # decay of the moving average of the weights
+    average: Share = 0.998  # decay of the moving average of the weights
 
 
 PRESETS = {
@@ -153,6 +153,8 @@ class CharRNNTask(Task):
 
     def sample(self, n: int, *, rng: np.random.Generator, prompt: str = "\n", temperature: float = 1.0) -> str:
         """The prompt and n characters more, drawn at a temperature (below 1: safer, above: wilder)."""
+        if temperature <= 0:
+            raise ValueError(f"temperature={temperature}: it is above 0; small ones, such as 0.1, write what is likeliest")
         text = data.Text(np.empty(0, int), np.empty(0, int), self.config.vocabulary)
         written = list(text.encode(prompt or "\n"))
         with self.descent.averaged() as model:

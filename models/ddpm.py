@@ -19,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from tinygrad_cv import data, kernels
 from .descent import Descent
 from .metrics import Evaluator, evaluate
 from .pictures import grid, write_png
-from .task import SAMPLES, PictureGenerator
+from .task import SAMPLES, Natural, PictureGenerator, Share
 from .train import progress_bar
 from .unet import UNet, UNetConfig
 
@@ -43,22 +44,22 @@ class DDPMConfig:
     """What makes a diffusion model: the diffusion, the UNet, optimisation."""
 
     shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
-    classes: int = 10  # told to the network in training; 0 for a model without
+    classes: Natural = 10  # told to the network in training; 0 for a model without
     schedule: str = "cosine"  # or linear
     times: int = 1000  # T
     prediction: str = "v"  # or epsilon, x0
     base: int = 24
     multipliers: tuple[int, ...] = (1, 2)
     blocks: int = 1
-    attention: tuple[int, ...] = (1,)
+    attention: Annotated[tuple[int, ...], 0, inf] = (1,)
     heads: int = 4
-    dropout: float = 0.1
-    unlabelled: float = 0.3  # share of the training pictures whose class is not told
+    dropout: Share = 0.1
+    unlabelled: Share = 0.3  # share of the training pictures whose class is not told
     steps: int = 5000
     batch: int = 64
     rate: float = 2e-3
-    warm_up: int = 200
-    average: float = 0.998  # decay of the moving average of the weights
+    warm_up: Natural = 200
+    average: Share = 0.998  # decay of the moving average of the weights
 
 
 PRESETS = {
@@ -219,6 +220,8 @@ class DDPM(PictureGenerator):
             last = self.config.classes - 1
             known = f"the classes of this model are 0 to {last}" if last >= 0 else "it has no classes"
             raise ValueError(f"label={label}: {known}")
+        if sampling_steps < 1 or not 0 <= eta <= 1:
+            raise ValueError(f"sampling_steps={sampling_steps}, eta={eta}: at least 1 step, and eta from 0 to 1")
         network, times = self.network(labels, guidance), self.config.times
         path = np.linspace(times, 0, min(sampling_steps, times) + 1).round().astype(int).tolist()
         with self.descent.averaged():

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, optim
 
-from .task import PictureGenerator
+from .task import PictureGenerator, Share
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class GANConfig:
     batch: int = 128
     generator_rate: float = 1e-3
     discriminator_rate: float = 1e-3
-    betas: tuple[float, float] = (0.5, 0.99)
-    average: float = 0.995  # decay of the moving average of G's weights
+    betas: Annotated[tuple[float, float], 0, 1] = (0.5, 0.99)
+    average: Share = 0.995  # decay of the moving average of G's weights
     instance_noise: float = 0.2  # standard deviation at the start; falls to 0 over the run
     penalty: float = 10.0  # lambda of wgan-gp
 

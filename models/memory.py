@@ -17,7 +17,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim
 
 from .rnn import GRADIENTS, cell_named, open_gates, plot_gradient_norms
-from .task import Task
+from .task import Natural, Task
 
 SEQUENCES = 1000  # on which copying is measured
 
@@ -29,7 +29,7 @@ class CopyingConfig:
     cell: str = "lstm"  # or gru, rnn
     symbols: int = 8
     length: int = 5  # symbols to remember
-    delay: int = 40  # blanks between the last symbol and the marker
+    delay: Natural = 40  # blanks between the last symbol and the marker
     hidden: int = 64
     steps: int = 3000
     batch: int = 64

@@ -11,7 +11,8 @@ The likelihood is exact, so models can be compared by it: bits per dimension, th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from math import inf
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
@@ -21,7 +22,7 @@ from tinygrad_cv import data, kernels, nn
 from .descent import Descent
 from .ngram import windows, witten_bell
 from .rnn import cell_named
-from .task import PictureGenerator, in_batches
+from .task import Natural, PictureGenerator, Share, in_batches
 from .train import progress_bar
 
 Array = np.ndarray
@@ -34,18 +35,18 @@ class PixelRNNConfig:
     """What makes a pixel model: grey levels, the cell, sizes, optimisation."""
 
     shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W)
-    levels: int = 17  # 0, 1/16, ..., 1
+    levels: Annotated[int, 2, inf] = 17  # 0, 1/16, ..., 1
     cell: str = "lstm"  # or gru, rnn
     hidden: int = 128
     layers: int = 1
     embedding: int = 16  # of a neighbour's level
-    dropout: float = 0.6  # of the states; with more steps or less dropout the 1,200 digits are learned by heart
+    dropout: Share = 0.6  # of the states; with more steps or less dropout the 1,200 digits are learned by heart
     steps: int = 600
     batch: int = 64
     rate: float = 3e-3
     weight_decay: float = 0.05
-    warm_up: int = 100
-    average: float = 0.98  # decay of the moving average of the weights
+    warm_up: Natural = 100
+    average: Share = 0.98  # decay of the moving average of the weights
 
 
 PRESETS = {

@@ -29,7 +29,7 @@ from tinygrad_cv.nn import init
 from tinygrad_cv.nn.layers import parameter
 
 from .page import plot
-from .task import PictureClassifier
+from .task import Natural, PictureClassifier, Share
 
 DISTANCE = 100  # steps over which the gradient is looked at
 CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -124,15 +124,15 @@ class RowRNNConfig:
     hidden: int = 128
     layers: int = 1
     bidirectional: bool = True
-    dropout: float = 0.3  # of the last states
+    dropout: Share = 0.3  # of the last states
     steps: int = 3000
     batch: int = 128
     rate: float = 3e-3
     weight_decay: float = 0.05
-    warm_up: int = 100
-    average: float = 0.998  # decay of the moving average of the weights
-    label_smoothing: float = 0.1
-    shift: int = 1  # pixels
+    warm_up: Natural = 100
+    average: Share = 0.998  # decay of the moving average of the weights
+    label_smoothing: Share = 0.1
+    shift: Natural = 1  # pixels
     flip: bool = False
     mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
 

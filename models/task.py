@@ -9,8 +9,9 @@ import ast
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
+from math import inf, isfinite
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from .pictures import grid, write_png
 from .train import RunError, progress_bar
 
 SAMPLES = 5000  # of a generator are measured, or as many as there are test pictures
+Natural = Annotated[int, 0, inf]  # a number of a configuration that may be 0, as other whole numbers may not
+Share = Annotated[float, 0, 1]
 BASELINE_PICTURES = 5000  # the kernel regression beside a classifier sees at most so many
 
 
@@ -91,7 +94,30 @@ def configure(presets: Mapping[str, Any], name: str, training: Any, changes: Map
     elif training is not None:
         given = {"shape": training.images.shape[1:], "classes": len(training.classes)}
     given = {key: value for key, value in given.items() if key in known}
-    return replace(preset, **(given | {key: parse(key, text, known[key]) for key, text in changes.items()}))
+    config = replace(preset, **(given | {key: parse(key, text, known[key]) for key, text in changes.items()}))
+    if "shape" in given and config.shape != given["shape"]:
+        raise ValueError(f"shape={config.shape}: the pictures of {training.name} are {given['shape']}")
+    return checked(config, preset)
+
+
+def checked(config: Any, like: Any) -> Any:
+    """A configuration whose values have the types of another's, and whose numbers lie where they make sense.
+
+    Whole numbers are at least 1, others at least 0, unless the field is annotated: `Natural`, `Share`.
+    """
+    hints = get_type_hints(type(config), include_extras=True)
+    for field in fields(config):
+        value, usual = getattr(config, field.name), getattr(like, field.name)
+        if type(value) is not type(usual):
+            raise ValueError(f"{field.name}={value!r}: a value like {usual!r} is expected")
+        numbers = [n for n in (value if isinstance(value, tuple) else [value]) if type(n) in (int, float)]
+        for number in numbers:
+            usually = (1, inf) if type(number) is int else (0, inf)
+            low, high = getattr(hints[field.name], "__metadata__", usually)
+            if not (low <= number <= high and isfinite(number)):
+                limits = f"between {low} and {high}" if isfinite(high) else f"finite and at least {low}"
+                raise ValueError(f"{field.name}={value}: must be {limits}")
+    return config
 
 
 def parse(name: str, text: str, like: Any) -> Any:
@@ -110,8 +136,12 @@ def parse(name: str, text: str, like: Any) -> Any:
 
 def restored(presets: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
     """The configuration that `asdict` turned into JSON."""
-    kind = type(next(iter(presets.values())))
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+    like = next(iter(presets.values()))
+    known = {field.name for field in fields(like)}
+    if known != stored.keys():
+        odd = ", ".join(sorted(known ^ stored.keys()))
+        raise ValueError(f"a stored {type(like).__name__} has the fields {', '.join(sorted(known))}; here differ: {odd}")
+    return checked(type(like)(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}), like)
 
 
 def stored(config: Any) -> dict[str, Any]:

@@ -112,6 +112,10 @@ class UNet(nn.Module):
     """
 
     def __init__(self, config: UNetConfig, *, rng: np.random.Generator) -> None:
+        if config.base % 2 or not config.multipliers:
+            raise ValueError(f"base={config.base} must be even, and multipliers={config.multipliers} not empty")
+        if not all(0 <= height < len(config.multipliers) for height in config.attention):
+            raise ValueError(f"attention={config.attention}: the heights are 0 to {len(config.multipliers) - 1}")
         self.config, width = config, 4 * config.base
         self.time_mlp = nn.Sequential(
             nn.Linear(config.base, width, rng=rng), nn.SiLU(), nn.Linear(width, width, rng=rng)
@@ -151,6 +155,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Any, t: np.ndarray, labels: np.ndarray | None = None) -> Any:
         heights = 2 ** (len(self.config.multipliers) - 1)
+        if x.ndim != 4 or np.shape(t) != x.shape[:1]:
+            raise ValueError(f"pictures are (B, C, H, W) and times (B,), not of shapes {x.shape} and {np.shape(t)}")
         if x.shape[2] % heights or x.shape[3] % heights:
             raise ValueError(
                 f"pictures of {x.shape[2]} x {x.shape[3]} cannot be halved to {heights} x {heights} blocks"

@@ -24,7 +24,7 @@ from tinygrad_cv.nn import init
 from tinygrad_cv.nn.layers import parameter
 
 from .pictures import grid, heat, write_png
-from .task import PictureClassifier
+from .task import Natural, PictureClassifier, Share
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class ViTConfig:
     heads: int = 4
     hidden: int = 128  # of the MLP
     gelu: str = "tanh"  # or "none", the exact one
-    dropout: float = 0.0
-    stochastic_depth: float = 0.1  # of the last block; grows linearly from 0
+    dropout: Share = 0.0
+    stochastic_depth: Share = 0.1  # of the last block; grows linearly from 0
     steps: int = 3000
     batch: int = 128
     rate: float = 2e-3
     weight_decay: float = 0.05
-    warm_up: int = 200
-    average: float = 0.998  # decay of the moving average of the weights
-    label_smoothing: float = 0.1
-    shift: int = 1  # pixels
+    warm_up: Natural = 200
+    average: Share = 0.998  # decay of the moving average of the weights
+    label_smoothing: Share = 0.1
+    shift: Natural = 1  # pixels
     flip: bool = False
     mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
     freeze: str = ""  # what is not trained: beginnings of parameters' names, with commas between them
@@ -65,6 +65,8 @@ PRESETS = {
 
 def patches(images: Any, size: int) -> Any:
     """Pictures as sequences of flattened patches: (B, H, W[, C]) -> (B, H/P W/P, P P C)."""
+    if images.ndim not in (3, 4):
+        raise ValueError(f"pictures are (B, H, W) or (B, H, W, C), not of shape {images.shape}; one alone is images[None]")
     b, h, w, *channels = images.shape
     if h % size or w % size:
         raise ValueError(f"patches of {size} x {size} do not fill pictures of {h} x {w}")
@@ -195,6 +197,10 @@ class ViTClassifier(PictureClassifier):
     def __init__(self, config: ViTConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.vit = model = ViT(config, rng=rng)
         beginnings = tuple(filter(None, config.freeze.split(",")))
+        names = [name for name, _ in model.named_parameters()]
+        for beginning in beginnings:
+            if not any(name.startswith(beginning) for name in names):
+                raise ValueError(f"freeze: no parameter's name begins with {beginning!r}; there are {', '.join(names)}")
         for name, weight in model.named_parameters():
             weight.requires_grad = not name.startswith(beginnings) if beginnings else True
         super().__init__(model, config, training, rng=rng)

@@ -144,10 +144,19 @@ def test_a_fresh_unet_says_nothing_and_is_told_time_and_class() -> None:
     np.testing.assert_allclose(one[:1], model(X0[:1], t[:1], np.zeros(1, int)).numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_sampling_options_out_of_range_are_refused() -> None:
+    for options in ({"sampling_steps": 0}, {"eta": 1.5}, {"eta": -0.1}):
+        with pytest.raises(ValueError, match="at least 1 step, and eta from 0 to 1"):
+            make().sample(1, rng=np.random.default_rng(0), **options)
+
+
 def test_a_unet_refuses_pictures_that_cannot_be_halved() -> None:
     model = unet.UNet(unet.UNetConfig(base=8, heads=2), rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="pictures of 8 x 7 cannot be halved"):
         model(X0[..., :7], np.full(6, 1))
+    for x, t in ((X0[0], np.full(6, 1)), (X0, np.full(5, 1)), (X0, 1)):
+        with pytest.raises(ValueError, match=r"pictures are \(B, C, H, W\) and times \(B,\)"):
+            model(x, t)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("changes", [{"schedule": "sqrt"}, {"prediction": "noise"}])

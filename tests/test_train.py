@@ -158,6 +158,16 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "gan", "--set", "loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
         (["train", "gan", "--set", "los=hinge"], "GANConfig has no 'los'; there are shape, noise"),
         (["train", "vit", "--set", "depth=2.5"], "depth=2.5: a value like 4 is expected"),
+        (["train", "vit", "--set", "depth=0"], "depth=0: must be finite and at least 1"),
+        (["train", "vit", "--set", "rate=1e400"], "rate=inf: must be finite and at least 0"),
+        (["train", "vit", "--set", "dropout=1.5"], "dropout=1.5: must be between 0 and 1"),
+        (["train", "vit", "--set", "shape=(9,9)"], "shape=(9, 9): the pictures of digits are (8, 8)"),
+        (["train", "vit", "--set", "freeze=hed"], "no parameter's name begins with 'hed'; there are class_token"),
+        (["train", "ddpm", "--set", "attention=(7,)"], "attention=(7,): the heights are 0 to 1"),
+        (["train", "ddpm", "--set", "base=5"], "base=5 must be even"),
+        (["train", "pixel-rnn", "--set", "levels=1"], "levels=1: must be finite and at least 2"),
+        (["train", "char-rnn", "--data", "text:"], "--data text: lacks a path"),
+        (["train", "gan", "--preset", "tiny", "--out", "afile"], "afile cannot be a run's folder, because a file is in its"),
         (["train", "char-rnn"], "char-rnn reads text, and digits is something else"),
         (["demo", "--only", "gam"], "the demo has no 'gam'; there are gan, ddpm, vit"),
         (["train", "gan", "--preset", "huge"], "there are tiny, digits, mnist"),
@@ -169,10 +179,57 @@ def test_errors_are_one_clear_line(
     command: list[str], message: str, capsys: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
     assert main(command) == 2
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--steps", "--save-every", "--seed"])
+def test_counts_are_whole_numbers(option: str, capsys: Any) -> None:
+    for text in ("-1", "1.5", "many"):
+        with pytest.raises(SystemExit):
+            main(["train", "gan", option, text])
+        assert f"{text} is not a whole number from" in capsys.readouterr().err
+
+
+def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -> None:
+    run, out = tmp_path / "run", ["--n", "2", "--out", str(tmp_path / "x.png")]
+    assert main(["train", "gan", "--preset", "tiny", "--steps", "2", "--out", str(run)]) == 0
+
+    def told(*command: str) -> str:
+        capsys.readouterr()
+        assert main(list(command)) == 2
+        return str(capsys.readouterr().err)
+
+    assert "holds a gan, not a vit" in told("train", "vit", "--resume", "--out", str(run))
+    weights, metadata = arrays(run)
+    checkpoint, config = run / "checkpoint.safetensors", run / "config.json"
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[:-1])
+    assert "not a sound safetensors file" in told("sample", str(run), *out)
+    name = "generator/layers.0.weight"
+    safetensors.save(weights | {name: np.full_like(weights[name], np.nan)}, checkpoint, metadata)
+    assert f"has NaN or infinities in {name}" in told("sample", str(run), *out)
+    safetensors.save({n: a for n, a in weights.items() if n != name}, checkpoint, metadata)
+    assert "do not belong together, at 'generator'" in told("sample", str(run), *out)
+    safetensors.save(weights, checkpoint)
+    assert "not a checkpoint that `train` wrote" in told("sample", str(run), *out)
+    checkpoint.write_bytes(whole)
+    right = config.read_text()
+    for wrong, message in (
+        (right[1:], "config.json cannot be read"),
+        ("{}", "config.json lacks config, data, model, root, seed"),
+        (right.replace('"noise"', '"nose"'), "here differ: noise, nose"),
+        (right.replace('"noise": 4', '"noise": "4"'), "noise='4': a value like 4 is expected"),
+    ):
+        config.write_text(wrong)
+        assert message in told("sample", str(run), *out)
+    config.write_text(right)
+    with open(run / "log.jsonl", "a") as log:
+        log.write('{"step": ')
+    assert "log.jsonl has a line that is not JSON" in told("train", "gan", "--resume", "--out", str(run))
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:

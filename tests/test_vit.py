@@ -35,6 +35,8 @@ def test_patches_are_the_blocks_of_the_picture_row_by_row(size: int, down: int, 
 def test_patches_that_do_not_fill_the_picture_are_refused() -> None:
     with pytest.raises(ValueError, match="patches of 3 x 3 do not fill pictures of 8 x 8"):
         vit.patches(DIGITS.images[:1], 3)
+    with pytest.raises(ValueError, match=r"not of shape \(8, 8\); one alone is images\[None\]"):
+        vit.patches(DIGITS.images[0], 2)
 
 
 def test_tokens_are_permuted_with_their_positions() -> None:
