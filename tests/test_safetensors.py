@@ -354,4 +354,4 @@ def test_every_dtype_of_the_format_has_a_width_in_order() -> None:
 def test_a_pickle_of_pytorch_is_recognised_and_not_opened(tmp_path: Path, start: bytes) -> None:
     (tmp_path / "weights.pt").write_bytes(start + bytes(100))
     with pytest.raises(ValueError, match=r"weights\.pt .*pickle of torch\.save, which can run any code.*save_file"):
-        safetensors.load(tmp_path / "weights.pt")
+        load(tmp_path / "weights.pt")
