@@ -155,7 +155,7 @@ def do_demo(args: argparse.Namespace) -> None:
         changes = part.changes | ({"steps": str(args.steps)} if args.steps else {})
         settings, _ = settings_of(name, "digits", None, 0, "digits", changes)
         sections.append(demo.carry_out(name, settings, build(settings, training), folder, training, test))
-        page = write_page(folder, "Models that learned from 1,200 scanned digits", sections)  # also if stopped later
+        page = write_page(folder, demo.TITLE, sections, demo.TEXT)  # also if stopped later
     print(f"open {page}")
 
 

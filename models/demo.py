@@ -14,6 +14,11 @@ from .pictures import grid, write_png
 from .task import PictureGenerator, Task
 from .train import Run, train
 
+TITLE = "Models that learned from 1,200 scanned digits"
+TEXT = (
+    "Each of these networks was trained on this machine, from random weights, on 1,200 scans of handwritten digits, 8 x 8 "
+    "pixels each. The tables measure them against 597 others, beside what simpler methods reach."
+)
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1)  # of the training, when a generator shows what it can
 
 

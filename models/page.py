@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +15,29 @@ from .train import need
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
-figure { margin: 0; } figcaption { opacity: .75; font-size: .9rem; }
-img { max-width: 100%; height: auto; border-radius: 4px; } img.curve { background: #fff; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; align-items: start; }
-.pictures figure { flex: 1 1 18rem; } .pictures figure.large { flex-basis: 100%; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } tr.own { font-weight: 700; } code { overflow-wrap: anywhere; }
-nav { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } small { opacity: .75; } pre { white-space: pre-wrap; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+h1, h2 { line-height: 1.2; } p { max-width: 44rem; }
+section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
+nav { display: flex; flex-wrap: wrap; gap: 0 1.5rem; }
+small, figcaption { opacity: .75; font-size: .875rem; } code { overflow-wrap: anywhere; }
+.pictures { columns: 2 20rem; column-gap: 1.5rem; margin: 1rem 0; }
+figure { margin: 0 0 1.25rem; break-inside: avoid; }
+img { width: 100%; height: auto; border-radius: 4px; image-rendering: pixelated; }
+img.curve { background: #fff; image-rendering: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9375rem; margin: 1rem 0; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; } tr.own { font-weight: 700; }
+@media (max-width: 50rem) {  /* a row becomes a paragraph: its name, then its figures, each with what it is */
+  table, tbody { display: block; } tr { display: flex; flex-wrap: wrap; gap: 0 .9rem; padding: .4rem 0;
+    border-bottom: 1px solid var(--line); }
+  tr:first-child, td:empty { display: none; } td { padding: 0; border: 0; } td:first-child { flex-basis: 100%; }
+  td::before { content: attr(title) " "; opacity: .75; font-weight: 400; } td:first-child::before { content: none; }
+}
 """
 
 
 LEAST = 1e-10  # that a logarithmic plot shows
+SMOOTHED = 0.05  # of a curve is averaged for its bold line, on either side
 
 
 @dataclass(frozen=True)
@@ -44,20 +54,31 @@ class Section:
 
 
 def curves(log: Sequence[Mapping[str, float]], names: Sequence[str], path: Path) -> None:
-    """The figures of a log against the step."""
+    """The figures of a log against the step, each with its moving average."""
     lines = {name: ([line["step"] for line in log], [line[name] for line in log]) for name in names}
-    plot(lines, "step", path)
+    plot(lines, "step", path, smooth=True)
+
+
+def moving_average(y: Sequence[float]) -> list[float]:
+    """The mean of each value and those around it; fewer of them at the ends."""
+    reach = int(SMOOTHED * len(y))
+    return [statistics.fmean(y[max(0, i - reach) : i + reach + 1]) for i in range(len(y))]
 
 
 def plot(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], along: str, path: Path, *, log: bool = False
-) -> None:
-    """Named lines (x, y), `along` what x is; y logarithmic if `log`."""
-    figure = need("matplotlib.figure").Figure(figsize=(7, 3), layout="constrained")
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], along: str, path: Path,
+    *, log: bool = False, smooth: bool = False,
+) -> None:  # fmt: skip
+    """Named lines (x, y), `along` what x is; y logarithmic if `log`; with `smooth` pale under their moving averages."""
+    figure = need("matplotlib.figure").Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
-    for name, (x, y) in lines.items():
-        axes.plot(x, y, label=name, linewidth=1)
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        if smooth:
+            axes.plot(x, y, color=f"C{i}", linewidth=0.7, alpha=0.35)
+        axes.plot(x, moving_average(y) if smooth else y, color=f"C{i}", label=name, linewidth=1.5)
     axes.set_xlabel(along)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
     if log:
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(LEAST, axes.get_ylim()[0]))
@@ -66,11 +87,12 @@ def plot(
         figure.savefig(file, format="png", dpi=120)
 
 
-def write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write the page; its path."""
+def write_page(folder: Path, title: str, sections: Sequence[Section], text: str = "") -> Path:
+    """Write the page, `text` under its title; its path."""
     page = [
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>",
         f"<title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>",
+        f"<p>{html.escape(text)}</p>" if text else "",
     ]
     if len(sections) > 1:
         links = [f"<a href='#s{i}'>{html.escape(section.title)}</a>" for i, section in enumerate(sections)]
@@ -103,7 +125,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     head = "<tr><th>" + "".join(f"<th>{html.escape(name)}" for name in names)
     body = [
         f"<tr{'' if i else ' class=own'}><td>{html.escape(str(row['name']))}"
-        + "".join(f"<td>{row[name]:.3g}" if name in row else "<td>" for name in names)
+        + "".join(f"<td title='{html.escape(name, quote=True)}'>{_number(row.get(name))}" for name in names)
         for i, row in enumerate(rows)
     ]
-    return f"<div class=wide><table>{head}{''.join(body)}</table></div>"
+    return f"<table>{head}{''.join(body)}</table>"
+
+
+def _number(value: float | None) -> str:
+    """Three digits of it; whole numbers as they are; nothing if there is none."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:#.3g}".rstrip(".")

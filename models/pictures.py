@@ -10,6 +10,7 @@ from tinygrad_cv.files import atomic_write
 
 from .train import need
 
+RED = np.array([1.0, 0.15, 0.0])
 WIDTH = 640  # pixels that a grid fills about, if it is not told how large a pixel is
 
 
@@ -29,11 +30,11 @@ def grid(images: np.ndarray, columns: int, *, scale: int | None = None, gap: int
 
 
 def heat(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pictures (N, H, W[, 3]) under maps (N, h, w) >= 0 whose cells cover them evenly: (N, H, W, 3), weight in red."""
+    """Pictures (N, H, W[, 3]) under maps (N, h, w) >= 0 whose cells cover them evenly: (N, H, W, 3), red by weight."""
     grey = images if images.ndim == 3 else images.mean(axis=-1)
     down, across = (n // m for n, m in zip(grey.shape[1:], weights.shape[1:], strict=True))
-    warm = np.kron(weights / weights.max(axis=(1, 2), keepdims=True), np.ones((1, down, across)))  # (N, H, W)
-    return np.stack([0.35 * grey + 0.65 * warm, 0.8 * grey, 0.8 * grey], axis=-1)
+    share = 0.75 * np.kron(weights / weights.max(axis=(1, 2), keepdims=True), np.ones((1, down, across)))[..., None]
+    return np.asarray((1 - share) * grey[..., None] + share * RED)  # (N, H, W, 3)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

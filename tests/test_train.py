@@ -17,6 +17,7 @@ import pytest
 
 from models import gan
 from models.__main__ import main
+from models.page import Section, moving_average, write_page
 from models.train import Run, RunError, train
 from tinygrad_cv import data, safetensors
 
@@ -250,3 +251,15 @@ def test_the_demo_writes_a_page_that_needs_no_network(tmp_path: Path) -> None:
     for name in ("gan/samples.png", "gan/real.png", "gan/strip.png", "gan/losses.png", "vit/attention.png", "vit/loss.png"):
         assert name in page
         assert (tmp_path / "demo" / name).stat().st_size > 500
+
+
+def test_a_page_shows_numbers_curves_and_names_as_they_are(tmp_path: Path) -> None:
+    rows = [{"name": "<ours>", "FD": 1.5, "NDB": 16}, {"name": "real", "FD": 178.6}]
+    section = Section("A & B", "text", {"seed": 0}, [("a.png", "x < y")], [], rows, "meaning")
+    page = write_page(tmp_path, "title", [section]).read_text()
+    assert "<td title='FD'>1.50<td title='NDB'>16" in page
+    assert "<td title='FD'>179<td title='NDB'>" in page
+    assert "&lt;ours&gt;" in page
+    assert "alt='x &lt; y'" in page
+    assert moving_average([0.0, 4.0]) == [0.0, 4.0]
+    np.testing.assert_allclose(moving_average([*range(100)])[50], 50)
