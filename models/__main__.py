@@ -14,12 +14,12 @@ from tinygrad_cv import data
 
 from . import demo
 from .char_rnn import CharRNNTask
-from .ddpm import DDPM
+from .ddpm import DDPM, MISSING, known_pixels
 from .gan import GAN
 from .memory import Copying
-from .metrics import format_report
+from .metrics import NoEvaluator, format_report
 from .page import write_page
-from .pictures import write_samples
+from .pictures import grid, read_samples, write_png, write_samples
 from .pixel_rnn import PixelRNNTask
 from .rnn import RowRNNClassifier
 from .task import Task, configure, restored, stored
@@ -131,12 +131,38 @@ def do_sample(args: argparse.Namespace) -> None:
         print(args.out)
 
 
+def do_inpaint(args: argparse.Namespace) -> None:
+    """Fill in missing pixels: those that are NaN in a file, or a part of some test pictures."""
+    run, task = Run(Path(args.run)), reopen(args.run)
+    rng = np.random.default_rng(args.seed)
+    if not isinstance(task, DDPM):
+        raise RunError(f"{args.run} holds a {task.title}; missing pixels are filled in by a DDPM")
+    if args.pictures:
+        images = read_samples(Path(args.pictures), task.config.shape)
+        known = ~np.isnan(images).reshape(*images.shape[:3], -1).any(axis=-1)  # (N, H, W)
+    else:
+        _, test = read_data(run.config["data"], run.config["root"])
+        images = rng.permutation(test.images)[: args.n]
+        known = np.broadcast_to(known_pixels(images.shape[1:3], args.missing), images.shape[:3])
+    seen = np.where(known.reshape(known.shape + (1,) * (images.ndim - 3)), images, np.float32(0.5))
+    filled = task.inpaint(seen, known, rng=rng)
+    if Path(args.out).suffix == ".png":
+        write_png(Path(args.out), grid(np.concatenate([seen, filled]), len(seen)))
+    else:
+        write_samples(Path(args.out), filled)
+    print(args.out)
+
+
 def do_eval(args: argparse.Namespace) -> None:
     run = Run(Path(args.run))
     training, test = read_data(run.config["data"], run.config["root"])
     task = reopen(args.run, training)
-    rows = task.evaluate(run.config["data"], training, test)
-    print(format_report(rows))
+    rows: list[dict[str, Any]] = []
+    try:
+        rows = task.evaluate(run.config["data"], training, test)
+        print(format_report(rows))
+    except NoEvaluator as error:
+        print(error)
     facts = {key: run.config[key] for key in ("model", "data", "seed")}
     section = demo.section(task, run, training, test, rows, facts, Path())
     print(f"open {write_page(run.folder, section.title, [section])}")
@@ -197,6 +223,14 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--out", help="FILE.png or FILE.npz")
     one.set_defaults(do=do_sample)
+    one = commands.add_parser("inpaint", help="fill in missing pixels with a DDPM's run")
+    one.add_argument("run")
+    one.add_argument("--missing", default="lower", help=f"of test pictures: {', '.join(MISSING)}")
+    one.add_argument("--n", type=whole, default=8, help="test pictures")
+    one.add_argument("--pictures", metavar="FILE.npz", help="others than those: `images` in [0, 1], NaN where missing")
+    one.add_argument("--seed", type=natural, default=0)
+    one.add_argument("--out", required=True, help="FILE.png, what was left above what was filled in, or FILE.npz")
+    one.set_defaults(do=do_inpaint)
     one = commands.add_parser("eval", help="measure a run beside floor and baselines, and write its page")
     one.add_argument("run")
     one.set_defaults(do=do_eval)

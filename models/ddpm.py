@@ -37,6 +37,7 @@ from .unet import UNet, UNetConfig
 Array = np.ndarray
 Network = Callable[[Array, Array], Array]  # (x_t, t) -> prediction
 PREDICTIONS = ("epsilon", "x0", "v")
+MISSING = ("lower", "upper", "left", "right", "middle")  # half of a picture, or half its height and width
 
 
 @dataclass(frozen=True)
@@ -305,8 +306,7 @@ class DDPM(PictureGenerator):
         chosen = [path[i] for i in np.linspace(0, len(path) - 1, 10).round().astype(int)]
         write_png(folder / "reverse.png", grid(strip(chosen, self.config.shape), len(chosen)))
 
-        known = np.ones((8, *some.shape[1:3]), bool)
-        known[:, some.shape[1] // 2 :] = False
+        known = np.broadcast_to(known_pixels(some.shape[1:3], "lower"), some.shape[:3])
         seen = np.where(known.reshape(known.shape + (1,) * (some.ndim - 3)), some, 0.5).astype(np.float32)
         filled = [self.inpaint(some, known, rng=rng, sampling_steps=100) for _ in range(3)]
         write_png(folder / "inpainted.png", grid(np.concatenate([some, seen, *filled]), 8))
@@ -316,6 +316,17 @@ class DDPM(PictureGenerator):
             ("reverse.png", "The reverse process: noise becomes a picture"),
             ("inpainted.png", "Missing pixels: the picture, what was left of it, three ways to fill it"),
         ]
+
+
+def known_pixels(shape: tuple[int, ...], missing: str) -> Array:
+    """Which pixels are left of a picture (H, W) if a part of it is missing."""
+    if missing not in MISSING:
+        raise ValueError(f"missing={missing}: one of {', '.join(MISSING)}")
+    height, width = shape
+    rows, columns = np.mgrid[:height, :width]
+    left, upper = columns < width // 2, rows < height // 2
+    inner = [abs(2 * at + 1 - size) < size // 2 for at, size in ((rows, height), (columns, width))]
+    return np.asarray(~{"lower": ~upper, "upper": upper, "left": left, "right": ~left, "middle": inner[0] & inner[1]}[missing])
 
 
 def to_network(images: Array) -> Array:

@@ -96,5 +96,5 @@ def section(
         pictures=[(str(where / file), caption) for file, caption in pictures],
         curves=[(str(where / file), caption) for file, caption in drawn],
         rows=rows,
-        meaning=task.meaning,
+        meaning=task.meaning if rows else "",
     )

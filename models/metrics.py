@@ -39,6 +39,10 @@ BLOCK_ELEMENTS = 4_000_000  # distances are held in blocks of this many elements
 # --- the frozen evaluator
 
 
+class NoEvaluator(ValueError):
+    """Generated pictures of this data set are not measured."""
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """A small frozen classifier: linear layers with a ReLU between them, pixels -> ... -> 64 features -> classes.
@@ -68,9 +72,9 @@ class Evaluator:
         folder, ending = files("models") / "evaluators", ".safetensors"
         if not (folder / f"{name}{ending}").is_file():
             known = [file.name.removesuffix(ending) for file in folder.iterdir()] if folder.is_dir() else []
-            raise ValueError(
+            raise NoEvaluator(
                 f"there is no frozen evaluator for {name!r}, only for {', '.join(sorted(known)) or 'nothing'}: generated "
-                "pictures are measured on these; `sample` shows them in any case"
+                "pictures are measured on these, and shown in any case"
             )
         with as_file(folder / f"{name}{ending}") as path:
             return cls.from_state(load(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,21 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     image = need("PIL.Image").fromarray(pixels)
     with atomic_write(path) as file:
         image.save(file, format="PNG")
+
+
+def read_samples(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Pictures (N, *shape) that stand as `images` in an .npz, in [0, 1], NaN where pixels are missing."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images = np.asarray(file["images"], np.float32)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not an .npz with an array of numbers called `images`: {error}") from None
+    if images.shape[1:] != shape or not len(images):
+        wanted = ", ".join(map(str, ("N", *shape)))
+        raise ValueError(f"{path} holds an array of shape {images.shape}; this model's pictures are ({wanted})")
+    if np.nanmin(images) < 0 or np.nanmax(images) > 1:
+        raise ValueError(f"{path} holds values from {np.nanmin(images)} to {np.nanmax(images)}; pictures are in [0, 1]")
+    return images
 
 
 def write_samples(path: Path, images: np.ndarray) -> None:

@@ -95,6 +95,14 @@ def test_a_network_that_knows_the_picture_draws_it(schedule: str, prediction: st
     np.testing.assert_allclose(x, some, atol=1e-4)
 
 
+@pytest.mark.parametrize("missing", ddpm.MISSING)
+def test_a_part_of_a_picture_is_missing(missing: str) -> None:
+    known = ddpm.known_pixels((8, 12), missing)
+    assert known.mean() == (0.75 if missing == "middle" else 0.5)
+    corners = {"lower": [1, 1, 0, 0], "upper": [0, 0, 1, 1], "left": [0, 1, 0, 1], "right": [1, 0, 1, 0], "middle": [1] * 4}
+    assert known[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == corners[missing]
+
+
 def test_known_pixels_come_back_exactly_and_the_others_are_drawn() -> None:
     task, known = make(), np.zeros((4, 8, 8), bool)
     known[:, :5] = True

@@ -12,6 +12,7 @@ import pytest
 
 from models import __main__ as command
 from models.__main__ import TASKS, main
+from models.pictures import write_png
 from models.task import PictureGenerator, Task, configure, restored, stored
 from models.train import Run, RunError, train
 from tests.test_train import assert_same_run
@@ -134,6 +135,50 @@ def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, caps
     assert "no option 'lable'; there are ['label', 'guidance'" in capsys.readouterr().err
     assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "label=30"]) == 2
     assert "label=30: the classes of this model are 0 to 9" in capsys.readouterr().err
+
+
+def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
+    run, gan, out, mine = (str(tmp_path / name) for name in ("run", "gan", "filled.npz", "mine.npz"))
+    for name, folder in (("ddpm", run), ("gan", gan)):
+        assert main(["train", name, "--preset", "tiny", "--steps", "2", "--out", folder]) == 0
+    images = data.digits("test").images[:3].copy()
+    images[:, 2:4, 5] = np.nan
+    np.savez(mine, images=images)
+    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 0
+    filled = np.load(out)["images"]
+    np.testing.assert_array_equal(filled[~np.isnan(images)], images[~np.isnan(images)])
+    assert np.isfinite(filled).all()
+    assert main(["inpaint", run, "--missing", "left", "--n", "2", "--out", out]) == 0
+    tests = {picture.tobytes() for picture in data.digits("test").images[:, :, 4:]}
+    filled = np.load(out)["images"]
+    assert len(filled) == 2
+    assert all(picture[:, 4:].tobytes() in tests for picture in filled)
+    assert main(["inpaint", run, "--n", "2", "--out", str(tmp_path / "x.png")]) == 0
+    capsys.readouterr()
+    for words, message in (
+        ([run, "--missing", "nose"], "missing=nose: one of lower, upper, left, right, middle"),
+        ([gan], "holds a GAN; missing pixels are filled in by a DDPM"),
+        ([run, "--pictures", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
+    ):
+        assert main(["inpaint", *words, "--out", out]) == 2
+        assert message in capsys.readouterr().err
+    np.savez(mine, images=images[:, :6])
+    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 2
+    assert "holds an array of shape (3, 6, 8); this model's pictures are (N, 8, 8)" in capsys.readouterr().err
+
+
+def test_a_generator_of_pictures_of_ones_own_has_a_page(tmp_path: Path, capsys: Any) -> None:
+    """There is no classifier for them, so no figures; what the model draws is shown."""
+    (tmp_path / "mine").mkdir()
+    for i in range(20):
+        pixels = np.random.default_rng(i).integers(0, 256, (12, 10, 3), np.uint8)
+        write_png(tmp_path / "mine" / f"{i}.png", pixels)
+    run = str(tmp_path / "run")
+    source = ["--data", f"folder:{tmp_path / 'mine'}"]
+    assert main(["train", "gan", "--preset", "tiny", "--steps", "2", "--out", run, *source]) == 0
+    assert main(["eval", run]) == 0
+    assert "there is no frozen evaluator" in capsys.readouterr().out
+    assert "samples.png" in (tmp_path / "run" / "index.html").read_text()
 
 
 def test_what_the_data_say_can_be_overruled(tmp_path: Path) -> None:
