@@ -145,6 +145,57 @@ def test_a_function_too_rough_for_differences_says_so() -> None:
     assert "too rough" in text or "wrong" in text
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_ties_of_a_maximum_share_one_gradient(share: float) -> None:
+    """Each alone may have any share; both in full, or neither, is a mistake."""
+    a, b = np.array([1.0, 2.0, 0.0]), np.array([1.0, 1.0, 3.0])
+
+    def halves(first: float, second: float) -> Any:
+        return lambda g, y, a, b: [g * ((a > b) + first * (a == b)), g * ((b > a) + second * (a == b))]
+
+    assert check_vjp(np.maximum, halves(share, 1 - share), a, b).kinks == 2
+    assert "1 of 1 elements wrong" in message(np.maximum, halves(round(share), round(share)), a, b)
+    x = np.array([1.0, 0.0, 1.0, 1.0])
+    check_vjp(np.max, lambda g, y, x: g * (x == y) / np.sum(x == y), x)
+    assert "elements wrong" in message(np.max, lambda g, y, x: g * (x == y), x)
+    assert "zero, the gradient is missing" in message(np.max, lambda g, y, x: g * 0 * x, x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.sort, np.median, np.ptp, np.abs, np.linalg.norm, tg.kernels.relu, lambda x: np.clip(x, 0, 1),
+        lambda x: np.abs(x[:, None] - x).sum(), lambda x: np.maximum(0, 1 - x).sum(), lambda x: np.max(x) - np.min(x),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("x", [np.zeros(4), np.ones(4), np.array([0.0, 0, 1, 1, 1, 0.5])])
+def test_many_ties_raise_no_false_alarm(f: Any, x: np.ndarray) -> None:
+    assert check_grad(f, x).worst <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("bound", [10.0, 100.0])
+def test_a_gradient_clipped_far_away_is_seen(bound: float, dtype: Any) -> None:
+    x = X.astype(dtype)
+    for cut in (lambda g: np.clip(g, -bound, bound), lambda g: np.where(np.abs(g) < 1 / bound, 0, g)):
+        text = message(np.sin, lambda g, y, x: (cut(g) * np.cos(x)).astype(g.dtype), x)  # noqa: B023
+        assert "not linear in the cotangent" in text
+    with np.errstate(over="ignore"):
+        check_vjp(lambda x: x * 1e305, lambda g, y, x: g * 1e305, np.array([0.5, -1.0]))  # would overflow
+
+
+@pytest.mark.parametrize("value", [None, "text", 3, np.arange(3)])
+def test_a_check_of_nothing_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="the value holds no floating-point numbers"):
+        check_vjp(lambda x: value, lambda g, y, x: 0 * x, X)
+    with pytest.raises(ValueError, match="order is 1 or higher, not 0"):
+        check_grad(np.tanh, X, order=0)
+    for wrt in (1, -2, [0, 1], 0.5):
+        with pytest.raises(ValueError, match="positions among 1 arguments"):
+            check_grad(np.tanh, X, wrt=wrt)
+    assert check_grad(np.multiply, X, X + 1, wrt=-1).elements == X.size
+
+
 def test_discontinuities_are_no_mistakes() -> None:
     check_vjp(np.floor, lambda g, y, x: 0 * g, np.array([0.5, 1.0, -2.0]))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..transforms import leaves, vjp
-from .compare import Finding, Line, TangentLine, compare, default_rtol
+from .compare import Finding, Line, TangentLine, compare, compare_ties, default_rtol
 from .contract import contract, draw_cotangents
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
 from .numeric import Array
@@ -58,6 +58,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode is one of {', '.join(MODES)}, not {self.mode!r}")
+        if self.order < 1:
+            raise ValueError(f"order is 1 or higher, not {self.order!r}")
         if self.kinks not in KINKS:
             raise ValueError(f"kinks is one of {', '.join(KINKS)}, not {self.kinks!r}")
 
@@ -141,6 +143,8 @@ def check_order(operation: Operation, order: int, settings: Settings, report: Gr
     """First derivatives of an operation, which for a higher order is a gradient itself."""
     inputs = operation.inputs
     values = operation.value(inputs)
+    if not values:
+        raise TypeError(f"{operation.name}: the value holds no floating-point numbers, so there is nothing to check")
     describe_not_finite(operation, "value", values)
     cotangents = chosen_cotangents(operation, values, settings, order, rng)
     held: list[str] = []
@@ -150,6 +154,7 @@ def check_order(operation: Operation, order: int, settings: Settings, report: Gr
     for which, gradient in enumerate(gradients):
         rtol = default_rtol(float(np.finfo(gradient.dtype).eps)) if settings.rtol is None else settings.rtol
         findings.append(compare(line, which, gradient, mode=settings.mode, rtol=rtol, rng=rng))
+    compare_ties(line, findings, gradients)
     kinks = sum(f.kinks for f in findings)
     unresolved = sum(f.unresolved for f in findings)
     elements = sum(a.size for a in inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ class Direction:
     which: int  # the input
     elements: Array  # flat indices
     amplitudes: Array
+    also: Sequence[Direction] = ()  # elements of other inputs that move with them
     before: Array = None  # the elements as they are
 
 
@@ -37,6 +39,7 @@ class Finding:
     kinks: int = 0
     unresolved: int = 0
     worst: float = 0.0  # the largest difference as a share of what was allowed
+    kinked: list[int] = field(default_factory=list)  # elements at a kink without a jump
 
     def column(self, k: int, dtype: Any = float) -> Array:
         return np.array([row[k] for row in self.rows], dtype)
@@ -68,9 +71,13 @@ class Line:
         d = self.directions[i]
         moved, before = self.moved[d.which].reshape(-1), d.before  # a view: (size,)
         moved[d.elements] = before + t * d.amplitudes
+        for other in d.also:
+            self.moved[other.which].reshape(-1)[other.elements] = other.before + t * other.amplitudes
         result = self.operation.function(*self.arguments)
         change = (flat([result]) if type(result) is np.ndarray else flat(results(result))) - self.start
         moved[d.elements] = before
+        for other in d.also:
+            self.moved[other.which].reshape(-1)[other.elements] = other.before
         self.evaluations += 1
         difference = float(self.cotangent.dot(change))
         return difference, float(self.size.dot(change != 0)) + abs(difference) + self.operation.magnitude
@@ -78,7 +85,7 @@ class Line:
     def slopes(self, directions: list[Direction], along: Array, natural: float) -> Slopes:
         """The slopes along directions, with a second look at those that differ a little from what is expected."""
         self.directions = directions
-        for d in directions:
+        for d in (part for direction in directions for part in (direction, *direction.also)):
             d.before = self.base[d.which].reshape(-1)[d.elements]
         with np.errstate(all="ignore"), switched(recording=False):
             found = slopes(self, len(directions), eps=self.eps)
@@ -194,6 +201,7 @@ def compare(line: Line, which: int, gradient: Array, *, mode: str, rtol: float, 
             element, amplitude = int(parts[i][0]), amplitudes[parts[i][0]]
             numeric, error = found.value[i] / amplitude, found.error[i] / abs(amplitude)
             finding.rows.append((element, analytic[element], numeric, error, bool(verdict.wrong[i])))
+        finding.kinked += [int(parts[i][0]) for i in np.flatnonzero(single & verdict.kink & ~found.jump)]
         settled = single | ~(verdict.wrong | verdict.unresolved)
         finding.kinks += int(np.sum(verdict.kink & settled))
         finding.worst = max(finding.worst, float(np.max(verdict.share, initial=0, where=settled)))
@@ -203,6 +211,37 @@ def compare(line: Line, which: int, gradient: Array, *, mode: str, rtol: float, 
         finding.unresolved += sum(len(parts[i]) for i in left)
         parts = [half for i in again for half in np.array_split(parts[i], 2)]
     return finding
+
+
+def compare_ties(line: Line, findings: Sequence[Finding], gradients: Sequence[Array]) -> None:
+    """Where equal elements tie at a kink, as in a maximum, each alone has derivatives to choose from. Moved together they
+    stay tied, so if there is no kink on that line, their gradients must add up to its slope. If they don't, those at a
+    kink are marked as wrong, and what is missing or too much is shared out among them."""
+    values = sorted({float(line.base[f.which].reshape(-1)[k]) for f in findings for k in f.kinked})
+    directions = []
+    for value in values:
+        places = {f.which: np.flatnonzero(line.base[f.which].reshape(-1) == value) for f in findings}
+        first, *others = (Direction(w, p, np.full(len(p), max(1.0, abs(value)))) for w, p in places.items() if len(p))
+        if others or len(first.elements) > 1:
+            directions.append(dataclasses.replace(first, also=others))
+    if not directions:
+        return
+    parts = [(d, *d.also) for d in directions]
+    along = np.array([sum(float(gradients[p.which].reshape(-1)[p.elements] @ p.amplitudes) for p in ps) for ps in parts])
+    found = line.slopes(directions, along, 0.0)
+    with np.errstate(invalid="ignore"):
+        gross = 1e-3 * np.maximum(found.steepest, np.abs(along)) + 10 * found.error  # a tie is wrong by far or right
+        wrong = ~found.kink & ~found.jump & (np.abs(along - found.value) > gross)
+    for i in np.flatnonzero(wrong):
+        tied = {f.which: np.intersect1d(p.elements, f.kinked) for p in parts[i] for f in findings if f.which == p.which}
+        each = (along[i] - found.value[i]) / (sum(map(len, tied.values())) * directions[i].amplitudes[0])
+        for finding in findings:
+            elements = tied.get(finding.which, np.zeros(0, int))
+            finding.kinks -= len(elements)
+            finding.rows = [
+                (row[0], row[1], row[1] - each, float(found.error[i]), True) if row[0] in elements else row
+                for row in finding.rows
+            ]
 
 
 @dataclass

@@ -37,6 +37,7 @@ def contract(
     repeat(operation, inputs, cotangents, gradients)
     held += ["deterministic", "no stale state"]
     linear(operation, kept, cotangents, gradients, rng)
+    homogeneous(operation, cotangents, gradients)
     held.append("linear in the cotangent")
     if same_array_twice(operation, cotangents):
         held.append("one array as two arguments")
@@ -147,6 +148,20 @@ def linear(
                 f"  c = {', '.join(map(literal, cotangents))}\n  d = {', '.join(map(literal, others))}\n"
                 "  pattern: the incoming gradient is clipped, squared, ignored or added to instead of multiplied"
             )
+
+
+def homogeneous(operation: Operation, cotangents: list[Array], gradients: list[Array]) -> None:
+    """pull(k c) = k pull(c) for large and small k, powers of 2, so that no rounding is in the way; unless it overflows."""
+    narrowest = min(a.dtype.itemsize for a in (*cotangents, *gradients))
+    power = {2: 4, 4: 8}.get(narrowest, 20)
+    for k in (2.0**power, 2.0**-power):
+        with np.errstate(all="ignore"):
+            scaled = pull_again(operation, operation.inputs, [c * c.dtype.type(k) for c in cotangents])
+            found = [g / g.dtype.type(k) for g in scaled]
+        if not all(np.isfinite(g).all() for g in scaled):
+            continue
+        message = f"not linear in the cotangent, backward({k:.6g} c) / {k:.6g} is not backward(c)"
+        compare_gradients(operation, found, gradients, message, 1e4)
 
 
 def pull_again(operation: Operation, inputs: list[Array], cotangents: list[Array]) -> list[Array]:

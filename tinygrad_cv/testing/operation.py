@@ -33,7 +33,10 @@ class Operation:
         self.original, self.given = function, args  # what the user called; of a derivative, what it is derived from
         self.magnitude = 0.0  # of a derivative: of the terms that may cancel in it
         self.name = name_of(function)
-        self.wrt = [*range(len(args))] if wrt is None else [int(p) % len(args) for p in np.atleast_1d(wrt)]
+        chosen = range(len(args)) if wrt is None else np.atleast_1d(wrt).tolist()
+        if not all(isinstance(p, int) and -len(args) <= p < len(args) for p in chosen):
+            raise ValueError(f"{self.name}: wrt={wrt} is to be positions among {len(args)} arguments")
+        self.wrt = [p % len(args) for p in chosen]
         self.scalars = wrt is not None or not any(map(is_array, leaves(list(args))))
         self.inputs: list[Array] = []
         self.places: list[tuple[int, int]] = []  # of each input: which argument, which of its leaves
