@@ -137,6 +137,12 @@ def test_bicubic_interpolation(old: int, new: int) -> None:
         (lambda: nn.ConvTranspose2d(4, 6, 3, 2, rng=RNG), lambda: torch.nn.ConvTranspose2d(4, 6, 3, 2), (2, 4, 5, 6)),
         (lambda: nn.GroupNorm(2, 4), lambda: torch.nn.GroupNorm(2, 4), (2, 4, 5, 6)),
         (lambda: nn.LayerNorm(6), lambda: torch.nn.LayerNorm(6), (2, 4, 6)),
+        (lambda: nn.Embedding(5, 6, rng=RNG), lambda: torch.nn.Embedding(5, 6), None),
+        (
+            lambda: nn.MultiheadAttention(6, 2, rng=RNG),
+            lambda: torch.nn.MultiheadAttention(6, 2, batch_first=True),
+            (2, 4, 6),
+        ),
         (lambda: nn.BatchNorm1d(4), lambda: torch.nn.BatchNorm1d(4), (8, 4)),
         (lambda: nn.RNN(6, 5, 2, rng=RNG), lambda: torch.nn.RNN(6, 5, 2), (7, 3, 6)),
         (lambda: nn.GRU(6, 5, 2, rng=RNG), lambda: torch.nn.GRU(6, 5, 2), (7, 3, 6)),
@@ -155,4 +161,9 @@ def test_a_state_dict_saved_by_pytorch_gives_the_same_outputs(
     save(b.state_dict(), tmp_path / "weights.safetensors")
     a.load_state_dict(safetensors.load(tmp_path / "weights.safetensors"))
     first = lambda y: y[0] if isinstance(y, tuple) else y
-    compare(lambda x: first(a(x)), lambda x: first(b(x)), a, b, [RNG.normal(size=shape)], {}, np.float32)
+    if shape is None:
+        indices = RNG.integers(0, 5, (3, 4))
+        compare(lambda: a(indices), lambda: b(torch.from_numpy(indices)), a, b, [], {}, np.float32)
+        return
+    theirs = (lambda x: b(x, x, x)) if isinstance(b, torch.nn.MultiheadAttention) else b
+    compare(lambda x: first(a(x)), lambda x: first(theirs(x)), a, b, [RNG.normal(size=shape)], {}, np.float32)
