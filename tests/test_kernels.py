@@ -318,3 +318,11 @@ def test_batch_norm_tells_its_statistics_to_an_observer() -> None:
     [(mean, variance)] = seen
     np.testing.assert_allclose(mean, x.mean((0, 2)))
     np.testing.assert_allclose(variance, x.var((0, 2)))
+
+
+def test_an_error_that_is_not_about_two_shapes_has_no_hint_about_them() -> None:
+    with pytest.raises(ValueError, match="the label 3 at") as caught:
+        kernels.cross_entropy(np.zeros((4, 3)), np.array([3, 0, 1, 2]))
+    assert "hint" not in str(caught.value)
+    with pytest.raises(ValueError, match="hint: axis -1 has length 3 on one side and 4 on the other"):
+        np.add(Tensor(np.zeros(3)), np.zeros(4))

@@ -84,7 +84,9 @@ def explain(error: Exception, function: Any, operands: Iterable[tuple[Any, Any]]
     for i, (value, line) in enumerate(known):
         made = f", made at {describe_line(line)}" if line else ""
         lines.append(f"  operand {i}: shape {value.shape} {value.dtype}{made}")
-    hint = (_matmul_hint if function in (np.matmul, np.dot) else _broadcast_hint)(*shapes) if len(shapes) == 2 else ""
+    product = function in (np.matmul, np.dot)
+    told = len(shapes) == 2 and (product or "broadcast" in str(error))  # other errors are not about two shapes
+    hint = (_matmul_hint if product else _broadcast_hint)(*shapes) if told else ""
     lines += [f"  hint: {hint}"] if hint else []
     if type(error) in (ValueError, TypeError, IndexError):
         return type(error)("\n".join(lines))
