@@ -91,7 +91,10 @@ def settings_of(model: str, name: str, root: str | None, seed: int, preset: str 
         raise RunError(f"{model} reads {kind.reads}, and {name} is something else; --data is one of {', '.join(DATA)}")
     preset = preset or (name if name in kind.presets else list(kind.presets)[-1])
     config = configure(kind.presets, preset, training, changes)
-    return {"model": model, "data": name, "root": root, "seed": seed, "config": stored(config)}, training
+    where, _, path = name.partition(":")
+    data_path = f"{where}:{Path(path).expanduser().resolve()}" if path else name  # found from any folder
+    root = root and str(Path(root).expanduser().resolve())
+    return {"model": model, "data": data_path, "root": root, "seed": seed, "config": stored(config)}, training
 
 
 def do_train(args: argparse.Namespace) -> None:
@@ -163,7 +166,7 @@ def do_eval(args: argparse.Namespace) -> None:
         print(format_report(rows))
     except NoEvaluator as error:
         print(error)
-    facts = {key: run.config[key] for key in ("model", "data", "seed")}
+    facts = {"model": run.config["model"], "data": Path(run.config["data"]).name, "seed": run.config["seed"]}
     section = demo.section(task, run, training, test, rows, facts, Path())
     print(f"open {write_page(run.folder, section.title, [section])}")
 

@@ -83,8 +83,11 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     run = str(tmp_path / "run")
-    source = ["--data", f"text:{text}"] if TASKS[name].reads == "text" else []
+    source = ["--data", "text:text.txt"] if TASKS[name].reads == "text" else []
+    monkeypatch.chdir(tmp_path)
     assert main(["train", name, "--preset", "tiny", "--steps", "4", "--out", run, *source]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     assert main(["eval", run]) == 0
     shown = capsys.readouterr().out
     assert shown.count("\n| ") >= 2
