@@ -25,9 +25,11 @@ from .pictures import grid, write_png
 from .train import RunError, progress_bar
 
 SAMPLES = 5000  # of a generator are measured, or as many as there are test pictures
-Natural = Annotated[int, 0, inf]  # a number of a configuration that may be 0, as other whole numbers may not
-Share = Annotated[float, 0, 1]
 BASELINE_PICTURES = 5000  # the kernel regression beside a classifier sees at most so many
+
+# Fields of a configuration whose numbers have other limits than `checked` takes for granted.
+Natural = Annotated[int, 0, inf]
+Share = Annotated[float, 0, 1]
 
 
 class Task:
