@@ -348,10 +348,10 @@ class Tensor(NumPyInterface):
             raise RuntimeError(f"requires_grad can be set on leaves; this is the result of {self._node}")
         if on and self._data.dtype.kind != "f":
             raise TypeError(f"gradients need floating-point numbers, not {self._data.dtype}; see t.astype(float)")
-        if on != self.requires_grad:
+        if on != (self._node is not None):
             self._node = Node(None, None, None, self._data.shape, self._data.dtype) if on else None
             if self._node is not None:
-                self.retain_grad()
+                self._node.tensor = weakref.ref(self)
 
     @property
     def data(self) -> np.ndarray:
@@ -390,7 +390,7 @@ class Tensor(NumPyInterface):
             raise RuntimeError("nothing was recorded: no tensor here requires a gradient, or no_grad was on")
         if gradient is None and self._data.size != 1:
             raise errors.not_a_number(self.shape)
-        gradient = np.ones_like(self._data) if gradient is None else gradient
+        gradient = np.ones(self.shape, self.dtype) if gradient is None else gradient
         if np.shape(gradient) != self.shape:
             raise ValueError(f"a gradient of shape {np.shape(gradient)} does not fit a tensor of shape {self.shape}")
         walk([(self._node, gradient if create_graph else unwrap(gradient))], (), create_graph, retain_graph)

@@ -185,14 +185,14 @@ class Sequential(ModuleList):
 
     def forward(self, x: Any) -> Any:
         modules = [module for _, module in self.children()]
-        while modules:
-            module = modules.pop(0)
-            behind = modules[0].activation if module.takes_activation and modules else None
-            if behind is None:
-                x = module(x)
+        carried_out = False  # together with the layer before
+        for module, behind in zip(modules, [*modules[1:], None], strict=True):
+            if carried_out:
+                carried_out = False
+            elif module.takes_activation and behind is not None and behind.activation is not None:
+                x, carried_out = module(x, **behind.activation), True
             else:
-                x = module(x, **behind)
-                modules.pop(0)
+                x = module(x)
         return x
 
 
