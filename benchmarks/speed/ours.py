@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 import tinygrad_cv as tg
-from models.vit import ViT, ViTConfig
+from models.unet import UNet
+from models.vit import ViT
 from tinygrad_cv import kernels, nn, optim
 from tinygrad_cv.memory import keep_freed_memory
+from tinygrad_cv.nn.layers import parameter
 
-from .workloads import WORKLOADS, GANSizes, RecurrentSizes, ViTSizes, batches
+from .workloads import (
+    RATE, Chain, GANSizes, Operation, RecurrentSizes, Sizes, UNetSizes, ViTSizes, batches, fingerprints, sizes_of,
+)  # fmt: skip
 
 
 def dense(sizes: tuple[int, ...], norm: bool, between: Any, last: list[nn.Module], rng: np.random.Generator) -> nn.Module:
@@ -30,7 +34,7 @@ class GANStep:
         discriminator = dense(sizes.discriminator, False, lambda: nn.LeakyReLU(0.2), [], rng)
         self.model = nn.ModuleList([generator, discriminator])
         self.generator, self.discriminator = generator, discriminator
-        self.optimizers = [optim.Adam(part.parameters(), 1e-3) for part in (generator, discriminator)]
+        self.optimizers = [optim.Adam(part.parameters(), RATE) for part in (generator, discriminator)]
 
     def step(self, real: Any, noise_d: Any, noise_g: Any) -> float:
         with tg.no_grad():
@@ -50,17 +54,29 @@ class GANStep:
 
 
 class SupervisedStep:
-    """A model with logits and targets."""
+    """A model, its inputs, and what it should say of them: a class, or the noise in a picture."""
 
-    def __init__(self, model: Any) -> None:
-        self.model, self.optimizer = model, optim.Adam(model.parameters(), 1e-3)
+    def __init__(self, model: nn.Module, loss: Any = kernels.cross_entropy) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optim.Adam(model.parameters(), RATE)
 
-    def step(self, inputs: Any, targets: Any) -> float:
-        loss = kernels.cross_entropy(self.model(inputs), targets)
+    def step(self, *batch: Any) -> float:
+        *inputs, targets = batch
+        loss = self.loss(self.model(*inputs), targets)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return float(loss.item())
+
+
+class Inference:
+    """A model in evaluation."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model.eval()
+
+    def step(self, inputs: Any, targets: Any) -> float:
+        with tg.no_grad():
+            return float(kernels.cross_entropy(self.model(inputs), targets).item())
 
 
 class CharacterModel(nn.Module):
@@ -73,28 +89,98 @@ class CharacterModel(nn.Module):
         return self.head(self.recurrent(self.embedding(characters))[0])
 
 
+OPERATIONS: dict[str, Any] = {
+    "softmax": kernels.softmax,
+    "layer_norm": kernels.layer_norm,
+    "gelu": lambda x: kernels.gelu(x, approximate="none"),
+    "gelu_tanh": lambda x: kernels.gelu(x, approximate="tanh"),
+    "attention": kernels.attention,
+    "group_norm_silu": lambda x, w, b: kernels.silu(kernels.group_norm(x, w, b, groups=8)),
+    "conv": lambda x, w, b: kernels.conv2d(x, w, b, padding=1),
+}
+
+
+class OperationStep:
+    """A single operation, forward and backward; `model` holds its operands."""
+
+    def __init__(self, sizes: Operation, rng: np.random.Generator) -> None:
+        self.name = sizes.name
+        self.model = nn.Module()
+        for i, shape in enumerate(sizes.shapes):
+            setattr(self.model, f"x{i}", parameter(rng.standard_normal(shape, np.float32)))
+        self.operands = self.model.parameters
+
+    def step(self, given: Any) -> Any:
+        for x in (operands := list(self.operands())):
+            x.grad = None
+        if self.name == "cross_entropy":
+            y = kernels.cross_entropy(*operands, given)
+            y.backward()
+        else:
+            y = OPERATIONS[self.name](*operands)
+            y.backward(given)
+        return y
+
+    def check(self, given: Any) -> list[float]:
+        y = self.step(given)
+        return fingerprints([y.numpy(), *(x.grad for x in self.operands())])
+
+
+class ChainStep:
+    def __init__(self, sizes: Chain) -> None:
+        self.model, self.sizes = nn.Module(), sizes
+        self.model.a, self.model.b = (parameter(np.linspace(0.999, 1, 8, dtype=np.float32)) for _ in range(2))
+
+    def step(self, given: Any) -> Any:
+        self.model.a.grad = self.model.b.grad = None
+        y, b = self.model.a, self.model.b
+        for _ in range(self.sizes.length):
+            y = y * b
+        if self.sizes.backward:
+            y.backward(given)
+        return y
+
+    def check(self, given: Any) -> list[float]:
+        y = self.step(given)
+        return fingerprints([y.numpy(), *([self.model.a.grad, self.model.b.grad] if self.sizes.backward else [])])
+
+
+def build(sizes: Sizes, rng: np.random.Generator) -> Any:
+    """A workload's model with its way to step."""
+    match sizes:
+        case GANSizes():
+            return GANStep(sizes, rng)
+        case ViTSizes():
+            model = ViT(sizes.config, rng=rng)
+            return SupervisedStep(model) if sizes.training else Inference(model)
+        case UNetSizes():
+            return SupervisedStep(UNet(sizes.config, rng=rng), kernels.mse)
+        case RecurrentSizes():
+            return SupervisedStep(CharacterModel(sizes, rng))
+        case Operation():
+            return OperationStep(sizes, rng)
+    return ChainStep(sizes)
+
+
 class Contender:
     """One workload, ready to step."""
 
     def __init__(self, name: str, weights: dict[str, np.ndarray] | None = None) -> None:
         keep_freed_memory()
-        sizes, rng = WORKLOADS[name], np.random.default_rng(1)
-        if isinstance(sizes, GANSizes):
-            self.work: Any = GANStep(sizes, rng)
-        elif isinstance(sizes, ViTSizes):
-            config = ViTConfig(
-                sizes.shape, sizes.classes, sizes.patch, sizes.dimension, sizes.depth, sizes.heads, 4 * sizes.dimension,
-                "none", stochastic_depth=0.0,
-            )  # fmt: skip
-            self.work = SupervisedStep(ViT(config, rng=rng))
-        else:
-            self.work = SupervisedStep(CharacterModel(sizes, rng))
+        self.work = build(sizes_of(name), np.random.default_rng(1))
         if weights is not None:
             self.work.model.load_state_dict(weights)
         self.batches = batches(name)
 
-    def weights(self) -> dict[str, np.ndarray]:
-        return {n: a.copy() for n, a in self.work.model.state_dict().items()}
+    def step(self, i: int) -> Any:
+        return self.work.step(*self.batches[i % len(self.batches)])
 
-    def step(self, i: int) -> float:
-        return float(self.work.step(*self.batches[i % len(self.batches)]))
+
+def weights(name: str, *, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Initial weights of a workload. Those that begin at 0 are drawn too, lest they hide what lies behind them."""
+    work = build(sizes_of(name), rng)
+    found = {n: a.copy() for n, a in work.model.state_dict().items()}
+    for parameter_name, p in work.model.named_parameters():
+        if not p.data.any():
+            found[parameter_name] = 0.02 * rng.standard_normal(p.shape, np.float32)
+    return found

@@ -10,7 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .workloads import WORKLOADS, GANSizes, RecurrentSizes, ViTSizes, batches
+from .torch_unet import Attention, UNet
+from .workloads import (
+    RATE, Chain, GANSizes, Operation, RecurrentSizes, Sizes, UNetSizes, ViTSizes, batches, fingerprints, sizes_of,
+)  # fmt: skip
+
+Options = dict[str, Any]  # of Adam
 
 
 def dense(sizes: tuple[int, ...], norm: bool, between: Any, last: list[Any]) -> Any:
@@ -23,11 +28,11 @@ def dense(sizes: tuple[int, ...], norm: bool, between: Any, last: list[Any]) -> 
 
 
 class GANStep:
-    def __init__(self, sizes: GANSizes, adam: dict[str, Any]) -> None:
+    def __init__(self, sizes: GANSizes, adam: Options) -> None:
         self.generator = dense(sizes.generator, sizes.norm, nn.ReLU, [nn.Sigmoid()])
         self.discriminator = dense(sizes.discriminator, False, lambda: nn.LeakyReLU(0.2), [])
         self.model = nn.ModuleList([self.generator, self.discriminator])
-        self.optimizers = [torch.optim.Adam(p.parameters(), 1e-3, **adam) for p in (self.generator, self.discriminator)]
+        self.optimizers = [torch.optim.Adam(p.parameters(), RATE, **adam) for p in (self.generator, self.discriminator)]
         self.ones, self.zeros = torch.ones(sizes.batch, 1), torch.zeros(sizes.batch, 1)
 
     def step(self, real: Any, noise_d: Any, noise_g: Any) -> float:
@@ -48,16 +53,30 @@ class GANStep:
 
 
 class SupervisedStep:
-    def __init__(self, model: Any, adam: dict[str, Any]) -> None:
-        self.model, self.optimizer = model, torch.optim.Adam(model.parameters(), 1e-3, **adam)
+    def __init__(self, model: Any, adam: Options, loss: Any) -> None:
+        self.model, self.loss, self.optimizer = model, loss, torch.optim.Adam(model.parameters(), RATE, **adam)
 
-    def step(self, inputs: Any, targets: Any) -> float:
-        logits = self.model(inputs)
-        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+    def step(self, *batch: Any) -> float:
+        *inputs, targets = batch
+        loss = self.loss(self.model(*inputs), targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         return float(loss.item())
+
+
+class Inference:
+    def __init__(self, model: Any) -> None:
+        self.model = model.eval()
+
+    def step(self, inputs: Any, targets: Any) -> float:
+        with torch.inference_mode():
+            return float(F.cross_entropy(self.model(inputs), targets).item())
+
+
+def cross_entropy(logits: Any, targets: Any) -> Any:
+    """The mean over all places of a sequence, or over pictures."""
+    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
 
 
 class CharacterModel(nn.Module):  # type: ignore[misc]
@@ -69,21 +88,6 @@ class CharacterModel(nn.Module):  # type: ignore[misc]
 
     def forward(self, characters: Any) -> Any:
         return self.head(self.recurrent(self.embedding(characters))[0])
-
-
-class Attention(nn.Module):  # type: ignore[misc]
-    def __init__(self, dimension: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * dimension, dimension))
-        self.in_proj_bias = nn.Parameter(torch.empty(3 * dimension))
-        self.out_proj = nn.Linear(dimension, dimension)
-
-    def forward(self, x: Any) -> Any:
-        b, t, d = x.shape
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        heads = F.scaled_dot_product_attention(*qkv.unbind(0))  # (B, heads, T, D / heads)
-        return self.out_proj(heads.transpose(1, 2).reshape(b, t, d))
 
 
 class Block(nn.Module):  # type: ignore[misc]
@@ -121,18 +125,85 @@ class ViT(nn.Module):  # type: ignore[misc]
         return self.head(self.norm(z[:, 0]))
 
 
-class Contender:
-    """One workload, ready to step; `fused` takes PyTorch's fused Adam."""
+OPERATIONS: dict[str, Any] = {
+    "softmax": lambda x: torch.softmax(x, -1),
+    "layer_norm": lambda x, w, b: F.layer_norm(x, w.shape, w, b),
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "attention": F.scaled_dot_product_attention,
+    "group_norm_silu": lambda x, w, b: F.silu(F.group_norm(x, 8, w, b)),
+    "conv": lambda x, w, b: F.conv2d(x, w, b, padding=1),
+}
 
-    def __init__(self, name: str, weights: dict[str, np.ndarray], fused: bool = False) -> None:
-        sizes, adam = WORKLOADS[name], {"fused": True} if fused else {}
-        if isinstance(sizes, GANSizes):
-            self.work: Any = GANStep(sizes, adam)
+
+class OperationStep:
+    def __init__(self, sizes: Operation) -> None:
+        self.name = sizes.name
+        self.model = nn.Module()
+        for i, shape in enumerate(sizes.shapes):
+            setattr(self.model, f"x{i}", nn.Parameter(torch.empty(shape)))
+
+    def step(self, given: Any) -> Any:
+        for x in (operands := list(self.model.parameters())):
+            x.grad = None
+        if self.name == "cross_entropy":
+            y = F.cross_entropy(*operands, given)
+            y.backward()
         else:
-            model = ViT(sizes) if isinstance(sizes, ViTSizes) else CharacterModel(sizes)
-            self.work = SupervisedStep(model, adam)
+            y = OPERATIONS[self.name](*operands)
+            y.backward(given)
+        return y
+
+    def check(self, given: Any) -> list[float]:
+        y = self.step(given)
+        return fingerprints([y.detach().numpy(), *(x.grad.numpy() for x in self.model.parameters())])
+
+
+class ChainStep:
+    def __init__(self, sizes: Chain) -> None:
+        self.model, self.sizes = nn.Module(), sizes
+        self.model.a, self.model.b = nn.Parameter(torch.empty(8)), nn.Parameter(torch.empty(8))
+
+    def step(self, given: Any) -> Any:
+        self.model.a.grad = self.model.b.grad = None
+        y, b = self.model.a, self.model.b
+        for _ in range(self.sizes.length):
+            y = y * b
+        if self.sizes.backward:
+            y.backward(given)
+        return y
+
+    def check(self, given: Any) -> list[float]:
+        y = self.step(given)
+        gradients = [x.grad.numpy() for x in self.model.parameters()] if self.sizes.backward else []
+        return fingerprints([y.detach().numpy(), *gradients])
+
+
+def build(sizes: Sizes, adam: Options) -> Any:
+    """A workload's model with its way to step."""
+    match sizes:
+        case GANSizes():
+            return GANStep(sizes, adam)
+        case ViTSizes():
+            model = ViT(sizes)
+            return SupervisedStep(model, adam, cross_entropy) if sizes.training else Inference(model)
+        case UNetSizes():
+            return SupervisedStep(UNet(sizes.config), adam, F.mse_loss)
+        case RecurrentSizes():
+            return SupervisedStep(CharacterModel(sizes), adam, cross_entropy)
+        case Operation():
+            return OperationStep(sizes)
+    return ChainStep(sizes)
+
+
+class Contender:
+    """One workload, ready to step."""
+
+    def __init__(self, name: str, weights: dict[str, np.ndarray], adam: Options | None = None, threads: int = 2) -> None:
+        torch.set_num_threads(threads)
+        self.work = build(sizes_of(name), adam or {})
         self.work.model.load_state_dict({n: torch.from_numpy(np.array(a)) for n, a in weights.items()})
         self.batches = [tuple(map(torch.from_numpy, batch)) for batch in batches(name)]
 
-    def step(self, i: int) -> float:
-        return float(self.work.step(*self.batches[i % len(self.batches)]))
+    def step(self, i: int) -> Any:
+        return self.work.step(*self.batches[i % len(self.batches)])

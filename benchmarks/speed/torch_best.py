@@ -1,0 +1,50 @@
+"""PyTorch at its best: whichever is fastest of two fast forms of Adam, one or two threads, and for convolutions both layouts."""
+
+from __future__ import annotations
+
+import time
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import torch_eager
+from .workloads import UNetSizes, sizes_of
+
+WARM_UP, TIMED = 3, 5  # steps of each variant
+
+
+class Contender(torch_eager.Contender):
+    """The fastest variant; `variant` says which it is."""
+
+    def __init__(self, name: str, weights: dict[str, np.ndarray]) -> None:
+        layouts = (False, True) if isinstance(sizes_of(name), UNetSizes) else (False,)
+        adams = ("fused", "foreach") if hasattr(sizes_of(name), "batch") and getattr(sizes_of(name), "training", True) else ("fused",)
+        found = {}
+        for variant in product(adams, (1, 2), layouts):
+            self.become(name, weights, *variant)
+            found[variant] = self.seconds()
+        adam, threads, channels_last = fastest = min(found, key=found.__getitem__)
+        self.variant = f"{adam} Adam, {threads} threads" + (", channels last" if channels_last else "")
+        self.become(name, weights, *fastest)
+
+    def become(self, name: str, weights: dict[str, np.ndarray], adam: str, threads: int, channels_last: bool) -> None:
+        super().__init__(name, weights, {adam: True}, threads)
+        if channels_last:
+            self.work.model.to(memory_format=torch.channels_last)
+            self.batches = [tuple(map(last, batch)) for batch in self.batches]
+
+    def seconds(self) -> float:
+        """The quickest of a few steps."""
+        times = []
+        for i in range(WARM_UP + TIMED):
+            start = time.perf_counter()
+            self.step(i)
+            times.append(time.perf_counter() - start)
+        return min(times[WARM_UP:])
+
+
+def last(x: Any) -> Any:
+    """Channels last, if it is a batch of pictures."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
