@@ -1,120 +1,94 @@
-"""The comparison of speed: `python -m benchmarks`. Prints a table, and writes what it measured as JSON.
+"""The comparison of speed: `python -m benchmarks` prints tables, writes all it found as JSON and draws a chart.
 
-Every contender runs in a process of its own; they take turns, so that a noisy moment meets all of them. Before anything
-is timed it is proven that they do the same work: from the same initial weights the first five losses agree.
+Workloads are steps of training as `benchmarks/speed/workloads.py` defines them, contenders those of `contenders.py`; how they are
+compared stands at the top of `compare.py`. What a run has found stays in the JSON file: one with --only replaces those
+workloads there and keeps the others.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import os
-import subprocess
+import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tinygrad_cv import safetensors
+from models.train import progress_bar
 from tinygrad_cv.files import atomic_write
 
-from .speed.workloads import WORKLOADS
+from .speed import growth, report
+from .speed.compare import SEED, measure
+from .speed.contenders import CONTENDERS, absent
+from .speed.workloads import OPERATIONS, WORKLOADS
 
-CONTENDERS = {"ours": "tinygrad_cv", "torch": "torch", "torch, fused Adam": "torch"}  # and the module that each needs
-AGREEMENT = 2e-4  # relative, of the first five losses in float32
-
-
-class Process:
-    """A contender at work."""
-
-    def __init__(self, name: str, workload: str, weights: Path) -> None:
-        threads = "2" if name.startswith("torch") else "1"
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        command = [sys.executable, "-m", "benchmarks.speed.worker", name, workload, str(weights)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        self.answer()
-
-    def answer(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{' '.join(self.process.args[-3:-1])} stopped; its error stands above")  # type: ignore[index]
-        return json.loads(line)
-
-    def ask(self, command: str) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+HERE = Path(__file__).parent
 
 
-def measure(workload: str, names: list[str], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Milliseconds of every step of every contender, in turns of so many seconds."""
-    from .speed.ours import Contender
-
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "weights.safetensors"
-        safetensors.save(Contender(workload).weights(), weights)
-        processes = {name: Process(name, workload, weights) for name in names}
-        losses = {name: process.ask("losses") for name, process in processes.items()}
-        for name, found in losses.items():
-            if not np.allclose(found, losses[names[0]], rtol=AGREEMENT):
-                raise SystemExit(f"{workload}: {name} does other work: its losses are {found}, not {losses[names[0]]}")
-        times: dict[str, list[float]] = {name: [] for name in names}
-        for process in processes.values():
-            process.ask(f"time {seconds}")  # warm-up
-        for _ in range(rounds):
-            for name, process in processes.items():
-                times[name] += [1e3 * t for t in process.ask(f"time {seconds}")]
-        for process in processes.values():
-            process.close()
-    return times
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    workloads = [*WORKLOADS, *OPERATIONS]
+    found.add_argument("--only", action="append", choices=workloads, metavar="WORKLOAD", help=f"one of {', '.join(workloads)}")
+    found.add_argument("--contender", action="append", choices=list(CONTENDERS), help="who takes part (default: all)")
+    found.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    found.add_argument("--seconds", type=float, default=0.6, help="of a turn; of single operations a fifth")
+    found.add_argument("--json", type=Path, default=HERE / "speed.json")
+    found.add_argument("--chart", type=Path, default=HERE / "speed.png")
+    found.add_argument("--growth", action="store_true", help="time and memory by batch, width, depth and length instead")
+    found.add_argument("--show", action="store_true", help="print and draw what the JSON file holds, measure nothing")
+    return found
 
 
-def table(found: dict[str, dict[str, list[float]]]) -> str:
-    """Medians in ms with quartiles, and their ratio to ours."""
-    lines = ["| | " + " | ".join(CONTENDERS) + " |", "|---" * (len(CONTENDERS) + 1) + "|"]
-    for workload, times in found.items():
-        ours, cells = float(np.median(times["ours"])), []
-        for name in CONTENDERS:
-            if name not in times:
-                cells.append("-")
-                continue
-            low, middle, high = np.quantile(times[name], [0.25, 0.5, 0.75])
-            ratio = "" if name == "ours" else f", {middle / ours:.2f}x"
-            cells.append(f"{middle:.2f} ms ({low:.2f} to {high:.2f}){ratio}")
-        lines.append(f"| {workload} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def read(path: Path) -> dict[str, Any]:
+    """What earlier runs on this machine have found."""
+    fresh = {"machine": report.machine(), "seed": SEED, "workloads": {}}
+    if not path.exists():
+        return fresh
+    before: dict[str, Any] = json.loads(path.read_text())
+    return before if before["machine"] == fresh["machine"] else fresh
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", action="append", choices=list(WORKLOADS), help="workloads (default: all)")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a contender's turn")
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
-    present = [name for name, module in CONTENDERS.items() if importlib.util.find_spec(module)]
-    for name in CONTENDERS.keys() - set(present):
-        print(f"{name} is not installed and is left out")
-    found = {}
-    for workload in args.only or WORKLOADS:
-        found[workload] = measure(workload, present, args.rounds, args.seconds)
-        print(table({workload: found[workload]}).splitlines()[-1], flush=True)
-        if args.json:
-            with atomic_write(args.json) as file:
-                summary = {w: {n: np.quantile(t, [0.25, 0.5, 0.75]).tolist() for n, t in ts.items()} for w, ts in found.items()}
-                file.write(json.dumps({"milliseconds": summary}, indent=1).encode())
-    print(table(found))
+def write(path: Path, found: dict[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write(json.dumps(found, indent=1).encode())
+
+
+def show(found: dict[str, Any], chart: Path) -> None:
+    models = {w: found[w] for w in WORKLOADS if w in found}
+    operations = {w: found[w] for w in OPERATIONS if w in found}
+    tables = [report.times(models), report.against(models, report.EAGER), report.against(models, report.BEST)] if models else []
+    tables += [report.memory(models)] if models else []
+    tables += [report.times(operations), report.overhead(operations)] if operations else []
+    print("\n\n".join([*tables, report.same_work(found), report.skipped(found)]))
+    if any(report.median(models, w, report.EAGER) for w in models):
+        report.chart(models, chart)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    if args.growth:
+        growth.main(args.rounds, args.seconds, HERE / "growth.json", HERE / "growth.png")
+        return 0
+    everything = json.loads(args.json.read_text()) if args.show else read(args.json)
+    chosen, names = args.only or [*WORKLOADS, *OPERATIONS], args.contender or list(CONTENDERS)
+    command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
+    turns = sum(2 + args.rounds for w in chosen for n in names if not absent(n, w))
+    if not args.show:
+        with progress_bar(turns, "turns") as bar:
+            for workload in chosen:
+
+                def tick(name: str, workload: str = workload) -> None:
+                    bar.set_description(f"{workload}: {name}")
+                    bar.update()
+
+                seconds = args.seconds / 5 if workload in OPERATIONS else args.seconds
+                result = measure(workload, names, args.rounds, seconds, tick)
+                everything["workloads"][workload] = {"command": command, **result}
+                write(args.json, everything)
+    found = everything["workloads"]
+    show({w: found[w] for w in [*WORKLOADS, *OPERATIONS] if w in found and (args.show or w in chosen)}, args.chart)
+    return int("OTHER WORK" in report.skipped(found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

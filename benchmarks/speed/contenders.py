@@ -1,0 +1,68 @@
+"""Who takes part, and who cannot in what."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, field
+
+from .workloads import OPERATIONS, WORKLOADS, Chain, ViTSizes, sizes_of
+
+ONE, ALL, HAND, EAGER, BEST = "ours, one process", "ours, all cores", "NumPy by hand", "torch eager", "torch at its best"
+TRAINING = [n for n, s in WORKLOADS.items() if getattr(s, "training", True)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A contender: its room in `benchmarks.speed`, the library it needs, and what it leaves out, with the reason."""
+
+    module: str
+    needs: str
+    threads: int | None = None  # of BLAS and OpenMP; None for what the library takes
+    leaves_out: dict[str, str] = field(default_factory=dict)
+
+
+def only(*names: str, why: str) -> dict[str, str]:
+    """Leave out all but these."""
+    return {n: why for n in WORKLOADS | OPERATIONS if n not in names}
+
+
+SINGLE = {n: "for whole models" for n in OPERATIONS}
+PER_OPERATION = {n: "for whole models" for n, s in OPERATIONS.items() if not isinstance(s, Chain)}
+NO_CONVOLUTION = {"W3": "has no convolution of its own"}
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+CONTENDERS: dict[str, Entry] = {
+    ONE: Entry("ours", "tinygrad_cv", 1),
+    ALL: Entry("ours_all_cores", "tinygrad_cv.parallel", 1, SINGLE),
+    HAND: Entry("by_hand", "numpy", 1, only("W1s", "W2s", "RNN", why="is written for three workloads")),
+    EAGER: Entry("torch_eager", "torch", CORES),
+    BEST: Entry("torch_best", "torch", CORES, SINGLE),
+    "torch.compile": Entry("torch_compiled", "torch", CORES, SINGLE),
+    "jax.jit": Entry("peer_jax", "jax", None, SINGLE),
+    "autograd": Entry("peer_autograd", "autograd", CORES, PER_OPERATION | NO_CONVOLUTION),
+    "mygrad": Entry("peer_mygrad", "mygrad", CORES, PER_OPERATION | NO_CONVOLUTION | {
+        n: "has no erf" for n, s in WORKLOADS.items() if isinstance(s, ViTSizes)
+    }),
+    "tinygrad": Entry("peer_tinygrad", "tinygrad", None, SINGLE),
+}  # fmt: skip
+
+
+def entry(name: str, workload: str) -> Entry:
+    """A contender for a workload: inference on all cores is BLAS with as many threads."""
+    found = CONTENDERS[name]
+    if name == ALL and not getattr(sizes_of(workload), "training", True):
+        return Entry("ours", "tinygrad_cv", CORES)
+    return found
+
+
+def absent(name: str, workload: str) -> str | None:
+    """Why a contender does not take part in a workload, if so."""
+    found = entry(name, workload)
+    try:
+        installed = importlib.util.find_spec(found.needs) is not None
+    except ModuleNotFoundError:
+        installed = False
+    if not installed:
+        return f"{found.needs} is not there"
+    return found.leaves_out.get(workload.split(" ")[0] if workload not in OPERATIONS else workload)
