@@ -1,8 +1,8 @@
 """The comparison of speed: `python -m benchmarks` prints tables, writes all it found as JSON and draws a chart.
 
-Workloads are steps of training as `benchmarks/speed/workloads.py` defines them, contenders those of `contenders.py`; how they are
-compared stands at the top of `compare.py`. What a run has found stays in the JSON file: one with --only replaces those
-workloads there and keeps the others.
+Workloads are steps of training as `benchmarks/speed/workloads.py` defines them, contenders those of `contenders.py`; how
+they are compared stands at the top of `compare.py`. What a run has found stays in the JSON file: one with --only replaces
+those workloads there and keeps the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinygrad_cv.files import atomic_write
 
 from .speed import growth, report
 from .speed.compare import SEED, measure
-from .speed.contenders import CONTENDERS, absent
+from .speed.contenders import BEST, CONTENDERS, EAGER, absent
 from .speed.workloads import OPERATIONS, WORKLOADS
 
 HERE = Path(__file__).parent
@@ -56,11 +56,13 @@ def write(path: Path, found: dict[str, Any]) -> None:
 def show(found: dict[str, Any], chart: Path) -> None:
     models = {w: found[w] for w in WORKLOADS if w in found}
     operations = {w: found[w] for w in OPERATIONS if w in found}
-    tables = [report.times(models), report.against(models, report.EAGER), report.against(models, report.BEST)] if models else []
-    tables += [report.memory(models)] if models else []
-    tables += [report.times(operations), report.overhead(operations)] if operations else []
+    tables = []
+    if models:
+        tables += [report.times(models), report.against(models, EAGER), report.against(models, BEST), report.memory(models)]
+    if operations:
+        tables += [report.times(operations, "µs"), report.overhead(operations)]
     print("\n\n".join([*tables, report.same_work(found), report.skipped(found)]))
-    if any(report.median(models, w, report.EAGER) for w in models):
+    if any(report.median(models, w, EAGER) for w in models):
         report.chart(models, chart)
 
 

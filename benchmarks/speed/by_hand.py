@@ -9,7 +9,6 @@ are large; batches that meet the same weights go through them together.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,8 @@ class GAN:
         parts = [{n: a for n, a in weights.items() if n.startswith(f"{k}.")} for k in range(2)]
         self.G, self.D = (Parameters(part) for part in parts)
         b = self.batch = sizes.batch
-        self.g_layers, self.d_layers = ([f"{k}.{2 * i}" for i in range(len(w) - 1)] for k, w in enumerate((sizes.generator, sizes.discriminator)))
+        self.g_layers = [f"0.{2 * i}" for i in range(len(sizes.generator) - 1)]
+        self.d_layers = [f"1.{2 * i}" for i in range(len(sizes.discriminator) - 1)]
         self.g_act = [buffer(2 * b, width) for width in sizes.generator]
         self.d_act = [buffer(2 * b, width) for width in sizes.discriminator]
         self.ones = np.ones(2 * b, np.float32)
@@ -165,7 +165,8 @@ ERF_P = 0.3275911
 def gelu(z: Array, derivative: Array) -> None:
     """x Phi(x) in place and its derivative, tile by tile.
 
-    Phi(-|x|) = exp(-x^2 / 2) poly(t) / 2 with t = 1 / (1 + p |x| / sqrt(2)), off by at most 7.5e-8; the same exponential gives the density.
+    Phi(-|x|) = exp(-x^2 / 2) poly(t) / 2 with t = 1 / (1 + p |x| / sqrt(2)), off by at most 7.5e-8; the same exponential
+    gives the density.
     """
     flat, slopes = z.reshape(-1), derivative.reshape(-1)
     a1, a2, a3, a4, a5 = (np.float32(a / 2) for a in ERF)
@@ -353,7 +354,7 @@ class RNN:
         np.matmul(dtable, U.T, out=g["embedding.weight"])
         np.matmul(E.T, dtable, out=g["recurrent.weight_ih_l0"])
         for bias in ("recurrent.bias_ih_l0", "recurrent.bias_hh_l0"):
-            np.dot(self.ones[: len(dtable)], dtable, out=g[bias])
+            np.add.reduce(dtable, axis=0, out=g[bias])
         self.P.adam()
         return loss
 

@@ -3,12 +3,12 @@
 Each runs in a process of its own, and all but the one whose turn it is are stopped. They take turns, so that a noisy
 moment meets all of them.
 
-That two programs do the same work is proven by their losses over the first five steps from the same weights. How far two right
-programs may be apart is measured: the judge, our own program, runs again with each weight moved to a neighbouring float32
-number, several times. A contender may differ from it by `MULTIPLE` times the largest difference seen so far in those runs (at least
-by as many units in the last place of the loss), since it rounds in every operation and not only in the weights; and by
-1e-5 in the first loss, before Adam has had a chance to enlarge what rounding left of a gradient that is really 0, such as that of a
-bias before batch normalisation.
+That two programs do the same work is proven by their losses over the first five steps from the same weights. How far two
+right programs may be apart is measured: the judge, our own program, runs again with each weight moved to a neighbouring
+float32 number, several times. A contender may differ from it by `MULTIPLE` times the largest difference that those runs
+have shown up to that step (at least by as many units in the last place of the loss), since it rounds in every operation
+and not only in the weights. In the first loss it may differ by 1e-5 at the most: there Adam has not yet enlarged what
+rounding leaves of a gradient that is really 0, such as that of a bias before batch normalisation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,10 @@ from .contenders import ONE, absent, entry
 from .workloads import OPERATIONS
 
 SEED = 1  # of the weights
-MULTIPLE = 10
+MULTIPLE = 20
 FIRST = 1e-5  # relative, of the first loss
 SEEDS, PATIENCE = range(1, 9), 10.0  # of the moved weights; after so many seconds three of them are enough
-STEP_LIMIT, LIMIT = 20.0, 240.0  # seconds, of a step, and of any answer
+STEP_LIMIT, LIMIT, GRACE = 20.0, 150.0, 5.0  # seconds, of a step, of any answer, and for the end of a process
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -63,6 +63,9 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.signal("SIGCONT")
+        with suppress(subprocess.TimeoutExpired):
+            self.process.communicate(timeout=GRACE)
         self.signal("SIGKILL")
         self.process.communicate()
         self.errors.close()
@@ -94,23 +97,20 @@ class Process:
 
 
 class Judge:
-    """What our own program says, and how far rounding alone moves it."""
+    """What our own program says, and how far rounding alone moves it.
 
-    def __init__(self, workload: str, weights: Path) -> None:
-        found = entry(ONE, workload)
-        with Process(found.module, found.threads) as process:
+    `run(seed)` gives the numbers of a run from moved weights, `run()` from the weights themselves. `steps`: the numbers
+    follow one from the other.
+    """
 
-            def run(*seed: int) -> np.ndarray:
-                process.ask("open", workload, weights, *seed)
-                return np.array(process.ask("check")["losses"])
-
-            self.losses, moved, start = run(), [], time.monotonic()
-            for seed in SEEDS:
-                moved.append(np.abs(run(seed) - self.losses))
-                if len(moved) >= 3 and time.monotonic() - start > PATIENCE:
-                    break
+    def __init__(self, run: Callable[..., Any], *, steps: bool) -> None:
+        self.losses, moved, start = np.array(run()), [], time.monotonic()
+        for seed in SEEDS:
+            moved.append(np.abs(np.array(run(seed)) - self.losses))
+            if len(moved) >= 3 and time.monotonic() - start > PATIENCE:
+                break
         self.seeds = len(moved)
-        self.unit = unit(self.losses, np.max(moved, axis=0), steps=workload not in OPERATIONS)
+        self.unit = unit(self.losses, np.max(moved, axis=0), steps=steps)
 
     def multiples(self, losses: Any) -> list[float]:
         """How far losses are from ours, in what rounding does. Raises `Dropped` if that is too far."""
@@ -121,8 +121,8 @@ class Judge:
         return [round(float(value), 2) for value in found]
 
 
-def unit(losses: np.ndarray, moved: np.ndarray, *, steps: bool = True) -> np.ndarray:
-    """What rounding does to each number, at least one unit in the last place; to losses of steps, the most up to each step."""
+def unit(losses: np.ndarray, moved: np.ndarray, *, steps: bool) -> np.ndarray:
+    """What rounding does to each number, at least a unit in its last place; to losses of steps the most up to each."""
     moved = np.maximum.accumulate(moved) if steps else moved
     return np.maximum(moved, np.spacing(np.abs(losses).astype(np.float32)).astype(float))
 
@@ -136,7 +136,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "weights.safetensors"
         safetensors.save(ours.weights(workload, rng=np.random.default_rng(SEED)), path)
-        judge, processes = Judge(workload, path), {}
+        judge, processes = judged(workload, path), {}
         for name in [n for n in names if n not in skipped]:
             tick(name)
             try:
@@ -154,8 +154,20 @@ def measure(
                 "milliseconds": (1e3 * np.quantile(times[name], [0.25, 0.5, 0.75])).round(5).tolist(),
                 "memory": process.ask("memory"),
             }
-    judged = {"losses": judge.losses.tolist(), "rounding": judge.unit.tolist(), "seeds": judge.seeds, "multiple": MULTIPLE}
-    return {"rounds": rounds, "seconds": seconds, "judge": judged, "skipped": skipped, "contenders": found}
+    facts = {"losses": judge.losses.tolist(), "rounding": judge.unit.tolist(), "seeds": judge.seeds, "multiple": MULTIPLE}
+    return {"rounds": rounds, "seconds": seconds, "judge": facts, "skipped": skipped, "contenders": found}
+
+
+def judged(workload: str, weights: Path) -> Judge:
+    """The judge of a workload, in a process of its own, so that these runs count for nobody's memory."""
+    found = entry(ONE, workload)
+    with Process(found.module, found.threads) as process:
+
+        def run(*seed: int) -> Any:
+            process.ask("open", workload, weights, *seed)
+            return process.ask("check")["losses"]
+
+        return Judge(run, steps=workload not in OPERATIONS)
 
 
 def ready(name: str, workload: str, weights: Path, judge: Judge, stack: ExitStack) -> tuple[Process, dict[str, Any]]:

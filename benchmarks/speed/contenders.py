@@ -6,7 +6,7 @@ import importlib.util
 import os
 from dataclasses import dataclass, field
 
-from .workloads import OPERATIONS, WORKLOADS, Chain, ViTSizes, sizes_of
+from .workloads import OPERATIONS, WORKLOADS, ViTSizes, sizes_of
 
 ONE, ALL, HAND, EAGER, BEST = "ours, one process", "ours, all cores", "NumPy by hand", "torch eager", "torch at its best"
 TRAINING = [n for n, s in WORKLOADS.items() if getattr(s, "training", True)]
@@ -22,29 +22,27 @@ class Entry:
     leaves_out: dict[str, str] = field(default_factory=dict)
 
 
-def only(*names: str, why: str) -> dict[str, str]:
-    """Leave out all but these."""
-    return {n: why for n in WORKLOADS | OPERATIONS if n not in names}
-
-
-SINGLE = {n: "for whole models" for n in OPERATIONS}
-PER_OPERATION = {n: "for whole models" for n, s in OPERATIONS.items() if not isinstance(s, Chain)}
-NO_CONVOLUTION = {"W3": "has no convolution of its own"}
+MODELS_ONLY = dict.fromkeys(OPERATIONS, "only models are compared with it")
+NO_CONVOLUTION = {"W3": "it has no layer for convolution that is meant to be fast"}
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 CONTENDERS: dict[str, Entry] = {
     ONE: Entry("ours", "tinygrad_cv", 1),
-    ALL: Entry("ours_all_cores", "tinygrad_cv.parallel", 1, SINGLE),
-    HAND: Entry("by_hand", "numpy", 1, only("W1s", "W2s", "RNN", why="is written for three workloads")),
-    EAGER: Entry("torch_eager", "torch", CORES),
-    BEST: Entry("torch_best", "torch", CORES, SINGLE),
-    "torch.compile": Entry("torch_compiled", "torch", CORES, SINGLE),
-    "jax.jit": Entry("peer_jax", "jax", None, SINGLE),
-    "autograd": Entry("peer_autograd", "autograd", CORES, PER_OPERATION | NO_CONVOLUTION),
-    "mygrad": Entry("peer_mygrad", "mygrad", CORES, PER_OPERATION | NO_CONVOLUTION | {
-        n: "has no erf" for n, s in WORKLOADS.items() if isinstance(s, ViTSizes)
+    ALL: Entry("ours_all_cores", "tinygrad_cv.parallel", 1, MODELS_ONLY),
+    HAND: Entry("by_hand", "numpy", 1, {
+        n: "it is written for three workloads" for n in WORKLOADS | OPERATIONS if n not in ("W1s", "W2s", "RNN")
     }),
-    "tinygrad": Entry("peer_tinygrad", "tinygrad", None, SINGLE),
+    EAGER: Entry("torch_eager", "torch", CORES),
+    BEST: Entry("torch_best", "torch", CORES, MODELS_ONLY),
+    "torch.compile": Entry("torch_compiled", "torch", CORES, MODELS_ONLY),
+    "jax.jit": Entry("peer_jax", "jax", None, MODELS_ONLY),
+    "autograd": Entry("peer_autograd", "autograd", CORES, NO_CONVOLUTION | {
+        n: why for n, why in MODELS_ONLY.items() if n != "a * b, forward and backward"
+    }),
+    "mygrad": Entry("peer_mygrad", "mygrad", CORES, MODELS_ONLY | NO_CONVOLUTION | {
+        n: "it has no erf" for n, s in WORKLOADS.items() if isinstance(s, ViTSizes)
+    }),
+    "tinygrad": Entry("peer_tinygrad", "tinygrad", None, MODELS_ONLY),
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The models as plain functions of a dictionary of weights, for the libraries that differentiate such functions.
 
-`Maths` is what they need of a library, under NumPy's names. The steps through time and the convolution are parts of it, because libraries
-have their own for them. Running statistics of batch normalisation, which no loss depends on, are not kept.
+`Maths` is what they need of a library, under NumPy's names. The steps through time and the convolution are parts of it,
+because libraries have their own for them. Running statistics of batch normalisation, which no loss depends on, are not kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from models.unet import UNetConfig, time_embedding
 from .workloads import RATE, GANSizes, RecurrentSizes, Sizes, UNetSizes, ViTSizes, sizes_of
 
 Weights = dict[str, Any]
-HALF, ONE, ZERO = np.float32(0.5), np.float32(1), np.float32(0)  # mygrad takes a Python number as float64
 
 
 def loop(xp: Any) -> Callable[..., Any]:
@@ -42,6 +41,8 @@ class Maths:
     scan: Callable[..., Any]
     erf: Callable[..., Any] | None = None
     conv: Callable[..., Any] | None = None  # (x, weight, bias, stride), (N, C, H, W), padded by half the kernel
+    number: Callable[[float], Any] = np.float32  # a Python number would be float64 to mygrad
+    array: Callable[[np.ndarray], Any] = np.asarray  # a constant
 
 
 def linear(w: Weights, name: str, x: Any, kind: str = "weight", bias: str = "bias") -> Any:
@@ -52,22 +53,23 @@ def cross_entropy(m: Maths, logits: Any, targets: Any) -> Any:
     """The mean of -log softmax at the targets (N,), of logits (N, K)."""
     xp = m.xp
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-    chosen = shifted[np.arange(logits.shape[0]), targets]
+    chosen = shifted[m.array(np.arange(logits.shape[0])), targets]
     return xp.mean(xp.log(xp.sum(xp.exp(shifted), axis=-1)) - chosen)
 
 
 def bce(m: Maths, logits: Any, sign: float) -> Any:
     """The mean of log(1 + exp(sign z))."""
-    return m.xp.mean(m.xp.logaddexp(ZERO, np.float32(sign) * logits))
+    return m.xp.mean(m.xp.logaddexp(m.number(0), m.number(sign) * logits))
 
 
 def normalise(m: Maths, x: Any, axis: Any, eps: float) -> Any:
     centred = x - m.xp.mean(x, axis=axis, keepdims=True)
-    return centred / m.xp.sqrt(m.xp.mean(centred * centred, axis=axis, keepdims=True) + np.float32(eps))
+    return centred / m.xp.sqrt(m.xp.mean(centred * centred, axis=axis, keepdims=True) + m.number(eps))
 
 
 def sigmoid(m: Maths, x: Any) -> Any:
-    return HALF * (m.xp.tanh(HALF * x) + ONE)
+    half = m.number(0.5)
+    return half * (m.xp.tanh(half * x) + m.number(1))
 
 
 # ------------------------------------------------------------------------------------------------------------- models
@@ -87,11 +89,11 @@ def dense(m: Maths, w: Weights, part: int, sizes: tuple[int, ...], norm: bool, a
 
 
 def generator(m: Maths, sizes: GANSizes, w: Weights, noise: Any) -> Any:
-    return sigmoid(m, dense(m, w, 0, sizes.generator, sizes.norm, lambda x: m.xp.maximum(x, ZERO), noise))
+    return sigmoid(m, dense(m, w, 0, sizes.generator, sizes.norm, lambda x: m.xp.maximum(x, m.number(0)), noise))
 
 
 def discriminator(m: Maths, sizes: GANSizes, w: Weights, pictures: Any) -> Any:
-    return dense(m, w, 1, sizes.discriminator, False, lambda x: m.xp.maximum(x, np.float32(0.2) * x), pictures)
+    return dense(m, w, 1, sizes.discriminator, False, lambda x: m.xp.maximum(x, m.number(0.2) * x), pictures)
 
 
 def attention(m: Maths, w: Weights, name: str, x: Any, heads: int) -> Any:
@@ -99,7 +101,7 @@ def attention(m: Maths, w: Weights, name: str, x: Any, heads: int) -> Any:
     xp, (b, t, d) = m.xp, x.shape
     qkv = linear(w, name, x, "in_proj_weight", "in_proj_bias").reshape(b, t, 3, heads, d // heads)
     q, k, v = (xp.swapaxes(qkv[:, :, i], 1, 2) for i in range(3))  # (B, H, T, D/H)
-    scores = q @ xp.swapaxes(k, 2, 3) * np.float32(1 / math.sqrt(d // heads))
+    scores = q @ xp.swapaxes(k, 2, 3) * m.number(1 / math.sqrt(d // heads))
     e = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
     y = xp.swapaxes(e / xp.sum(e, axis=-1, keepdims=True) @ v, 1, 2)
     return linear(w, name + ".out_proj", y.reshape(b, t, d))
@@ -110,7 +112,7 @@ def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
     b, height, width = images.shape[:3]
     blocks = xp.swapaxes(images.reshape(b, height // p, p, width // p, p, -1), 2, 3)
     tokens = linear(w, "patch_embed", blocks.reshape(b, (height // p) * (width // p), -1))
-    first = w["class_token"] + np.zeros((b, 1, 1), np.float32)
+    first = w["class_token"] + m.array(np.zeros((b, 1, 1), np.float32))
     z = xp.concatenate([first, tokens], axis=1) + w["position_embedding"]
 
     def norm(name: str, x: Any) -> Any:
@@ -120,7 +122,7 @@ def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
         name = f"blocks.{i}."
         z = z + attention(m, w, name + "attention", norm(name + "norm1", z), sizes.heads)
         h = linear(w, name + "mlp.0", norm(name + "norm2", z))
-        h = HALF * h * (ONE + m.erf(h * np.float32(math.sqrt(0.5))))  # type: ignore[misc]
+        h = m.number(0.5) * h * (m.number(1) + m.erf(h * m.number(math.sqrt(0.5))))  # type: ignore[misc]
         z = z + linear(w, name + "mlp.3", h)
     return linear(w, "head", norm("norm", z[:, 0]))
 
@@ -131,7 +133,7 @@ def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> A
     said = w["embedding.weight"][characters.reshape(-1)] @ w[name + "weight_ih_l0"].T
     said = said + (w[name + "bias_ih_l0"] + w[name + "bias_hh_l0"])
     said = said.reshape(sizes.length, sizes.batch, -1)  # (T, N, gates H)
-    back, zeros = w[name + "weight_hh_l0"].T, np.zeros((sizes.batch, sizes.hidden), np.float32)
+    back, zeros = w[name + "weight_hh_l0"].T, m.array(np.zeros((sizes.batch, sizes.hidden), np.float32))
 
     def rnn(h: Any, x: Any) -> Any:
         h = xp.tanh(x + h @ back)
@@ -200,7 +202,7 @@ def unet(m: Maths, config: UNetConfig, w: Weights, x: Any, t: Any) -> Any:
 def doubled(m: Maths, h: Any) -> Any:
     """Each pixel becomes four."""
     b, c, height, width = h.shape
-    wide = h.reshape(b, c, height, 1, width, 1) + np.zeros((1, 1, 1, 2, 1, 2), np.float32)
+    wide = h.reshape(b, c, height, 1, width, 1) + m.array(np.zeros((1, 1, 1, 2, 1, 2), np.float32))
     return wide.reshape(b, c, 2 * height, 2 * width)
 
 

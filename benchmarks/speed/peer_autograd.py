@@ -21,35 +21,31 @@ def gradients(loss: Any, chosen: dict[str, np.ndarray], others: dict[str, np.nda
     return float(value), found
 
 
-class ChainStep:
-    """Without a gradient autograd records nothing, so its forward pass alone is not to be had."""
+class ChainContender:
+    """The cost of an operation; its forward pass alone is not to be had, as nothing is recorded without a gradient."""
 
-    def __init__(self, sizes: Chain, weights: dict[str, np.ndarray]) -> None:
+    def __init__(self, name: str, weights: dict[str, np.ndarray]) -> None:
+        (self.given,), length = batches(name)[0], sizes_of(name).length  # type: ignore[union-attr]
+
         def chain(a: Any, b: Any, given: Any) -> Any:
             y = a
-            for _ in range(sizes.length):
+            for _ in range(length):
                 y = y * b
             self.y = y
             return anp.sum(y * given)
 
         self.weights, self.both = weights, grad(chain, (0, 1))
 
-    def step(self, given: Any) -> Any:
-        return self.both(self.weights["a"], self.weights["b"], given)
+    def step(self, i: int) -> Any:
+        return self.both(self.weights["a"], self.weights["b"], self.given)
 
-    def check(self, given: Any) -> list[float]:
-        found = self.step(given)
+    def check(self) -> list[float]:
+        found = self.step(0)
         return fingerprints([self.y._value, *found])
 
 
-class Operation:
-    def __init__(self, name: str, weights: dict[str, np.ndarray]) -> None:
-        self.work, self.batches = ChainStep(sizes_of(name), weights), batches(name)  # type: ignore[arg-type]
-
-    def step(self, i: int) -> Any:
-        return self.work.step(*self.batches[0])
-
-
-def Contender(name: str, weights: dict[str, np.ndarray]) -> Any:  # noqa: N802
+def Contender(name: str, weights: dict[str, np.ndarray]) -> Any:
     """One workload, ready to step."""
-    return Operation(name, weights) if isinstance(sizes_of(name), Chain) else TapeContender(name, weights, MATHS, gradients)
+    if isinstance(sizes_of(name), Chain):
+        return ChainContender(name, weights)
+    return TapeContender(name, weights, MATHS, gradients)

@@ -1,4 +1,4 @@
-"""JAX: a whole step, with Adam, compiled into one function; weights and moments are donated, so that they are updated in place."""
+"""JAX: a whole step, with Adam, compiled into one function, to which weights and moments are donated."""
 
 from __future__ import annotations
 
@@ -60,5 +60,4 @@ class Contender:
         self.steps += 1
         batch = self.batches[i % len(self.batches)]
         self.state, loss = self.compiled(self.state, np.float32(self.steps), *batch)
-        value = float(loss)
-        return value
+        return float(loss)

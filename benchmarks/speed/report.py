@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_cv.files import atomic_write
 
-from .contenders import ALL, BEST, CONTENDERS, CORES, EAGER, ONE, TRAINING
+from .contenders import ALL, CONTENDERS, CORES, EAGER, ONE, TRAINING
 from .workloads import TITLES, WORKLOADS
 
 Found = dict[str, Any]  # of `compare.measure`, by workload
@@ -23,7 +23,8 @@ COLOURS = {ONE: "#1f6fb4", ALL: "#0b3c68"}
 def machine() -> dict[str, Any]:
     """What the figures depend on beside the code."""
     information = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in information.read_text().splitlines() if line.startswith("model name")] if information.exists() else []
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     blas = np.show_config("dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
     return {
         "processor": names[0] if names else platform.processor(),
@@ -71,17 +72,18 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def times(found: Found) -> str:
-    """Milliseconds (or, of single operations, microseconds): median, quartiles, and the ratio to ours in one process."""
+def times(found: Found, unit: str = "ms") -> str:
+    """Median, quartiles, and the ratio to ours in one process; in milliseconds or microseconds."""
+    scale = {"ms": 1, "µs": 1000}[unit]
     names = [n for n in CONTENDERS if any(n in f["contenders"] for f in found.values())]
-    rows = [["ms", *names]]
+    rows = [[unit, *names]]
     for workload, result in found.items():
         row = [workload]
         for name in names:
             if name not in result["contenders"]:
                 row.append("-")
                 continue
-            low, middle, high = (number(ms) for ms in result["contenders"][name]["milliseconds"])
+            low, middle, high = (number(scale * ms) for ms in result["contenders"][name]["milliseconds"])
             times_ours = "" if name == ONE else f", {ratio(found, workload, name, ONE) or 0:.2f}x"
             row.append(f"{middle} ({low} to {high}){times_ours}")
         rows.append(row)
@@ -134,7 +136,7 @@ def overhead(found: Found) -> str:
 
 
 def skipped(found: Found) -> str:
-    """Who did not take part, and why."""
+    """Who did not take part in what, and why."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for workload, result in found.items():
         for name, why in result["skipped"].items():

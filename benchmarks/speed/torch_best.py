@@ -1,4 +1,4 @@
-"""PyTorch at its best: whichever is fastest of two fast forms of Adam, one or two threads, and for convolutions both layouts."""
+"""PyTorch at its best: the fastest of two fast forms of Adam, one or two threads, and for convolutions both layouts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from . import torch_eager
+from .contenders import TRAINING
 from .workloads import UNetSizes, sizes_of
 
 WARM_UP, TIMED = 3, 5  # steps of each variant
@@ -20,7 +21,7 @@ class Contender(torch_eager.Contender):
 
     def __init__(self, name: str, weights: dict[str, np.ndarray]) -> None:
         layouts = (False, True) if isinstance(sizes_of(name), UNetSizes) else (False,)
-        adams = ("fused", "foreach") if hasattr(sizes_of(name), "batch") and getattr(sizes_of(name), "training", True) else ("fused",)
+        adams = ("fused", "foreach") if name in TRAINING else ("fused",)
         found = {}
         for variant in product(adams, (1, 2), layouts):
             self.become(name, weights, *variant)

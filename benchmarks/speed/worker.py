@@ -1,14 +1,19 @@
 """One contender in a process of its own, so that no other library is loaded beside it. Reads commands, answers in JSON.
 
 `open WORKLOAD WEIGHTS [SEED]` builds it, with a seed from weights of which each is moved to one of its neighbours among
-float32 numbers; `check` takes the first five steps and tells their losses; `time SECONDS` tells how long steps take; `memory` the
-high-water mark of the resident memory.
+float32 numbers; `check` takes the first five steps and tells their losses; `time SECONDS` tells how long steps take;
+`memory` tells the high-water mark of the resident memory.
+
+A contender is a module with a class (or function) `Contender(workload, weights)` whose objects have `step(i)`, a step on batch
+i that returns its loss. What else they may have: `check()`, numbers to compare instead of losses; `variant`, what it chose;
+`announce(count)` and `close()`, for those of several processes.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import resource
 import sys
 import time
@@ -21,27 +26,35 @@ from tinygrad_cv import safetensors
 
 STEPS = 5  # whose losses are compared
 QUANTILES = np.linspace(0, 1, 101)
-STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PROCESSES = Path("/proc")
 
 
-def peak_memory() -> int:
-    """Bytes of the resident high-water mark of this process (of its own image, where the system tells that apart)."""
-    if STATUS.exists():
-        return next(int(line.split()[1]) << 10 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+def peak_memory(process: str = "self") -> int:
+    """Bytes of a process's resident high-water mark."""
+    status = PROCESSES / process / "status"
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    return next(int(line.split()[1]) << 10 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
 
 
-def forget_peak() -> None:
+def forget_peak(process: str) -> None:
     """Let the high-water mark begin anew, where the system can, so that loading the weights does not count."""
-    if RESET.exists():
-        RESET.write_text("5")
+    if (PROCESSES / process / "clear_refs").exists():
+        (PROCESSES / process / "clear_refs").write_text("5")
+
+
+def all_processes() -> list[str]:
+    """This one and those that a contender has forked."""
+    children = PROCESSES / "self" / "task" / str(os.getpid()) / "children"
+    return ["self", *(children.read_text().split() if children.exists() else [])]
 
 
 def moved(weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """Each weight one unit in the last place up or down."""
     rng, found = np.random.default_rng(seed), {}
     for name, array in weights.items():
-        found[name] = array if array.dtype.kind != "f" else np.nextafter(array, np.float32(np.inf) * rng.choice((-1, 1), array.shape).astype(array.dtype))
+        sides = np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf).astype(np.float32)
+        found[name] = np.nextafter(array, sides) if array.dtype.kind == "f" else array
     return found
 
 
@@ -49,44 +62,49 @@ class Worker:
     def __init__(self, module: str) -> None:
         self.contender = importlib.import_module(f"benchmarks.speed.{module}").Contender
         self.imported = peak_memory()
-        self.done = 0
 
     def open(self, workload: str, path: str, seed: str = "") -> Any:
         weights = safetensors.load(path)
         self.work = self.contender(workload, moved(weights, int(seed)) if seed else weights)
-        self.done = 0
+        self.done, self.last = 0, 0.0
         del weights
-        forget_peak()
+        for process in all_processes():
+            forget_peak(process)
         return {"variant": getattr(self.work, "variant", None)}
 
-    def step(self) -> float:
-        """Seconds that a step takes."""
-        start = time.perf_counter()
-        self.last = self.work.step(self.done)
-        seconds = time.perf_counter() - start
-        self.done += 1
-        return seconds
+    def steps(self, count: int) -> tuple[list[Any], list[float]]:
+        """What so many steps say, and the seconds they take. A contender of several processes is told how many will come."""
+        if hasattr(self.work, "announce"):
+            self.work.announce(count)
+        said, seconds = [], []
+        for _ in range(count):
+            start = time.perf_counter()
+            said.append(self.work.step(self.done))
+            seconds.append(time.perf_counter() - start)
+            self.done += 1
+        self.last = seconds[-1]
+        return said, seconds
 
     def check(self) -> Any:
-        inner = getattr(self.work, "work", None)
-        if hasattr(inner, "check"):
-            return {"losses": inner.check(*self.work.batches[0]), "seconds": [self.step() for _ in range(STEPS)]}
-        losses, seconds = [], []
-        for _ in range(STEPS):
-            seconds.append(self.step())
-            losses.append(float(self.last))
-        return {"losses": losses, "seconds": seconds}
+        if hasattr(self.work, "check"):
+            return {"losses": self.work.check(), "seconds": self.steps(1)[1]}
+        losses, seconds = self.steps(STEPS)
+        return {"losses": [float(loss) for loss in losses], "seconds": seconds}
 
     def time(self, seconds: str) -> Any:
-        times, end = [self.step()], time.perf_counter() + float(seconds)
-        while time.perf_counter() < end:
-            times.append(self.step())
+        """About so long; of many steps the quantiles."""
+        times = self.steps(1)[1]
+        while (left := float(seconds) - sum(times)) > 0:
+            times += self.steps(max(1, int(min(left, 0.1) / self.last)))[1]
         return times if len(times) < len(QUANTILES) else np.quantile(times, QUANTILES).tolist()
 
     def memory(self) -> Any:
-        """Of all its processes, if a contender has several."""
-        peak = getattr(self.work, "peak_memory", peak_memory)()
-        return {"imported": self.imported, "peak": peak}
+        """After the imports, and at the most; pages that several processes share count for each of them."""
+        return {"imported": self.imported, "peak": sum(map(peak_memory, all_processes()))}
+
+    def close(self) -> None:
+        if hasattr(getattr(self, "work", None), "close"):
+            self.work.close()
 
 
 def main() -> None:
@@ -95,6 +113,7 @@ def main() -> None:
     for line in sys.stdin:
         command, *arguments = json.loads(line)
         print(json.dumps(getattr(worker, command)(*arguments)), flush=True)
+    worker.close()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,256 @@
+"""The comparison of speed: contenders do the same work as we do, and one that does not is found out; tables; a whole run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import main, read
+from benchmarks.speed import by_hand, growth, ours, report
+from benchmarks.speed.compare import MULTIPLE, Dropped, Judge, Process, unit
+from benchmarks.speed.contenders import ALL, CONTENDERS, EAGER, HAND, ONE, absent
+from benchmarks.speed.functional import trained
+from benchmarks.speed.worker import STEPS, moved
+from benchmarks.speed.workloads import OPERATIONS, Operation
+
+SMALL = {
+    "W1s": "W1s batch=6",
+    "W1": "W1 batch=16",
+    "W2s": "W2s batch=3 depth=1",
+    "W2": "W2 batch=2 dimension=24 depth=2",
+    "W3": "W3 batch=2 side=8 base=8 blocks=1",
+    "RNN": "RNN batch=4 hidden=16 length=5",
+    "LSTM": "LSTM batch=4 hidden=16 length=5",
+    "W6": "W6 dimension=24 depth=1 classes=5",
+}
+
+
+def losses(contender: Any) -> list[float]:
+    """What the worker would tell of it."""
+    return contender.check() if hasattr(contender, "check") else [float(contender.step(i)) for i in range(STEPS)]
+
+
+def judge(workload: str) -> tuple[Judge, dict[str, np.ndarray]]:
+    weights = ours.weights(workload, rng=np.random.default_rng(1))
+
+    def run(*seed: int) -> list[float]:
+        return losses(ours.Contender(workload, moved(weights, *seed) if seed else weights))
+
+    return Judge(run, steps=workload not in OPERATIONS), weights
+
+
+def assert_same_work(module: str, workload: str) -> None:
+    the_judge, weights = judge(workload)
+    the_judge.multiples(losses(importlib.import_module(f"benchmarks.speed.{module}").Contender(workload, weights)))
+
+
+# ------------------------------------------------------------------------------------------------------- the same work
+
+
+@pytest.mark.parametrize("workload", ["W1s", "W2s", "RNN"])
+def test_by_hand_does_the_same_work(workload: str) -> None:
+    assert_same_work("by_hand", SMALL[workload])
+
+
+@pytest.mark.parametrize("workload", ["W1s", "W2s", "RNN"])
+@pytest.mark.parametrize("mistake", ["rate", "forgotten gradient", "decay"])
+def test_a_mistake_is_found(workload: str, mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    the_judge, weights = judge(SMALL[workload])
+    if mistake == "rate":
+        monkeypatch.setattr(by_hand, "RATE", 1.01e-3)
+    contender = by_hand.Contender(SMALL[workload], weights)
+    parameters = contender.work.D if workload == "W1s" else contender.work.P
+    adam = by_hand.Parameters.adam
+
+    def wrong(self: Any) -> None:
+        if mistake == "forgotten gradient":
+            next(g for n, g in parameters.g.items() if n.endswith("bias"))[...] = 0
+        if mistake == "decay":
+            self.values *= np.float32(1 - 1e-4)
+        adam(self)
+
+    monkeypatch.setattr(by_hand.Parameters, "adam", wrong)
+    with pytest.raises(Dropped, match="OTHER WORK"):
+        the_judge.multiples(losses(contender))
+
+
+def test_another_gelu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    the_judge, weights = judge(SMALL["W2s"])
+    monkeypatch.setattr(by_hand, "ERF", (*by_hand.ERF[:-1], by_hand.ERF[-1] + 1e-3))
+    with pytest.raises(Dropped, match="OTHER WORK"):
+        the_judge.multiples(losses(by_hand.Contender(SMALL["W2s"], weights)))
+
+
+def test_the_first_loss_must_agree_whatever_rounding_does() -> None:
+    the_judge = Judge(lambda *seed: np.array([1.0, 2.0]) * (1 + 0.01 * bool(seed)), steps=True)
+    assert the_judge.multiples([1.000005, 2.1]) == [0, 5]
+    with pytest.raises(Dropped):
+        the_judge.multiples([1.00002, 2.0])
+    with pytest.raises(Dropped):
+        the_judge.multiples([1.0, float("nan")])
+
+
+def test_the_unit_grows_with_the_steps_and_is_never_below_the_last_place() -> None:
+    numbers, differences = np.array([2.0, 2.0, 2.0]), np.array([0.0, 1e-3, 1e-5])
+    np.testing.assert_allclose(unit(numbers, differences, steps=True), [2**-22, 1e-3, 1e-3])
+    np.testing.assert_allclose(unit(numbers, differences, steps=False), [2**-22, 1e-3, 1e-5])
+
+
+def test_weights_are_moved_by_one_place_and_none_begins_at_zero() -> None:
+    weights = ours.weights(SMALL["W3"], rng=np.random.default_rng(1))
+    assert all(a.any() for a in weights.values())
+    for name, array in moved(weights, 3).items():
+        apart = np.abs(array.view(np.int32) - weights[name].view(np.int32))
+        assert (apart == 1).all()
+        assert array.size < 50 or 0 < (array > weights[name]).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("workload", "parameters"),
+    {"W1s": 34305, "W1": 2065041, "W2s": 26538, "W2": 2693578, "W3": 3607873, "RNN": 113248, "LSTM": 360544}.items(),
+)
+def test_each_workload_has_its_published_size(workload: str, parameters: int) -> None:
+    found = ours.weights(workload, rng=np.random.default_rng(0))
+    assert sum(a.size for a in trained(found, "").values()) == parameters
+
+
+# ----------------------------------------------------------------------------------------------------------- the peers
+
+
+def small_operations() -> Iterator[str]:
+    for name, sizes in OPERATIONS.items():
+        if not isinstance(sizes, Operation) or sizes.shapes[0][-1] < 20:
+            yield name
+
+
+PAIRS = [
+    (entry.module, workload)
+    for name, entry in CONTENDERS.items()
+    if name not in (ONE, ALL, HAND, "torch.compile", "tinygrad")
+    for workload in [*SMALL, *(small_operations() if name in (EAGER, "autograd") else [])]
+    if workload not in entry.leaves_out
+]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(("module", "workload"), PAIRS, ids=lambda value: str(value))
+def test_a_peer_does_the_same_work(module: str, workload: str) -> None:
+    pytest.importorskip({"torch_eager": "torch", "torch_best": "torch"}.get(module, module.removeprefix("peer_")))
+    assert_same_work(module, SMALL.get(workload, workload))
+
+
+@pytest.mark.parity
+@pytest.mark.skipif(not shutil.which("clang"), reason="tinygrad needs clang")
+@pytest.mark.parametrize("workload", ["W1s", "W2s", "RNN"])
+def test_tinygrad_does_the_same_work(workload: str) -> None:
+    pytest.importorskip("tinygrad")
+    assert_same_work("peer_tinygrad", SMALL[workload])
+
+
+# ------------------------------------------------------------------------------------------------------------- reports
+
+
+def result(**milliseconds: float) -> dict[str, Any]:
+    names = {"ours": ONE, "cores": ALL, "torch": EAGER}
+    return {
+        "skipped": {"mygrad": "it has no erf"},
+        "contenders": {
+            names[n]: {
+                "milliseconds": [0.9 * ms, ms, 1.2 * ms],
+                "difference": [0.0, 2.5, 1.0],
+                "memory": {"imported": 50_000_000, "peak": 150_000_000},
+            }
+            for n, ms in milliseconds.items()
+        },
+    }
+
+
+FOUND = {"W1s": result(ours=2, cores=1, torch=4), "W2": result(ours=10, torch=5), "W6": result(ours=1, cores=1, torch=100)}
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "---" not in line]
+
+
+def test_times_stand_beside_their_ratio_to_ours() -> None:
+    head, first, *_ = cells(report.times(FOUND))
+    assert head == ["ms", ONE, ALL, EAGER]
+    assert first == ["W1s", "2 (1.8 to 2.4)", "1 (0.9 to 1.2), 0.50x", "4 (3.6 to 4.8), 2.00x"]
+    assert cells(report.times(FOUND))[2][2] == "-"
+    assert cells(report.times(FOUND, "µs"))[1][1] == "2000 (1800 to 2400)"
+
+
+def test_the_mean_is_geometric_and_over_training_only() -> None:
+    head, one, cores = cells(report.against(FOUND, EAGER))
+    assert head[1:] == ["W1s", "W2", "W6", "geometric mean of training"]
+    assert one[1:] == ["2.00", "0.50", "100.00", "1.00 of 2"]
+    assert cores[1:] == ["4.00", "-", "100.00", "4.00 of 1"]
+
+
+def test_memory_agreement_and_absence() -> None:
+    assert cells(report.memory(FOUND))[1] == ["W1s", "100 (150)", "100 (150)", "100 (150)"]
+    assert cells(report.same_work(FOUND))[2] == ["W2", "2.5", "-", "2.5"]
+    assert report.skipped(FOUND) == "mygrad is left out of W1s, W2, W6: it has no erf"
+
+
+def test_overhead_is_forward_and_the_rest() -> None:
+    found = {"a * b, forward": result(ours=1, torch=2), "a * b, forward and backward": result(ours=1.5, torch=5)}
+    assert cells(report.overhead(found))[1:] == [[ONE, "1.00", "0.50"], [EAGER, "2.00", "3.00"]]
+
+
+def test_charts_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report.chart(FOUND, tmp_path / "speed.png")
+    point = {ONE: {"milliseconds": 1.0, "megabytes": 2.0}, EAGER: {"milliseconds": 2.0, "megabytes": 20.0}}
+    growth.draw({"batch": {"W2s batch=8": point, "W2s batch=16": point}}, tmp_path / "growth.png")
+    assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("speed", "growth"))
+
+
+def test_results_of_another_machine_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "speed.json"
+    assert read(path)["workloads"] == {}
+    path.write_text(json.dumps(read(path) | {"workloads": {"W1s": 1}}))
+    assert read(path)["workloads"] == {"W1s": 1}
+    path.write_text(json.dumps(read(path) | {"machine": {"cores": -1}}))
+    assert read(path)["workloads"] == {}
+
+
+# ----------------------------------------------------------------------------------------------------------- processes
+
+
+def test_a_run_measures_proves_and_keeps_what_was_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    path = tmp_path / "speed.json"
+    path.write_text(json.dumps(read(path) | {"workloads": {"W2": FOUND["W2"]}}))
+    arguments = ["--only", "W1s", "--contender", ONE, "--contender", HAND, "--rounds", "1", "--seconds", "0.02"]
+    assert main([*arguments, "--json", str(path), "--chart", str(tmp_path / "speed.png")]) == 0
+    found = json.loads(path.read_text())["workloads"]
+    assert found["W2"] == FOUND["W2"]
+    for contender in found["W1s"]["contenders"].values():
+        low, middle, high = contender["milliseconds"]
+        assert 0 < low <= middle <= high
+        assert contender["memory"]["peak"] > 1e7
+        assert len(contender["losses"]) == STEPS and max(contender["difference"]) <= MULTIPLE
+    assert "| W1s |" in capsys.readouterr().out
+
+
+def test_a_process_that_breaks_says_why_and_one_that_is_stopped_ends() -> None:
+    with Process("by_hand", 1) as process, pytest.raises(Dropped, match="No such file"):
+        process.ask("open", "W3", "no file")
+    with Process("by_hand", 1) as process:
+        pass  # it is stopped now, and yet it ends
+    assert process.process.poll() is not None
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONTENDERS, "mygrad", CONTENDERS["mygrad"].__class__("peer_mygrad", "no_such_library"))
+    assert absent("mygrad", "W1s") == "no_such_library is not there"
+    assert absent(HAND, "W2s batch=8") is None
+    assert "three workloads" in str(absent(HAND, "W3"))
