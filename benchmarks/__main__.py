@@ -28,13 +28,17 @@ HERE = Path(__file__).parent
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     workloads = [*WORKLOADS, *OPERATIONS]
-    found.add_argument("--only", action="append", choices=workloads, metavar="WORKLOAD", help=f"one of {', '.join(workloads)}")
+    found.add_argument(
+        "--only", action="append", choices=workloads, metavar="WORKLOAD", help=f"one of {', '.join(workloads)}"
+    )
     found.add_argument("--contender", action="append", choices=list(CONTENDERS), help="who takes part (default: all)")
     found.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     found.add_argument("--seconds", type=float, default=0.6, help="of a turn; of single operations a fifth")
     found.add_argument("--json", type=Path, default=HERE / "speed.json")
     found.add_argument("--chart", type=Path, default=HERE / "speed.png")
-    found.add_argument("--growth", action="store_true", help="time and memory by batch, width, depth and length instead")
+    found.add_argument(
+        "--growth", action="store_true", help="time and memory by batch, width, depth and length instead"
+    )
     found.add_argument("--show", action="store_true", help="print and draw what the JSON file holds, measure nothing")
     return found
 
@@ -58,7 +62,12 @@ def show(found: dict[str, Any], chart: Path) -> None:
     operations = {w: found[w] for w in OPERATIONS if w in found}
     tables = []
     if models:
-        tables += [report.times(models), report.against(models, EAGER), report.against(models, BEST), report.memory(models)]
+        tables += [
+            report.times(models),
+            report.against(models, EAGER),
+            report.against(models, BEST),
+            report.memory(models),
+        ]
     if operations:
         tables += [report.times(operations, "µs"), report.overhead(operations)]
     print("\n\n".join([*tables, report.same_work(found), report.skipped(found)]))

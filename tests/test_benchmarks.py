@@ -134,7 +134,10 @@ PAIRS = [
     (entry.module, workload)
     for name, entry in CONTENDERS.items()
     if name not in (ONE, ALL, HAND, "torch.compile", "tinygrad")
-    for workload in [*(("W1s", "W3") if name == BEST else SMALL), *(small_operations() if name in (EAGER, "autograd") else [])]
+    for workload in [
+        *(("W1s", "W3") if name == BEST else SMALL),
+        *(small_operations() if name in (EAGER, "autograd") else []),
+    ]
     if workload not in entry.leaves_out
 ]
 
@@ -174,7 +177,11 @@ def result(**milliseconds: float) -> dict[str, Any]:
     }
 
 
-FOUND = {"W1s": result(ours=2, cores=1, torch=4), "W2": result(ours=10, torch=5), "W6": result(ours=1, cores=1, torch=100)}
+FOUND = {
+    "W1s": result(ours=2, cores=1, torch=4),
+    "W2": result(ours=10, torch=5),
+    "W6": result(ours=1, cores=1, torch=100),
+}
 
 
 def cells(table: str) -> list[list[str]]:

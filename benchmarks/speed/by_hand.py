@@ -134,7 +134,14 @@ class GAN:
         return z
 
     def backward(
-        self, P: Parameters, layers: list[str], act: list[Array], g: Array, slope: float, through: bool, weights: bool = True
+        self,
+        P: Parameters,
+        layers: list[str],
+        act: list[Array],
+        g: Array,
+        slope: float,
+        through: bool,
+        weights: bool = True,
     ) -> Array:
         """From the gradient of the last pre-activation to all weights, and (`through`) to the input."""
         for i in reversed(range(len(layers))):
@@ -321,7 +328,9 @@ class RNN:
 
     def step(self, characters: Array, targets: Array) -> float:
         p, g, h, dz = self.P.p, self.P.g, self.h, self.dz
-        E, U, W, V = (p[n] for n in ("embedding.weight", "recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "head.weight"))
+        E, U, W, V = (
+            p[n] for n in ("embedding.weight", "recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "head.weight")
+        )
         flat = characters.reshape(-1)
         table = E @ U
         table += p["recurrent.bias_ih_l0"] + p["recurrent.bias_hh_l0"]

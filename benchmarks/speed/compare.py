@@ -83,7 +83,9 @@ class Process:
         line = stdout.readline()
         if not line:
             self.errors.seek(0)
-            said = [text.strip() for text in self.errors if text.strip() and not text.startswith(("For simplicity", "---"))]
+            said = [
+                text.strip() for text in self.errors if text.strip() and not text.startswith(("For simplicity", "---"))
+            ]
             raise Dropped(said[-1][:200] if said else "it stopped without a word")
         self.signal("SIGSTOP")
         return json.loads(line)
@@ -154,7 +156,12 @@ def measure(
                 "milliseconds": (1e3 * np.quantile(times[name], [0.25, 0.5, 0.75])).round(5).tolist(),
                 "memory": process.ask("memory"),
             }
-    facts = {"losses": judge.losses.tolist(), "rounding": judge.unit.tolist(), "seeds": judge.seeds, "multiple": MULTIPLE}
+    facts = {
+        "losses": judge.losses.tolist(),
+        "rounding": judge.unit.tolist(),
+        "seeds": judge.seeds,
+        "multiple": MULTIPLE,
+    }
     return {"rounds": rounds, "seconds": seconds, "judge": facts, "skipped": skipped, "contenders": found}
 
 

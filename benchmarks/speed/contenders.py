@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 from .workloads import OPERATIONS, WORKLOADS, ViTSizes, sizes_of
 
-ONE, ALL, HAND, EAGER, BEST = "ours, one process", "ours, all cores", "NumPy by hand", "torch eager", "torch at its best"
+ONE, ALL, HAND, EAGER, BEST = (
+    "ours, one process",
+    "ours, all cores",
+    "NumPy by hand",
+    "torch eager",
+    "torch at its best",
+)
 TRAINING = [n for n, s in WORKLOADS.items() if getattr(s, "training", True)]
 
 

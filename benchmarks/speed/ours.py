@@ -29,7 +29,9 @@ from .workloads import (
 )  # fmt: skip
 
 
-def dense(sizes: tuple[int, ...], norm: bool, between: Any, last: list[nn.Module], rng: np.random.Generator) -> nn.Module:
+def dense(
+    sizes: tuple[int, ...], norm: bool, between: Any, last: list[nn.Module], rng: np.random.Generator
+) -> nn.Module:
     layers: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(inputs, outputs, rng=rng))

@@ -55,7 +55,9 @@ class Contender:
         training = getattr(self.sizes, "training", True)
         if training:
             self.optimizers = [nn.optim.Adam(list(trained(self.weights, b).values()), RATE) for b, _ in self.parts]
-        self.compiled = TinyJit(self.whole if training else lambda *batch: self.parts[0][1](self.weights, *batch).realize())
+        self.compiled = TinyJit(
+            self.whole if training else lambda *batch: self.parts[0][1](self.weights, *batch).realize()
+        )
 
     def whole(self, *batch: Any) -> Any:
         total, w = 0, self.weights

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .contenders import CORES
 from .torch_unet import Attention, UNet
 from .workloads import (
     RATE,
@@ -210,7 +211,9 @@ def build(sizes: Sizes, adam: Options) -> Any:
 class Contender:
     """One workload, ready to step."""
 
-    def __init__(self, name: str, weights: dict[str, np.ndarray], adam: Options | None = None, threads: int = 2) -> None:
+    def __init__(
+        self, name: str, weights: dict[str, np.ndarray], adam: Options | None = None, threads: int = CORES
+    ) -> None:
         torch.set_num_threads(threads)
         self.work = build(sizes_of(name), adam or {})
         self.work.model.load_state_dict({n: torch.from_numpy(np.array(a)) for n, a in weights.items()})
