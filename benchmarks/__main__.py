@@ -23,14 +23,15 @@ from .speed.contenders import BEST, CONTENDERS, EAGER, absent
 from .speed.workloads import OPERATIONS, WORKLOADS
 
 HERE = Path(__file__).parent
+GROUPS = {"models": list(WORKLOADS), "operations": list(OPERATIONS)}
 
 
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    workloads = [*WORKLOADS, *OPERATIONS]
     found.add_argument(
-        "--only", action="append", choices=workloads, metavar="WORKLOAD", help=f"one of {', '.join(workloads)}"
-    )
+        "--only", action="append", choices=[*GROUPS, *WORKLOADS, *OPERATIONS], metavar="WORKLOAD",
+        help=f"{', '.join(GROUPS)}, or one of {', '.join([*WORKLOADS, *OPERATIONS])}",
+    )  # fmt: skip
     found.add_argument("--contender", action="append", choices=list(CONTENDERS), help="who takes part (default: all)")
     found.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     found.add_argument("--seconds", type=float, default=0.6, help="of a turn; of single operations a fifth")
@@ -81,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         growth.main(args.rounds, args.seconds, HERE / "growth.json", HERE / "growth.png")
         return 0
     everything = json.loads(args.json.read_text()) if args.show else read(args.json)
-    chosen, names = args.only or [*WORKLOADS, *OPERATIONS], args.contender or list(CONTENDERS)
+    chosen = [w for word in args.only or GROUPS for w in GROUPS.get(word, [word])]
+    names = args.contender or list(CONTENDERS)
     command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
     turns = sum(2 + args.rounds for w in chosen for n in names if not absent(n, w))
     if not args.show:

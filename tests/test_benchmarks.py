@@ -210,7 +210,7 @@ def test_memory_agreement_and_absence() -> None:
 
 
 def test_overhead_is_forward_and_the_rest() -> None:
-    found = {"a * b, forward": result(ours=1, torch=2), "a * b, forward and backward": result(ours=1.5, torch=5)}
+    found = {"chain, forward": result(ours=1, torch=2), "chain, forward and backward": result(ours=1.5, torch=5)}
     assert cells(report.overhead(found))[1:] == [[ONE, "1.00", "0.50"], [EAGER, "2.00", "3.00"]]
 
 

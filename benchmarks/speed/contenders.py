@@ -28,22 +28,23 @@ class Entry:
     leaves_out: dict[str, str] = field(default_factory=dict)
 
 
-MODELS_ONLY = dict.fromkeys(OPERATIONS, "only models are compared with it")
+NOT_ASKED = "only models are compared with it"
+MODELS_ONLY = dict.fromkeys(OPERATIONS, NOT_ASKED)
 NO_CONVOLUTION = {"W3": "it has no layer for convolution that is meant to be fast"}
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 CONTENDERS: dict[str, Entry] = {
     ONE: Entry("ours", "tinygrad_cv", 1),
     ALL: Entry("ours_all_cores", "tinygrad_cv.parallel", 1, MODELS_ONLY),
-    HAND: Entry("by_hand", "numpy", 1, {
-        n: "it is written for three workloads" for n in WORKLOADS | OPERATIONS if n not in ("W1s", "W2s", "RNN")
+    HAND: Entry("by_hand", "numpy", 1, MODELS_ONLY | {
+        n: "it is written for three workloads" for n in WORKLOADS if n not in ("W1s", "W2s", "RNN")
     }),
     EAGER: Entry("torch_eager", "torch", CORES),
     BEST: Entry("torch_best", "torch", CORES, MODELS_ONLY),
     "torch.compile": Entry("torch_compiled", "torch", CORES, MODELS_ONLY),
     "jax.jit": Entry("peer_jax", "jax", None, MODELS_ONLY),
     "autograd": Entry("peer_autograd", "autograd", CORES, NO_CONVOLUTION | {
-        n: why for n, why in MODELS_ONLY.items() if n != "a * b, forward and backward"
+        n: why for n, why in MODELS_ONLY.items() if n != "chain, forward and backward"
     }),
     "mygrad": Entry("peer_mygrad", "mygrad", CORES, MODELS_ONLY | NO_CONVOLUTION | {
         n: "it has no erf" for n, s in WORKLOADS.items() if isinstance(s, ViTSizes)
@@ -63,10 +64,11 @@ def entry(name: str, workload: str) -> Entry:
 def absent(name: str, workload: str) -> str | None:
     """Why a contender does not take part in a workload, if so."""
     found = entry(name, workload)
+    why = found.leaves_out.get(workload if workload in OPERATIONS else workload.split(" ")[0])
+    if why:
+        return why
     try:
         installed = importlib.util.find_spec(found.needs) is not None
     except ModuleNotFoundError:
         installed = False
-    if not installed:
-        return f"{found.needs} is not there"
-    return found.leaves_out.get(workload.split(" ")[0] if workload not in OPERATIONS else workload)
+    return None if installed else f"{found.needs} is not there"

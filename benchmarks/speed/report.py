@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_cv.files import atomic_write
 
-from .contenders import ALL, CONTENDERS, CORES, EAGER, ONE, TRAINING
+from .contenders import ALL, CONTENDERS, CORES, EAGER, NOT_ASKED, ONE, TRAINING
 from .workloads import TITLES, WORKLOADS
 
 Found = dict[str, Any]  # of `compare.measure`, by workload
@@ -128,7 +128,7 @@ def same_work(found: Found) -> str:
 def overhead(found: Found) -> str:
     """Microseconds for one recorded operation on eight numbers."""
     rows = [["µs per operation", "forward", "backward"]]
-    alone, both = (found.get(f"a * b, {kind}", {}) for kind in ("forward", "forward and backward"))
+    alone, both = (found.get(f"chain, {kind}", {}) for kind in ("forward", "forward and backward"))
     for name, contender in both.get("contenders", {}).items():
         whole, first = contender["milliseconds"][1], median({"": alone}, "", name)
         rows.append([name, *([f"{first:.2f}", f"{whole - first:.2f}"] if first else [f"{whole:.2f} in all", ""])])
@@ -140,6 +140,8 @@ def skipped(found: Found) -> str:
     reasons: dict[tuple[str, str], list[str]] = {}
     for workload, result in found.items():
         for name, why in result["skipped"].items():
+            if why == NOT_ASKED:
+                continue
             reasons.setdefault((name, why), []).append(workload)
     return "\n".join(f"{name} is left out of {', '.join(where)}: {why}" for (name, why), where in reasons.items())
 

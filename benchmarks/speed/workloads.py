@@ -129,8 +129,8 @@ OPERATIONS: dict[str, Sizes] = {
         )
         for side, inputs, outputs in CONVOLUTIONS
     },
-    "a * b, forward": Chain(False),
-    "a * b, forward and backward": Chain(True),
+    "chain, forward": Chain(False),
+    "chain, forward and backward": Chain(True),
 }
 
 
