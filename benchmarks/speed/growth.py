@@ -90,7 +90,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
             axes.set_xticks(x, map(str, x))
-            axes.minorticks_off()
+            axes.tick_params(axis="x", which="minor", bottom=False)
             axes.set_xlabel(f"{curve} ({next(iter(points)).partition(' ')[0]})")
             axes.set_ylabel(unit if column == 0 else "")
             axes.grid(color="#ddd", linewidth=0.6)
