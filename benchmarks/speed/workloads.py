@@ -109,8 +109,8 @@ TITLES = {
     "W2s": "ViT, 8 x 8",
     "W2": "ViT, 32 x 32 x 3",
     "W3": "UNet, 28 x 28",
-    "RNN": "RNN, 64 characters",
-    "LSTM": "LSTM, 64 characters",
+    "RNN": "64 characters",
+    "LSTM": "64 characters",
     "W6": "ViT-B/16, inference",
 }
 CONVOLUTIONS = ((28, 32, 32), (28, 64, 32), (14, 64, 64), (14, 128, 64), (7, 128, 128), (7, 256, 128))  # side, C, C'
