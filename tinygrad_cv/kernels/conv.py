@@ -51,9 +51,7 @@ def _(x: Any, weight: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pai
     geometry, x = _geometry(weight, stride, padding, dilation, groups), channels_last(x)
     geometry.output(x.shape[1:3])
     if winograd.pays(x, weight, geometry):
-        constant = np.zeros(1, x.dtype) if bias is None else bias
-        y = winograd.correlate(x, weight, np.broadcast_to(constant, (len(x), len(weight))), geometry.padding)
-        return channels_first(y), None
+        return channels_first(winograd.correlate(x, weight, bias, geometry.padding)), None
     y = im2col.correlate(x, weight, geometry)
     return channels_first(_plus(y, bias)), None
 

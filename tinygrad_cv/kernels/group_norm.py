@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .activation import logistic, silu
+from .activation import silu
 from .kernel import kernel
 from .norm import _check_shape
 
-BLOCK = 1 << 16  # elements of so many samples at a time, several times over, stay in the second-level cache
+BLOCK = 1 << 17  # elements of so many samples at a time, several times over, stay in the second-level cache
 
 
 @kernel
@@ -35,69 +35,67 @@ def group_norm(
 
 @group_norm.forward
 def _(x: Any, weight: Any, bias: Any, groups: int, eps: float, activation: str | None, needs: Sequence[bool]) -> Any:
+    """With a = 1 + tanh(u / 2), twice the sigmoid of u, SiLU is (u / 2) a and twice its derivative a + (u / 2) a (2 - a),
+    taken here while the data is in the cache. The halves go into weight and bias."""
     if x.ndim < 2 or x.shape[1] % groups:
         raise ValueError(f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)")
     if activation not in (None, "silu"):
         raise ValueError(f'activation is None or "silu", not {activation!r}')
     for name, value in (("weight", weight), ("bias", bias)):
         _check_shape(name, value, x.shape[1:2], x)
-    lines = Lines(x)
-    y, slope = np.empty(lines.shape, x.dtype), np.empty(lines.shape, x.dtype) if activation and any(needs) else None
-    mean, scale = np.empty((2, *x.shape[:2]), x.dtype)
-    rows = lines.of(x)
+    lines, (mean, scale) = Lines(x, groups), np.empty((2, len(x), groups, 1), x.dtype)
+    factor, shift = lines.affine(weight, bias, activation)
+    rows, y = lines.of(x), np.empty(lines.shape, x.dtype)
+    slope = np.empty(lines.shape, x.dtype) if activation and any(needs) else None
     for block in lines.blocks():
-        mean[block] = lines.mean(rows[block], groups)
-        z = rows[block] - lines.along(mean[block])
-        scale[block] = 1 / np.sqrt(lines.mean(z * z, groups) + eps)
-        z *= lines.along(scale[block] if weight is None else scale[block] * weight)
-        if bias is not None:
-            z += lines.along(np.broadcast_to(bias, scale[block].shape))
-        if activation is None:
-            y[block] = z
-            continue
-        s = logistic(z)
-        np.multiply(z, s, out=y[block])
-        if slope is not None:  # s + z s (1 - s)
-            np.subtract(1, s, out=z)
-            z *= y[block]
-            np.add(z, s, out=slope[block])
+        mean[block] = lines.mean(rows[block])
+        u = rows[block] - lines.along(mean[block])
+        scale[block] = 1 / np.sqrt(lines.mean(np.multiply(u, u, out=y[block])) + eps)
+        u *= lines.along(scale[block] * factor)
+        np.add(u, shift, out=u if activation else y[block])
+        if activation:
+            a = np.tanh(u, out=None if slope is None else slope[block])
+            a += 1
+            np.multiply(u, a, out=y[block])
+        if slope is not None:
+            np.subtract(2, a, out=u)
+            u *= y[block]
+            a += u
     return lines.back(y), (mean, scale, slope)
 
 
 @group_norm.backward
-def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, groups: int, needs: Sequence[bool]) -> Any:
+def _(
+    g: Any, x: Any, weight: Any, bias: Any, saved: Any, groups: int, activation: str | None, needs: Sequence[bool]
+) -> Any:
     """With h = g activation' and the normal z: dbias = sum(h), dweight = sum(h z) and, with k = weight h, dx = scale (k -
     mean(k) - z mean(k z)), without its parts along the constant and along z. Sums over the pixels serve all three."""
-    lines, (mean, scale, slope) = Lines(x), saved
+    lines, (mean, scale, slope) = Lines(x, groups), saved
     rows, cotangents = lines.of(x), lines.of(g)
-    along_constant, along_z = np.empty((2, *scale.shape), x.dtype)  # sum(h), sum(h z) of each sample and channel
+    factor, _ = lines.affine(weight, bias, activation)  # half the weight, where h below is twice h
+    along_constant, along_z = np.empty((2, len(x), *factor.shape), x.dtype)  # sum(h), sum(h z) over the pixels
     dx = np.empty(lines.shape, x.dtype) if needs[0] else None
     for block in lines.blocks():
+        s = scale[block]
         h = cotangents[block] if slope is None else cotangents[block] * slope[block]
-        z = rows[block] - lines.along(mean[block])
-        z *= lines.along(scale[block])
-        along_constant[block], along_z[block] = lines.total(h), lines.total(h * z)
+        centred = rows[block] - lines.along(mean[block])
+        along_constant[block], along_z[block] = lines.total(h), s * lines.total(h * centred)
         if dx is not None:
-            factor = scale[block] if weight is None else scale[block] * weight
-            parts = [v[block] if weight is None else v[block] * weight for v in (along_constant, along_z)]
-            constant, slant = (scale[block] * lines.over_groups(v, groups) for v in parts)
-            z *= lines.along(slant)
-            z += lines.along(constant)
-            np.subtract(h * lines.along(factor), z, out=dx[block])
-    dweight = along_z.sum(axis=0) if needs[1] else None
-    return None if dx is None else lines.back(dx), dweight, along_constant.sum(axis=0) if needs[2] else None
+            centred *= lines.along(s * s * lines.over_groups(factor * along_z[block]))
+            centred += lines.along(s * lines.over_groups(factor * along_constant[block]))
+            np.subtract(h * lines.along(s * factor), centred, out=dx[block])
+    sums = (total.sum(axis=0).reshape(-1) * x.dtype.type(0.5 if activation else 1) for total in (along_z, along_constant))
+    return None if dx is None else lines.back(dx), *sums
 
 
 class Lines:
-    """Samples (N, C, ...) as rows (N, rows, length) with the channels last, where a value per channel is laid along a row.
+    """Samples (N, C, ...) as rows (N, rows, length) with the channels last: a row is a line of pixels, across which what
+    belongs to the channels, (n, groups, C/groups or 1), is laid out, since NumPy is slow on rows of a few channels."""
 
-    NumPy works through an array line by line, and lines of a few channels would be short: a row holds a line of pixels.
-    """
-
-    def __init__(self, x: np.ndarray) -> None:
-        self.channels, self.pixels = x.shape[1], x.shape[2:]
-        self.across = x.shape[-1] if x.ndim > 2 else 1
-        self.shape = (len(x), prod(self.pixels) // max(1, self.across), self.across * self.channels)
+    def __init__(self, x: np.ndarray, groups: int) -> None:
+        self.channels, self.pixels, self.groups = x.shape[1], x.shape[2:], groups
+        self.dtype, self.across = x.dtype, x.shape[-1] if x.ndim > 2 else 1
+        self.shape = (len(x), prod(self.pixels[:-1]), self.across * self.channels)
 
     def of(self, x: np.ndarray) -> Any:
         """(N, C, ...) -> (N, rows, length)."""
@@ -107,24 +105,33 @@ class Lines:
         """(N, rows, length) -> (N, C, ...), a view."""
         return np.moveaxis(rows.reshape(len(rows), *self.pixels, self.channels), -1, 1)
 
+    def affine(self, weight: Any, bias: Any, activation: str | None) -> tuple[Any, Any]:
+        """The weight (groups, C/groups) and the bias along a row, (1, 1, length); halves of them for an activation."""
+        half = self.dtype.type(0.5 if activation else 1)
+        weight = np.full(self.channels, half) if weight is None else weight * half
+        bias = np.zeros(self.channels, self.dtype) if bias is None else bias * half
+        return weight.reshape(self.groups, -1), self.along(bias.reshape(self.groups, -1))
+
     def along(self, values: np.ndarray) -> Any:
-        """A value per sample and channel along a row: (n, C) -> (n, 1, length)."""
-        return np.tile(values, self.across)[:, None]
+        """What belongs to the channels along a row: (n, groups, C/groups or 1) -> (n, 1, length)."""
+        values = values.reshape(-1, 1, *values.shape[-2:])
+        laid = np.empty((len(values), self.across, self.groups, self.channels // self.groups), values.dtype)
+        laid[...] = values
+        return laid.reshape(len(values), 1, -1)
 
     def total(self, rows: np.ndarray) -> Any:
-        """The sum over the pixels: (n, rows, length) -> (n, C)."""
+        """The sum over the pixels: (n, rows, length) -> (n, groups, C/groups)."""
         pixels = rows.reshape(len(rows), prod(self.pixels), self.channels)
-        return np.matmul(np.ones(pixels.shape[1], rows.dtype), pixels)
+        return np.matmul(np.ones(pixels.shape[1], rows.dtype), pixels).reshape(len(rows), self.groups, -1)
 
-    def over_groups(self, values: np.ndarray, groups: int) -> Any:
-        """The mean over each group of what is summed over the pixels, given to all its channels: (n, C) -> (n, C)."""
-        each = self.channels // groups
-        means = values.reshape(-1, groups, each).sum(axis=2) / values.dtype.type(each * prod(self.pixels))
-        return np.repeat(means, each, axis=1)
+    def over_groups(self, values: np.ndarray) -> Any:
+        """The mean of what was summed over the pixels: (n, groups, C/groups) -> (n, groups, 1)."""
+        count = values.shape[2] * prod(self.pixels)
+        return np.add.reduce(values, axis=2, keepdims=True) / values.dtype.type(count)
 
-    def mean(self, rows: np.ndarray, groups: int) -> Any:
-        """The mean over the pixels and each group of channels: (n, rows, length) -> (n, C)."""
-        return self.over_groups(self.total(rows), groups)
+    def mean(self, rows: np.ndarray) -> Any:
+        """The mean over the pixels and each group of channels: (n, rows, length) -> (n, groups, 1)."""
+        return self.over_groups(self.total(rows))
 
     def blocks(self) -> Any:
         """So many samples at a time as the cache holds."""

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from .geometry import Geometry, channels_first, framed
+from .multiply import multiply
 
 BLOCK = 1 << 18  # elements: rows of so many pictures at a time stay in the second-level cache
 
 
-def blocks(n: int, each: int, least: int = 1) -> Iterator[slice]:
+def blocks(n: int, each: int) -> Iterator[slice]:
     """n pictures, of which each makes so many elements, in groups that fit the cache."""
-    size = max(least, BLOCK // max(1, each))
+    size = max(1, BLOCK // max(1, each))
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
@@ -58,7 +59,7 @@ def correlate(x: np.ndarray, weight: np.ndarray, geometry: Geometry) -> Any:
     output, laid = geometry.output(x.shape[1:3]), filters(weight, geometry.groups)
     y = np.empty((len(x), *output, len(weight)), np.result_type(x, weight))
     for block in blocks(len(x), prod(output) * prod(geometry.size) * x.shape[3]):
-        np.matmul(rows(x[block], geometry, output), laid, out=grouped(y[block], geometry.groups))
+        multiply(rows(x[block], geometry, output), laid, grouped(y[block], geometry.groups))
     return y
 
 
@@ -102,7 +103,7 @@ def both_gradients(
     dx, found = np.empty(x.shape, np.result_type(g, weight)), np.zeros(laid.shape, np.result_type(x, g))
     for block in blocks(len(g), prod(size) * prod(geometry.size) * g.shape[3]):
         seen = rows(g[block], mirrored, size)
-        np.matmul(seen, laid, out=grouped(dx[block], groups))
+        multiply(seen, laid, grouped(dx[block], groups))
         if needs[1]:
             found += np.matmul(seen.mT, grouped(x[block], groups))
     shape = (x.shape[3], g.shape[3] // groups, *geometry.size)

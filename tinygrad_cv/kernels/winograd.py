@@ -18,7 +18,7 @@ In float64, where exactness is asked for, `pays` says no.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from .geometry import Geometry, framed
-from .im2col import blocks
+from .multiply import multiply
 
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
 CHANNELS = 128  # that are summed up at a time
-PLACES = 96  # tiles for which a product of matrices is worth its call
+LEAST, MOST = 64, 128  # tiles that are worth a product of matrices: as many as channels, between these
 
 
 def pays(x: np.ndarray, weight: np.ndarray, geometry: Geometry) -> bool:
@@ -92,38 +92,36 @@ class Tiles:
     def of_pictures(self, x: np.ndarray) -> Any:
         """V of pictures (n, H, W, C): (36, T, C)."""
         frame = framed(x, (4 * self.down + 2, 4 * self.across + 2), self.padding)
-        cut = np.ascontiguousarray(self.overlapping(frame)).reshape(36, -1)
-        return np.matmul(transforms()[2].T, cut).reshape(36, -1, x.shape[3])
+        return transform(transforms()[2].T, self.overlapping(frame)).reshape(36, -1, x.shape[3])
 
-    def to_pictures(self, v: np.ndarray, n: int) -> Any:
-        """The adjoint of `of_pictures`: (36, T, C) -> (n, H, W, C). Where tiles overlap, they add up."""
-        (h, w), (ph, pw), c = self.size, self.padding, v.shape[2]
-        parts = np.matmul(transforms()[2], v.reshape(36, -1)).reshape(6, 6, n, self.down, self.across, c)
-        frame = np.zeros((n, 4 * self.down + 2, 4 * self.across + 2, c), v.dtype)
-        tiles = self.overlapping(frame)
-        tiles[:4, :4] = parts[:4, :4]  # no two of these are the same pixel
-        for overlap in np.s_[4:, :4], np.s_[:4, 4:], np.s_[4:, 4:]:
-            tiles[overlap] += parts[overlap]
-        return frame[:, ph : ph + h, pw : pw + w]
-
-    def to_responses(self, m: np.ndarray, bias: Any) -> Any:
-        """y of the products (36, T, F), plus a bias (n, F): (n, H', W', F)."""
-        n, f = bias.shape
-        parts = np.matmul(transforms()[0].T, m.reshape(36, -1)).reshape(4, 4, n, self.down, self.across, f)
-        frame = np.empty((n, 4 * self.down, 4 * self.across, f), m.dtype)
-        np.add(parts, bias[:, None, None], out=self.apart(frame))
-        return frame[:, : self.output[0], : self.output[1]]
+    def to_responses(self, m: np.ndarray, out: np.ndarray) -> None:
+        """y of the products (36, T, F), in place: (n, H', W', F)."""
+        n, height, width, f = out.shape
+        parts = transform(transforms()[0].T, m).reshape(4, 4, n, self.down, self.across, f)
+        size = 4 * self.down, 4 * self.across
+        frame = out if out.shape[1:3] == size else np.empty((n, *size, f), out.dtype)
+        self.apart(frame)[...] = parts
+        if frame is not out:
+            out[...] = frame[:, :height, :width]
 
     def of_responses(self, g: np.ndarray) -> Any:
         """The adjoint of `to_responses` in the products: (n, H', W', F) -> (36, T, F)."""
         frame = framed(g, (4 * self.down, 4 * self.across), (0, 0))
-        cut = np.ascontiguousarray(self.apart(frame)).reshape(16, -1)
-        return np.matmul(transforms()[0], cut).reshape(36, -1, g.shape[3])
+        return transform(transforms()[0], self.apart(frame)).reshape(36, -1, g.shape[3])
 
-    def blocks(self, n: int, channels: int) -> Any:
-        """n pictures in groups whose tiles fit the cache."""
+    def blocks(self, n: int, channels: int) -> Iterator[slice]:
+        """n pictures in small groups, whose tiles stay in the second-level cache."""
         tiles = self.down * self.across
-        return blocks(n, 36 * tiles * channels, -(-PLACES // tiles))
+        size = -(-min(max(channels, LEAST), MOST) // tiles)
+        return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def transform(matrix: np.ndarray, tiles: np.ndarray) -> Any:
+    """A matrix (R, K) times the pixels (or points) of all tiles, (K, ...) or two axes of K in all: (R, T C)."""
+    columns = tiles.reshape(matrix.shape[1], -1)
+    out = np.empty((len(matrix), columns.shape[1]), tiles.dtype)
+    multiply(columns.T, matrix.T, out.T)
+    return out
 
 
 def contract(a: np.ndarray, b: np.ndarray) -> Any:
@@ -135,32 +133,35 @@ def contract(a: np.ndarray, b: np.ndarray) -> Any:
     return total
 
 
-def correlate(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, padding: tuple[int, int]) -> Any:
+def correlate(x: np.ndarray, weight: np.ndarray, bias: Any, padding: tuple[int, int]) -> Any:
     """Pictures (N, H, W, C), weight (F, C, 3, 3) and bias (N, F) to responses (N, H', W', F)."""
-    tiles = Tiles((x.shape[1], x.shape[2]), padding)
-    f, c = weight.shape[:2]
+    tiles, f, c = Tiles((x.shape[1], x.shape[2]), padding), *weight.shape[:2]
     u = np.matmul(transforms()[1], weight.transpose(2, 3, 1, 0).reshape(9, c * f)).reshape(36, c, f)
     y = np.empty((len(x), *tiles.output, f), x.dtype)
+    lines = None if bias is None else np.broadcast_to(np.tile(bias, tiles.output[1]), (len(x), f * tiles.output[1]))
     for block in tiles.blocks(len(x), max(c, f)):
-        y[block] = tiles.to_responses(contract(tiles.of_pictures(x[block]), u), bias[block])
+        tiles.to_responses(contract(tiles.of_pictures(x[block]), u), y[block])
+        if lines is not None:
+            y[block].reshape(-1, tiles.output[0], lines.shape[1])[...] += lines[block, None]
     return y
 
 
 def both_gradients(
     g: np.ndarray, x: np.ndarray, weight: np.ndarray, padding: tuple[int, int], needs: Sequence[bool]
 ) -> tuple[Any, Any]:
-    """The gradients of pictures and weight, each if needed."""
-    tiles = Tiles((x.shape[1], x.shape[2]), padding)
+    """The gradients of pictures and weight, each if needed: as in `im2col`, a correlation of g with the mirrored weight."""
+    tiles = Tiles((g.shape[1], g.shape[2]), (2 - padding[0], 2 - padding[1]))  # whose responses have the size of x
     f, c = weight.shape[:2]
-    u = np.matmul(transforms()[1], weight.transpose(2, 3, 0, 1).reshape(9, f * c)).reshape(36, f, c)
-    dx, du = np.empty(x.shape, x.dtype) if needs[0] else None, np.zeros((36, c, f), x.dtype)
+    mirrored = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1).reshape(9, f * c)
+    u, du = np.matmul(transforms()[1], mirrored).reshape(36, f, c), np.zeros((36, f, c), x.dtype)
+    dx = np.empty(x.shape, x.dtype) if needs[0] else None
     for block in tiles.blocks(len(x), max(c, f)):
-        dm = tiles.of_responses(g[block])  # (36, T, F)
+        v = tiles.of_pictures(g[block])  # (36, T, F)
         if dx is not None:
-            dx[block] = tiles.to_pictures(contract(dm, u), len(dx[block]))
+            tiles.to_responses(contract(v, u), dx[block])
         if needs[1]:
-            du += np.matmul(tiles.of_pictures(x[block]).mT, dm)
+            du += np.matmul(v.mT, tiles.of_responses(x[block]))
     if not needs[1]:
         return dx, None
-    dweight = np.matmul(transforms()[1].T, du.reshape(36, c * f)).reshape(3, 3, c, f)
-    return dx, np.ascontiguousarray(dweight.transpose(3, 2, 0, 1))
+    dweight = np.matmul(transforms()[1].T, du.reshape(36, f * c)).reshape(3, 3, f, c)
+    return dx, np.ascontiguousarray(dweight[::-1, ::-1].transpose(2, 3, 0, 1))
