@@ -13,10 +13,10 @@ from models.unet import UNetConfig
 
 
 def time_embedding(t: Any, dimension: int) -> Any:
-    """(B,) -> (B, dimension)."""
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(dimension // 2) / (dimension // 2))
+    """(B,) -> (B, dimension), float32."""
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(dimension // 2, dtype=torch.float64) / (dimension // 2))
     angles = t[:, None] * frequencies
-    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1)
+    return torch.cat([torch.sin(angles), torch.cos(angles)], dim=1).to(torch.float32)
 
 
 class ResidualBlock(nn.Module):  # type: ignore[misc]
@@ -121,7 +121,7 @@ class UNet(nn.Module):  # type: ignore[misc]
         self.conv_out = nn.Conv2d(here, config.channels, 3, padding=1)
 
     def forward(self, x: Any, t: Any, labels: Any = None) -> Any:
-        time = self.time_mlp(time_embedding(t, self.config.base))  # (B, 4 base)
+        time = self.time_mlp(time_embedding(t, self.config.base).to(self.conv_in.weight.dtype))  # (B, 4 base)
         if self.class_embedding is not None:
             none = torch.full((len(t),), self.config.classes)
             time = time + self.class_embedding(none if labels is None else labels)

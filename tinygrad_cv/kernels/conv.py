@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from . import im2col, winograd
-from .geometry import Geometry, Pair, channels_first, channels_last, pair
+from .geometry import Geometry, Pair, add_bias, channels_first, channels_last, pair
 from .kernel import kernel
+
 
 @kernel
 def conv2d(
@@ -53,7 +54,8 @@ def _(x: Any, weight: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pai
     if winograd.pays(x, weight, geometry):
         return channels_first(winograd.correlate(x, weight, bias, geometry.padding)), None
     y = im2col.correlate(x, weight, geometry)
-    return channels_first(_plus(y, bias)), None
+    add_bias(y, bias)
+    return channels_first(y), None
 
 
 @conv2d.backward
@@ -68,13 +70,6 @@ def _(
     elif needs[0] or needs[1]:
         dx, dweight = im2col.both_gradients(g, x, weight, geometry, needs)
     return dx if dx is None else channels_first(dx), dweight, _total(g, bias.ndim) if needs[2] else None
-
-
-def _plus(y: np.ndarray, bias: Any) -> np.ndarray:
-    """Fresh responses (N, H, W, F) plus a bias (F,) or (N, F)."""
-    if bias is not None:
-        y += bias.reshape(-1, 1, 1, bias.shape[-1])
-    return y
 
 
 def _total(g: np.ndarray, ndim: int) -> Any:
@@ -128,7 +123,9 @@ def _(
         )
     geometry = _geometry(weight, stride, padding, dilation, groups)
     size = _spread_size(geometry, x.shape[-2:], output_padding)
-    return channels_first(_plus(im2col.spread(channels_last(x), weight, geometry, size), bias)), None
+    y = im2col.spread(channels_last(x), weight, geometry, size)
+    add_bias(y, bias)
+    return channels_first(y), None
 
 
 @conv_transpose2d.backward

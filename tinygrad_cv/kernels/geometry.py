@@ -41,6 +41,13 @@ def framed(x: np.ndarray, size: tuple[int, int], corner: tuple[int, int]) -> np.
     return frame
 
 
+def add_bias(y: np.ndarray, bias: Any) -> None:
+    """Add (F,), or (n, F) for each picture its own, to responses (n, H, W, F) in place, a line of pixels at a time."""
+    if bias is not None:
+        lines = y.reshape(*y.shape[:2], -1)  # (n, H, W F)
+        lines += np.tile(bias, y.shape[2]).reshape(-1, 1, lines.shape[2])
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Where a kernel is laid on a picture."""
