@@ -12,7 +12,8 @@ from .activation import silu
 from .kernel import kernel
 from .norm import _check_shape
 
-BLOCK = 1 << 17  # elements of so many samples at a time, several times over, stay in the second-level cache
+BLOCK = 1 << 17  # elements: so many samples at a time stay, several times over, in the second-level cache
+LINE = 1 << 10  # elements of a row at most
 
 
 @kernel
@@ -36,7 +37,8 @@ def group_norm(
 @group_norm.forward
 def _(x: Any, weight: Any, bias: Any, groups: int, eps: float, activation: str | None, needs: Sequence[bool]) -> Any:
     """With a = 1 + tanh(u / 2), twice the sigmoid of u, SiLU is (u / 2) a and twice its derivative a + (u / 2) a (2 - a),
-    taken here while the data is in the cache. The halves go into weight and bias."""
+    taken here while the data is in the cache. The halves go into weight and bias. Where tanh u nears -1, a and with it the
+    value are exact to a unit in the last place of 1 and of u, not of themselves."""
     if x.ndim < 2 or x.shape[1] % groups:
         raise ValueError(f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)")
     if activation not in (None, "silu"):
@@ -89,13 +91,15 @@ def _(
 
 
 class Lines:
-    """Samples (N, C, ...) as rows (N, rows, length) with the channels last: a row is a line of pixels, across which what
+    """Samples (N, C, ...) as rows (N, rows, length) with the channels last: a row is so many pixels, along which what
     belongs to the channels, (n, groups, C/groups or 1), is laid out, since NumPy is slow on rows of a few channels."""
 
     def __init__(self, x: np.ndarray, groups: int) -> None:
-        self.channels, self.pixels, self.groups = x.shape[1], x.shape[2:], groups
-        self.dtype, self.across = x.dtype, x.shape[-1] if x.ndim > 2 else 1
-        self.shape = (len(x), prod(self.pixels[:-1]), self.across * self.channels)
+        self.dtype, self.groups, self.channels, self.shape_of_pixels = x.dtype, groups, x.shape[1], x.shape[2:]
+        self.pixels = prod(self.shape_of_pixels)
+        longest = min(self.pixels, LINE // max(1, self.channels))
+        self.across = next((n for n in range(longest, 0, -1) if self.pixels % n == 0), 1)  # pixels in a row
+        self.shape = (len(x), self.pixels // self.across, self.across * self.channels)
 
     def of(self, x: np.ndarray) -> Any:
         """(N, C, ...) -> (N, rows, length)."""
@@ -103,7 +107,7 @@ class Lines:
 
     def back(self, rows: np.ndarray) -> Any:
         """(N, rows, length) -> (N, C, ...), a view."""
-        return np.moveaxis(rows.reshape(len(rows), *self.pixels, self.channels), -1, 1)
+        return np.moveaxis(rows.reshape(len(rows), *self.shape_of_pixels, self.channels), -1, 1)
 
     def affine(self, weight: Any, bias: Any, activation: str | None) -> tuple[Any, Any]:
         """The weight (groups, C/groups) and the bias along a row, (1, 1, length); halves of them for an activation."""
@@ -121,12 +125,12 @@ class Lines:
 
     def total(self, rows: np.ndarray) -> Any:
         """The sum over the pixels: (n, rows, length) -> (n, groups, C/groups)."""
-        pixels = rows.reshape(len(rows), prod(self.pixels), self.channels)
+        pixels = rows.reshape(len(rows), self.pixels, self.channels)
         return np.matmul(np.ones(pixels.shape[1], rows.dtype), pixels).reshape(len(rows), self.groups, -1)
 
     def over_groups(self, values: np.ndarray) -> Any:
         """The mean of what was summed over the pixels: (n, groups, C/groups) -> (n, groups, 1)."""
-        count = values.shape[2] * prod(self.pixels)
+        count = values.shape[2] * self.pixels
         return np.add.reduce(values, axis=2, keepdims=True) / values.dtype.type(count)
 
     def mean(self, rows: np.ndarray) -> Any:
