@@ -42,17 +42,17 @@ class ResidualBlock(nn.Module):
     """Twice GroupNorm -> SiLU -> convolution, with the time between them, around a shortcut: (B, C, H, W) -> (B, C', H, W)."""
 
     def __init__(self, inputs: int, outputs: int, width: int, config: UNetConfig, *, rng: np.random.Generator) -> None:
-        self.norm1 = nn.GroupNorm(min(config.groups, inputs), inputs, activation="silu")
+        self.norm1 = nn.GroupNorm(min(config.groups, inputs), inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, rng=rng)
         self.time = nn.Linear(width, outputs, rng=rng)
-        self.norm2 = nn.GroupNorm(min(config.groups, outputs), outputs, activation="silu")
+        self.norm2 = nn.GroupNorm(min(config.groups, outputs), outputs)
         self.dropout = nn.Dropout(config.dropout, rng=rng)
         self.conv2 = silent(nn.Conv2d(outputs, outputs, 3, padding=1, rng=rng))
         self.shortcut = nn.Conv2d(inputs, outputs, 1, rng=rng) if inputs != outputs else None
 
     def forward(self, x: Any, time: Any) -> Any:
-        h = self.conv1(self.norm1(x), self.time(time))
-        h = self.conv2(self.dropout(self.norm2(h)))
+        h = self.conv1(self.norm1(x, activation="silu"), self.time(time))
+        h = self.conv2(self.dropout(self.norm2(h, activation="silu")))
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -149,7 +149,7 @@ class UNet(nn.Module):
                 up.append(Upsample(here, rng=rng))
         self.up = nn.ModuleList(up)
 
-        self.norm_out = nn.GroupNorm(min(config.groups, here), here, activation="silu")
+        self.norm_out = nn.GroupNorm(min(config.groups, here), here)
         self.conv_out = silent(nn.Conv2d(here, config.channels, 3, padding=1, rng=rng))
 
     def forward(self, x: Any, t: np.ndarray, labels: np.ndarray | None = None) -> Any:
@@ -175,7 +175,7 @@ class UNet(nn.Module):
             h = part(h, time)
         for part in self.up:
             h = part(h if isinstance(part, Upsample) else np.concatenate([h, skips.pop()], axis=1), time)
-        return self.conv_out(self.norm_out(h))
+        return self.conv_out(self.norm_out(h, activation="silu"))
 
 
 def silent(layer: Any) -> Any:

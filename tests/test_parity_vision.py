@@ -32,7 +32,7 @@ def test_conv2d(case: Any) -> None:
 @pytest.mark.parametrize(("channels", "filters", "size"), [(32, 32, (28, 28)), (192, 64, (14, 14)), (64, 128, (7, 7))])
 def test_conv2d_by_winograd_in_float32(channels: int, filters: int, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    x, weight = rng.standard_normal((4, channels, *size), np.float32), rng.standard_normal((filters, channels, 3, 3), np.float32)
+    x, weight = rng.standard_normal((16, channels, *size), np.float32), rng.standard_normal((filters, channels, 3, 3), np.float32)
     assert winograd.pays(channels_last(x), weight, Geometry((3, 3), (1, 1), (1, 1)))
     weight /= np.float32(np.sqrt(9 * channels))  # so that responses are about 1
     ours = [Tensor(a, requires_grad=True) for a in (x, weight)]

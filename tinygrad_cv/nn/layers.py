@@ -168,24 +168,19 @@ class LayerNorm(Module):
 class GroupNorm(Module):
     """Normalisation over each of `num_groups` groups of channels of each sample: (N, C, ...) (Wu & He 2018).
 
-    `activation="silu"` takes SiLU of it in the same pass.
+    `forward` takes an activation as `kernels.group_norm` does.
     """
 
-    def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, *, activation: str | None = None,
-        dtype: Any = np.float32,
-    ) -> None:  # fmt: skip
-        self.num_groups, self.eps, self.activation = num_groups, eps, activation
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype: Any = np.float32) -> None:
+        self.num_groups, self.eps = num_groups, eps
         self.weight = parameter(np.ones(num_channels, dtype))
         self.bias = parameter(np.zeros(num_channels, dtype))
 
-    def forward(self, x: Any) -> Any:
-        options: dict[str, Any] = {"eps": self.eps, "activation": self.activation}
-        return kernels.group_norm(x, self.weight, self.bias, groups=self.num_groups, **options)
+    def forward(self, x: Any, **activation: Any) -> Any:
+        return kernels.group_norm(x, self.weight, self.bias, groups=self.num_groups, eps=self.eps, **activation)
 
     def describe(self) -> str:
-        activation = "" if self.activation is None else f", activation={self.activation!r}"
-        return f"{self.num_groups}, {self.weight.size}, eps={self.eps:g}" + activation
+        return f"{self.num_groups}, {self.weight.size}, eps={self.eps:g}"
 
 
 class Dropout(Module):
