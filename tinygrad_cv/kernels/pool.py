@@ -24,7 +24,7 @@ def _(x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
     geometry = _geometry(kernel_size, stride, padding)
     padded = geometry.pad(x, -np.inf)
     places = [place for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]
-    y = padded[places[0]].copy()
+    y = padded[places[0]].copy(order="K")
     for place in places[1:]:
         np.maximum(y, padded[place], out=y)
     return y, None
@@ -54,7 +54,9 @@ def avg_pool2d(x: Any, *, kernel_size: Pair, stride: Pair | None = None, padding
 @avg_pool2d.forward
 def _(x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
     geometry = _geometry(kernel_size, stride, padding)
-    return geometry.windows(geometry.pad(x)).mean(axis=(-2, -1)), None
+    padded = geometry.pad(x)
+    y = functools.reduce(np.add, [padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))])
+    return y / (geometry.size[0] * geometry.size[1]), None
 
 
 @avg_pool2d.backward
