@@ -51,9 +51,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, rng=rng) if inputs != outputs else None
 
     def forward(self, x: Any, time: Any) -> Any:
-        h = self.conv1(kernels.silu(self.norm1(x)))
-        h = h + self.time(time)[:, :, None, None]
-        h = self.conv2(self.dropout(kernels.silu(self.norm2(h))))
+        h = self.conv1(self.norm1(x, activation="silu"), self.time(time))
+        h = self.conv2(self.dropout(self.norm2(h, activation="silu")))
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -176,7 +175,7 @@ class UNet(nn.Module):
             h = part(h, time)
         for part in self.up:
             h = part(h if isinstance(part, Upsample) else np.concatenate([h, skips.pop()], axis=1), time)
-        return self.conv_out(kernels.silu(self.norm_out(h)))
+        return self.conv_out(self.norm_out(h, activation="silu"))
 
 
 def silent(layer: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.unet import ResidualBlock, UNetConfig
+from models.unet import ResidualBlock, UNet, UNetConfig
 from models.vit import Block, ViTConfig, bicubic
 from tinygrad_cv import Tensor, nn, safetensors
 from tinygrad_cv.nn.layers import parameter
@@ -120,6 +120,32 @@ def test_a_residual_block_of_the_unet(dtype: Any) -> None:
 
     theirs = theirs_like(Theirs().to(getattr(torch, dtype.__name__)), ours)
     compare(ours, theirs, ours, theirs, [RNG.normal(size=(2, 4, 6, 5)), RNG.normal(size=(2, 10))], {}, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_whole_unet(dtype: Any) -> None:
+    """The twin that the benchmark races; in float32 wide enough for Winograd, whose error adds up over eleven layers."""
+    from benchmarks.speed.torch_unet import UNet as TheirUNet
+
+    config = UNetConfig(base=32, multipliers=(1, 2), attention=(1,), classes=3, dropout=0.0)
+    ours = UNet(config, rng=np.random.default_rng(0))
+    for part in ours.modules():
+        for name in part._names("parameter"):
+            array = getattr(part, name).data
+            drawn = array if array.any() else 0.1 * RNG.standard_normal(array.shape)  # the silent layers speak
+            setattr(part, name, parameter(drawn.astype(dtype)))
+    theirs = theirs_like(TheirUNet(config).to(getattr(torch, dtype.__name__)), ours)
+    x, t, labels = RNG.normal(size=(16, 1, 12, 12)).astype(dtype), RNG.integers(1, 1000, 16), RNG.integers(0, 4, 16)
+    one, two = ours(x, t, labels), theirs(*map(torch.from_numpy, (x, t, labels)))
+    c = RNG.normal(size=one.shape).astype(dtype)
+    (one * c).sum().backward()
+    (two * torch.from_numpy(c)).sum().backward()
+    tolerance = {np.float64: 1e-10, np.float32: 2e-5}[dtype]
+    pairs = {"value": (one.numpy(), two.detach().numpy())}
+    grads = dict(theirs.named_parameters())
+    pairs |= {n: (p.grad, grads[n].grad.numpy()) for n, p in ours.named_parameters()}
+    for name, (a, b) in pairs.items():
+        assert np.abs(a - b).max() <= tolerance * np.abs(b).max(), name
 
 
 @pytest.mark.parametrize("old, new", [(4, 7), (7, 4), (5, 5), (2, 9), (1, 3)])

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.rows.vision import pooled, transposed
-from tinygrad_cv import kernels
+from tinygrad_cv import Tensor, kernels
+from tinygrad_cv.kernels import winograd
+from tinygrad_cv.kernels.geometry import Geometry, channels_last
 from tinygrad_cv.testing.strategies import arrays, attention_inputs, conv_inputs, shapes
 
 torch = pytest.importorskip("torch")
@@ -25,6 +27,24 @@ def test_conv2d(case: Any) -> None:
     x, weight, options = case
     bias = np.arange(1.0, len(weight) + 1)
     both(lambda *a: kernels.conv2d(*a, **options), lambda *a: F.conv2d(*a, **options), [x, weight, bias])
+
+
+@pytest.mark.parametrize(("channels", "filters", "size"), [(32, 32, (28, 28)), (192, 64, (14, 14)), (64, 128, (7, 7))])
+def test_conv2d_by_winograd_in_float32(channels: int, filters: int, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((16, channels, *size), np.float32), rng.standard_normal((filters, channels, 3, 3), np.float32)
+    assert winograd.pays(channels_last(x), weight, Geometry((3, 3), (1, 1), (1, 1)))
+    weight /= np.float32(np.sqrt(9 * channels))  # so that responses are about 1
+    ours = [Tensor(a, requires_grad=True) for a in (x, weight)]
+    theirs = [torch.tensor(a, requires_grad=True) for a in (x, weight)]
+    one, two = kernels.conv2d(*ours, padding=1), F.conv2d(*theirs, padding=1)
+    g = rng.standard_normal(one.shape, np.float32)
+    one.backward(g)
+    two.backward(torch.from_numpy(g))
+    pairs = [(one.numpy(), two.detach()), *((a.grad, b.grad) for a, b in zip(ours, theirs, strict=True))]
+    for found, expected in pairs:
+        scale = max(1.0, float(expected.std()))
+        np.testing.assert_allclose(found / scale, expected.numpy() / scale, rtol=1e-5, atol=1e-5)
 
 
 @given(transposed())

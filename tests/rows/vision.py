@@ -17,7 +17,7 @@ small = st.integers(1, 2)
 @st.composite
 def convolutions(draw: Any) -> Any:
     x, weight, options = draw(conv_inputs())
-    return x, weight, draw(arrays((len(weight),)) | st.none()), options
+    return x, weight, draw(arrays((len(weight),)) | arrays((len(x), len(weight))) | st.none()), options
 
 
 @st.composite
@@ -62,7 +62,12 @@ def grouped(draw: Any) -> Any:
     return x, *affine, groups
 
 
-row(kernels.group_norm, grouped(), call=lambda x, w, b, groups: kernels.group_norm(x, w, b, groups=groups, eps=0.1))
+row(
+    kernels.group_norm,
+    grouped(),
+    options=st.fixed_dictionaries({"activation": st.sampled_from([None, "silu"])}),
+    call=lambda x, w, b, groups, activation: kernels.group_norm(x, w, b, groups=groups, eps=0.1, activation=activation),
+)
 
 
 @st.composite

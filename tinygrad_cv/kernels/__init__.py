@@ -4,10 +4,11 @@ from .activation import dropout, gelu, leaky_relu, relu, sigmoid, silu, tanh
 from .attention import attention
 from .conv import conv2d, conv_transpose2d
 from .embedding import embedding
+from .group_norm import group_norm
 from .kernel import Kernel, kernel
 from .linear import linear
 from .loss import bce_with_logits, cross_entropy, mse
-from .norm import batch_norm, group_norm, layer_norm
+from .norm import batch_norm, layer_norm
 from .pool import avg_pool2d, max_pool2d, upsample_nearest2d
 from .rnn import gru, lstm, rnn
 from .softmax import log_softmax, softmax

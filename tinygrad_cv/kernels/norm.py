@@ -116,47 +116,6 @@ def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, needs: Sequence[bool])
     return dx, dweight, total(rows, 0).reshape(bias.shape) if needs[2] else None
 
 
-# -------------------------------------------------------------------------------------------------------- group norm
-
-
-@kernel
-def group_norm(x: Any, weight: Any = None, bias: Any = None, *, groups: int, eps: float = 1e-5) -> Any:
-    """(x - mean) / sqrt(variance + eps) over each group of channels of each sample (Wu & He 2018).
-
-    x (N, C, ...), weight and bias (C,); groups divides C.
-    """
-    n, c = x.shape[:2]
-    rows = np.reshape(x, (n, groups, -1))  # (N, groups, C/groups ...)
-    centred = rows - np.mean(rows, axis=-1, keepdims=True)
-    z = np.reshape(centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps), x.shape)
-    shape = (c, *[1] * (x.ndim - 2))
-    z = z if weight is None else z * np.reshape(weight, shape)
-    return z if bias is None else z + np.reshape(bias, shape)
-
-
-@group_norm.forward
-def _(x: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
-    if x.ndim < 2 or x.shape[1] % groups:
-        raise ValueError(f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)")
-    for name, value in (("weight", weight), ("bias", bias)):
-        _check_shape(name, value, x.shape[1:2], x)
-    normal, scale, _, _ = standardise(x.reshape(len(x) * groups, -1), 1, eps)  # (N groups, C/groups ...)
-    return _affine(normal.reshape(x.shape), _per_channel(weight, x), _per_channel(bias, x)), (normal, scale)
-
-
-@group_norm.backward
-def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, needs: Sequence[bool]) -> Any:
-    """As in `layer_norm`, with the groups of each sample as rows."""
-    normal, scale = saved
-    dx = None
-    if needs[0]:
-        inner = (g if weight is None else g * _per_channel(weight, x)).reshape(normal.shape)
-        dx = ((inner - mean(inner, 1) - normal * mean_product(inner, normal, 1)) * scale).reshape(x.shape)
-    others = (0, *range(2, x.ndim))
-    dweight = (g * normal.reshape(x.shape)).sum(axis=others) if needs[1] else None
-    return dx, dweight, g.sum(axis=others) if needs[2] else None
-
-
 # ------------------------------------------------------------------------------------------------------ what they share
 
 
@@ -189,11 +148,6 @@ def _channels_first(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _flat(value: Any) -> Any:
     return None if value is None else value.reshape(-1)
-
-
-def _per_channel(value: Any, x: np.ndarray) -> Any:
-    """(C,) in a shape that meets the second axis of x."""
-    return None if value is None else value.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def _check_shape(name: str, value: Any, shape: tuple[int, ...], x: np.ndarray) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from .conv import Geometry, Pair, pair
+from .geometry import Geometry, Pair, channels_first, channels_last, pair
 from .kernel import kernel
 
 
@@ -23,7 +24,7 @@ def _(x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
     geometry = _geometry(kernel_size, stride, padding)
     padded = geometry.pad(x, -np.inf)
     places = [place for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]
-    y = padded[places[0]].copy()
+    y = padded[places[0]].copy(order="K")
     for place in places[1:]:
         np.maximum(y, padded[place], out=y)
     return y, None
@@ -52,7 +53,10 @@ def avg_pool2d(x: Any, *, kernel_size: Pair, stride: Pair | None = None, padding
 
 @avg_pool2d.forward
 def _(x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
-    return _geometry(kernel_size, stride, padding).windows(x).mean(axis=(-2, -1)), None
+    geometry = _geometry(kernel_size, stride, padding)
+    padded = geometry.pad(x)
+    y = functools.reduce(np.add, [padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))])
+    return y / (geometry.size[0] * geometry.size[1]), None
 
 
 @avg_pool2d.backward
@@ -81,15 +85,15 @@ def upsample_nearest2d(x: Any, *, scale: Pair = 2) -> Any:
 
 @upsample_nearest2d.forward
 def _(x: Any, scale: Pair) -> Any:
-    down, across = pair(scale)
-    h, w = x.shape[-2:]
-    blocks = np.broadcast_to(x[..., :, None, :, None], (*x.shape[:-2], h, down, w, across))
-    return blocks.reshape(*x.shape[:-2], h * down, w * across), None  # (N, C, scale H, scale W)
+    (down, across), (n, c, h, w) = pair(scale), x.shape
+    y = np.empty((n, h, down, w, across, c), x.dtype)
+    y[...] = channels_last(x)[:, :, None, :, None]
+    return channels_first(y.reshape(n, h * down, w * across, c)), None
 
 
 @upsample_nearest2d.backward
 def _(g: Any, x: Any, scale: Pair) -> Any:
     """The sum over each block."""
     down, across = pair(scale)
-    h, w = x.shape[-2:]
-    return g.reshape(*x.shape[:-2], h, down, w, across).sum(axis=(-3, -1))  # (N, C, H, W)
+    places = [g[..., i::down, j::across] for i in range(down) for j in range(across)]
+    return functools.reduce(np.add, places)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..kernels.conv import Pair, pair
+from ..kernels.geometry import Pair, pair
 from ..tensor import Tensor
 from . import init
 from .module import Module
@@ -70,8 +70,10 @@ class Conv2d(Module):
     def weight_shape(inputs: int, outputs: int, groups: int, size: tuple[int, int]) -> tuple[int, ...]:
         return outputs, inputs // groups, *size
 
-    def forward(self, x: Any) -> Any:
-        return kernels.conv2d(x, self.weight, self.bias, **self.options)
+    def forward(self, x: Any, shift: Any = None) -> Any:
+        """With a shift (N, out_channels) that is added to every pixel of its picture, as a bias of its own."""
+        bias = self.bias if shift is None else shift if self.bias is None else self.bias + shift
+        return kernels.conv2d(x, self.weight, bias, **self.options)
 
     def describe(self) -> str:
         usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
@@ -90,7 +92,7 @@ class ConvTranspose2d(Conv2d):
     def weight_shape(inputs: int, outputs: int, groups: int, size: tuple[int, int]) -> tuple[int, ...]:
         return inputs, outputs // groups, *size
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:  # type: ignore[override]
         return kernels.conv_transpose2d(x, self.weight, self.bias, **self.options)
 
 
@@ -164,15 +166,18 @@ class LayerNorm(Module):
 
 
 class GroupNorm(Module):
-    """Normalisation over each of `num_groups` groups of channels of each sample: (N, C, ...) (Wu & He 2018)."""
+    """Normalisation over each of `num_groups` groups of channels of each sample: (N, C, ...) (Wu & He 2018).
+
+    `forward` takes an activation as `kernels.group_norm` does.
+    """
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype: Any = np.float32) -> None:
         self.num_groups, self.eps = num_groups, eps
         self.weight = parameter(np.ones(num_channels, dtype))
         self.bias = parameter(np.zeros(num_channels, dtype))
 
-    def forward(self, x: Any) -> Any:
-        return kernels.group_norm(x, self.weight, self.bias, groups=self.num_groups, eps=self.eps)
+    def forward(self, x: Any, **activation: Any) -> Any:
+        return kernels.group_norm(x, self.weight, self.bias, groups=self.num_groups, eps=self.eps, **activation)
 
     def describe(self) -> str:
         return f"{self.num_groups}, {self.weight.size}, eps={self.eps:g}"
