@@ -17,6 +17,7 @@ from tests.table import ROWS, Row, operation
 from tinygrad_cv import Tensor, kernels
 from tinygrad_cv.errors import name_of
 from tinygrad_cv.kernels import Kernel
+from tinygrad_cv.kernels.linear import FUSED, SLOPED
 
 CASES = [(f, i, row) for f, rows in ROWS.items() if isinstance(f, Kernel) for i, row in enumerate(rows)]
 
@@ -146,7 +147,7 @@ def test_piecewise_functions_give_exact_zeros_and_slopes() -> None:
 # -------------------------------------------------------------------------------------------------------------- linear
 
 
-@pytest.mark.parametrize("activation", [None, "relu", "leaky_relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("activation", [None, *FUSED, *SLOPED])
 @pytest.mark.parametrize("leading", [(), (5,), (2, 3), (2, 1, 3)])
 def test_linear_with_its_activation_is_linear_then_activation(activation: str | None, leading: tuple[int, ...]) -> None:
     rng = np.random.default_rng(1)
@@ -155,6 +156,8 @@ def test_linear_with_its_activation_is_linear_then_activation(activation: str | 
 
     def apart(x: Any, weight: Any, bias: Any) -> Any:
         y = kernels.linear(x, weight, bias)
+        if activation == "gelu_tanh":
+            return np.sum(kernels.gelu(y, approximate="tanh"))
         return np.sum(y if activation is None else getattr(kernels, activation)(y, **options))
 
     together = lambda *v: np.sum(kernels.linear(*v, activation=activation, **options))

@@ -30,6 +30,7 @@ row(kernels.leaky_relu, arrays(avoid=[0]), options=options(negative_slope=[0.0, 
 row(kernels.sigmoid, arrays())
 row(kernels.tanh, arrays())
 row(kernels.silu, arrays())
+row(kernels.erf, arrays())
 row(kernels.gelu, arrays(), options=options(approximate=["none", "tanh"]))
 row(
     kernels.dropout,
@@ -49,8 +50,8 @@ def linear_arguments(draw: Any, bias: bool) -> tuple[np.ndarray, ...]:
     return (x, *others)
 
 
-row(kernels.linear, linear_arguments(bias=False), options=options(activation=[None, "sigmoid"]))
-row(kernels.linear, linear_arguments(bias=True), options=options(activation=[None, "tanh"]))
+row(kernels.linear, linear_arguments(bias=False), options=options(activation=[None, "sigmoid", "gelu"]))
+row(kernels.linear, linear_arguments(bias=True), options=options(activation=[None, "tanh", "gelu_tanh", "silu"]))
 
 
 @st.composite

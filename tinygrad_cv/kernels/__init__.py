@@ -4,6 +4,7 @@ from .activation import dropout, gelu, leaky_relu, relu, sigmoid, silu, tanh
 from .attention import attention
 from .conv import conv2d, conv_transpose2d
 from .embedding import embedding
+from .erf import erf
 from .group_norm import group_norm
 from .kernel import Kernel, kernel
 from .linear import linear
@@ -24,6 +25,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "embedding",
+    "erf",
     "gelu",
     "group_norm",
     "gru",

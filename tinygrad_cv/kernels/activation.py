@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, ndtr
 
+from .erf import normal
 from .kernel import kernel
+from .tiles import aligned, tiles
 
 
 @kernel
@@ -67,10 +69,12 @@ def _(g: Any, y: Any) -> Any:
     return g * (y * (1 - y))
 
 
-def logistic(x: Any) -> Any:
+def logistic(x: Any, out: Any = None) -> Any:
     """The sigmoid of an array, several times faster than SciPy's; where exp(-x) overflows, its limit 0."""
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
+        out = np.exp(np.negative(x, out=out), out=out)
+        out += 1
+        return np.reciprocal(out, out=out if type(out) is np.ndarray else None)
 
 
 @kernel
@@ -102,17 +106,9 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
 
 @gelu.forward
 def _(x: Any, approximate: str, needs: Sequence[bool]) -> Any:
-    """The derivative is taken here. Exact: Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi). With tanh, since (1 + tanh u) / 2 =
-    sigmoid(2 u) =: s, the value is x s and the derivative s + x s (1 - s) 2 u'."""
-    if approximate == "none":
-        phi = ndtr(x)
-        return x * phi, phi + x * np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)) if needs[0] else None
-    if approximate != "tanh":
+    if approximate not in GELU:
         raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
-    scale, square = 2 * math.sqrt(2 / math.pi), x * x
-    s = logistic(x * (scale + (scale * 0.044715) * square))
-    y = x * s
-    return y, s + y * (1 - s) * (scale + (scale * 3 * 0.044715) * square) if needs[0] else None
+    return _with_slope(GELU[approximate], x, needs[0])
 
 
 @gelu.backward
@@ -128,15 +124,78 @@ def silu(x: Any) -> Any:
 
 @silu.forward
 def _(x: Any, needs: Sequence[bool]) -> Any:
-    """With s = sigmoid(x) the derivative is s + x s (1 - s)."""
-    s = logistic(x)
-    y = x * s
-    return y, s + y * (1 - s) if needs[0] else None
+    return _with_slope(silu_formula, x, needs[0])
 
 
 @silu.backward
 def _(g: Any, saved: Any) -> Any:
     return g * saved
+
+
+# ----------------------------------------------------------------------------- value and slope together, while x is hot
+
+
+def with_slope(formula: Callable[..., None], x: np.ndarray, y: np.ndarray, slope: np.ndarray | None) -> None:
+    """Fill y and, unless it is None, the derivative, tile by tile; `formula` is one of those below. y may be x."""
+    with np.errstate(over="ignore"):  # exp of a large number: its inverse, 0, is right
+        for parts in tiles(x, y, slope, buffers=2):
+            formula(*parts)
+
+
+def _with_slope(formula: Callable[..., None], x: Any, wanted: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    x = np.asarray(x, float if np.asarray(x).dtype.kind != "f" else None)
+    y, slope = aligned(x.shape, x.dtype), aligned(x.shape, x.dtype) if wanted else None
+    with_slope(formula, x, y, slope)
+    return y, slope
+
+
+def gelu_formula(x: Any, y: Any, slope: Any, p: Any, u: Any) -> None:
+    """y = x Phi(x), slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi). y may be x; p and u are buffers."""
+    normal(x, np.multiply(x, x, out=u), out=p)
+    if slope is not None:
+        u *= -0.5 * math.log2(math.e)
+        np.exp2(u, out=u)
+        u *= x
+        u *= 1 / math.sqrt(2 * math.pi)
+        np.add(p, u, out=slope)
+    np.multiply(x, p, out=y)
+
+
+def gelu_tanh_formula(x: Any, y: Any, slope: Any, p: Any, u: Any) -> None:
+    """Since (1 + tanh(v / 2)) / 2 = sigmoid(v) =: s, y = x s and slope = s + x s (1 - s) v', v the paper's polynomial."""
+    linear = 2 * math.sqrt(2 / math.pi)
+    cubic = 0.044715 * linear
+    np.multiply(x, x, out=u)
+    np.multiply(u, -math.log2(math.e) * cubic, out=p)
+    p -= math.log2(math.e) * linear
+    p *= x
+    np.exp2(p, out=p)
+    p += 1
+    np.reciprocal(p, out=p)
+    if slope is not None:
+        u *= 3 * cubic
+        u += linear
+        u *= x
+        u *= p
+        u -= np.multiply(u, p, out=slope)
+        np.add(p, u, out=slope)
+    np.multiply(x, p, out=y)
+
+
+def silu_formula(x: Any, y: Any, slope: Any, p: Any, _: Any) -> None:
+    """With s = sigmoid(x), y = x s and slope = s + y (1 - s)."""
+    logistic(x, out=p)
+    np.multiply(x, p, out=y)
+    if slope is not None:
+        np.multiply(y, p, out=slope)
+        np.subtract(y, slope, out=slope)
+        slope += p
+
+
+GELU = {"none": gelu_formula, "tanh": gelu_tanh_formula}
+
+
+# ------------------------------------------------------------------------------------------------------------- dropout
 
 
 @kernel

@@ -10,13 +10,20 @@ import numpy as np
 from . import activation as activations
 from .kernel import kernel
 from .reduction import total
+from .tiles import aligned
 
-# The activations whose derivative can be told from their value: name -> (kernel, derivative where the value is y).
+# The activations, in two kinds: those whose derivative can be told from their value, name -> (kernel, derivative where
+# the value is y), and those whose derivative is taken with the value, name -> (reference, formula for both).
 FUSED: dict[str | None, Any] = {
     "relu": (activations.relu, lambda y: y > 0),
     "leaky_relu": (activations.leaky_relu, activations.leaky_slope),
     "sigmoid": (activations.sigmoid, lambda y: y * (1 - y)),
     "tanh": (activations.tanh, lambda y: 1 - y * y),
+}
+SLOPED: dict[str | None, Any] = {
+    "gelu": (activations.gelu.reference, activations.gelu_formula),
+    "gelu_tanh": (lambda x: activations.gelu.reference(x, approximate="tanh"), activations.gelu_tanh_formula),
+    "silu": (activations.silu.reference, activations.silu_formula),
 }
 
 
@@ -27,45 +34,43 @@ def linear(
     """x weight^T + bias over the last axis of x, and perhaps an activation of it.
 
     x (..., in), weight (out, in) as in PyTorch, bias (out,) -> (..., out). `activation`: None, "relu", "leaky_relu"
-    (with `negative_slope`), "sigmoid" or "tanh".
+    (with `negative_slope`), "sigmoid", "tanh", "gelu", "gelu_tanh" (its approximate form) or "silu".
     """
     value = np.matmul(x, np.matrix_transpose(weight))
     value = value if bias is None else value + bias
+    if activation in SLOPED:
+        return SLOPED[activation][0](value)
     slope = {"negative_slope": negative_slope} if activation == "leaky_relu" else {}
     return value if activation is None else FUSED[activation][0].reference(value, **slope)
 
 
 @linear.forward
-def _(x: Any, weight: Any, bias: Any, activation: str | None, negative_slope: float) -> Any:
-    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ValueError(
-            f"x of shape {x.shape} does not fit a weight of shape {weight.shape}: it is (out, in), where in is the "
-            "length of the last axis of x"
-        )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(
-            f"a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}, (out, in): it is (out,)"
-        )
-    y = np.dot(x.reshape(-1, x.shape[-1]), weight.T)  # (rows, out)
+def _(
+    x: Any, weight: Any, bias: Any, activation: str | None, negative_slope: float, needs: Sequence[bool]
+) -> Any:  # fmt: skip
+    _check(x, weight, bias, activation)
+    y, slope = np.dot(x.reshape(-1, x.shape[-1]), weight.T), None  # (rows, out)
     if bias is not None:
         y = np.add(y, bias, out=y) if y.dtype == bias.dtype else y + bias
-    if activation is not None:
-        if activation not in FUSED:
-            raise ValueError(
-                f"no activation {activation!r} in linear; there are None and {', '.join(map(repr, FUSED))}"
-            )
+    if activation in SLOPED:
+        slope = aligned(y.shape, y.dtype) if any(needs) else None
+        activations.with_slope(SLOPED[activation][1], y, y, slope)
+    elif activation is not None:
         y, _ = FUSED[activation][0]._forward(y, *_slope(activation, negative_slope))
-    return y.reshape(*x.shape[:-1], len(weight)), None
+    return y.reshape(*x.shape[:-1], len(weight)), slope
 
 
 @linear.backward
 def _(
-    g: Any, x: Any, weight: Any, bias: Any, y: Any, activation: str | None, negative_slope: float, needs: Sequence[bool]
-) -> Any:
+    g: Any, x: Any, weight: Any, bias: Any, y: Any, saved: Any, activation: str | None, negative_slope: float,
+    needs: Sequence[bool],
+) -> Any:  # fmt: skip
     """One product each on flattened leading axes: dx = g weight, dweight = g^T x, dbias = sum of g over rows."""
-    if activation is not None:
-        g = g * FUSED[activation][1](y, *_slope(activation, negative_slope))
     rows = g.reshape(-1, g.shape[-1])  # (rows, out)
+    if saved is not None:
+        rows = rows * saved
+    elif activation is not None:
+        rows = rows * FUSED[activation][1](y.reshape(rows.shape), *_slope(activation, negative_slope))
     return (
         np.dot(rows, weight).reshape(x.shape) if needs[0] else None,
         np.dot(rows.T, x.reshape(-1, x.shape[-1])) if needs[1] else None,
@@ -75,3 +80,19 @@ def _(
 
 def _slope(activation: str, negative_slope: float) -> tuple[float, ...]:
     return (negative_slope,) if activation == "leaky_relu" else ()
+
+
+def _check(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: str | None) -> None:
+    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        raise ValueError(
+            f"x of shape {x.shape} does not fit a weight of shape {weight.shape}: it is (out, in), where in is the "
+            "length of the last axis of x"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(
+            f"a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}, (out, in): it is (out,)"
+        )
+    if activation is not None and activation not in FUSED and activation not in SLOPED:
+        raise ValueError(
+            f"no activation {activation!r} in linear; there are None and {', '.join(map(repr, [*FUSED, *SLOPED]))}"
+        )
