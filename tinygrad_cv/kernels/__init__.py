@@ -1,7 +1,7 @@
 """Our own operations, each with reference, forward and backward."""
 
 from .activation import dropout, gelu, leaky_relu, relu, sigmoid, silu, tanh
-from .attention import attention
+from .attention import attention, self_attention
 from .conv import conv2d, conv_transpose2d
 from .embedding import embedding
 from .erf import erf
@@ -39,6 +39,7 @@ __all__ = [
     "mse",
     "relu",
     "rnn",
+    "self_attention",
     "sigmoid",
     "silu",
     "softmax",

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 
+SHORT = 256
+
+
 def total(x: np.ndarray, axis: int) -> Any:
     """The sum over an axis, kept at length 1."""
     return _dot(x, 1.0, axis)
@@ -18,8 +21,10 @@ def mean(x: np.ndarray, axis: int) -> Any:
 
 
 def total_product(x: np.ndarray, y: np.ndarray, axis: int) -> Any:
-    """The sum of x y over an axis, kept at length 1."""
-    return np.vecdot(x, y)[..., None] if axis in (-1, x.ndim - 1) else total(x * y, axis)
+    """The sum of x y over an axis, kept at length 1; of short rows `np.einsum` makes less ado than BLAS."""
+    if axis not in (-1, x.ndim - 1):
+        return total(x * y, axis)
+    return (np.einsum("...i,...i->...", x, y) if x.shape[-1] <= SHORT else np.vecdot(x, y))[..., None]
 
 
 def mean_product(x: np.ndarray, y: np.ndarray, axis: int) -> Any:
@@ -30,7 +35,8 @@ def mean_product(x: np.ndarray, y: np.ndarray, axis: int) -> Any:
 def _dot(x: np.ndarray, factor: float, axis: int) -> Any:
     """The sum of factor x over an axis, kept at length 1."""
     if axis in (-1, x.ndim - 1):
-        return np.dot(x, np.full(x.shape[-1], factor, x.dtype))[..., None]
+        rows = np.dot(x.reshape(-1, x.shape[-1]), np.full(x.shape[-1], factor, x.dtype))
+        return rows.reshape(*x.shape[:-1], 1)
     if axis == 0 and x.ndim == 2:
         return np.dot(np.full(len(x), factor, x.dtype), x)[None]
     return np.add.reduce(x, axis=axis, keepdims=True) * factor

@@ -31,11 +31,15 @@ class MultiheadAttention(Module):
         self.out_proj.bias = parameter(np.zeros(dimension, dtype))
 
     def forward(self, query: Any, key: Any = None, value: Any = None, mask: Any = None, causal: bool = False) -> Any:
-        q, k, v = self.project(query, key, value)
         keep = None
         if self.training and self.dropout:
-            keep = self.rng.random((*q.shape[:-1], k.shape[-2]), np.float32) >= self.dropout
-        heads = kernels.attention(q, k, v, mask, keep, causal=causal, p=self.dropout)  # (B, H, L, D/H)
+            looks = (len(query), self.heads, query.shape[1], (query if key is None else key).shape[1])  # (B, H, L, S)
+            keep = self.rng.random(looks, np.float32) >= self.dropout
+        if key is None and value is None:
+            packed = kernels.linear(query, self.in_proj_weight, self.in_proj_bias)  # (B, L, 3 D)
+            y = kernels.self_attention(packed, mask, keep, heads=self.heads, causal=causal, p=self.dropout)
+            return self.out_proj(y)
+        heads = kernels.attention(*self.project(query, key, value), mask, keep, causal=causal, p=self.dropout)
         return self.out_proj(np.swapaxes(heads, 1, 2).reshape(query.shape))  # (B, L, D)
 
     def project(self, query: Any, key: Any = None, value: Any = None) -> list[Any]:
