@@ -259,6 +259,7 @@ LOGITS = np.zeros((4, 3))
         (lambda: kernels.dropout(FLAT, ROW, p=0.5), ValueError, ["mask", "(4, 1)", "(4,)"]),
         (lambda: kernels.dropout(FLAT, FLAT, p=1.5), ValueError, ["probability", "1.5"]),
         (lambda: kernels.gelu(FLAT, approximate="fast"), ValueError, ["fast", "tanh"]),
+        (lambda: kernels.self_attention(np.zeros((1, 2, 8)), heads=3), ValueError, ["(1, 2, 8)", "3 heads", "(B, L, 3 D)"]),
         (lambda: kernels.leaky_relu(FLAT, negative_slope=-0.1), ValueError, ["negative_slope", "-0.1"]),
     ],
 )

@@ -275,6 +275,22 @@ def test_attention_drops_weights_in_training_only() -> None:
         nn.MultiheadAttention(4, 3, rng=np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"mask": np.arange(9).reshape(3, 3) % 2 == 0}])
+def test_attention_to_itself_is_attention_to_a_key_that_equals_the_query(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.MultiheadAttention(4, 2, dropout=0.25, rng=rng, dtype=np.float64)
+    x = rng.normal(size=(2, 3, 4))
+    results = []
+    for key in ((), (x.copy(),)):
+        layer.rng = np.random.default_rng(1)
+        layer.zero_grad()
+        y = layer(Tensor(x), *key, **options)
+        (y * x).sum().backward()
+        results.append([y.numpy(), *(p.grad for p in layer.parameters())])
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-12)
+
+
 def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean() -> None:
     layer, branch = nn.StochasticDepth(0.25, rng=np.random.default_rng(0)), np.ones((4000, 2, 3))
     dropped = layer(branch)

@@ -27,7 +27,14 @@ def _(x: Any) -> Any:
 
 @relu.backward
 def _(g: Any, y: Any) -> Any:
-    return g * (y > 0)
+    dx = positive(y)
+    dx *= g
+    return dx
+
+
+def positive(y: Any) -> Any:
+    """1 where y > 0 and 0 elsewhere, in the dtype of y: NumPy multiplies that faster than booleans."""
+    return np.greater(y, 0, out=np.empty_like(y))
 
 
 @kernel
@@ -45,12 +52,15 @@ def _(x: Any, negative_slope: float) -> Any:
 
 @leaky_relu.backward
 def _(g: Any, y: Any, negative_slope: float) -> Any:
-    return g * leaky_slope(y, negative_slope)
+    dx = leaky_slope(y, negative_slope)
+    dx *= g
+    return dx
 
 
 def leaky_slope(y: Any, negative_slope: float) -> Any:
     """The derivative of `leaky_relu` where its value is y: exactly 1 or the slope."""
-    return np.maximum(y > 0, y.dtype.type(negative_slope))
+    slope = positive(y)
+    return np.maximum(slope, y.dtype.type(negative_slope), out=slope)
 
 
 @kernel

@@ -15,7 +15,7 @@ from .tiles import aligned
 # The activations, in two kinds: those whose derivative can be told from their value, name -> (kernel, derivative where
 # the value is y), and those whose derivative is taken with the value, name -> (reference, formula for both).
 FUSED: dict[str | None, Any] = {
-    "relu": (activations.relu, lambda y: y > 0),
+    "relu": (activations.relu, activations.positive),
     "leaky_relu": (activations.leaky_relu, activations.leaky_slope),
     "sigmoid": (activations.sigmoid, lambda y: y * (1 - y)),
     "tanh": (activations.tanh, lambda y: 1 - y * y),
@@ -70,7 +70,8 @@ def _(
     if saved is not None:
         rows = rows * saved
     elif activation is not None:
-        rows = rows * FUSED[activation][1](y.reshape(rows.shape), *_slope(activation, negative_slope))
+        slope = FUSED[activation][1](y.reshape(rows.shape), *_slope(activation, negative_slope))
+        rows = np.multiply(slope, rows, out=slope)
     return (
         np.dot(rows, weight).reshape(x.shape) if needs[0] else None,
         np.dot(rows.T, x.reshape(-1, x.shape[-1])) if needs[1] else None,

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .activation import logistic
 from .kernel import kernel
 from .reduction import total
-from .softmax import log_softmax
+from .softmax import SAFE, log_softmax
 
 REDUCTIONS: dict[str, Any] = {"mean": np.mean, "sum": np.sum, "none": np.positive}
 
@@ -23,6 +22,17 @@ def _check_reduction(reduction: str) -> None:
 def _reduce(losses: Any, reduction: str) -> Any:
     _check_reduction(reduction)
     return REDUCTIONS[reduction](losses)
+
+
+def _reduce_array(losses: np.ndarray, reduction: str) -> Any:
+    """The same of an array, without the ceremony of `np.mean`."""
+    _check_reduction(reduction)
+    if reduction == "none":
+        return losses
+    if reduction == "mean" and not losses.size:
+        return np.mean(losses)  # NaN, with NumPy's warning
+    whole = np.add.reduce(losses, axis=None)
+    return whole / losses.dtype.type(losses.size) if reduction == "mean" else whole
 
 
 def _share(g: Any, size: int, reduction: str) -> Any:
@@ -68,7 +78,7 @@ def mse(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
 def _(prediction: Any, target: Any, reduction: str) -> Any:
     _check_targets("target", target, "prediction", prediction)
     difference = prediction - _numbers(target, prediction.dtype)
-    return _reduce(difference * difference, reduction), difference
+    return _reduce_array(difference * difference, reduction), difference
 
 
 @mse.backward
@@ -92,22 +102,25 @@ def bce_with_logits(logits: Any, targets: Any, weight: Any = None, *, reduction:
 
 
 @bce_with_logits.forward
-def _(logits: Any, targets: Any, weight: Any, reduction: str) -> Any:
-    """log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|)): nothing overflows, and nothing small is lost."""
+def _(logits: Any, targets: Any, weight: Any, reduction: str, needs: Sequence[bool]) -> Any:
+    """log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|)): nothing overflows, and nothing small is lost. With the same
+    exponential e, s(x) is 1 / (1 + e) for a positive x and e / (1 + e) else, and the slope s(x) - t."""
     _check_targets("targets", targets, "logits", logits)
     _check_targets("weight", weight, "logits", logits)
-    targets = _numbers(targets, logits.dtype)
-    losses = np.log1p(np.exp(-np.abs(logits))) + np.maximum(logits, 0) - targets * logits
-    return _reduce(losses if weight is None else losses * weight, reduction), None
+    targets, slope = _numbers(targets, logits.dtype), None
+    e = np.exp(-np.abs(logits))
+    losses = np.log1p(e) + np.maximum(logits, 0) - targets * logits
+    if needs[0]:
+        slope = np.maximum(logits > 0, e) / (1 + e) - targets
+    return _reduce_array(losses if weight is None else losses * weight, reduction), slope
 
 
 @bce_with_logits.backward
-def _(g: Any, logits: Any, targets: Any, weight: Any, reduction: str, needs: Sequence[bool]) -> Any:
+def _(g: Any, logits: Any, weight: Any, saved: Any, reduction: str, needs: Sequence[bool]) -> Any:
     """d logits = (s(x) - t) g, d targets = -x g."""
     g = _share(g, logits.size, reduction)
     g = g if weight is None else g * weight
-    targets = _numbers(targets, logits.dtype)
-    return (logistic(logits) - targets) * g if needs[0] else None, -logits * g if needs[1] else None
+    return saved * g if needs[0] else None, -logits * g if needs[1] else None
 
 
 @kernel
@@ -148,52 +161,68 @@ def _(
     reduction: str,
     needs: Sequence[bool],
 ) -> Any:
-    """Row by row L = Q log sum exp(x) - sum q x with Q = sum q, so dL/dx = Q softmax(x) - q."""
-    _check_labels(logits, labels, weight, label_smoothing, ignore_index, reduction)
+    """Row by row L = Q log sum exp(x) - sum q x with Q = sum q, so dL/dx = Q softmax(x) - q.
+
+    x is taken relative to the label's logit, so that without smoothing L = Q log sum exp(x); where that could overflow,
+    relative to the largest.
+    """
+    ignored = _check_labels(logits, labels, weight, label_smoothing, ignore_index, reduction)
     classes = logits.shape[-1]
     x, label = logits.reshape(-1, classes), labels.reshape(-1)  # (rows, C), (rows,)
-    rows, ignored = np.arange(len(x)), np.flatnonzero(label == ignore_index)
-    if ignored.size:
+    rows = np.arange(len(x))
+    if ignored is not None:
         x, label = x.copy(), label.copy()
         x[ignored], label[ignored] = 0, 0
-    weights = np.ones(classes, x.dtype) if weight is None else weight.astype(x.dtype, copy=False)
-    share = weights[label]  # the weight of each label
-    share[ignored] = 0
-    q, Q = share, share
-    x = x - np.maximum.reduce(x, axis=1, keepdims=True)
+    share = np.ones(len(x), x.dtype) if weight is None else weight.astype(x.dtype)[label]  # the weight of each label
+    if ignored is not None:
+        share[ignored] = 0
+    x = _shifted(x, x[rows, label])
     e = np.exp(x)
-    norm = total(e, 1)
-    losses = np.log(norm[:, 0])
+    norm = total(e, 1)[:, 0]
+    losses, q, Q = np.log(norm) - x[rows, label], share, share
     if label_smoothing:
-        smooth = weights * (label_smoothing / classes)
-        q = share * (1 - label_smoothing)
+        smooth = np.full(classes, label_smoothing / classes, x.dtype)
+        smooth = smooth if weight is None else smooth * weight.astype(x.dtype)
+        q = share * x.dtype.type(1 - label_smoothing)
         Q = q + np.add.reduce(smooth)
-        losses = Q * losses - q * x[rows, label] - np.dot(x, smooth)
-    else:
-        losses = q * (losses - x[rows, label])
-    losses[ignored] = 0
-    denominator = np.add.reduce(share) if reduction == "mean" else 1
-    if ignored.size == label.size and reduction == "mean":
-        raise ValueError(f'every label is ignore_index ({ignore_index}), so there is no mean; reduction="sum" gives 0')
+        losses = Q * np.log(norm) - q * x[rows, label] - np.dot(x, smooth)
+    elif weight is not None or ignored is not None:
+        losses *= share
+    if ignored is not None:
+        losses[ignored] = 0
+    denominator = np.add.reduce(share) if reduction == "mean" else x.dtype.type(1)
     value = losses.reshape(logits.shape[:-1]) if reduction == "none" else np.add.reduce(losses) / denominator
     if not needs[0]:
         return value, None
-    e *= (Q / denominator)[:, None] / norm
+    e *= (Q / (denominator * norm))[:, None]
     e[rows, label] -= q / denominator
     if label_smoothing:
         e -= smooth / denominator
-    e[ignored] = 0
+    if ignored is not None:
+        e[ignored] = 0
     return value, e.reshape(logits.shape)
+
+
+def _shifted(x: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """x (rows, C) less the logit of the label, or where a row is far above that, less the row's largest."""
+    with np.errstate(invalid="ignore"):  # inf - inf: is not below SAFE
+        shifted = x - own[:, None]
+    if np.maximum.reduce(shifted, axis=None, initial=0) < SAFE:
+        return shifted
+    return x - np.maximum.reduce(x, axis=1, keepdims=True)
 
 
 @cross_entropy.backward
 def _(g: Any, saved: Any, reduction: str, needs: Sequence[bool]) -> Any:
-    return saved * (g[..., None] if reduction == "none" else g) if needs[0] else None
+    if not needs[0]:
+        return None
+    return saved * g[..., None] if reduction == "none" else saved if g == 1 else saved * g
 
 
 def _check_labels(
     logits: Any, labels: Any, weight: Any, label_smoothing: float, ignore_index: int, reduction: str
-) -> None:
+) -> np.ndarray | None:
+    """The places of labels that are ignored, in the flat array; None if there are none."""
     classes = logits.shape[-1] if logits.ndim else 0
     dtype = getattr(labels, "dtype", None)
     if dtype is None or dtype.kind not in "iu":
@@ -207,13 +236,17 @@ def _check_labels(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing lies between 0 and 1, not {label_smoothing}")
     _check_reduction(reduction)
-    outside = (labels < 0) | (labels >= classes)
-    if not outside.any():
-        return
-    wrong = np.argwhere(outside & (labels != ignore_index))
-    if len(wrong):
-        place = tuple(map(int, wrong[0]))
-        raise ValueError(
-            f"the label {labels[place]} at {place} is none of the classes 0 to {classes - 1}, nor ignore_index, "
-            f"{ignore_index}"
-        )
+    if not labels.size or (np.minimum.reduce(labels, axis=None) >= 0 and np.maximum.reduce(labels, axis=None) < classes):
+        ignored = np.flatnonzero(labels == ignore_index) if 0 <= ignore_index < classes else np.empty(0, int)
+    else:
+        ignored = np.flatnonzero(labels == ignore_index)
+        wrong = np.argwhere(((labels < 0) | (labels >= classes)) & (labels != ignore_index))
+        if len(wrong):
+            place = tuple(map(int, wrong[0]))
+            raise ValueError(
+                f"the label {labels[place]} at {place} is none of the classes 0 to {classes - 1}, nor ignore_index, "
+                f"{ignore_index}"
+            )
+    if ignored.size == labels.size and reduction == "mean":
+        raise ValueError(f'every label is ignore_index ({ignore_index}), so there is no mean; reduction="sum" gives 0')
+    return ignored if ignored.size else None

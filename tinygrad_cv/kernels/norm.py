@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from .kernel import kernel
 from .reduction import mean, mean_product, total, total_product
+from .tiles import aligned, spans
 
 
 @kernel
@@ -96,24 +98,45 @@ def _(x: Any, weight: Any, bias: Any, eps: float, shape: tuple[int, ...] | None)
         _check_shape(name, value, shape, x)
     if not shape or x.shape[x.ndim - len(shape) :] != tuple(shape):
         raise ValueError(f"x of shape {x.shape} does not end in the shape that is normalised, {tuple(shape)}")
-    rows = x.reshape(-1, int(np.prod(shape)))
-    normal, scale, _, _ = standardise(rows, 1, eps)
-    return _affine(normal, _flat(weight), _flat(bias)).reshape(x.shape), (normal, scale)
+    rows = x.reshape(-1, prod(shape))
+    y, normal, scale = aligned(rows.shape, x.dtype), aligned(rows.shape, x.dtype), np.empty((len(rows), 1), x.dtype)
+    gain, shift = _flat(weight), _flat(bias)
+    for part in spans(*rows.shape):
+        z = np.subtract(rows[part], mean(rows[part], 1), out=normal[part])
+        np.divide(1, np.sqrt(mean_product(z, z, 1) + eps), out=scale[part])
+        z *= scale[part]
+        np.multiply(z, 1 if gain is None else gain, out=y[part])
+        if shift is not None:
+            y[part] += shift
+    return y.reshape(x.shape), (normal, scale)
 
 
 @layer_norm.backward
 def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, needs: Sequence[bool]) -> Any:
-    """dx = scale (h - mean(h) - z mean(h z)) with h = weight g: without its parts along the constant and along z."""
+    """dx = scale (h - mean(h) - z mean(h z)) with h = weight g: without its parts along the constant and along z.
+
+    mean(h) and mean(h z) are products of g and g z with the weight, and the sums of both over rows dbias and dweight.
+    """
     normal, scale = saved
-    rows = g.reshape(normal.shape)
-    dx = None
-    if needs[0]:
-        inner = rows if weight is None else rows * _flat(weight)
-        dx = inner - normal * mean_product(inner, normal, 1)
-        dx -= mean(inner, 1)
-        dx = (dx * scale).reshape(x.shape)
-    dweight = total_product(rows, normal, 0).reshape(weight.shape) if needs[1] else None
-    return dx, dweight, total(rows, 0).reshape(bias.shape) if needs[2] else None
+    rows, size = g.reshape(normal.shape), normal.shape[1]
+    gain = np.ones(size, normal.dtype) if weight is None else _flat(weight)
+    dx = aligned(normal.shape, normal.dtype) if needs[0] else None
+    dgain, dshift = np.zeros((2, size), normal.dtype)
+    for part in spans(*rows.shape):
+        h, z = rows[part], normal[part]
+        hz = h * z
+        dgain += total(hz, 0)[0]
+        dshift += total(h, 0)[0]
+        if dx is not None:
+            d = np.multiply(h, gain, out=dx[part])
+            d -= np.multiply(z, np.dot(hz, gain / size)[:, None], out=hz)
+            d -= np.dot(h, gain / size)[:, None]
+            d *= scale[part]
+    return (
+        None if dx is None else dx.reshape(x.shape),
+        dgain.reshape(weight.shape) if needs[1] else None,
+        dshift.reshape(bias.shape) if needs[2] else None,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ what they share

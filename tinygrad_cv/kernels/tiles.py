@@ -30,3 +30,9 @@ def tiles(*arrays: Any, buffers: int = 0) -> Iterator[list[Any]]:
     for start in range(0, len(flat[0]), TILE):
         part = slice(start, start + TILE)
         yield [*(None if a is None else a[part] for a in flat), *(row[: len(flat[0]) - start][:size] for row in rows)]
+
+
+def spans(rows: int, width: int) -> Iterator[slice]:
+    """Slices of the rows of a matrix that are as large as a tile."""
+    step = max(1, TILE // max(1, width))
+    return (slice(start, start + step) for start in range(0, rows, step))
