@@ -77,10 +77,13 @@ def self_attention(
 @self_attention.forward
 def _(packed: Any, mask: Any, keep: Any, heads: int, causal: bool, p: float) -> Any:
     if packed.ndim != 3 or packed.shape[2] % (3 * heads):
-        raise ValueError(f"packed has shape {packed.shape}; for {heads} heads it is (B, L, 3 D), where {heads} divides D")
+        raise ValueError(
+            f"packed has shape {packed.shape}; for {heads} heads it is (B, L, 3 D), where {heads} divides D"
+        )
     b, n, d = packed.shape
     y = aligned((b, n, heads, d // 3 // heads), packed.dtype)
-    _, saved = attend(*_heads(packed, heads), mask, keep, causal, None, p, out=np.swapaxes(y, 1, 2))
+    query, key, value = _heads(packed, heads)
+    _, saved = attend(query, key, value, mask, keep, causal, None, p, out=np.swapaxes(y, 1, 2))
     return y.reshape(b, n, d // 3), saved
 
 
@@ -92,7 +95,8 @@ def _(
     g, y = (np.swapaxes(a.reshape(apart), 1, 2) for a in (g, y))  # (B, heads, L, D / heads)
     dpacked = aligned(packed.shape, packed.dtype)
     wanted = [needs[0]] * 3 + [needs[1]]
-    *_, dmask = attend_back(g, y, *_heads(packed, heads), keep, saved, None, p, wanted, _heads(dpacked, heads))
+    query, key, value = _heads(packed, heads)
+    *_, dmask = attend_back(g, y, query, key, value, keep, saved, None, p, wanted, _heads(dpacked, heads))
     return dpacked if needs[0] else None, dmask, None
 
 
@@ -160,7 +164,11 @@ def _visible(mask: Any, causal: bool, shape: tuple[int, ...]) -> Any:
 
 
 def _check(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> None:
-    if min(query.ndim, key.ndim, value.ndim) < 2 or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+    if (
+        min(query.ndim, key.ndim, value.ndim) < 2
+        or query.shape[-1] != key.shape[-1]
+        or key.shape[-2] != value.shape[-2]
+    ):
         raise ValueError(
             f"query {query.shape}, key {key.shape} and value {value.shape} do not fit: they are (..., L, D), (..., S, D) "
             "and (..., S, E)"

@@ -208,8 +208,8 @@ def _shifted(x: np.ndarray, own: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # inf - inf: is not below SAFE
         shifted = x - own[:, None]
     if np.maximum.reduce(shifted, axis=None, initial=0) < SAFE:
-        return shifted
-    return x - np.maximum.reduce(x, axis=1, keepdims=True)
+        return np.asarray(shifted)
+    return np.asarray(x - np.maximum.reduce(x, axis=1, keepdims=True))
 
 
 @cross_entropy.backward
@@ -236,7 +236,9 @@ def _check_labels(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing lies between 0 and 1, not {label_smoothing}")
     _check_reduction(reduction)
-    if not labels.size or (np.minimum.reduce(labels, axis=None) >= 0 and np.maximum.reduce(labels, axis=None) < classes):
+    if not labels.size or (
+        np.minimum.reduce(labels, axis=None) >= 0 and np.maximum.reduce(labels, axis=None) < classes
+    ):
         ignored = np.flatnonzero(labels == ignore_index) if 0 <= ignore_index < classes else np.empty(0, int)
     else:
         ignored = np.flatnonzero(labels == ignore_index)
