@@ -245,7 +245,10 @@ class GELU(Module):
     """x Phi(x), exact or (`approximate="tanh"`) with a tanh in place of the normal distribution function Phi."""
 
     def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
         self.approximate = approximate
+        self.activation = {"activation": "gelu" if approximate == "none" else "gelu_tanh"}
 
     def forward(self, x: Any) -> Any:
         return kernels.gelu(x, approximate=self.approximate)
@@ -256,6 +259,8 @@ class GELU(Module):
 
 class SiLU(Module):
     """x sigmoid(x)."""
+
+    activation = MappingProxyType({"activation": "silu"})
 
     def forward(self, x: Any) -> Any:
         return kernels.silu(x)
