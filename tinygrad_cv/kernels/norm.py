@@ -99,8 +99,9 @@ def _(x: Any, weight: Any, bias: Any, eps: float, shape: tuple[int, ...] | None)
     if not shape or x.shape[x.ndim - len(shape) :] != tuple(shape):
         raise ValueError(f"x of shape {x.shape} does not end in the shape that is normalised, {tuple(shape)}")
     rows = x.reshape(-1, prod(shape))
-    y, normal, scale = aligned(rows.shape, x.dtype), aligned(rows.shape, x.dtype), np.empty((len(rows), 1), x.dtype)
     gain, shift = _flat(weight), _flat(bias)
+    y = aligned(rows.shape, np.result_type(x, *(a for a in (weight, bias) if a is not None)))
+    normal, scale = aligned(rows.shape, x.dtype), np.empty((len(rows), 1), x.dtype)
     for part in spans(*rows.shape):
         z = np.subtract(rows[part], mean(rows[part], 1), out=normal[part])
         np.divide(1, np.sqrt(mean_product(z, z, 1) + eps), out=scale[part])

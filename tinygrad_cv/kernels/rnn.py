@@ -47,7 +47,7 @@ def _(
     if nonlinearity not in NONLINEARITIES:
         raise ValueError(f"the nonlinearity is one of {', '.join(NONLINEARITIES)}, not {nonlinearity!r}")
     states, steps, h, back = project(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, (1,))  # activated in place
-    recurrent = np.empty(h.shape, h.dtype)
+    recurrent = aligned(h.shape, h.dtype)
     for t, a in steps:
         a += np.dot(h, back, out=recurrent)
         np.tanh(a, out=a) if nonlinearity == "tanh" else np.maximum(a, 0, out=a)
@@ -62,7 +62,7 @@ def _(
     needs: Sequence[bool],
 ) -> Any:  # fmt: skip
     """da_t = (g_t + da_(t+1) weight_hh) (1 - h_t^2)."""
-    dh, carried = np.zeros((2, *y.shape[1:]), y.dtype)
+    dh, carried = _zeros(2, y)
     weight_hh, given = weight_hh.astype(y.dtype, copy=False), Gradients(x, h0, y, weight_ih, needs)
     for part in _backwards(y):
         da = np.multiply(y[part], y[part], order="C") if nonlinearity == "tanh" else positive(y[part])
@@ -109,9 +109,9 @@ def _(
     """All gates are squashed by one tanh, since sigmoid(a) = (1 + tanh(a / 2)) / 2."""
     halves = (0.5, 0.5, 1, 0.5)  # i, f, z, o
     gates, steps, h, back = project(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, halves)  # squashed in place
-    states, cells = (np.empty((len(x), *h.shape), h.dtype) for _ in range(2))
+    states, cells = (aligned((len(x), *h.shape), h.dtype) for _ in range(2))
     half, c = np.repeat(np.array(halves, h.dtype), h.shape[1]), c0.astype(h.dtype, copy=False)
-    recurrent, fresh, shift = np.empty(gates.shape[1:], h.dtype), np.empty(h.shape, h.dtype), 1 - half
+    recurrent, fresh, shift = aligned(gates.shape[1:], h.dtype), aligned(h.shape, h.dtype), 1 - half
     for t, a in steps:
         a += np.dot(h, back, out=recurrent)
         np.tanh(a, out=a)
@@ -135,11 +135,11 @@ def _(
     """Inside the step dc_t = dc_t + dh_t o (1 - tanh(c_t)^2); each gate's da is that (for o: dh_t) times the gate's partner
     in its product times its own slope, s (1 - s) of a sigmoid and 1 - z^2 of a tanh."""
     gates, (states, cells), (g_states, g_cells) = saved, y, g
-    dh, dc, squashed, inside, through, slope, carried_h, carried_c = np.zeros((8, *cells.shape[1:]), cells.dtype)
+    dh, dc, squashed, inside, through, slope, carried_h, carried_c = _zeros(8, cells)
     weight_hh, c0 = weight_hh.astype(dh.dtype, copy=False), c0.astype(dh.dtype, copy=False)
     given = Gradients(x, h0, states, weight_ih, [n for k, n in enumerate(needs) if k != 2])
     for part in _backwards(gates):
-        da = np.empty_like(gates[part])
+        da = aligned(gates[part].shape, gates.dtype)
         for t in reversed(range(*part.indices(len(x)))):
             (i, f, z, o), (di, df, dz, do) = _blocks(gates[t], 4), _blocks(da[t - part.start], 4)
             np.add(carried_h, g_states[t], out=dh)
@@ -193,12 +193,12 @@ def gru(
 def _(x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, lengths: Any) -> Any:
     halves = (0.5, 0.5, 1)  # r, z, n, as in the LSTM
     gates, steps, h, back = project(x, h0, weight_ih, weight_hh, bias_ih, halves)  # squashed in place
-    states, inner = (np.empty((len(x), *h.shape), h.dtype) for _ in range(2))
+    states, inner = (aligned((len(x), *h.shape), h.dtype) for _ in range(2))
     size, half, recurrent, fresh = (
         h.shape[1],
         h.dtype.type(0.5),
-        np.empty(gates.shape[1:], h.dtype),
-        np.empty(h.shape, h.dtype),
+        aligned(gates.shape[1:], h.dtype),
+        aligned(h.shape, h.dtype),
     )
     bias_hh = (bias_hh * np.repeat(halves, size)).astype(h.dtype)
     for t, a in steps:
@@ -225,11 +225,13 @@ def _(
     g: Any, y: Any, saved: Any, x: Any, h0: Any, weight_ih: Any, weight_hh: Any, lengths: Any, needs: Sequence[bool]
 ) -> Any:
     gates, inner = saved
-    dh, slope, carried, back = np.zeros((4, *y.shape[1:]), y.dtype)
+    dh, slope, carried, back = _zeros(4, y)
     weight_hh, h0 = weight_hh.astype(y.dtype, copy=False), h0.astype(y.dtype, copy=False)
     given = Gradients(x, h0, y, weight_ih, needs)
     for part in _backwards(gates):
-        da, db = np.empty_like(gates[part]), np.empty_like(gates[part])  # of the input's and of the state's projection
+        da, db = (
+            aligned(gates[part].shape, gates.dtype) for _ in range(2)
+        )  # of the input's and the state's projection
         for t in reversed(range(*part.indices(len(x)))):
             a, b = da[t - part.start], db[t - part.start]
             (r, z, n), (dr, dz, dn), dhn = _blocks(gates[t], 3), _blocks(a, 3), _blocks(b, 3)[2]
@@ -274,8 +276,9 @@ def project(
 
     def steps() -> Iterator[tuple[int, np.ndarray]]:
         for part in spans(len(x), memory.shape[1] * memory.shape[2], SPELL):
-            np.matmul(x[part], forth, out=memory[part])
-            memory[part] += bias
+            rows = memory[part].reshape(-1, gates * size)  # (spell N, gates H)
+            np.matmul(x[part].reshape(len(rows), -1), forth, out=rows)
+            rows += bias
             yield from enumerate(memory[part], part.start)
 
     return memory, steps(), h0.astype(dtype, copy=False), back
@@ -332,3 +335,10 @@ def _hold(new: np.ndarray, old: Any, lengths: Any, t: int) -> None:
 def _alive(new: Any, old: Any, lengths: Any, t: int) -> Any:
     """The new state of the sequences that go on at step t, the old one of those that have ended."""
     return new if lengths is None else np.where(np.less(t, lengths)[:, None], new, old).astype(new.dtype)
+
+
+def _zeros(count: int, states: np.ndarray) -> np.ndarray:
+    """Buffers (count, N, H), each like one step of the states (T, N, H)."""
+    buffers = aligned((count, *states.shape[1:]), states.dtype)
+    buffers[...] = 0
+    return buffers
