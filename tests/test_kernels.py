@@ -103,6 +103,17 @@ def test_limits_are_reached_without_overflow(f: Any, value: Any, slope: Any, dty
     np.testing.assert_allclose(gradient[away], np.asarray(slope, float)[away], atol=1e-20, rtol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [-1e4, -100.0, -50.0, 50.0, 80.0, 1e4])
+def test_softmax_and_attention_do_not_depend_on_an_offset(offset: float) -> None:
+    x = np.array([[0.0, 1.0, -2.0], [3.0, 0.5, 0.0]])
+    exact = kernels.softmax.reference(x)
+    moved = (x + offset).astype(np.float32)
+    np.testing.assert_allclose(kernels.softmax(moved), exact, rtol=2e-3 if abs(offset) == 1e4 else 2e-5)
+    zeros, value = np.zeros((2, 1), np.float32), np.eye(3, dtype=np.float32)
+    looked = kernels.attention(zeros, np.zeros((3, 1), np.float32), value, moved)
+    np.testing.assert_allclose(looked, exact, rtol=2e-3 if abs(offset) == 1e4 else 2e-5)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_softmax_of_distant_logits(dtype: Any) -> None:
     logits = np.array([[1000.0, -1000.0, 0.0], [-1000.0, -1000.0, -1000.0], [1e6, 1e6, -np.inf]], dtype)

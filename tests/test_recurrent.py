@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,20 @@ def test_padding_never_changes_a_result(name: str, bidirectional: bool) -> None:
         assert not said.numpy()[n:, k].any()
         for a, b in zip(last if name == "LSTM" else [last], end if name == "LSTM" else [end], strict=True):
             np.testing.assert_allclose(a.numpy()[:, k], b.numpy()[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("spell", [1, 50, 150])  # elements: one step at a time, several, all
+def test_spells_of_any_length_give_the_same_gradients(name: str, spell: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for size in (1 << 19, spell):
+        monkeypatch.setattr(importlib.import_module("tinygrad_cv.kernels.rnn"), "SPELL", size)
+        net, x = layer(name), tg.Tensor(X, requires_grad=True)
+        said, _ = net(x, lengths=np.array([6, 2, 4]))
+        (said * X[..., :1]).sum().backward()
+        results.append([said.numpy(), x.grad, *(p.grad for p in net.parameters())])
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-10, atol=1e-13)
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
