@@ -118,7 +118,7 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
 def _(x: Any, approximate: str, needs: Sequence[bool]) -> Any:
     if approximate not in GELU:
         raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
-    return _with_slope(GELU[approximate], x, needs[0])
+    return value_and_slope(GELU[approximate], x, needs[0])
 
 
 @gelu.backward
@@ -134,7 +134,7 @@ def silu(x: Any) -> Any:
 
 @silu.forward
 def _(x: Any, needs: Sequence[bool]) -> Any:
-    return _with_slope(silu_formula, x, needs[0])
+    return value_and_slope(silu_formula, x, needs[0])
 
 
 @silu.backward
@@ -145,17 +145,18 @@ def _(g: Any, saved: Any) -> Any:
 # ----------------------------------------------------------------------------- value and slope together, while x is hot
 
 
-def with_slope(formula: Callable[..., None], x: np.ndarray, y: np.ndarray, slope: np.ndarray | None) -> None:
+def fill_value_and_slope(formula: Callable[..., None], x: np.ndarray, y: np.ndarray, slope: np.ndarray | None) -> None:
     """Fill y and, unless it is None, the derivative, tile by tile; `formula` is one of those below. y may be x."""
     with np.errstate(over="ignore"):  # exp of a large number: its inverse, 0, is right
         for parts in tiles(x, y, slope, buffers=2):
             formula(*parts)
 
 
-def _with_slope(formula: Callable[..., None], x: Any, wanted: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def value_and_slope(formula: Callable[..., None], x: Any, wanted: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """The value and, if wanted, the derivative, in memory of their own."""
     x = np.asarray(x, float if np.asarray(x).dtype.kind != "f" else None)
     y, slope = aligned(x.shape, x.dtype), aligned(x.shape, x.dtype) if wanted else None
-    with_slope(formula, x, y, slope)
+    fill_value_and_slope(formula, x, y, slope)
     return y, slope
 
 

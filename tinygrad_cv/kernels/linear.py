@@ -54,7 +54,7 @@ def _(
         y = np.add(y, bias, out=y) if y.dtype == bias.dtype else y + bias
     if activation in SLOPED:
         slope = aligned(y.shape, y.dtype) if any(needs) else None
-        activations.with_slope(SLOPED[activation][1], y, y, slope)
+        activations.fill_value_and_slope(SLOPED[activation][1], y, y, slope)
     elif activation is not None:
         y, _ = FUSED[activation][0]._forward(y, *_slope(activation, negative_slope))
     return y.reshape(*x.shape[:-1], len(weight)), slope

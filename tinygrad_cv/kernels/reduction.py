@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-SHORT = 256
+SHORT = 256  # elements of a row
 
 
 def total(x: np.ndarray, axis: int) -> Any:
@@ -34,7 +35,7 @@ def mean_product(x: np.ndarray, y: np.ndarray, axis: int) -> Any:
 def _dot(x: np.ndarray, factor: float, axis: int) -> Any:
     """The sum of factor x over an axis, kept at length 1."""
     if axis in (-1, x.ndim - 1):
-        rows = np.dot(x.reshape(-1, x.shape[-1]), np.full(x.shape[-1], factor, x.dtype))
+        rows = np.dot(x.reshape(prod(x.shape[:-1]), x.shape[-1]), np.full(x.shape[-1], factor, x.dtype))
         return rows.reshape(*x.shape[:-1], 1)
     if axis == 0 and x.ndim == 2:
         return np.dot(np.full(len(x), factor, x.dtype), x)[None]
