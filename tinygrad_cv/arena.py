@@ -14,10 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from .memory import LINE, TILE, on_a_line
 from .tensor import Tensor, unwrap
-
-LINE = 64  # bytes of a cache line
-TILE = 65536  # elements: the half dozen arrays of a step then fit in the second-level cache
 
 Allocate = Callable[[int], Any]  # bytes -> a writable buffer of so many zeros, or of a few more
 
@@ -43,9 +41,8 @@ class Arena:
         self.homes = [Home(self.part(self.gradients, i), p.shape) for i, p in enumerate(parameters)]
 
     def _flat(self, allocate: Allocate) -> np.ndarray:
-        raw = np.frombuffer(allocate(self.size * self.dtype.itemsize + LINE), np.uint8)
-        start = -raw.ctypes.data % LINE
-        return raw[start : start + self.size * self.dtype.itemsize].view(self.dtype)
+        size = self.size * self.dtype.itemsize
+        return on_a_line(np.frombuffer(allocate(size + LINE), np.uint8), size).view(self.dtype)
 
     def part(self, flat: np.ndarray, i: int) -> np.ndarray:
         """The stretch of a flat buffer that belongs to parameter i."""

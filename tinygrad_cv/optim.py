@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .arena import TILE, Arena
+from .arena import Arena
+from .memory import TILE
 from .nn import Module
 from .tensor import Tensor, unwrap
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, ndtr
 
+from ..memory import aligned
 from .erf import normal
 from .kernel import kernel
-from .tiles import aligned, tiles
+from .tiles import tiles
 
 
 @kernel

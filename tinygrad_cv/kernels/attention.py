@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import aligned
 from .kernel import kernel
 from .reduction import total as row_total
 from .reduction import total_product
 from .softmax import exponentials, softmax
-from .tiles import aligned
 
 
 @kernel

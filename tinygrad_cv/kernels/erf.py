@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from ..memory import aligned
 from .kernel import kernel
-from .tiles import aligned, tiles
+from .tiles import tiles
 
 Q = (1.12837927, 0.102769056, -1.9183180e-4, -6.1978385e-4, 8.7637055e-5, -5.6684363e-6, 1.4185021e-7)
 NORMAL = [

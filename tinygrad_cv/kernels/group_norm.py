@@ -13,7 +13,7 @@ from .kernel import kernel
 from .norm import _check_shape
 
 BLOCK = 1 << 17  # elements: so many samples at a time stay, several times over, in the second-level cache
-LINE = 1 << 10  # elements of a row at most
+ROW = 1 << 10  # elements of a row at most
 
 
 @kernel
@@ -97,7 +97,7 @@ class Lines:
     def __init__(self, x: np.ndarray, groups: int) -> None:
         self.dtype, self.groups, self.channels, self.shape_of_pixels = x.dtype, groups, x.shape[1], x.shape[2:]
         self.pixels = prod(self.shape_of_pixels)
-        longest = min(self.pixels, LINE // max(1, self.channels))
+        longest = min(self.pixels, ROW // max(1, self.channels))
         self.across = next((n for n in range(longest, 0, -1) if self.pixels % n == 0), 1)  # pixels in a row
         self.shape = (len(x), self.pixels // self.across, self.across * self.channels)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import aligned
 from . import activation as activations
 from .kernel import kernel
 from .reduction import total
-from .tiles import aligned
 
 # The activations, in two kinds: those whose derivative can be told from their value, name -> (kernel, derivative where
 # the value is y), and those whose derivative is taken with the value, name -> (reference, formula for both).

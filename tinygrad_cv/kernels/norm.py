@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import aligned
 from .kernel import kernel
 from .reduction import mean, mean_product, total, total_product
-from .tiles import aligned, spans
+from .tiles import spans
 
 
 @kernel

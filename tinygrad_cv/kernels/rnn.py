@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import aligned
 from .activation import positive, sigmoid
 from .kernel import kernel
 from .reduction import total
-from .tiles import aligned, spans
+from .tiles import spans
 
 NONLINEARITIES = ("tanh", "relu")
 SPELL = 1 << 19  # elements of the gates of a spell: 2 MB in float32

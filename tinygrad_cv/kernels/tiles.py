@@ -1,23 +1,11 @@
-"""Memory that suits the caches: element-wise work stretch by stretch, on buffers that begin at a cache line."""
+"""Element-wise work stretch by stretch, so that what is worked on stays in the cache."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-TILE = 1 << 16  # elements: a handful of float32 buffers of this size stay in a cache of 2 MB
-LINE = 64  # bytes of a cache line; a vector that straddles two costs twice
-
-
-def aligned(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Like `np.empty`, but beginning at a cache line."""
-    size = math.prod((shape,) if isinstance(shape, int) else shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
-    return np.asarray(memory[start : start + size].view(dtype).reshape(shape))
+from ..memory import TILE, aligned
 
 
 def tiles(first: Any, *others: Any, buffers: int = 0) -> Iterator[list[Any]]:
