@@ -165,12 +165,7 @@ def check_finite(function: Any, values: Sequence[Any], inputs: Any, line: Line |
         raise FloatingPointError(f"{what}{name_of(function)} {made} (of {size}), at {describe_line(line)}")
 
 
-def shared(array: Any, node: Any) -> bool:
-    """Whether someone else may write to an argument: it is no operation's result, or a view of other memory."""
-    return type(array) is np.ndarray and (node is None or node.operation is None or array.base is not None)
-
-
-def fingerprint(array: np.ndarray, whole: bool = False) -> bytes:
+def fingerprint(array: np.ndarray, whole: Any = False) -> bytes:
     """The bytes of a small array; of one above 4096 bytes a sample of 64 elements, or the whole on demand."""
     if array.nbytes <= 4096 or whole:
         return array.tobytes()

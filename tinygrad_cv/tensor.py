@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import heappop
 from operator import getitem
 from time import perf_counter
@@ -111,10 +111,14 @@ def at_place(value: Any, node: Any) -> Any:
     return value if node is None else wrap(value, node)
 
 
-def attach(operation: Any, value: Any, parents: Sequence[Any], values: Sequence[Any], watched: Iterable[int] = ()) -> Any:
-    """Put a node behind a value that was just computed. `watched`: the places in `values` of arrays that backward reads
-    and that others may write to."""
-    prints = tuple([(i, errors.fingerprint(values[i], MODE.anomaly)) for i in watched])
+def attach(operation: Any, value: Any, parents: Sequence[Any], values: Sequence[Any], watched: Any = ()) -> Any:
+    """Put a node behind a value that was just computed. `watched`: the places in `values` of arguments that backward
+    reads, each with its place in `parents` or None."""
+    prints = []
+    for i, place in watched:
+        array, node = values[i], None if place is None else parents[place]
+        if type(array) is np.ndarray and (node is None or node.operation is None or array.base is not None):
+            prints.append((i, errors.fingerprint(array, UNUSUAL and MODE.anomaly)))  # others may write to it
     several = isinstance(value, (tuple, list))
     shape, dtype = ([np.shape(v) for v in value], [v.dtype for v in value]) if several else (value.shape, value.dtype)
     return wrap(value, Node(operation, parents, values, shape, dtype, errors.calling_line(), prints))
@@ -173,8 +177,7 @@ class Rule:
         if plan.operable:
             self.operators["x1" not in nodes, "x2" not in nodes] = plan
         saved = [look_up(name, bound, value) for name in plan.saves]
-        watched = [i for i, n in enumerate(plan.saves) if n in bound and errors.shared(saved[i], nodes.get(n))]
-        return attach(plan, value, [nodes[name] for name in plan.arguments], saved, watched)
+        return attach(plan, value, [nodes[name] for name in plan.arguments], saved, plan.watched)
 
 
 class Plan:
@@ -190,10 +193,11 @@ class Plan:
         places = ("g", *self.saves)
         picks = [picker([places.index(n) for n in rule.needs[name]]) for name in self.arguments]
         self.formulas = list(zip([rule.formulas[name] for name in self.arguments], picks, strict=True))
+        own = [(i, n) for i, n in enumerate(self.saves) if n in rule.defaults]
+        self.watched = [(i, self.arguments.index(n) if n in self.arguments else None) for i, n in own]
         operator = ("x1", "x2", "y") if getattr(rule.function, "nin", 0) == 2 else ()  # what `operate` has at hand
         self.operable = {*operator} > {*self.saves} and self.arguments == names
         self.keep = picker([operator.index(n) for n in self.saves if self.operable])
-        self.operands = [(i, operator.index(n)) for i, n in enumerate(self.saves) if self.operable and n != "y"]
 
     def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
@@ -250,13 +254,8 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
         value = ufunc(array1, array2)
     except Exception:
         return rule((x1, x2), {})  # which explains it
-    arrays, nodes, prints = (array1, array2, value), (node1, node2), ()
-    for i, place in plan.operands:
-        array, node = arrays[place], nodes[place]
-        if (node is None or node.operation is None or array.base is not None) and type(array) is np.ndarray:
-            prints = (*prints, (i, errors.fingerprint(array)))
-    parents = nodes if node1 and node2 else (node1 or node2,)
-    return wrap(value, Node(plan, parents, plan.keep(arrays), value.shape, value.dtype, errors.calling_line(), prints))
+    parents = (node1, node2) if node1 and node2 else (node1 or node2,)
+    return attach(plan, value, parents, plan.keep((array1, array2, value)), plan.watched)
 
 
 # ------------------------------------------------------------------------------------------------------------ the walk

@@ -58,7 +58,7 @@ class Kernel:
         self._uses = tuple(inspect.signature(function).parameters)
         places = ("g", "needs", *self.saves)
         self._backward_picks = picker([places.index(name) for name in self._uses])
-        self._watched = [(i, i + 2) for i, name in enumerate(self.arrays) if name in self._uses]
+        self._watched = [(i + 2, i) for i, name in enumerate(self.arrays) if name in self._uses]
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -82,8 +82,7 @@ class Kernel:
         if UNUSUAL:
             watch.forward(self.reference, value, inputs, start)
         if True in needs:
-            watched = [place for i, place in self._watched if errors.shared(inputs[i], nodes[i])]
-            return attach(self, value, nodes, (value, saved, *inputs), watched)
+            return attach(self, value, nodes, (value, saved, *inputs), self._watched)
         return wrap(value) if tensors else value
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:

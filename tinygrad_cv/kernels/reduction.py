@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from math import prod
 from typing import Any
 
@@ -38,5 +39,13 @@ def _dot(x: np.ndarray, factor: float, axis: int) -> Any:
         rows = np.dot(x.reshape(prod(x.shape[:-1]), x.shape[-1]), np.full(x.shape[-1], factor, x.dtype))
         return rows.reshape(*x.shape[:-1], 1)
     if axis == 0 and x.ndim == 2:
-        return np.dot(np.full(len(x), factor, x.dtype), x)[None]
+        return np.dot(_constant(len(x), factor, x.dtype), x)[None]
     return np.add.reduce(x, axis=axis, keepdims=True) * factor
+
+
+@functools.lru_cache(maxsize=64)
+def _constant(length: int, factor: float, dtype: Any) -> np.ndarray:
+    """A vector of one number, read-only; made once for sums that come again at every step."""
+    vector = np.full(length, factor, dtype)
+    vector.flags.writeable = False
+    return vector
