@@ -1,7 +1,8 @@
 """Ranks on one machine: processes that fork from this one and share memory with it.
 
 A step of a small model takes a millisecond, so ranks meet without the operating system's help: each counts its arrivals in
-a word of shared memory and watches the others' words, at first without pause (.3 microseconds), then with growing ones.
+a word of shared memory and watches the others' words, at first without pause (.5 microseconds), then letting others run
+on its core, one of whom may be the rank that is waited for, then with growing pauses.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from .blas import one_thread
 from .communicator import Communicator, Exchange, RankError, joined, team
 
-SPINS = 4000  # looks at another rank's word before the first pause: some hundred microseconds
+SPINS, YIELDS = 100, 1000  # looks at another rank's word, without and with giving up the core, before the first pause
 LONGEST_PAUSE = 1e-3  # seconds
 STAGE = 1 << 16  # bytes of a rank's array that are summed in one go
 CAUSE = 1 << 14  # bytes for the last words of a rank
@@ -174,6 +175,10 @@ class Processes(Communicator):
         for _ in range(self._spins):
             if arrived[other] >= arrivals:
                 return
+        for _ in range(YIELDS):
+            if arrived[other] >= arrivals:
+                return
+            os.sched_yield()
         start = time.perf_counter()
         while arrived[other] < arrivals:
             self._look_after(other)
