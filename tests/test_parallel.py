@@ -416,13 +416,13 @@ def test_nothing_is_left_of_the_shared_memory() -> None:
                  and os.path.lexists(f"/proc/self/fd/{number}")]  # fmt: skip
         return [link for link in links if "tinygrad_cv" in link]
 
-    named = sorted(os.listdir("/dev/shm"))
+    named = set(os.listdir("/dev/shm"))
     with processes(2) as team:
         optim.Adam([tg.Tensor(np.zeros(5), requires_grad=True)])
         assert here()
     del team
     assert here() == []
-    assert sorted(os.listdir("/dev/shm")) == named
+    wait_until(lambda: set(os.listdir("/dev/shm")) <= named)  # names of other programs come and go
 
 
 def test_without_fork_there_is_one_process_and_a_warning(monkeypatch: Any) -> None:
