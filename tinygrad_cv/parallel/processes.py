@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import LINE
 from .blas import one_thread
 from .communicator import Communicator, Exchange, RankError, joined, team
 
@@ -28,7 +29,6 @@ LONGEST_PAUSE = 1e-3  # seconds
 STAGE = 1 << 16  # bytes of a rank's array that are summed in one go
 CAUSE = 1 << 14  # bytes for the last words of a rank
 SAME = "all ranks have to make the same calls, in the same order"
-LINE = 64  # bytes of a cache line: each rank's word has one of its own
 
 
 class SharedMemory:
