@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv import data
+from tinygrad_cv import data, parallel
 
 from . import demo
 from .char_rnn import CharRNNTask
@@ -109,16 +109,18 @@ def do_train(args: argparse.Namespace) -> None:
         if args.steps:
             changes["steps"] = str(args.steps)
         settings, training = settings_of(args.model, args.data, args.root, args.seed, args.preset, changes)
-    task = build(settings, training)
-    if not args.resume:
-        if args.start:
-            other = reopen(args.start)
-            if type(other) is not type(task):
-                raise RunError(f"{args.start} holds a {other.title}; a {task.title} starts from one of its own kind")
-            task.start_from(other)
-        run.create(settings)
-    train(task, run, args.steps or settings["config"]["steps"], save_every=args.save_every)
-    print(f"done: {run.folder}")
+    with parallel.workers(args.workers) as team:
+        task = build(settings, training)
+        if not args.resume:
+            if args.start:
+                other = reopen(args.start)
+                if type(other) is not type(task):
+                    raise RunError(f"{args.start} holds a {other.title}; a {task.title} starts from one of its own kind")
+                task.start_from(other)
+            run.create(settings)
+        train(task, run, args.steps or settings["config"]["steps"], save_every=args.save_every)
+        if team.rank == 0:
+            print(f"done: {run.folder}")
 
 
 def do_sample(args: argparse.Namespace) -> None:
@@ -199,6 +201,11 @@ def natural(text: str) -> int:
     return whole(text, 0)
 
 
+def workers(text: str) -> int | str:
+    """A number of processes, or auto."""
+    return text if text == "auto" else whole(text)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="tinygrad-cv", description="Train, sample and evaluate models on small pictures and on text."
@@ -215,6 +222,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--start", metavar="RUN", help="begin with the weights of a run (fine-tuning)")
     one.add_argument("--out", help="the run folder (default: runs/MODEL-DATA-SEED)")
     one.add_argument("--save-every", type=whole, default=500, metavar="STEPS")
+    one.add_argument(
+        "--workers", type=workers, default=1, metavar="N", help="processes that share each batch, or auto: all cores"
+    )
     one.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     one.set_defaults(do=do_train)
     one = commands.add_parser("sample", help="draw pictures, or write text, from a run")
@@ -249,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         args.do(args)
-    except (RunError, ValueError, OSError) as error:
+    except (RunError, parallel.RankError, ValueError, OSError) as error:
         print(f"tinygrad-cv: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

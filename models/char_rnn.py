@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv import data, kernels, nn
+from tinygrad_cv import data, kernels, nn, parallel
 
 from .descent import Descent
 from .ngram import windows, witten_bell
@@ -57,7 +57,7 @@ class CharRNN(nn.Module):
     def __init__(self, config: CharRNNConfig, *, rng: np.random.Generator) -> None:
         self.embedding = nn.Embedding(len(config.vocabulary), config.embedding, rng=rng)
         self.recurrent = cell_named(config.cell)(config.embedding, config.hidden, config.layers, rng=rng)
-        self.dropout = nn.Dropout(config.dropout, rng=rng)
+        self.dropout = nn.Dropout(config.dropout, batch_axis=1, rng=rng)
         self.V = nn.Linear(config.hidden, len(config.vocabulary), rng=rng)
 
     def forward(self, characters: np.ndarray, state: Any = None) -> tuple[Any, Any]:
@@ -66,7 +66,7 @@ class CharRNN(nn.Module):
 
 
 class Carried(nn.Module):
-    """The state between two chunks, as a part of a task, so that a run is resumed with it."""
+    """The state between two chunks, as a part of a task, so that a run is resumed with it: that of all ranks' streams."""
 
     def __init__(self, config: CharRNNConfig) -> None:
         shape = (config.layers, config.batch, config.hidden)
@@ -75,14 +75,14 @@ class Carried(nn.Module):
 
     @property
     def state(self) -> Any:
-        found = tuple(array for _, array in self.named_buffers())
+        found = tuple(parallel.team().share(array, axis=1) for _, array in self.named_buffers())
         return found if len(found) > 1 else found[0]
 
     def keep(self, state: Any) -> None:
         for (_, buffer), value in zip(
             self.named_buffers(), state if isinstance(state, tuple) else [state], strict=True
         ):
-            buffer[...] = value.numpy()
+            buffer[...] = parallel.team().gather(value.numpy(), axis=1)
 
     def forget(self) -> None:
         for _, buffer in self.named_buffers():
@@ -114,7 +114,8 @@ class CharRNNTask(Task):
             self.batches = data.streams(training.train, config.batch, config.length, rng=rng)
 
     def step(self, step: int) -> dict[str, float]:
-        inputs, targets, fresh = next(self.batches)  # (T, N)
+        *streams, fresh = next(self.batches)
+        inputs, targets = (parallel.team().share(stream, axis=1) for stream in streams)  # (T, N)
         if fresh:
             self.carried.forget()
         logits, state = self.model(inputs, self.carried.state)

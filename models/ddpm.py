@@ -25,7 +25,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv import data, kernels
+from tinygrad_cv import data, kernels, parallel
 
 from .descent import Descent
 from .metrics import Evaluator, evaluate
@@ -186,6 +186,7 @@ class DDPM(PictureGenerator):
         t = rng.integers(1, config.times + 1, len(x0))
         noise = rng.standard_normal(x0.shape, dtype=np.float32)
         labels = np.where(rng.random(len(x0)) < config.unlabelled, config.classes, labels)
+        x0, t, noise, labels = map(parallel.team().share, (x0, t, noise, labels))
         predicted = self.model(self.diffusion.q_sample(x0, t, noise), t, labels)
         loss = kernels.mse(predicted, self.diffusion.target(x0, t, noise))
         self.descent.step(loss, step)

@@ -32,6 +32,7 @@ class Descent:
         """One step downhill from a loss."""
         self.optimizer.zero_grad()
         loss.backward()
+        self.optimizer.average_gradients()
         optim.clip_gradients_by_norm(self.optimizer.parameters, self.clip)
         self.optimizer.learning_rate = self.rate * self.schedule(step)
         self.optimizer.step()

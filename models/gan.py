@@ -10,7 +10,8 @@ critic of Gulrajani et al. 2017: E D(fake) - E D(real) + lambda E (|grad D(x_hat
 
 Deviations, on purpose: an exponential moving average of G's weights draws the samples; both networks see noise of a
 falling size on their pictures (instance noise, Sonderby et al. 2017); and D's last hidden layer is followed by the
-standard deviation over the batch (Karras et al. 2018, section 3), against a generator that draws one digit only.
+standard deviation over the batch (Karras et al. 2018, section 3), against a generator that draws one digit only. The
+batch is that of all ranks (`tinygrad_cv.parallel`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import data, kernels, nn, optim
+from tinygrad_cv import data, kernels, nn, optim, parallel
 
 from .task import PictureGenerator, Share
 
@@ -88,7 +89,8 @@ class Discriminator(nn.Module):
     def forward(self, x: Any) -> Any:
         h = self.layers(x)  # (B, width)
         if self.spread:
-            deviation = np.sqrt(np.mean(np.square(h - np.mean(h, axis=0)), axis=0) + 1e-6).mean()
+            centred = h - parallel.average(np.mean(h, axis=0))
+            deviation = np.sqrt(parallel.average(np.mean(np.square(centred), axis=0)) + 1e-6).mean()
             h = np.concatenate([h, np.broadcast_to(deviation, (len(h), 1))], axis=1)
         return self.head(h)[:, 0]
 
@@ -109,7 +111,7 @@ def generator_loss(fake: Any, loss: str) -> Any:
 
 def gradient_penalty(discriminator: Any, real: Any, fake: Any, *, rng: np.random.Generator) -> Any:
     """E (|grad D(x_hat)| - 1)^2 at points x_hat between real and fake pictures (Gulrajani et al. 2017, equation 3)."""
-    share = rng.random((len(real), 1), dtype=np.float32)
+    share = parallel.team().draw(rng.random, (len(real), 1), dtype=np.float32)
     between = tg.Tensor(share * real + (1 - share) * fake)
     slopes = tg.grad(lambda x: discriminator(x).sum())(between)  # (B, pixels)
     return np.square(np.linalg.norm(slopes, axis=1) - 1).mean()
@@ -149,14 +151,15 @@ class GAN(PictureGenerator):
 
     def step(self, step: int) -> dict[str, float]:
         """One update of the discriminator, then one of the generator; what the log shows of them."""
-        config, rng = self.config, self.rng
-        real = next(self.batches)  # (B, pixels)
+        config, rng, team = self.config, self.rng, parallel.team()
+        real = next(self.batches)
+        real, noise = team.share(real), team.share(self.draw_noise(len(real), rng))  # (B, pixels), (B, noise)
         blurred = config.instance_noise * max(0.0, 1 - step / config.steps) * (config.loss != "wgan-gp")
 
         def blur(x: Any) -> Any:
-            return x + blurred * rng.standard_normal(x.shape, dtype=np.float32)
+            return x + blurred * team.draw(rng.standard_normal, x.shape, dtype=np.float32)
 
-        fake = self.generator(tg.Tensor(self.draw_noise(len(real), rng)))  # (B, pixels)
+        fake = self.generator(tg.Tensor(noise))  # (B, pixels)
 
         shown_real, shown_fake = blur(real), blur(fake.numpy())
         real_logits, fake_logits = self.discriminator(tg.Tensor(shown_real)), self.discriminator(tg.Tensor(shown_fake))

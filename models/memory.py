@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels, nn, optim
+from tinygrad_cv import kernels, nn, optim, parallel
 
 from .rnn import GRADIENTS, cell_named, open_gates, plot_gradient_norms
 from .task import Natural, Task
@@ -88,11 +88,13 @@ class Copying(Task):
         self.parts = {"model": self.model, "optimizer": self.optimizer}
 
     def step(self, step: int) -> dict[str, float]:
-        symbols, wanted = copying(self.config, self.config.batch, rng=self.rng)
+        team, drawn = parallel.team(), copying(self.config, self.config.batch, rng=self.rng)
+        symbols, wanted = (team.share(array, axis=1) for array in drawn)
         logits = self.model(symbols)[-self.config.length :]  # (length, N, symbols + 2)
         loss = kernels.cross_entropy(logits, wanted)
         self.optimizer.zero_grad()
         loss.backward()
+        self.optimizer.average_gradients()
         optim.clip_gradients_by_norm(self.optimizer.parameters, self.config.clip)
         self.optimizer.step()
         return {"loss": loss.item(), "accuracy": float(np.mean(logits.numpy().argmax(axis=-1) == wanted))}

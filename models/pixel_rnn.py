@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-from tinygrad_cv import data, kernels, nn
+from tinygrad_cv import data, kernels, nn, parallel
 
 from .descent import Descent
 from .ngram import windows, witten_bell
@@ -66,7 +66,7 @@ class PixelRNN(nn.Module):
         self.place = nn.Embedding(height * width, config.embedding, rng=rng)
         inputs = (len(NEIGHBOURS) + 1) * config.embedding
         self.recurrent = cell_named(config.cell)(inputs, config.hidden, config.layers, rng=rng)
-        self.dropout = nn.Dropout(config.dropout, rng=rng)
+        self.dropout = nn.Dropout(config.dropout, batch_axis=1, rng=rng)
         self.V = nn.Linear(config.hidden + inputs, config.levels, rng=rng)
 
     def forward(self, levels: Array, start: int = 0, stop: int | None = None, state: Any = None) -> tuple[Any, Any]:
@@ -115,7 +115,7 @@ class PixelRNNTask(PictureGenerator):
             self.batches = data.batches(levels, min(config.batch, len(levels)), rng=rng)
 
     def step(self, step: int) -> dict[str, float]:
-        levels = next(self.batches)  # (N, H W)
+        levels = parallel.team().share(next(self.batches))  # (N, H W)
         logits, _ = self.model(levels)
         loss = kernels.cross_entropy(logits, levels.T)
         self.descent.step(loss, step)

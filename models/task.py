@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import data, kernels, nn
+from tinygrad_cv import data, kernels, nn, parallel
 
 from .baselines import BASELINES
 from .descent import Descent
@@ -35,6 +35,7 @@ Share = Annotated[float, 0, 1]
 class Task:
     """A configuration, named parts with a state_dict, a generator of random numbers, batches, and a step.
 
+    Every rank of a team (`tinygrad_cv.parallel`) has the same generator and batches, and takes its share in `step`.
     Without `training`, data to train on, a task can be restored and used but not trained.
     """
 
@@ -232,6 +233,7 @@ class PictureClassifier(Task):
         others, share = labels, 1.0
         if config.mixup:
             images, others, share = data.mixup(images, labels, config.mixup, rng=self.rng)
+        images, labels, others = map(parallel.team().share, (images, labels, others))
         logits = self.model(tg.Tensor(images))
         loss = share * kernels.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         if share < 1:

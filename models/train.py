@@ -1,5 +1,9 @@
 """The training loop: boring, separate, resumable. A killed run goes on to the same bits as one that was not.
 
+Every rank of a team (`tinygrad_cv.parallel`) carries out the same loop; rank 0 alone writes. A checkpoint does not tell how
+many ranks there were, and so a run goes on with any number of them. All read it: on many machines the run folder lies where
+each of them sees it.
+
 A run folder holds `config.json` (what is trained, on what, from which seed), `log.jsonl` (a line per logged step) and
 `checkpoint.safetensors` (all weights and optimiser state, and in its metadata the step and the state of every random
 generator). It is all that `sample`, `eval` and `--resume` need.
@@ -10,6 +14,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import safetensors
+from tinygrad_cv import parallel, safetensors
 from tinygrad_cv.files import atomic_write
 from tinygrad_cv.memory import keep_freed_memory
 
@@ -63,6 +68,8 @@ class Run:
             raise RunError(f"{path} has a line that is not JSON, maybe cut off at the end; take it out") from None
 
     def create(self, config: dict[str, Any]) -> None:
+        if parallel.team().rank:
+            return
         if (self.folder / "checkpoint.safetensors").exists():
             raise RunError(f"{self.folder} holds a run already; go on with --resume, or choose another --out")
         if any(part.exists() and not part.is_dir() for part in (self.folder, *self.folder.parents)):
@@ -73,6 +80,8 @@ class Run:
 
     def save(self, task: Task, step: int) -> None:
         """Write everything that the next step depends on, in one file, all or nothing."""
+        if parallel.team().rank:
+            return
         arrays = {f"{part}/{name}": a for part, owner in task.parts.items() for name, a in owner.state_dict().items()}
         state = {"step": step, "rng": task.rng.bit_generator.state, "batches": task.batches.state()}
         safetensors.save(arrays, self.folder / "checkpoint.safetensors", {"state": json.dumps(state)})
@@ -102,10 +111,11 @@ class Run:
 
 
 def progress_bar(total: int, what: str, done: int = 0, *, passing: bool = False) -> Any:
-    """tqdm's bar over steps; a passing one appears after two seconds and leaves nothing behind."""
+    """tqdm's bar over steps; a passing one appears after two seconds and leaves nothing behind. On rank 0 only."""
     tqdm = need("tqdm")
     settings = {"delay": 2, "leave": False, "unit": ""} if passing else {"unit": "step"}
-    return tqdm.tqdm(total=total, initial=done, desc=what, dynamic_ncols=True, **settings)
+    hidden = parallel.team().rank > 0
+    return tqdm.tqdm(total=total, initial=done, desc=what, dynamic_ncols=True, disable=hidden, **settings)
 
 
 def need(module: str) -> Any:
@@ -128,14 +138,11 @@ def train(
     """Carry out the steps that are missing. Ctrl-C ends the step, saves and raises RunError, which says how to go on."""
     keep_freed_memory()
     step = saved = run.restore(task)
-    kept = [line for line in run.log if line["step"] <= step]
-    with atomic_write(run.folder / "log.jsonl") as file:
-        file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
-    with progress_bar(steps, run.folder.name, step) as bar, open(run.folder / "log.jsonl", "a") as log, asked_to_stop() as stop:
+    with progress_bar(steps, run.folder.name, step) as bar, opened_log(run, step) as log, asked_to_stop() as asked:
         try:
             while step < steps:
                 before = (task.rng.bit_generator.state, task.batches.state())
-                figures = task.step(step)
+                figures, stop = over_ranks(task.step(step), asked.is_set())
                 step += 1
                 if not all(map(math.isfinite, figures.values())):
                     raise RunError(explain_not_finite(task, run, step - 1, before, figures))
@@ -143,16 +150,36 @@ def train(
                     log.write(json.dumps({"step": step, **figures}) + "\n")
                     log.flush()
                     bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
-                if watch is not None:
+                if watch is not None and parallel.team().rank == 0:
                     watch(step)
-                if step % save_every == 0 or step == steps or stop.is_set():
+                if step % save_every == 0 or step == steps or stop:
                     run.save(task, step)
                     saved = step
                 bar.update()
-                if stop.is_set() and step < steps:
+                if stop and step < steps:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             raise RunError(f"stopped; {saved} steps are saved. Go on with the same command and --resume") from None
+
+
+@contextmanager
+def opened_log(run: Run, step: int) -> Iterator[Any]:
+    """The log without the lines after a step, to go on with; on other ranks than 0 a file that keeps nothing."""
+    path = run.folder / "log.jsonl"
+    if parallel.team().rank:
+        path = Path(os.devnull)
+    else:
+        kept = [line for line in run.log if line["step"] <= step]
+        with atomic_write(path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+    with open(path, "a") as log:
+        yield log
+
+
+def over_ranks(figures: dict[str, float], stop: bool) -> tuple[dict[str, float], bool]:
+    """The mean of a step's figures over the ranks, and whether any of them is asked to stop."""
+    values = parallel.average(np.array([*figures.values(), float(stop)]))
+    return dict(zip(figures, values.tolist(), strict=False)), bool(values[-1])
 
 
 @contextmanager

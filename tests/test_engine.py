@@ -466,8 +466,8 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
 # ------------------------------------------------------------------------------------------------------------ the house
 
 
-ROOMS = ["memory", "errors", "mode", "watch", "contributions", "signature", "interface", "tensor", "arena", "rules", "special"]
-ROOMS += ["kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data", "testing"]
+ROOMS = ["memory", "errors", "mode", "watch", "contributions", "signature", "interface", "tensor", "parallel", "arena", "rules"]
+ROOMS += ["special", "kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data", "testing"]
 PACKAGE = Path(tg.__file__).parent
 
 

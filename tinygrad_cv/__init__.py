@@ -1,6 +1,6 @@
 """A small reverse-mode autograd engine in pure NumPy, with generative and vision models written on it."""
 
-from . import data, kernels, nn, optim, rules, special
+from . import data, kernels, nn, optim, parallel, rules, special
 from .kernels import kernel
 from .mode import detect_anomaly, no_grad
 from .profile import profile
@@ -25,6 +25,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "parallel",
     "profile",
     "rules",
     "save",

@@ -1,13 +1,14 @@
 """Where parameters lie: end to end in one buffer, with their gradients and the optimiser's state beside them in others.
 
 So a step of an optimiser is a few operations on long arrays, however many parameters there are. Each begins on a cache
-line, where NumPy's loops and BLAS are faster; the gaps between them hold zeros.
+line, where NumPy's loops and BLAS are faster; the gaps between them hold zeros. Ranks that share a memory (`parallel`) share
+all but the gradients, of which each has its own.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -15,34 +16,29 @@ from typing import Any
 import numpy as np
 
 from .memory import LINE, TILE, on_a_line
+from .parallel import team
 from .tensor import Tensor, unwrap
-
-Allocate = Callable[[int], Any]  # bytes -> a writable buffer of so many zeros, or of a few more
-
-
-def private_memory(size: int) -> np.ndarray:
-    """Zeros of this process's own."""
-    return np.zeros(size, np.uint8)
 
 
 class Arena:
     """Parameters of one dtype in `values`; `gradients` and the arrays in `slots` have the same layout."""
 
-    def __init__(self, parameters: list[Tensor], slots: Iterable[str], allocate: Allocate = private_memory) -> None:
-        self.parameters, self.dtype = parameters, parameters[0].dtype
+    def __init__(self, parameters: list[Tensor], slots: Iterable[str]) -> None:
+        self.parameters, self.dtype, self.ranks = parameters, parameters[0].dtype, team()
         line = LINE // self.dtype.itemsize  # elements
         self.starts = np.cumsum([0, *(-(-p.size // line) * line for p in parameters)]).tolist()
         self.size = self.starts.pop()
-        self.values, self.gradients = self._flat(allocate), self._flat(allocate)
-        self.slots = {slot: self._flat(allocate) for slot in slots}
+        self.values, self.slots = self._flat(), {slot: self._flat() for slot in slots}
+        self.exchange = self.ranks.exchange(self._flat)
+        self.gradients, self.averaged = self.exchange.own, False  # over the ranks
         self.scratch = [np.empty(min(TILE, self.size), self.dtype) for _ in range(2)]
         self.steps = [0] * len(parameters)  # updates that each parameter has had
         self.views = [self.view(self.values, i) for i in range(len(parameters))]
         self.homes = [Home(self.part(self.gradients, i), p.shape) for i, p in enumerate(parameters)]
 
-    def _flat(self, allocate: Allocate) -> np.ndarray:
+    def _flat(self) -> np.ndarray:
         size = self.size * self.dtype.itemsize
-        return on_a_line(np.frombuffer(allocate(size + LINE), np.uint8), size).view(self.dtype)
+        return on_a_line(self.ranks.allocate(size + LINE), size).view(self.dtype)
 
     def part(self, flat: np.ndarray, i: int) -> np.ndarray:
         """The stretch of a flat buffer that belongs to parameter i."""
@@ -59,6 +55,27 @@ class Arena:
                 view[...] = parameter._data
                 parameter.data = view
                 parameter._home = home
+
+    def average(self) -> slice:
+        """Average the gradients over the ranks, in the stretch of the buffers that this rank is to update."""
+        if self.ranks is not team() and team().size > 1:
+            raise RuntimeError("this optimiser was made before its ranks were; make it inside `with parallel.workers(...)`")
+        if self.averaged:
+            self.averaged = False
+            self.ranks.barrier()  # no one reads the weights any more that the others now change
+            return self.ranks.stretch(self.size)
+        self.adopt()  # before the ranks meet, after which the first of them updates what they share
+        if self.ranks.size > 1:
+            for i, (parameter, home) in enumerate(zip(self.parameters, self.homes, strict=True)):
+                if parameter._grad is not None and not home.holds(parameter._grad):
+                    self.view(self.gradients, i)[...] = unwrap(parameter._grad)
+                    parameter.grad = home.owner.reshape(home.shape)
+        return self.ranks.reduce(self.exchange)
+
+    def collect(self) -> None:
+        """After `average`: let every rank have all of the averaged gradients."""
+        self.ranks.collect(self.exchange)
+        self.averaged = True
 
     def runs(self) -> Iterator[tuple[int, int, int, np.ndarray]]:
         """(start, stop, step, gradient) of neighbours that have a gradient, at home, and are at the same step.
@@ -86,8 +103,9 @@ class Home:
     """The place of one parameter's gradient in an arena.
 
     It is used again by the next backward pass, unless someone still holds the last gradient or a view of it: then what
-    they hold stays as it is, and the new gradient lies elsewhere. A view of an array refers to the array that owns the
-    memory; here that is `owner`, since the memoryview under it is no array, and its references tell who is there.
+    they hold stays as it is, and the new gradient lies elsewhere (until ranks average it, for which it must be here). A view
+    of an array refers to the array that owns the memory; here that is `owner`, since the memoryview under it is no array,
+    and its references tell who is there.
     """
 
     __slots__ = ("owner", "shape")

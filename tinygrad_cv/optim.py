@@ -46,14 +46,24 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for arena in self.arenas:
-            arena.adopt()
+            mine = arena.average()
             for start, stop, step, gradient in arena.runs():
-                for low in range(start, stop, TILE):
-                    tile = slice(low, min(low + TILE, stop))
+                for low in range(max(start, mine.start), min(stop, mine.stop), TILE):
+                    tile = slice(low, min(low + TILE, stop, mine.stop))
                     a, b = (s[: tile.stop - low] for s in arena.scratch)
                     slots = {name: flat[tile] for name, flat in arena.slots.items()}
                     g = gradient[low - start : tile.stop - start]
                     self.update(arena.values[tile], g, a, b, float(self.learning_rate), step, **slots)
+            arena.ranks.barrier()
+
+    def average_gradients(self) -> None:
+        """Make each `.grad` the average over the ranks (`parallel`), for those who look at it before the step, or clip it.
+
+        Otherwise `step` does that, each rank for the stretch that it updates. On one process there is nothing to do.
+        """
+        for arena in self.arenas:
+            arena.average()
+            arena.collect()
 
     def update(
         self, p: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, rate: float, step: int, **slots: np.ndarray
@@ -65,6 +75,8 @@ class Optimizer:
         """Forget the parameters' gradients."""
         for parameter in self.parameters:
             parameter.grad = None
+        for arena in self.arenas:
+            arena.averaged = False
 
     def _state(self) -> Iterator[tuple[int, Arena, int]]:
         """Each parameter's number, arena and place there."""
@@ -319,13 +331,20 @@ class ExponentialMovingAverage:
 
     @contextmanager
     def applied(self) -> Iterator[Module]:
-        """Inside this context the module has the averaged weights."""
-        before = {name: array.copy() for name, array in self.module.state_dict().items()}
-        self.module.load_state_dict(self.averages)
+        """Inside this context the module has the averaged weights, on this rank alone; its own are laid aside."""
+        weights = [(weight, weight.data, self.averages[name]) for name, weight in self.module.named_parameters()]
+        buffers = [(array, array.copy(), self.averages[name]) for name, array in self.module.named_buffers()]
+        for weight, _, average in weights:
+            weight.data = average.copy()
+        for array, _, average in buffers:
+            array[...] = average
         try:
             yield self.module
         finally:
-            self.module.load_state_dict(before)
+            for weight, own, _ in weights:
+                weight.data = own
+            for array, before, _ in buffers:
+                array[...] = before
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the averages, under the names of the module's `state_dict`."""

@@ -24,17 +24,19 @@ def batch_norm(
     mean: Any = None,
     variance: Any = None,
     observe: Callable[[np.ndarray, np.ndarray], object] | None = None,
+    average: Callable[[Any], Any] = lambda part: part,
 ) -> Any:
     """(x - mean) / sqrt(variance + eps) * weight + bias, channel by channel (Ioffe & Szegedy 2015, algorithm 1).
 
     x is (N, C) or (N, C, ...); weight, bias, mean and variance are (C,). Without mean and variance those of the batch
     are taken, over all axes but the channels' (the biased variance), and the gradient runs through them; given, they
-    are constants (evaluation). `observe(mean, variance)` is told the batch's, for running averages.
+    are constants (evaluation). `observe(mean, variance)` is told the batch's, for running averages. If x is one of
+    several equal shares of a batch, `average` takes the mean of a statistic over the shares (`parallel.average`).
     """
     axes, shape = (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)  # (1, C, 1, ...)
     if mean is None:
-        centred = x - np.mean(x, axis=axes, keepdims=True)
-        variance = np.mean(centred * centred, axis=axes, keepdims=True)
+        centred = x - average(np.mean(x, axis=axes, keepdims=True))
+        variance = average(np.mean(centred * centred, axis=axes, keepdims=True))
     else:
         centred, variance = x - np.reshape(mean, shape), np.reshape(variance, shape)
     y = centred / np.sqrt(variance + eps)
@@ -43,7 +45,7 @@ def batch_norm(
 
 
 @batch_norm.forward
-def _(x: Any, weight: Any, bias: Any, eps: float, mean: Any, variance: Any, observe: Any) -> Any:
+def _(x: Any, weight: Any, bias: Any, eps: float, mean: Any, variance: Any, observe: Any, average: Any) -> Any:
     if x.ndim < 2:
         raise ValueError(f"x has shape {x.shape}; it is (N, C) or (N, C, ...), with the channels on axis 1")
     if (mean is None) != (variance is None):
@@ -52,7 +54,7 @@ def _(x: Any, weight: Any, bias: Any, eps: float, mean: Any, variance: Any, obse
         _check_shape(name, value, x.shape[1:2], x)
     rows = _channels_last(x)
     if mean is None:
-        normal, scale, mean, variance = standardise(rows, 0, eps)
+        normal, scale, mean, variance = standardise(rows, 0, eps, average)
         if observe is not None:
             observe(mean[0], variance[0])
     else:
@@ -62,9 +64,9 @@ def _(x: Any, weight: Any, bias: Any, eps: float, mean: Any, variance: Any, obse
 
 
 @batch_norm.backward
-def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, mean: Any, needs: Sequence[bool]) -> Any:
+def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, mean: Any, average: Any, needs: Sequence[bool]) -> Any:
     """dweight = sum(g z), dbias = sum(g); dx = weight scale g in evaluation, and in training the same of g without its
-    parts along the constant and along z, for which the two sums serve again."""
+    parts along the constant and along z, for which the two sums serve again (over all shares of the batch)."""
     normal, scale = saved
     rows = _channels_last(g)
     through = needs[0] and mean is None
@@ -72,7 +74,10 @@ def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, mean: Any, needs: Sequ
     dbias: Any = total(rows, 0) if needs[2] or through else None
     dx = None
     if needs[0]:
-        dx = rows - (normal * (dweight / len(rows)) + dbias / len(rows)) if through else rows
+        dx = rows
+        if through:
+            along_z, along_one = average(np.concatenate([dweight, dbias]) / len(rows))  # (C,), (C,)
+            dx = rows - (normal * along_z + along_one)
         dx = _channels_first(dx * (scale if weight is None else scale * weight), x.shape)
     return dx, dweight[0] if needs[1] else None, dbias[0] if needs[2] else None
 
@@ -144,14 +149,16 @@ def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, needs: Sequence[bool])
 # ------------------------------------------------------------------------------------------------------ what they share
 
 
-def standardise(x: np.ndarray, axis: int, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def standardise(
+    x: np.ndarray, axis: int, eps: float, average: Callable[[Any], Any] = lambda part: part
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """z = (x - mean) / sqrt(variance + eps) along an axis of a matrix; 1 / sqrt(variance + eps), mean, variance."""
-    average = mean(x, axis)
-    z = x - average
-    variance = mean_product(z, z, axis)
+    centre = average(mean(x, axis))
+    z = x - centre
+    variance = average(mean_product(z, z, axis))
     scale = 1 / np.sqrt(variance + eps)
     z *= scale
-    return z, scale, average, variance
+    return z, scale, centre, variance
 
 
 def _affine(z: Any, weight: Any, bias: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import kernels
+from .. import kernels, parallel
 from . import init
 from .layers import Linear, parameter
 from .module import Module
@@ -34,7 +34,7 @@ class MultiheadAttention(Module):
         keep = None
         if self.training and self.dropout:
             looks = (len(query), self.heads, query.shape[1], (query if key is None else key).shape[1])  # (B, H, L, S)
-            keep = self.rng.random(looks, np.float32) >= self.dropout
+            keep = parallel.team().draw(self.rng.random, looks, dtype=np.float32) >= self.dropout
         if key is None and value is None:
             packed = kernels.linear(query, self.in_proj_weight, self.in_proj_bias)  # (B, L, 3 D)
             y = kernels.self_attention(packed, mask, keep, heads=self.heads, causal=causal, p=self.dropout)
@@ -77,7 +77,7 @@ class StochasticDepth(Module):
     def forward(self, branch: Any) -> Any:
         if not self.training or self.p == 0:
             return branch
-        keep = self.rng.random((len(branch), *[1] * (branch.ndim - 1))) >= self.p
+        keep = parallel.team().draw(self.rng.random, (len(branch), *[1] * (branch.ndim - 1))) >= self.p
         return branch * (keep / (1 - self.p)).astype(branch.dtype)
 
     def describe(self) -> str:

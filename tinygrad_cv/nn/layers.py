@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import kernels
+from .. import kernels, parallel
 from ..kernels.geometry import Pair, pair
 from ..tensor import Tensor
 from . import init
@@ -110,7 +110,8 @@ class Embedding(Module):
 
 
 class BatchNorm1d(Module):
-    """Batch normalisation of (N, C) or (N, C, L) over all axes but C (Ioffe & Szegedy 2015).
+    """Batch normalisation of (N, C) or (N, C, L) over all axes but C (Ioffe & Szegedy 2015), the batch being that of all
+    ranks (`parallel`).
 
     Training normalises by the batch's statistics and moves the running ones towards them (with the unbiased variance):
     running = (1 - momentum) running + momentum batch. Evaluation normalises by the running ones.
@@ -132,7 +133,7 @@ class BatchNorm1d(Module):
         if not self.training:
             statistics = {"mean": self.running_mean, "variance": self.running_var}
             return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, **statistics)
-        count = x.size // self.weight.size
+        count = x.size // self.weight.size * parallel.team().size
         if count < 2:
             raise ValueError(
                 f"x of shape {x.shape} has one value per channel, hence no variance; train on larger batches, or eval()"
@@ -144,7 +145,7 @@ class BatchNorm1d(Module):
                 running += self.momentum * (value - running)
             self.num_batches_tracked += 1
 
-        return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, observe=observe)
+        return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, observe=observe, average=parallel.average)
 
     def describe(self) -> str:
         return f"{self.weight.size}, eps={self.eps:g}, momentum={self.momentum:g}"
@@ -184,17 +185,21 @@ class GroupNorm(Module):
 
 
 class Dropout(Module):
-    """In training, each element is dropped with probability p and the others are scaled by 1 / (1 - p)."""
+    """In training, each element is dropped with probability p and the others are scaled by 1 / (1 - p).
 
-    def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
+    `batch_axis` says along which axis ranks share a batch (`parallel`): 1 for sequences (T, N, ...).
+    """
+
+    def __init__(self, p: float = 0.5, *, batch_axis: int = 0, rng: np.random.Generator) -> None:
         if not 0 <= p <= 1:
             raise ValueError(f"p is a probability, not {p}")
-        self.p, self.rng = p, rng
+        self.p, self.batch_axis, self.rng = p, batch_axis, rng
 
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
             return x
-        return kernels.dropout(x, self.rng.random(x.shape, np.float32) >= self.p, p=self.p)
+        drawn = parallel.team().draw(self.rng.random, x.shape, self.batch_axis, dtype=np.float32)
+        return kernels.dropout(x, drawn >= self.p, p=self.p)
 
     def describe(self) -> str:
         return f"{self.p:g}"

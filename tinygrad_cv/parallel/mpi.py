@@ -1,0 +1,68 @@
+"""Ranks that `mpiexec` has started, on one machine or on many: mpi4py has the collectives."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .blas import one_thread
+from .communicator import Communicator, Exchange, RankError, joined
+
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # as Open MPI, MPICH and its kin tell it
+
+PASSING_ON = 0.5  # seconds that mpiexec has for a rank's last words
+
+
+def launched() -> bool:
+    """Whether mpiexec has started this process together with others."""
+    return any(int(os.environ.get(name, 1)) > 1 for name in SIZES)
+
+
+class MPIRanks(Communicator):
+    """All processes that mpiexec has started. Each has its own memory, and updates all parameters itself."""
+
+    def __init__(self) -> None:
+        try:
+            from mpi4py import MPI
+        except ImportError as error:
+            raise RankError(f'mpiexec needs mpi4py, pip install "tinygrad_cv[mpi]": {error}') from None
+        self._in_place: Any = MPI.IN_PLACE
+        self.world = MPI.COMM_WORLD
+        self.rank, self.size = self.world.rank, self.world.size
+
+    def all_reduce(self, array: np.ndarray) -> None:
+        self.world.Allreduce(self._in_place, array)
+
+    def broadcast(self, array: np.ndarray, root: int = 0) -> None:
+        self.world.Bcast(array, root)
+
+    def barrier(self) -> None:
+        self.world.Barrier()
+
+    def reduce(self, buffer: Exchange) -> slice:
+        total = buffer.own
+        self.all_reduce(total)
+        total *= 1 / self.size
+        return super().reduce(buffer)
+
+
+@contextmanager
+def mpi() -> Iterator[Communicator]:
+    """The block below `with` is carried out by all ranks of mpiexec. An exception on one ends the job, after its words."""
+    ranks = MPIRanks()
+    with joined(ranks), one_thread():
+        try:
+            yield ranks
+        except BaseException as error:
+            cause = "".join(traceback.format_exception(error))
+            print(f"{cause}rank {ranks.rank} of {ranks.size} failed, see above; the job ends", file=sys.stderr, flush=True)
+            time.sleep(PASSING_ON)
+            ranks.world.Abort(1)
+            raise
