@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from heapq import heappush
-from operator import attrgetter
+from operator import attrgetter, getitem
 from typing import Any
 
 import numpy as np
 
 from . import errors
 from .mode import MODE
+
+
+class Pick:
+    """The operation that takes one value out of an operation with several."""
+
+    function, saves = getitem, ("which",)
+
+    @staticmethod
+    def pull(node: Any, gradient: Any, wanted: Any, graph: bool) -> list[tuple[Any, Any]]:
+        return [(parent, (node.values[0], gradient)) for parent in node.inputs()]
 
 
 def leading_to(targets: Collection[Any], roots: Iterable[Any]) -> set[Any]:

@@ -12,7 +12,6 @@ costs a few microseconds an operation.
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from .errors import Line, describe_line
-from .files import atomic_write
 from .mode import switched
 
 STYLE = """
@@ -102,6 +100,10 @@ class Profile:
 
     def write(self, path: str | Path) -> None:
         """Write the flame chart and the table as one self-contained page."""
+        import html  # only here: `import tinygrad_cv` is to be quick
+
+        from .files import atomic_write
+
         events, boxes = self.events, []
         length = max((e.start + e.seconds for e in events), default=0.0) or 1.0
         height = ROW * (1 + max((e.depth for e in events), default=0))

@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from scipy import special as _scipy
-
+from .rules import enter_scipy
 from .tensor import TABLE, Tensor, record
 
 
 def __getattr__(name: str) -> Any:
-    function = getattr(_scipy, name)
+    from scipy import special
+
+    enter_scipy()
+    function = getattr(special, name)
     if function not in TABLE or hasattr(function, "nin"):
         return function
 
@@ -28,4 +30,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return list(_scipy.__all__)
+    from scipy import special
+
+    return list(special.__all__)

@@ -17,14 +17,13 @@ import itertools
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from heapq import heappop
-from operator import getitem
 from time import perf_counter
 from typing import Any, final
 
 import numpy as np
 
 from . import errors, watch
-from .contributions import accumulate, conform, leading_to
+from .contributions import Pick, accumulate, conform, leading_to
 from .interface import NumPyInterface
 from .mode import MODE, UNUSUAL, switched
 from .signature import look_up, picker, read_signature
@@ -66,23 +65,13 @@ class Node:
         return f"{errors.name_of(self.operation.function)} at {errors.describe_line(self.line)}"
 
 
-class _Pick:
-    """The operation that takes one value out of an operation with several."""
-
-    function, saves = getitem, ("which",)
-
-    @staticmethod
-    def pull(node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
-        return [(parent, (node.values[0], gradient)) for parent in node.inputs()]
-
-
 def wrap(value: Any, node: Node | None = None) -> Any:
     """A value as a tensor with this node behind it; several values as several tensors."""
     tensor = _new(Tensor)
     tensor._data, tensor._node, tensor._grad, tensor._home = value, node, None, None
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
-            picks = [node and Node(_Pick, (node,), (i,), v.shape, v.dtype, node.line) for i, v in enumerate(value)]
+            picks = [node and Node(Pick, (node,), (i,), v.shape, v.dtype, node.line) for i, v in enumerate(value)]
             tensors = map(wrap, value, picks)
             return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
         tensor._data = np.asarray(value)
@@ -127,6 +116,7 @@ def attach(operation: Any, value: Any, parents: Sequence[Any], values: Sequence[
 # -------------------------------------------------------------------------------------------------- the calculus table
 
 TABLE: dict[Any, Callable[[tuple[Any, ...], Any], Any]] = {}  # function -> how tensors carry it out
+LATER: list[Callable[[], Any]] = []  # what enters more functions, once one comes that is not in the table
 
 
 class Rule:
@@ -237,23 +227,27 @@ def derivative(function: Any, /, *, signature: str | None = None, **formulas: Ca
 
 def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {}) -> Any:
     """Carry out a function of the table on tensors."""
-    if function not in TABLE:
-        raise errors.without_rule(function)
+    while function not in TABLE:
+        if not LATER:
+            raise errors.without_rule(function)
+        own = dict(TABLE)
+        LATER.pop()()
+        TABLE.update(own)  # a user's own rules stay
     return TABLE[function](args, kwargs)
 
 
 def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
     """`record` for an operator: the same in one piece, since on small arrays most of the cost is calls within."""
-    rule = TABLE[ufunc]
+    rule = TABLE.get(ufunc)
     array1, node1 = (x1._data, x1._node) if type(x1) is Tensor else (x1, None)
     array2, node2 = (x2._data, x2._node) if type(x2) is Tensor else (x2, None)
     plan = rule.operators.get((node1 is None, node2 is None)) if type(rule) is Rule and not UNUSUAL else None
     if plan is None or type(array1) in CONTAINERS or type(array2) in CONTAINERS:
-        return rule((x1, x2), {})
+        return record(ufunc, (x1, x2))
     try:
         value = ufunc(array1, array2)
     except Exception:
-        return rule((x1, x2), {})  # which explains it
+        return record(ufunc, (x1, x2))  # which explains it
     parents = (node1, node2) if node1 and node2 else (node1 or node2,)
     return attach(plan, value, parents, plan.keep((array1, array2, value)), plan.watched)
 

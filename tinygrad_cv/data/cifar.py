@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -75,6 +74,8 @@ def _contents(root: Path, files: Mapping[str, str | None], download: bool) -> di
 
 def _unpack(archive: Path, files: Mapping[str, str | None]) -> dict[str, bytes]:
     """The contents of files in a tar archive, read in one pass."""
+    import tarfile  # only here: importing it takes a while
+
     found = {}
     try:
         with tarfile.open(archive, "r|*") as tar:

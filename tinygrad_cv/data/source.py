@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterable
-from http.client import HTTPException
 from pathlib import Path
 
 from ..files import atomic_write
@@ -68,6 +66,9 @@ def check_sha256(content: bytes, sha256: str | None, name: object) -> None:
 
 def fetch(urls: Iterable[str], path: Path, check: Callable[[bytes, str], object], timeout: float = 60) -> Path:
     """Download the first of `urls` whose contents pass `check` (which raises DamagedFile) to `path`, atomically."""
+    import urllib.request  # only here: importing it takes a while
+    from http.client import HTTPException
+
     failures = ""
     for url in urls:
         try:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, ndtr
 
 from ..memory import aligned
 from .erf import normal
@@ -67,6 +66,8 @@ def leaky_slope(y: Any, negative_slope: float) -> Any:
 @kernel
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x))."""
+    from scipy.special import expit
+
     return expit(x)
 
 
@@ -111,6 +112,8 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
     `approximate="tanh"` is the paper's x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
     """
     if approximate == "none":
+        from scipy.special import ndtr
+
         return x * ndtr(x)
     return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
@@ -130,7 +133,7 @@ def _(g: Any, saved: Any) -> Any:
 @kernel
 def silu(x: Any) -> Any:
     """x sigmoid(x), also called swish (Elfwing et al. 2018; Ramachandran et al. 2017)."""
-    return x * expit(x)
+    return x * sigmoid.reference(x)
 
 
 @silu.forward

@@ -12,7 +12,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from ..memory import aligned
 from .kernel import kernel
@@ -28,13 +27,15 @@ TAIL = -4.0  # where the normal distribution function falls below what the formu
 @kernel
 def erf(x: Any) -> Any:
     """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x; in float32 to 4 units in the last place."""
+    from scipy import special
+
     return special.erf(x)
 
 
 @erf.forward
 def _(x: Any) -> Any:
     if x.dtype != np.float32:
-        return special.erf(x), None
+        return erf.reference(x), None
     y = aligned(x.shape, x.dtype)
     with np.errstate(over="ignore"):  # the tanh of infinity is 1
         for a, b, u in tiles(x, y, buffers=1):
@@ -55,7 +56,7 @@ def normal(x: np.ndarray, square: np.ndarray, out: np.ndarray) -> None:
     Phi(x) = (1 + erf(x / sqrt(2))) / 2 = 1 / (1 + exp(-2 z q(z^2))) with z = x / sqrt(2).
     """
     if out.dtype != np.float32:
-        special.ndtr(x, out=out)
+        _ndtr(x, out=out)
         return
     polynomial(NORMAL, square, out=out)
     out *= x
@@ -64,7 +65,13 @@ def normal(x: np.ndarray, square: np.ndarray, out: np.ndarray) -> None:
     np.reciprocal(out, out=out)
     if np.minimum.reduce(x, initial=0) < TAIL:
         far = np.flatnonzero(x < TAIL)
-        out[far] = special.ndtr(x[far])
+        out[far] = _ndtr(x[far])
+
+
+def _ndtr(x: np.ndarray, out: Any = None) -> Any:
+    from scipy.special import ndtr  # when first needed: it takes a while to import
+
+    return ndtr(x, out=out)
 
 
 def polynomial(coefficients: Any, x: np.ndarray, out: np.ndarray) -> None:

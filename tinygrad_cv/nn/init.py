@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 Shape = tuple[int, ...]
 
@@ -46,6 +45,8 @@ def trunc_normal(
     dtype: Any = np.float32,
 ) -> np.ndarray:
     """Normal, cut off below `low` and above `high`, by inversion: Phi^-1 of a uniform number between the two Phi."""
+    from scipy.special import ndtr, ndtri
+
     between = rng.uniform(ndtr((low - mean) / std), ndtr((high - mean) / std), shape)
     values: np.ndarray = np.clip(mean + std * ndtri(between), low, high)
     return values.astype(dtype)

@@ -1,38 +1,31 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-from . import (
-    bessel,
-    distributions,
-    elementwise,
-    index,
-    linalg,
-    nature,
-    polynomials,
-    product,
-    rearrange,
-    reduce,
-    shape,
-    special,
-    statistics,
-)
+from ..tensor import LATER
+from . import elementwise, index, linalg, nature, product, rearrange, reduce, shape, statistics
 from .table import UNSUPPORTED, WITHOUT_GRADIENT, public_functions
 
 __all__ = [
-    "bessel",
     "counts",
-    "distributions",
     "elementwise",
+    "enter_scipy",
     "index",
     "linalg",
     "nature",
-    "polynomials",
     "product",
     "rearrange",
     "reduce",
     "shape",
-    "special",
     "statistics",
 ]
+
+
+def enter_scipy() -> None:
+    """Enter the functions of scipy.special. That takes longer to import than all else together, so it is done when a
+    tensor first meets a function that is not in the table."""
+    from . import bessel, distributions, polynomials, special  # noqa: F401
+
+
+LATER.append(enter_scipy)
 
 
 def counts() -> str:
@@ -40,6 +33,7 @@ def counts() -> str:
     import numpy as np
     import scipy.special
 
+    enter_scipy()
     lines = []
     for namespace in (np, np.linalg, np.fft, scipy.special):
         functions = set(public_functions(namespace).values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import special as sp
 
 from ..tensor import derivative
 from .index import scatter
@@ -277,7 +276,13 @@ def unwrap_phase(p: Any, discont: Any = None, axis: int = -1, *, period: float =
     return p + (np.unwrap(plain, discont, axis, period=period) - plain)
 
 
-derivative(np.i0, x=lambda g, x: g * sp.i1(x))
+def _i1(x: Any) -> Any:
+    from scipy.special import i1
+
+    return i1(x)
+
+
+derivative(np.i0, x=lambda g, x: g * _i1(x))
 
 
 @definition(np.polyval)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .. import rules as _rules  # noqa: F401 (so that the table is there, for messages and mutants)
 from .adjoint import check_adjoint
 from .check import GradReport, check_grad, check_jvp, check_vjp
 from .invariants import check_invariants
