@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
-from tinygrad_cv import optim
+from tinygrad_cv import kernels, nn, optim
 
 
 def parameters(*shapes: tuple[int, ...], dtype: Any = np.float32) -> list[tg.Tensor]:
@@ -83,3 +83,56 @@ def test_gradients_in_and_out_of_their_places_give_the_same_steps() -> None:
             optimizer.step()
     for a, b in zip(own, other, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_a_kernel_writes_a_gradient_straight_into_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.Linear(4, 3, rng=rng)
+    optimizer = optim.SGD(layer.parameters(), 0.0)
+    optimizer.step()
+    written, backward = [], kernels.linear._backward
+
+    def watched(*args: Any) -> Any:
+        written.append(backward(*args)[1])
+        return backward(*args)
+
+    monkeypatch.setattr(kernels.linear, "_backward", watched)
+    x = tg.Tensor(rng.standard_normal((5, 4)).astype(np.float32))
+    layer(x).sum().backward()
+    assert written[0].ctypes.data == layer.weight.grad.ctypes.data == optimizer.arenas[0].gradients.ctypes.data
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_layer_that_is_used_several_times_adds_up_its_gradients(held: bool) -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.Linear(4, 4, rng=rng, dtype=np.float64)
+    optimizer = optim.SGD(layer.parameters(), 0.0)
+    optimizer.step()
+    x = tg.Tensor(rng.standard_normal((5, 4)))
+    expected = tg.grad(lambda w: sum((kernels.linear(x * k, w, layer.bias.numpy()) ** 2).sum() for k in (1, 2, 3)))
+    kept = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        sum((layer(x * k) ** 2).sum() for k in (1, 2, 3)).backward()
+        np.testing.assert_allclose(layer.weight.grad, expected(layer.weight.numpy()), rtol=1e-12)
+        kept += [layer.weight.grad] if held else []
+    for gradient in kept:
+        np.testing.assert_array_equal(gradient, kept[0])
+
+
+def test_a_walk_that_fails_leaves_the_place_to_the_next_one() -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.Linear(4, 3, rng=rng)
+    optimizer = optim.SGD(layer.parameters(), 0.0)
+    optimizer.step()
+    x = tg.Tensor(rng.standard_normal((5, 4)).astype(np.float32), requires_grad=True)
+    y = np.exp(x)
+    loss = layer(y).sum()
+    del y
+    y = loss._node.parents[0].parents[0]
+    y.parents, freed = None, y.parents  # as if it had been walked already
+    with pytest.raises(RuntimeError, match="freed"):
+        loss.backward()
+    assert layer.weight.grad is None and freed
+    layer(x).sum().backward()
+    assert layer.weight.grad.ctypes.data == optimizer.arenas[0].gradients.ctypes.data

@@ -108,19 +108,32 @@ class Home:
     and its references tell who is there.
     """
 
-    __slots__ = ("owner", "shape")
-    VACANT = 2  # references to `owner`: ours, and that of the question itself
+    __slots__ = ("claimed", "owner", "shape")
+    VACANT = 2  # references to an array of which no one else knows: ours, and that of the question itself
 
     def __init__(self, part: np.ndarray, shape: tuple[int, ...]) -> None:
         self.owner, self.shape = np.frombuffer(memoryview(part), part.dtype, prod(shape)), shape  # type: ignore[arg-type]
+        self.claimed: np.ndarray | None = None
+
+    def claim(self) -> np.ndarray | None:
+        """The place, for a kernel to write the first part of a gradient into; None if it is not vacant."""
+        if self.claimed is not None and sys.getrefcount(self.claimed) == self.VACANT:
+            self.claimed = None  # of a walk that came to nothing
+        if sys.getrefcount(self.owner) > self.VACANT:
+            return None
+        self.claimed = self.owner.reshape(self.shape)
+        return self.claimed
 
     def settle(self, gradient: np.ndarray) -> np.ndarray:
-        """A copy of a gradient that no one else holds: here, if the place is vacant."""
-        if sys.getrefcount(self.owner) > self.VACANT:
-            return np.array(gradient)
-        kept = self.owner.reshape(self.shape)
-        kept[...] = gradient
-        return kept
+        """A gradient where no one else holds it: here, if it has been written here or the place is vacant."""
+        if gradient is not self.claimed:
+            place = self.claim()
+            if place is None:
+                return np.array(gradient)
+            place[...] = gradient
+            gradient = place
+        self.claimed = None
+        return gradient
 
     def holds(self, gradient: Any) -> bool:
         """Whether a gradient lies here, whole."""

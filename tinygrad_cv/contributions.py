@@ -55,12 +55,26 @@ def accumulate(gradients: Any, sums: set[Any], heap: list[tuple[int, Any]], node
     if type(gradient) is tuple:  # for one of several values: (which one, gradient)
         parts, (i, gradient) = gradients[node], gradient
         parts[i] = gradient if parts[i] is None else parts[i] + gradient
-    elif node in sums and type(gradient) is type(gradients[node]) is np.ndarray:
+    elif type(gradient) is type(gradients[node]) is np.ndarray and (node in sums or in_place(node, gradients[node])):
         np.add(gradients[node], gradient, out=gradients[node])
     else:
         gradients[node] = gradients[node] + gradient
         if type(gradients[node]) is np.ndarray:
             sums.add(node)
+
+
+def place_for(node: Any) -> Any:
+    """Where a kernel may write the gradient of a leaf, the first that this walk brings there; None for anywhere."""
+    tensor = node.tensor and node.tensor()
+    if tensor is None or tensor._home is None or tensor._grad is not None or node.operation is not None:
+        return None
+    return tensor._home.claim()
+
+
+def in_place(node: Any, gradient: Any) -> bool:
+    """Whether a gradient was written into such a place."""
+    tensor = node.tensor and node.tensor()
+    return tensor is not None and tensor._home is not None and tensor._home.claimed is gradient
 
 
 def conform(gradient: Any, parent: Any, node: Any) -> Any:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from .. import errors, watch
+from ..contributions import place_for
 from ..mode import MODE, UNUSUAL
 from ..signature import picker
 from ..tensor import Node, Tensor, at_place, attach, walk, wrap
@@ -33,7 +34,8 @@ class Kernel:
 
     Positional parameters of the reference are arrays (or None), keyword-only ones are options. Backward names what it
     uses: `g`, `y` (the value), `saved` (the second value of forward), `needs` (a bool per array argument: gradients
-    that nobody asked for may be left None), arguments, options. Forward may name `needs` as well. When a graph of the
+    that nobody asked for may be left None), `out` (per array argument an array of its shape and dtype that the gradient may
+    be written into, or None), arguments, options. Forward may name `needs` as well. When a graph of the
     backward pass is asked for (second derivatives), the engine differentiates the reference instead.
     """
 
@@ -56,7 +58,7 @@ class Kernel:
     def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self._backward = function
         self._uses = tuple(inspect.signature(function).parameters)
-        places = ("g", "needs", *self.saves)
+        places = ("g", "needs", "out", *self.saves)
         self._backward_picks = picker([places.index(name) for name in self._uses])
         self._watched = [(i + 2, i) for i, name in enumerate(self.arrays) if name in self._uses]
         return function
@@ -100,7 +102,8 @@ class Kernel:
         if graph:
             return self._pull_reference(node, gradient, wanted)
         needs = [parent is not None and (wanted is None or parent in wanted) for parent in parents]
-        gradients = self._backward(*self._backward_picks((gradient, needs, *node.values)))
+        out = [place_for(p) if n else None for n, p in zip(needs, parents)] if "out" in self._uses else ()  # noqa: B905
+        gradients = self._backward(*self._backward_picks((gradient, needs, out, *node.values)))
         gradients = gradients if type(gradients) is tuple else (gradients,)
         given = []
         for i, needed in enumerate(needs):

@@ -63,7 +63,7 @@ def _(
 @linear.backward
 def _(
     g: Any, x: Any, weight: Any, bias: Any, y: Any, saved: Any, activation: str | None, negative_slope: float,
-    needs: Sequence[bool],
+    needs: Sequence[bool], out: Sequence[Any],
 ) -> Any:  # fmt: skip
     """One product each on flattened leading axes: dx = g weight, dweight = g^T x, dbias = sum of g over rows."""
     rows = g.reshape(-1, g.shape[-1])  # (rows, out)
@@ -72,9 +72,10 @@ def _(
     elif activation is not None:
         slope = FUSED[activation][1](y.reshape(rows.shape), *_slope(activation, negative_slope))
         rows = np.multiply(slope, rows, out=slope)
+    place = out[1] if x.dtype == rows.dtype == weight.dtype else None
     return (
         np.dot(rows, weight).reshape(x.shape) if needs[0] else None,
-        np.dot(rows.T, x.reshape(-1, x.shape[-1])) if needs[1] else None,
+        np.dot(rows.T, x.reshape(-1, x.shape[-1]), out=place) if needs[1] else None,
         total(rows, 0)[0] if needs[2] else None,
     )
 
