@@ -43,7 +43,7 @@ PARTS = {
     ),
     "vit": Part(
         "A transformer reads a digit as a sequence of 16 patches; its attention shows which of them told it the class.",
-        {"steps": "1500"},
+        {"steps": "3000"},
     ),
     "row-rnn": Part(
         "A recurrent network reads a digit row by row, downwards and upwards, and says what it was.",
