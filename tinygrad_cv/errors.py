@@ -20,10 +20,9 @@ def calling_line() -> Line:
     frame = sys._getframe(3)
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__")
-        inside = _INSIDE.get(name)
-        if inside is None:
-            inside = _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
-        if not inside:
+        if name not in _INSIDE:
+            _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
+        if not _INSIDE[name]:
             break
         frame = frame.f_back
     return frame.f_code, frame.f_lasti

@@ -45,6 +45,7 @@ class Kernel:
         self.parameters = {p.name: p.default for p in parameters}
         self.arrays = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.saves = ("y", "saved", *self.parameters)
+        self._places = {name: i for i, name in enumerate(self.parameters)}
         self._defaults = tuple(self.parameters.values())
         self._fewest = 1 + max([i for i, value in enumerate(self._defaults) if value is MISSING], default=-1)
         functools.update_wrapper(self, reference)
@@ -64,10 +65,15 @@ class Kernel:
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or not self._fewest <= len(args) <= len(self.arrays):
+        count = len(args)
+        inputs = [*args, *self._defaults[count:]]
+        usual = self._fewest <= count <= len(self.arrays)
+        for name, value in kwargs.items() if usual else ():
+            place = self._places.get(name, -1)
+            usual = usual and place >= count
+            inputs[place] = value
+        if not usual:
             inputs = self._bind(args, kwargs)
-        else:
-            inputs = [*args, *self._defaults[len(args) :]]
         recording, tensors = not UNUSUAL or MODE.recording, False
         nodes, needs, start = [], [], perf_counter()
         for i in range(len(self.arrays)):

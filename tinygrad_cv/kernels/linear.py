@@ -10,7 +10,7 @@ import numpy as np
 from ..memory import aligned
 from . import activation as activations
 from .kernel import kernel
-from .reduction import total
+from .reduction import sum_of_rows
 
 # The activations, in two kinds: those whose derivative can be told from their value, name -> (kernel, derivative where
 # the value is y), and those whose derivative is taken with the value, name -> (reference, formula for both).
@@ -49,7 +49,7 @@ def _(
     x: Any, weight: Any, bias: Any, activation: str | None, negative_slope: float, needs: Sequence[bool]
 ) -> Any:  # fmt: skip
     _check(x, weight, bias, activation)
-    y, slope = np.dot(x.reshape(-1, x.shape[-1]), weight.T), None  # (rows, out)
+    y, slope = np.dot(_rows(x), weight.T), None  # (rows, out)
     if bias is not None:
         y = np.add(y, bias, out=y) if y.dtype == bias.dtype else y + bias
     if activation in SLOPED:
@@ -57,7 +57,7 @@ def _(
         activations.fill_value_and_slope(SLOPED[activation][1], y, y, slope)
     elif activation is not None:
         y, _ = FUSED[activation][0]._forward(y, *_slope(activation, negative_slope))
-    return y.reshape(*x.shape[:-1], len(weight)), slope
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(weight)), slope
 
 
 @linear.backward
@@ -66,18 +66,25 @@ def _(
     needs: Sequence[bool], out: Sequence[Any],
 ) -> Any:  # fmt: skip
     """One product each on flattened leading axes: dx = g weight, dweight = g^T x, dbias = sum of g over rows."""
-    rows = g.reshape(-1, g.shape[-1])  # (rows, out)
+    rows = _rows(g)  # (rows, out)
     if saved is not None:
         rows = rows * saved
     elif activation is not None:
-        slope = FUSED[activation][1](y.reshape(rows.shape), *_slope(activation, negative_slope))
+        slope = FUSED[activation][1](_rows(y), *_slope(activation, negative_slope))
         rows = np.multiply(slope, rows, out=slope)
-    place = out[1] if x.dtype == rows.dtype == weight.dtype else None
+    if not x.dtype == rows.dtype == weight.dtype == (rows if bias is None else bias).dtype:
+        out = (None, None, None)
+    dx = np.dot(rows, weight) if needs[0] else None
     return (
-        np.dot(rows, weight).reshape(x.shape) if needs[0] else None,
-        np.dot(rows.T, x.reshape(-1, x.shape[-1]), out=place) if needs[1] else None,
-        total(rows, 0)[0] if needs[2] else None,
+        dx if dx is None or x.ndim == 2 else dx.reshape(x.shape),
+        np.dot(rows.T, _rows(x), out=out[1]) if needs[1] else None,
+        sum_of_rows(rows, out[2]) if needs[2] else None,
     )
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """(..., in) -> (rows, in); as it is if it is that already, since a view counts as memory that others may write to."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 def _slope(activation: str, negative_slope: float) -> tuple[float, ...]:

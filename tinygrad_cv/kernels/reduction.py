@@ -16,6 +16,11 @@ def total(x: np.ndarray, axis: int) -> Any:
     return _dot(x, 1.0, axis)
 
 
+def sum_of_rows(x: np.ndarray, out: np.ndarray | None = None) -> Any:
+    """The sum of the rows of a matrix: (N, C) -> (C,)."""
+    return np.dot(_constant(len(x), 1.0, x.dtype), x, out=out)
+
+
 def mean(x: np.ndarray, axis: int) -> Any:
     """The mean over an axis, kept at length 1."""
     return _dot(x, 1 / x.shape[axis], axis)
