@@ -1,0 +1,171 @@
+"""The Transformer (Vaswani et al. 2017, arXiv 1706.03762): an encoder and a decoder that are attention only.
+
+    encoder layer      x = LN(x + SelfAttention(x)),  x = LN(x + FFN(x))                                      (section 3.1)
+    decoder layer      y = LN(y + SelfAttention(y)),  y = LN(y + Attention(y, memory)),  y = LN(y + FFN(y))
+    FFN(x) = max(0, x W_1 + b_1) W_2 + b_2                                                                     (equation 2)
+    PE(t, 2i) = sin(t / 10000^(2i / D)),  PE(t, 2i + 1) = cos(t / 10000^(2i / D))                              (section 3.5)
+
+Names are PyTorch's, so that weights interchange with `torch.nn.Transformer`, and its choices are taken where the paper
+says nothing: dropout on the attention's weights and inside the FFN as well. With `pre_norm` the norm stands before each
+branch, x = x + Branch(LN(x)), and once more at the end (Xiong et al. 2020, arXiv 2002.04745), which trains without a warm-up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv import nn
+
+Keys = tuple[Any, Any]  # the keys and the values of each head, (B, H, S, D/H) each
+
+
+def sinusoids(length: int, dimension: int) -> np.ndarray:
+    """The positions' encoding of section 3.5: (length, dimension), sines at even places, cosines at odd ones."""
+    rates = 10000.0 ** (-np.arange(0, dimension, 2) / dimension)
+    angles = np.arange(length)[:, None] * rates  # (length, dimension / 2)
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)[:, :dimension].astype(np.float32)
+
+
+def padding_mask(lengths: Any, size: int) -> np.ndarray:
+    """Which of `size` places lie before each sequence's end, as attention takes it: lengths (B,) -> (B, 1, 1, size)."""
+    inside: np.ndarray = np.arange(size) < np.asarray(lengths)[:, None, None, None]
+    return inside
+
+
+def placed(x: Any, position: Any) -> Any:
+    return x if position is None else x + position
+
+
+class Layer(nn.Module):
+    """What the encoder's and the decoder's layer share: self-attention, the feed-forward network, Add & Norm."""
+
+    def __init__(
+        self, dimension: int, heads: int, hidden: int, dropout: float = 0.1, pre_norm: bool = False,
+        *, rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.pre_norm = pre_norm
+        self.self_attn = nn.MultiheadAttention(dimension, heads, dropout, rng=rng)
+        self.linear1 = nn.Linear(dimension, hidden, rng=rng)
+        self.linear2 = nn.Linear(hidden, dimension, rng=rng)
+        self.norm1, self.norm2 = nn.LayerNorm(dimension), nn.LayerNorm(dimension)
+        self.dropout = nn.Dropout(dropout, rng=rng)
+
+    def add_and_norm(self, x: Any, branch: Any, norm: nn.Module) -> Any:
+        """LN(x + branch(x)), or x + branch(LN(x)) with `pre_norm`."""
+        if self.pre_norm:
+            return x + self.dropout(branch(norm(x)))
+        return norm(x + self.dropout(branch(x)))
+
+    def feed_forward(self, x: Any) -> Any:
+        return self.linear2(self.dropout(self.linear1(x, activation="relu")))
+
+
+class EncoderLayer(Layer):
+    """Self-attention, then a feed-forward network: (B, S, D) -> (B, S, D).
+
+    `mask` is that of `kernels.attention`, broadcast to (B, H, S, S): True may be looked at. A `position`, broadcast to
+    (B, S, D), is added to queries and keys but not to values (Carion et al. 2020); where it is part of x already, leave
+    it out.
+    """
+
+    def forward(self, x: Any, mask: Any = None, position: Any = None) -> Any:
+        def attention(x: Any) -> Any:
+            at = placed(x, position)
+            return self.self_attn(at, at, x, mask=mask)
+
+        x = self.add_and_norm(x, attention, self.norm1)
+        return self.add_and_norm(x, self.feed_forward, self.norm2)
+
+
+class DecoderLayer(Layer):
+    """Self-attention, attention to the encoder's memory, a feed-forward network: (B, L, D) and (B, S, D) -> (B, L, D).
+
+    `mask`, broadcast to (B, H, L, L), and `causal` are for self-attention, `memory_mask`, broadcast to (B, H, L, S), hides
+    padding of the memory. `position` is added to the queries, and to the keys of self-attention, `memory_position` to the
+    keys of the memory; neither to values.
+    """
+
+    def __init__(self, dimension: int, heads: int, *sizes: Any, rng: np.random.Generator, **settings: Any) -> None:
+        super().__init__(dimension, heads, *sizes, rng=rng, **settings)
+        self.multihead_attn = nn.MultiheadAttention(dimension, heads, self.self_attn.dropout, rng=rng)
+        self.norm3 = nn.LayerNorm(dimension)
+
+    def forward(
+        self, y: Any, memory: Any, mask: Any = None, memory_mask: Any = None, causal: bool = False,
+        position: Any = None, memory_position: Any = None,
+    ) -> Any:  # fmt: skip
+        keys = self.memory_keys(memory, memory_position)
+        return self.extend(y, keys, None, mask, memory_mask, causal, position)[0]
+
+    def memory_keys(self, memory: Any, position: Any = None) -> Keys:
+        """What this layer looks at in the memory; it is the same at every step of decoding."""
+        attention = self.multihead_attn
+        return attention.project("key", placed(memory, position)), attention.project("value", memory)
+
+    def extend(
+        self, y: Any, memory_keys: Keys, past: Keys | None = None, mask: Any = None, memory_mask: Any = None,
+        causal: bool = False, position: Any = None,
+    ) -> tuple[Any, Keys]:  # fmt: skip
+        """The layer for places y that follow others, whose keys and values are `past`: its value, and those of all places.
+
+        One place at a time needs no causal mask: it comes after all that are past.
+        """
+        present: Keys = (None, None)
+
+        def look_back(y: Any) -> Any:
+            nonlocal present
+            at = placed(y, position)
+            q, k, v = self.self_attn.project_all(at, at, y)
+            if past is not None:
+                k, v = np.concatenate([past[0], k], axis=2), np.concatenate([past[1], v], axis=2)  # (B, H, T, D/H)
+            present = k, v
+            return self.self_attn.attend(q, k, v, mask, causal)
+
+        def look_at_memory(y: Any) -> Any:
+            q = self.multihead_attn.project("query", placed(y, position))
+            return self.multihead_attn.attend(q, *memory_keys, memory_mask)
+
+        y = self.add_and_norm(y, look_back, self.norm1)
+        y = self.add_and_norm(y, look_at_memory, self.norm2)
+        return self.add_and_norm(y, self.feed_forward, self.norm3), present
+
+
+class Stack(nn.Module):
+    """Layers of one kind on top of each other; a norm at the end, with `pre_norm` unless said otherwise."""
+
+    kind: type[Layer]
+
+    def __init__(
+        self, depth: int, dimension: int, heads: int, hidden: int, dropout: float = 0.1, pre_norm: bool = False,
+        *, final_norm: bool | None = None, rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        sizes = (dimension, heads, hidden, dropout, pre_norm)
+        self.layers = nn.ModuleList(self.kind(*sizes, rng=rng) for _ in range(depth))
+        self.norm = nn.LayerNorm(dimension) if (pre_norm if final_norm is None else final_norm) else None
+
+    def finish(self, x: Any) -> Any:
+        return x if self.norm is None else self.norm(x)
+
+
+class Encoder(Stack):
+    """N encoder layers; the arguments are those of `EncoderLayer`."""
+
+    kind = EncoderLayer
+
+    def forward(self, x: Any, mask: Any = None, position: Any = None) -> Any:
+        for layer in self.layers:
+            x = layer(x, mask, position)
+        return self.finish(x)
+
+
+class Decoder(Stack):
+    """N decoder layers; the arguments are those of `DecoderLayer`."""
+
+    kind = DecoderLayer
+
+    def forward(self, y: Any, memory: Any, *masks: Any, **settings: Any) -> Any:
+        for layer in self.layers:
+            y = layer(y, memory, *masks, **settings)
+        return self.finish(y)
