@@ -16,7 +16,11 @@ from typing import Any
 
 import numpy as np
 
+import tinygrad_cv as tg
 from tinygrad_cv import nn
+
+from .attention import padding_mask
+from .decoding import Transducer
 
 Keys = tuple[Any, Any]  # the keys and the values of each head, (B, H, S, D/H) each
 
@@ -26,12 +30,6 @@ def sinusoids(length: int, dimension: int) -> np.ndarray:
     rates = 10000.0 ** (-np.arange(0, dimension, 2) / dimension)
     angles = np.arange(length)[:, None] * rates  # (length, dimension / 2)
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)[:, :dimension].astype(np.float32)
-
-
-def padding_mask(lengths: Any, size: int) -> np.ndarray:
-    """Which of `size` places lie before each sequence's end, as attention takes it: lengths (B,) -> (B, 1, 1, size)."""
-    inside: np.ndarray = np.arange(size) < np.asarray(lengths)[:, None, None, None]
-    return inside
 
 
 def placed(x: Any, position: Any) -> Any:
@@ -112,9 +110,20 @@ class DecoderLayer(Layer):
 
         One place at a time needs no causal mask: it comes after all that are past.
         """
-        present: Keys = (None, None)
 
-        def look_back(y: Any) -> Any:
+        def look_at_memory(y: Any) -> Any:
+            q = self.multihead_attn.project("query", placed(y, position))
+            return self.multihead_attn.attend(q, *memory_keys, memory_mask)
+
+        y, present = self.look_back(y, past, mask, causal, position)
+        y = self.add_and_norm(y, look_at_memory, self.norm2)
+        return self.add_and_norm(y, self.feed_forward, self.norm3), present
+
+    def look_back(self, y: Any, past: Keys | None, mask: Any, causal: bool, position: Any) -> tuple[Any, Keys]:
+        """Self-attention with Add & Norm, and the keys and values of the places that are past and of these."""
+        present: Any = None
+
+        def attention(y: Any) -> Any:
             nonlocal present
             at = placed(y, position)
             q, k, v = self.self_attn.project_all(at, at, y)
@@ -123,13 +132,16 @@ class DecoderLayer(Layer):
             present = k, v
             return self.self_attn.attend(q, k, v, mask, causal)
 
-        def look_at_memory(y: Any) -> Any:
-            q = self.multihead_attn.project("query", placed(y, position))
-            return self.multihead_attn.attend(q, *memory_keys, memory_mask)
+        return self.add_and_norm(y, attention, self.norm1), present
 
-        y = self.add_and_norm(y, look_back, self.norm1)
-        y = self.add_and_norm(y, look_at_memory, self.norm2)
-        return self.add_and_norm(y, self.feed_forward, self.norm3), present
+    def weights(
+        self, y: Any, memory: Any, mask: Any = None, memory_mask: Any = None, causal: bool = False,
+        position: Any = None, memory_position: Any = None,
+    ) -> Any:  # fmt: skip
+        """How much each place looks at each of the memory, in each head: (B, H, L, S)."""
+        y, _ = self.look_back(y, None, mask, causal, position)
+        at = placed(self.norm2(y) if self.pre_norm else y, position)
+        return self.multihead_attn.weights(at, placed(memory, memory_position), memory_mask)
 
 
 class Stack(nn.Module):
@@ -169,3 +181,57 @@ class Decoder(Stack):
         for layer in self.layers:
             y = layer(y, memory, *masks, **settings)
         return self.finish(y)
+
+
+class Transformer(Transducer):
+    """Sources to targets, from embedded places to logits.
+
+    `source(x, lengths)` embeds a batch of sources: (B, S', D) and their lengths then. The state of the writing is, for each
+    decoder layer, the keys of the memory and those of all symbols written; and where the memory counts (B, 1, 1, S).
+    """
+
+    def __init__(
+        self, source: nn.Module, outputs: int, dimension: int, heads: int, hidden: int, encoders: int = 2,
+        decoders: int = 2, dropout: float = 0.1, pre_norm: bool = False, *, rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        sizes = (dimension, heads, hidden, dropout, pre_norm)
+        self.source = source
+        self.target = nn.Embedding(outputs, dimension, rng=rng)
+        self.encoder, self.decoder = Encoder(encoders, *sizes, rng=rng), Decoder(decoders, *sizes, rng=rng)
+        self.head = nn.Linear(dimension, outputs, rng=rng)
+        self.dropout = nn.Dropout(dropout, rng=rng)
+
+    def embed(self, x: Any, start: int = 0) -> Any:
+        """With the positions of places from `start` on: (B, T, D)."""
+        return self.dropout(x + sinusoids(start + x.shape[1], x.shape[2])[start:])
+
+    def encode(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
+        """The memory (B, S, D), and where it counts."""
+        x, lengths = self.source(source, lengths)  # (B, S, D)
+        mask = padding_mask(lengths, x.shape[1])[:, None]
+        return self.encoder(self.embed(x), mask), mask
+
+    def begin(self, source: np.ndarray, lengths: np.ndarray) -> Any:
+        memory, mask = self.encode(source, lengths)
+        keys = tuple(layer.memory_keys(memory) for layer in self.decoder.layers)
+        return keys, (None,) * len(keys), mask
+
+    def go_on(self, symbols: np.ndarray, state: Any) -> tuple[Any, Any]:
+        keys, past, mask = state
+        start = 0 if past[0] is None else past[0][0].shape[2]
+        count = symbols.shape[1]
+        before = None if count == 1 else np.tri(count, start + count, start, dtype=bool)
+        y, present = self.embed(self.target(symbols), start), []
+        for layer, memory_keys, known in zip(self.decoder.layers, keys, past, strict=True):
+            y, now = layer.extend(y, memory_keys, known, before, mask)
+            present.append(now)
+        return self.head(self.decoder.finish(y)), (keys, tuple(present), mask)
+
+    def alignment(self, source: np.ndarray, lengths: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """The mean over the heads of the last layer."""
+        memory, mask = self.encode(source, lengths)
+        y = self.embed(self.target(inputs))
+        *below, last = self.decoder.layers
+        for layer in below:
+            y = layer(y, memory, None, mask, True)
+        return np.asarray(last.weights(y, memory, None, mask, True).numpy().mean(axis=1))
