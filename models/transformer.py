@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-import tinygrad_cv as tg
 from tinygrad_cv import nn
 
 from .attention import padding_mask
