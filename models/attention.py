@@ -8,7 +8,7 @@ values: (4, 3) x (3, 4) -> (4, 4), and (4, 4) x (4, 3) -> (4, 3).
 >>> from tinygrad_cv import kernels, nn
 >>> query = np.array([[1, 0, 1], [0, 2, 0], [1, 1, 0], [0, 0, 0]], float)
 >>> key = np.array([[1, 0, 1], [0, 1, 0], [2, 0, 2], [0, 1, 1]], float)
->>> value = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [3, 3, 3]], float)
+>>> value = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]], float)
 >>> scores = query @ key.T
 >>> scores
 array([[2., 0., 4., 1.],
@@ -23,16 +23,19 @@ array([[1.155, 0.   , 2.309, 0.577],
        [0.   , 0.   , 0.   , 0.   ]])
 >>> weights = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
 >>> weights.round(3)
-array([[0.19 , 0.06 , 0.604, 0.107],
+array([[0.198, 0.062, 0.628, 0.111],
        [0.12 , 0.38 , 0.12 , 0.38 ],
-       [0.212, 0.212, 0.379, 0.212],
+       [0.209, 0.209, 0.373, 0.209],
        [0.25 , 0.25 , 0.25 , 0.25 ]])
 >>> output = weights @ value
 >>> output.round(3)
-array([])
+array([[0.309, 0.174, 0.74 ],
+       [0.5  , 0.76 , 0.5  ],
+       [0.418, 0.418, 0.582],
+       [0.5  , 0.5  , 0.5  ]])
 
-The last word asks for nothing and gets the mean of all values; the first one asks like the third key and gets mostly the
-third value. All of it is one operation, and a layer puts a linear map before each of the three. In self-attention they
+The first word's query points where the third key does, and it gets mostly the third value; the last word asks for nothing
+and gets the mean of all. All of it is one operation, and a layer puts a linear map before each of the three. In self-attention they
 come from one sequence, in cross-attention the queries from one and the keys and values from another:
 
 >>> bool(np.allclose(kernels.attention(query, key, value), output))

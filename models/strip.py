@@ -30,7 +30,8 @@ class StripConfig(TransductionConfig):
     shortest: int = 3  # digits
     longest: int = 12
     gap: int = 2  # most empty columns before a digit
-    stride: int = 1  # columns that are read at a time
+    columns: int = 1  # that a recurrent network reads at a time
+    patch: int = 4  # columns that the Transformer reads at a time
     around: int = 0  # columns that are seen besides, on both sides
     rotation: float = 10.0  # degrees
     scaling: float = 0.1
@@ -83,21 +84,24 @@ class StripReading(Transduction):
     presets: ClassVar = {
         "tiny": StripConfig(size=8, heads=2, hidden=8, steps=100, batch=4, longest=4, warm_up=5),
         "digits": StripConfig(),
-        "mnist": StripConfig(shape=(28, 28), stride=2, gap=4),
+        "mnist": StripConfig(shape=(28, 28), gap=4, columns=4, patch=14),
     }
     along = "digits in the strip"
 
     def __init__(self, config: StripConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.alphabet = "0123456789"[: config.classes]
+        self.stride = config.patch if config.architecture == "transformer" else config.columns
         super().__init__(config, training, rng=rng)
 
     def embedding(self) -> nn.Module:
         height, _, *channels = self.config.shape
-        return Columns(height * int(np.prod(channels)), self.config.stride, self.config.around, self.config.size, rng=self.rng)
+        return Columns(height * int(np.prod(channels)), self.stride, self.config.around, self.config.size, rng=self.rng)
 
     def pool(self, given: Any, part: str) -> Any:
         if given is None and part == "test" and self.config.shape == (8, 8):
             return data.digits("test")
+        if given is not None and given.labels is None:
+            raise ValueError(f"{given.name} has no labels to learn from; a strip's digits must be known")
         if given is not None and given.classes != tuple(self.alphabet):
             raise ValueError(f"strips are made of the digits {self.alphabet}; {given.name} has {len(given.classes)} classes")
         return given
@@ -146,7 +150,7 @@ class StripReading(Transduction):
         if looked is None:
             return super().show(folder, training, test)
         symbols, weights = looked  # (L, S)
-        count = weights.shape[1] * self.config.stride
+        count = weights.shape[1] * self.stride
         columns = np.pad(pairs.source[0], [(0, count - pairs.source.shape[1]), (0, 0)])
         picture = np.swapaxes(columns, 0, 1)[None]  # (1, H, W)
         maps = heat(np.repeat(picture, len(symbols), axis=0), weights[:, None])

@@ -39,8 +39,8 @@ def affine(
     centre = (np.array([height, width]) - 1) / 2
     places = np.indices((height, width)).reshape(2, -1).T - centre  # (H W, 2)
     y, x = np.einsum("ijn,jkn,pk->inp", turn, stretch, places) + centre[:, None, None]  # where each pixel comes from
-    padded = np.pad(images, [(0, 0), (1, 1), (1, 1), *[(0, 0)] * (images.ndim - 3)])
-    y, x = np.clip(y + 1, 0, height + 0.999), np.clip(x + 1, 0, width + 0.999)
+    padded = np.pad(images, [(0, 0), (1, 2), (1, 2), *[(0, 0)] * (images.ndim - 3)])
+    y, x = np.clip(y + 1, 0, height + 1), np.clip(x + 1, 0, width + 1)
     top, left, moved = y.astype(int), x.astype(int), np.zeros((n, height * width, *images.shape[3:]), images.dtype)
     for i in (0, 1):
         for j in (0, 1):
