@@ -35,8 +35,8 @@ array([[0.309, 0.174, 0.74 ],
        [0.5  , 0.5  , 0.5  ]])
 
 The first word's query points where the third key does, and it gets mostly the third value; the last word asks for nothing
-and gets the mean of all. All of it is one operation, and a layer puts a linear map before each of the three. In self-attention they
-come from one sequence, in cross-attention the queries from one and the keys and values from another:
+and gets the mean of all. All of it is one operation, and a layer puts a linear map before each of the three. In
+self-attention they come from one sequence, in cross-attention the queries from one, the keys and values from another:
 
 >>> bool(np.allclose(kernels.attention(query, key, value), output))
 True

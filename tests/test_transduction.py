@@ -127,16 +127,15 @@ def test_a_beam_wide_enough_finds_the_best_of_all_sequences(architecture: str, a
 
 
 def test_a_longer_sequence_wins_only_by_length_normalisation() -> None:
-    """A model that ends at once with .5, else writes one symbol surely, then ends surely."""
+    """A model that ends at once with .51, else writes one symbol and then ends surely."""
 
     class Fixed(decoding.Transducer):
         def begin(self, source: Any, lengths: Any) -> Any:
             return None
 
         def go_on(self, symbols: Any, state: Any) -> Any:
-            p = np.where(symbols[..., None] == START, [0.51, 0.0, 0.49], np.where(symbols[..., None] == 2, [1.0, 0, 0], [1.0, 0, 0]))
-            with np.errstate(divide="ignore"):
-                return tg.Tensor(np.log(np.maximum(p, 1e-30))), state
+            p = np.where(symbols[..., None] == START, [0.51, 1e-30, 0.49], [1, 1e-30, 1e-30])
+            return tg.Tensor(np.log(p)), state
 
     source = np.zeros((1, 1), int)
     short, _ = decoding.beam_search(Fixed(), source, np.ones(1, int), 4, width=2, alpha=0.0)
@@ -389,7 +388,7 @@ def test_every_architecture_learns_to_reverse_a_little(architecture: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("architecture", "count"), [("plain", 2721), ("additive", 2924), ("multiplicative", 2465), ("transformer", 3164)]
+    ("architecture", "count"), [("plain", 2716), ("additive", 2924), ("multiplicative", 2460), ("transformer", 3164)]
 )
 def test_tiny_architectures_have_their_number_of_parameters(architecture: str, count: int) -> None:
     config = replace(reversal.Reversal.presets["tiny"], architecture=architecture)
