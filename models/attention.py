@@ -56,6 +56,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv import kernels, nn
+from tinygrad_cv.nn import init
+from tinygrad_cv.nn.layers import parameter
 
 
 def padding_mask(lengths: Any, size: int) -> np.ndarray:
@@ -76,16 +78,9 @@ class Attention(nn.Module):
     def keys(self, memory: Any) -> Any:
         raise NotImplementedError
 
-    def scores(self, query: Any, keys: Any) -> Any:
-        """How well each key answers each query: (B, L, S)."""
-        raise NotImplementedError
-
     def weights(self, query: Any, keys: Any, mask: Any) -> Any:
         """The shares of the memory in what each query gets: (B, L, S), each row adding up to 1."""
-        return kernels.softmax(np.where(mask, self.scores(query, keys), -np.inf))
-
-    def forward(self, query: Any, keys: Any, memory: Any, mask: Any) -> Any:
-        return self.weights(query, keys, mask) @ memory
+        return self(query, keys, np.eye(keys.shape[1], dtype=keys.dtype), mask)
 
 
 class AdditiveAttention(Attention):
@@ -94,14 +89,13 @@ class AdditiveAttention(Attention):
     def __init__(self, query: int, memory: int, *, rng: np.random.Generator) -> None:
         self.W = nn.Linear(query, query, bias=False, rng=rng)
         self.U = nn.Linear(memory, query, rng=rng)
-        self.v = nn.Linear(query, 1, bias=False, rng=rng)
+        self.v = parameter(init.uniform((query,), -(query**-0.5), query**-0.5, rng=rng))
 
     def keys(self, memory: Any) -> Any:
         return self.U(memory)  # (B, S, Q)
 
-    def scores(self, query: Any, keys: Any) -> Any:
-        met = kernels.tanh(self.W(query)[:, :, None] + keys[:, None])  # (B, L, S, Q)
-        return self.v(met)[..., 0]
+    def forward(self, query: Any, keys: Any, memory: Any, mask: Any) -> Any:
+        return kernels.additive_attention(self.W(query), keys, self.v, memory, mask)
 
 
 class MultiplicativeAttention(Attention):
@@ -112,9 +106,6 @@ class MultiplicativeAttention(Attention):
 
     def keys(self, memory: Any) -> Any:
         return self.W(memory)  # (B, S, Q)
-
-    def scores(self, query: Any, keys: Any) -> Any:
-        return query @ np.matrix_transpose(keys)
 
     def forward(self, query: Any, keys: Any, memory: Any, mask: Any) -> Any:
         return kernels.attention(query, keys, memory, mask, scale=1.0)

@@ -112,9 +112,9 @@ class Additive(Seq2Seq):
     def decode(self, y: Any, memory: Any, recurrent: Any) -> tuple[Any, Any, Any]:
         values, keys, mask, _ = memory
         states, contexts = [], []
-        for t in range(y.shape[1]):
+        for symbol in np.split(y, y.shape[1], axis=1):  # (B, 1, E) each
             contexts.append(self.attention(recurrent[0][:, -1:], keys, values, mask))  # (B, 1, 2 H)
-            state, recurrent = self.recur(np.concatenate([y[:, t : t + 1], contexts[-1]], axis=-1), recurrent)
+            state, recurrent = self.recur(np.concatenate([symbol, contexts[-1]], axis=-1), recurrent)
             states.append(state)
         return np.concatenate(states, axis=1), np.concatenate(contexts, axis=1), recurrent
 

@@ -208,7 +208,7 @@ def test_scores_by_hand() -> None:
         mixed = layer(query, layer.keys(memory), memory, mask).numpy()
         for b, i in np.ndindex(2, 3):
             if kind is attention.AdditiveAttention:
-                W, U, v = layer.W.weight.data, layer.U.weight.data, layer.v.weight.data[0]
+                W, U, v = layer.W.weight.data, layer.U.weight.data, layer.v.data
                 scores = [v @ np.tanh(W @ query[b, i] + U @ m + layer.U.bias.data) for m in memory[b]]
             else:
                 scores = [query[b, i] @ layer.W.weight.data @ m for m in memory[b]]
