@@ -55,6 +55,12 @@ class Layer(nn.Module):
             return x + self.dropout(branch(norm(x)))
         return norm(x + self.dropout(branch(x)))
 
+    def self_attention(self, x: Any, mask: Any, causal: bool, position: Any) -> Any:
+        if position is None:
+            return self.self_attn(x, mask=mask, causal=causal)
+        at = x + position
+        return self.self_attn(at, at, x, mask, causal)
+
     def feed_forward(self, x: Any) -> Any:
         return self.linear2(self.dropout(self.linear1(x, activation="relu")))
 
@@ -68,11 +74,7 @@ class EncoderLayer(Layer):
     """
 
     def forward(self, x: Any, mask: Any = None, position: Any = None) -> Any:
-        def attention(x: Any) -> Any:
-            at = placed(x, position)
-            return self.self_attn(at, at, x, mask=mask)
-
-        x = self.add_and_norm(x, attention, self.norm1)
+        x = self.add_and_norm(x, lambda x: self.self_attention(x, mask, False, position), self.norm1)
         return self.add_and_norm(x, self.feed_forward, self.norm2)
 
 
@@ -93,52 +95,52 @@ class DecoderLayer(Layer):
         self, y: Any, memory: Any, mask: Any = None, memory_mask: Any = None, causal: bool = False,
         position: Any = None, memory_position: Any = None,
     ) -> Any:  # fmt: skip
-        keys = self.memory_keys(memory, memory_position)
-        return self.extend(y, keys, None, mask, memory_mask, causal, position)[0]
+        y = self.look_back(y, mask, causal, position)
+        return self.look_at(y, self.memory_keys(memory, memory_position), memory_mask, position)
+
+    def look_back(self, y: Any, mask: Any, causal: bool, position: Any) -> Any:
+        """The first branch: self-attention."""
+        return self.add_and_norm(y, lambda y: self.self_attention(y, mask, causal, position), self.norm1)
+
+    def look_at(self, y: Any, memory_keys: Keys, memory_mask: Any, position: Any = None) -> Any:
+        """The other two: attention to the memory, and the feed-forward network."""
+
+        def attention(y: Any) -> Any:
+            q = self.multihead_attn.project("query", placed(y, position))
+            return self.multihead_attn.attend(q, *memory_keys, memory_mask)
+
+        y = self.add_and_norm(y, attention, self.norm2)
+        return self.add_and_norm(y, self.feed_forward, self.norm3)
 
     def memory_keys(self, memory: Any, position: Any = None) -> Keys:
         """What this layer looks at in the memory; it is the same at every step of decoding."""
         attention = self.multihead_attn
         return attention.project("key", placed(memory, position)), attention.project("value", memory)
 
-    def extend(
-        self, y: Any, memory_keys: Keys, past: Keys | None = None, mask: Any = None, memory_mask: Any = None,
-        causal: bool = False, position: Any = None,
-    ) -> tuple[Any, Keys]:  # fmt: skip
-        """The layer for places y that follow others, whose keys and values are `past`: its value, and those of all places.
+    def extend(self, y: Any, memory_keys: Keys, past: Keys | None, mask: Any, memory_mask: Any) -> tuple[Any, Keys]:
+        """The layer for places y behind others, whose keys and values are `past`: its value, and `past` with theirs.
 
-        One place at a time needs no causal mask: it comes after all that are past.
+        `mask` (L, past + L) says which of all these places each of y may look at.
         """
-
-        def look_at_memory(y: Any) -> Any:
-            q = self.multihead_attn.project("query", placed(y, position))
-            return self.multihead_attn.attend(q, *memory_keys, memory_mask)
-
-        y, present = self.look_back(y, past, mask, causal, position)
-        y = self.add_and_norm(y, look_at_memory, self.norm2)
-        return self.add_and_norm(y, self.feed_forward, self.norm3), present
-
-    def look_back(self, y: Any, past: Keys | None, mask: Any, causal: bool, position: Any) -> tuple[Any, Keys]:
-        """Self-attention with Add & Norm, and the keys and values of the places that are past and of these."""
         present: Any = None
 
         def attention(y: Any) -> Any:
             nonlocal present
-            at = placed(y, position)
-            q, k, v = self.self_attn.project_all(at, at, y)
+            q, k, v = self.self_attn.project_all(y)
             if past is not None:
                 k, v = np.concatenate([past[0], k], axis=2), np.concatenate([past[1], v], axis=2)  # (B, H, T, D/H)
             present = k, v
-            return self.self_attn.attend(q, k, v, mask, causal)
+            return self.self_attn.attend(q, k, v, mask)
 
-        return self.add_and_norm(y, attention, self.norm1), present
+        y = self.add_and_norm(y, attention, self.norm1)
+        return self.look_at(y, memory_keys, memory_mask), present
 
     def weights(
         self, y: Any, memory: Any, mask: Any = None, memory_mask: Any = None, causal: bool = False,
         position: Any = None, memory_position: Any = None,
     ) -> Any:  # fmt: skip
         """How much each place looks at each of the memory, in each head: (B, H, L, S)."""
-        y, _ = self.look_back(y, None, mask, causal, position)
+        y = self.look_back(y, mask, causal, position)
         at = placed(self.norm2(y) if self.pre_norm else y, position)
         return self.multihead_attn.weights(at, placed(memory, memory_position), memory_mask)
 
@@ -209,6 +211,10 @@ class Transformer(Transducer):
         x, lengths = self.source(source, lengths)  # (B, S, D)
         mask = padding_mask(lengths, x.shape[1])[:, None]
         return self.encoder(self.embed(x), mask), mask
+
+    def forward(self, source: np.ndarray, lengths: np.ndarray, inputs: np.ndarray) -> Any:
+        memory, mask = self.encode(source, lengths)
+        return self.head(self.decoder(self.embed(self.target(inputs)), memory, None, mask, causal=True))
 
     def begin(self, source: np.ndarray, lengths: np.ndarray) -> Any:
         memory, mask = self.encode(source, lengths)

@@ -110,7 +110,7 @@ row(kernels.self_attention, packed(), call=lambda x, mask, keep, options: kernel
 
 @st.composite
 def attended_additively(draw: Any) -> Any:
-    q, k, value, mask = draw(attention_inputs(domain=(-1, 1)))
+    q, k, value, mask = draw(attention_inputs(domain=(-1, 1), min_gap=0.02))
     return q, k, draw(arrays(q.shape[-1:])), value, mask
 
 

@@ -115,10 +115,12 @@ def _(query: Any, key: Any, v: Any, value: Any, mask: Any) -> Any:
 
 
 @additive_attention.backward
-def _(g: Any, y: Any, v: Any, value: Any, saved: Any, needs: Sequence[bool]) -> Any:
-    """With dscores as in `attend_back`: dv = sum of dscores tanh, and v dscores (1 - tanh^2) goes to query and key."""
+def _(g: Any, v: Any, value: Any, saved: Any, needs: Sequence[bool]) -> Any:
+    """With dscores = P (dP - sum(dP P)): dv = sum of dscores tanh, and v dscores (1 - tanh^2) goes to query and key."""
     (met, weights), one = saved, g.shape[-2] == 1  # one query at a time: sums and products of a single row are left out
-    dscores = weights * (np.matmul(g, value.mT) - total_product(g, y, -1))  # (..., L, S)
+    dscores = np.matmul(g, value.mT)  # (..., L, S)
+    dscores -= total_product(dscores, weights, -1)
+    dscores *= weights
     dv = np.dot(dscores.reshape(-1), met.reshape(-1, len(v))) if needs[2] else None  # (L S,) @ (L S, D)
     slope = met * met
     np.subtract(1, slope, out=slope)
