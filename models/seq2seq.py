@@ -61,7 +61,7 @@ class Seq2Seq(Transducer):
         top = (last[0] if isinstance(last, tuple) else last)[-2:]  # (2, B, H)
         summary = np.swapaxes(top, 0, 1).reshape(top.shape[1], -1)  # (B, 2 H)
         start = self.bridge(summary, activation="tanh").reshape(len(summary), self.decoder.num_layers, -1)
-        recurrent = (start,) + (np.zeros(start.shape, np.float32),) * (self.decoder.state_count - 1)
+        recurrent = (start,) + (np.zeros(start.shape, start.dtype),) * (self.decoder.state_count - 1)
         keys = None if self.attention is None else self.attention.keys(values)
         return values, keys, padding_mask(lengths, values.shape[1]), summary, recurrent
 

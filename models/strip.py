@@ -41,9 +41,9 @@ class StripConfig(TransductionConfig):
 def strips(
     images: np.ndarray, lengths: np.ndarray, gap: int, *, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (N, H, W[, C]) laid side by side, the first lengths[0] in the first strip, and so on.
+    """Pictures (N, H, W) laid side by side, the first lengths[0] in the first strip, and so on.
 
-    Before each there are up to `gap` empty columns. Gives the strips' columns (B, widest, H[, C]) and their widths (B,).
+    Before each there are up to `gap` empty columns. Gives the strips' columns (B, widest, H) and their widths (B,).
     """
     width = images.shape[2]
     rows = np.repeat(np.arange(len(lengths)), lengths)
@@ -52,29 +52,26 @@ def strips(
     gaps[rows, places] = rng.integers(0, gap + 1, len(rows))
     starts = (np.cumsum(gaps + width, axis=1) - width)[rows, places]
     widths = lengths * width + gaps.sum(axis=1)
-    columns = np.zeros((len(lengths), widths.max(), images.shape[1], *images.shape[3:]), images.dtype)
-    columns[rows[:, None], starts[:, None] + np.arange(width)] = np.swapaxes(images, 1, 2)  # (N, W, H[, C])
+    columns = np.zeros((len(lengths), widths.max(), images.shape[1]), images.dtype)
+    columns[rows[:, None], starts[:, None] + np.arange(width)] = np.swapaxes(images, 1, 2)  # (N, W, H)
     return columns, widths
 
 
 class Columns(nn.Module):
-    """A picture's columns, so many at a time and with some around them, as vectors: (B, S, H[, C]) -> (B, S / stride, D)."""
+    """A picture's columns, `stride` at a time and with some around them, as vectors: (B, S, H) -> (B, S / stride, D)."""
 
-    def __init__(
-        self, pixels: int, stride: int, around: int, dimension: int, *, rng: np.random.Generator
-    ) -> None:  # fmt: skip
+    def __init__(self, height: int, stride: int, around: int, dimension: int, *, rng: np.random.Generator) -> None:
         self.stride, self.around = stride, around
-        self.linear = nn.Linear((stride + 2 * around) * pixels, dimension, rng=rng)
+        self.linear = nn.Linear((stride + 2 * around) * height, dimension, rng=rng)
 
     def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
         size, widest = source.shape[:2]
-        counts, most = -(-lengths // self.stride), -(-widest // self.stride)
+        count = -(-widest // self.stride)
         inside = np.arange(widest) < lengths[:, None]
-        x = source.reshape(size, widest, -1) * inside[..., None].astype(source.dtype)  # (B, S, H C)
-        x = np.pad(x, [(0, 0), (self.around, self.around + most * self.stride - widest), (0, 0)])
+        margins = [(0, 0), (self.around, self.around + count * self.stride - widest), (0, 0)]
+        x = np.pad(np.where(inside[..., None], source, source.dtype.type(0)), margins)
         windows = np.lib.stride_tricks.sliding_window_view(x, self.stride + 2 * self.around, axis=1)
-        rows = windows[:, :: self.stride].reshape(size, most, -1)  # (B, S / stride, H C window)
-        return self.linear(rows), counts
+        return self.linear(windows[:, :: self.stride].reshape(size, count, -1)), -(-lengths // self.stride)
 
 
 class StripReading(Transduction):
@@ -89,13 +86,14 @@ class StripReading(Transduction):
     along = "digits in the strip"
 
     def __init__(self, config: StripConfig, training: Any, *, rng: np.random.Generator) -> None:
+        if len(config.shape) != 2:
+            raise ValueError(f"strips are made of grey pictures (H, W), not {config.shape}")
         self.alphabet = "0123456789"[: config.classes]
         self.stride = config.patch if config.architecture == "transformer" else config.columns
         super().__init__(config, training, rng=rng)
 
     def embedding(self) -> nn.Module:
-        height, _, *channels = self.config.shape
-        return Columns(height * int(np.prod(channels)), self.stride, self.config.around, self.config.size, rng=self.rng)
+        return Columns(self.config.shape[0], self.stride, self.config.around, self.config.size, rng=self.rng)
 
     def pool(self, given: Any, part: str) -> Any:
         if given is None and part == "test" and self.config.shape == (8, 8):

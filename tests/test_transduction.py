@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import tinygrad_cv as tg
 from models import attention, dates, decoding, reversal, sequences, strip, transduction
 from models.pictures import write_png
+from models.rnn import CELLS
 from models.sequences import END, FIRST, START, Pairs
 from models.train import Run, train
 from models.transformer import sinusoids
@@ -54,10 +55,12 @@ def drawn(seed: int, size: int = 3, longest: int = 6, outputs: int = 4) -> tuple
 # ----------------------------------------------------------------------------------------------------------- decoding
 
 
-@given(architectures, st.booleans(), seeds)
-def test_symbols_one_by_one_are_symbols_at_once(architecture: str, pre_norm: bool, seed: int) -> None:
+@given(architectures, st.sampled_from(list(CELLS)), st.integers(1, 2), st.booleans(), seeds)
+def test_symbols_one_by_one_are_symbols_at_once(
+    architecture: str, cell: str, layers: int, pre_norm: bool, seed: int
+) -> None:
     """To rounding: a product of one row may be summed in another order than that row of a larger one."""
-    made = model(architecture, pre_norm=pre_norm)
+    made = model(architecture, cell=cell, layers=layers, pre_norm=pre_norm)
     source, lengths, inputs = drawn(seed)
     with tg.no_grad():
         whole, state = made(source, lengths, inputs).numpy(), made.begin(source, lengths)
@@ -445,9 +448,12 @@ def test_a_wrong_setting_lists_the_right_ones(changes: dict[str, Any], message: 
         dates.Dates(replace(dates.Dates.presets["tiny"], **changes), None, rng=np.random.default_rng(0))
 
 
-def test_strips_want_labelled_digits() -> None:
+def test_strips_want_labelled_grey_digits() -> None:
     make = lambda given: strip.StripReading(strip.StripReading.presets["tiny"], given, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="digits has no labels to learn from"):
         make(replace(DIGITS, labels=None))
     with pytest.raises(ValueError, match="strips are made of the digits 0123456789; letters has 3 classes"):
         make(replace(DIGITS, name="letters", classes=("a", "b", "c")))
+    coloured = replace(strip.StripReading.presets["tiny"], shape=(8, 8, 3))
+    with pytest.raises(ValueError, match=r"strips are made of grey pictures \(H, W\), not \(8, 8, 3\)"):
+        strip.StripReading(coloured, None, rng=np.random.default_rng(0))
