@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv import kernels, nn
+from tinygrad_cv import kernels, nn, parallel
 
 from .sequences import END, START
 
@@ -98,7 +98,7 @@ def scheduled_inputs(
     An input is one symbol, which has no gradient. So the choice can be made ahead, recording nothing, and training on what
     was chosen, all symbols at once, is scheduled sampling to the letter.
     """
-    own = rng.random(inputs.shape) < share
+    own = parallel.team().draw(rng.random, inputs.shape) < share
     own[:, 0] = False  # START
     state, chosen = model.begin(source, lengths), inputs.copy()
     for t in range(1, inputs.shape[1] if own.any() else 1):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels, nn, optim
+from tinygrad_cv import kernels, nn, optim, parallel
 
 from .decoding import Transducer, beam_search, greedy, scheduled_inputs
 from .descent import Descent
@@ -122,18 +122,18 @@ class Transduction(Task):
 
     def step(self, step: int) -> dict[str, float]:
         config = self.config
-        pairs = self.draw(config.batch, self.training, rng=self.rng)
-        inputs, labels = pairs.inputs, pairs.labels
+        pairs, team = self.draw(config.batch, self.training, rng=self.rng), parallel.team()
+        source, lengths = team.share(pairs.source), team.share(pairs.lengths)
+        inputs, labels = team.share(pairs.inputs), team.share(pairs.labels)
         share = config.sampled * step / config.steps
         if share:
             with tg.no_grad():
-                given = (pairs.source, pairs.lengths, inputs, share)
-                inputs = scheduled_inputs(self.model.eval(), *given, rng=self.rng)
+                inputs = scheduled_inputs(self.model.eval(), source, lengths, inputs, share, rng=self.rng)
             self.model.train()
-        logits = self.model(pairs.source, pairs.lengths, inputs)
-        loss = kernels.cross_entropy(
-            logits, labels, label_smoothing=config.label_smoothing, ignore_index=IGNORED
-        )  # fmt: skip
+        logits = self.model(source, lengths, inputs)
+        settings: Any = {"label_smoothing": config.label_smoothing, "ignore_index": IGNORED, "reduction": "sum"}
+        count = np.sum(pairs.labels != IGNORED) / team.size  # of symbols a rank, of whom some have more
+        loss = kernels.cross_entropy(logits, labels, **settings) / np.float32(count)
         self.descent.step(loss, step)
         right = (logits.numpy().argmax(axis=-1) == labels) | (labels == IGNORED)
         return {"loss": loss.item(), "exact match on the batch": float(right.all(axis=1).mean())}
