@@ -68,7 +68,7 @@ class Dates(TextTransduction):
     title = "Understanding dates"
     presets: ClassVar = {
         "tiny": TransductionConfig(size=8, heads=2, hidden=8, steps=100, batch=4, warm_up=5),
-        "dates": TransductionConfig(),
+        "dates": TransductionConfig(steps=2000),
     }
     letters, alphabet, along = DATE_LETTERS, DATE_FIGURES, ""
 

@@ -6,7 +6,7 @@ There is nothing to understand, and nothing to guess from: each letter must be r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class LettersConfig(TransductionConfig):
     """What makes a model that copies or reverses."""
 
     order: str = "reversed"  # or same
-    letters: int = 26  # in the alphabet
+    letters: Annotated[int, 1, 26] = 26  # in the alphabet
     longest: int = 20  # of what is trained on; shorter ones are as frequent
 
 
@@ -40,6 +40,7 @@ class Reversal(TextTransduction):
     along = "letters"
 
     def __init__(self, config: LettersConfig, training: Any, *, rng: np.random.Generator) -> None:
+        in_order(config.order, "")  # raises for an unknown one
         self.letters = self.alphabet = "abcdefghijklmnopqrstuvwxyz"[: config.letters]
         super().__init__(config, training, rng=rng)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tinygrad_cv import data, nn
 from .metrics import flatten, nearest
 from .pictures import grid, heat, read_grey, write_png
 from .sequences import Pairs, encode, in_order
+from .task import Natural
 from .transduction import Transduction, TransductionConfig
 
 
@@ -25,17 +26,17 @@ class StripConfig(TransductionConfig):
     """What makes a reader of strips."""
 
     shape: tuple[int, ...] = (8, 8)  # of a digit: (H, W)
-    classes: int = 10
+    classes: Annotated[int, 1, 10] = 10
     order: str = "same"  # or reversed
     shortest: int = 3  # digits
     longest: int = 12
-    gap: int = 2  # most empty columns before a digit
+    gap: Natural = 2  # most empty columns before a digit
     columns: int = 1  # that a recurrent network reads at a time
     patch: int = 4  # columns that the Transformer reads at a time
-    around: int = 0  # columns that are seen besides, on both sides
-    rotation: float = 10.0  # degrees
-    scaling: float = 0.1
-    shear: float = 0.15
+    around: Natural = 2  # columns that a patch shows besides, on both sides
+    rotation: float = 15.0  # degrees, at most, by which digits are turned in training
+    scaling: float = 0.15  # their sizes change by exp(+- this)
+    shear: float = 0.25  # columns a row by which they are slanted
 
 
 def strips(
@@ -80,20 +81,24 @@ class StripReading(Transduction):
     title = "Reading a strip of digits"
     presets: ClassVar = {
         "tiny": StripConfig(size=8, heads=2, hidden=8, steps=100, batch=4, longest=4, warm_up=5),
-        "digits": StripConfig(),
-        "mnist": StripConfig(shape=(28, 28), gap=4, columns=4, patch=14),
+        "digits": StripConfig(dropout=0.2, weight_decay=0.05, label_smoothing=0.1),
+        "mnist": StripConfig(shape=(28, 28), gap=4, columns=4, patch=14, around=4),
     }
     along = "digits in the strip"
 
     def __init__(self, config: StripConfig, training: Any, *, rng: np.random.Generator) -> None:
         if len(config.shape) != 2:
             raise ValueError(f"strips are made of grey pictures (H, W), not {config.shape}")
+        if config.longest < config.shortest:
+            raise ValueError(f"longest={config.longest}: must be at least shortest, {config.shortest}")
+        in_order(config.order, "")  # raises for an unknown one
         self.alphabet = "0123456789"[: config.classes]
-        self.stride = config.patch if config.architecture == "transformer" else config.columns
+        patches = config.architecture == "transformer"
+        self.stride, self.around = (config.patch, config.around) if patches else (config.columns, 0)
         super().__init__(config, training, rng=rng)
 
     def embedding(self) -> nn.Module:
-        return Columns(self.config.shape[0], self.stride, self.config.around, self.config.size, rng=self.rng)
+        return Columns(self.config.shape[0], self.stride, self.around, self.config.size, rng=self.rng)
 
     def pool(self, given: Any, part: str) -> Any:
         if given is None and part == "test" and self.config.shape == (8, 8):

@@ -21,7 +21,7 @@ from .memory import Endless
 from .page import draw_matrix, plot
 from .seq2seq import Additive, Multiplicative, Plain
 from .sequences import FIRST, IGNORED, Pairs, decode, encode
-from .task import Task
+from .task import Share, Task
 from .transformer import Transformer
 
 RECURRENT = {"plain": Plain, "additive": Additive, "multiplicative": Multiplicative}
@@ -43,16 +43,16 @@ class TransductionConfig:
     encoders: int = 2
     decoders: int = 2
     pre_norm: bool = False
-    dropout: float = 0.1
-    sampled: float = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
+    dropout: Share = 0.1
+    sampled: Share = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
     steps: int = 4000
     batch: int = 64
     rate: float = 2e-3
     schedule: str = "cosine"  # or inverse square root, the Transformer's own
     weight_decay: float = 0.01
     warm_up: int = 200
-    average: float = 0.998  # decay of the moving average of the weights
-    label_smoothing: float = 0.0
+    average: Share = 0.998  # decay of the moving average of the weights
+    label_smoothing: Share = 0.0
 
 
 def build(config: TransductionConfig, source: nn.Module, outputs: int, *, rng: np.random.Generator) -> Transducer:

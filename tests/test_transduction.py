@@ -305,7 +305,7 @@ def test_the_target_of_a_strip_is_what_stands_in_it(order: str) -> None:
         found = [DIGITS.labels[np.flatnonzero((DIGITS.images == p).all(axis=(1, 2)))[0]] for p in pictures]
         assert [int(c) for c in text] == found[:: 1 if order == "same" else -1]
     with pytest.raises(ValueError, match="the order is one of same, reversed, not 'random'"):
-        strip.StripReading(replace(config, order="random"), DIGITS, rng=np.random.default_rng(0)).step(0)
+        strip.StripReading(replace(config, order="random"), DIGITS, rng=np.random.default_rng(0))
 
 
 def test_training_strips_are_changed_and_test_strips_are_not() -> None:
@@ -457,3 +457,5 @@ def test_strips_want_labelled_grey_digits() -> None:
     coloured = replace(strip.StripReading.presets["tiny"], shape=(8, 8, 3))
     with pytest.raises(ValueError, match=r"strips are made of grey pictures \(H, W\), not \(8, 8, 3\)"):
         strip.StripReading(coloured, None, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="longest=2: must be at least shortest, 3"):
+        strip.StripReading(replace(strip.StripReading.presets["tiny"], longest=2), None, rng=np.random.default_rng(0))
