@@ -14,6 +14,7 @@ from tinygrad_cv import data, parallel
 
 from . import demo
 from .char_rnn import CharRNNTask
+from .dates import Dates
 from .ddpm import DDPM, MISSING, known_pixels
 from .gan import GAN
 from .memory import Copying
@@ -21,7 +22,9 @@ from .metrics import NoEvaluator, format_report
 from .page import write_page
 from .pictures import grid, read_samples, write_png, write_samples
 from .pixel_rnn import PixelRNNTask
+from .reversal import Reversal
 from .rnn import RowRNNClassifier
+from .strip import StripReading
 from .task import Task, configure, restored, stored
 from .train import Run, RunError, train
 from .vit import ViTClassifier
@@ -34,6 +37,9 @@ TASKS: dict[str, type[Task]] = {
     "pixel-rnn": PixelRNNTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
+    "strip": StripReading,
+    "dates": Dates,
+    "reverse": Reversal,
 }
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
 

@@ -52,6 +52,11 @@ PARTS = {
     "pixel-rnn": Part(
         "A recurrent network draws a digit pixel by pixel, each from the probabilities that the pixels before leave it.",
     ),
+    "strip": Part(
+        "A recurrent network reads a strip of digits column by column, another one writes down what stands there. Nobody "
+        "says where a digit begins: attention finds it, for each digit that is written.",
+        {"steps": "800", "size": "64", "longest": "8", "architecture": "multiplicative"},
+    ),
 }
 
 

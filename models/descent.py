@@ -13,18 +13,18 @@ from tinygrad_cv import nn, optim
 class Descent:
     """A model with what changes it. The moving average is what is used in the end.
 
-    The learning rate rises to `rate` in `warm_up` steps and falls along half a cosine to `lowest` of it at `steps`; the
-    gradients' norm is cut at `clip`; weights that are frozen stay.
+    The learning rate rises to `rate` in `warm_up` steps and falls along half a cosine to `lowest` of it at `steps`, unless
+    another `schedule` is given; the gradients' norm is cut at `clip`; weights that are frozen stay.
     """
 
     def __init__(
         self, model: nn.Module, *, steps: int, rate: float, warm_up: int, average: float, weight_decay: float = 0.0,
-        clip: float = 1.0, lowest: float = 0.02,
+        clip: float = 1.0, lowest: float = 0.02, schedule: optim.Schedule | None = None,
     ) -> None:  # fmt: skip
         self.model, self.rate, self.clip = model, rate, clip
         weights = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = optim.AdamW(weights, rate, (0.9, 0.99), weight_decay=weight_decay)
-        self.schedule = optim.warm_up(warm_up, optim.cosine(steps - warm_up, lowest))
+        self.schedule = schedule or optim.warm_up(warm_up, optim.cosine(steps - warm_up, lowest))
         self.average = optim.ExponentialMovingAverage(model, average)
         self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "average": self.average}
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.files import atomic_write
 
 from .train import need
@@ -83,6 +85,19 @@ def plot(
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(LEAST, axes.get_ylim()[0]))
     axes.legend(frameon=False)
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+def draw_matrix(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: Path) -> None:
+    """A matrix (rows, columns) as grey squares, dark where it is large, with what its rows and columns stand for."""
+    size = (1 + 0.22 * values.shape[1], 0.8 + 0.22 * len(values))
+    figure = need("matplotlib.figure").Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(values, cmap="Greys", vmin=0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.xaxis.tick_top()
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120)
 

@@ -38,6 +38,14 @@ def heat(images: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.asarray((1 - share) * grey[..., None] + share * RED)  # (N, H, W, 3)
 
 
+def read_grey(path: Path, height: int) -> np.ndarray:
+    """A picture from disk as light on dark, in [0, 1] and of this height: (height, W)."""
+    with need("PIL.Image").open(path) as image:
+        width = max(1, round(image.width * height / image.height))
+        pixels: np.ndarray = np.asarray(image.convert("L").resize((width, height)), np.float32) / 255
+    return pixels if np.median(pixels) < 0.5 else 1 - pixels
+
+
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write bytes (H, W) or (H, W, 3) as a PNG, all or nothing."""
     image = need("PIL.Image").fromarray(pixels)

@@ -39,6 +39,33 @@ def test_pictures_are_shifted_each_by_itself_to_all_places() -> None:
     np.testing.assert_array_equal(data.shift(images, 0, rng=np.random.default_rng(0)), images)
 
 
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), channels, seeds)
+def test_an_affine_map_of_no_size_changes_nothing(n: int, h: int, w: int, extra: Any, seed: int) -> None:
+    images = numbered(n, h, w, extra)
+    np.testing.assert_array_equal(data.affine(images, rng=np.random.default_rng(seed)), images)
+
+
+@pytest.mark.parametrize("change", [{"rotation": 90.0}, {"shear": 2.0}, {"scaling": 0.7}])
+def test_affine_maps_are_those_of_scipy(change: dict[str, float]) -> None:
+    from scipy.ndimage import affine_transform
+
+    images = np.random.default_rng(0).random((3, 7, 5)).astype(np.float32)
+
+    class Most:  # a generator whose uniform numbers are the highest
+        def uniform(self, low: float, high: float, size: Any) -> np.ndarray:
+            return np.full(size, high)
+
+    angle, slant, factor = np.radians(change.get("rotation", 0)), change.get("shear", 0), np.exp(change.get("scaling", 0))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ [[factor, 0], [slant, factor]]
+    centre = np.array([3, 2])
+    moved = data.affine(images, **change, rng=Most())  # type: ignore[arg-type]
+    assert not np.allclose(moved, images)
+    for one, image in zip(moved, images, strict=True):
+        wanted = affine_transform(image, matrix, centre - matrix @ centre, order=1, mode="grid-constant")
+        np.testing.assert_allclose(one, wanted, atol=1e-5)
+
+
 @given(st.floats(0, 1), channels, seeds)
 def test_a_flip_mirrors_left_and_right(probability: float, extra: Any, seed: int) -> None:
     images = numbered(6, 2, 3, extra)

@@ -258,6 +258,8 @@ def test_schedules() -> None:
     assert [optim.step_decay(10, 0.5)(s) for s in (0, 9, 10, 20)] == [1, 1, 0.5, 0.25]
     cosine = optim.cosine(100, minimum=0.1)
     assert [cosine(s) for s in (0, 50, 100, 500)] == pytest.approx([1, 0.55, 0.1, 0.1])
+    paper = optim.inverse_square_root(4000, 512)  # its highest rate is the paper's 7e-4
+    assert [paper(s) for s in (0, 1999, 3999, 15999)] == pytest.approx([1.747e-7, 3.494e-4, 6.988e-4, 3.494e-4], rel=1e-3)
     warm = optim.warm_up(4, optim.step_decay(1, 0.5))
     assert [warm(s) for s in range(7)] == [0.25, 0.5, 0.75, 1, 1, 0.5, 0.25]
 

@@ -272,6 +272,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "pixel-rnn": {},
     "char-rnn": {},
     "copying": {},
+    "strip": {"dropout": 0.1, "label_smoothing": 0.1},
+    "dates, transformer": {"architecture": "transformer", "dropout": 0.1},
+    "reverse, plain": {"architecture": "plain", "dropout": 0.1},
 }
 
 

@@ -279,6 +279,14 @@ def warm_up(steps: int, then: Schedule | None = None) -> Schedule:
     return lambda step: (step + 1) / steps if step < steps else later(step - steps)
 
 
+def inverse_square_root(warm_up: int, dimension: int) -> Schedule:
+    """dimension^-1/2 min(s^-1/2, s warm_up^-3/2) at step s = 1, 2, ... (Vaswani et al. 2017, equation 3).
+
+    It rises linearly for `warm_up` steps, then falls with the root of the step; the paper's learning rate is this alone.
+    """
+    return lambda step: min((step + 1) ** -0.5, (step + 1) * warm_up**-1.5) / math.sqrt(dimension)
+
+
 # ----------------------------------------------------------------------------------------------------------- clipping
 
 

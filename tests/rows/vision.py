@@ -106,3 +106,12 @@ def packed(draw: Any) -> Any:
 
 
 row(kernels.self_attention, packed(), call=lambda x, mask, keep, options: kernels.self_attention(x, mask, keep, **options))
+
+
+@st.composite
+def attended_additively(draw: Any) -> Any:
+    q, k, value, mask = draw(attention_inputs(domain=(-1, 1), min_gap=0.02))
+    return q, k, draw(arrays(q.shape[-1:])), value, mask
+
+
+row(kernels.additive_attention, attended_additively())

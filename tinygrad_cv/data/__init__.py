@@ -1,6 +1,6 @@
 """Real data: readers of the field's own formats, digits that travel in the package, batches and augmentation."""
 
-from .augment import crop, flip, mixup, shift
+from .augment import affine, crop, flip, mixup, shift
 from .batches import batches
 from .cifar import cifar10
 from .dataset import Dataset
@@ -15,6 +15,7 @@ __all__ = [
     "DamagedFile",
     "Dataset",
     "Text",
+    "affine",
     "batches",
     "cifar10",
     "crop",

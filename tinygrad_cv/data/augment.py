@@ -24,6 +24,32 @@ def shift(images: np.ndarray, pixels: int, *, rng: np.random.Generator) -> np.nd
     return crop(images, (images.shape[1], images.shape[2]), padding=pixels, rng=rng)
 
 
+def affine(
+    images: np.ndarray, *, rotation: float = 0.0, scaling: float = 0.0, shear: float = 0.0, rng: np.random.Generator
+) -> np.ndarray:
+    """Each picture turned by up to `rotation` degrees, slanted, and scaled along each axis, about its centre.
+
+    Up to `shear` columns a row, and by factors of up to exp(+-`scaling`). Interpolated linearly; what comes in is zeros.
+    """
+    n, height, width = images.shape[:3]
+    angle, slant = (rng.uniform(-most, most, n) for most in (np.radians(rotation), shear))
+    down, across = np.exp(rng.uniform(-scaling, scaling, (2, n)))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # (2, 2, N)
+    stretch = np.array([[down, 0 * down], [slant, across]])
+    centre = (np.array([height, width]) - 1) / 2
+    places = np.indices((height, width)).reshape(2, -1).T - centre  # (H W, 2)
+    y, x = np.einsum("ijn,jkn,pk->inp", turn, stretch, places) + centre[:, None, None]  # where each pixel comes from
+    padded = np.pad(images, [(0, 0), (1, 2), (1, 2), *[(0, 0)] * (images.ndim - 3)])
+    y, x = np.clip(y + 1, 0, height + 1), np.clip(x + 1, 0, width + 1)
+    top, left, moved = y.astype(int), x.astype(int), np.zeros((n, height * width, *images.shape[3:]), images.dtype)
+    for i in (0, 1):
+        for j in (0, 1):
+            share = np.abs(1 - i - (y - top)) * np.abs(1 - j - (x - left))  # (N, H W)
+            taken = padded[np.arange(n)[:, None], top + i, left + j]
+            moved += taken * share.astype(images.dtype).reshape(*share.shape, *[1] * (images.ndim - 3))
+    return moved.reshape(images.shape)
+
+
 def flip(images: np.ndarray, *, probability: float = 0.5, rng: np.random.Generator) -> np.ndarray:
     """Each picture mirrored left to right with a probability."""
     mirrored = rng.random(len(images)) < probability

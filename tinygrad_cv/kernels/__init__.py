@@ -1,7 +1,7 @@
 """Our own operations, each with reference, forward and backward."""
 
 from .activation import dropout, gelu, leaky_relu, relu, sigmoid, silu, tanh
-from .attention import attention, self_attention
+from .attention import additive_attention, attention, self_attention
 from .conv import conv2d, conv_transpose2d
 from .embedding import embedding
 from .erf import erf
@@ -16,6 +16,7 @@ from .softmax import log_softmax, softmax
 
 __all__ = [
     "Kernel",
+    "additive_attention",
     "attention",
     "avg_pool2d",
     "batch_norm",

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention."""
+"""Attention: scaled dot products, and the additive form that came before them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,7 @@ def attention(
     """
     scores = query @ np.matrix_transpose(key) * _scale(scale, query)
     scores = scores if mask is None or mask.dtype == bool else scores + mask
-    visible = _visible(mask, causal, scores.shape)
-    if visible is not None:
-        scores = np.where(visible, scores, -np.inf)
-        top = np.max(scores, axis=-1, keepdims=True)
-        e = np.exp(scores - np.where(np.isfinite(top), top, 0))
-        total = np.sum(e, axis=-1, keepdims=True)
-        weights = e / np.where(total == 0, 1, total)
-    else:
-        weights = softmax.reference(scores)
+    weights = _shares_reference(scores, _visible(mask, causal, scores.shape))
     weights = weights if keep is None else weights * (keep / (1 - p)).astype(weights.dtype)
     return weights @ value
 
@@ -100,7 +92,48 @@ def _(
     return dpacked if needs[0] else None, dmask, None
 
 
-# ----------------------------------------------------------------------------------------------- what the two have in common
+@kernel
+def additive_attention(query: Any, key: Any, v: Any, value: Any, mask: Any = None) -> Any:
+    """softmax(v . tanh(query + key)) value (Bahdanau et al. 2015, appendix A.1.2), of queries and keys projected already.
+
+    query (..., L, D), key (..., S, D), v (D,), value (..., S, E) -> (..., L, E); leading axes broadcast. `mask`, boolean
+    and broadcast to (..., L, S), says what may be looked at; a query that may look nowhere gets zeros.
+    """
+    scores = np.tanh(query[..., :, None, :] + key[..., None, :, :]) @ v  # (..., L, S, D) @ (D,)
+    return _shares_reference(scores, mask) @ value
+
+
+@additive_attention.forward
+def _(query: Any, key: Any, v: Any, value: Any, mask: Any) -> Any:
+    _check(query, key, value)
+    if v.shape != query.shape[-1:]:
+        raise ValueError(f"v has shape {v.shape}; for query {query.shape} it is {query.shape[-1:]}")
+    met = query[..., :, None, :] + key[..., None, :, :]
+    np.tanh(met, out=met)  # (..., L, S, D)
+    weights = _shares(met @ v, mask)
+    return np.matmul(weights, value), (met, weights)
+
+
+@additive_attention.backward
+def _(g: Any, v: Any, value: Any, saved: Any, needs: Sequence[bool]) -> Any:
+    """With dscores = P (dP - sum(dP P)): dv = sum of dscores tanh, and v dscores (1 - tanh^2) goes to query and key."""
+    (met, weights), one = saved, g.shape[-2] == 1  # one query at a time: sums and products of a single row are left out
+    dscores = np.matmul(g, value.mT)  # (..., L, S)
+    dscores -= total_product(dscores, weights, -1)
+    dscores *= weights
+    dv = np.dot(dscores.reshape(-1), met.reshape(-1, len(v))) if needs[2] else None  # (L S,) @ (L S, D)
+    slope = met * met
+    np.subtract(1, slope, out=slope)
+    dquery = np.matmul(dscores[..., None, :], slope)[..., 0, :] * v if needs[0] else None  # (..., L, D)
+    dkey = None
+    if needs[1]:
+        slope *= dscores[..., None] * v
+        dkey = slope[..., 0, :, :] if one else np.add.reduce(slope, axis=-3)  # (..., S, D)
+    dvalue = (weights.mT * g if one else np.matmul(weights.mT, g)) if needs[3] else None
+    return dquery, dkey, dv, dvalue, None
+
+
+# ----------------------------------------------------------------------------------------------- what they have in common
 
 
 def attend(
@@ -112,12 +145,7 @@ def attend(
     scores *= query.dtype.type(_scale(scale, query))
     if mask is not None and mask.dtype != bool:
         scores = scores + mask
-    visible = _visible(mask, causal, scores.shape)
-    if visible is not None:
-        scores = np.where(visible, scores, scores.dtype.type(-np.inf))
-    weights = exponentials(scores, out=scores)
-    total = row_total(weights, -1)
-    weights /= total if visible is None else np.where(total == 0, total.dtype.type(1), total)
+    weights = _shares(scores, _visible(mask, causal, scores.shape))
     dropped = weights if keep is None else weights * (keep / (1 - p)).astype(weights.dtype)
     return np.matmul(dropped, value, out=out), (weights, dropped)
 
@@ -148,6 +176,27 @@ def _heads(packed: np.ndarray, heads: int) -> list[np.ndarray]:
     """Queries, keys and values as views: (B, L, 3 D) -> three of (B, heads, L, D / heads)."""
     parts = packed.reshape(*packed.shape[:2], 3, heads, packed.shape[2] // 3 // heads)
     return [np.swapaxes(parts[:, :, i], 1, 2) for i in range(3)]
+
+
+def _shares_reference(scores: Any, visible: Any) -> Any:
+    """Softmax over the keys that may be looked at, all of them if None; zeros if there are none."""
+    if visible is None:
+        return softmax.reference(scores)
+    scores = np.where(visible, scores, -np.inf)
+    top = np.max(scores, axis=-1, keepdims=True)
+    e = np.exp(scores - np.where(np.isfinite(top), top, 0))
+    total = np.sum(e, axis=-1, keepdims=True)
+    return e / np.where(total == 0, 1, total)
+
+
+def _shares(scores: np.ndarray, visible: Any) -> Any:
+    """The same, in place where it can be."""
+    if visible is not None:
+        scores = np.where(visible, scores, scores.dtype.type(-np.inf))
+    weights = exponentials(scores, out=scores)
+    total = row_total(weights, -1)
+    weights /= total if visible is None else np.where(total == 0, total.dtype.type(1), total)
+    return weights
 
 
 def _scale(scale: float | None, query: Any) -> float:
