@@ -6,6 +6,8 @@ import ast
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 import threading
 import tracemalloc
 import weakref
@@ -485,6 +487,35 @@ def test_imports_go_down_the_list_of_rooms_only() -> None:
                 used = rest.split(".")[0]
                 assert used in ROOMS, f"{path}: {line}"
                 assert ROOMS.index(used) <= ROOMS.index(parts[0]), f"{path}: {line}"
+
+
+FIRST_USE = """
+import threading
+import numpy as np
+import tinygrad_cv as tg
+tg.derivative(np.cos, x=lambda g: 7 * g)
+barrier, found = threading.Barrier(8), []
+def use():
+    x = tg.Tensor(1.0, requires_grad=True)
+    barrier.wait()
+    (np.tanh(x) * np.cos(x)).backward()
+    found.append(float(x.grad))
+threads = [threading.Thread(target=use) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(found), max(abs(f - ((1 - np.tanh(1) ** 2) * np.cos(1) + 7 * np.tanh(1))) for f in found) < 1e-12)
+"""
+
+
+def test_rules_are_entered_when_first_used_by_any_thread_and_those_of_a_user_stay() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["8", "True"], done.stderr
+
+
+def test_importing_the_package_imports_no_scipy_and_no_network() -> None:
+    told = "import sys, tinygrad_cv; print([m for m in ('scipy.special', 'urllib.request', 'hypothesis') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_sizes() -> None:
