@@ -230,9 +230,8 @@ def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {})
     while function not in TABLE:
         if not LATER:
             raise errors.without_rule(function)
-        enter, own = LATER[-1], dict(TABLE)
+        enter = LATER[-1]
         enter()  # before it is struck off: another thread may wait for the same
-        TABLE.update(own)  # a user's own rules stay
         if enter in LATER:
             LATER.remove(enter)
     return TABLE[function](args, kwargs)

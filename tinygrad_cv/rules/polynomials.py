@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
-from ..tensor import Rule, Tensor, derivative
+from ..tensor import Rule, Tensor
+from .table import derivative
 
 
 def _less(n: Any) -> Any:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import derivative
-from .table import definition, without_gradient
+from .table import definition, derivative, without_gradient
 
 
 def restore(g: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
-from ..tensor import Rule, derivative
+from ..tensor import Rule
 from .elementwise import sinc
-from .table import definition, through, unsupported, without_gradient
+from .table import definition, derivative, through, unsupported, without_gradient
 
 ROOT_PI = sqrt(pi)
 

@@ -1,4 +1,5 @@
-"""Other ways for a function to stand in the calculus table: by definition, without a derivative, or not supported."""
+"""How the functions of NumPy and SciPy are entered into the calculus table: by formulas, by definition, without a derivative,
+or as not supported. A rule that a user has given before stays."""
 
 from __future__ import annotations
 
@@ -13,13 +14,20 @@ WITHOUT_GRADIENT: set[Any] = set()
 UNSUPPORTED: dict[Any, str] = {}
 
 
+def derivative(function: Any, /, *, signature: str | None = None, **formulas: Callable[..., Any] | None) -> Rule:
+    """`tinygrad_cv.derivative`, but for a function that is in the table already."""
+    rule = Rule(function, formulas, signature)
+    TABLE.setdefault(function, rule)
+    return rule
+
+
 def definition(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter functions by writing them in terms of functions that are in the table already."""
 
     def enter(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
             DEFINITIONS[function] = body
-            TABLE[function] = lambda args, kwargs: body(*args, **kwargs)
+            TABLE.setdefault(function, lambda args, kwargs: body(*args, **kwargs))
         return body
 
     return enter
@@ -35,7 +43,7 @@ def without_gradient(*functions: Any) -> None:
     """Enter functions whose derivative is zero or meaningless by nature: they work on the arrays and return arrays."""
     for function in functions:
         WITHOUT_GRADIENT.add(function)
-        TABLE[function] = _plain(function)
+        TABLE.setdefault(function, _plain(function))
 
 
 def _plain(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
@@ -46,7 +54,7 @@ def unsupported(reason: str, *functions: Any) -> None:
     """Enter functions that tensors refuse, with a reason of a few words."""
     for function in functions:
         UNSUPPORTED[function] = reason
-        TABLE[function] = _refusal(function, reason)
+        TABLE.setdefault(function, _refusal(function, reason))
 
 
 def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
