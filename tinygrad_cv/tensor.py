@@ -116,6 +116,7 @@ def attach(operation: Any, value: Any, parents: Sequence[Any], values: Sequence[
 # -------------------------------------------------------------------------------------------------- the calculus table
 
 TABLE: dict[Any, Callable[[tuple[Any, ...], Any], Any]] = {}  # function -> how tensors carry it out
+GIVEN: set[Any] = set()  # the functions in it that `derivative` has entered, which nothing takes the place of
 LATER: list[Callable[[], Any]] = []  # what enters more functions, once one comes that is not in the table
 
 
@@ -222,6 +223,7 @@ def derivative(function: Any, /, *, signature: str | None = None, **formulas: Ca
     list for `g`. Broadcast axes and casts are the engine's. `signature="a, axis=0"`: where Python cannot see it.
     """
     TABLE[function] = rule = Rule(function, formulas, signature)
+    GIVEN.add(function)
     return rule
 
 

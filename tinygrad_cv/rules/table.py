@@ -7,30 +7,35 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import name_of
-from ..tensor import TABLE, Rule, Tensor, unwrap
+from ..tensor import GIVEN, TABLE, Rule, Tensor, unwrap
 
 DEFINITIONS: dict[Any, Callable[..., Any]] = {}
 WITHOUT_GRADIENT: set[Any] = set()
 UNSUPPORTED: dict[Any, str] = {}
 
 
+def enter(function: Any, row: Any) -> None:
+    if function not in GIVEN:
+        TABLE[function] = row
+
+
 def derivative(function: Any, /, *, signature: str | None = None, **formulas: Callable[..., Any] | None) -> Rule:
-    """`tinygrad_cv.derivative`, but for a function that is in the table already."""
+    """`tinygrad_cv.derivative`, but a rule that a user has given before stays."""
     rule = Rule(function, formulas, signature)
-    TABLE.setdefault(function, rule)
+    enter(function, rule)
     return rule
 
 
 def definition(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter functions by writing them in terms of functions that are in the table already."""
 
-    def enter(body: Callable[..., Any]) -> Callable[..., Any]:
+    def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
             DEFINITIONS[function] = body
-            TABLE.setdefault(function, lambda args, kwargs: body(*args, **kwargs))
+            enter(function, lambda args, kwargs: body(*args, **kwargs))
         return body
 
-    return enter
+    return define
 
 
 def through(rule: Rule, *args: Any) -> Any:
@@ -43,7 +48,7 @@ def without_gradient(*functions: Any) -> None:
     """Enter functions whose derivative is zero or meaningless by nature: they work on the arrays and return arrays."""
     for function in functions:
         WITHOUT_GRADIENT.add(function)
-        TABLE.setdefault(function, _plain(function))
+        enter(function, _plain(function))
 
 
 def _plain(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
@@ -54,7 +59,7 @@ def unsupported(reason: str, *functions: Any) -> None:
     """Enter functions that tensors refuse, with a reason of a few words."""
     for function in functions:
         UNSUPPORTED[function] = reason
-        TABLE.setdefault(function, _refusal(function, reason))
+        enter(function, _refusal(function, reason))
 
 
 def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
