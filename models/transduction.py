@@ -47,7 +47,7 @@ class TransductionConfig:
     sampled: Share = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
     steps: int = 4000
     batch: int = 64
-    rate: float = 2e-3
+    rate: float = 3e-3  # the Transformer wants about half of it
     schedule: str = "cosine"  # or inverse square root, the Transformer's own
     weight_decay: float = 0.01
     warm_up: int = 200
