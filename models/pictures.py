@@ -1,4 +1,4 @@
-"""Pictures on disk: grids of samples as PNG, arrays as NPZ."""
+"""Pictures on disk: grids of samples as PNG, arrays as NPZ; what is drawn over pictures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 
 from tinygrad_cv.files import atomic_write
 
+from .boxes import Objects
 from .train import need
 
 RED = np.array([1.0, 0.15, 0.0])
 WIDTH = 640  # pixels that a grid fills about, if it is not told how large a pixel is
+PALETTE = ("#ff6b6b", "#ffa94d", "#ffe066", "#8ce99a", "#38d9a9", "#66d9e8", "#74c0fc", "#b197fc", "#f783ac", "#e9ecef")
 
 
 def grid(images: np.ndarray, columns: int, *, scale: int | None = None, gap: int = 1) -> np.ndarray:
@@ -78,3 +80,15 @@ def write_samples(path: Path, images: np.ndarray) -> None:
             np.savez_compressed(file, images=images.astype(np.float32))
     else:
         raise ValueError(f"samples are written as .png or .npz, not {path.suffix or path.name!r}")
+
+
+def with_boxes(image: np.ndarray, objects: Objects, *, scale: int = 4) -> np.ndarray:
+    """A picture (H, W[, 3]) in [0, 1], enlarged, with the objects' boxes and classes: (scale H, scale W, 3)."""
+    colours = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+    picture = need("PIL.Image").fromarray(grid(colours[None], 1, scale=scale))
+    pen = need("PIL.ImageDraw").Draw(picture)
+    for label, (left, top, right, bottom) in zip(objects.labels, objects.boxes * scale, strict=True):
+        colour = PALETTE[label % len(PALETTE)]
+        pen.rectangle([min(left, right), min(top, bottom), max(left, right) - 1, max(top, bottom) - 1], outline=colour)
+        pen.text((left + 2, top), str(label), fill=colour)
+    return np.asarray(picture) / np.float32(255)

@@ -5,6 +5,7 @@ from .attention import MultiheadAttention, StochasticDepth
 from .layers import (
     GELU,
     BatchNorm1d,
+    BatchNorm2d,
     Conv2d,
     ConvTranspose2d,
     Dropout,
@@ -30,6 +31,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",

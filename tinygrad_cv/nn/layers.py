@@ -151,6 +151,15 @@ class BatchNorm1d(Module):
         return f"{self.weight.size}, eps={self.eps:g}, momentum={self.momentum:g}"
 
 
+class BatchNorm2d(BatchNorm1d):
+    """Batch normalisation of pictures (N, C, H, W) over all axes but C, in all else as `BatchNorm1d`."""
+
+    def forward(self, x: Any) -> Any:
+        if x.ndim != 4:
+            raise ValueError(f"x has shape {x.shape}; pictures are (N, C, H, W)")
+        return super().forward(x)
+
+
 class LayerNorm(Module):
     """Normalisation of each sample over its last axes, which have this shape (Ba, Kiros & Hinton 2016)."""
 

@@ -1,0 +1,157 @@
+"""Finding digits in scenes: the task that detectors share, its figures, and the classical way beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import ndimage
+
+import tinygrad_cv as tg
+from tinygrad_cv import kernels, nn
+from tinygrad_cv.data import Dataset
+
+from .boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
+from .descent import Descent
+from .detection_metrics import detection_metrics
+from .matching import criterion
+from .metrics import flatten, nearest
+from .pictures import grid, with_boxes, write_png
+from .scenes import INK, SceneConfig, Scenes, draw_scenes, resize, scenes
+from .task import Task
+
+SHOWN = 0.5  # a found object as sure as this is drawn
+
+
+@dataclass(frozen=True)
+class DetectorConfig(SceneConfig):
+    """The scenes of a detector, and how it learns."""
+
+    scenes: int = 500  # held out, that are measured
+    queries: int = 12
+    steps: int = 10_000
+    batch: int = 16
+    rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warm_up: int = 200
+    average: float = 0.998  # decay of the moving average of the weights
+
+
+class Detection(Task):
+    """A task whose model gives to pictures (B, H, W) and masks (B, H, W) logits (L, B, Q, K + 1) and boxes (L, B, Q, 4)."""
+
+    figures: ClassVar = {"loss": ("loss",), "parts": ("class", "L1", "GIoU")}
+    meaning = (
+        "AP50, AP75: average precision as the COCO benchmark defines it, where a found digit is right if it has the class "
+        "of a true one and their boxes' intersection over union reaches .5 or .75. mAP: the mean over ten such thresholds, "
+        ".5 to .95. The scenes are made of test digits only. Baselines: the boxes of connected bright pixels, and the true "
+        "boxes, each with the class of the nearest training digit."
+    )
+
+    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
+        self.model, self.config, self.rng = model, config, rng
+        self.descent = Descent(
+            model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
+        self.parts = self.descent.parts
+        if training is not None:
+            self.batches = scenes(training, config, config.batch, rng=rng)
+
+    def step(self, step: int) -> dict[str, float]:
+        drawn = next(self.batches)
+        loss, parts = criterion(*self.model(tg.Tensor(drawn.images), drawn.mask), relative(drawn))
+        self.descent.step(loss, step)
+        return {"loss": loss.item(), **parts}
+
+    def predictions(self, drawn: Scenes) -> list[Objects]:
+        """What each query found, with its surest class, by the averaged weights."""
+        found = []
+        with self.descent.averaged() as model:
+            for start in range(0, len(drawn), 100):
+                some = drawn[start : start + 100]
+                logits, boxes = model(tg.Tensor(some.images), some.mask)
+                probabilities = kernels.softmax(logits[-1]).numpy()[..., :-1]  # (B, Q, K)
+                corners = cxcywh_to_xyxy(boxes[-1].numpy()) * some.sizes[:, None]
+                found += map(Objects, probabilities.argmax(-1), corners, probabilities.max(-1))
+        return found
+
+    def held_out(self, test: Dataset, number: int) -> Scenes:
+        """The first scenes of those that are measured."""
+        return draw_scenes(test, self.config, number, rng=np.random.default_rng(7))
+
+    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
+        drawn, classes = self.held_out(test, self.config.scenes), self.config.classes
+        classify = nearest_digit(training)
+        rows = {
+            self.title: self.predictions(drawn),
+            "connected pixels": [classify(i, b) for i, b in zip(drawn.images, map(connected, drawn.images), strict=True)],
+            "told the boxes": [classify(i, o.boxes) for i, o in zip(drawn.images, drawn.objects, strict=True)],
+        }
+        return [{"name": who, **detection_metrics(found, drawn.objects, classes)} for who, found in rows.items()]
+
+    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
+        drawn = self.held_out(test, 8)
+        seen = [with_boxes(i, o[o.scores > SHOWN]) for i, o in zip(drawn.images, self.predictions(drawn), strict=True)]
+        true = [with_boxes(i, o) for i, o in zip(drawn.images, drawn.objects, strict=True)]
+        for file, pictures in (("found.png", seen), ("true.png", true)):
+            write_png(folder / file, grid(np.stack(pictures), 4, scale=1))
+        return [
+            ("found.png", f"Found with a probability above {SHOWN:g}, in scenes of digits that were never seen"),
+            ("true.png", "What there was to find"),
+        ]
+
+
+def relative(drawn: Scenes) -> list[Objects]:
+    """The objects of scenes with boxes as cxcywh, in units of each picture's width and height."""
+    pairs = zip(drawn.objects, drawn.sizes, strict=True)
+    return [Objects(objects.labels, xyxy_to_cxcywh(objects.boxes / size)) for objects, size in pairs]
+
+
+# ------------------------------------------------------------------------------------------------- the classical way
+
+
+def connected(image: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4) around connected bright pixels, diagonals included, that are at least 6 pixels high."""
+    places, _ = ndimage.label(image >= INK, np.ones((3, 3)))
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(places) if y.stop - y.start >= 6]
+    return np.array(boxes, float).reshape(-1, 4)
+
+
+def nearest_digit(training: Dataset, most: int = 5000) -> Any:
+    """A function (picture, boxes) -> objects with the class of the training digit that each box's content is nearest to.
+
+    Both are cut to the ink and stretched to one size; the score falls with the distance.
+    """
+    assert training.labels is not None
+    size = training.images.shape[1:3]
+    some = np.random.default_rng(0).permutation(len(training))[:most]
+    known = np.stack([normal(training.images[i], ink(training.images[i]), size) for i in some])
+
+    def classify(image: np.ndarray, boxes: np.ndarray) -> Objects:
+        if not len(boxes):
+            return Objects(np.zeros(0, int), boxes, np.zeros(0))
+        cut = np.stack([normal(image, box, size) for box in boxes])
+        chosen = nearest(flatten(cut), flatten(known))
+        distance = np.linalg.norm(flatten(cut) - flatten(known[chosen]), axis=1)
+        return Objects(training.labels[some[chosen]], boxes, 1 / (1 + distance))  # type: ignore[index]
+
+    return classify
+
+
+def ink(image: np.ndarray) -> np.ndarray:
+    """The box around all pixels that belong to a digit; the whole picture if there are none."""
+    bright = image >= INK
+    if not bright.any():
+        return np.array([0, 0, *image.shape[::-1]])
+    rows, columns = (np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+
+
+def normal(image: np.ndarray, box: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """A box's content stretched to one size and brightness: (height, width)."""
+    left, top, right, bottom = (int(n) for n in box)
+    picture = resize(np.ascontiguousarray(image[top:bottom, left:right]), *size)
+    return picture / max(float(picture.max()), INK)

@@ -1,0 +1,166 @@
+"""Scenes: real digits of several sizes scattered over a canvas, among fragments of others, with what there is to find.
+
+As in the cluttered MNIST of Mnih et al. (2014), the clutter is made of pieces of digits, so strokes alone tell nothing. Every
+scene is drawn anew, from the digits of one part of a data set: those of the test part have never been seen in training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from tinygrad_cv.data import Dataset
+
+from .boxes import Objects, overlap
+from .train import need
+
+INK = 0.3  # a pixel as bright as this belongs to its digit
+TRIES = 20  # to find a free place for a digit, which is left out if there is none
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What scenes look like; sizes in pixels."""
+
+    classes: int = 10
+    canvas: int = 48  # pictures have this height and width,
+    smallest: int = 48  # filled from here upwards: what is not filled is padding
+    digits: int = 6  # at most; at least 1
+    digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own picture
+    touching: float = 0.1  # share of a digit's box that another's may cover
+    fragments: int = 8
+    fragment: int = 6  # largest height and width of one
+    noise: float = 0.05  # standard deviation
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """A batch of scenes.
+
+    images (B, H, W) in [0, 1]; mask (B, H, W), False on padding; the objects of each; and which digit covers each pixel,
+    cover (B, H, W), with the number of classes where there is none.
+    """
+
+    images: np.ndarray
+    mask: np.ndarray
+    objects: list[Objects]
+    cover: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> Scenes:
+        return Scenes(self.images[rows], self.mask[rows], self.objects[rows], self.cover[rows])
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Width, height, width, height of each picture without its padding, (B, 4): the unit of relative boxes."""
+        width, height = self.mask[:, 0].sum(axis=1), self.mask[:, :, 0].sum(axis=1)
+        return np.stack([width, height, width, height], axis=1)
+
+
+def draw_scenes(source: Dataset, config: SceneConfig, number: int, *, rng: np.random.Generator) -> Scenes:
+    """New scenes with digits of a data set."""
+    if source.labels is None or source.images.ndim != 3:
+        raise ValueError(f"{source.name}: scenes are made of grey pictures with labels, not of {source.images.shape[1:]}")
+    if not max(config.digit) <= config.smallest <= config.canvas:
+        raise ValueError(
+            f"digits of up to {max(config.digit)} pixels, pictures of {config.smallest} or more, a canvas of "
+            f"{config.canvas}: each must fit into the next"
+        )
+    shape = (number, config.canvas, config.canvas)
+    images, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    cover, objects = np.full(shape, config.classes), []
+    for i in range(number):
+        height, width = rng.integers(config.smallest, config.canvas + 1, 2)
+        inside = (i, slice(height), slice(width))
+        mask[inside] = True
+        scatter_fragments(images[inside], source, config, rng=rng)
+        objects.append(scatter_digits(images[inside], cover[inside], source, config, rng=rng))
+        noise = rng.normal(0, config.noise, (height, width)).astype(np.float32)
+        images[inside] = np.clip(images[inside] + noise, 0, 1)
+    return Scenes(images, mask, objects, cover)
+
+
+def scatter_digits(
+    image: np.ndarray, cover: np.ndarray, source: Dataset, config: SceneConfig, *, rng: np.random.Generator
+) -> Objects:
+    """Write digits into a picture (H, W) and into its cover; where they are, their boxes tight around the ink."""
+    labels: list[int] = []
+    boxes = np.zeros((0, 4))
+    for _ in range(rng.integers(1, config.digits + 1)):
+        drawn, label = some_digit(source, config, rng=rng)
+        rows, columns = (np.flatnonzero((drawn >= INK).any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            continue
+        drawn = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        size = np.array(drawn.shape[::-1])
+        for _ in range(TRIES):
+            x, y = rng.integers(0, np.array(image.shape[::-1]) - size + 1)
+            box = np.array([x, y, x + size[0], y + size[1]], float)
+            shared, together = overlap(box, boxes)
+            lesser = np.minimum(size.prod(), together + shared - size.prod())  # the area of the smaller box
+            if np.all(shared <= config.touching * lesser):
+                place = slice(y, y + size[1]), slice(x, x + size[0])
+                image[place] = np.maximum(image[place], drawn)
+                cover[place][drawn >= INK] = label
+                labels.append(label)
+                boxes = np.concatenate([boxes, box[None]])
+                break
+    return Objects(np.array(labels, int), boxes)
+
+
+def scatter_fragments(
+    image: np.ndarray, source: Dataset, config: SceneConfig, *, rng: np.random.Generator
+) -> None:  # fmt: skip
+    """Write pieces of digits into a picture (H, W)."""
+    for _ in range(config.fragments):
+        drawn, _ = some_digit(source, config, rng=rng)
+        size = np.minimum(rng.integers(2, config.fragment + 1, 2), drawn.shape)
+        top, left = rng.integers(0, np.array(drawn.shape) - size + 1)
+        y, x = rng.integers(0, np.array(image.shape) - size + 1)
+        place = slice(y, y + size[0]), slice(x, x + size[1])
+        image[place] = np.maximum(image[place], drawn[top : top + size[0], left : left + size[1]])
+
+
+def some_digit(source: Dataset, config: SceneConfig, *, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """A digit in a size, proportion and brightness of its own, (h, w), and its class."""
+    assert source.labels is not None
+    index = rng.integers(len(source.images))
+    height = int(rng.integers(config.digit[0], config.digit[1] + 1))
+    width = max(1, round(height * rng.uniform(0.75, 1)))
+    picture = resize(source.images[index], height, width)
+    return picture * np.float32(rng.uniform(0.6, 1) / max(picture.max(), INK)), int(source.labels[index])
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A grey picture in another size, bilinear, averaged where it shrinks: (H, W) -> (height, width)."""
+    pillow = need("PIL.Image")
+    return np.asarray(pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR))
+
+
+class scenes:  # named as a function, like batches
+    """An endless iterator over batches of scenes, all of them new. `state()` and `restore(state)` are those of `batches`."""
+
+    def __init__(self, source: Dataset, config: SceneConfig, size: int, *, rng: np.random.Generator) -> None:
+        self.source, self.config, self.size, self.rng = source, config, size, rng
+        draw_scenes(source, config, 0, rng=rng)  # complains now about what does not fit
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Scenes:
+        return draw_scenes(self.source, self.config, self.size, rng=self.rng)
+
+    def state(self) -> dict[str, Any]:
+        """Where the iteration stands: plain numbers and strings, for `restore`."""
+        plain: dict[str, Any] = json.loads(json.dumps({"rng": self.rng.bit_generator.state}, default=np.ndarray.tolist))
+        return plain
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, and set `rng` to what it was then."""
+        self.rng.bit_generator.state = state["rng"]
