@@ -16,6 +16,7 @@ from . import demo
 from .char_rnn import CharRNNTask
 from .dates import Dates
 from .ddpm import DDPM, MISSING, known_pixels
+from .detr import DETRDetection
 from .gan import GAN
 from .memory import Copying
 from .metrics import NoEvaluator, format_report
@@ -24,10 +25,12 @@ from .pictures import grid, read_samples, write_png, write_samples
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .rnn import RowRNNClassifier
+from .segmenter import Segmentation
 from .strip import StripReading
 from .task import Task, configure, restored, stored
 from .train import Run, RunError, train
 from .vit import ViTClassifier
+from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
     "gan": GAN,
@@ -40,6 +43,9 @@ TASKS: dict[str, type[Task]] = {
     "strip": StripReading,
     "dates": Dates,
     "reverse": Reversal,
+    "detr": DETRDetection,
+    "yolos": YOLOSDetection,
+    "segment": Segmentation,
 }
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
 

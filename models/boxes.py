@@ -19,26 +19,32 @@ TINY = 1e-12  # a box of no area is taken to have this one, so that nothing is d
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """What is in a picture, or was found there: classes (n,), boxes (n, 4), scores (n,) if found.
+    """What is in a picture, or was found there: classes (n,), boxes (n, 4), and how sure it is, scores (n,).
 
     Boxes are xyxy in pixels, but where a function says otherwise.
     """
 
     labels: np.ndarray
     boxes: np.ndarray
-    scores: np.ndarray | None = None
+    scores: np.ndarray
+
+    @classmethod
+    def certain(cls, labels: np.ndarray, boxes: np.ndarray) -> Objects:
+        """Objects that are there: their scores are 1."""
+        return cls(labels, boxes, np.ones(len(labels)))
 
     def __post_init__(self) -> None:
-        if self.boxes.shape != (len(self.labels), 4):
-            raise ValueError(f"boxes have shape {self.boxes.shape}; for {len(self.labels)} labels it is (n, 4)")
-        if self.scores is not None and self.scores.shape != self.labels.shape:
-            raise ValueError(f"scores have shape {self.scores.shape}; each of the {len(self.labels)} objects has one")
+        n = len(self.labels)
+        if self.boxes.shape != (n, 4) or self.scores.shape != (n,):
+            raise ValueError(
+                f"boxes have shape {self.boxes.shape} and scores {self.scores.shape}; for {n} labels it is ({n}, 4) and ({n},)"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: Any) -> Objects:
-        return Objects(self.labels[rows], self.boxes[rows], None if self.scores is None else self.scores[rows])
+        return Objects(self.labels[rows], self.boxes[rows], self.scores[rows])
 
 
 def cxcywh_to_xyxy(boxes: Any) -> Any:

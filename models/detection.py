@@ -10,36 +10,27 @@ import numpy as np
 from scipy import ndimage
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels, nn
+from tinygrad_cv import kernels
 from tinygrad_cv.data import Dataset
 
 from .boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
-from .descent import Descent
 from .detection_metrics import detection_metrics
 from .matching import criterion
 from .metrics import flatten, nearest
 from .pictures import grid, with_boxes, write_png
-from .scenes import INK, SceneConfig, Scenes, draw_scenes, resize, scenes
-from .task import Task
+from .scenes import INK, Scenes, SceneTask, SceneTaskConfig, resize
 
 SHOWN = 0.5  # a found object as sure as this is drawn
 
 
 @dataclass(frozen=True)
-class DetectorConfig(SceneConfig):
-    """The scenes of a detector, and how it learns."""
+class DetectorConfig(SceneTaskConfig):
+    """What a detector needs besides its scenes and its training."""
 
-    scenes: int = 500  # held out, that are measured
-    queries: int = 12
-    steps: int = 10_000
-    batch: int = 16
-    rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warm_up: int = 200
-    average: float = 0.998  # decay of the moving average of the weights
+    queries: int = 12  # so many objects can be found at most
 
 
-class Detection(Task):
+class Detection(SceneTask):
     """A task whose model gives to pictures (B, H, W) and masks (B, H, W) logits (L, B, Q, K + 1) and boxes (L, B, Q, 4)."""
 
     figures: ClassVar = {"loss": ("loss",), "parts": ("class", "L1", "GIoU")}
@@ -50,25 +41,13 @@ class Detection(Task):
         "boxes, each with the class of the nearest training digit."
     )
 
-    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
-        self.model, self.config, self.rng = model, config, rng
-        self.descent = Descent(
-            model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
-            weight_decay=config.weight_decay,
-        )  # fmt: skip
-        self.parts = self.descent.parts
-        if training is not None:
-            self.batches = scenes(training, config, config.batch, rng=rng)
-
-    def step(self, step: int) -> dict[str, float]:
-        drawn = next(self.batches)
-        loss, parts = criterion(*self.model(tg.Tensor(drawn.images), drawn.mask), relative(drawn))
-        self.descent.step(loss, step)
-        return {"loss": loss.item(), **parts}
+    def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
+        logits, boxes = self.model(tg.Tensor(drawn.images), drawn.mask)
+        return criterion(logits, boxes, relative(drawn))
 
     def predictions(self, drawn: Scenes) -> list[Objects]:
         """What each query found, with its surest class, by the averaged weights."""
-        found = []
+        found: list[Objects] = []
         with self.descent.averaged() as model:
             for start in range(0, len(drawn), 100):
                 some = drawn[start : start + 100]
@@ -78,16 +57,12 @@ class Detection(Task):
                 found += map(Objects, probabilities.argmax(-1), corners, probabilities.max(-1))
         return found
 
-    def held_out(self, test: Dataset, number: int) -> Scenes:
-        """The first scenes of those that are measured."""
-        return draw_scenes(test, self.config, number, rng=np.random.default_rng(7))
-
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         drawn, classes = self.held_out(test, self.config.scenes), self.config.classes
         classify = nearest_digit(training)
         rows = {
             self.title: self.predictions(drawn),
-            "connected pixels": [classify(i, b) for i, b in zip(drawn.images, map(connected, drawn.images), strict=True)],
+            "connected pixels": [classify(image, connected(image)) for image in drawn.images],
             "told the boxes": [classify(i, o.boxes) for i, o in zip(drawn.images, drawn.objects, strict=True)],
         }
         return [{"name": who, **detection_metrics(found, drawn.objects, classes)} for who, found in rows.items()]
@@ -107,7 +82,7 @@ class Detection(Task):
 def relative(drawn: Scenes) -> list[Objects]:
     """The objects of scenes with boxes as cxcywh, in units of each picture's width and height."""
     pairs = zip(drawn.objects, drawn.sizes, strict=True)
-    return [Objects(objects.labels, xyxy_to_cxcywh(objects.boxes / size)) for objects, size in pairs]
+    return [Objects.certain(objects.labels, xyxy_to_cxcywh(objects.boxes / size)) for objects, size in pairs]
 
 
 # ------------------------------------------------------------------------------------------------- the classical way

@@ -36,8 +36,6 @@ def average_precision(found: Sequence[Objects], truths: Sequence[Objects], label
     """AP of one class at each threshold, (10,)."""
     scores, right, total = [np.zeros(0)], [np.zeros((len(THRESHOLDS), 0), bool)], 0
     for seen, true in zip(found, truths, strict=True):
-        if seen.scores is None:
-            raise ValueError("found objects need scores: without them there is no surest first")
         seen, true = seen[seen.labels == label], true[true.labels == label]
         surest = np.argsort(-seen.scores, kind="stable")[:MOST]
         scores.append(seen.scores[surest])

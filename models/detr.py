@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels, nn
+from tinygrad_cv import nn
 
 from .detection import Detection, DetectorConfig
 from .pictures import grid, heat, with_boxes, write_png
@@ -68,7 +68,7 @@ def sine_positions(mask: np.ndarray, dimension: int, temperature: float = 10_000
     the right: sines and cosines in turn, at wavelengths from 2 pi to 2 pi temperature (appendix A.4, and the authors' program).
     """
     if dimension % 4:
-        raise ValueError(f"the dimension holds sines and cosines of two coordinates, so 4 divides it; {dimension} does not")
+        raise ValueError(f"sines and cosines of two coordinates fill multiples of 4 dimensions, not {dimension}")
     rates = temperature ** (-np.arange(0, dimension // 2, 2) / (dimension // 2))  # (D / 4,)
     halves = []
     for axis in (1, 2):
@@ -119,7 +119,7 @@ class DETR(nn.Module):
 
     def forward(self, images: Any, mask: np.ndarray) -> tuple[Any, Any]:
         memory, places, visible = self.encode(images, mask)
-        layers = [self.decoder.norm(y) for y, _ in self.decode(memory, places, visible)]
+        layers = [self.decoder.finish(y) for y, _ in self.decode(memory, places, visible)]
         said = np.stack(layers)  # (L, B, Q, D)
         return self.class_head(said), self.box_head(said)
 
@@ -149,7 +149,8 @@ class DETR(nn.Module):
         with tg.no_grad():
             memory, places, visible = self.encode(images, mask)
             *_, (_, y) = self.decode(memory, places, visible)
-            layer, queries = self.decoder.layers[len(self.decoder.layers) - 1], self.query_positions.weight
+            *_, layer = self.decoder.layers
+            queries = self.query_positions.weight
             y = layer.norm1(y + layer.self_attn(y + queries, y + queries, y))
             weights = layer.multihead_attn.weights(y + queries, memory + places, visible).numpy()  # (B, heads, Q, h w)
         stride = self.backbone.config.stride
@@ -176,5 +177,7 @@ class DETRDetection(Detection):
             warm = heat(np.repeat(image[None], len(surest), axis=0), looks[surest])
             rows += [with_boxes(w, found[[i]]) for w, i in zip(warm, surest, strict=True)]
         write_png(folder / "queries.png", grid(np.stack(rows), len(surest), scale=1))
-        told = "Where queries look: the six surest of each scene, in the last decoder layer, with the boxes that they give"
+        told = (
+            "Where the six surest queries of each scene look, in the last decoder layer, and the boxes that they give"
+        )
         return [*super().show(folder, training, test), ("queries.png", told)]

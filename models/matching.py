@@ -63,11 +63,10 @@ def criterion(logits: Any, boxes: Any, truths: Sequence[Objects]) -> tuple[Any, 
     layers, _, _, classes = logits.shape
     layer, picture, query, number = match(logits.numpy(), boxes.numpy(), truths)
     starts = np.cumsum([0, *map(len, truths)])
-    labels = np.concatenate([objects.labels for objects in truths])[starts[picture] + number]  # (M,)
-    truth = np.concatenate([objects.boxes for objects in truths])[starts[picture] + number].astype(boxes.dtype)  # (M, 4)
-
+    row = starts[picture] + number  # of each query's object among those of all pictures
+    truth = np.concatenate([objects.boxes for objects in truths])[row].astype(boxes.dtype)  # (M, 4)
     target = np.full(logits.shape[:-1], classes - 1)
-    target[layer, picture, query] = labels
+    target[layer, picture, query] = np.concatenate([objects.labels for objects in truths])[row]
     weight = np.ones(classes, logits.dtype)
     weight[-1] = NO_OBJECT
     parts = {"class": layers * kernels.cross_entropy(logits, target, weight)}  # each layer has the same sum of weights

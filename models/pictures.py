@@ -92,3 +92,13 @@ def with_boxes(image: np.ndarray, objects: Objects, *, scale: int = 4) -> np.nda
         pen.rectangle([min(left, right), min(top, bottom), max(left, right) - 1, max(top, bottom) - 1], outline=colour)
         pen.text((left + 2, top), str(label), fill=colour)
     return np.asarray(picture) / np.float32(255)
+
+
+def paint(images: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
+    """Grey pictures (N, H, W) in colour (N, H, W, 3), each pixel in that of its class; classes beyond the palette stay grey."""
+    colours = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in PALETTE])
+    grey = np.repeat(images[..., None], 3, axis=-1)
+    if classes is None:
+        return grey
+    known = classes < len(PALETTE)
+    return np.where(known[..., None], colours[np.where(known, classes, 0)], grey / 2)

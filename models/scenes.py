@@ -13,9 +13,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from tinygrad_cv import nn
 from tinygrad_cv.data import Dataset
 
 from .boxes import Objects, overlap
+from .descent import Descent
+from .task import Task
 from .train import need
 
 INK = 0.3  # a pixel as bright as this belongs to its digit
@@ -66,7 +69,8 @@ class Scenes:
 def draw_scenes(source: Dataset, config: SceneConfig, number: int, *, rng: np.random.Generator) -> Scenes:
     """New scenes with digits of a data set."""
     if source.labels is None or source.images.ndim != 3:
-        raise ValueError(f"{source.name}: scenes are made of grey pictures with labels, not of {source.images.shape[1:]}")
+        kind = "without labels" if source.labels is None else f"of shape {source.images.shape[1:]}"
+        raise ValueError(f"{source.name}: scenes are made of grey pictures (H, W) with labels, not of pictures {kind}")
     if not max(config.digit) <= config.smallest <= config.canvas:
         raise ValueError(
             f"digits of up to {max(config.digit)} pixels, pictures of {config.smallest} or more, a canvas of "
@@ -111,7 +115,7 @@ def scatter_digits(
                 labels.append(label)
                 boxes = np.concatenate([boxes, box[None]])
                 break
-    return Objects(np.array(labels, int), boxes)
+    return Objects.certain(np.array(labels, int), boxes)
 
 
 def scatter_fragments(
@@ -164,3 +168,45 @@ class scenes:  # named as a function, like batches
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, and set `rng` to what it was then."""
         self.rng.bit_generator.state = state["rng"]
+
+
+# ------------------------------------------------------------------------------------------------------------ the task
+
+
+@dataclass(frozen=True)
+class SceneTaskConfig(SceneConfig):
+    """The scenes that a model learns from, and how it learns."""
+
+    scenes: int = 500  # held out, that are measured
+    steps: int = 10_000
+    batch: int = 16
+    rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warm_up: int = 200
+    average: float = 0.998  # decay of the moving average of the weights
+
+
+class SceneTask(Task):
+    """A task whose model looks at scenes. It has a loss, and figures for the log."""
+
+    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
+        self.model, self.config, self.rng = model, config, rng
+        self.descent = Descent(
+            model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
+        self.parts = self.descent.parts
+        if training is not None:
+            self.batches = scenes(training, config, config.batch, rng=rng)
+
+    def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
+        raise NotImplementedError
+
+    def step(self, step: int) -> dict[str, float]:
+        loss, figures = self.loss(next(self.batches))
+        self.descent.step(loss, step)
+        return {"loss": loss.item(), **figures}
+
+    def held_out(self, test: Dataset, number: int) -> Scenes:
+        """The first scenes of those that are measured."""
+        return draw_scenes(test, self.config, number, rng=np.random.default_rng(7))

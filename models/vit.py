@@ -28,11 +28,9 @@ from .task import Natural, PictureClassifier, Share
 
 
 @dataclass(frozen=True)
-class ViTConfig:
-    """What makes a ViT: sizes, regularisation, optimisation."""
+class EncoderConfig:
+    """What makes the encoder: sizes and regularisation."""
 
-    shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
-    classes: int = 10
     patch: int = 2
     dimension: int = 64
     depth: int = 4
@@ -41,6 +39,14 @@ class ViTConfig:
     gelu: str = "tanh"  # or "none", the exact one
     dropout: Share = 0.0
     stochastic_depth: Share = 0.1  # of the last block; grows linearly from 0
+
+
+@dataclass(frozen=True)
+class ViTConfig(EncoderConfig):
+    """What makes a ViT: the encoder, its pictures and classes, optimisation."""
+
+    shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
+    classes: int = 10
     steps: int = 3000
     batch: int = 128
     rate: float = 2e-3
@@ -57,9 +63,7 @@ class ViTConfig:
 PRESETS = {
     "tiny": ViTConfig(patch=4, dimension=8, depth=1, heads=2, hidden=16, steps=200, batch=16, warm_up=10),
     "digits": ViTConfig(),
-    "mnist": ViTConfig(
-        (28, 28), patch=4, dimension=64, depth=6, hidden=256, steps=6000, warm_up=500, shift=2, average=0.999
-    ),
+    "mnist": ViTConfig(patch=4, depth=6, hidden=256, shape=(28, 28), steps=6000, warm_up=500, shift=2, average=0.999),
 }
 
 
@@ -77,7 +81,7 @@ def patches(images: Any, size: int) -> Any:
 class Block(nn.Module):
     """An encoder block, equations 2 and 3: (B, T, D) -> (B, T, D)."""
 
-    def __init__(self, config: ViTConfig, stochastic_depth: float, *, rng: np.random.Generator) -> None:
+    def __init__(self, config: EncoderConfig, stochastic_depth: float, *, rng: np.random.Generator) -> None:
         d = config.dimension
         self.norm1 = nn.LayerNorm(d, eps=1e-6)
         self.attention = nn.MultiheadAttention(d, config.heads, config.dropout, rng=rng)
@@ -93,13 +97,13 @@ class Block(nn.Module):
         return z + self.drop(self.mlp(self.norm2(z)))
 
 
-class ViT(nn.Module):
-    """Pictures to class logits: (B, H, W[, C]) -> (B, classes)."""
+class Encoder(nn.Module):
+    """Equations 1 to 3: pictures as tokens, and the blocks. What is read off the tokens is left to those who build on it."""
 
-    def __init__(self, config: ViTConfig, *, rng: np.random.Generator) -> None:
+    def __init__(self, config: EncoderConfig, shape: tuple[int, ...], *, rng: np.random.Generator) -> None:
         self.patch = config.patch
-        self.grid = (config.shape[0] // config.patch, config.shape[1] // config.patch)
-        d, pixels = config.dimension, config.patch**2 * int(np.prod(config.shape[2:]))
+        self.grid = (shape[0] // config.patch, shape[1] // config.patch)
+        d, pixels = config.dimension, config.patch**2 * int(np.prod(shape[2:]))
         self.patch_embed = nn.Linear(pixels, d, rng=rng)
         self.class_token = parameter(np.zeros((1, 1, d), np.float32))
         positions = (1, 1 + self.grid[0] * self.grid[1], d)
@@ -108,7 +112,6 @@ class ViT(nn.Module):
         rates = np.linspace(0, config.stochastic_depth, config.depth)
         self.blocks = nn.ModuleList(Block(config, float(rate), rng=rng) for rate in rates)
         self.norm = nn.LayerNorm(d, eps=1e-6)
-        self.head = nn.Linear(d, config.classes, rng=rng)
 
     def embed(self, images: Any) -> Any:
         """Equation 1; for pictures of another size the position embedding is interpolated: (B, 1 + N, D)."""
@@ -120,11 +123,17 @@ class ViT(nn.Module):
             positions = interpolate_positions(positions, self.grid, (height, width))
         return self.dropout(np.concatenate([first, tokens], axis=1) + positions)
 
-    def forward(self, images: Any) -> Any:
+    def encode(self, images: Any, more: Any = None) -> Any:
+        """What the last block makes of the tokens, before the norm: (B, H, W[, C]) -> (B, 1 + N, D), the class token first.
+
+        `more` learned tokens (1, M, D), which bring their positions with them, follow the patches: (B, 1 + N + M, D).
+        """
         z = self.embed(images)
+        if more is not None:
+            z = np.concatenate([z, np.broadcast_to(more, (len(images), *more.shape[1:]))], axis=1)
         for block in self.blocks:
             z = block(z)
-        return self.head(self.norm(z[:, 0]))
+        return z
 
     def attention_maps(self, images: Any) -> np.ndarray:
         """How much each token looks at each other, in every block and head: (depth, B, heads, T, T)."""
@@ -135,6 +144,17 @@ class ViT(nn.Module):
                 maps.append(block.attention.weights(block.norm1(z)).numpy())
                 z = block(z)
         return np.stack(maps)
+
+
+class ViT(Encoder):
+    """Pictures to class logits: (B, H, W[, C]) -> (B, classes)."""
+
+    def __init__(self, config: ViTConfig, *, rng: np.random.Generator) -> None:
+        super().__init__(config, config.shape, rng=rng)
+        self.head = nn.Linear(config.dimension, config.classes, rng=rng)
+
+    def forward(self, images: Any) -> Any:
+        return self.head(self.norm(self.encode(images)[:, 0]))
 
 
 def interpolate_positions(positions: Any, old: tuple[int, int], new: tuple[int, int]) -> Any:

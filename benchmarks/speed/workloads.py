@@ -43,8 +43,8 @@ class ViTSizes:
     @property
     def config(self) -> ViTConfig:
         return ViTConfig(
-            self.shape, self.classes, self.patch, self.dimension, self.depth, self.heads, 4 * self.dimension, "none",
-            stochastic_depth=0.0,
+            self.patch, self.dimension, self.depth, self.heads, 4 * self.dimension, "none", stochastic_depth=0.0,
+            shape=self.shape, classes=self.classes,
         )  # fmt: skip
 
 

@@ -1,0 +1,69 @@
+"""YOLOS (Fang et al. 2021, arXiv 2106.00666): the Vision Transformer's encoder, as it is, finds objects.
+
+    z_0 = [x_class; x_1 E; ...; x_N E; x_det 1; ...; x_det Q] + E_pos                                          (equation 1)
+
+Learned detection tokens stand behind the patches and go through the same blocks; of each, a class and a box are read as from
+DETR's object queries, and DETR's loss teaches them. There is no decoder, hence one prediction and no auxiliary losses.
+
+Deviations, on purpose: the detection tokens bring their positions with them, which is the same thing; padding is a blank part
+of the picture, not hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv import nn
+from tinygrad_cv.nn import init
+from tinygrad_cv.nn.layers import parameter
+
+from .detection import Detection, DetectorConfig
+from .detr import BoxHead
+from .vit import Encoder, EncoderConfig
+
+
+@dataclass(frozen=True)
+class YOLOSConfig(EncoderConfig, DetectorConfig):
+    """What makes a YOLOS, besides its scenes and its training."""
+
+    patch: int = 4
+    stochastic_depth: float = 0.0
+
+
+PRESETS: Mapping[str, YOLOSConfig] = {
+    "tiny": YOLOSConfig(
+        canvas=24, smallest=20, digits=2, digit=(12, 16), fragments=2, scenes=20, queries=4, patch=8, dimension=8, depth=1,
+        heads=2, hidden=16, steps=200, batch=4, warm_up=10,
+    ),
+    "digits": YOLOSConfig(depth=6),
+}  # fmt: skip
+
+
+class YOLOS(Encoder):
+    """Pictures to sets: (B, H, W) and their mask -> logits (1, B, Q, K + 1) and boxes (1, B, Q, 4), cxcywh in (0, 1)."""
+
+    def __init__(self, config: YOLOSConfig, *, rng: np.random.Generator) -> None:
+        super().__init__(config, (config.canvas, config.canvas), rng=rng)
+        tokens = (1, config.queries, config.dimension)
+        self.detection_tokens = parameter(init.trunc_normal(tokens, std=0.02, rng=rng))
+        self.class_head = nn.Linear(config.dimension, config.classes + 1, rng=rng)
+        self.box_head = BoxHead(config.dimension, rng=rng)
+
+    def forward(self, images: Any, mask: np.ndarray) -> tuple[Any, Any]:
+        tokens = self.encode(images, self.detection_tokens)
+        said = self.norm(tokens[:, -self.detection_tokens.shape[1] :])[None]  # (1, B, Q, D)
+        return self.class_head(said), self.box_head(said)
+
+
+class YOLOSDetection(Detection):
+    """The training of a YOLOS."""
+
+    presets = PRESETS
+    title = "YOLOS"
+
+    def __init__(self, config: YOLOSConfig, training: Any, *, rng: np.random.Generator) -> None:
+        super().__init__(YOLOS(config, rng=rng), config, training, rng=rng)
