@@ -51,11 +51,14 @@ class Segmenter(Encoder):
         self.head = nn.Linear(config.dimension, config.patch**2 * (config.classes + 1), rng=rng)
 
     def forward(self, images: Any) -> Any:
-        b, height, width = images.shape
-        p, down, across = self.patch, height // self.patch, width // self.patch
         said = self.head(self.norm(self.encode(images)[:, 1:]))  # (B, N, P P (K + 1))
-        said = said.reshape(b, down, across, p, p, -1)
-        return np.swapaxes(said, 2, 3).reshape(b, height, width, -1)  # (B, H, W, K + 1)
+        return unpatch(said, self.patch, images.shape[1:3])
+
+
+def unpatch(tokens: Any, size: int, shape: tuple[int, ...]) -> Any:
+    """The inverse of `vit.patches`: (B, H/P W/P, P P C) -> (B, H, W, C)."""
+    blocks = tokens.reshape(len(tokens), shape[0] // size, shape[1] // size, size, size, -1)
+    return np.swapaxes(blocks, 2, 3).reshape(len(tokens), *shape, -1)  # (B, H, W, C)
 
 
 def confusion(predicted: np.ndarray, true: np.ndarray, classes: int) -> np.ndarray:

@@ -126,6 +126,9 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("strip", 2500),
         ("dates", 2789),
         ("reverse", 2924),
+        ("detr", 4099),
+        ("yolos", 1535),
+        ("segment", 2640),
     ],
 )
 def test_tiny_models_have_their_number_of_parameters(name: str, count: int) -> None:

@@ -212,6 +212,16 @@ def test_batch_norm_of_one_sample_is_refused_in_training() -> None:
         nn.BatchNorm1d(3)(np.zeros((1, 3)))
 
 
+def test_batch_norm_of_pictures_runs_over_their_places_too_and_wants_pictures() -> None:
+    layer, x = nn.BatchNorm2d(3, dtype=np.float64), rng().normal(2, 3, (4, 3, 5, 2))
+    rows = np.moveaxis(x, 1, -1).reshape(-1, 3)
+    expected = (x - rows.mean(0)[:, None, None]) / np.sqrt(rows.var(0)[:, None, None] + 1e-5)
+    np.testing.assert_allclose(layer(x).numpy(), expected)
+    np.testing.assert_allclose(layer.running_mean, 0.1 * rows.mean(0))
+    with pytest.raises(ValueError, match=r"\(4, 3\); pictures are \(N, C, H, W\)"):
+        layer(x[..., 0, 0])
+
+
 @given(p=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 def test_dropout_drops_its_share_and_keeps_the_mean(p: float) -> None:
     layer, x = nn.Dropout(p, rng=rng()), np.ones(100_000, np.float32)

@@ -170,6 +170,7 @@ def test_bicubic_interpolation(old: int, new: int) -> None:
             (2, 4, 6),
         ),
         (lambda: nn.BatchNorm1d(4), lambda: torch.nn.BatchNorm1d(4), (8, 4)),
+        (lambda: nn.BatchNorm2d(4), lambda: torch.nn.BatchNorm2d(4), (3, 4, 5, 6)),
         (lambda: nn.RNN(6, 5, 2, rng=RNG), lambda: torch.nn.RNN(6, 5, 2), (7, 3, 6)),
         (lambda: nn.GRU(6, 5, 2, rng=RNG), lambda: torch.nn.GRU(6, 5, 2), (7, 3, 6)),
         (

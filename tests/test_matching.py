@@ -1,0 +1,133 @@
+"""DETR's matcher and criterion against an independent brute force over all assignments."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.boxes import Objects
+from models.matching import criterion, match
+from tinygrad_cv import Tensor
+from tinygrad_cv.testing import check_grad
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def case(seed: int, counts: list[int], layers: int = 2, queries: int = 4, classes: int = 3) -> tuple[Any, Any, Any]:
+    """Logits (L, B, Q, K + 1), boxes (L, B, Q, 4) and the objects of pictures with so many, float64."""
+    rng = np.random.default_rng(seed)
+    boxes = lambda *shape: np.concatenate([rng.uniform(0.2, 0.8, (*shape, 2)), rng.uniform(0.1, 0.4, (*shape, 2))], -1)
+    truths = [Objects.certain(rng.integers(classes, size=n), boxes(n)) for n in counts]
+    return rng.normal(size=(layers, len(counts), queries, classes + 1)), boxes(layers, len(counts), queries), truths
+
+
+def box_terms(a: Any, b: Any) -> tuple[float, float]:
+    """|a - b|_1 and GIoU of two cxcywh, in plain Python."""
+    (left, top, right, bottom), (l, t, r, u) = (
+        (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2) for cx, cy, w, h in (map(float, a), map(float, b))
+    )
+    both = max(0.0, min(right, r) - max(left, l)) * max(0.0, min(bottom, u) - max(top, t))
+    either = (right - left) * (bottom - top) + (r - l) * (u - t) - both
+    around = (max(right, r) - min(left, l)) * (max(bottom, u) - min(top, t))
+    return sum(abs(float(p) - float(q)) for p, q in zip(a, b, strict=True)), both / either - (around - either) / around
+
+
+def brute_force(logits: Any, boxes: Any, objects: Objects) -> dict[int, int]:
+    """Query -> object, of one layer and picture: the cheapest of all assignments, one by one."""
+    best, chosen = math.inf, {}
+    queries, n = len(logits), len(objects)
+    p = [[math.exp(v) / sum(map(math.exp, row)) for v in row] for row in logits.tolist()]
+    fewer = min(queries, n)
+    pairs = (
+        [tuple(zip(q, range(n), strict=True)) for q in permutations(range(queries), n)]
+        if n <= queries
+        else [tuple(zip(range(queries), o, strict=True)) for o in permutations(range(n), fewer)]
+    )
+    for pairing in pairs:
+        cost = 0.0
+        for q, o in pairing:
+            distance, overlap = box_terms(boxes[q], objects.boxes[o])
+            cost += 5 * distance - p[q][int(objects.labels[o])] - 2 * overlap
+        if cost < best:
+            best, chosen = cost, dict(pairing)
+    return chosen
+
+
+@given(seeds, st.lists(st.integers(0, 5), min_size=1, max_size=3))
+def test_the_matcher_finds_the_cheapest_assignment(seed: int, counts: list[int]) -> None:
+    logits, boxes, truths = case(seed, counts)
+    layer, picture, query, number = match(logits, boxes, truths)
+    for l, b in np.ndindex(logits.shape[:2]):
+        here = (layer == l) & (picture == b)
+        assert dict(zip(query[here], number[here], strict=True)) == brute_force(logits[l, b], boxes[l, b], truths[b])
+
+
+@given(seeds, st.lists(st.integers(0, 4), min_size=1, max_size=3))
+def test_the_criterion_is_its_definition(seed: int, counts: list[int]) -> None:
+    logits, boxes, truths = case(seed, counts)
+    none, expected = logits.shape[-1] - 1, 0.0
+    for l in range(len(logits)):
+        entropy = weights = distances = overlaps = 0.0
+        for b, objects in enumerate(truths):
+            chosen = brute_force(logits[l, b], boxes[l, b], objects)
+            for q, row in enumerate(logits[l, b].tolist()):
+                label = int(objects.labels[chosen[q]]) if q in chosen else none
+                weight = 0.1 if label == none else 1.0
+                entropy += weight * (math.log(sum(map(math.exp, row))) - row[label])
+                weights += weight
+                if q in chosen:
+                    distance, overlap = box_terms(boxes[l, b, q], objects.boxes[chosen[q]])
+                    distances, overlaps = distances + distance, overlaps + 1 - overlap
+        expected += entropy / weights + (5 * distances + 2 * overlaps) / max(1, sum(counts))
+    loss, parts = criterion(Tensor(logits), Tensor(boxes), truths)
+    assert loss.item() == pytest.approx(expected, rel=1e-10)
+    total = len(logits) * (parts["class"] + 5 * parts["L1"] + 2 * parts["GIoU"])
+    assert total == pytest.approx(expected, rel=1e-10)
+
+
+@given(seeds)
+def test_a_set_has_no_order(seed: int) -> None:
+    logits, boxes, truths = case(seed, [3, 2])
+    loss = criterion(Tensor(logits), Tensor(boxes), truths)[0].item()
+    order = np.random.default_rng(seed).permutation(4)
+    assert criterion(Tensor(logits[:, :, order]), Tensor(boxes[:, :, order]), truths)[0].item() == pytest.approx(loss)
+    turned = [objects[::-1] for objects in truths]
+    assert criterion(Tensor(logits), Tensor(boxes), turned)[0].item() == pytest.approx(loss)
+
+
+@given(seeds)
+def test_the_gradient_of_the_criterion(seed: int) -> None:
+    logits, boxes, truths = case(seed, [2, 0], layers=1, queries=3, classes=2)
+    tensor = lambda x: Tensor(x) if isinstance(x, np.ndarray) else x
+    check_grad(lambda logits, boxes: criterion(tensor(logits), tensor(boxes), truths)[0], logits, boxes)
+
+
+def test_pictures_without_objects_teach_the_classes_only() -> None:
+    logits, boxes, truths = case(0, [0, 0])
+    x, y = Tensor(logits, requires_grad=True), Tensor(boxes, requires_grad=True)
+    loss, parts = criterion(x, y, truths)
+    loss.backward()
+    assert parts["L1"] == parts["GIoU"] == 0 and loss.item() > 0
+    assert np.all(x.grad[..., -1] < 0)
+    assert y.grad is None or not y.grad.any()
+
+
+def test_a_perfect_prediction_costs_nothing() -> None:
+    _, boxes, truths = case(0, [4], layers=1)
+    logits = np.full((1, 1, 4, 4), -50.0)
+    logits[0, 0, np.arange(4), truths[0].labels[::-1]] = 50
+    boxes[0, 0] = truths[0].boxes[::-1]
+    assert criterion(Tensor(logits), Tensor(boxes), truths)[0].item() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_prediction_that_is_not_finite_shows_in_the_loss() -> None:
+    logits, boxes, truths = case(0, [2])
+    boxes[0, 0] = np.nan
+    with np.errstate(all="ignore"):
+        assert math.isnan(criterion(Tensor(logits), Tensor(boxes), truths)[0].item())
