@@ -29,12 +29,12 @@ def case(seed: int, counts: list[int], layers: int = 2, queries: int = 4, classe
 
 def box_terms(a: Any, b: Any) -> tuple[float, float]:
     """|a - b|_1 and GIoU of two cxcywh, in plain Python."""
-    (left, top, right, bottom), (l, t, r, u) = (
+    (left, top, right, bottom), (x0, y0, x1, y1) = (
         (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2) for cx, cy, w, h in (map(float, a), map(float, b))
     )
-    both = max(0.0, min(right, r) - max(left, l)) * max(0.0, min(bottom, u) - max(top, t))
-    either = (right - left) * (bottom - top) + (r - l) * (u - t) - both
-    around = (max(right, r) - min(left, l)) * (max(bottom, u) - min(top, t))
+    both = max(0.0, min(right, x1) - max(left, x0)) * max(0.0, min(bottom, y1) - max(top, y0))
+    either = (right - left) * (bottom - top) + (x1 - x0) * (y1 - y0) - both
+    around = (max(right, x1) - min(left, x0)) * (max(bottom, y1) - min(top, y0))
     return sum(abs(float(p) - float(q)) for p, q in zip(a, b, strict=True)), both / either - (around - either) / around
 
 
@@ -63,26 +63,26 @@ def brute_force(logits: Any, boxes: Any, objects: Objects) -> dict[int, int]:
 def test_the_matcher_finds_the_cheapest_assignment(seed: int, counts: list[int]) -> None:
     logits, boxes, truths = case(seed, counts)
     layer, picture, query, number = match(logits, boxes, truths)
-    for l, b in np.ndindex(logits.shape[:2]):
-        here = (layer == l) & (picture == b)
-        assert dict(zip(query[here], number[here], strict=True)) == brute_force(logits[l, b], boxes[l, b], truths[b])
+    for i, b in np.ndindex(logits.shape[:2]):
+        here = (layer == i) & (picture == b)
+        assert dict(zip(query[here], number[here], strict=True)) == brute_force(logits[i, b], boxes[i, b], truths[b])
 
 
 @given(seeds, st.lists(st.integers(0, 4), min_size=1, max_size=3))
 def test_the_criterion_is_its_definition(seed: int, counts: list[int]) -> None:
     logits, boxes, truths = case(seed, counts)
     none, expected = logits.shape[-1] - 1, 0.0
-    for l in range(len(logits)):
+    for i in range(len(logits)):
         entropy = weights = distances = overlaps = 0.0
         for b, objects in enumerate(truths):
-            chosen = brute_force(logits[l, b], boxes[l, b], objects)
-            for q, row in enumerate(logits[l, b].tolist()):
+            chosen = brute_force(logits[i, b], boxes[i, b], objects)
+            for q, row in enumerate(logits[i, b].tolist()):
                 label = int(objects.labels[chosen[q]]) if q in chosen else none
                 weight = 0.1 if label == none else 1.0
                 entropy += weight * (math.log(sum(map(math.exp, row))) - row[label])
                 weights += weight
                 if q in chosen:
-                    distance, overlap = box_terms(boxes[l, b, q], objects.boxes[chosen[q]])
+                    distance, overlap = box_terms(boxes[i, b, q], objects.boxes[chosen[q]])
                     distances, overlaps = distances + distance, overlaps + 1 - overlap
         expected += entropy / weights + (5 * distances + 2 * overlaps) / max(1, sum(counts))
     loss, parts = criterion(Tensor(logits), Tensor(boxes), truths)
