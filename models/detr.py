@@ -29,6 +29,7 @@ from tinygrad_cv import nn
 from .detection import Detection, DetectorConfig
 from .pictures import grid, heat, with_boxes, write_png
 from .resnet import ResNet, ResNetConfig
+from .task import Share
 from .transformer import Decoder, Encoder
 
 
@@ -48,7 +49,7 @@ class DETRConfig(DetectorConfig):
     hidden: int = 128
     encoders: int = 2
     decoders: int = 3
-    dropout: float = 0.0
+    dropout: Share = 0.0
     temperature: float = 20.0  # the paper's is 10000
 
 

@@ -18,7 +18,7 @@ from tinygrad_cv.data import Dataset
 
 from .boxes import Objects, overlap
 from .descent import Descent
-from .task import Task
+from .task import Natural, Share, Task
 from .train import need
 
 INK = 0.3  # a pixel as bright as this belongs to its digit
@@ -34,8 +34,8 @@ class SceneConfig:
     smallest: int = 48  # filled from here upwards: what is not filled is padding
     digits: int = 6  # at most; at least 1
     digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own picture
-    touching: float = 0.1  # share of a digit's box that another's may cover
-    fragments: int = 8
+    touching: Share = 0.1  # share of a digit's box that another's may cover
+    fragments: Natural = 8
     fragment: int = 6  # largest height and width of one
     noise: float = 0.05  # standard deviation
 
@@ -182,8 +182,8 @@ class SceneTaskConfig(SceneConfig):
     batch: int = 16
     rate: float = 1e-3
     weight_decay: float = 1e-4
-    warm_up: int = 200
-    average: float = 0.998  # decay of the moving average of the weights
+    warm_up: Natural = 200
+    average: Share = 0.998  # decay of the moving average of the weights
 
 
 class SceneTask(Task):
