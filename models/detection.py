@@ -18,7 +18,7 @@ from .detection_metrics import detection_metrics
 from .matching import criterion
 from .metrics import flatten, nearest
 from .pictures import grid, with_boxes, write_png
-from .scenes import INK, Scenes, SceneTask, SceneTaskConfig, resize
+from .scenes import INK, Scenes, SceneTask, SceneTaskConfig, ink, resize
 
 SHOWN = 0.5  # a found object as sure as this is drawn
 
@@ -116,17 +116,8 @@ def nearest_digit(training: Dataset, most: int = 5000) -> Any:
     return classify
 
 
-def ink(image: np.ndarray) -> np.ndarray:
-    """The box around all pixels that belong to a digit; the whole picture if there are none."""
-    bright = image >= INK
-    if not bright.any():
-        return np.array([0, 0, *image.shape[::-1]])
-    rows, columns = (np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-
-
-def normal(image: np.ndarray, box: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def normal(image: np.ndarray, box: Any, size: tuple[int, ...]) -> np.ndarray:
     """A box's content stretched to one size and brightness: (height, width)."""
     left, top, right, bottom = (int(n) for n in box)
-    picture = resize(np.ascontiguousarray(image[top:bottom, left:right]), *size)
+    picture = resize(image[top:bottom, left:right], *size)
     return picture / max(float(picture.max()), INK)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,6 @@ from tinygrad_cv.data import Dataset
 from .boxes import Objects, overlap
 from .descent import Descent
 from .task import Natural, Share, Task
-from .train import need
 
 INK = 0.3  # a pixel as bright as this belongs to its digit
 TRIES = 20  # to find a free place for a digit, which is left out if there is none
@@ -98,11 +98,10 @@ def scatter_digits(
     boxes = np.zeros((0, 4))
     for _ in range(rng.integers(1, config.digits + 1)):
         drawn, label = some_digit(source, config, rng=rng)
-        rows, columns = (np.flatnonzero((drawn >= INK).any(axis=axis)) for axis in (1, 0))
-        if not len(rows):
+        if drawn.max() < INK:
             continue
-        drawn = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        size = np.array(drawn.shape[::-1])
+        left, top, right, bottom = ink(drawn)
+        drawn, size = drawn[top:bottom, left:right], np.array([right - left, bottom - top])
         for _ in range(TRIES):
             x, y = rng.integers(0, np.array(image.shape[::-1]) - size + 1)
             box = np.array([x, y, x + size[0], y + size[1]], float)
@@ -118,9 +117,7 @@ def scatter_digits(
     return Objects.certain(np.array(labels, int), boxes)
 
 
-def scatter_fragments(
-    image: np.ndarray, source: Dataset, config: SceneConfig, *, rng: np.random.Generator
-) -> None:  # fmt: skip
+def scatter_fragments(image: np.ndarray, source: Dataset, config: SceneConfig, *, rng: np.random.Generator) -> None:
     """Write pieces of digits into a picture (H, W)."""
     for _ in range(config.fragments):
         drawn, _ = some_digit(source, config, rng=rng)
@@ -141,10 +138,25 @@ def some_digit(source: Dataset, config: SceneConfig, *, rng: np.random.Generator
     return picture * np.float32(rng.uniform(0.6, 1) / max(picture.max(), INK)), int(source.labels[index])
 
 
+def ink(image: np.ndarray) -> tuple[int, int, int, int]:
+    """The box around all pixels that belong to a digit; the whole picture if there are none."""
+    rows, columns = (np.flatnonzero((image >= INK).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return 0, 0, image.shape[1], image.shape[0]
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """A grey picture in another size, bilinear, averaged where it shrinks: (H, W) -> (height, width)."""
-    pillow = need("PIL.Image")
-    return np.asarray(pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR))
+    return np.asarray(resampling(image.shape[0], height) @ image @ resampling(image.shape[1], width).T)
+
+
+@cache
+def resampling(old: int, new: int) -> np.ndarray:
+    """The matrix (new, old) that interpolates linearly, or where there are fewer than before, averages under a triangle."""
+    centre = (np.arange(new) + 0.5) * old / new - 0.5
+    weights = np.maximum(0, 1 - np.abs(np.arange(old) - centre[:, None]) / max(1, old / new))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 class scenes:  # named as a function, like batches

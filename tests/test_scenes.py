@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.boxes import overlap
-from models.scenes import INK, SceneConfig, Scenes, draw_scenes, scenes
+from models.scenes import INK, SceneConfig, Scenes, draw_scenes, resize, scenes
 from tinygrad_cv import data
 
 TRAINING, TEST = data.digits(), data.digits("test")
@@ -78,6 +78,14 @@ def test_scenes_are_made_of_the_digits_of_their_source_alone() -> None:
     drawn = draw(replace(CLEAN, fragments=0), 0, 30, source)
     assert {int(n) for o in drawn.objects for n in o.labels} == {3}
     assert not set(map(bytes, TRAINING.images)) & set(map(bytes, TEST.images))
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_pictures_are_resized_as_pillow_does(height: int, width: int) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    image = np.random.default_rng(0).random((8, 13), np.float32)
+    expected = pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR)
+    np.testing.assert_allclose(resize(image, height, width), np.asarray(expected), atol=1e-6)
 
 
 def test_same_seed_same_scenes_and_a_stopped_stream_goes_on() -> None:
