@@ -101,9 +101,9 @@ def nearest_digit(training: Dataset, most: int = 5000) -> Any:
     Both are cut to the ink and stretched to one size; the score falls with the distance.
     """
     assert training.labels is not None
-    size = training.images.shape[1:3]
-    some = np.random.default_rng(0).permutation(len(training))[:most]
-    known = np.stack([normal(training.images[i], ink(training.images[i]), size) for i in some])
+    some, size = np.random.default_rng(0).permutation(len(training))[:most], training.images.shape[1:3]
+    images, labels = training.images[some], training.labels[some]
+    known = np.stack([normal(image, ink(image), size) for image in images])
 
     def classify(image: np.ndarray, boxes: np.ndarray) -> Objects:
         if not len(boxes):
@@ -111,7 +111,7 @@ def nearest_digit(training: Dataset, most: int = 5000) -> Any:
         cut = np.stack([normal(image, box, size) for box in boxes])
         chosen = nearest(flatten(cut), flatten(known))
         distance = np.linalg.norm(flatten(cut) - flatten(known[chosen]), axis=1)
-        return Objects(training.labels[some[chosen]], boxes, 1 / (1 + distance))  # type: ignore[index]
+        return Objects(labels[chosen], boxes, 1 / (1 + distance))
 
     return classify
 

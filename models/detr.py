@@ -35,10 +35,17 @@ from .transformer import Decoder, Encoder
 
 @dataclass(frozen=True)
 class DETRConfig(DetectorConfig):
-    """What makes a DETR, besides its scenes and its training."""
+    """What makes a DETR, besides its scenes and its training.
+
+    The paper's, on a ResNet-50: queries=100, channels=3, stem=64, stem_size=7, pool=True, widths=(256, 512, 1024, 2048),
+    depths=(3, 4, 6, 3), block="bottleneck", frozen=True, silent=False, dimension=256, heads=8, hidden=2048, encoders=6,
+    decoders=6, dropout=0.1, temperature=10000.0.
+    """
 
     channels: int = 1  # of the pictures
-    stem: int = 16
+    stem: int = 16  # what follows, to `frozen`, is the backbone's: see `ResNetConfig`
+    stem_size: int = 3
+    pool: bool = False
     widths: tuple[int, ...] = (32, 64)
     depths: tuple[int, ...] = (1, 1)
     block: str = "basic"
@@ -107,8 +114,8 @@ class DETR(nn.Module):
         self.config = config
         self.backbone = ResNet(
             ResNetConfig(
-                config.channels, config.stem, widths=config.widths, depths=config.depths, block=config.block,
-                frozen=config.frozen,
+                config.channels, config.stem, config.stem_size, pool=config.pool, widths=config.widths, depths=config.depths,
+                block=config.block, frozen=config.frozen,
             ), rng=rng,
         )  # fmt: skip
         self.input_projection = nn.Conv2d(config.widths[-1], d, 1, rng=rng)

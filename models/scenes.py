@@ -156,7 +156,7 @@ def resampling(old: int, new: int) -> np.ndarray:
     """The matrix (new, old) that interpolates linearly, or where there are fewer than before, averages under a triangle."""
     centre = (np.arange(new) + 0.5) * old / new - 0.5
     weights = np.maximum(0, 1 - np.abs(np.arange(old) - centre[:, None]) / max(1, old / new))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 class scenes:  # named as a function, like batches

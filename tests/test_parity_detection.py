@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from models import resnet
+from models import detr, resnet
 from models.boxes import Objects
 from models.detection_metrics import detection_metrics
+from models.matching import criterion
 from tests.test_parity_models import compare, in_dtype, theirs_like
+from tinygrad_cv import safetensors
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -115,3 +119,84 @@ def test_frozen_normalisation_is_pytorchs_in_evaluation() -> None:
         theirs.state_dict()[name][...] = torch.from_numpy(array)
     x = rng.normal(size=(2, 4, 3, 5)).astype(np.float32)
     np.testing.assert_allclose(ours(x), theirs(torch.from_numpy(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+NAMES = (  # of transformers' files, as regular expressions, and ours
+    (r".*embedder\.convolution", "backbone.conv1"),
+    (r".*embedder\.normalization", "backbone.bn1"),
+    (r".*stages\.(\d)\.layers\.(\d)\.shortcut\.convolution", r"backbone.layer\1+.\2.downsample.0"),
+    (r".*stages\.(\d)\.layers\.(\d)\.shortcut\.normalization", r"backbone.layer\1+.\2.downsample.1"),
+    (r".*stages\.(\d)\.layers\.(\d)\.layer\.(\d)\.convolution", r"backbone.layer\1+.\2.conv\3+"),
+    (r".*stages\.(\d)\.layers\.(\d)\.layer\.(\d)\.normalization", r"backbone.layer\1+.\2.bn\3+"),
+    (r"model\.query_position_embeddings", "query_positions"),
+    (r"encoder_attn_layer_norm", "norm2"),
+    (r"self_attn_layer_norm", "norm1"),
+    (r"(encoder.*)final_layer_norm", r"\1norm2"),
+    (r"final_layer_norm", "norm3"),
+    (r"encoder_attn", "multihead_attn"),
+    (r"\.o_proj", ".out_proj"),
+    (r"(mlp\.)?fc([12])", r"linear\2"),
+    (r"decoder\.layernorm", "decoder.norm"),
+    (r"class_labels_classifier", "class_head"),
+    (r"bbox_predictor\.layers\.0", "box_head.0"),
+    (r"bbox_predictor\.layers\.1", "box_head.2"),
+    (r"bbox_predictor\.layers\.2", "box_head.4"),
+    (r"^model\.", ""),
+)
+
+
+def our_state(theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a file of transformers under our names; queries, keys and values in one."""
+    state: dict[str, Any] = {}
+    for name, array in theirs.items():
+        for pattern, ours in NAMES:
+            name = re.sub(pattern, ours, name)
+        name = re.sub(r"(\d)\+", lambda m: str(int(m[1]) + 1), name)  # they count from 0
+        if split := re.fullmatch(r"(.*attn)\.([qkv])_proj\.(\w+)", name):
+            state.setdefault(f"{split[1]}.in_proj_{split[3]}", {})[split[2]] = array
+        else:
+            state[name] = array
+    joined = {n: np.concatenate([a[c] for c in "qkv"]) for n, a in state.items() if isinstance(a, dict)}
+    return {**state, **joined}
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_detr_is_that_of_transformers(padded: bool, tmp_path: Path) -> None:
+    """A small random model with lively norms, written by transformers: logits, boxes and loss, with and without padding."""
+    transformers = pytest.importorskip("transformers")
+    rng, depths, widths = np.random.default_rng(0), (1, 2, 1, 1), (16, 32, 64, 128)
+    backbone = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=list(widths), depths=list(depths), out_features=["stage4"]
+    )
+    theirs = transformers.DetrForObjectDetection(
+        transformers.DetrConfig(
+            backbone_config=backbone, use_timm_backbone=False, num_queries=7, d_model=32, encoder_layers=2, num_labels=3,
+            decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48,
+        )
+    ).eval()  # fmt: skip
+    for name, array in theirs.state_dict().items():
+        if name.endswith("running_var"):
+            array[...] = torch.from_numpy(rng.uniform(0.3, 2, array.shape))
+        elif array.ndim == 1:
+            lively = "norm" in name and name.endswith("weight")
+            array[...] = torch.from_numpy(lively + 0.2 * rng.normal(size=array.shape))
+    theirs.save_pretrained(tmp_path)
+    config = detr.DETRConfig(
+        classes=3, queries=7, channels=3, stem=8, stem_size=7, pool=True, widths=widths, depths=depths, block="bottleneck",
+        frozen=True, silent=False, dimension=32, heads=4, hidden=48, encoders=2, decoders=2, temperature=10_000.0,
+    )  # fmt: skip
+    ours = detr.DETR(config, rng=rng).eval()
+    ours.load_state_dict(our_state(dict(safetensors.load(tmp_path / "model.safetensors"))))
+    images, mask = rng.normal(size=(2, 90, 130, 3)).astype(np.float32), np.ones((2, 90, 130), bool)
+    if padded:
+        mask[0, 70:], mask[1, :, 101:] = False, False
+        images *= mask[..., None]
+    sets = [(rng.integers(3, size=n), rng.uniform(0.2, 0.6, (n, 4))) for n in (4, 2)]
+    labels = [{"class_labels": torch.from_numpy(c), "boxes": torch.from_numpy(b).float()} for c, b in sets]
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(mask).long(), labels=labels)
+    logits, boxes = ours(images, mask)
+    loss, _ = criterion(logits[-1:], boxes[-1:], [Objects.certain(c, b) for c, b in sets])
+    assert loss.item() == pytest.approx(expected.loss.item(), rel=1e-5)
+    np.testing.assert_allclose(logits.numpy()[-1], expected.logits, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(boxes.numpy()[-1], expected.pred_boxes, atol=2e-6, rtol=1e-5)
