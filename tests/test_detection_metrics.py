@@ -27,23 +27,25 @@ def random_objects(rng: np.random.Generator, most: int = 5, classes: int = 3) ->
 
 
 def test_an_example_worked_by_hand() -> None:
-    """Three true objects; found, surest first: right, wrong, right up to IoU .62, and the first one once more.
+    """Three true objects; found, surest first: right, wrong, wrong, right up to IoU .72, right, and the first once more.
 
-    Up to .6 right is 1 0 1 0: precision 1 at recall 1/3, 2/3 at recall 2/3, the best so far behind: 34 of the 101 recalls
-    have 1 and 33 have 2/3, so AP is (34 + 22) / 101. From .65 on right is 1 0 0 0, and AP 34 / 101.
+    Up to .7 right is 1 0 0 1 1 0: recall 1/3 at precision 1, 2/3 at 2/4, 1 at 3/5, so 2/3 as well is had at 3/5: 34 of the
+    101 recalls have 1 and 67 have 3/5. From .75 on right is 1 0 0 0 1 0: 34 have 1, 33 have 2/5, the rest is never reached.
     """
     truths = [
         Objects.certain(np.array([0, 0]), np.array([[0.0, 0, 10, 10], [20, 20, 30, 30]])),
         Objects.certain(np.array([0]), np.array([[5.0, 5, 15, 15]])),
     ]
     seen = [
-        found((0.9, 0, [0, 0, 10, 10]), (0.6, 0, [0, 0, 10, 9.9]), (0.7, 0, [20, 20, 30, 26.2])),
-        found((0.8, 0, [30, 30, 40, 40])),
+        found(
+            (0.9, 0, [0, 0, 10, 10]), (0.2, 0, [0, 0, 10, 9.9]), (0.6, 0, [20, 20, 30, 27.2]), (0.7, 0, [40, 0, 50, 9])
+        ),
+        found((0.8, 0, [30, 30, 40, 40]), (0.5, 0, [5, 5, 15, 15])),
     ]
-    expected = [56 / 101] * 3 + [34 / 101] * 7
+    expected = [(34 + 67 * 0.6) / 101] * 5 + [(34 + 33 * 0.4) / 101] * 5
     np.testing.assert_allclose(average_precision(seen, truths, 0), expected, rtol=1e-12)
     figures = detection_metrics(seen, truths, 1)
-    assert figures == pytest.approx({"mAP": np.mean(expected), "AP50": 56 / 101, "AP75": 34 / 101})
+    assert figures == pytest.approx({"mAP": np.mean(expected), "AP50": expected[0], "AP75": expected[-1]})
 
 
 @given(seeds)

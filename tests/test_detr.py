@@ -92,6 +92,28 @@ def test_queries_are_a_set() -> None:
     np.testing.assert_allclose(turned[1], boxes[:, :, order], atol=1e-5)
 
 
+def test_the_decoders_norm_stands_before_the_heads_of_every_layer() -> None:
+    model = lively(detr.DETR(TINY, rng=np.random.default_rng(0)))
+    model.decoder.norm.weight.data[...] = 0
+    logits, _ = model(np.random.default_rng(1).random((2, 24, 24), np.float32), full(2, 24, 24))
+    expected = model.class_head(model.decoder.norm.bias.data[None]).numpy()
+    np.testing.assert_allclose(logits.numpy(), np.broadcast_to(expected, logits.shape), rtol=1e-5)
+
+
+def test_the_encoder_knows_where_a_feature_is() -> None:
+    """Features in reverse order give another memory than the reversed one; without positions they would not."""
+    model, features = (
+        lively(detr.DETR(TINY, rng=np.random.default_rng(0))),
+        np.random.default_rng(1).normal(size=(1, 8, 6, 6)),
+    )
+
+    def memory(features: np.ndarray) -> Any:
+        model.backbone.forward = lambda x, mask: features.astype(np.float32)
+        return model.encode(np.zeros((1, 24, 24), np.float32), full(1, 24, 24))[0].numpy()
+
+    assert np.abs(memory(features)[:, ::-1] - memory(features[..., ::-1, ::-1])).max() > 1e-2
+
+
 def test_every_decoder_layer_is_judged() -> None:
     """The gradient reaches the heads from each layer: without the last layer's loss the first still learns."""
     model = detr.DETR(TINY, rng=np.random.default_rng(0))
@@ -189,6 +211,8 @@ def test_training_digits_are_nearest_to_themselves() -> None:
 
 def test_found_boxes_are_in_pixels_of_the_picture_without_its_padding() -> None:
     task = detr.DETRDetection(TINY, DIGITS, rng=np.random.default_rng(0))
+    task.model.class_head.bias.data[-1] = 3  # most say "no object"
+    task.descent.average.load_state_dict(task.model.state_dict())
     drawn = draw_scenes(DIGITS, TINY, 3, rng=np.random.default_rng(0))
     found = task.predictions(drawn)
     with task.descent.averaged() as model:
@@ -204,6 +228,22 @@ def test_found_boxes_are_in_pixels_of_the_picture_without_its_padding() -> None:
         p /= p.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(objects.scores, p[:, :-1].max(axis=1), rtol=1e-4)
         np.testing.assert_array_equal(objects.labels, p[:, :-1].argmax(axis=1))
+
+
+def test_relative_boxes_are_in_units_of_the_picture_without_its_padding() -> None:
+    drawn = draw_scenes(DIGITS, TINY, 8, rng=np.random.default_rng(0))
+    assert len(np.unique(drawn.sizes)) > 2
+    for objects, mask, asked in zip(drawn.objects, drawn.mask, relative(drawn), strict=True):
+        height, width = mask.any(axis=1).sum(), mask.any(axis=0).sum()
+        np.testing.assert_array_equal(asked.labels, objects.labels)
+        for (left, top, right, bottom), box in zip(objects.boxes, asked.boxes, strict=True):
+            expected = (
+                (left + right) / 2 / width,
+                (top + bottom) / 2 / height,
+                (right - left) / width,
+                (bottom - top) / height,
+            )
+            np.testing.assert_allclose(box, expected)
 
 
 @pytest.mark.slow

@@ -53,15 +53,27 @@ def test_confusion_counts_pixels(seed: int) -> None:
         assert table[row, column] == np.sum((true == row) & (predicted == column))
 
 
-def test_padding_does_not_count_in_the_loss() -> None:
+def test_each_patch_token_tells_of_the_pixels_of_its_patch() -> None:
+    model = segmenter.Segmenter(segmenter.PRESETS["tiny"], rng=np.random.default_rng(0))
+    images = np.random.default_rng(1).random((2, 24, 24), np.float32)
+    tokens = model.norm(model.encode(images)).numpy()  # (B, 1 + 36, D)
+    said = model(images).numpy()
+    for n in range(36):
+        y, x = divmod(n, 6)
+        expected = model.head(tokens[:, 1 + n]).numpy().reshape(2, 4, 4, 11)
+        np.testing.assert_allclose(said[:, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_is_the_mean_over_all_pixels_but_padding() -> None:
     task: Any = segmenter.Segmentation(segmenter.PRESETS["tiny"], DIGITS, rng=np.random.default_rng(0))
     drawn = draw_scenes(DIGITS, task.config, 4, rng=np.random.default_rng(0))
     assert not drawn.mask.all()
-    before = task.loss(drawn)[0].item()
-    drawn.cover[~drawn.mask] = 3
-    assert task.loss(drawn)[0].item() == before
-    drawn.cover[drawn.mask] = 3
-    assert task.loss(drawn)[0].item() != before
+    logits = task.model(drawn.images).numpy().astype(float)[drawn.mask]
+    logp = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    expected = -np.take_along_axis(logp, drawn.cover[drawn.mask][:, None], axis=1).mean()
+    loss, figures = task.loss(drawn)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    assert figures["accuracy on the batch"] == np.mean(logits.argmax(axis=-1) == drawn.cover[drawn.mask])
 
 
 def test_connected_pixels_are_covered_by_their_digit() -> None:
