@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from tinygrad_cv import kernels
+from tinygrad_cv import kernels, parallel
 
 from .boxes import Objects, cxcywh_to_xyxy, giou
 
@@ -69,9 +69,14 @@ def criterion(logits: Any, boxes: Any, truths: Sequence[Objects]) -> tuple[Any, 
     target[layer, picture, query] = np.concatenate([objects.labels for objects in truths])[row]
     weight = np.ones(classes, logits.dtype)
     weight[-1] = NO_OBJECT
-    parts = {"class": layers * kernels.cross_entropy(logits, target, weight)}  # each layer has the same sum of weights
-    found, count = boxes[layer, picture, query], max(1, int(starts[-1]))  # (M, 4)
-    parts["L1"] = np.abs(found - truth).sum() / count
-    parts["GIoU"] = (1 - giou(cxcywh_to_xyxy(found), cxcywh_to_xyxy(truth))).sum() / count
+
+    # What the losses are divided by is that of the whole batch; each layer has the same.
+    objects, weights = parallel.average(np.array([starts[-1], weight[target[0]].sum()])).tolist()
+    found, objects = boxes[layer, picture, query], max(1, objects)  # (M, 4)
+    parts = {
+        "class": kernels.cross_entropy(logits, target, weight, reduction="sum") / weights,
+        "L1": np.abs(found - truth).sum() / objects,
+        "GIoU": (1 - giou(cxcywh_to_xyxy(found), cxcywh_to_xyxy(truth))).sum() / objects,
+    }
     loss = parts["class"] + L1 * parts["L1"] + GIOU * parts["GIoU"]
     return loss, {name: part.item() / layers for name, part in parts.items()}

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tinygrad_cv import nn
+from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 
 from .boxes import Objects, overlap
@@ -66,8 +66,8 @@ class Scenes:
         return np.stack([width, height, width, height], axis=1)
 
 
-def draw_scenes(source: Dataset, config: SceneConfig, number: int, *, rng: np.random.Generator) -> Scenes:
-    """New scenes with digits of a data set."""
+def draw_scenes(source: Dataset, config: SceneConfig, seeds: Any) -> Scenes:
+    """A scene for each seed (B,), with digits of a data set. The same seed gives the same scene."""
     if source.labels is None or source.images.ndim != 3:
         kind = "without labels" if source.labels is None else f"of shape {source.images.shape[1:]}"
         raise ValueError(f"{source.name}: scenes are made of grey pictures (H, W) with labels, not of pictures {kind}")
@@ -76,10 +76,11 @@ def draw_scenes(source: Dataset, config: SceneConfig, number: int, *, rng: np.ra
             f"digits of up to {max(config.digit)} pixels, pictures of {config.smallest} or more, a canvas of "
             f"{config.canvas}: each must fit into the next"
         )
-    shape = (number, config.canvas, config.canvas)
+    shape = (len(seeds), config.canvas, config.canvas)
     images, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
     cover, objects = np.full(shape, config.classes), []
-    for i in range(number):
+    for i, seed in enumerate(seeds):
+        rng = np.random.default_rng(seed)
         height, width = rng.integers(config.smallest, config.canvas + 1, 2)
         inside = (i, slice(height), slice(width))
         mask[inside] = True
@@ -160,17 +161,20 @@ def resampling(old: int, new: int) -> np.ndarray:
 
 
 class scenes:  # named as a function, like batches
-    """An endless iterator over batches of scenes, all of them new. `state()` and `restore(state)` are those of `batches`."""
+    """An endless iterator over batches of scenes, all of them new; each rank draws its share of a batch.
+
+    `state()` and `restore(state)` are those of `batches`.
+    """
 
     def __init__(self, source: Dataset, config: SceneConfig, size: int, *, rng: np.random.Generator) -> None:
         self.source, self.config, self.size, self.rng = source, config, size, rng
-        draw_scenes(source, config, 0, rng=rng)  # complains now about what does not fit
+        draw_scenes(source, config, [])  # complains now about what does not fit
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Scenes:
-        return draw_scenes(self.source, self.config, self.size, rng=self.rng)
+        return draw_scenes(self.source, self.config, parallel.team().share(self.rng.integers(2**63, size=self.size)))
 
     def state(self) -> dict[str, Any]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""
@@ -221,4 +225,4 @@ class SceneTask(Task):
 
     def held_out(self, test: Dataset, number: int) -> Scenes:
         """The first scenes of those that are measured."""
-        return draw_scenes(test, self.config, number, rng=np.random.default_rng(7))
+        return draw_scenes(test, self.config, range(number))

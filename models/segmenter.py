@@ -16,7 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels, nn
+from tinygrad_cv import kernels, nn, parallel
 
 from .detection import connected, nearest_digit
 from .pictures import grid, paint, write_png
@@ -92,8 +92,11 @@ class Segmentation(SceneTask):
 
     def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
         logits, labels = self.model(tg.Tensor(drawn.images)), np.where(drawn.mask, drawn.cover, PADDING)
-        right = logits.numpy().argmax(axis=-1) == labels
-        loss = kernels.cross_entropy(logits, labels, ignore_index=PADDING)
+        right, pixels = (
+            logits.numpy().argmax(axis=-1) == labels,
+            float(parallel.average(np.array(float(drawn.mask.sum())))),
+        )
+        loss = kernels.cross_entropy(logits, labels, ignore_index=PADDING, reduction="sum") / pixels
         return loss, {"accuracy on the batch": float(right[drawn.mask].mean())}
 
     def predictions(self, drawn: Scenes) -> np.ndarray:

@@ -117,7 +117,7 @@ def test_the_encoder_knows_where_a_feature_is() -> None:
 def test_every_decoder_layer_is_judged() -> None:
     """The gradient reaches the heads from each layer: without the last layer's loss the first still learns."""
     model = detr.DETR(TINY, rng=np.random.default_rng(0))
-    drawn = draw_scenes(DIGITS, TINY, 2, rng=np.random.default_rng(0))
+    drawn = draw_scenes(DIGITS, TINY, range(2))
     logits, boxes = model(drawn.images, drawn.mask)
     criterion(logits[:1], boxes[:1], relative(drawn))[0].backward()
     first, last = model.decoder.layers
@@ -199,7 +199,7 @@ def test_connected_pixels_are_boxed_and_small_things_passed_over() -> None:
 
 def test_training_digits_are_nearest_to_themselves() -> None:
     clean = replace(TINY, digit=(16, 16), fragments=0, noise=0.0, touching=0.0)
-    drawn = draw_scenes(DIGITS, clean, 60, rng=np.random.default_rng(0))
+    drawn = draw_scenes(DIGITS, clean, range(60))
     classify = nearest_digit(DIGITS)
     found = [classify(i, o.boxes) for i, o in zip(drawn.images, drawn.objects, strict=True)]
     assert detection_metrics(found, drawn.objects, 10)["mAP"] > 0.9
@@ -213,7 +213,7 @@ def test_found_boxes_are_in_pixels_of_the_picture_without_its_padding() -> None:
     task = detr.DETRDetection(TINY, DIGITS, rng=np.random.default_rng(0))
     task.model.class_head.bias.data[-1] = 3  # most say "no object"
     task.descent.average.load_state_dict(task.model.state_dict())
-    drawn = draw_scenes(DIGITS, TINY, 3, rng=np.random.default_rng(0))
+    drawn = draw_scenes(DIGITS, TINY, range(3))
     found = task.predictions(drawn)
     with task.descent.averaged() as model:
         logits, boxes = (y.numpy()[-1] for y in model(drawn.images, drawn.mask))
@@ -231,7 +231,7 @@ def test_found_boxes_are_in_pixels_of_the_picture_without_its_padding() -> None:
 
 
 def test_relative_boxes_are_in_units_of_the_picture_without_its_padding() -> None:
-    drawn = draw_scenes(DIGITS, TINY, 8, rng=np.random.default_rng(0))
+    drawn = draw_scenes(DIGITS, TINY, range(8))
     assert len(np.unique(drawn.sizes)) > 2
     for objects, mask, asked in zip(drawn.objects, drawn.mask, relative(drawn), strict=True):
         height, width = mask.any(axis=1).sum(), mask.any(axis=0).sum()
@@ -252,7 +252,7 @@ def test_eight_scenes_are_learnt_by_heart() -> None:
         detr.PRESETS["digits"], canvas=32, smallest=24, digits=3, queries=8, steps=1000, batch=8, average=0.98
     )
     task: Any = detr.DETRDetection(config, DIGITS, rng=np.random.default_rng(0))
-    drawn = draw_scenes(DIGITS, config, 8, rng=np.random.default_rng(1))
+    drawn = draw_scenes(DIGITS, config, range(8))
     task.batches = iter(lambda: drawn, None)
     for step in range(config.steps):
         task.step(step)

@@ -25,7 +25,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def draw(config: SceneConfig, seed: int, number: int = 3, source: data.Dataset = TRAINING) -> Scenes:
-    return draw_scenes(source, config, number, rng=np.random.default_rng(seed))
+    return draw_scenes(source, config, np.random.default_rng(seed).integers(2**63, size=number))
 
 
 @given(seeds)

@@ -66,7 +66,7 @@ def test_each_patch_token_tells_of_the_pixels_of_its_patch() -> None:
 
 def test_the_loss_is_the_mean_over_all_pixels_but_padding() -> None:
     task: Any = segmenter.Segmentation(segmenter.PRESETS["tiny"], DIGITS, rng=np.random.default_rng(0))
-    drawn = draw_scenes(DIGITS, task.config, 4, rng=np.random.default_rng(0))
+    drawn = draw_scenes(DIGITS, task.config, range(4))
     assert not drawn.mask.all()
     logits = task.model(drawn.images).numpy().astype(float)[drawn.mask]
     logp = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
