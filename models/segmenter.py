@@ -92,12 +92,10 @@ class Segmentation(SceneTask):
 
     def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
         logits, labels = self.model(tg.Tensor(drawn.images)), np.where(drawn.mask, drawn.cover, PADDING)
-        right, pixels = (
-            logits.numpy().argmax(axis=-1) == labels,
-            float(parallel.average(np.array(float(drawn.mask.sum())))),
-        )
+        pixels = parallel.average(np.array(drawn.mask.sum(dtype=float))).item()
         loss = kernels.cross_entropy(logits, labels, ignore_index=PADDING, reduction="sum") / pixels
-        return loss, {"accuracy on the batch": float(right[drawn.mask].mean())}
+        right = logits.numpy().argmax(axis=-1) == labels
+        return loss, {"accuracy on the batch": float(right.sum() / pixels)}
 
     def predictions(self, drawn: Scenes) -> np.ndarray:
         """The class of each pixel (B, H, W), by the averaged weights."""
