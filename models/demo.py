@@ -57,6 +57,11 @@ PARTS = {
         "says where a digit begins: attention finds it, for each digit that is written.",
         {"steps": "800", "size": "64", "longest": "8", "rate": "0.004", "average": "0.98", "architecture": "multiplicative"},
     ),
+    "detr": Part(
+        "Finding digits: a transformer looks at a scene, and each of its queries says what it has found and where, or that "
+        "there is nothing more to be found.",
+        {"canvas": "32", "smallest": "24", "digits": "3", "queries": "6", "steps": "1200"},
+    ),
 }
 
 
