@@ -5,7 +5,7 @@
     -> Transformer decoder: learned object queries look at each other, and at the places               (figure 10)
     -> of each query the class, or "no object", and by a small network the box, cxcywh in units of the picture's size
 
-The loss is in `matching.py`, the Transformer's layers in `transformer.py` (post-norm). Pictures of different sizes are padded
+The loss is in `matching.py`, the Transformer's layers in `transformer.py`, post-norm unless `pre_norm`. Pictures of different sizes are padded
 at their lower and right border; no place of the padding is looked at.
 
 Deviations, on purpose: batch normalisation learns, as the backbone is trained from its own start (`frozen` otherwise); the
@@ -57,6 +57,7 @@ class DETRConfig(DetectorConfig):
     encoders: int = 2
     decoders: int = 3
     dropout: Share = 0.0
+    pre_norm: bool = False
     temperature: float = 20.0  # the paper's is 10000
 
 
@@ -110,7 +111,8 @@ class DETR(nn.Module):
     """
 
     def __init__(self, config: DETRConfig, *, rng: np.random.Generator) -> None:
-        d, sizes = config.dimension, (config.dimension, config.heads, config.hidden, config.dropout)
+        d = config.dimension
+        sizes = (d, config.heads, config.hidden, config.dropout, config.pre_norm)
         self.config = config
         self.backbone = ResNet(
             ResNetConfig(
@@ -159,7 +161,9 @@ class DETR(nn.Module):
             *_, (_, y) = self.decode(memory, places, visible)
             *_, layer = self.decoder.layers
             queries = self.query_positions.weight
-            y = layer.norm1(y + layer.self_attn(y + queries, y + queries, y))
+            look_back = lambda y: layer.self_attn(y + queries, y + queries, y)
+            y = layer.add_and_norm(y, look_back, layer.norm1)
+            y = layer.norm2(y) if layer.pre_norm else y
             weights = layer.multihead_attn.weights(y + queries, memory + places, visible).numpy()  # (B, heads, Q, h w)
         stride = self.backbone.config.stride
         height, width = (-(-n // stride) for n in images.shape[1:3])

@@ -135,9 +135,9 @@ def test_attention_maps_are_distributions_over_what_is_no_padding() -> None:
     assert not maps[1, :, 4:].any() and maps[1, :, :4].all()
 
 
-def test_attention_maps_are_those_of_the_forward_pass() -> None:
-    """The map's mixture of the values, by hand, is what the layer's cross-attention gives."""
-    model = lively(detr.DETR(replace(TINY, heads=1), rng=np.random.default_rng(0)))
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_attention_maps_are_those_of_the_forward_pass(pre_norm: bool) -> None:
+    model = lively(detr.DETR(replace(TINY, heads=1, pre_norm=pre_norm), rng=np.random.default_rng(0)))
     images, mask = np.random.default_rng(1).random((2, 24, 24), np.float32), full(2, 24, 24)
     seen: list[Any] = []
     attention = [*model.decoder.layers][-1].multihead_attn
