@@ -1,7 +1,7 @@
 """DETR (Carion et al. 2020, arXiv 2005.12872): detection as the prediction of a set, without anchors or suppression.
 
     picture -> convolutional backbone -> 1x1 convolution -> a sequence of places                       (section 3.2)
-    -> Transformer encoder, with sine positions in two dimensions added to queries and keys            (appendix A.4)
+    -> Transformer encoder, with sine positions in two dimensions added to queries and keys              (appendix A)
     -> Transformer decoder: learned object queries look at each other, and at the places               (figure 10)
     -> of each query the class, or "no object", and by a small network the box, cxcywh in units of the picture's size
 
@@ -74,7 +74,7 @@ def sine_positions(mask: np.ndarray, dimension: int, temperature: float = 10_000
     """The encoding of places in two dimensions: mask (B, h, w), False on padding -> (B, h w, D).
 
     The first half of D tells how far down a place is in its picture, as an angle up to 2 pi, the second half how far to
-    the right: sines and cosines in turn, at wavelengths from 2 pi to 2 pi temperature (appendix A.4, and the authors' program).
+    the right: sines and cosines in turn, at wavelengths from 2 pi to 2 pi temperature (appendix A, and the authors' program).
     """
     if dimension % 4:
         raise ValueError(f"sines and cosines of two coordinates fill multiples of 4 dimensions, not {dimension}")
