@@ -28,6 +28,7 @@ class DetectorConfig(SceneTaskConfig):
     """What a detector needs besides its scenes and its training."""
 
     queries: int = 12  # so many objects can be found at most
+    classification: float = 4.0  # weight of the cross-entropy; the paper's is 1
 
 
 class Detection(SceneTask):
@@ -43,7 +44,7 @@ class Detection(SceneTask):
 
     def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
         logits, boxes = self.model(tg.Tensor(drawn.images), drawn.mask)
-        return criterion(logits, boxes, relative(drawn))
+        return criterion(logits, boxes, relative(drawn), classification=self.config.classification)
 
     def predictions(self, drawn: Scenes) -> list[Objects]:
         """What each query found, with its surest class, by the averaged weights."""

@@ -10,7 +10,8 @@ different sizes are padded at their lower and right border; no place of the padd
 
 Deviations, on purpose: batch normalisation learns, as the backbone is trained from its own start (`frozen` otherwise); the
 padding is kept silent inside the backbone too, so that a picture's objects do not depend on its neighbours in the batch
-(`silent` False: as published); the positions' wavelengths end sooner (`temperature`), for grids of a few places.
+(`silent` False: as published); the positions' wavelengths end sooner (`temperature`), for grids of a few places; the
+cross-entropy weighs more (`classification`), as the classes are not known to the backbone beforehand.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class DETRConfig(DetectorConfig):
 
     The paper's, on a ResNet-50: queries=100, channels=3, stem=64, stem_size=7, pool=True, widths=(256, 512, 1024, 2048),
     depths=(3, 4, 6, 3), block="bottleneck", frozen=True, silent=False, dimension=256, heads=8, hidden=2048, encoders=6,
-    decoders=6, dropout=0.1, temperature=10000.0.
+    decoders=6, dropout=0.1, temperature=10000.0, classification=1.0.
     """
 
     channels: int = 1  # of the pictures

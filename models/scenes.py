@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 
-from .boxes import Objects, overlap
+from .boxes import Objects, area, overlap
 from .descent import Descent
 from .task import Natural, Share, Task
 
@@ -106,9 +106,8 @@ def scatter_digits(
         for _ in range(TRIES):
             x, y = rng.integers(0, np.array(image.shape[::-1]) - size + 1)
             box = np.array([x, y, x + size[0], y + size[1]], float)
-            shared, together = overlap(box, boxes)
-            lesser = np.minimum(size.prod(), together + shared - size.prod())  # the area of the smaller box
-            if np.all(shared <= config.touching * lesser):
+            shared, _ = overlap(box, boxes)
+            if np.all(shared <= config.touching * np.minimum(area(box), area(boxes))):
                 place = slice(y, y + size[1]), slice(x, x + size[0])
                 image[place] = np.maximum(image[place], drawn)
                 cover[place][drawn >= INK] = label
