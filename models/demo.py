@@ -60,7 +60,7 @@ PARTS = {
     "detr": Part(
         "Finding digits: a transformer looks at a scene, and each of its queries says what it has found and where, or that "
         "there is nothing more to be found.",
-        {"canvas": "32", "smallest": "24", "digits": "3", "queries": "6", "steps": "1200"},
+        {"canvas": "32", "smallest": "24", "digits": "3", "queries": "6", "batch": "8", "steps": "2200"},
     ),
 }
 

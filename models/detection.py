@@ -28,7 +28,7 @@ class DetectorConfig(SceneTaskConfig):
     """What a detector needs besides its scenes and its training."""
 
     queries: int = 12  # so many objects can be found at most
-    classification: float = 4.0  # weight of the cross-entropy; the paper's is 1
+    classification: float = 5.0  # weight of the cross-entropy; the paper's is 1
 
 
 class Detection(SceneTask):

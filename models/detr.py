@@ -5,13 +5,14 @@
     -> Transformer decoder: learned object queries look at each other, and at the places               (figure 10)
     -> of each query the class, or "no object", and by a small network the box, cxcywh in units of the picture's size
 
-The loss is in `matching.py`, the Transformer's layers are those of `transformer.py`: post-norm, unless `pre_norm`. Pictures of
-different sizes are padded at their lower and right border; no place of the padding is looked at.
+The loss is in `matching.py`, the Transformer's layers are those of `transformer.py`. Pictures of different sizes are padded at
+their lower and right border; no place of the padding is looked at.
 
 Deviations, on purpose: batch normalisation learns, as the backbone is trained from its own start (`frozen` otherwise); the
 padding is kept silent inside the backbone too, so that a picture's objects do not depend on its neighbours in the batch
 (`silent` False: as published); the positions' wavelengths end sooner (`temperature`), for grids of a few places; the
-cross-entropy weighs more (`classification`), as the classes are not known to the backbone beforehand.
+cross-entropy weighs more (`classification`), as the backbone does not know the classes beforehand; and the Transformer's
+norms stand before its branches (`pre_norm`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class DETRConfig(DetectorConfig):
 
     The paper's, on a ResNet-50: queries=100, channels=3, stem=64, stem_size=7, pool=True, widths=(256, 512, 1024, 2048),
     depths=(3, 4, 6, 3), block="bottleneck", frozen=True, silent=False, dimension=256, heads=8, hidden=2048, encoders=6,
-    decoders=6, dropout=0.1, temperature=10000.0, classification=1.0.
+    decoders=6, dropout=0.1, pre_norm=False, temperature=10000.0, classification=1.0.
     """
 
     channels: int = 1  # of the pictures
@@ -58,7 +59,7 @@ class DETRConfig(DetectorConfig):
     encoders: int = 2
     decoders: int = 3
     dropout: Share = 0.0
-    pre_norm: bool = False
+    pre_norm: bool = True  # the paper's is not
     temperature: float = 20.0  # the paper's is 10000
 
 
@@ -67,7 +68,7 @@ PRESETS = {
         canvas=24, smallest=20, digits=2, digit=(12, 16), fragments=2, scenes=20, queries=4, stem=4, widths=(4, 8), heads=2,
         dimension=8, hidden=16, encoders=1, decoders=2, steps=200, batch=4, warm_up=10,
     ),
-    "digits": DETRConfig(),
+    "digits": DETRConfig(steps=40_000, rate=1.5e-3),
 }  # fmt: skip
 
 
@@ -162,13 +163,10 @@ class DETR(nn.Module):
             *_, (_, y) = self.decode(memory, places, visible)
             *_, layer = self.decoder.layers
             queries = self.query_positions.weight
-            look_back = lambda y: layer.self_attn(y + queries, y + queries, y)
-            y = layer.add_and_norm(y, look_back, layer.norm1)
-            y = layer.norm2(y) if layer.pre_norm else y
-            weights = layer.multihead_attn.weights(y + queries, memory + places, visible).numpy()  # (B, heads, Q, h w)
+            weights = layer.weights(y, memory, None, visible, position=queries, memory_position=places).numpy()
         stride = self.backbone.config.stride
         height, width = (-(-n // stride) for n in images.shape[1:3])
-        return np.asarray(weights.mean(axis=1).reshape(len(images), -1, height, width))
+        return np.asarray(weights.mean(axis=1).reshape(len(images), -1, height, width))  # of (B, heads, Q, h w)
 
 
 class DETRDetection(Detection):

@@ -126,7 +126,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("strip", 2500),
         ("dates", 2789),
         ("reverse", 2924),
-        ("detr", 4099),
+        ("detr", 4115),
         ("yolos", 1535),
         ("segment", 2640),
     ],

@@ -183,7 +183,7 @@ def test_detr_is_that_of_transformers(padded: bool, tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     config = detr.DETRConfig(
         classes=3, queries=7, channels=3, stem=8, stem_size=7, pool=True, widths=widths, depths=depths, block="bottleneck",
-        frozen=True, silent=False, dimension=32, heads=4, hidden=48, encoders=2, decoders=2, temperature=10_000.0,
+        frozen=True, silent=False, dimension=32, heads=4, hidden=48, encoders=2, decoders=2, pre_norm=False, temperature=10_000.0,
     )  # fmt: skip
     ours = detr.DETR(config, rng=rng).eval()
     ours.load_state_dict(our_state(dict(safetensors.load(tmp_path / "model.safetensors"))))
