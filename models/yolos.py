@@ -6,7 +6,7 @@ Learned detection tokens stand behind the patches and go through the same blocks
 DETR's object queries, and DETR's loss teaches them. There is no decoder, hence one prediction and no auxiliary losses.
 
 Deviations, on purpose: the detection tokens bring their positions with them, which is the same thing; padding is a blank part
-of the picture, not hidden.
+of the picture, not hidden; the cross-entropy weighs more than the boxes (`classification`), as in `detr.py`.
 """
 
 from __future__ import annotations
