@@ -74,7 +74,7 @@ class Line:
         for other in d.also:
             self.moved[other.which].reshape(-1)[other.elements] = other.before + t * other.amplitudes
         result = self.operation.function(*self.arguments)
-        change = (flat([result]) if type(result) is np.ndarray else flat(results(result))) - self.start
+        change = (result.reshape(-1) if type(result) is np.ndarray else flat(results(result))) - self.start  # a copy
         moved[d.elements] = before
         for other in d.also:
             self.moved[other.which].reshape(-1)[other.elements] = other.before

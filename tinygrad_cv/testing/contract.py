@@ -158,7 +158,8 @@ def homogeneous(operation: Operation, cotangents: list[Array], gradients: list[A
         with np.errstate(all="ignore"):
             scaled = pull_again(operation, operation.inputs, [c * c.dtype.type(k) for c in cotangents])
             found = [g / g.dtype.type(k) for g in scaled]
-        if not all(np.isfinite(g).all() for g in scaled):
+        same = all(map(np.array_equal, found, gradients))  # to the bit, as a rule
+        if same or not all(np.isfinite(g).all() for g in scaled):
             continue
         message = f"not linear in the cotangent, backward({k:.6g} c) / {k:.6g} is not backward(c)"
         compare_gradients(operation, found, gradients, message, 1e4)
