@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main, read
-from benchmarks.speed import by_hand, growth, ours, report
+from benchmarks.speed import by_hand, growth, ours, products, report
 from benchmarks.speed.compare import MULTIPLE, Dropped, Judge, Process, unit
-from benchmarks.speed.contenders import ALL, BEST, CONTENDERS, EAGER, HAND, ONE, absent
+from benchmarks.speed.contenders import ALL, BEST, CONTENDERS, EAGER, FLOOR, HAND, ONE, absent
 from benchmarks.speed.functional import trained
 from benchmarks.speed.worker import STEPS, moved
 from benchmarks.speed.workloads import OPERATIONS, Operation
@@ -133,7 +134,7 @@ def small_operations() -> Iterator[str]:
 PAIRS = [
     (entry.module, workload)
     for name, entry in CONTENDERS.items()
-    if name not in (ONE, ALL, HAND, "torch.compile", "tinygrad")
+    if name not in (ONE, ALL, FLOOR, HAND, "torch.compile", "tinygrad")
     for workload in [
         *(("W1s", "W3") if name == BEST else SMALL),
         *(small_operations() if name in (EAGER, "autograd") else []),
@@ -147,7 +148,8 @@ PAIRS = [
 def test_a_peer_does_the_same_work(module: str, workload: str, monkeypatch: pytest.MonkeyPatch) -> None:
     library = pytest.importorskip("torch" if module.startswith("torch") else module.removeprefix("peer_"))
     if library.__name__ == "torch":
-        monkeypatch.setattr(library, "set_num_threads", lambda number: None)  # the other tests' business too
+        for setting in ("set_num_threads", "set_flush_denormal"):  # the other tests' business too
+            monkeypatch.setattr(library, setting, lambda value: None)
     assert_same_work(module, SMALL.get(workload, workload))
 
 
@@ -248,6 +250,20 @@ def test_a_run_measures_proves_and_keeps_what_was_there(tmp_path: Path, capsys: 
         assert contender["memory"]["peak"] > 1e7
         assert len(contender["losses"]) == STEPS and max(contender["difference"]) <= MULTIPLE
     assert "| W1s |" in capsys.readouterr().out
+
+
+def test_the_floor_is_the_part_of_our_step_that_multiplies() -> None:
+    _, weights = judge(SMALL["W2s"])
+    contender = products.Contender(SMALL["W2s"], weights)
+    losses_of_ours = losses(ours.Contender(SMALL["W2s"], weights))
+    start = time.perf_counter()
+    assert losses(contender) == losses_of_ours
+    assert 0 < contender.seconds < time.perf_counter() - start
+    with products.Products() as found:
+        np.dot(np.ones((2, 3)), np.ones((3, 5)))
+        np.matmul(np.ones((7, 2, 3)), np.ones((3, 4)))
+    assert (found.count, found.operations) == (2, 2 * 2 * 3 * 5 + 2 * 7 * 2 * 3 * 4)
+    assert np.dot.__module__ == "numpy"
 
 
 def test_a_process_that_breaks_says_why_and_one_that_is_stopped_ends() -> None:

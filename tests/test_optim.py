@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_cv import Tensor, nn, optim
+from tinygrad_cv.subnormal import FUNCTIONS
 
 OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.1),
@@ -291,6 +292,27 @@ def test_clipping_by_value() -> None:
     p.grad = np.array([-3, 0.5, 2], np.float32)
     optim.clip_gradients_by_value([p, Tensor(0.0)], 1.0)
     np.testing.assert_array_equal(p.grad, [-1, 0.5, 1])
+
+
+@pytest.mark.skipif(FUNCTIONS is None, reason="this machine cannot be told to take subnormal numbers as zero")
+@pytest.mark.parametrize("name", ["momentum", "adam", "adamw"])
+def test_moments_without_gradient_fade_to_zero_and_do_not_stay_subnormal(name: str) -> None:
+    parameters = draw()
+    optimiser = OPTIMISERS[name](parameters)
+    for p in parameters:
+        p.grad = np.full_like(p.data, 1e-3)
+    optimiser.step()
+    for p in parameters:
+        p.data[...] = 0  # of which weight decay makes no gradient
+        p.grad = np.zeros_like(p.data)
+    for _ in range(1000):
+        optimiser.step()
+        for p in parameters:
+            p.data[...] = 0
+    slot = optimiser.slots[0]
+    assert all(not state.any() for key, state in optimiser.state_dict().items() if key.endswith(slot))
+    one = np.float32(1e-39) * np.ones(4, np.float32)
+    assert one.all()  # outside of a step all is as it was
 
 
 # ------------------------------------------------------------------------------------------------------ moving averages

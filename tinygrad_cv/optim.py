@@ -16,6 +16,7 @@ import numpy as np
 from .arena import Arena
 from .memory import TILE
 from .nn import Module
+from .subnormal import subnormals_as_zero
 from .tensor import Tensor, unwrap
 
 
@@ -47,13 +48,14 @@ class Optimizer:
         """Update every parameter that has a gradient."""
         for arena in self.arenas:
             mine = arena.average()
-            for start, stop, step, gradient in arena.runs():
-                for low in range(max(start, mine.start), min(stop, mine.stop), TILE):
-                    tile = slice(low, min(low + TILE, stop, mine.stop))
-                    a, b = (s[: tile.stop - low] for s in arena.scratch)
-                    slots = {name: flat[tile] for name, flat in arena.slots.items()}
-                    g = gradient[low - start : tile.stop - start]
-                    self.update(arena.values[tile], g, a, b, float(self.learning_rate), step, **slots)
+            with subnormals_as_zero():
+                for start, stop, step, gradient in arena.runs():
+                    for low in range(max(start, mine.start), min(stop, mine.stop), TILE):
+                        tile = slice(low, min(low + TILE, stop, mine.stop))
+                        a, b = (s[: tile.stop - low] for s in arena.scratch)
+                        slots = {name: flat[tile] for name, flat in arena.slots.items()}
+                        g = gradient[low - start : tile.stop - start]
+                        self.update(arena.values[tile], g, a, b, float(self.learning_rate), step, **slots)
             arena.ranks.barrier()
 
     def average_gradients(self) -> None:

@@ -3,7 +3,7 @@
 What is done here to be fast, and what an engine could not know: parameters, gradients and moments are flat buffers that
 begin on cache lines; weights lie as (in, out), so that the forward product needs no transposition; long element-wise chains run
 in tiles that stay in the cache; sums are products with ones; a sigmoid or softmax takes no maximum first unless numbers
-are large; batches that meet the same weights go through them together.
+are large; batches that meet the same weights go through them together; subnormal moments count as zero.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
+
+from tinygrad_cv.subnormal import subnormals_as_zero
 
 from .workloads import RATE, GANSizes, RecurrentSizes, ViTSizes, batches, sizes_of
 
@@ -48,18 +50,19 @@ class Parameters:
         self.steps += 1
         factor = (1 - 0.9**self.steps) / (RATE * (1 - 0.9))
         scale, eps = factor * math.sqrt((1 - 0.999) / (1 - 0.999**self.steps)), factor * 1e-8
-        for low in range(0, self.values.size, TILE):
-            tile = slice(low, low + TILE)
-            p, g, m, v = self.values[tile], self.gradients[tile], self.mean[tile], self.square[tile]
-            t = self.scratch[: p.size]
-            m *= 0.9
-            m += g
-            v *= 0.999
-            v += np.multiply(g, g, out=t)
-            np.sqrt(v, out=t)
-            t *= scale
-            t += eps
-            p -= np.divide(m, t, out=t)
+        with subnormals_as_zero():
+            for low in range(0, self.values.size, TILE):
+                tile = slice(low, low + TILE)
+                p, g, m, v = self.values[tile], self.gradients[tile], self.mean[tile], self.square[tile]
+                t = self.scratch[: p.size]
+                m *= 0.9
+                m += g
+                v *= 0.999
+                v += np.multiply(g, g, out=t)
+                np.sqrt(v, out=t)
+                t *= scale
+                t += eps
+                p -= np.divide(m, t, out=t)
 
 
 def cross_entropy(logits: Array, targets: Array) -> float:

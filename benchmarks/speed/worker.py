@@ -6,7 +6,7 @@ float32 numbers; `check` takes the first five steps and tells their losses; `tim
 
 A contender is a module with a class (or function) `Contender(workload, weights)` whose objects have `step(i)`, a step on batch
 i that returns its loss. What else they may have: `check()`, numbers to compare instead of losses; `variant`, what it chose;
-`announce(count)` and `close()`, for those of several processes.
+`announce(count)` and `close()`, for those of several processes; `seconds`, if only a part of the last step is to count.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class Worker:
         for _ in range(count):
             start = time.perf_counter()
             said.append(self.work.step(self.done))
-            seconds.append(time.perf_counter() - start)
+            self.last = time.perf_counter() - start
+            seconds.append(getattr(self.work, "seconds", self.last))
             self.done += 1
-        self.last = seconds[-1]
         return said, seconds
 
     def check(self) -> Any:
@@ -94,7 +94,8 @@ class Worker:
     def time(self, seconds: str) -> Any:
         """About so long; of many steps the quantiles."""
         times = self.steps(1)[1]
-        while (left := float(seconds) - sum(times)) > 0:
+        until = time.perf_counter() + float(seconds) - self.last
+        while (left := until - time.perf_counter()) > 0:
             times += self.steps(max(1, int(min(left, 0.1) / self.last)))[1]
         return times if len(times) < len(QUANTILES) else np.quantile(times, QUANTILES).tolist()
 

@@ -62,7 +62,7 @@ def _(
 
 @linear.backward
 def _(
-    g: Any, x: Any, weight: Any, bias: Any, y: Any, saved: Any, activation: str | None, negative_slope: float,
+    g: Any, x: Any, weight: Any, y: Any, saved: Any, activation: str | None, negative_slope: float,
     needs: Sequence[bool], out: Sequence[Any],
 ) -> Any:  # fmt: skip
     """One product each on flattened leading axes: dx = g weight, dweight = g^T x, dbias = sum of g over rows."""
@@ -72,7 +72,7 @@ def _(
     elif activation is not None:
         slope = FUSED[activation][1](_rows(y), *_slope(activation, negative_slope))
         rows = np.multiply(slope, rows, out=slope)
-    if not x.dtype == rows.dtype == weight.dtype == (rows if bias is None else bias).dtype:
+    if not x.dtype == rows.dtype == weight.dtype or (out[2] is not None and out[2].dtype != rows.dtype):
         out = (None, None, None)
     dx = np.dot(rows, weight) if needs[0] else None
     return (

@@ -55,8 +55,9 @@ class Module:
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
         yield self
-        for _, child in self.children():
-            yield from child.modules()
+        for child in self.__dict__.values():
+            if isinstance(child, Module):
+                yield from child.modules()
 
     def _named(self, *kinds: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         for names in map(self._names, kinds):
@@ -81,7 +82,7 @@ class Module:
         seen: set[int] = set()
         for module in self.modules():
             names = module._names("parameter")
-            for name, parameter in vars(module).items():
+            for name, parameter in module.__dict__.items() if names else ():
                 if name in names and parameter is not None and id(parameter) not in seen:
                     seen.add(id(parameter))
                     yield parameter
@@ -184,16 +185,20 @@ class Sequential(ModuleList):
         super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
-        modules = [module for _, module in self.children()]
-        carried_out = False  # together with the layer before
-        for module, behind in zip(modules, [*modules[1:], None], strict=True):
-            if carried_out:
-                carried_out = False
-            elif module.takes_activation and behind is not None and behind.activation is not None:
-                x, carried_out = module(x, **behind.activation), True
+        layer = None  # that waits for what is behind it
+        for module in self.__dict__.values():
+            if not isinstance(module, Module):
+                continue
+            if layer is not None:
+                x = layer(x, **(module.activation or {}))
+                layer = None
+                if module.activation is not None:
+                    continue
+            if module.takes_activation:
+                layer = module
             else:
                 x = module(x)
-        return x
+        return x if layer is None else layer(x)
 
 
 def _some(names: list[str], shown: int = 10) -> str:
