@@ -468,8 +468,9 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
 # ------------------------------------------------------------------------------------------------------------ the house
 
 
-ROOMS = ["memory", "subnormal", "errors", "mode", "watch", "contributions", "signature", "interface", "tensor", "parallel", "arena"]
-ROOMS += ["rules", "special", "kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data", "testing"]
+ROOMS = ["memory", "subnormal", "errors", "mode", "watch", "contributions", "signature", "interface", "tensor", "parallel"]
+ROOMS += ["arena", "rules", "special", "kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data"]
+ROOMS += ["testing"]
 PACKAGE = Path(tg.__file__).parent
 
 
