@@ -28,7 +28,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 
-from .detection import Detection, DetectorConfig
+from .detection import SHOWN, Detection, DetectorConfig
 from .pictures import grid, heat, with_boxes, write_png
 from .resnet import ResNet, ResNetConfig
 from .task import Share
@@ -186,9 +186,9 @@ class DETRDetection(Detection):
         for image, found, looks in zip(scenes.images, self.predictions(scenes), maps, strict=True):
             surest = np.argsort(-found.scores)[:6]
             warm = heat(np.repeat(image[None], len(surest), axis=0), looks[surest])
-            rows += [with_boxes(w, found[[i]]) for w, i in zip(warm, surest, strict=True)]
+            rows += [with_boxes(w, found[[i] if found.scores[i] > SHOWN else []]) for w, i in zip(warm, surest, strict=True)]
         write_png(folder / "queries.png", grid(np.stack(rows), len(surest), scale=1))
         told = (
-            "Where the six surest queries of each scene look, in the last decoder layer, and the boxes that they give"
+            f"Where the six surest queries of each scene look, in the last decoder layer, and the boxes of those above {SHOWN:g}"
         )
         return [*super().show(folder, training, test), ("queries.png", told)]

@@ -67,7 +67,7 @@ class Recurrent(Module):
                 values = self.run(read, states, weights, lengths)
                 for kept, value in zip(last, values, strict=True):
                     kept.append(value[-1])
-                said = values[0] if lengths is None else np.where(alive(lengths, len(x)), values[0], 0)
+                said = values[0] if lengths is None else values[0] * alive(lengths, len(x)).astype(x.dtype)
                 sides.append(reverse(said, lengths) if direction else said)
             x = np.concatenate(sides, axis=-1) if len(sides) > 1 else sides[0]  # (T, N, directions H)
         final = tuple(np.stack(kept) for kept in last)
