@@ -1,7 +1,7 @@
 """Reading a strip: a picture of several handwritten digits side by side, to the sequence of the digits.
 
-Nothing says where a digit begins. The recurrent readers go through the picture column by column; the Transformer gets a few
-columns at a time, as patches.
+Nothing says where a digit begins. A small convolutional network makes a sequence of the picture, a vector of every few
+columns, which the encoders take as they take words (as in Shi et al. 2017, arXiv 1507.05717, section 2.1).
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+import tinygrad_cv as tg
 from tinygrad_cv import data, nn
 
 from .metrics import flatten, nearest
 from .pictures import grid, heat, read_grey, write_png
+from .resnet import ResNet, ResNetConfig
 from .sequences import Pairs, encode, in_order
 from .task import Natural
 from .transduction import Transduction, TransductionConfig
@@ -31,9 +33,11 @@ class StripConfig(TransductionConfig):
     shortest: int = 3  # digits
     longest: int = 12
     gap: Natural = 2  # most empty columns before a digit
-    columns: int = 1  # that a recurrent network reads at a time
-    patch: int = 4  # columns that the Transformer reads at a time
-    around: Natural = 2  # columns that a patch shows besides, on both sides
+    stem: int = 32  # what follows, to `depths`, is the convolutional network's: see `ResNetConfig`
+    stem_size: int = 5
+    widths: tuple[int, ...] = (32, 64)
+    depths: tuple[int, ...] = (1, 1)
+    noise: float = 0.1  # standard deviation of what is added to the pixels in training
     rotation: float = 15.0  # degrees, at most, by which digits are turned in training
     scaling: float = 0.15  # their sizes change by exp(+- this)
     shear: float = 0.25  # columns a row by which they are slanted
@@ -59,20 +63,20 @@ def strips(
 
 
 class Columns(nn.Module):
-    """A picture's columns, `stride` at a time and with some around them, as vectors: (B, S, H) -> (B, S / stride, D)."""
+    """Pictures, column by column, as sequences of vectors: (B, S, H) -> (B, S / stride, D), rounded up.
 
-    def __init__(self, height: int, stride: int, around: int, dimension: int, *, rng: np.random.Generator) -> None:
-        self.stride, self.around = stride, around
-        self.linear = nn.Linear((stride + 2 * around) * height, dimension, rng=rng)
+    What lies behind a strip's end is silent in the convolutions, so that a strip reads the same beside any others.
+    """
+
+    def __init__(self, config: ResNetConfig, height: int, dimension: int, *, rng: np.random.Generator) -> None:
+        self.backbone = ResNet(config, rng=rng)
+        self.linear = nn.Linear(config.widths[-1] * -(-height // config.stride), dimension, rng=rng)
 
     def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
-        size, widest = source.shape[:2]
-        count = -(-widest // self.stride)
-        inside = np.arange(widest) < lengths[:, None]
-        margins = [(0, 0), (self.around, self.around + count * self.stride - widest), (0, 0)]
-        x = np.pad(np.where(inside[..., None], source, source.dtype.type(0)), margins)
-        windows = np.lib.stride_tricks.sliding_window_view(x, self.stride + 2 * self.around, axis=1)
-        return self.linear(windows[:, :: self.stride].reshape(size, count, -1)), -(-lengths // self.stride)
+        pictures = np.swapaxes(source, 1, 2)  # (B, H, S)
+        inside = np.broadcast_to(np.arange(pictures.shape[2]) < lengths[:, None, None], pictures.shape)
+        features = np.moveaxis(self.backbone(tg.Tensor(pictures[:, None]), inside), 3, 1)  # (B, S / stride, C, H / stride)
+        return self.linear(features.reshape(*features.shape[:2], -1)), -(-lengths // self.backbone.config.stride)
 
 
 class StripReading(Transduction):
@@ -80,9 +84,9 @@ class StripReading(Transduction):
 
     title = "Reading a strip of digits"
     presets: ClassVar = {
-        "tiny": StripConfig(size=8, heads=2, hidden=8, steps=100, batch=4, longest=4, warm_up=5),
+        "tiny": StripConfig(size=8, heads=2, hidden=8, stem=4, widths=(4, 8), steps=100, batch=4, longest=4, warm_up=5),
         "digits": StripConfig(dropout=0.2, weight_decay=0.05, label_smoothing=0.1),
-        "mnist": StripConfig(shape=(28, 28), gap=4, columns=4, patch=14, around=4),
+        "mnist": StripConfig(shape=(28, 28), gap=4, widths=(32, 64, 64), depths=(1, 1, 1)),
     }
     along = "digits in the strip"
 
@@ -93,12 +97,12 @@ class StripReading(Transduction):
             raise ValueError(f"longest={config.longest}: must be at least shortest, {config.shortest}")
         in_order(config.order, "")  # raises for an unknown one
         self.alphabet = "0123456789"[: config.classes]
-        patches = config.architecture == "transformer"
-        self.stride, self.around = (config.patch, config.around) if patches else (config.columns, 0)
+        looks = {name: getattr(config, name) for name in ("stem", "stem_size", "widths", "depths")}
+        self.backbone = ResNetConfig(**looks)
         super().__init__(config, training, rng=rng)
 
     def embedding(self) -> nn.Module:
-        return Columns(self.config.shape[0], self.stride, self.around, self.config.size, rng=self.rng)
+        return Columns(self.backbone, self.config.shape[0], self.config.size, rng=self.rng)
 
     def pool(self, given: Any, part: str) -> Any:
         if given is None and part == "test" and self.config.shape == (8, 8):
@@ -120,6 +124,7 @@ class StripReading(Transduction):
         if pool is self.training:
             changes = {"rotation": config.rotation, "scaling": config.scaling, "shear": config.shear}
             images = data.affine(images, **changes, rng=rng)
+            images += rng.normal(0, config.noise, images.shape).astype(images.dtype)
         columns, widths = strips(images, lengths, config.gap, rng=rng)
         read = np.split(pool.labels[chosen], np.cumsum(lengths)[:-1])
         texts = [in_order(config.order, "".join(map(str, digits))) for digits in read]
@@ -153,7 +158,7 @@ class StripReading(Transduction):
         if looked is None:
             return super().show(folder, training, test)
         symbols, weights = looked  # (L, S)
-        count = weights.shape[1] * self.stride
+        count = weights.shape[1] * self.backbone.stride
         columns = np.pad(pairs.source[0], [(0, count - pairs.source.shape[1]), (0, 0)])
         picture = np.swapaxes(columns, 0, 1)[None]  # (1, H, W)
         maps = heat(np.repeat(picture, len(symbols), axis=0), weights[:, None])

@@ -123,7 +123,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("pixel-rnn", 1997),
         ("char-rnn", 2364),
         ("copying", 730),
-        ("strip", 2500),
+        ("strip", 3920),
         ("dates", 2789),
         ("reverse", 2924),
         ("detr", 4115),

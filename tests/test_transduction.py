@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import tinygrad_cv as tg
 from models import attention, dates, decoding, reversal, sequences, strip, transduction
 from models.pictures import write_png
+from models.resnet import ResNetConfig
 from models.rnn import CELLS
 from models.sequences import END, FIRST, START, Pairs
 from models.train import Run, train
@@ -297,7 +298,7 @@ def test_a_strip_shows_its_digits_in_their_order(lengths: list[int], gap: int, s
 
 @pytest.mark.parametrize("order", sequences.ORDERS)
 def test_the_target_of_a_strip_is_what_stands_in_it(order: str) -> None:
-    config = replace(strip.StripReading.presets["tiny"], order=order, gap=0, rotation=0.0, scaling=0.0, shear=0.0)
+    config = replace(strip.StripReading.presets["tiny"], order=order, gap=0, noise=0.0, rotation=0.0, scaling=0.0, shear=0.0)
     task = strip.StripReading(config, DIGITS, rng=np.random.default_rng(0))
     pairs = task.draw(20, task.training, rng=np.random.default_rng(0))
     for columns, width, text in zip(pairs.source, pairs.lengths, sequences.decode(pairs.target, task.alphabet), strict=True):
@@ -320,20 +321,19 @@ def test_training_strips_are_changed_and_test_strips_are_not() -> None:
     assert not any(np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3))
 
 
-@given(st.integers(1, 4), st.integers(0, 2), st.integers(1, 9))
-def test_places_are_windows_of_columns(stride: int, around: int, width: int) -> None:
-    layer = strip.Columns(2, stride, around, 3, rng=np.random.default_rng(0))
-    columns = np.random.default_rng(1).random((1, width, 2)).astype(np.float32)
-    places, counts = layer(columns, np.array([width]))
-    assert places.shape[1] == counts[0] == -(-width // stride)
-    weight = layer.linear.weight.data.reshape(3, 2, -1)  # (D, H, window)
-    for i, place in enumerate(places.numpy()[0]):
-        wanted = layer.linear.bias.data.copy()
-        for j in range(stride + 2 * around):
-            column = i * stride - around + j
-            if 0 <= column < width:
-                wanted += weight[:, :, j] @ columns[0, column]
-        np.testing.assert_allclose(place, wanted, rtol=1e-4, atol=1e-5)
+@given(st.integers(1, 13), st.integers(0, 9), seeds)
+def test_a_strip_makes_the_same_places_however_far_it_is_padded(width: int, more: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = strip.Columns(ResNetConfig(stem=3, stem_size=5, widths=(3, 4)), 6, 5, rng=rng)
+    for x in layer.parameters():
+        x.data[...] = rng.normal(size=x.shape)
+    layer.eval()
+    columns = rng.random((2, width + more, 6)).astype(np.float32)  # what stands behind the end is not read either
+    alone, counts = layer(columns[:1, :width], np.array([width]))
+    padded, same = layer(columns, np.array([width, width + more]))
+    assert alone.shape == (1, -(-width // 4), 5)
+    assert counts[0] == same[0] == alone.shape[1]
+    np.testing.assert_allclose(padded.numpy()[0, : counts[0]], alone.numpy()[0], rtol=1e-4, atol=1e-4)
 
 
 def test_dates_are_right_in_every_form() -> None:
