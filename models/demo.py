@@ -53,8 +53,8 @@ PARTS = {
         "A recurrent network draws a digit pixel by pixel, each from the probabilities that the pixels before leave it.",
     ),
     "strip": Part(
-        "A recurrent network reads a strip of digits column by column, another one writes down what stands there. Nobody "
-        "says where a digit begins: attention finds it, for each digit that is written.",
+        "A small convolutional network looks at a strip of digits, a recurrent one goes through what it saw from both "
+        "sides, another one writes down what stands there. Nobody says where a digit begins: attention finds it.",
         {"steps": "800", "size": "64", "longest": "8", "rate": "0.004", "average": "0.98", "architecture": "multiplicative"},
     ),
     "detr": Part(
