@@ -16,10 +16,11 @@ import pytest
 from benchmarks.__main__ import main, read
 from benchmarks.speed import by_hand, growth, ours, products, report
 from benchmarks.speed.compare import MULTIPLE, Dropped, Judge, Process, unit
-from benchmarks.speed.contenders import ALL, BEST, CONTENDERS, EAGER, FLOOR, HAND, ONE, absent
+from benchmarks.speed.contenders import ALL, BEST, CONTENDERS, EAGER, FLOOR, HAND, ONE, absent, entry
 from benchmarks.speed.functional import trained
 from benchmarks.speed.worker import STEPS, moved
 from benchmarks.speed.workloads import OPERATIONS, Operation
+from tinygrad_cv import safetensors
 
 SMALL = {
     "W1s": "W1s batch=6",
@@ -252,13 +253,27 @@ def test_a_run_measures_proves_and_keeps_what_was_there(tmp_path: Path, capsys: 
     assert "| W1s |" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", [name for name in CONTENDERS if name != "tinygrad"])
+@pytest.mark.parity
+def test_each_contender_tells_how_long_its_steps_take(name: str, tmp_path: Path) -> None:
+    workload = SMALL["W1s"]
+    if why := absent(name, workload):
+        pytest.skip(why)
+    weights = tmp_path / "weights.safetensors"
+    safetensors.save(ours.weights(workload, rng=np.random.default_rng(0)), weights)
+    with Process(entry(name, workload).module, entry(name, workload).threads) as process:
+        process.ask("open", workload, weights)
+        assert all(0 < seconds < 60 for seconds in process.ask("check")["seconds"])
+        assert all(0 < seconds < 60 for seconds in process.ask("time", 0.02))
+
+
 def test_the_floor_is_the_part_of_our_step_that_multiplies() -> None:
     _, weights = judge(SMALL["W2s"])
     contender = products.Contender(SMALL["W2s"], weights)
     losses_of_ours = losses(ours.Contender(SMALL["W2s"], weights))
     start = time.perf_counter()
     assert losses(contender) == losses_of_ours
-    assert 0 < contender.seconds < time.perf_counter() - start
+    assert 0 < contender.counted < time.perf_counter() - start
     with products.Products() as found:
         np.dot(np.ones((2, 3)), np.ones((3, 5)))
         np.matmul(np.ones((7, 2, 3)), np.ones((3, 4)))

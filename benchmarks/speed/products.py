@@ -39,7 +39,7 @@ class Products:
 
 
 class Contender(ours.Contender):
-    """Our own step, of which `seconds` tells only what its products took."""
+    """Our own step, of which only what its products took is `counted`."""
 
     def __init__(self, name: str, weights: dict[str, np.ndarray]) -> None:
         super().__init__(name, weights)
@@ -52,5 +52,5 @@ class Contender(ours.Contender):
     def step(self, i: int) -> Any:
         with Products() as found:
             said = super().step(i)
-        self.seconds = found.seconds
+        self.counted = found.seconds
         return said

@@ -6,7 +6,8 @@ float32 numbers; `check` takes the first five steps and tells their losses; `tim
 
 A contender is a module with a class (or function) `Contender(workload, weights)` whose objects have `step(i)`, a step on batch
 i that returns its loss. What else they may have: `check()`, numbers to compare instead of losses; `variant`, what it chose;
-`announce(count)` and `close()`, for those of several processes; `seconds`, if only a part of the last step is to count.
+`announce(count)` and `close()`, for those of several processes; `counted`, the seconds of its last
+step that are to count, if not all are.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Worker:
             start = time.perf_counter()
             said.append(self.work.step(self.done))
             self.last = time.perf_counter() - start
-            seconds.append(getattr(self.work, "seconds", self.last))
+            seconds.append(getattr(self.work, "counted", self.last))
             self.done += 1
         return said, seconds
 
