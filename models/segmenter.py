@@ -39,7 +39,7 @@ PRESETS: Mapping[str, SegmenterConfig] = {
         canvas=24, smallest=20, digits=2, digit=(12, 16), fragments=2, scenes=20, patch=4, dimension=8, depth=1, heads=2,
         hidden=16, steps=200, batch=4, warm_up=10,
     ),
-    "digits": SegmenterConfig(steps=5000),
+    "digits": SegmenterConfig(steps=16_000, rate=2e-3),
 }  # fmt: skip
 
 
