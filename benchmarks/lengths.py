@@ -33,9 +33,9 @@ def main() -> None:
         task = reopen(folder)
         if not isinstance(task, Transduction):
             raise SystemExit(f"{folder} holds a {task.title}, which has no lengths")
-        along = task.along or "form"
-        found[run["config"]["architecture"]].append(task.accuracy(read_data(run["data"], run["root"])[1], n=args.n))
-        print(folder, ", ".join(f"{length}: {share:.3f}" for length, share in found[run["config"]["architecture"]][-1].items()))
+        along, shares = task.along or "form", task.accuracy(read_data(run["data"], run["root"])[1], n=args.n)
+        found[run["config"]["architecture"]].append(shares)
+        print(folder, ", ".join(f"{length}: {share:.3f}" for length, share in shares.items()))
     means = {name: {length: float(np.mean([by[length] for by in runs])) for length in runs[0]} for name, runs in found.items()}
     with atomic_write(args.out) as file:
         file.write(json.dumps(means, indent=1).encode())

@@ -105,10 +105,7 @@ class CharRNNTask(Task):
     def __init__(self, config: CharRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng = config, rng
         self.model, self.carried = CharRNN(config, rng=rng), Carried(config)
-        self.descent = Descent(
-            self.model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
-            weight_decay=config.weight_decay, clip=config.clip,
-        )  # fmt: skip
+        self.descent = Descent(self.model, config, clip=config.clip)
         self.parts = self.descent.parts | {"carried": self.carried}
         if training is not None:
             self.batches = data.streams(training.train, config.batch, config.length, rng=rng)

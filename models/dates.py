@@ -61,7 +61,6 @@ def dates(forms: np.ndarray, among: np.ndarray, *, rng: np.random.Generator) -> 
     return [(FORMS[form](date), date.isoformat()) for form, date in zip(forms, drawn, strict=True)]
 
 
-
 class Dates(TextTransduction):
     """Dates as people write them -> ISO 8601; the dates of the test part are never seen in training."""
 

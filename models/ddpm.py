@@ -172,9 +172,7 @@ class DDPM(PictureGenerator):
                 dropout=config.dropout, classes=config.classes,
             ), rng=rng,
         )  # fmt: skip
-        self.descent = Descent(
-            self.model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average
-        )
+        self.descent = Descent(self.model, config)
         self.parts = self.descent.parts
         if training is not None:
             labels = np.zeros(len(training), int) if training.labels is None else training.labels

@@ -13,19 +13,19 @@ from tinygrad_cv import nn, optim
 class Descent:
     """A model with what changes it. The moving average is what is used in the end.
 
+    The configuration has `steps`, `rate`, `warm_up`, `average` (the decay of the moving average) and perhaps `weight_decay`.
     The learning rate rises to `rate` in `warm_up` steps and falls along half a cosine to `lowest` of it at `steps`, unless
     another `schedule` is given; the gradients' norm is cut at `clip`; weights that are frozen stay.
     """
 
     def __init__(
-        self, model: nn.Module, *, steps: int, rate: float, warm_up: int, average: float, weight_decay: float = 0.0,
-        clip: float = 1.0, lowest: float = 0.02, schedule: optim.Schedule | None = None,
-    ) -> None:  # fmt: skip
-        self.model, self.rate, self.clip = model, rate, clip
+        self, model: nn.Module, config: Any, *, clip: float = 1.0, lowest: float = 0.02, schedule: optim.Schedule | None = None
+    ) -> None:
+        self.model, self.rate, self.clip = model, config.rate, clip
         weights = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = optim.AdamW(weights, rate, (0.9, 0.99), weight_decay=weight_decay)
-        self.schedule = schedule or optim.warm_up(warm_up, optim.cosine(steps - warm_up, lowest))
-        self.average = optim.ExponentialMovingAverage(model, average)
+        self.optimizer = optim.AdamW(weights, config.rate, (0.9, 0.99), weight_decay=getattr(config, "weight_decay", 0.0))
+        self.schedule = schedule or optim.warm_up(config.warm_up, optim.cosine(config.steps - config.warm_up, lowest))
+        self.average = optim.ExponentialMovingAverage(model, config.average)
         self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "average": self.average}
 
     def step(self, loss: Any, step: int) -> None:

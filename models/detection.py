@@ -19,6 +19,7 @@ from .matching import criterion
 from .metrics import flatten, nearest
 from .pictures import grid, with_boxes, write_png
 from .scenes import INK, Scenes, SceneTask, SceneTaskConfig, ink, resize
+from .task import in_batches
 
 SHOWN = 0.5  # a found object as sure as this is drawn
 
@@ -50,8 +51,7 @@ class Detection(SceneTask):
         """What each query found, with its surest class, by the averaged weights."""
         found: list[Objects] = []
         with self.descent.averaged() as model:
-            for start in range(0, len(drawn), 100):
-                some = drawn[start : start + 100]
+            for some in in_batches(drawn, 100):
                 logits, boxes = model(tg.Tensor(some.images), some.mask)
                 probabilities = kernels.softmax(logits[-1]).numpy()[..., :-1]  # (B, Q, K)
                 corners = cxcywh_to_xyxy(boxes[-1].numpy()) * some.sizes[:, None]

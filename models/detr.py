@@ -31,6 +31,7 @@ from tinygrad_cv import nn
 from .detection import SHOWN, Detection, DetectorConfig
 from .pictures import grid, heat, with_boxes, write_png
 from .resnet import ResNet, ResNetConfig
+from .scenes import TINY
 from .task import Share
 from .transformer import Decoder, Encoder
 
@@ -65,8 +66,7 @@ class DETRConfig(DetectorConfig):
 
 PRESETS = {
     "tiny": DETRConfig(
-        canvas=24, smallest=20, digits=2, digit=(12, 16), fragments=2, scenes=20, queries=4, stem=4, widths=(4, 8), heads=2,
-        dimension=8, hidden=16, encoders=1, decoders=2, steps=200, batch=4, warm_up=10,
+        **TINY, queries=4, stem=4, widths=(4, 8), heads=2, dimension=8, hidden=16, encoders=1, decoders=2,
     ),
     "digits": DETRConfig(steps=40_000, rate=1.5e-3),
 }  # fmt: skip
@@ -116,12 +116,7 @@ class DETR(nn.Module):
         d = config.dimension
         sizes = (d, config.heads, config.hidden, config.dropout, config.pre_norm)
         self.config = config
-        self.backbone = ResNet(
-            ResNetConfig(
-                config.channels, config.stem, config.stem_size, pool=config.pool, widths=config.widths, depths=config.depths,
-                block=config.block, frozen=config.frozen,
-            ), rng=rng,
-        )  # fmt: skip
+        self.backbone = ResNet(ResNetConfig.of(config), rng=rng)
         self.input_projection = nn.Conv2d(config.widths[-1], d, 1, rng=rng)
         self.query_positions = nn.Embedding(config.queries, d, rng=rng)
         self.encoder = Encoder(config.encoders, *sizes, rng=rng)

@@ -105,10 +105,7 @@ class PixelRNNTask(PictureGenerator):
             raise ValueError(f"a pixel model draws grey pictures (H, W), not {config.shape}")
         self.config, self.rng = config, rng
         self.model = PixelRNN(config, rng=rng)
-        self.descent = Descent(
-            self.model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
-            weight_decay=config.weight_decay,
-        )  # fmt: skip
+        self.descent = Descent(self.model, config)
         self.parts = self.descent.parts
         if training is not None:
             levels = quantise(training.images, config.levels)

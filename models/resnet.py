@@ -11,7 +11,7 @@ are PyTorch's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ class ResNetConfig:
     depths: tuple[int, ...] = (1, 1)  # blocks of each stage
     block: str = "basic"  # or "bottleneck"
     frozen: bool = False  # batch normalisation by stored numbers, which are not trained
+
+    @classmethod
+    def of(cls, config: Any) -> ResNetConfig:
+        """The part of a larger configuration that has the same names."""
+        return cls(**{f.name: getattr(config, f.name) for f in fields(cls) if hasattr(config, f.name)})
 
     @property
     def stride(self) -> int:

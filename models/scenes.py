@@ -201,15 +201,18 @@ class SceneTaskConfig(SceneConfig):
     average: Share = 0.998  # decay of the moving average of the weights
 
 
+TINY: dict[str, Any] = {  # scenes, and a training on them, for tests
+    "canvas": 24, "smallest": 20, "digits": 2, "digit": (12, 16), "fragments": 2, "scenes": 20, "steps": 200, "batch": 4,
+    "warm_up": 10,
+}  # fmt: skip
+
+
 class SceneTask(Task):
     """A task whose model looks at scenes. It has a loss, and figures for the log."""
 
     def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
         self.model, self.config, self.rng = model, config, rng
-        self.descent = Descent(
-            model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
-            weight_decay=config.weight_decay,
-        )  # fmt: skip
+        self.descent = Descent(model, config)
         self.parts = self.descent.parts
         if training is not None:
             self.batches = scenes(training, config, config.batch, rng=rng)

@@ -20,7 +20,8 @@ from tinygrad_cv import kernels, nn, parallel
 
 from .detection import connected, nearest_digit
 from .pictures import grid, paint, write_png
-from .scenes import INK, Scenes, SceneTask, SceneTaskConfig
+from .scenes import INK, TINY, Scenes, SceneTask, SceneTaskConfig
+from .task import in_batches
 from .vit import Encoder, EncoderConfig
 
 PADDING = -100  # the label of pixels that do not count
@@ -35,12 +36,9 @@ class SegmenterConfig(EncoderConfig, SceneTaskConfig):
 
 
 PRESETS: Mapping[str, SegmenterConfig] = {
-    "tiny": SegmenterConfig(
-        canvas=24, smallest=20, digits=2, digit=(12, 16), fragments=2, scenes=20, patch=4, dimension=8, depth=1, heads=2,
-        hidden=16, steps=200, batch=4, warm_up=10,
-    ),
+    "tiny": SegmenterConfig(**TINY, dimension=8, depth=1, heads=2, hidden=16),
     "digits": SegmenterConfig(steps=16_000, rate=2e-3),
-}  # fmt: skip
+}
 
 
 class Segmenter(Encoder):
@@ -100,8 +98,7 @@ class Segmentation(SceneTask):
     def predictions(self, drawn: Scenes) -> np.ndarray:
         """The class of each pixel (B, H, W), by the averaged weights."""
         with self.descent.averaged() as model:
-            batches = range(0, len(drawn), 100)
-            said = [model(tg.Tensor(drawn.images[start : start + 100])).numpy().argmax(-1) for start in batches]
+            said = [model(tg.Tensor(some)).numpy().argmax(-1) for some in in_batches(drawn.images, 100)]
         return np.concatenate(said)
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:

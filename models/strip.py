@@ -15,6 +15,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import data, nn
 
+from .attention import padding_mask
 from .metrics import flatten, nearest
 from .pictures import grid, heat, read_grey, write_png
 from .resnet import ResNet, ResNetConfig
@@ -74,7 +75,7 @@ class Columns(nn.Module):
 
     def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
         pictures = np.swapaxes(source, 1, 2)  # (B, H, S)
-        inside = np.broadcast_to(np.arange(pictures.shape[2]) < lengths[:, None, None], pictures.shape)
+        inside = np.broadcast_to(padding_mask(lengths, pictures.shape[2]), pictures.shape)
         features = np.moveaxis(self.backbone(tg.Tensor(pictures[:, None]), inside), 3, 1)  # (B, S / stride, C, H / stride)
         return self.linear(features.reshape(*features.shape[:2], -1)), -(-lengths // self.backbone.config.stride)
 
@@ -97,8 +98,7 @@ class StripReading(Transduction):
             raise ValueError(f"longest={config.longest}: must be at least shortest, {config.shortest}")
         in_order(config.order, "")  # raises for an unknown one
         self.alphabet = "0123456789"[: config.classes]
-        looks = {name: getattr(config, name) for name in ("stem", "stem_size", "widths", "depths")}
-        self.backbone = ResNetConfig(**looks)
+        self.backbone = ResNetConfig.of(config)
         super().__init__(config, training, rng=rng)
 
     def embedding(self) -> nn.Module:

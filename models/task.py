@@ -153,7 +153,7 @@ def stored(config: Any) -> dict[str, Any]:
     return plain
 
 
-def in_batches(images: np.ndarray, size: int = 500) -> Iterator[np.ndarray]:
+def in_batches(images: Any, size: int = 500) -> Iterator[Any]:
     return (images[start : start + size] for start in range(0, len(images), size))
 
 
@@ -215,10 +215,7 @@ class PictureClassifier(Task):
 
     def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
         self.model, self.config, self.rng = model, config, rng
-        self.descent = Descent(
-            model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
-            weight_decay=config.weight_decay, lowest=0.01,
-        )  # fmt: skip
+        self.descent = Descent(model, config, lowest=0.01)
         self.parts = self.descent.parts
         if training is not None:
             if training.labels is None:

@@ -98,10 +98,7 @@ class Transduction(Task):
         self.config, self.rng, self.batches = config, rng, Endless()
         self.training = self.pool(training, "train")
         self.model = build(config, self.embedding(), FIRST + len(self.alphabet), rng=rng)
-        self.descent = Descent(
-            self.model, steps=config.steps, rate=config.rate, warm_up=config.warm_up, average=config.average,
-            weight_decay=config.weight_decay, schedule=paper,
-        )  # fmt: skip
+        self.descent = Descent(self.model, config, schedule=paper)
         self.parts = self.descent.parts
 
     def embedding(self) -> nn.Module:

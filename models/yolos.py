@@ -23,6 +23,7 @@ from tinygrad_cv.nn.layers import parameter
 
 from .detection import Detection, DetectorConfig
 from .detr import BoxHead
+from .scenes import TINY
 from .vit import Encoder, EncoderConfig
 
 
@@ -35,12 +36,9 @@ class YOLOSConfig(EncoderConfig, DetectorConfig):
 
 
 PRESETS: Mapping[str, YOLOSConfig] = {
-    "tiny": YOLOSConfig(
-        canvas=24, smallest=20, digits=2, digit=(12, 16), fragments=2, scenes=20, queries=4, patch=8, dimension=8, depth=1,
-        heads=2, hidden=16, steps=200, batch=4, warm_up=10,
-    ),
+    "tiny": YOLOSConfig(**TINY, queries=4, patch=8, dimension=8, depth=1, heads=2, hidden=16),
     "digits": YOLOSConfig(depth=6),
-}  # fmt: skip
+}
 
 
 class YOLOS(Encoder):

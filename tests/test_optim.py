@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_cv import Tensor, nn, optim
+from tinygrad_cv import Tensor, arena, nn, optim
 from tinygrad_cv.subnormal import FUNCTIONS
 
 OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
@@ -155,14 +155,14 @@ def test_one_buffer_or_many_gives_the_same_bits(make: Any) -> None:
 def test_large_parameters_go_through_in_tiles(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, tiled = draw(), draw()
     optimiser = make(whole)
-    monkeypatch.setattr(optim, "TILE", 3)
+    monkeypatch.setattr(arena, "TILE", 3)
     small = make(tiled)
     for step in range(3):
         give_gradients(whole, step)
         give_gradients(tiled, step)
         small.step()
         with monkeypatch.context() as patch:
-            patch.setattr(optim, "TILE", 65536)
+            patch.setattr(arena, "TILE", 65536)
             optimiser.step()
     for a, b in zip(whole, tiled, strict=True):
         np.testing.assert_array_equal(a.data, b.data)

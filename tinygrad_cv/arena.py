@@ -77,6 +77,13 @@ class Arena:
         self.ranks.collect(self.exchange)
         self.averaged = True
 
+    def tiles(self, mine: slice) -> Iterator[tuple[slice, int, np.ndarray]]:
+        """(stretch, step, gradient) of the runs' parts in a stretch of the buffers, in pieces that stay in the cache."""
+        for start, stop, step, gradient in self.runs():
+            for low in range(max(start, mine.start), min(stop, mine.stop), TILE):
+                high = min(low + TILE, stop, mine.stop)
+                yield slice(low, high), step, gradient[low - start : high - start]
+
     def runs(self) -> Iterator[tuple[int, int, int, np.ndarray]]:
         """(start, stop, step, gradient) of neighbours that have a gradient, at home, and are at the same step.
 

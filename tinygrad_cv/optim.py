@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from .arena import Arena
-from .memory import TILE
 from .nn import Module
 from .subnormal import subnormals_as_zero
 from .tensor import Tensor, unwrap
@@ -49,13 +48,10 @@ class Optimizer:
         for arena in self.arenas:
             mine = arena.average()
             with subnormals_as_zero():
-                for start, stop, step, gradient in arena.runs():
-                    for low in range(max(start, mine.start), min(stop, mine.stop), TILE):
-                        tile = slice(low, min(low + TILE, stop, mine.stop))
-                        a, b = (s[: tile.stop - low] for s in arena.scratch)
-                        slots = {name: flat[tile] for name, flat in arena.slots.items()}
-                        g = gradient[low - start : tile.stop - start]
-                        self.update(arena.values[tile], g, a, b, float(self.learning_rate), step, **slots)
+                for tile, step, g in arena.tiles(mine):
+                    a, b = (s[: len(g)] for s in arena.scratch)
+                    slots = {name: flat[tile] for name, flat in arena.slots.items()}
+                    self.update(arena.values[tile], g, a, b, float(self.learning_rate), step, **slots)
             arena.ranks.barrier()
 
     def average_gradients(self) -> None:

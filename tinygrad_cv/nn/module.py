@@ -55,9 +55,8 @@ class Module:
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
         yield self
-        for child in self.__dict__.values():
-            if isinstance(child, Module):
-                yield from child.modules()
+        for _, child in self.children():
+            yield from child.modules()
 
     def _named(self, *kinds: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         for names in map(self._names, kinds):
@@ -82,7 +81,7 @@ class Module:
         seen: set[int] = set()
         for module in self.modules():
             names = module._names("parameter")
-            for name, parameter in module.__dict__.items() if names else ():
+            for name, parameter in vars(module).items() if names else ():
                 if name in names and parameter is not None and id(parameter) not in seen:
                     seen.add(id(parameter))
                     yield parameter
@@ -186,9 +185,7 @@ class Sequential(ModuleList):
 
     def forward(self, x: Any) -> Any:
         layer = None  # that waits for what is behind it
-        for module in self.__dict__.values():
-            if not isinstance(module, Module):
-                continue
+        for module in self:
             if layer is not None:
                 x = layer(x, **(module.activation or {}))
                 layer = None
