@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,8 @@ def do_demo(args: argparse.Namespace) -> None:
         part = demo.PARTS[name]
         changes = part.changes | ({"steps": str(args.steps)} if args.steps else {})
         settings, _ = settings_of(name, "digits", None, 0, "digits", changes)
-        sections.append(demo.carry_out(name, settings, build(settings, training), folder, training, test))
+        begin = partial(build, settings, training)
+        sections.append(demo.carry_out(name, settings, begin, args.workers, folder, training, test))
         page = write_page(folder, demo.TITLE, sections, demo.TEXT)  # also if stopped later
     print(f"open {page}")
 
@@ -218,6 +220,12 @@ def workers(text: str) -> int | str:
     return text if text == "auto" else whole(text)
 
 
+def several(command: argparse.ArgumentParser, default: int) -> None:
+    """Let a command have several processes."""
+    told = f"processes that share each batch, or auto: all cores (default: {default})"
+    command.add_argument("--workers", type=workers, default=default, metavar="N", help=told)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="tinygrad-cv", description="Train, sample and evaluate models on small pictures and on text."
@@ -234,9 +242,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--start", metavar="RUN", help="begin with the weights of a run (fine-tuning)")
     one.add_argument("--out", help="the run folder (default: runs/MODEL-DATA-SEED)")
     one.add_argument("--save-every", type=whole, default=500, metavar="STEPS")
-    one.add_argument(
-        "--workers", type=workers, default=1, metavar="N", help="processes that share each batch, or auto: all cores"
-    )
+    several(one, default=1)
     one.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     one.set_defaults(do=do_train)
     one = commands.add_parser("sample", help="draw pictures, or write text, from a run")
@@ -263,6 +269,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--out", default="runs/demo")
     one.add_argument("--only", action="append", metavar="NAME", help=", ".join(demo.PARTS))
     one.add_argument("--steps", type=whole, help="of each model (default: what suits it)")
+    several(one, default=min(2, parallel.cores()))
     one.set_defaults(do=do_demo)
     return top
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+from tinygrad_cv import parallel
 
 from .page import Section, curves
 from .pictures import grid, write_png
@@ -60,23 +63,29 @@ PARTS = {
     "detr": Part(
         "Finding digits: a transformer looks at a scene, and each of its queries says what it has found and where, or that "
         "there is nothing more to be found.",
-        {"canvas": "32", "smallest": "24", "digits": "3", "queries": "6", "batch": "8", "steps": "2200"},
+        {"canvas": "32", "smallest": "24", "digits": "3", "queries": "6", "batch": "8", "steps": "5000"},
     ),
 }
 
 
-def carry_out(name: str, settings: dict[str, Any], task: Task, folder: Path, training: Any, test: Any) -> Section:
+def carry_out(
+    name: str, settings: dict[str, Any], build: Callable[[], Task], workers: int | Literal["auto"], folder: Path,
+    training: Any, test: Any,
+) -> Section:  # fmt: skip
     """Train one part, or go on with it, and describe it."""
     start, run, steps = time.monotonic(), Run(folder / name), settings["config"]["steps"]
-    if not ((run.folder / "config.json").is_file() and run.config == settings):
-        run.create(settings)
+    begun = (run.folder / "config.json").is_file() and run.config == settings
     moments = {max(1, int(steps * share)) for share in SHARES}
 
     def watch(step: int) -> None:
         if step in moments and isinstance(task, PictureGenerator):
             np.save(run.folder / f"strip-{step:06}.npy", task.sample(16, rng=np.random.default_rng(3)))
 
-    train(task, run, steps, log_every=max(1, steps // 200), save_every=max(1, steps // 4), watch=watch)
+    with parallel.workers(workers):
+        task = build()
+        if not begun:
+            run.create(settings)
+        train(task, run, steps, log_every=max(1, steps // 200), save_every=max(1, steps // 4), watch=watch)
     seconds = round(time.monotonic() - start)
     facts = {"seed": 0, "steps": steps, "seconds": seconds, "command": f"python -m models demo --only {name}"}
     rows = task.evaluate("digits", training, test)

@@ -44,7 +44,7 @@ from .communicator import Communicator, RankError, average, team
 from .mpi import launched, mpi
 from .processes import cores, processes
 
-__all__ = ["Communicator", "RankError", "average", "mpi", "processes", "team", "workers"]
+__all__ = ["Communicator", "RankError", "average", "cores", "mpi", "processes", "team", "workers"]
 
 
 @contextmanager
