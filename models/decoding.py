@@ -68,6 +68,8 @@ def beam_search(
     At each step every kept sequence goes on with every symbol, and of all these the best `width` are kept. The score is
     log p / length_penalty, the length counted with END. A sequence that has ended stays in the competition.
     """
+    if width < 1:
+        raise ValueError(f"a beam is at least 1 wide, not {width}")
     size = len(source)
     state = select(model.begin(source, lengths), np.repeat(np.arange(size), width))
     written = np.full((size, width, 1), START)

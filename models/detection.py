@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels
+from tinygrad_cv import kernels, nn
 from tinygrad_cv.data import Dataset
 
 from .boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
@@ -42,6 +42,11 @@ class Detection(SceneTask):
         ".5 to .95. The scenes are made of test digits only. Baselines: the boxes of connected bright pixels, and the true "
         "boxes, each with the class of the nearest training digit."
     )
+
+    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
+        if config.queries < config.digits:
+            raise ValueError(f"queries={config.queries}: each finds one object, and a scene has up to {config.digits} digits")
+        super().__init__(model, config, training, rng=rng)
 
     def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
         logits, boxes = self.model(tg.Tensor(drawn.images), drawn.mask)

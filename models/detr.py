@@ -114,6 +114,7 @@ class DETR(nn.Module):
 
     def __init__(self, config: DETRConfig, *, rng: np.random.Generator) -> None:
         d = config.dimension
+        sine_positions(np.ones((1, 1, 1), bool), d)  # complains now about a dimension that does not fit
         sizes = (d, config.heads, config.hidden, config.dropout, config.pre_norm)
         self.config = config
         self.backbone = ResNet(ResNetConfig.of(config), rng=rng)

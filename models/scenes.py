@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self
+from math import inf
+from typing import Annotated, Any, Self
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class SceneConfig:
     digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own picture
     touching: Share = 0.1  # share of a digit's box that another's may cover
     fragments: Natural = 8
-    fragment: int = 6  # largest height and width of one
+    fragment: Annotated[int, 2, inf] = 6  # largest height and width of one; the smallest is 2
     noise: float = 0.05  # standard deviation
 
 
@@ -71,9 +72,9 @@ def draw_scenes(source: Dataset, config: SceneConfig, seeds: Any) -> Scenes:
     if source.labels is None or source.images.ndim != 3:
         kind = "without labels" if source.labels is None else f"of shape {source.images.shape[1:]}"
         raise ValueError(f"{source.name}: scenes are made of grey pictures (H, W) with labels, not of pictures {kind}")
-    if not max(config.digit) <= config.smallest <= config.canvas:
+    if not config.digit[0] <= config.digit[1] <= config.smallest <= config.canvas:
         raise ValueError(
-            f"digits of up to {max(config.digit)} pixels, pictures of {config.smallest} or more, a canvas of "
+            f"digits of {config.digit[0]} to {config.digit[1]} pixels, pictures of {config.smallest} or more, a canvas of "
             f"{config.canvas}: each must fit into the next"
         )
     shape = (len(seeds), config.canvas, config.canvas)

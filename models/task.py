@@ -66,7 +66,8 @@ class Task:
         """Options of `sample` that were given as text."""
         unknown = [key for key in given if key not in self.options]
         if unknown:
-            raise ValueError(f"{self.title}: sampling has no option {unknown[0]!r}; there are {list(self.options)}")
+            known = ", ".join(self.options) or "none"
+            raise ValueError(f"{self.title}: sampling has no option {unknown[0]!r}; there are {known}")
         return {key: parse(key, text, self.options[key]) for key, text in given.items()}
 
     def start_from(self, other: Any) -> None:
@@ -100,6 +101,8 @@ def configure(presets: Mapping[str, Any], name: str, training: Any, changes: Map
     config = replace(preset, **(given | {key: parse(key, text, known[key]) for key, text in changes.items()}))
     if "shape" in given and config.shape != given["shape"]:
         raise ValueError(f"shape={config.shape}: the pictures of {training.name} are {given['shape']}")
+    if 0 < getattr(config, "classes", 0) < given.get("classes", 0):
+        raise ValueError(f"classes={config.classes}: {training.name} has {given['classes']}")
     return checked(config, preset)
 
 

@@ -138,10 +138,10 @@ class Transduction(Task):
     def write(self, source: np.ndarray, lengths: np.ndarray, longest: int, beam: int = 1) -> list[str]:
         """What the averaged model makes of sources, as texts of at most `longest` symbols."""
         with self.descent.averaged():
-            if beam > 1:
-                symbols = beam_search(self.model, source, lengths, longest, beam)[0][:, 0]
-            else:
+            if beam == 1:
                 symbols = greedy(self.model, source, lengths, longest)
+            else:
+                symbols = beam_search(self.model, source, lengths, longest, beam)[0][:, 0]
         return decode(symbols, self.alphabet)
 
     def exact_match(self, pairs: Pairs, beam: int = 1) -> float:

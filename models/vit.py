@@ -72,10 +72,17 @@ def patches(images: Any, size: int) -> Any:
     if images.ndim not in (3, 4):
         raise ValueError(f"pictures are (B, H, W) or (B, H, W, C), not of shape {images.shape}; one alone is images[None]")
     b, h, w, *channels = images.shape
+    rows, columns = patch_grid((h, w), size)
+    blocks = images.reshape(b, rows, size, columns, size, *channels)
+    return np.swapaxes(blocks, 2, 3).reshape(b, rows * columns, -1)  # (B, N, P P C)
+
+
+def patch_grid(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+    """How many patches fill a picture (H, W), downwards and across."""
+    h, w = shape
     if h % size or w % size:
         raise ValueError(f"patches of {size} x {size} do not fill pictures of {h} x {w}")
-    blocks = images.reshape(b, h // size, size, w // size, size, *channels)
-    return np.swapaxes(blocks, 2, 3).reshape(b, (h // size) * (w // size), -1)  # (B, N, P P C)
+    return h // size, w // size
 
 
 class Block(nn.Module):
@@ -102,7 +109,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, shape: tuple[int, ...], *, rng: np.random.Generator) -> None:
         self.patch = config.patch
-        self.grid = (shape[0] // config.patch, shape[1] // config.patch)
+        self.grid = patch_grid(shape[:2], config.patch)
         d, pixels = config.dimension, config.patch**2 * int(np.prod(shape[2:]))
         self.patch_embed = nn.Linear(pixels, d, rng=rng)
         self.class_token = parameter(np.zeros((1, 1, d), np.float32))
@@ -115,12 +122,12 @@ class Encoder(nn.Module):
 
     def embed(self, images: Any) -> Any:
         """Equation 1; for pictures of another size the position embedding is interpolated: (B, 1 + N, D)."""
-        height, width = (n // self.patch for n in images.shape[1:3])
         tokens = self.patch_embed(patches(images, self.patch))  # (B, N, D)
         first = np.broadcast_to(self.class_token, (len(images), 1, tokens.shape[-1]))
         positions = self.position_embedding
-        if (height, width) != self.grid:
-            positions = interpolate_positions(positions, self.grid, (height, width))
+        now = patch_grid(images.shape[1:3], self.patch)
+        if now != self.grid:
+            positions = interpolate_positions(positions, self.grid, now)
         return self.dropout(np.concatenate([first, tokens], axis=1) + positions)
 
     def encode(self, images: Any, more: Any = None) -> Any:

@@ -166,6 +166,13 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "vit", "--set", "freeze=hed"], "no parameter's name begins with 'hed'; there are class_token"),
         (["train", "ddpm", "--set", "attention=(7,)"], "attention=(7,): the heights are 0 to 1"),
         (["train", "ddpm", "--set", "base=5"], "base=5 must be even"),
+        (["train", "vit", "--set", "patch=3"], "patches of 3 x 3 do not fill pictures of 8 x 8"),
+        (["train", "row-rnn", "--set", "classes=5"], "classes=5: digits has 10"),
+        (["train", "detr", "--set", "classes=5"], "classes=5: digits has 10"),
+        (["train", "detr", "--set", "queries=2"], "queries=2: each finds one object, and a scene has up to 6 digits"),
+        (["train", "detr", "--set", "dimension=66"], "fill multiples of 4 dimensions, not 66"),
+        (["train", "segment", "--set", "digit=(22, 12)"], "digits of 22 to 12 pixels"),
+        (["train", "segment", "--set", "fragment=1"], "fragment=1: must be finite and at least 2"),
         (["train", "pixel-rnn", "--set", "levels=1"], "levels=1: must be finite and at least 2"),
         (["train", "char-rnn", "--data", "text:"], "--data text: lacks a path"),
         (["train", "gan", "--preset", "tiny", "--out", "afile"], "afile cannot be a run's folder, because a file is in its"),
@@ -185,6 +192,7 @@ def test_errors_are_one_clear_line(
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("option", ["--steps", "--save-every", "--seed"])

@@ -388,6 +388,8 @@ def test_every_architecture_learns_to_reverse_a_little(architecture: str) -> Non
     assert task.exact_match(task.draw(200, None, 3, rng=np.random.default_rng(1))) > 0.95
     assert task.sample(1, rng=np.random.default_rng(0), source="abd") == "abd -> dba"
     assert task.sample(1, rng=np.random.default_rng(0), source="abd", beam=3) == "abd -> dba"
+    with pytest.raises(ValueError, match="a beam is at least 1 wide, not 0"):
+        task.sample(1, rng=np.random.default_rng(0), source="abd", beam=0)
 
 
 @pytest.mark.parametrize(
