@@ -37,7 +37,7 @@ class YOLOSConfig(EncoderConfig, DetectorConfig):
 
 PRESETS: Mapping[str, YOLOSConfig] = {
     "tiny": YOLOSConfig(**TINY, queries=4, patch=8, dimension=8, depth=1, heads=2, hidden=16),
-    "digits": YOLOSConfig(depth=6),
+    "digits": YOLOSConfig(depth=6, steps=16_000, rate=2e-3),
 }
 
 
