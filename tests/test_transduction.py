@@ -309,8 +309,10 @@ def test_the_target_of_a_strip_is_what_stands_in_it(order: str) -> None:
         strip.StripReading(replace(config, order="random"), DIGITS, rng=np.random.default_rng(0))
 
 
-def test_training_strips_are_changed_and_test_strips_are_not() -> None:
-    config = replace(strip.StripReading.presets["tiny"], gap=0)
+@pytest.mark.parametrize("change", [{"noise": 0.1}, {"rotation": 15.0}, {"scaling": 0.15}, {"shear": 0.25}, {"shift": 1}])
+def test_each_change_meets_training_strips_and_no_test_strip(change: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"gap": 0, "noise": 0.0, "rotation": 0.0, "scaling": 0.0, "shear": 0.0, "shift": 0}
+    config = replace(strip.StripReading.presets["tiny"], **{**plain, **change})
     task = strip.StripReading(config, DIGITS, rng=np.random.default_rng(0))
     test = data.digits("test")
     known = {image.T.tobytes() for image in test.images}
@@ -318,7 +320,8 @@ def test_training_strips_are_changed_and_test_strips_are_not() -> None:
     assert all(np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3))
     known = {image.T.tobytes() for image in DIGITS.images}
     pairs = task.draw(5, DIGITS, 3, rng=np.random.default_rng(0))
-    assert not any(np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3))
+    same = [np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3)]
+    assert sum(same) < len(same) / 2
 
 
 @given(st.integers(1, 13), st.integers(0, 9), seeds)
