@@ -42,7 +42,6 @@ class StripConfig(TransductionConfig):
     rotation: float = 15.0  # degrees, at most, by which digits are turned in training
     scaling: float = 0.15  # their sizes change by exp(+- this)
     shear: float = 0.25  # columns a row by which they are slanted
-    shift: Natural = 0  # pixels, at most, by which they are moved in their frames
 
 
 def strips(
@@ -87,7 +86,7 @@ class StripReading(Transduction):
     title = "Reading a strip of digits"
     presets: ClassVar = {
         "tiny": StripConfig(size=8, heads=2, hidden=8, stem=4, widths=(4, 8), steps=100, batch=4, longest=4, warm_up=5),
-        "digits": StripConfig(widths=(48, 96), shift=1, dropout=0.2, weight_decay=0.05, label_smoothing=0.1),
+        "digits": StripConfig(dropout=0.2, weight_decay=0.05, label_smoothing=0.1),
         "mnist": StripConfig(shape=(28, 28), gap=4, widths=(32, 64, 64), depths=(1, 1, 1)),
     }
     along = "digits in the strip"
@@ -124,7 +123,7 @@ class StripReading(Transduction):
         images = pool.images[chosen]
         if pool is self.training:
             changes = {"rotation": config.rotation, "scaling": config.scaling, "shear": config.shear}
-            images = data.shift(data.affine(images, **changes, rng=rng), config.shift, rng=rng)
+            images = data.affine(images, **changes, rng=rng)
             images += rng.normal(0, config.noise, images.shape).astype(images.dtype)
         columns, widths = strips(images, lengths, config.gap, rng=rng)
         read = np.split(pool.labels[chosen], np.cumsum(lengths)[:-1])

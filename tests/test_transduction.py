@@ -309,9 +309,9 @@ def test_the_target_of_a_strip_is_what_stands_in_it(order: str) -> None:
         strip.StripReading(replace(config, order="random"), DIGITS, rng=np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("change", [{"noise": 0.1}, {"rotation": 15.0}, {"scaling": 0.15}, {"shear": 0.25}, {"shift": 1}])
+@pytest.mark.parametrize("change", [{"noise": 0.1}, {"rotation": 15.0}, {"scaling": 0.15}, {"shear": 0.25}])
 def test_each_change_meets_training_strips_and_no_test_strip(change: dict[str, Any]) -> None:
-    plain: dict[str, Any] = {"gap": 0, "noise": 0.0, "rotation": 0.0, "scaling": 0.0, "shear": 0.0, "shift": 0}
+    plain: dict[str, Any] = {"gap": 0, "noise": 0.0, "rotation": 0.0, "scaling": 0.0, "shear": 0.0}
     config = replace(strip.StripReading.presets["tiny"], **{**plain, **change})
     task = strip.StripReading(config, DIGITS, rng=np.random.default_rng(0))
     test = data.digits("test")
@@ -321,7 +321,7 @@ def test_each_change_meets_training_strips_and_no_test_strip(change: dict[str, A
     known = {image.T.tobytes() for image in DIGITS.images}
     pairs = task.draw(5, DIGITS, 3, rng=np.random.default_rng(0))
     same = [np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3)]
-    assert sum(same) < len(same) / 2
+    assert not any(same)
 
 
 @given(st.integers(1, 13), st.integers(0, 9), seeds)
