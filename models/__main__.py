@@ -265,7 +265,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("eval", help="measure a run beside floor and baselines, and write its page")
     one.add_argument("run")
     one.set_defaults(do=do_eval)
-    one = commands.add_parser("demo", help="train every model on real digits in eight minutes, and write a page")
+    one = commands.add_parser("demo", help="train every model on real digits in some six minutes, and write a page")
     one.add_argument("--out", default="runs/demo")
     one.add_argument("--only", action="append", metavar="NAME", help=", ".join(demo.PARTS))
     one.add_argument("--steps", type=whole, help="of each model (default: what suits it)")
