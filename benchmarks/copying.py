@@ -17,7 +17,7 @@ from models.page import plot
 from models.rnn import CELLS
 from models.train import progress_bar
 from tinygrad_cv.files import atomic_write
-from tinygrad_cv.memory import keep_freed_memory
+from tinygrad_cv.machine import keep_freed_memory
 
 DELAYS = (5, 10, 20, 40, 80)
 

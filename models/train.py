@@ -28,7 +28,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import parallel, safetensors
 from tinygrad_cv.files import atomic_write
-from tinygrad_cv.memory import keep_freed_memory
+from tinygrad_cv.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from .task import Task

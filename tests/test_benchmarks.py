@@ -16,7 +16,17 @@ import pytest
 from benchmarks.__main__ import main, read
 from benchmarks.speed import by_hand, growth, ours, products, report
 from benchmarks.speed.compare import MULTIPLE, Dropped, Judge, Process, unit
-from benchmarks.speed.contenders import ALL, BEST, CONTENDERS, EAGER, FLOOR, HAND, ONE, absent, entry
+from benchmarks.speed.contenders import (
+    ALL,
+    BEST,
+    CONTENDERS,
+    EAGER,
+    FLOOR,
+    HAND,
+    ONE,
+    absent,
+    entry,
+)
 from benchmarks.speed.functional import trained
 from benchmarks.speed.worker import STEPS, moved
 from benchmarks.speed.workloads import OPERATIONS, Operation

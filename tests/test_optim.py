@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_cv import Tensor, arena, nn, optim
-from tinygrad_cv.subnormal import FUNCTIONS
+from tinygrad_cv.machine import ENVIRONMENT
 
 OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.1),
@@ -294,7 +294,7 @@ def test_clipping_by_value() -> None:
     np.testing.assert_array_equal(p.grad, [-1, 0.5, 1])
 
 
-@pytest.mark.skipif(FUNCTIONS is None, reason="this machine cannot be told to take subnormal numbers as zero")
+@pytest.mark.skipif(ENVIRONMENT is None, reason="this machine cannot be told to take subnormal numbers as zero")
 @pytest.mark.parametrize("name", ["momentum", "adam", "adamw"])
 def test_moments_without_gradient_fade_to_zero_and_do_not_stay_subnormal(name: str) -> None:
     parameters = draw()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .memory import LINE, TILE, on_a_line
+from .machine import CACHE_LINE, TILE, at_cache_line
 from .parallel import team
 from .tensor import Tensor, unwrap
 
@@ -25,7 +25,7 @@ class Arena:
 
     def __init__(self, parameters: list[Tensor], slots: Iterable[str]) -> None:
         self.parameters, self.dtype, self.ranks = parameters, parameters[0].dtype, team()
-        line = LINE // self.dtype.itemsize  # elements
+        line = CACHE_LINE // self.dtype.itemsize  # elements
         self.starts = np.cumsum([0, *(-(-p.size // line) * line for p in parameters)]).tolist()
         self.size = self.starts.pop()
         self.values, self.slots = self._flat(), {slot: self._flat() for slot in slots}
@@ -38,7 +38,7 @@ class Arena:
 
     def _flat(self) -> np.ndarray:
         size = self.size * self.dtype.itemsize
-        return on_a_line(self.ranks.allocate(size + LINE), size).view(self.dtype)
+        return at_cache_line(self.ranks.allocate(size + CACHE_LINE), size).view(self.dtype)
 
     def part(self, flat: np.ndarray, i: int) -> np.ndarray:
         """The stretch of a flat buffer that belongs to parameter i."""
@@ -59,7 +59,9 @@ class Arena:
     def average(self) -> slice:
         """Average the gradients over the ranks, in the stretch of the buffers that this rank is to update."""
         if self.ranks is not team() and team().size > 1:
-            raise RuntimeError("this optimiser was made before its ranks were; make it inside `with parallel.workers(...)`")
+            raise RuntimeError(
+                "this optimiser was made before its ranks were; make it inside `with parallel.workers(...)`"
+            )
         if self.averaged:
             self.averaged = False
             self.ranks.barrier()  # no one reads the weights any more that the others now change
@@ -102,7 +104,11 @@ class Arena:
                 stop = self.starts[last] + self.parameters[last].size
                 for i in members:
                     self.steps[i] = step + 1
-                own = self.gradients[start:stop] if alone < 0 else unwrap(self.parameters[last]._grad).reshape(-1)
+                own = (
+                    self.gradients[start:stop]
+                    if alone < 0
+                    else unwrap(self.parameters[last]._grad).reshape(-1)
+                )
                 yield start, stop, step + 1, own
 
 
@@ -144,4 +150,8 @@ class Home:
 
     def holds(self, gradient: Any) -> bool:
         """Whether a gradient lies here, whole."""
-        return type(gradient) is np.ndarray and gradient.base is self.owner and gradient.shape == self.shape
+        return (
+            type(gradient) is np.ndarray
+            and gradient.base is self.owner
+            and gradient.shape == self.shape
+        )

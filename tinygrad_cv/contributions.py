@@ -43,7 +43,9 @@ def leading_to(targets: Collection[Any], roots: Iterable[Any]) -> set[Any]:
     return wanted
 
 
-def accumulate(gradients: Any, sums: set[Any], heap: list[tuple[int, Any]], node: Any, gradient: Any) -> None:
+def accumulate(
+    gradients: Any, sums: set[Any], heap: list[tuple[int, Any]], node: Any, gradient: Any
+) -> None:
     """Add to a node's gradient. The first is kept as it is and never written to: it may be someone else's array."""
     if node not in gradients:
         if node.operation is not None:
@@ -55,7 +57,9 @@ def accumulate(gradients: Any, sums: set[Any], heap: list[tuple[int, Any]], node
     if type(gradient) is tuple:  # for one of several values: (which one, gradient)
         parts, (i, gradient) = gradients[node], gradient
         parts[i] = gradient if parts[i] is None else parts[i] + gradient
-    elif type(gradient) is type(gradients[node]) is np.ndarray and (node in sums or in_place(node, gradients[node])):
+    elif type(gradient) is type(gradients[node]) is np.ndarray and (
+        node in sums or in_place(node, gradients[node])
+    ):
         np.add(gradients[node], gradient, out=gradients[node])
     else:
         gradients[node] = gradients[node] + gradient
@@ -66,7 +70,12 @@ def accumulate(gradients: Any, sums: set[Any], heap: list[tuple[int, Any]], node
 def place_for(node: Any) -> Any:
     """Where a kernel may write the gradient of a leaf, the first that this walk brings there; None for anywhere."""
     tensor = node.tensor and node.tensor()
-    if tensor is None or tensor._home is None or tensor._grad is not None or node.operation is not None:
+    if (
+        tensor is None
+        or tensor._home is None
+        or tensor._grad is not None
+        or node.operation is not None
+    ):
         return None
     return tensor._home.claim()
 
@@ -82,13 +91,25 @@ def conform(gradient: Any, parent: Any, node: Any) -> Any:
     if type(gradient) is tuple:
         return gradient
     if MODE.anomaly and node.operation is not None:
-        errors.check_finite(node.operation.function, [getattr(gradient, "_data", gradient)], [], node.line, "the gradient of ")
-    if type(gradient) is np.ndarray and gradient.shape == parent.shape and gradient.dtype == parent.dtype:
+        errors.check_finite(
+            node.operation.function,
+            [getattr(gradient, "_data", gradient)],
+            [],
+            node.line,
+            "the gradient of ",
+        )
+    if (
+        type(gradient) is np.ndarray
+        and gradient.shape == parent.shape
+        and gradient.dtype == parent.dtype
+    ):
         return gradient
     gradient = gradient if hasattr(gradient, "dtype") else np.asarray(gradient, parent.dtype)
     if gradient.shape != parent.shape:
         extra = gradient.ndim - len(parent.shape)
-        axes = [i for i, n in enumerate(gradient.shape) if i < extra or n != parent.shape[i - extra]]
+        axes = [
+            i for i, n in enumerate(gradient.shape) if i < extra or n != parent.shape[i - extra]
+        ]
         if extra < 0 or any(parent.shape[i - extra] != 1 for i in axes if i >= extra):
             raise errors.wrong_shape(node, gradient.shape, parent.shape)
         gradient = np.sum(gradient, axis=tuple(axes)).reshape(parent.shape)

@@ -77,14 +77,20 @@ def _broadcast_hint(left: tuple[int, ...], right: tuple[int, ...]) -> str:
 
 def explain(error: Exception, function: Any, operands: Iterable[tuple[Any, Any]]) -> Exception:
     """The error of a failed forward call, told with the operation, its operands, where they were made, a likely fix."""
-    known = [(value, getattr(node, "line", None)) for value, node in operands if isinstance(value, np.ndarray)]
+    known = [
+        (value, getattr(node, "line", None))
+        for value, node in operands
+        if isinstance(value, np.ndarray)
+    ]
     shapes = [value.shape for value, _ in known]
     lines = [f"{name_of(function)}: {error}"]
     for i, (value, line) in enumerate(known):
         made = f", made at {describe_line(line)}" if line else ""
         lines.append(f"  operand {i}: shape {value.shape} {value.dtype}{made}")
     product = function in (np.matmul, np.dot)
-    told = len(shapes) == 2 and (product or "broadcast" in str(error))  # other errors are not about two shapes
+    told = len(shapes) == 2 and (
+        product or "broadcast" in str(error)
+    )  # other errors are not about two shapes
     hint = (_matmul_hint if product else _broadcast_hint)(*shapes) if told else ""
     lines += [f"  hint: {hint}"] if hint else []
     if type(error) in (ValueError, TypeError, IndexError):
@@ -95,7 +101,9 @@ def explain(error: Exception, function: Any, operands: Iterable[tuple[Any, Any]]
 
 def no_derivative(function: Any, argument: str) -> NotImplementedError:
     name = name_of(function)
-    return NotImplementedError(f"{name} is not differentiated with respect to {argument!r}; pass {argument}.detach()")
+    return NotImplementedError(
+        f"{name} is not differentiated with respect to {argument!r}; pass {argument}.detach()"
+    )
 
 
 def without_rule(function: Any) -> NotImplementedError:
@@ -137,7 +145,9 @@ def stale(node: Any, name: str) -> RuntimeError:
 
 
 def wrong_shape(node: Any, gradient: tuple[int, ...], argument: tuple[int, ...]) -> ValueError:
-    return ValueError(f"the rule of {node} gave a gradient of shape {gradient} to an argument of shape {argument}")
+    return ValueError(
+        f"the rule of {node} gave a gradient of shape {gradient} to an argument of shape {argument}"
+    )
 
 
 # --------------------------------------------------------------------------------------------- NaN and stale arrays
@@ -153,15 +163,23 @@ def _flat(values: Any) -> list[Any]:
     return [a for v in values for a in (_flat(v) if isinstance(v, (list, tuple)) else [v])]
 
 
-def check_finite(function: Any, values: Sequence[Any], inputs: Any, line: Line | None, what: str = "") -> None:
+def check_finite(
+    function: Any, values: Sequence[Any], inputs: Any, line: Line | None, what: str = ""
+) -> None:
     """Raise if a result has NaN, or infinities that were not given to it."""
     results = _flat(values)
     given = _count_bad(v for v in _flat(inputs) if isinstance(v, (np.ndarray, np.number, float)))
     nan, infinite = _count_bad(results)
     if nan or (infinite and not any(given)):
         size = sum(np.size(r) for r in results)
-        made = f"was given NaN and passed on {nan}" if given[0] else f"made {nan} NaN and {infinite} infinite elements"
-        raise FloatingPointError(f"{what}{name_of(function)} {made} (of {size}), at {describe_line(line)}")
+        made = (
+            f"was given NaN and passed on {nan}"
+            if given[0]
+            else f"made {nan} NaN and {infinite} infinite elements"
+        )
+        raise FloatingPointError(
+            f"{what}{name_of(function)} {made} (of {size}), at {describe_line(line)}"
+        )
 
 
 def fingerprint(array: np.ndarray, whole: Any = False) -> bytes:

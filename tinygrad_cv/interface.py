@@ -78,20 +78,31 @@ class NumPyInterface:
     # NumPy's functions come through this door.
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if method != "__call__":
-            raise TypeError(f"{errors.name_of(ufunc)}.{method} does not work on tensors; use np.sum, np.cumsum, ...")
+            raise TypeError(
+                f"{errors.name_of(ufunc)}.{method} does not work on tensors; use np.sum, np.cumsum, ..."
+            )
         return self._call(ufunc, args, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __array_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         if not all(issubclass(t, (NumPyInterface, np.ndarray)) for t in types):
             return NotImplemented
         return self._call(function, args, kwargs)
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A NumPy call that met a tensor, without the options that write into arrays."""
-        for name, advice in (("out", "assign the result instead"), ("where", "use np.where(mask, value, other)")):
+        for name, advice in (
+            ("out", "assign the result instead"),
+            ("where", "use np.where(mask, value, other)"),
+        ):
             if kwargs and kwargs.get(name) is not None and kwargs[name] is not True:
-                raise TypeError(f"{errors.name_of(function)}({name}=...) writes in place; tensors do not: {advice}")
-        return self._record(function, args, {k: v for k, v in kwargs.items() if k not in ("out", "where")})
+                raise TypeError(
+                    f"{errors.name_of(function)}({name}=...) writes in place; tensors do not: {advice}"
+                )
+        return self._record(
+            function, args, {k: v for k, v in kwargs.items() if k not in ("out", "where")}
+        )
 
     # The shape of things.
     @property
@@ -138,7 +149,9 @@ class NumPyInterface:
     argmax, argmin, argsort, nonzero = map(_method, (np.argmax, np.argmin, np.argsort, np.nonzero))
     any, all, searchsorted = map(_method, (np.any, np.all, np.searchsorted))
     astype, copy, round, clip, dot = map(_method, (np.astype, np.copy, np.round, np.clip, np.dot))
-    ravel, squeeze, swapaxes, repeat, take = map(_method, (np.ravel, np.squeeze, np.swapaxes, np.repeat, np.take))
+    ravel, squeeze, swapaxes, repeat, take = map(
+        _method, (np.ravel, np.squeeze, np.swapaxes, np.repeat, np.take)
+    )
     diagonal, trace = map(_method, (np.diagonal, np.trace))
 
     # In the graph, and the ways out of it.
@@ -186,7 +199,10 @@ class NumPyInterface:
         return bool(self._data)
 
     def __reduce__(self) -> Any:
-        return type(self), (self._data if self.is_leaf else self._leave("copying"), self._node is not None)
+        return type(self), (
+            self._data if self.is_leaf else self._leave("copying"),
+            self._node is not None,
+        )
 
     def __format__(self, spec: str) -> str:
         return format(self._data.item(), spec) if spec else str(self)
@@ -198,4 +214,7 @@ class NumPyInterface:
 
     def __getattr__(self, name: str) -> Any:
         hint = f": it works in place or outside the graph; use a NumPy function of the tensor, or t.numpy().{name}"
-        raise AttributeError(f"Tensor has no {name!r}" + (hint if hasattr(np.ndarray, name) and name[0] != "_" else ""))
+        raise AttributeError(
+            f"Tensor has no {name!r}"
+            + (hint if hasattr(np.ndarray, name) and name[0] != "_" else "")
+        )

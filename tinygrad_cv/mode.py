@@ -16,7 +16,9 @@ class Mode(threading.local):
 
 
 MODE = Mode()
-UNUSUAL: list[Any] = []  # the switches that are set in any thread: while empty, the hot path need not look at `MODE`
+UNUSUAL: list[
+    Any
+] = []  # the switches that are set in any thread: while empty, the hot path need not look at `MODE`
 
 
 class switched(ContextDecorator):

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .arena import Arena
+from .machine import subnormals_as_zero
 from .nn import Module
-from .subnormal import subnormals_as_zero
 from .tensor import Tensor, unwrap
 
 
@@ -41,7 +41,9 @@ class Optimizer:
             if type(p) is not Tensor or not p.is_leaf or p.dtype.kind != "f":
                 raise TypeError(f"a parameter is a floating-point leaf tensor, not {p!r}")
         dtypes = dict.fromkeys(p.dtype for p in self.parameters)
-        self.arenas = [Arena([p for p in self.parameters if p.dtype == d], self.slots) for d in dtypes]
+        self.arenas = [
+            Arena([p for p in self.parameters if p.dtype == d], self.slots) for d in dtypes
+        ]
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
@@ -51,7 +53,9 @@ class Optimizer:
                 for tile, step, g in arena.tiles(mine):
                     a, b = (s[: len(g)] for s in arena.scratch)
                     slots = {name: flat[tile] for name, flat in arena.slots.items()}
-                    self.update(arena.values[tile], g, a, b, float(self.learning_rate), step, **slots)
+                    self.update(
+                        arena.values[tile], g, a, b, float(self.learning_rate), step, **slots
+                    )
             arena.ranks.barrier()
 
     def average_gradients(self) -> None:
@@ -64,7 +68,14 @@ class Optimizer:
             arena.collect()
 
     def update(
-        self, p: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray, rate: float, step: int, **slots: np.ndarray
+        self,
+        p: np.ndarray,
+        g: np.ndarray,
+        a: np.ndarray,
+        b: np.ndarray,
+        rate: float,
+        step: int,
+        **slots: np.ndarray,
     ) -> None:
         """Change p in place by its gradient g, which is not written to; a and b are there for intermediate values."""
         raise NotImplementedError
@@ -78,7 +89,9 @@ class Optimizer:
 
     def _state(self) -> Iterator[tuple[int, Arena, int]]:
         """Each parameter's number, arena and place there."""
-        places = {id(p): (arena, i) for arena in self.arenas for i, p in enumerate(arena.parameters)}
+        places = {
+            id(p): (arena, i) for arena in self.arenas for i, p in enumerate(arena.parameters)
+        }
         return ((n, *places[id(p)]) for n, p in enumerate(self.parameters))
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -86,7 +99,9 @@ class Optimizer:
         state = {"learning_rate": np.array(self.learning_rate)}
         for n, arena, i in self._state():
             state[f"{n}.step"] = np.array(arena.steps[i])
-            state |= {f"{n}.{slot}": arena.view(flat, i).copy() for slot, flat in arena.slots.items()}
+            state |= {
+                f"{n}.{slot}": arena.view(flat, i).copy() for slot, flat in arena.slots.items()
+            }
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -94,8 +109,12 @@ class Optimizer:
         own = {name: array.shape for name, array in self.state_dict().items()}
         given = {name: np.shape(array) for name, array in state.items()}
         if own != given:
-            wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-            told = ", ".join(f"{n} (here {own.get(n, 'none')}, given {given.get(n, 'none')})" for n in wrong[:5])
+            wrong = sorted(
+                name for name in own.keys() | given.keys() if own.get(name) != given.get(name)
+            )
+            told = ", ".join(
+                f"{n} (here {own.get(n, 'none')}, given {given.get(n, 'none')})" for n in wrong[:5]
+            )
             raise ValueError(
                 f"the state does not fit this {type(self).__name__}; {len(wrong)} names or shapes differ: {told}"
             )
@@ -217,7 +236,11 @@ class RMSProp(Optimizer):
             centered,
             weight_decay,
         )
-        self.slots = ("square", *(["mean"] if centered else []), *(["momentum"] if momentum else []))
+        self.slots = (
+            "square",
+            *(["mean"] if centered else []),
+            *(["momentum"] if momentum else []),
+        )
         super().__init__(parameters, learning_rate)
 
     def update(self, p: Any, g: Any, a: Any, b: Any, rate: float, step: int, **slots: Any) -> None:
@@ -268,7 +291,9 @@ def step_decay(size: int, factor: float) -> Schedule:
 
 def cosine(total: int, minimum: float = 0.0) -> Schedule:
     """Half a cosine from 1 down to `minimum` at `total` steps (Loshchilov & Hutter 2017, equation 5)."""
-    return lambda step: minimum + (1 - minimum) * (1 + math.cos(math.pi * min(step, total) / total)) / 2
+    return lambda step: (
+        minimum + (1 - minimum) * (1 + math.cos(math.pi * min(step, total) / total)) / 2
+    )
 
 
 def warm_up(steps: int, then: Schedule | None = None) -> Schedule:
@@ -338,8 +363,14 @@ class ExponentialMovingAverage:
     @contextmanager
     def applied(self) -> Iterator[Module]:
         """Inside this context the module has the averaged weights, on this rank alone; its own are laid aside."""
-        weights = [(weight, weight.data, self.averages[name]) for name, weight in self.module.named_parameters()]
-        buffers = [(array, array.copy(), self.averages[name]) for name, array in self.module.named_buffers()]
+        weights = [
+            (weight, weight.data, self.averages[name])
+            for name, weight in self.module.named_parameters()
+        ]
+        buffers = [
+            (array, array.copy(), self.averages[name])
+            for name, array in self.module.named_buffers()
+        ]
         for weight, _, average in weights:
             weight.data = average.copy()
         for array, _, average in buffers:
@@ -358,9 +389,13 @@ class ExponentialMovingAverage:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over averages."""
-        own, given = ({n: np.shape(a) for n, a in arrays.items()} for arrays in (self.averages, state))
+        own, given = (
+            {n: np.shape(a) for n, a in arrays.items()} for arrays in (self.averages, state)
+        )
         wrong = sorted(n for n in own.keys() | given.keys() if own.get(n) != given.get(n))
         if wrong:
-            raise ValueError(f"the averages do not fit this module: names or shapes differ at {', '.join(wrong)}")
+            raise ValueError(
+                f"the averages do not fit this module: names or shapes differ at {', '.join(wrong)}"
+            )
         for name, average in self.averages.items():
             average[...] = state[name]

@@ -58,7 +58,9 @@ class Profile:
     def add(self, name: str, phase: str, start: float, results: Any, line: Line | None) -> None:
         """An operation that began at `start` (of `time.perf_counter`) is done."""
         seconds = perf_counter() - start
-        self._events.append(Event(name, phase, start - self._origin, seconds, _bytes(results), line))
+        self._events.append(
+            Event(name, phase, start - self._origin, seconds, _bytes(results), line)
+        )
 
     @property
     def events(self) -> list[Event]:
@@ -84,19 +86,26 @@ class Profile:
                 row[1] += 1
                 row[2] += event.bytes
         ordered = sorted(totals.items(), key=lambda item: -item[1][0])
-        return [{"name": n, "phase": p, "seconds": s, "calls": c, "bytes": b} for (n, p), (s, c, b) in ordered]
+        return [
+            {"name": n, "phase": p, "seconds": s, "calls": c, "bytes": b}
+            for (n, p), (s, c, b) in ordered
+        ]
 
     def __str__(self) -> str:
         rows = self.rows()
         total = sum(row["seconds"] for row in rows)
-        lines = [f"{'operation':32} {'':8} {'calls':>7} {'ms':>10} {'share':>6} {'µs/call':>9} {'MB':>9}"]
+        lines = [
+            f"{'operation':32} {'':8} {'calls':>7} {'ms':>10} {'share':>6} {'µs/call':>9} {'MB':>9}"
+        ]
         for row in rows:
             share = row["seconds"] / total if total else 0.0
             lines.append(
                 f"{row['name'][:32]:32} {row['phase']:8} {row['calls']:7} {1e3 * row['seconds']:10.3f} {share:6.1%} "
                 f"{1e6 * row['seconds'] / row['calls']:9.1f} {row['bytes'] / 1e6:9.2f}"
             )
-        return "\n".join([*lines, f"{'in all':32} {'':8} {sum(r['calls'] for r in rows):7} {1e3 * total:10.3f}"])
+        return "\n".join(
+            [*lines, f"{'in all':32} {'':8} {sum(r['calls'] for r in rows):7} {1e3 * total:10.3f}"]
+        )
 
     def write(self, path: str | Path) -> None:
         """Write the flame chart and the table as one self-contained page."""
@@ -128,7 +137,11 @@ class Profile:
 def _bytes(results: Any) -> int:
     if isinstance(results, (tuple, list)):
         return sum(map(_bytes, results))
-    return results.nbytes if isinstance(results, (np.ndarray, np.generic)) else _bytes(getattr(results, "_data", ()))
+    return (
+        results.nbytes
+        if isinstance(results, (np.ndarray, np.generic))
+        else _bytes(getattr(results, "_data", ()))
+    )
 
 
 @contextmanager

@@ -64,11 +64,17 @@ def save(
     end = 0
     for name in order:
         start, end = end, end + arrays[name].size * DTYPES[dtypes[name]].itemsize
-        header[name] = {"dtype": dtypes[name], "shape": arrays[name].shape, "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": dtypes[name],
+            "shape": arrays[name].shape,
+            "data_offsets": [start, end],
+        }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > LARGEST_HEADER:
-        raise ValueError(f"the names and metadata take {len(text)} bytes; readers refuse above {LARGEST_HEADER}")
+        raise ValueError(
+            f"the names and metadata take {len(text)} bytes; readers refuse above {LARGEST_HEADER}"
+        )
     with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
@@ -107,7 +113,9 @@ def _array(name: str, value: Any) -> np.ndarray:
 def _dtype_name(name: str, array: np.ndarray, bfloat16: bool) -> str:
     dtype = NAMES.get(array.dtype.newbyteorder("<"))
     if dtype is None:
-        raise TypeError(f"{name!r} is {array.dtype}, which the format lacks; it has {', '.join(map(str, NAMES))}")
+        raise TypeError(
+            f"{name!r} is {array.dtype}, which the format lacks; it has {', '.join(map(str, NAMES))}"
+        )
     return "BF16" if bfloat16 and dtype == "F32" else dtype
 
 
@@ -118,12 +126,16 @@ def _to_bfloat16(array: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(array), bits >> 16 | 0x40, rounded).astype(np.uint16)
 
 
-def _read(buffer: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...], offset: int) -> np.ndarray:
+def _read(
+    buffer: mmap.mmap, start: int, dtype: str, shape: tuple[int, ...], offset: int
+) -> np.ndarray:
     array: np.ndarray = np.ndarray(shape, DTYPES[dtype], buffer, start + offset)
     if dtype == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
     if dtype == "BOOL":
-        return np.not_equal(array.view(np.uint8), 0, dtype=np.bool)  # a bool of any byte but 0 and 1 misbehaves
+        return np.not_equal(
+            array.view(np.uint8), 0, dtype=np.bool
+        )  # a bool of any byte but 0 and 1 misbehaves
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return native if native.flags.aligned else native.copy()
 
@@ -149,19 +161,27 @@ def _open(path: str | os.PathLike[str]) -> tuple[mmap.mmap, int, dict[str, Entry
             if size < 8:
                 raise ValueError(f"it has {size} bytes, too few even for the length of a header")
             if length > LARGEST_HEADER:
-                raise ValueError(f"its header would have {length} bytes, over the limit of {LARGEST_HEADER}")
+                raise ValueError(
+                    f"its header would have {length} bytes, over the limit of {LARGEST_HEADER}"
+                )
             if length > size - 8:
-                raise ValueError(f"its header would have {length} bytes, but only {size - 8} follow; cut off?")
+                raise ValueError(
+                    f"its header would have {length} bytes, but only {size - 8} follow; cut off?"
+                )
             entries, metadata = _parse(file.read(length), size - 8 - length)
         except ValueError as error:
-            raise ValueError(f"{os.fspath(path)} is not a sound safetensors file: {error}") from None
+            raise ValueError(
+                f"{os.fspath(path)} is not a sound safetensors file: {error}"
+            ) from None
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), 8 + length, entries, metadata
 
 
 def _parse(text: bytes, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
     """The arrays and the metadata of a header, if they fit `size` bytes of data."""
     try:
-        header = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        header = json.loads(
+            text.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     except ValueError as error:  # bad UTF-8 or bad JSON
@@ -172,7 +192,9 @@ def _parse(text: bytes, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
         raise ValueError(TOO_DEEP)
     metadata = header.pop("__metadata__", None)
     metadata = {} if metadata is None else metadata
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise ValueError("its __metadata__ holds something other than strings")
 
     spans = {name: _span(name, entry) for name, entry in header.items()}
@@ -180,12 +202,16 @@ def _parse(text: bytes, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
     for name in sorted(spans, key=lambda name: spans[name][2:]):
         _, _, start, stop = spans[name]
         if start != end:
-            raise ValueError(f"{name!r} starts at {start}, not at {end}: {'a hole' if start > end else 'an overlap'}")
+            raise ValueError(
+                f"{name!r} starts at {start}, not at {end}: {'a hole' if start > end else 'an overlap'}"
+            )
         end = stop
     if end != size:
         fault = "cut off?" if end > size else f"{size - end} bytes trail"
         raise ValueError(f"its arrays take {end} bytes, but {size} follow the header: {fault}")
-    return {name: (dtype, shape, start) for name, (dtype, shape, start, _) in spans.items()}, metadata
+    return {
+        name: (dtype, shape, start) for name, (dtype, shape, start, _) in spans.items()
+    }, metadata
 
 
 def _span(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
@@ -196,13 +222,17 @@ def _span(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"{name!r} has the unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
     if not (_naturals(shape) and _naturals(offsets) and len(offsets) == 2):
-        raise ValueError(f"{name!r} has the shape {shape} and the offsets {offsets}, which must be whole numbers >= 0")
+        raise ValueError(
+            f"{name!r} has the shape {shape} and the offsets {offsets}, which must be whole numbers >= 0"
+        )
     itemsize = DTYPES[dtype].itemsize
     if len(shape) > MOST_AXES or math.prod(n for n in shape if n) * itemsize >= 2**63:
         raise ValueError(f"{name!r} of shape {shape} is larger than any array can be")
     start, stop = offsets
     if stop - start != math.prod(shape) * itemsize:
-        raise ValueError(f"{name!r} needs {math.prod(shape) * itemsize} bytes ({dtype} {shape}) but has {offsets}")
+        raise ValueError(
+            f"{name!r} needs {math.prod(shape) * itemsize} bytes ({dtype} {shape}) but has {offsets}"
+        )
     return dtype, tuple(shape), start, stop
 
 
@@ -211,7 +241,11 @@ def _depth(value: Any) -> int:
     depth, level = 0, [value]
     while level := [value for value in level if isinstance(value, (dict, list))]:
         depth += 1
-        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
     return depth
 
 

@@ -13,16 +13,28 @@ import numpy as np
 VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 
-def read_signature(function: Any, signature: str | None = None) -> tuple[dict[str, Any], int | None]:
+def read_signature(
+    function: Any, signature: str | None = None
+) -> tuple[dict[str, Any], int | None]:
     """The parameters of a function with their defaults, and the position of `*args` if it has them."""
     if isinstance(function, np.ufunc):  # x, or x1, x2, ..., as NumPy calls them
-        return dict.fromkeys(["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]), None
+        return dict.fromkeys(
+            ["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]
+        ), None
     visible = function if signature is None else eval(f"lambda {signature}: 0")
-    if type(visible) is FunctionType and not hasattr(visible, "__wrapped__") and not visible.__code__.co_flags & VARIADIC:
+    if (
+        type(visible) is FunctionType
+        and not hasattr(visible, "__wrapped__")
+        and not visible.__code__.co_flags & VARIADIC
+    ):
         return _plain(visible), None
-    named = [p for p in inspect.signature(visible).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    named = [
+        p for p in inspect.signature(visible).parameters.values() if p.kind is not p.VAR_KEYWORD
+    ]
     variadic = next((i for i, p in enumerate(named) if p.kind is p.VAR_POSITIONAL), None)
-    return {p.name: None if p.default in (p.empty, np._NoValue) else p.default for p in named}, variadic
+    return {
+        p.name: None if p.default in (p.empty, np._NoValue) else p.default for p in named
+    }, variadic
 
 
 def _plain(function: FunctionType) -> dict[str, Any]:
@@ -30,7 +42,9 @@ def _plain(function: FunctionType) -> dict[str, Any]:
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     last = function.__defaults__ or ()
-    given = dict(zip(code.co_varnames[code.co_argcount - len(last) : code.co_argcount], last, strict=True))
+    given = dict(
+        zip(code.co_varnames[code.co_argcount - len(last) : code.co_argcount], last, strict=True)
+    )
     given |= function.__kwdefaults__ or {}
     return {name: None if given.get(name) is np._NoValue else given.get(name) for name in names}
 

@@ -37,24 +37,52 @@ CONTAINERS = (list, tuple)
 class Node:
     """One recorded operation; or, without an operation, a leaf: the place where a tensor's gradient arrives."""
 
-    __slots__ = ("dtype", "line", "operation", "order", "parents", "prints", "shape", "tensor", "values")
+    __slots__ = (
+        "dtype",
+        "line",
+        "operation",
+        "order",
+        "parents",
+        "prints",
+        "shape",
+        "tensor",
+        "values",
+    )
 
     def __init__(
-        self, operation: Any, parents: Any, values: Any, shape: Any, dtype: Any, line: Any = None, prints: Any = ()
+        self,
+        operation: Any,
+        parents: Any,
+        values: Any,
+        shape: Any,
+        dtype: Any,
+        line: Any = None,
+        prints: Any = (),
     ) -> None:
         self.operation = operation
         self.parents: Any = parents  # a sequence of nodes, lists of nodes, None; None once released
         self.values: Any = values  # what was saved, in the order of `operation.saves`
-        self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several values
+        self.shape, self.dtype = (
+            shape,
+            dtype,
+        )  # of the value; lists for an operation with several values
         self.order = _next_birth()  # every operation is younger than its parents
         self.line = line
-        self.prints: Sequence[tuple[int, bytes]] = prints  # fingerprints of saved arrays that others may write to
-        self.tensor: weakref.ref[Tensor] | None = None  # whose .grad this is, weakly: no reference cycle
+        self.prints: Sequence[tuple[int, bytes]] = (
+            prints  # fingerprints of saved arrays that others may write to
+        )
+        self.tensor: weakref.ref[Tensor] | None = (
+            None  # whose .grad this is, weakly: no reference cycle
+        )
 
     @property
     def saved(self) -> dict[str, Any] | None:
         """What was saved, by name."""
-        return None if self.values is None else dict(zip(self.operation.saves, self.values, strict=True))
+        return (
+            None
+            if self.values is None
+            else dict(zip(self.operation.saves, self.values, strict=True))
+        )
 
     def inputs(self) -> Iterator[Node]:
         """The parents, one by one."""
@@ -71,7 +99,10 @@ def wrap(value: Any, node: Node | None = None) -> Any:
     tensor._data, tensor._node, tensor._grad, tensor._home = value, node, None, None
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
-            picks = [node and Node(Pick, (node,), (i,), v.shape, v.dtype, node.line) for i, v in enumerate(value)]
+            picks = [
+                node and Node(Pick, (node,), (i,), v.shape, v.dtype, node.line)
+                for i, v in enumerate(value)
+            ]
             tensors = map(wrap, value, picks)
             return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
         tensor._data = np.asarray(value)
@@ -100,39 +131,66 @@ def at_place(value: Any, node: Any) -> Any:
     return value if node is None else wrap(value, node)
 
 
-def attach(operation: Any, value: Any, parents: Sequence[Any], values: Sequence[Any], watched: Any = ()) -> Any:
+def attach(
+    operation: Any, value: Any, parents: Sequence[Any], values: Sequence[Any], watched: Any = ()
+) -> Any:
     """Put a node behind a value that was just computed. `watched`: the places in `values` of arguments that backward
     reads, each with its place in `parents` or None."""
     prints = []
     for i, place in watched:
         array, node = values[i], None if place is None else parents[place]
-        if type(array) is np.ndarray and (node is None or node.operation is None or array.base is not None):
-            prints.append((i, errors.fingerprint(array, UNUSUAL and MODE.anomaly)))  # others may write to it
+        if type(array) is np.ndarray and (
+            node is None or node.operation is None or array.base is not None
+        ):
+            prints.append(
+                (i, errors.fingerprint(array, UNUSUAL and MODE.anomaly))
+            )  # others may write to it
     several = isinstance(value, (tuple, list))
-    shape, dtype = ([np.shape(v) for v in value], [v.dtype for v in value]) if several else (value.shape, value.dtype)
-    return wrap(value, Node(operation, parents, values, shape, dtype, errors.calling_line(), prints))
+    shape, dtype = (
+        ([np.shape(v) for v in value], [v.dtype for v in value])
+        if several
+        else (value.shape, value.dtype)
+    )
+    return wrap(
+        value, Node(operation, parents, values, shape, dtype, errors.calling_line(), prints)
+    )
 
 
 # -------------------------------------------------------------------------------------------------- the calculus table
 
 TABLE: dict[Any, Callable[[tuple[Any, ...], Any], Any]] = {}  # function -> how tensors carry it out
-GIVEN: set[Any] = set()  # the functions in it that `derivative` has entered, which nothing takes the place of
-LATER: list[Callable[[], Any]] = []  # what enters more functions, once one comes that is not in the table
+GIVEN: set[Any] = (
+    set()
+)  # the functions in it that `derivative` has entered, which nothing takes the place of
+LATER: list[
+    Callable[[], Any]
+] = []  # what enters more functions, once one comes that is not in the table
 
 
 class Rule:
     """A row of the table: a function and the formula of the gradient of each argument that has one."""
 
-    def __init__(self, function: Any, formulas: Mapping[str, Callable[..., Any] | None], signature: str | None) -> None:
+    def __init__(
+        self,
+        function: Any,
+        formulas: Mapping[str, Callable[..., Any] | None],
+        signature: str | None,
+    ) -> None:
         self.function, self.formulas = function, formulas
-        self.selects = False  # whether some elements of the arguments do not reach the value, as with np.where
+        self.selects = (
+            False  # whether some elements of the arguments do not reach the value, as with np.where
+        )
         self.defaults, self.variadic = read_signature(function, signature)
         self.plans: dict[tuple[str, ...], Plan] = {}  # those met so far
         self.operators: dict[tuple[bool, bool], Plan] = {}  # and which of them `operate` can follow
-        self.needs = {name: tuple(read_signature(f)[0]) if f else () for name, f in formulas.items()}
+        self.needs = {
+            name: tuple(read_signature(f)[0]) if f else () for name, f in formulas.items()
+        }
         known = {"g", *(n + end for n in ("y", *self.defaults) for end in ("", "_shape"))}
         for name in sorted({*formulas, *itertools.chain(*self.needs.values())} - known):
-            raise TypeError(f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}")
+            raise TypeError(
+                f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}"
+            )
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's arguments by the names of the function's parameters, defaults filled in."""
@@ -146,12 +204,22 @@ class Rule:
         """How to go back to those arguments."""
         return self.plans.get(names) or self.plans.setdefault(names, Plan(self, names))
 
-    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Like the function itself, on arrays or tensors."""
+        if any(type(a) is Tensor for a in (*args, *kwargs.values())):
+            return self.record(args, kwargs)
+        return self.function(*args, **kwargs)
+
+    def record(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         arrays, start = [a._data if type(a) is Tensor else unwrap(a) for a in args], perf_counter()
         try:
-            value = self.function(*arrays, **{name: unwrap(a) for name, a in kwargs.items()} if kwargs else kwargs)
+            value = self.function(
+                *arrays, **{name: unwrap(a) for name, a in kwargs.items()} if kwargs else kwargs
+            )
         except Exception as error:
-            raise errors.explain(error, self.function, zip(arrays, map(node_of, args), strict=True)) from None
+            raise errors.explain(
+                error, self.function, zip(arrays, map(node_of, args), strict=True)
+            ) from None
         if UNUSUAL:
             watch.forward(self.function, value, arrays, start)
         if not MODE.recording:
@@ -179,42 +247,70 @@ class Plan:
             if name not in rule.formulas:
                 raise errors.no_derivative(rule.function, name)
         self.rule, self.function = rule, rule.function
-        self.arguments = tuple(name for name in names if rule.formulas[name])  # the others' derivative is zero by nature
-        self.saves = tuple(dict.fromkeys(n for name in self.arguments for n in rule.needs[name] if n != "g"))
+        self.arguments = tuple(
+            name for name in names if rule.formulas[name]
+        )  # the others' derivative is zero by nature
+        self.saves = tuple(
+            dict.fromkeys(n for name in self.arguments for n in rule.needs[name] if n != "g")
+        )
         places = ("g", *self.saves)
         picks = [picker([places.index(n) for n in rule.needs[name]]) for name in self.arguments]
-        self.formulas = list(zip([rule.formulas[name] for name in self.arguments], picks, strict=True))
+        self.formulas = list(
+            zip([rule.formulas[name] for name in self.arguments], picks, strict=True)
+        )
         own = [(i, n) for i, n in enumerate(self.saves) if n in rule.defaults]
-        self.watched = [(i, self.arguments.index(n) if n in self.arguments else None) for i, n in own]
-        operator = ("x1", "x2", "y") if getattr(rule.function, "nin", 0) == 2 else ()  # what `operate` has at hand
+        self.watched = [
+            (i, self.arguments.index(n) if n in self.arguments else None) for i, n in own
+        ]
+        operator = (
+            ("x1", "x2", "y") if getattr(rule.function, "nin", 0) == 2 else ()
+        )  # what `operate` has at hand
         self.operable = {*operator} > {*self.saves} and self.arguments == names
         self.keep = picker([operator.index(n) for n in self.saves if self.operable])
 
-    def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
+    def pull(
+        self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool
+    ) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
         values = (gradient, *node.values)
         if graph:
             places = {"y": node, **dict(zip(self.arguments, node.parents, strict=True))}
-            values = (gradient, *[at_place(v, places.get(n)) for n, v in zip(self.saves, node.values, strict=True)])
+            values = (
+                gradient,
+                *[at_place(v, places.get(n)) for n, v in zip(self.saves, node.values, strict=True)],
+            )
         if self.rule.selects:
             MODE.careful = True
         careful = MODE.careful and getattr(self.function, "nout", 0) == 1
         given: list[tuple[Node, Any]] = []
         for parent, (formula, pick) in zip(node.parents, self.formulas):  # noqa: B905 (on the hot path)
             several = type(parent) is list
-            if wanted is not None and not any(p in wanted for p in (parent if several else (parent,))):
+            if wanted is not None and not any(
+                p in wanted for p in (parent if several else (parent,))
+            ):
                 continue
             contribution: Any = formula(*pick(values))  # type: ignore[misc]
             if careful and np.isnan(unwrap(contribution)).any():
-                contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)  # 0 * NaN = 0
+                contribution = np.where(
+                    np.equal(unwrap(gradient), 0), 0, contribution
+                )  # 0 * NaN = 0
             if several:
-                given += [pair for pair in zip(parent, contribution, strict=True) if pair[0] is not None]
+                given += [
+                    pair for pair in zip(parent, contribution, strict=True) if pair[0] is not None
+                ]
             else:
                 given.append((parent, contribution))
         return given
 
 
-def derivative(function: Any, /, *, signature: str | None = None, **formulas: Callable[..., Any] | None) -> Rule:
+def derivative(
+    function: Any,
+    /,
+    *,
+    signature: str | None = None,
+    inert: Sequence[str] = (),
+    **formulas: Callable[..., Any] | None,
+) -> Rule:
     """Enter a function into the calculus table, with one formula per argument that can be differentiated.
 
     `derivative(np.tanh, x=lambda g, y: g * (1 - y * y))`. A formula's parameters are `g`, the incoming gradient, `y`,
@@ -236,7 +332,8 @@ def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {})
         enter()  # before it is struck off: another thread may wait for the same
         if enter in LATER:
             LATER.remove(enter)
-    return TABLE[function](args, kwargs)
+    row = TABLE[function]
+    return row.record(args, kwargs) if type(row) is Rule else row(args, kwargs)
 
 
 def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
@@ -244,7 +341,11 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
     rule = TABLE.get(ufunc)
     array1, node1 = (x1._data, x1._node) if type(x1) is Tensor else (x1, None)
     array2, node2 = (x2._data, x2._node) if type(x2) is Tensor else (x2, None)
-    plan = rule.operators.get((node1 is None, node2 is None)) if type(rule) is Rule and not UNUSUAL else None
+    plan = (
+        rule.operators.get((node1 is None, node2 is None))
+        if type(rule) is Rule and not UNUSUAL
+        else None
+    )
     if plan is None or type(array1) in CONTAINERS or type(array2) in CONTAINERS:
         return record(ufunc, (x1, x2))
     try:
@@ -259,7 +360,10 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
 
 
 def walk(
-    roots: Sequence[tuple[Node, Any]], targets: Collection[Node] = (), graph: bool = False, retain: bool = False
+    roots: Sequence[tuple[Node, Any]],
+    targets: Collection[Node] = (),
+    graph: bool = False,
+    retain: bool = False,
 ) -> dict[Node, Any]:
     """Carry gradients from the roots back to all leaves, or only to the targets, whose gradients are returned.
 
@@ -286,13 +390,19 @@ def walk(
                 continue
             if node.parents is None:
                 raise errors.freed(node)
-            if type(gradient) is list:  # several values: those that were not used have gradient zero
+            if (
+                type(gradient) is list
+            ):  # several values: those that were not used have gradient zero
                 parts = zip(gradient, node.shape, node.dtype, strict=True)
-                gradient = [np.zeros(shape, dtype) if part is None else part for part, shape, dtype in parts]
+                gradient = [
+                    np.zeros(shape, dtype) if part is None else part for part, shape, dtype in parts
+                ]
             for i, print_before in node.prints:
                 if errors.changed(node.values[i], print_before):
                     raise errors.stale(node, node.operation.saves[i])
-            for parent, contribution in (given := node.operation.pull(node, gradient, wanted, graph)):
+            for parent, contribution in (
+                given := node.operation.pull(node, gradient, wanted, graph)
+            ):
                 if contribution is None or (wanted is not None and parent not in wanted):
                     continue
                 fits = type(contribution) is np.ndarray and contribution.shape == parent.shape
@@ -302,11 +412,21 @@ def walk(
             if not (retain or graph):
                 node.parents = node.values = None
             if profile:
-                profile.add(errors.name_of(node.operation.function), "backward", start, given, node.line)
+                profile.add(
+                    errors.name_of(node.operation.function), "backward", start, given, node.line
+                )
     arrived.update(gradients)  # of the leaves, which have no operation to carry them further
-    for node, gradient in () if targets else arrived.items():  # now: a walk that fails leaves nothing half done
+    for node, gradient in (
+        () if targets else arrived.items()
+    ):  # now: a walk that fails leaves nothing half done
         if node.tensor is not None and (tensor := node.tensor()) is not None:
-            first = gradient if graph else tensor._home.settle(gradient) if tensor._home else np.array(gradient)
+            first = (
+                gradient
+                if graph
+                else tensor._home.settle(gradient)
+                if tensor._home
+                else np.array(gradient)
+            )
             tensor._grad = first if tensor._grad is None else tensor._grad + gradient
     return arrived
 
@@ -341,9 +461,13 @@ class Tensor(NumPyInterface):
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
         if not self.is_leaf:
-            raise RuntimeError(f"requires_grad can be set on leaves; this is the result of {self._node}")
+            raise RuntimeError(
+                f"requires_grad can be set on leaves; this is the result of {self._node}"
+            )
         if on and self._data.dtype.kind != "f":
-            raise TypeError(f"gradients need floating-point numbers, not {self._data.dtype}; see t.astype(float)")
+            raise TypeError(
+                f"gradients need floating-point numbers, not {self._data.dtype}; see t.astype(float)"
+            )
         if on != (self._node is not None):
             self._node = Node(None, None, None, self._data.shape, self._data.dtype) if on else None
             if self._node is not None:
@@ -373,23 +497,36 @@ class Tensor(NumPyInterface):
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None and np.shape(value) != self.shape:
-            raise ValueError(f"a gradient of shape {np.shape(value)} does not fit a tensor of shape {self.shape}")
+            raise ValueError(
+                f"a gradient of shape {np.shape(value)} does not fit a tensor of shape {self.shape}"
+            )
         self._grad = value
 
-    def backward(self, gradient: Any = None, create_graph: bool = False, retain_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Any = None, create_graph: bool = False, retain_graph: bool = False
+    ) -> None:
         """Add the gradient of this tensor, times `gradient`, to the `.grad` of every leaf that it depends on.
 
         `gradient` has this tensor's shape; a single number needs none. `create_graph` records the walk itself, for
         second derivatives; `retain_graph` keeps the graph for another walk.
         """
         if self._node is None:
-            raise RuntimeError("nothing was recorded: no tensor here requires a gradient, or no_grad was on")
+            raise RuntimeError(
+                "nothing was recorded: no tensor here requires a gradient, or no_grad was on"
+            )
         if gradient is None and self._data.size != 1:
             raise errors.not_a_number(self.shape)
         gradient = np.ones(self.shape, self.dtype) if gradient is None else gradient
         if np.shape(gradient) != self.shape:
-            raise ValueError(f"a gradient of shape {np.shape(gradient)} does not fit a tensor of shape {self.shape}")
-        walk([(self._node, gradient if create_graph else unwrap(gradient))], (), create_graph, retain_graph)
+            raise ValueError(
+                f"a gradient of shape {np.shape(gradient)} does not fit a tensor of shape {self.shape}"
+            )
+        walk(
+            [(self._node, gradient if create_graph else unwrap(gradient))],
+            (),
+            create_graph,
+            retain_graph,
+        )
 
     def detach(self) -> Tensor:
         """The same array outside the graph, as a tensor."""

@@ -38,7 +38,9 @@ def rebuild(tree: Any, new: Iterator[Any]) -> Any:
 
 def map_leaves(function: Callable[..., Any], *trees: Any) -> Any:
     """`function` applied leaf by leaf to trees of one nesting."""
-    return rebuild(trees[0], iter([function(*group) for group in zip(*map(leaves, trees), strict=True)]))
+    return rebuild(
+        trees[0], iter([function(*group) for group in zip(*map(leaves, trees), strict=True)])
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- variables
@@ -56,9 +58,13 @@ def _variable(value: Any) -> Any:
     """A new variable to differentiate with respect to; it stays connected to the tensor that it came from."""
     array = np.asarray(unwrap(value))
     if array.dtype.kind != "f":
-        raise TypeError(f"cannot differentiate with respect to {array.dtype} values; give floating-point arguments")
+        raise TypeError(
+            f"cannot differentiate with respect to {array.dtype} values; give floating-point arguments"
+        )
     if type(value) is Tensor and value.requires_grad:
-        return wrap(array, Node(IDENTITY.plan(("x",)), (value._node,), (), array.shape, array.dtype))
+        return wrap(
+            array, Node(IDENTITY.plan(("x",)), (value._node,), (), array.shape, array.dtype)
+        )
     return Tensor(array, requires_grad=True)
 
 
@@ -103,7 +109,9 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
         gradients = _unshared(gradients, leaves(cotangent))
         return rebuild(variables, iter([_as_given(g, inside or linked) for g in gradients]))
 
-    return map_leaves(lambda out: _as_given(_outside(out, targets, graph), inside), result), pullback
+    return map_leaves(
+        lambda out: _as_given(_outside(out, targets, graph), inside), result
+    ), pullback
 
 
 def _unshared(gradients: list[Any], others: list[Any]) -> list[Any]:
@@ -144,21 +152,32 @@ def value_and_grad(
                 aux.append(extra)
             if np.size(unwrap(result)) != 1:
                 shape = np.shape(unwrap(result))
-                raise ValueError(f"grad needs one number as the value, not shape {shape}; see tg.jacobian or tg.vjp")
+                raise ValueError(
+                    f"grad needs one number as the value, not shape {shape}; see tg.jacobian or tg.vjp"
+                )
             return result
 
         value, pullback = vjp(of_chosen, *[args[position] for position in positions])
-        gradients = pullback(np.ones(np.shape(unwrap(value)), unwrap(value).dtype if hasattr(value, "dtype") else None))
+        gradients = pullback(
+            np.ones(
+                np.shape(unwrap(value)), unwrap(value).dtype if hasattr(value, "dtype") else None
+            )
+        )
         found = gradients[0] if isinstance(argnums, int) else gradients
         if not has_aux:
             return value, found
         given = any(type(leaf) is Tensor for leaf in leaves(args))
-        return (value, map_leaves(lambda a: _as_given(a, given) if type(a) is Tensor else a, aux[0])), found
+        return (
+            value,
+            map_leaves(lambda a: _as_given(a, given) if type(a) is Tensor else a, aux[0]),
+        ), found
 
     return differentiated
 
 
-def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns the gradient of f with respect to argument(s) `argnums` (with `has_aux`: and the aux)."""
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
@@ -173,10 +192,14 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
 
     The pullback u -> J'u is linear in u, and its own pullback is v -> J v: reverse mode twice.
     """
-    if [np.shape(unwrap(a)) for a in leaves(list(args))] != [np.shape(unwrap(t)) for t in leaves(list(tangents))]:
+    if [np.shape(unwrap(a)) for a in leaves(list(args))] != [
+        np.shape(unwrap(t)) for t in leaves(list(tangents))
+    ]:
         raise ValueError("tangents must have the nesting and shapes of the arguments")
     value, pullback = vjp(f, *args)
-    _, push = vjp(pullback, map_leaves(lambda v: np.ones(np.shape(unwrap(v)), unwrap(v).dtype), value))
+    _, push = vjp(
+        pullback, map_leaves(lambda v: np.ones(np.shape(unwrap(v)), unwrap(v).dtype), value)
+    )
     return value, push(tuple(tangents))[0]
 
 
@@ -239,7 +262,11 @@ class _Rematerialised:
         result = self.function(*variables)
         if type(result) is not Tensor or result._node is None:
             return result
-        own = {v._node: a._node for v, a in zip(leaves(variables), leaves(args), strict=True) if v is not a}
+        own = {
+            v._node: a._node
+            for v, a in zip(leaves(variables), leaves(args), strict=True)
+            if v is not a
+        }
         captured = [node for node in _frontier(result._node, start.order) if node not in own]
         return attach(self, result._data, [[*own.values()], captured], [args])
 
@@ -250,7 +277,10 @@ class _Rematerialised:
             result = self.function(*variables)
         new = [v._node for v, a in zip(leaves(variables), leaves(args), strict=True) if v is not a]
         found = walk([(result._node, gradient)], [*new, *captured], graph=graph)
-        return [(parent, found.get(node)) for node, parent in zip([*new, *captured], [*inputs, *captured], strict=True)]
+        return [
+            (parent, found.get(node))
+            for node, parent in zip([*new, *captured], [*inputs, *captured], strict=True)
+        ]
 
 
 def _frontier(root: Node, start: int) -> list[Node]:

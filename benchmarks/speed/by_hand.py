@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.subnormal import subnormals_as_zero
+from tinygrad_cv.machine import subnormals_as_zero
 
 from .workloads import RATE, GANSizes, RecurrentSizes, ViTSizes, batches, sizes_of
 

@@ -11,7 +11,7 @@ import tinygrad_cv as tg
 from models.unet import UNet
 from models.vit import ViT
 from tinygrad_cv import kernels, nn, optim
-from tinygrad_cv.memory import keep_freed_memory
+from tinygrad_cv.machine import keep_freed_memory
 from tinygrad_cv.nn.layers import parameter
 
 from .workloads import (

@@ -25,7 +25,7 @@ for index in INDICES:
 
 def _scatter(values: object) -> object:
     index = ([0, 1, 1], [2, 2, 2])
-    return TABLE[scatter]((values, index, (2, 3)), {}) if isinstance(values, Tensor) else scatter(values, index, (2, 3))
+    return TABLE[scatter](values, index, (2, 3)) if isinstance(values, Tensor) else scatter(values, index, (2, 3))
 
 
 row(scatter, arrays((3,)), call=_scatter)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 
-def crop(images: np.ndarray, size: tuple[int, int], *, padding: int = 0, rng: np.random.Generator) -> np.ndarray:
+def crop(
+    images: np.ndarray, size: tuple[int, int], *, padding: int = 0, rng: np.random.Generator
+) -> np.ndarray:
     """A window (height, width) of each picture, at a random place, after padding with zeros on all sides."""
     n, channels = len(images), images.shape[3:]
-    padded = np.pad(images, [(0, 0), (padding, padding), (padding, padding), *[(0, 0)] * len(channels)])
+    padded = np.pad(
+        images, [(0, 0), (padding, padding), (padding, padding), *[(0, 0)] * len(channels)]
+    )
     room = [have - want for have, want in zip(padded.shape[1:3], size, strict=True)]
     if min(room) < 0:
-        raise ValueError(f"a window of {size} does not fit pictures of {images.shape[1:3]} padded by {padding}")
+        raise ValueError(
+            f"a window of {size} does not fit pictures of {images.shape[1:3]} padded by {padding}"
+        )
     top, left = (rng.integers(0, free + 1, n) for free in room)
     rows = top[:, None] + np.arange(size[0])  # (N, height)
     columns = left[:, None] + np.arange(size[1])  # (N, width)
@@ -25,7 +31,12 @@ def shift(images: np.ndarray, pixels: int, *, rng: np.random.Generator) -> np.nd
 
 
 def affine(
-    images: np.ndarray, *, rotation: float = 0.0, scaling: float = 0.0, shear: float = 0.0, rng: np.random.Generator
+    images: np.ndarray,
+    *,
+    rotation: float = 0.0,
+    scaling: float = 0.0,
+    shear: float = 0.0,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Each picture turned by up to `rotation` degrees, slanted, and scaled along each axis, about its centre.
 
@@ -38,15 +49,23 @@ def affine(
     stretch = np.array([[down, 0 * down], [slant, across]])
     centre = (np.array([height, width]) - 1) / 2
     places = np.indices((height, width)).reshape(2, -1).T - centre  # (H W, 2)
-    y, x = np.einsum("ijn,jkn,pk->inp", turn, stretch, places) + centre[:, None, None]  # where each pixel comes from
+    y, x = (
+        np.einsum("ijn,jkn,pk->inp", turn, stretch, places) + centre[:, None, None]
+    )  # where each pixel comes from
     padded = np.pad(images, [(0, 0), (1, 2), (1, 2), *[(0, 0)] * (images.ndim - 3)])
     y, x = np.clip(y + 1, 0, height + 1), np.clip(x + 1, 0, width + 1)
-    top, left, moved = y.astype(int), x.astype(int), np.zeros((n, height * width, *images.shape[3:]), images.dtype)
+    top, left, moved = (
+        y.astype(int),
+        x.astype(int),
+        np.zeros((n, height * width, *images.shape[3:]), images.dtype),
+    )
     for i in (0, 1):
         for j in (0, 1):
             share = np.abs(1 - i - (y - top)) * np.abs(1 - j - (x - left))  # (N, H W)
             taken = padded[np.arange(n)[:, None], top + i, left + j]
-            moved += taken * share.astype(images.dtype).reshape(*share.shape, *[1] * (images.ndim - 3))
+            moved += taken * share.astype(images.dtype).reshape(
+                *share.shape, *[1] * (images.ndim - 3)
+            )
     return moved.reshape(images.shape)
 
 
@@ -64,5 +83,7 @@ def mixup(
     The loss is shared out in the same way: share loss(y) + (1 - share) loss(y') (Zhang et al. 2018, arXiv 1710.09412).
     """
     share, order = float(rng.beta(alpha, alpha)), rng.permutation(len(images))
-    mixed: np.ndarray = images.dtype.type(share) * images + images.dtype.type(1 - share) * images[order]
+    mixed: np.ndarray = (
+        images.dtype.type(share) * images + images.dtype.type(1 - share) * images[order]
+    )
     return mixed, labels[order], share

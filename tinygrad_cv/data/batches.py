@@ -57,7 +57,9 @@ class batches(Generic[Arrays]):  # named as a function, like range
         rows = self._order[self.position * self.size :][: self.size]
         self.position += 1
         single = isinstance(self.arrays, np.ndarray)
-        return cast(Arrays, self.arrays[rows] if single else tuple(array[rows] for array in self.arrays))
+        return cast(
+            Arrays, self.arrays[rows] if single else tuple(array[rows] for array in self.arrays)
+        )
 
     def state(self) -> dict[str, Any]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""
@@ -78,9 +80,13 @@ class batches(Generic[Arrays]):  # named as a function, like range
         """
         other = {key: state.get(key) for key in self._shape()}
         if other != self._shape():
-            raise ValueError(f"this state is of other batches: it has {other}, but here are {self._shape()}")
+            raise ValueError(
+                f"this state is of other batches: it has {other}, but here are {self._shape()}"
+            )
         if not 0 <= state["position"] <= self.per_epoch:
-            raise ValueError(f"this state is damaged: {state['position']} of {self.per_epoch} batches were yielded")
+            raise ValueError(
+                f"this state is damaged: {state['position']} of {self.per_epoch} batches were yielded"
+            )
         replay = np.random.Generator(type(self.rng.bit_generator)())
         replay.bit_generator.state = state["epoch_start"]
         self._order = replay.permutation(self.length)
@@ -91,7 +97,12 @@ class batches(Generic[Arrays]):  # named as a function, like range
     def _shape(self) -> dict[str, Any]:
         """What a state must share with the batches that it is restored to."""
         kind = type(self.rng.bit_generator).__name__
-        return {"length": self.length, "size": self.size, "drop_last": self.drop_last, "bit_generator": kind}
+        return {
+            "length": self.length,
+            "size": self.size,
+            "drop_last": self.drop_last,
+            "bit_generator": kind,
+        }
 
 
 def _length(arrays: np.ndarray | tuple[np.ndarray, ...]) -> int:
@@ -99,8 +110,12 @@ def _length(arrays: np.ndarray | tuple[np.ndarray, ...]) -> int:
     columns = arrays if isinstance(arrays, tuple) else (arrays,)
     if not columns or not all(isinstance(column, np.ndarray) and column.ndim for column in columns):
         kinds = ", ".join(type(column).__name__ for column in columns)
-        raise TypeError(f"batches are made of an array with rows, or of a tuple of such arrays, not of ({kinds})")
+        raise TypeError(
+            f"batches are made of an array with rows, or of a tuple of such arrays, not of ({kinds})"
+        )
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
-        raise ValueError(f"the arrays have different numbers of rows: {', '.join(map(str, lengths))}")
+        raise ValueError(
+            f"the arrays have different numbers of rows: {', '.join(map(str, lengths))}"
+        )
     return lengths[0]

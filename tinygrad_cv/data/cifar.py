@@ -31,7 +31,11 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue plane
 
 
 def cifar10(
-    root: str | os.PathLike[str] | None = None, split: Split = "train", download: bool = False, *, verify: bool = True
+    root: str | os.PathLike[str] | None = None,
+    split: Split = "train",
+    download: bool = False,
+    *,
+    verify: bool = True,
 ) -> Dataset:
     """CIFAR-10's 50,000 training and 10,000 test pictures, (N, 32, 32, 3), from its binary version.
 
@@ -40,10 +44,16 @@ def cifar10(
     `verify=False` leaves out the checksums. Raises FileNotFoundError for a missing file, DamagedFile for a wrong one.
     Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
-    files = {name: sha256 if verify else None for part in parts(split) for name, sha256 in FILES[part].items()}
+    files = {
+        name: sha256 if verify else None
+        for part in parts(split)
+        for name, sha256 in FILES[part].items()
+    }
     contents = _contents(data_root(root, "cifar10"), files, download)
     records = np.concatenate([_records(content, name) for name, content in contents.items()])
-    pixels = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))  # (N, 32, 32, 3)
+    pixels = np.ascontiguousarray(
+        records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    )  # (N, 32, 32, 3)
     return Dataset("cifar10", from_bytes(pixels), records[:, 0].astype(np.int64), CLASSES)
 
 
@@ -66,7 +76,11 @@ def _contents(root: Path, files: Mapping[str, str | None], download: bool) -> di
     archive = root / ARCHIVE
     if not archive.is_file():
         if not download:
-            raise missing(f"CIFAR-10's {', '.join(lacking)} or, in place of all files, {ARCHIVE}", folders, archive)
+            raise missing(
+                f"CIFAR-10's {', '.join(lacking)} or, in place of all files, {ARCHIVE}",
+                folders,
+                archive,
+            )
         sha256 = None if None in files.values() else ARCHIVE_SHA256
         fetch(URLS, archive, lambda content, url: check_sha256(content, sha256, url))
     return _unpack(archive, files)
@@ -80,10 +94,14 @@ def _unpack(archive: Path, files: Mapping[str, str | None]) -> dict[str, bytes]:
     try:
         with tarfile.open(archive, "r|*") as tar:
             for member in tar:
-                if (name := PurePosixPath(member.name).name) in files and (stream := tar.extractfile(member)):
+                if (name := PurePosixPath(member.name).name) in files and (
+                    stream := tar.extractfile(member)
+                ):
                     found[name] = stream.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DamagedFile(f"{archive} cannot be unpacked: {error}. Delete it and fetch it again") from None
+        raise DamagedFile(
+            f"{archive} cannot be unpacked: {error}. Delete it and fetch it again"
+        ) from None
     if lacking := [name for name in files if name not in found]:
         raise DamagedFile(f"{archive} lacks {', '.join(lacking)}; is it the binary version?")
     for name, sha256 in files.items():

@@ -34,7 +34,9 @@ FILES = {
 def parse_idx(content: bytes, name: object) -> np.ndarray:
     """The array of an IDX file: two zero bytes, a dtype, the number of axes, each length (big endian), the elements."""
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES:
-        raise DamagedFile(f"{name} is no IDX file: it begins with {content[:4].hex(' ')}, expected 00 00 and a dtype")
+        raise DamagedFile(
+            f"{name} is no IDX file: it begins with {content[:4].hex(' ')}, expected 00 00 and a dtype"
+        )
     dtype, axes = np.dtype(DTYPES[content[2]]), content[3]
     start = 4 + 4 * axes
     if len(content) < start:
@@ -42,12 +44,20 @@ def parse_idx(content: bytes, name: object) -> np.ndarray:
     shape = tuple(np.frombuffer(content, ">u4", axes, 4).tolist())
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
-        raise DamagedFile(f"{name} has {len(content)} bytes, expected {expected} for an array of shape {shape}")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+        raise DamagedFile(
+            f"{name} has {len(content)} bytes, expected {expected} for an array of shape {shape}"
+        )
+    return (
+        np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+    )
 
 
 def mnist(
-    root: str | os.PathLike[str] | None = None, split: Split = "train", download: bool = False, *, verify: bool = True
+    root: str | os.PathLike[str] | None = None,
+    split: Split = "train",
+    download: bool = False,
+    *,
+    verify: bool = True,
 ) -> Dataset:
     """MNIST's 60,000 training and 10,000 test pictures of digits, (N, 28, 28), from the original IDX files.
 
@@ -63,15 +73,24 @@ def mnist(
     return Dataset("mnist", from_bytes(images), labels.astype(np.int64), tuple("0123456789"))
 
 
-def _pair(root: Path, files: Mapping[str, str | None], download: bool) -> tuple[np.ndarray, np.ndarray]:
+def _pair(
+    root: Path, files: Mapping[str, str | None], download: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels of one part, as bytes."""
     paths = [_locate(root, name, sha256, download) for name, sha256 in files.items()]
-    images, labels = (parse_idx(read(path, sha256), path) for path, sha256 in zip(paths, files.values(), strict=True))
+    images, labels = (
+        parse_idx(read(path, sha256), path)
+        for path, sha256 in zip(paths, files.values(), strict=True)
+    )
     for array, axes, path in ((images, 3, paths[0]), (labels, 1, paths[1])):
         if array.ndim != axes or array.dtype != np.uint8:
-            raise DamagedFile(f"{path} holds {array.ndim} axes of {array.dtype}, expected {axes} of uint8")
+            raise DamagedFile(
+                f"{path} holds {array.ndim} axes of {array.dtype}, expected {axes} of uint8"
+            )
     if len(images) != len(labels):
-        raise DamagedFile(f"{paths[0]} has {len(images)} pictures, but {paths[1]} has {len(labels)} labels")
+        raise DamagedFile(
+            f"{paths[0]} has {len(images)} pictures, but {paths[1]} has {len(labels)} labels"
+        )
     if labels.size and labels.max() > 9:
         raise DamagedFile(f"{paths[1]} has the label {labels.max()}, expected 0..9")
     return images, labels
@@ -86,4 +105,8 @@ def _locate(root: Path, name: str, sha256: str | None, download: bool) -> Path:
     path = (root if root.name.lower() == "mnist" else root / "mnist") / f"{name}.gz"
     if not download:
         raise missing(f"MNIST's file {name}, gzipped or not,", folders, path)
-    return fetch([mirror + path.name for mirror in MIRRORS], path, lambda content, url: original(content, sha256, url))
+    return fetch(
+        [mirror + path.name for mirror in MIRRORS],
+        path,
+        lambda content, url: original(content, sha256, url),
+    )

@@ -21,19 +21,25 @@ class DamagedFile(ValueError):
 def data_root(root: str | os.PathLike[str] | None, name: str) -> Path:
     """The folder to look in: `root`, or else what the environment variable TINYGRAD_CV_DATA says."""
     if root is None and not os.environ.get(VARIABLE):
-        raise FileNotFoundError(f"{name}: no data folder; pass root=..., or set the environment variable {VARIABLE}")
+        raise FileNotFoundError(
+            f"{name}: no data folder; pass root=..., or set the environment variable {VARIABLE}"
+        )
     return Path(root if root is not None else os.environ[VARIABLE]).expanduser()
 
 
 def find(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
     """The first file of one of these names in one of these folders, in the order of the folders."""
     names = list(names)
-    return next((path for folder in folders for name in names if (path := folder / name).is_file()), None)
+    return next(
+        (path for folder in folders for name in names if (path := folder / name).is_file()), None
+    )
 
 
 def missing(what: str, folders: Iterable[Path], path: Path) -> FileNotFoundError:
     looked = ", ".join(map(str, folders))
-    return FileNotFoundError(f"{what} is missing: looked in {looked}. Put it at {path}, or pass download=True")
+    return FileNotFoundError(
+        f"{what} is missing: looked in {looked}. Put it at {path}, or pass download=True"
+    )
 
 
 def read(path: Path, sha256: str | None = None) -> bytes:
@@ -61,10 +67,14 @@ def original(content: bytes, sha256: str | None, name: object) -> bytes:
 
 def check_sha256(content: bytes, sha256: str | None, name: object) -> None:
     if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise DamagedFile(f"{name} is not the original: its contents have SHA-256 {found}, expected {sha256}")
+        raise DamagedFile(
+            f"{name} is not the original: its contents have SHA-256 {found}, expected {sha256}"
+        )
 
 
-def fetch(urls: Iterable[str], path: Path, check: Callable[[bytes, str], object], timeout: float = 60) -> Path:
+def fetch(
+    urls: Iterable[str], path: Path, check: Callable[[bytes, str], object], timeout: float = 60
+) -> Path:
     """Download the first of `urls` whose contents pass `check` (which raises DamagedFile) to `path`, atomically."""
     import urllib.request  # only here: importing it takes a while
     from http.client import HTTPException
@@ -82,4 +92,6 @@ def fetch(urls: Iterable[str], path: Path, check: Callable[[bytes, str], object]
         with atomic_write(path) as file:
             file.write(content)
         return path
-    raise OSError(f"{path.name} could not be downloaded; fetch it by hand and put it at {path}{failures}")
+    raise OSError(
+        f"{path.name} could not be downloaded; fetch it by hand and put it at {path}{failures}"
+    )

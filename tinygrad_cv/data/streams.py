@@ -19,11 +19,17 @@ class streams:  # named as a function, like batches
     `state()` and `restore(state)` are those of `batches`.
     """
 
-    def __init__(self, sequence: np.ndarray, size: int, length: int, *, rng: np.random.Generator) -> None:
+    def __init__(
+        self, sequence: np.ndarray, size: int, length: int, *, rng: np.random.Generator
+    ) -> None:
         self.sequence, self.size, self.length, self.rng = sequence, size, length, rng
-        self.per_epoch = (len(sequence) - 1 - length) // size // length  # the start may move by `length`
+        self.per_epoch = (
+            (len(sequence) - 1 - length) // size // length
+        )  # the start may move by `length`
         if self.per_epoch < 1:
-            raise ValueError(f"a sequence of {len(sequence)} is too short for {size} streams in chunks of {length}")
+            raise ValueError(
+                f"a sequence of {len(sequence)} is too short for {size} streams in chunks of {length}"
+            )
         self.epoch, self.position, self.offset = 0, self.per_epoch, 0
 
     def __iter__(self) -> Self:
@@ -32,7 +38,11 @@ class streams:  # named as a function, like batches
     def __next__(self) -> tuple[np.ndarray, np.ndarray, bool]:
         fresh = self.position == self.per_epoch
         if fresh:
-            self.epoch, self.position, self.offset = self.epoch + 1, 0, int(self.rng.integers(self.length + 1))
+            self.epoch, self.position, self.offset = (
+                self.epoch + 1,
+                0,
+                int(self.rng.integers(self.length + 1)),
+            )
         stretch = self.per_epoch * self.length
         starts = self.offset + stretch * np.arange(self.size) + self.position * self.length
         places = starts + np.arange(self.length)[:, None]  # (T, N)

@@ -26,7 +26,9 @@ class Text:
         unknown = np.flatnonzero(known[ids] != codes)
         if unknown.size:
             at = int(unknown[0])
-            raise ValueError(f"{text[at]!r} at {at} is not among the {len(known)} characters of the vocabulary")
+            raise ValueError(
+                f"{text[at]!r} at {at} is not among the {len(known)} characters of the vocabulary"
+            )
         return ids
 
     def decode(self, ids: np.ndarray) -> str:
@@ -35,7 +37,9 @@ class Text:
         unknown = np.flatnonzero((ids < 0) | (ids >= len(self.vocabulary)))
         if unknown.size:
             at = int(unknown[0])
-            raise ValueError(f"{ids[at]} at {at} is not the index of one of the {len(self.vocabulary)} characters")
+            raise ValueError(
+                f"{ids[at]} at {at} is not the index of one of the {len(self.vocabulary)} characters"
+            )
         return "".join(self.vocabulary[i] for i in ids)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import aligned
+from ..machine import aligned
 from .erf import normal
 from .kernel import kernel
 from .tiles import tiles
@@ -149,14 +149,18 @@ def _(g: Any, saved: Any) -> Any:
 # ----------------------------------------------------------------------------- value and slope together, while x is hot
 
 
-def fill_value_and_slope(formula: Callable[..., None], x: np.ndarray, y: np.ndarray, slope: np.ndarray | None) -> None:
+def fill_value_and_slope(
+    formula: Callable[..., None], x: np.ndarray, y: np.ndarray, slope: np.ndarray | None
+) -> None:
     """Fill y and, unless it is None, the derivative, tile by tile; `formula` is one of those below. y may be x."""
     with np.errstate(over="ignore"):  # exp of a large number: its inverse, 0, is right
         for parts in tiles(x, y, slope, buffers=2):
             formula(*parts)
 
 
-def value_and_slope(formula: Callable[..., None], x: Any, wanted: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def value_and_slope(
+    formula: Callable[..., None], x: Any, wanted: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The value and, if wanted, the derivative, in memory of their own."""
     x = np.asarray(x, float if np.asarray(x).dtype.kind != "f" else None)
     y, slope = aligned(x.shape, x.dtype), aligned(x.shape, x.dtype) if wanted else None
@@ -227,7 +231,9 @@ def _(x: Any, mask: Any, p: float) -> Any:
     if not 0 <= p <= 1:
         raise ValueError(f"p is a probability, not {p}")
     if np.shape(mask) != x.shape:
-        raise ValueError(f"the mask has shape {np.shape(mask)}, x has {x.shape}: draw one number for each element")
+        raise ValueError(
+            f"the mask has shape {np.shape(mask)}, x has {x.shape}: draw one number for each element"
+        )
     factor = np.multiply(mask, 1 / (1 - p) if p < 1 else 0.0, dtype=x.dtype)
     return x * factor, factor
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import aligned
+from ..machine import aligned
 from .kernel import kernel
 from .reduction import total as row_total
 from .reduction import total_product
@@ -17,9 +17,16 @@ from .softmax import exponentials, softmax
 
 @kernel
 def attention(
-    query: Any, key: Any, value: Any, mask: Any = None, keep: Any = None, *, causal: bool = False,
-    scale: float | None = None, p: float = 0.0,
-) -> Any:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any = None,
+    keep: Any = None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    p: float = 0.0,
+) -> Any:
     """softmax(query key^T scale + mask) value (Vaswani et al. 2017, equation 1); scale is 1 / sqrt(D) if None.
 
     query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E); leading axes broadcast. `mask`, broadcast to
@@ -36,24 +43,46 @@ def attention(
 
 @attention.forward
 def _(
-    query: Any, key: Any, value: Any, mask: Any, keep: Any, causal: bool, scale: float | None, p: float
-) -> Any:  # fmt: skip
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    keep: Any,
+    causal: bool,
+    scale: float | None,
+    p: float,
+) -> Any:
     _check(query, key, value)
     return attend(query, key, value, mask, keep, causal, scale, p)
 
 
 @attention.backward
 def _(
-    g: Any, y: Any, query: Any, key: Any, value: Any, mask: Any, keep: Any, saved: Any, scale: float | None, p: float,
+    g: Any,
+    y: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    keep: Any,
+    saved: Any,
+    scale: float | None,
+    p: float,
     needs: Sequence[bool],
-) -> Any:  # fmt: skip
+) -> Any:
     return *attend_back(g, y, query, key, value, keep, saved, scale, p, needs), None
 
 
 @kernel
 def self_attention(
-    packed: Any, mask: Any = None, keep: Any = None, *, heads: int, causal: bool = False, p: float = 0.0
-) -> Any:  # fmt: skip
+    packed: Any,
+    mask: Any = None,
+    keep: Any = None,
+    *,
+    heads: int,
+    causal: bool = False,
+    p: float = 0.0,
+) -> Any:
     """Attention of a sequence to itself in several heads: queries, keys and values of all heads in one, without copies.
 
     packed (B, L, 3 D), the heads' queries first, then keys, then values, as one product makes them -> (B, L, D). Mask
@@ -61,7 +90,9 @@ def self_attention(
     """
     b, n, d = packed.shape
     parts = np.reshape(packed, (b, n, 3, heads, d // 3 // heads))
-    query, key, value = (np.swapaxes(parts[:, :, i], 1, 2) for i in range(3))  # (B, heads, L, D / heads)
+    query, key, value = (
+        np.swapaxes(parts[:, :, i], 1, 2) for i in range(3)
+    )  # (B, heads, L, D / heads)
     y = attention.reference(query, key, value, mask, keep, causal=causal, p=p)
     return np.reshape(np.swapaxes(y, 1, 2), (b, n, d // 3))  # (B, L, D)
 
@@ -81,14 +112,24 @@ def _(packed: Any, mask: Any, keep: Any, heads: int, causal: bool, p: float) -> 
 
 @self_attention.backward
 def _(
-    g: Any, y: Any, packed: Any, mask: Any, keep: Any, heads: int, saved: Any, p: float, needs: Sequence[bool]
-) -> Any:  # fmt: skip
+    g: Any,
+    y: Any,
+    packed: Any,
+    mask: Any,
+    keep: Any,
+    heads: int,
+    saved: Any,
+    p: float,
+    needs: Sequence[bool],
+) -> Any:
     apart = (*y.shape[:2], heads, y.shape[2] // heads)
     g, y = (np.swapaxes(a.reshape(apart), 1, 2) for a in (g, y))  # (B, heads, L, D / heads)
     dpacked = aligned(packed.shape, packed.dtype)
     wanted = [needs[0]] * 3 + [needs[1]]
     query, key, value = _heads(packed, heads)
-    *_, dmask = attend_back(g, y, query, key, value, keep, saved, None, p, wanted, _heads(dpacked, heads))
+    *_, dmask = attend_back(
+        g, y, query, key, value, keep, saved, None, p, wanted, _heads(dpacked, heads)
+    )
     return dpacked if needs[0] else None, dmask, None
 
 
@@ -117,14 +158,21 @@ def _(query: Any, key: Any, v: Any, value: Any, mask: Any) -> Any:
 @additive_attention.backward
 def _(g: Any, v: Any, value: Any, saved: Any, needs: Sequence[bool]) -> Any:
     """With dscores = P (dP - sum(dP P)): dv = sum of dscores tanh, and v dscores (1 - tanh^2) goes to query and key."""
-    (met, weights), one = saved, g.shape[-2] == 1  # one query at a time: sums and products of a single row are left out
+    (met, weights), one = (
+        saved,
+        g.shape[-2] == 1,
+    )  # one query at a time: sums and products of a single row are left out
     dscores = np.matmul(g, value.mT)  # (..., L, S)
     dscores -= total_product(dscores, weights, -1)
     dscores *= weights
-    dv = np.dot(dscores.reshape(-1), met.reshape(-1, len(v))) if needs[2] else None  # (L S,) @ (L S, D)
+    dv = (
+        np.dot(dscores.reshape(-1), met.reshape(-1, len(v))) if needs[2] else None
+    )  # (L S,) @ (L S, D)
     slope = met * met
     np.subtract(1, slope, out=slope)
-    dquery = np.matmul(dscores[..., None, :], slope)[..., 0, :] * v if needs[0] else None  # (..., L, D)
+    dquery = (
+        np.matmul(dscores[..., None, :], slope)[..., 0, :] * v if needs[0] else None
+    )  # (..., L, D)
     dkey = None
     if needs[1]:
         slope *= dscores[..., None] * v
@@ -137,7 +185,15 @@ def _(g: Any, v: Any, value: Any, saved: Any, needs: Sequence[bool]) -> Any:
 
 
 def attend(
-    query: Any, key: Any, value: Any, mask: Any, keep: Any, causal: bool, scale: float | None, p: float, out: Any = None
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    keep: Any,
+    causal: bool,
+    scale: float | None,
+    p: float,
+    out: Any = None,
 ) -> Any:
     """The values that are looked at, and the weights without and with dropout."""
     # Small products are nearly twice as fast on a transposed copy as on a transposed view.
@@ -151,9 +207,18 @@ def attend(
 
 
 def attend_back(
-    g: Any, y: Any, query: Any, key: Any, value: Any, keep: Any, saved: Any, scale: float | None, p: float,
-    needs: Sequence[bool], out: Any = (None, None, None),
-) -> Any:  # fmt: skip
+    g: Any,
+    y: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    keep: Any,
+    saved: Any,
+    scale: float | None,
+    p: float,
+    needs: Sequence[bool],
+    out: Any = (None, None, None),
+) -> Any:
     """Gradients of query, key, value and mask. With weights P: dvalue = P^T g, dP = g value^T, and
     dscores = P (dP - sum(dP P)), where the sum over keys of dP P is that over dimensions of g y."""
     weights, dropped = saved

@@ -19,7 +19,14 @@ from .kernel import kernel
 
 @kernel
 def conv2d(
-    x: Any, weight: Any, bias: Any = None, *, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
 ) -> Any:
     """y[f, p, q] = bias[f] + sum over c, i, j of weight[f, c, i, j] x[c, s p + d i - padding, s q + d j - padding].
 
@@ -30,7 +37,9 @@ def conv2d(
     n, _, h, w = x.shape
     output = geometry.output((h, w))
     padded = geometry.pad(np.reshape(x, (n, groups, -1, h, w)))
-    filters = np.reshape(weight, (groups, -1, *weight.shape[1:]))  # (groups, F/groups, C/groups, kh, kw)
+    filters = np.reshape(
+        weight, (groups, -1, *weight.shape[1:])
+    )  # (groups, F/groups, C/groups, kh, kw)
     y: Any = 0.0
     for i, j, place in geometry.offsets(output):
         y = y + np.einsum("ngchw,gfc->ngfhw", padded[place], filters[..., i, j])
@@ -39,8 +48,15 @@ def conv2d(
 
 
 @conv2d.forward
-def _(x: Any, weight: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Any:
-    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[1] * groups or len(weight) % groups:
+def _(
+    x: Any, weight: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Any:
+    if (
+        x.ndim != 4
+        or weight.ndim != 4
+        or x.shape[1] != weight.shape[1] * groups
+        or len(weight) % groups
+    ):
         raise ValueError(
             f"x of shape {x.shape} does not fit a weight of shape {weight.shape} in {groups} groups: they are (N, C, H, W) "
             "and (F, C / groups, kh, kw), and groups divides F"
@@ -60,16 +76,31 @@ def _(x: Any, weight: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pai
 
 @conv2d.backward
 def _(
-    g: Any, x: Any, weight: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int,
+    g: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
     needs: Sequence[bool],
-) -> Any:  # fmt: skip
-    geometry, g, x = _geometry(weight, stride, padding, dilation, groups), channels_last(g), channels_last(x)
+) -> Any:
+    geometry, g, x = (
+        _geometry(weight, stride, padding, dilation, groups),
+        channels_last(g),
+        channels_last(x),
+    )
     dx = dweight = None
     if winograd.pays(x, weight, geometry):
         dx, dweight = winograd.both_gradients(g, x, weight, geometry.padding, needs)
     elif needs[0] or needs[1]:
         dx, dweight = im2col.both_gradients(g, x, weight, geometry, needs)
-    return dx if dx is None else channels_first(dx), dweight, _total(g, bias.ndim) if needs[2] else None
+    return (
+        dx if dx is None else channels_first(dx),
+        dweight,
+        _total(g, bias.ndim) if needs[2] else None,
+    )
 
 
 def _total(g: np.ndarray, ndim: int) -> Any:
@@ -85,9 +116,16 @@ def _geometry(weight: Any, stride: Pair, padding: Pair, dilation: Pair, groups: 
 
 @kernel
 def conv_transpose2d(
-    x: Any, weight: Any, bias: Any = None, *, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0,
-    dilation: Pair = 1, groups: int = 1,
-) -> Any:  # fmt: skip
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Any:
     """The adjoint of `conv2d` in x, as a layer: each element of x lays weight[c] down at stride times its place.
 
     x (N, C, H, W), weight (C, F/groups, kh, kw), bias (F,) -> (N, F, H', W'), H' = (H - 1) s - 2 padding + d (kh - 1) +
@@ -97,14 +135,24 @@ def conv_transpose2d(
     n, _, h, w = x.shape
     height, width = _spread_size(geometry, (h, w), output_padding)
     grouped = np.reshape(x, (n, groups, -1, h, w))
-    filters = np.reshape(weight, (groups, -1, *weight.shape[1:]))  # (groups, C/groups, F/groups, kh, kw)
+    filters = np.reshape(
+        weight, (groups, -1, *weight.shape[1:])
+    )  # (groups, C/groups, F/groups, kh, kw)
     y: Any = 0.0
     for i in range(geometry.size[0]):
         for j in range(geometry.size[1]):
             down, across = (
-                np.equal.outer(s * np.arange(n) + d * k - p, np.arange(m)).astype(x.dtype)  # (H, H'), (W, W')
+                np.equal.outer(s * np.arange(n) + d * k - p, np.arange(m)).astype(
+                    x.dtype
+                )  # (H, H'), (W, W')
                 for s, d, k, p, n, m in zip(
-                    geometry.stride, geometry.dilation, (i, j), geometry.padding, (h, w), (height, width), strict=True
+                    geometry.stride,
+                    geometry.dilation,
+                    (i, j),
+                    geometry.padding,
+                    (h, w),
+                    (height, width),
+                    strict=True,
                 )
             )
             y = y + np.einsum("ngchw,gcf,hp,wq->ngfpq", grouped, filters[..., i, j], down, across)
@@ -114,7 +162,14 @@ def conv_transpose2d(
 
 @conv_transpose2d.forward
 def _(
-    x: Any, weight: Any, bias: Any, stride: Pair, padding: Pair, output_padding: Pair, dilation: Pair, groups: int
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Pair,
+    padding: Pair,
+    output_padding: Pair,
+    dilation: Pair,
+    groups: int,
 ) -> Any:
     if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != len(weight) or len(weight) % groups:
         raise ValueError(
@@ -130,18 +185,43 @@ def _(
 
 @conv_transpose2d.backward
 def _(
-    g: Any, x: Any, weight: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int, needs: Sequence[bool]
+    g: Any,
+    x: Any,
+    weight: Any,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    needs: Sequence[bool],
 ) -> Any:
-    geometry, g, x = _geometry(weight, stride, padding, dilation, groups), channels_last(g), channels_last(x)
+    geometry, g, x = (
+        _geometry(weight, stride, padding, dilation, groups),
+        channels_last(g),
+        channels_last(x),
+    )
     dx = channels_first(im2col.correlate(g, weight, geometry)) if needs[0] else None
-    return dx, im2col.weight_gradient(g, x, geometry) if needs[1] else None, _total(g, 1) if needs[2] else None
+    return (
+        dx,
+        im2col.weight_gradient(g, x, geometry) if needs[1] else None,
+        _total(g, 1) if needs[2] else None,
+    )
 
 
 def _spread_size(geometry: Geometry, shape: Sequence[int], output_padding: Pair) -> tuple[int, int]:
     """The size of the picture that is spread: the smallest one with `shape` places, and output_padding more."""
-    axes = zip(shape, geometry.stride, geometry.padding, geometry.dilation, geometry.size, pair(output_padding), strict=True)
+    axes = zip(
+        shape,
+        geometry.stride,
+        geometry.padding,
+        geometry.dilation,
+        geometry.size,
+        pair(output_padding),
+        strict=True,
+    )
     height, width = ((n - 1) * s - 2 * p + d * (k - 1) + 1 + extra for n, s, p, d, k, extra in axes)
-    if min(height, width) < 1 or any(e >= s for e, s in zip(pair(output_padding), geometry.stride, strict=True)):
+    if min(height, width) < 1 or any(
+        e >= s for e, s in zip(pair(output_padding), geometry.stride, strict=True)
+    ):
         raise ValueError(
             f"output of {height} x {width}: padding {geometry.padding} is too large, or output_padding {output_padding} is "
             f"not below the stride, {geometry.stride}"

@@ -33,5 +33,7 @@ def _(g: Any, indices: Any, weight: Any) -> Any:
     from scipy.sparse import csr_array  # when first used: nobody else waits for it
 
     ones, places = np.ones(indices.size, g.dtype), np.arange(indices.size + 1)
-    one_hot = csr_array((ones, indices.reshape(-1).astype(np.intp), places), shape=(indices.size, len(weight)))
+    one_hot = csr_array(
+        (ones, indices.reshape(-1).astype(np.intp), places), shape=(indices.size, len(weight))
+    )
     return None, one_hot.T @ g.reshape(indices.size, weight.shape[1])

@@ -13,11 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import aligned
+from ..machine import aligned
 from .kernel import kernel
 from .tiles import tiles
 
-Q = (1.12837927, 0.102769056, -1.9183180e-4, -6.1978385e-4, 8.7637055e-5, -5.6684363e-6, 1.4185021e-7)
+Q = (
+    1.12837927,
+    0.102769056,
+    -1.9183180e-4,
+    -6.1978385e-4,
+    8.7637055e-5,
+    -5.6684363e-6,
+    1.4185021e-7,
+)
 NORMAL = [
     -2 * math.log2(math.e) * math.sqrt(0.5) * 0.5**k * c for k, c in enumerate(Q)
 ]  # for x / sqrt(2), as in `normal`

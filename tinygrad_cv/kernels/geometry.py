@@ -97,7 +97,11 @@ class Geometry:
 
     def pad(self, x: Any, value: float = 0.0) -> Any:
         ph, pw = self.padding
-        return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(ph, ph), (pw, pw)], constant_values=value) if ph or pw else x
+        return (
+            np.pad(x, [(0, 0)] * (x.ndim - 2) + [(ph, ph), (pw, pw)], constant_values=value)
+            if ph or pw
+            else x
+        )
 
     def crop(self, x: Any) -> Any:
         (ph, pw), (h, w) = self.padding, x.shape[-2:]

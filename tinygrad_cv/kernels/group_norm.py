@@ -12,13 +12,21 @@ from .activation import silu
 from .kernel import kernel
 from .norm import _check_shape
 
-BLOCK = 1 << 17  # elements: so many samples at a time stay, several times over, in the second-level cache
+BLOCK = (
+    1 << 17
+)  # elements: so many samples at a time stay, several times over, in the second-level cache
 ROW = 1 << 10  # elements of a row at most
 
 
 @kernel
 def group_norm(
-    x: Any, weight: Any = None, bias: Any = None, *, groups: int, eps: float = 1e-5, activation: str | None = None
+    x: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    groups: int,
+    eps: float = 1e-5,
+    activation: str | None = None,
 ) -> Any:
     """(x - mean) / sqrt(variance + eps) over each group of channels of each sample (Wu & He 2018).
 
@@ -27,7 +35,9 @@ def group_norm(
     n, c = x.shape[:2]
     rows = np.reshape(x, (n, groups, -1))  # (N, groups, C/groups ...)
     centred = rows - np.mean(rows, axis=-1, keepdims=True)
-    y = np.reshape(centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps), x.shape)
+    y = np.reshape(
+        centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps), x.shape
+    )
     shape = (c, *[1] * (x.ndim - 2))
     y = y if weight is None else y * np.reshape(weight, shape)
     y = y if bias is None else y + np.reshape(bias, shape)
@@ -35,12 +45,22 @@ def group_norm(
 
 
 @group_norm.forward
-def _(x: Any, weight: Any, bias: Any, groups: int, eps: float, activation: str | None, needs: Sequence[bool]) -> Any:
+def _(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    groups: int,
+    eps: float,
+    activation: str | None,
+    needs: Sequence[bool],
+) -> Any:
     """With a = 1 + tanh(u / 2), twice the sigmoid of u, SiLU is (u / 2) a and twice its derivative a + (u / 2) a (2 - a),
     taken here while the data is in the cache. The halves go into weight and bias. Where tanh u nears -1, a and with it the
     value are exact to a unit in the last place of 1 and of u, not of themselves."""
     if x.ndim < 2 or x.shape[1] % groups:
-        raise ValueError(f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)")
+        raise ValueError(
+            f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)"
+        )
     if activation not in (None, "silu"):
         raise ValueError(f'activation is None or "silu", not {activation!r}')
     for name, value in (("weight", weight), ("bias", bias)):
@@ -68,14 +88,23 @@ def _(x: Any, weight: Any, bias: Any, groups: int, eps: float, activation: str |
 
 @group_norm.backward
 def _(
-    g: Any, x: Any, weight: Any, bias: Any, saved: Any, groups: int, activation: str | None, needs: Sequence[bool]
+    g: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    saved: Any,
+    groups: int,
+    activation: str | None,
+    needs: Sequence[bool],
 ) -> Any:
     """With h = g activation' and the normal z: dbias = sum(h), dweight = sum(h z) and, with k = weight h, dx = scale (k -
     mean(k) - z mean(k z)), without its parts along the constant and along z. Sums over the pixels serve all three."""
     lines, (mean, scale, slope) = Lines(x, groups), saved
     rows, cotangents = lines.of(x), lines.of(g)
     factor, _ = lines.affine(weight, bias, activation)  # half the weight, where h below is twice h
-    along_constant, along_z = np.empty((2, len(x), *factor.shape), x.dtype)  # sum(h), sum(h z) over the pixels
+    along_constant, along_z = np.empty(
+        (2, len(x), *factor.shape), x.dtype
+    )  # sum(h), sum(h z) over the pixels
     dx = np.empty(lines.shape, x.dtype) if needs[0] else None
     for block in lines.blocks():
         s = scale[block]
@@ -86,7 +115,10 @@ def _(
             centred *= lines.along(s * s * lines.over_groups(factor * along_z[block]))
             centred += lines.along(s * lines.over_groups(factor * along_constant[block]))
             np.subtract(h * lines.along(s * factor), centred, out=dx[block])
-    sums = (total.sum(axis=0).reshape(-1) * x.dtype.type(0.5 if activation else 1) for total in (along_z, along_constant))
+    sums = (
+        total.sum(axis=0).reshape(-1) * x.dtype.type(0.5 if activation else 1)
+        for total in (along_z, along_constant)
+    )
     return None if dx is None else lines.back(dx), *sums
 
 
@@ -95,10 +127,17 @@ class Lines:
     belongs to the channels, (n, groups, C/groups or 1), is laid out, since NumPy is slow on rows of a few channels."""
 
     def __init__(self, x: np.ndarray, groups: int) -> None:
-        self.dtype, self.groups, self.channels, self.shape_of_pixels = x.dtype, groups, x.shape[1], x.shape[2:]
+        self.dtype, self.groups, self.channels, self.shape_of_pixels = (
+            x.dtype,
+            groups,
+            x.shape[1],
+            x.shape[2:],
+        )
         self.pixels = prod(self.shape_of_pixels)
         longest = min(self.pixels, ROW // max(1, self.channels))
-        self.across = next((n for n in range(longest, 0, -1) if self.pixels % n == 0), 1)  # pixels in a row
+        self.across = next(
+            (n for n in range(longest, 0, -1) if self.pixels % n == 0), 1
+        )  # pixels in a row
         self.shape = (len(x), self.pixels // self.across, self.across * self.channels)
 
     def of(self, x: np.ndarray) -> Any:
@@ -119,14 +158,18 @@ class Lines:
     def along(self, values: np.ndarray) -> Any:
         """What belongs to the channels along a row: (n, groups, C/groups or 1) -> (n, 1, length)."""
         values = values.reshape(-1, 1, *values.shape[-2:])
-        laid = np.empty((len(values), self.across, self.groups, self.channels // self.groups), values.dtype)
+        laid = np.empty(
+            (len(values), self.across, self.groups, self.channels // self.groups), values.dtype
+        )
         laid[...] = values
         return laid.reshape(len(values), 1, -1)
 
     def total(self, rows: np.ndarray) -> Any:
         """The sum over the pixels: (n, rows, length) -> (n, groups, C/groups)."""
         pixels = rows.reshape(len(rows), self.pixels, self.channels)
-        return np.matmul(np.ones(pixels.shape[1], rows.dtype), pixels).reshape(len(rows), self.groups, -1)
+        return np.matmul(np.ones(pixels.shape[1], rows.dtype), pixels).reshape(
+            len(rows), self.groups, -1
+        )
 
     def over_groups(self, values: np.ndarray) -> Any:
         """The mean of what was summed over the pixels: (n, groups, C/groups) -> (n, groups, 1)."""

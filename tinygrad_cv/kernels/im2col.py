@@ -31,9 +31,15 @@ def rows(x: np.ndarray, geometry: Geometry, output: tuple[int, int]) -> Any:
         return grouped(x, geometry.groups)
     padded = framed(x, geometry.padded(x.shape[1:3]), geometry.padding)
     windows = geometry.windows(channels_first(padded))  # (n, C, H', W', kh, kw)
-    windows = windows.reshape(len(x), geometry.groups, -1, *windows.shape[2:]) if geometry.groups > 1 else windows[:, None]
+    windows = (
+        windows.reshape(len(x), geometry.groups, -1, *windows.shape[2:])
+        if geometry.groups > 1
+        else windows[:, None]
+    )
     seen = np.empty((geometry.groups, len(x), *output, *geometry.size, windows.shape[2]), x.dtype)
-    seen[...] = windows.transpose(1, 0, 3, 4, 5, 6, 2)  # for one picture element runs of C, or kw C without dilation
+    seen[...] = windows.transpose(
+        1, 0, 3, 4, 5, 6, 2
+    )  # for one picture element runs of C, or kw C without dilation
     return seen.reshape(geometry.groups, len(x) * prod(output), -1)
 
 
@@ -45,13 +51,21 @@ def grouped(x: np.ndarray, groups: int) -> Any:
 def filters(weight: np.ndarray, groups: int) -> Any:
     """(F, C/groups, kh, kw) -> (groups, kh kw C/groups, F/groups)."""
     f, c, kh, kw = weight.shape
-    return weight.reshape(groups, f // groups, c, kh, kw).transpose(0, 3, 4, 2, 1).reshape(groups, kh * kw * c, f // groups)
+    return (
+        weight.reshape(groups, f // groups, c, kh, kw)
+        .transpose(0, 3, 4, 2, 1)
+        .reshape(groups, kh * kw * c, f // groups)
+    )
 
 
 def weights(found: np.ndarray, shape: tuple[int, ...]) -> Any:
     """The way back from `filters` to a weight of a shape."""
     f, c, kh, kw = shape
-    return found.reshape(len(found), kh, kw, c, f // len(found)).transpose(0, 4, 3, 1, 2).reshape(shape)
+    return (
+        found.reshape(len(found), kh, kw, c, f // len(found))
+        .transpose(0, 4, 3, 1, 2)
+        .reshape(shape)
+    )
 
 
 def correlate(x: np.ndarray, weight: np.ndarray, geometry: Geometry) -> Any:
@@ -66,14 +80,23 @@ def correlate(x: np.ndarray, weight: np.ndarray, geometry: Geometry) -> Any:
 def spread(g: np.ndarray, weight: np.ndarray, geometry: Geometry, size: tuple[int, int]) -> Any:
     """Responses (N, H', W', F) back to pictures (N, H, W, C) of a size: the adjoint of `correlate` in x."""
     n, *output, _ = g.shape
-    groups, (kh, kw), (ph, pw), channels = geometry.groups, geometry.size, geometry.padding, weight.shape[1]
+    groups, (kh, kw), (ph, pw), channels = (
+        geometry.groups,
+        geometry.size,
+        geometry.padding,
+        weight.shape[1],
+    )
     laid = np.ascontiguousarray(filters(weight, groups).mT)  # (groups, F/groups, kh kw C/groups)
     x = np.zeros((n, *geometry.padded(size), groups, channels), np.result_type(g, weight))
     for block in blocks(n, prod(output) * kh * kw * groups * channels):
-        parts = np.matmul(grouped(g[block], groups), laid).reshape(groups, -1, *output, kh, kw, channels)
+        parts = np.matmul(grouped(g[block], groups), laid).reshape(
+            groups, -1, *output, kh, kw, channels
+        )
         for i, j, (_, down, across) in geometry.offsets((output[0], output[1])):
             x[block, down, across] += parts[:, :, :, :, i, j].transpose(1, 2, 3, 0, 4)
-    return np.ascontiguousarray(x[:, ph : ph + size[0], pw : pw + size[1]]).reshape(n, *size, -1)  # (N, H, W, C)
+    return np.ascontiguousarray(x[:, ph : ph + size[0], pw : pw + size[1]]).reshape(
+        n, *size, -1
+    )  # (N, H, W, C)
 
 
 def weight_gradient(x: np.ndarray, g: np.ndarray, geometry: Geometry) -> Any:
@@ -81,7 +104,9 @@ def weight_gradient(x: np.ndarray, g: np.ndarray, geometry: Geometry) -> Any:
     (n, *output, f), groups, channels = g.shape, geometry.groups, x.shape[3] // geometry.groups
     found = np.zeros((groups, prod(geometry.size) * channels, f // groups), np.result_type(x, g))
     for block in blocks(n, prod(output) * prod(geometry.size) * x.shape[3]):
-        found += np.matmul(rows(x[block], geometry, (output[0], output[1])).mT, grouped(g[block], groups))
+        found += np.matmul(
+            rows(x[block], geometry, (output[0], output[1])).mT, grouped(g[block], groups)
+        )
     return weights(found, (f, channels, *geometry.size))
 
 
@@ -100,7 +125,10 @@ def both_gradients(
         return dx, weight_gradient(x, g, geometry) if needs[1] else None
     mirrored = Geometry(geometry.size, (1, 1), (padding[0], padding[1]), geometry.dilation, groups)
     laid = filters(mirror(weight, groups), groups)  # (groups, kh kw F/groups, C/groups)
-    dx, found = np.empty(x.shape, np.result_type(g, weight)), np.zeros(laid.shape, np.result_type(x, g))
+    dx, found = (
+        np.empty(x.shape, np.result_type(g, weight)),
+        np.zeros(laid.shape, np.result_type(x, g)),
+    )
     for block in blocks(len(g), prod(size) * prod(geometry.size) * g.shape[3]):
         seen = rows(g[block], mirrored, size)
         multiply(seen, laid, grouped(dx[block], groups))

@@ -47,13 +47,17 @@ class Kernel:
         self.saves = ("y", "saved", *self.parameters)
         self._places = {name: i for i, name in enumerate(self.parameters)}
         self._defaults = tuple(self.parameters.values())
-        self._fewest = 1 + max([i for i, value in enumerate(self._defaults) if value is MISSING], default=-1)
+        self._fewest = 1 + max(
+            [i for i, value in enumerate(self._defaults) if value is MISSING], default=-1
+        )
         functools.update_wrapper(self, reference)
 
     def forward(self, function: Callable[..., Any]) -> Callable[..., Any]:
         self._forward = function
         places = (*self.parameters, "needs")
-        self._forward_picks = picker([places.index(name) for name in inspect.signature(function).parameters])
+        self._forward_picks = picker(
+            [places.index(name) for name in inspect.signature(function).parameters]
+        )
         return function
 
     def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,13 +106,19 @@ class Kernel:
             inspect.signature(self.reference).bind(*args, **kwargs)  # raises Python's own error
         return inputs
 
-    def pull(self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool) -> list[tuple[Node, Any]]:
+    def pull(
+        self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool
+    ) -> list[tuple[Node, Any]]:
         """What this node contributes to the gradients of its parents."""
         parents = node.parents
         if graph:
             return self._pull_reference(node, gradient, wanted)
         needs = [parent is not None and (wanted is None or parent in wanted) for parent in parents]
-        out = [place_for(p) if n else None for n, p in zip(needs, parents)] if "out" in self._uses else ()  # noqa: B905
+        out = (
+            [place_for(p) if n else None for n, p in zip(needs, parents, strict=True)]
+            if "out" in self._uses
+            else ()
+        )
         gradients = self._backward(*self._backward_picks((gradient, needs, out, *node.values)))
         gradients = gradients if type(gradients) is tuple else (gradients,)
         given = []
@@ -120,13 +130,20 @@ class Kernel:
         return given
 
     def _no_gradient(self, name: str) -> NotImplementedError:
-        return NotImplementedError(f"{errors.name_of(self.function)} has no gradient with respect to {name!r}")
+        return NotImplementedError(
+            f"{errors.name_of(self.function)} has no gradient with respect to {name!r}"
+        )
 
-    def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[Node] | None) -> list[tuple[Node, Any]]:
+    def _pull_reference(
+        self, node: Node, gradient: Any, wanted: Collection[Node] | None
+    ) -> list[tuple[Node, Any]]:
         """The same by differentiating the reference, which records itself."""
         _, _, *inputs = node.values
         options = dict(zip(self.parameters, inputs, strict=True))
-        arrays = [at_place(options.pop(name), parent) for name, parent in zip(self.arrays, node.parents, strict=True)]
+        arrays = [
+            at_place(options.pop(name), parent)
+            for name, parent in zip(self.arrays, node.parents, strict=True)
+        ]
         value = self.reference(*arrays, **options)
         targets = [parent for parent in node.inputs() if wanted is None or parent in wanted]
         pairs = zip(value, gradient, strict=True) if type(value) is tuple else [(value, gradient)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import aligned
+from ..machine import aligned
 from . import activation as activations
 from .kernel import kernel
 from .reduction import sum_of_rows
@@ -22,14 +22,22 @@ FUSED: dict[str | None, Any] = {
 }
 SLOPED: dict[str | None, Any] = {
     "gelu": (activations.gelu.reference, activations.gelu_formula),
-    "gelu_tanh": (lambda x: activations.gelu.reference(x, approximate="tanh"), activations.gelu_tanh_formula),
+    "gelu_tanh": (
+        lambda x: activations.gelu.reference(x, approximate="tanh"),
+        activations.gelu_tanh_formula,
+    ),
     "silu": (activations.silu.reference, activations.silu_formula),
 }
 
 
 @kernel
 def linear(
-    x: Any, weight: Any, bias: Any = None, *, activation: str | None = None, negative_slope: float = 0.01
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
 ) -> Any:
     """x weight^T + bias over the last axis of x, and perhaps an activation of it.
 
@@ -46,8 +54,13 @@ def linear(
 
 @linear.forward
 def _(
-    x: Any, weight: Any, bias: Any, activation: str | None, negative_slope: float, needs: Sequence[bool]
-) -> Any:  # fmt: skip
+    x: Any,
+    weight: Any,
+    bias: Any,
+    activation: str | None,
+    negative_slope: float,
+    needs: Sequence[bool],
+) -> Any:
     _check(x, weight, bias, activation)
     y, slope = np.dot(_rows(x), weight.T), None  # (rows, out)
     if bias is not None:
@@ -62,9 +75,16 @@ def _(
 
 @linear.backward
 def _(
-    g: Any, x: Any, weight: Any, y: Any, saved: Any, activation: str | None, negative_slope: float,
-    needs: Sequence[bool], out: Sequence[Any],
-) -> Any:  # fmt: skip
+    g: Any,
+    x: Any,
+    weight: Any,
+    y: Any,
+    saved: Any,
+    activation: str | None,
+    negative_slope: float,
+    needs: Sequence[bool],
+    out: Sequence[Any],
+) -> Any:
     """One product each on flattened leading axes: dx = g weight, dweight = g^T x, dbias = sum of g over rows."""
     rows = _rows(g)  # (rows, out)
     if saved is not None:
@@ -72,7 +92,9 @@ def _(
     elif activation is not None:
         slope = FUSED[activation][1](_rows(y), *_slope(activation, negative_slope))
         rows = np.multiply(slope, rows, out=slope)
-    if not x.dtype == rows.dtype == weight.dtype or (out[2] is not None and out[2].dtype != rows.dtype):
+    if not x.dtype == rows.dtype == weight.dtype or (
+        out[2] is not None and out[2].dtype != rows.dtype
+    ):
         out = (None, None, None)
     dx = np.dot(rows, weight) if needs[0] else None
     return (
@@ -91,7 +113,9 @@ def _slope(activation: str, negative_slope: float) -> tuple[float, ...]:
     return (negative_slope,) if activation == "leaky_relu" else ()
 
 
-def _check(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: str | None) -> None:
+def _check(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: str | None
+) -> None:
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"x of shape {x.shape} does not fit a weight of shape {weight.shape}: it is (out, in), where in is the "

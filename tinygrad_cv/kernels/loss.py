@@ -92,7 +92,9 @@ def _(g: Any, saved: Any, reduction: str, needs: Sequence[bool]) -> Any:
 
 
 @kernel
-def bce_with_logits(logits: Any, targets: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+def bce_with_logits(
+    logits: Any, targets: Any, weight: Any = None, *, reduction: str = "mean"
+) -> Any:
     """Binary cross-entropy, -t log s(x) - (1 - t) log(1 - s(x)) = log(1 + exp(x)) - t x for a logit x, s the sigmoid.
 
     targets, in [0, 1], have the shape of the logits or are one number; so is `weight`, which multiplies each loss.
@@ -147,7 +149,9 @@ def cross_entropy(
     shares = np.where(counts, weights[label[..., 0]], 0)  # the weight of each label
     losses = -(1 - label_smoothing) * shares * np.take_along_axis(logp, label, -1)[..., 0]
     if label_smoothing:
-        losses = losses - label_smoothing / classes * np.where(counts, np.sum(weights * logp, axis=-1), 0)
+        losses = losses - label_smoothing / classes * np.where(
+            counts, np.sum(weights * logp, axis=-1), 0
+        )
     return np.sum(losses) / np.sum(shares) if reduction == "mean" else _reduce(losses, reduction)
 
 
@@ -173,7 +177,9 @@ def _(
     if ignored is not None:
         x, label = x.copy(), label.copy()
         x[ignored], label[ignored] = 0, 0
-    share = np.ones(len(x), x.dtype) if weight is None else weight.astype(x.dtype)[label]  # the weight of each label
+    share = (
+        np.ones(len(x), x.dtype) if weight is None else weight.astype(x.dtype)[label]
+    )  # the weight of each label
     if ignored is not None:
         share[ignored] = 0
     x = _shifted(x, x[rows, label])
@@ -191,7 +197,11 @@ def _(
     if ignored is not None:
         losses[ignored] = 0
     denominator = np.add.reduce(share) if reduction == "mean" else x.dtype.type(1)
-    value = losses.reshape(logits.shape[:-1]) if reduction == "none" else np.add.reduce(losses) / denominator
+    value = (
+        losses.reshape(logits.shape[:-1])
+        if reduction == "none"
+        else np.add.reduce(losses) / denominator
+    )
     if not needs[0]:
         return value, None
     e *= (Q / (denominator * norm))[:, None]
@@ -226,20 +236,28 @@ def _check_labels(
     classes = logits.shape[-1] if logits.ndim else 0
     dtype = getattr(labels, "dtype", None)
     if dtype is None or dtype.kind not in "iu":
-        raise TypeError(f"labels are an array of integers, one class number each, not {dtype or type(labels).__name__}")
+        raise TypeError(
+            f"labels are an array of integers, one class number each, not {dtype or type(labels).__name__}"
+        )
     if labels.shape != logits.shape[:-1] or not logits.ndim:
         raise ValueError(
             f"labels have shape {labels.shape}; for logits of shape {logits.shape}, (..., C), it is {logits.shape[:-1]}"
         )
     if weight is not None and weight.shape != (classes,):
-        raise ValueError(f"weight has shape {weight.shape}; it is one number per class, ({classes},)")
+        raise ValueError(
+            f"weight has shape {weight.shape}; it is one number per class, ({classes},)"
+        )
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing lies between 0 and 1, not {label_smoothing}")
     _check_reduction(reduction)
     if not labels.size or (
         np.minimum.reduce(labels, axis=None) >= 0 and np.maximum.reduce(labels, axis=None) < classes
     ):
-        ignored = np.flatnonzero(labels == ignore_index) if 0 <= ignore_index < classes else np.empty(0, int)
+        ignored = (
+            np.flatnonzero(labels == ignore_index)
+            if 0 <= ignore_index < classes
+            else np.empty(0, int)
+        )
     else:
         ignored = np.flatnonzero(labels == ignore_index)
         wrong = np.argwhere(((labels < 0) | (labels >= classes)) & (labels != ignore_index))
@@ -250,5 +268,7 @@ def _check_labels(
                 f"{ignore_index}"
             )
     if ignored.size == labels.size and reduction == "mean":
-        raise ValueError(f'every label is ignore_index ({ignore_index}), so there is no mean; reduction="sum" gives 0')
+        raise ValueError(
+            f'every label is ignore_index ({ignore_index}), so there is no mean; reduction="sum" gives 0'
+        )
     return ignored if ignored.size else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import aligned
+from ..machine import aligned
 from .kernel import kernel
 from .reduction import mean, mean_product, total, total_product
 from .tiles import spans
@@ -45,9 +45,13 @@ def batch_norm(
 
 
 @batch_norm.forward
-def _(x: Any, weight: Any, bias: Any, eps: float, mean: Any, variance: Any, observe: Any, average: Any) -> Any:
+def _(
+    x: Any, weight: Any, bias: Any, eps: float, mean: Any, variance: Any, observe: Any, average: Any
+) -> Any:
     if x.ndim < 2:
-        raise ValueError(f"x has shape {x.shape}; it is (N, C) or (N, C, ...), with the channels on axis 1")
+        raise ValueError(
+            f"x has shape {x.shape}; it is (N, C) or (N, C, ...), with the channels on axis 1"
+        )
     if (mean is None) != (variance is None):
         raise ValueError("mean and variance are given both (evaluation) or not at all (training)")
     for name, value in (("weight", weight), ("bias", bias), ("mean", mean), ("variance", variance)):
@@ -64,7 +68,16 @@ def _(x: Any, weight: Any, bias: Any, eps: float, mean: Any, variance: Any, obse
 
 
 @batch_norm.backward
-def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, mean: Any, average: Any, needs: Sequence[bool]) -> Any:
+def _(
+    g: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    saved: Any,
+    mean: Any,
+    average: Any,
+    needs: Sequence[bool],
+) -> Any:
     """dweight = sum(g z), dbias = sum(g); dx = weight scale g in evaluation, and in training the same of g without its
     parts along the constant and along z, for which the two sums serve again (over all shares of the batch)."""
     normal, scale = saved
@@ -84,7 +97,12 @@ def _(g: Any, x: Any, weight: Any, bias: Any, saved: Any, mean: Any, average: An
 
 @kernel
 def layer_norm(
-    x: Any, weight: Any = None, bias: Any = None, *, eps: float = 1e-5, shape: tuple[int, ...] | None = None
+    x: Any,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    eps: float = 1e-5,
+    shape: tuple[int, ...] | None = None,
 ) -> Any:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last axes of x (Ba, Kiros & Hinton 2016, equation 4).
 
@@ -103,7 +121,9 @@ def _(x: Any, weight: Any, bias: Any, eps: float, shape: tuple[int, ...] | None)
     for name, value in (("weight", weight), ("bias", bias)):
         _check_shape(name, value, shape, x)
     if not shape or x.shape[x.ndim - len(shape) :] != tuple(shape):
-        raise ValueError(f"x of shape {x.shape} does not end in the shape that is normalised, {tuple(shape)}")
+        raise ValueError(
+            f"x of shape {x.shape} does not end in the shape that is normalised, {tuple(shape)}"
+        )
     rows = x.reshape(-1, prod(shape))
     gain, shift = _flat(weight), _flat(bias)
     y = aligned(rows.shape, np.result_type(x, *(a for a in (weight, bias) if a is not None)))
@@ -184,4 +204,6 @@ def _flat(value: Any) -> Any:
 
 def _check_shape(name: str, value: Any, shape: tuple[int, ...], x: np.ndarray) -> None:
     if value is not None and value.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {value.shape}; for x of shape {x.shape} it is {tuple(shape)}")
+        raise ValueError(
+            f"{name} has shape {value.shape}; for x of shape {x.shape} it is {tuple(shape)}"
+        )

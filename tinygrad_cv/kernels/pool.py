@@ -16,7 +16,10 @@ def max_pool2d(x: Any, *, kernel_size: Pair, stride: Pair | None = None, padding
     """The largest of each window, whose stride is its size if None. Elements that tie share the gradient equally."""
     geometry = _geometry(kernel_size, stride, padding)
     padded = geometry.pad(x, -np.inf)
-    return np.max(np.stack([padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]), axis=0)
+    return np.max(
+        np.stack([padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]),
+        axis=0,
+    )
 
 
 @max_pool2d.forward
@@ -55,7 +58,9 @@ def avg_pool2d(x: Any, *, kernel_size: Pair, stride: Pair | None = None, padding
 def _(x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
     geometry = _geometry(kernel_size, stride, padding)
     padded = geometry.pad(x)
-    y = functools.reduce(np.add, [padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))])
+    y = functools.reduce(
+        np.add, [padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]
+    )
     return y / (geometry.size[0] * geometry.size[1]), None
 
 
@@ -72,7 +77,9 @@ def _(g: Any, x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> 
 def _geometry(size: Pair, stride: Pair | None, padding: Pair) -> Geometry:
     geometry = Geometry(pair(size), pair(size if stride is None else stride), pair(padding))
     if any(2 * p > k for p, k in zip(geometry.padding, geometry.size, strict=True)):
-        raise ValueError(f"padding {geometry.padding} is more than half the window, {geometry.size}")
+        raise ValueError(
+            f"padding {geometry.padding} is more than half the window, {geometry.size}"
+        )
     return geometry
 
 

@@ -30,7 +30,9 @@ def total_product(x: np.ndarray, y: np.ndarray, axis: int) -> Any:
     """The sum of x y over an axis, kept at length 1; of short rows `np.einsum` makes less ado than BLAS."""
     if axis not in (-1, x.ndim - 1):
         return total(x * y, axis)
-    return (np.einsum("...i,...i->...", x, y) if x.shape[-1] <= SHORT else np.vecdot(x, y))[..., None]
+    return (np.einsum("...i,...i->...", x, y) if x.shape[-1] <= SHORT else np.vecdot(x, y))[
+        ..., None
+    ]
 
 
 def mean_product(x: np.ndarray, y: np.ndarray, axis: int) -> Any:
@@ -41,7 +43,9 @@ def mean_product(x: np.ndarray, y: np.ndarray, axis: int) -> Any:
 def _dot(x: np.ndarray, factor: float, axis: int) -> Any:
     """The sum of factor x over an axis, kept at length 1."""
     if axis in (-1, x.ndim - 1):
-        rows = np.dot(x.reshape(prod(x.shape[:-1]), x.shape[-1]), np.full(x.shape[-1], factor, x.dtype))
+        rows = np.dot(
+            x.reshape(prod(x.shape[:-1]), x.shape[-1]), np.full(x.shape[-1], factor, x.dtype)
+        )
         return rows.reshape(*x.shape[:-1], 1)
     if axis == 0 and x.ndim == 2:
         return np.dot(_constant(len(x), factor, x.dtype), x)[None]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import aligned
+from ..machine import aligned
 from .activation import positive, sigmoid
 from .kernel import kernel
 from .reduction import total
@@ -29,13 +29,25 @@ SPELL = 1 << 19  # elements of the gates of a spell: 2 MB in float32
 
 @kernel
 def rnn(
-    x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, *, nonlinearity: str = "tanh",
+    x: Any,
+    h0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any,
+    bias_hh: Any,
+    *,
+    nonlinearity: str = "tanh",
     lengths: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """h_t = tanh(x_t weight_ih^T + bias_ih + h_(t-1) weight_hh^T + bias_hh), or relu (Elman 1990): (T, N, H)."""
     h, states = h0, []
     for t in range(len(x)):
-        a = x[t] @ np.matrix_transpose(weight_ih) + bias_ih + h @ np.matrix_transpose(weight_hh) + bias_hh
+        a = (
+            x[t] @ np.matrix_transpose(weight_ih)
+            + bias_ih
+            + h @ np.matrix_transpose(weight_hh)
+            + bias_hh
+        )
         h = _alive(np.tanh(a) if nonlinearity == "tanh" else np.maximum(a, 0), h, lengths, t)
         states.append(h)
     return np.stack(states)
@@ -43,11 +55,22 @@ def rnn(
 
 @rnn.forward
 def _(
-    x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, nonlinearity: str, lengths: Any
+    x: Any,
+    h0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any,
+    bias_hh: Any,
+    nonlinearity: str,
+    lengths: Any,
 ) -> Any:
     if nonlinearity not in NONLINEARITIES:
-        raise ValueError(f"the nonlinearity is one of {', '.join(NONLINEARITIES)}, not {nonlinearity!r}")
-    states, steps, h, back = project(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, (1,))  # activated in place
+        raise ValueError(
+            f"the nonlinearity is one of {', '.join(NONLINEARITIES)}, not {nonlinearity!r}"
+        )
+    states, steps, h, back = project(
+        x, h0, weight_ih, weight_hh, bias_ih + bias_hh, (1,)
+    )  # activated in place
     recurrent = aligned(h.shape, h.dtype)
     for t, a in steps:
         a += np.dot(h, back, out=recurrent)
@@ -59,14 +82,25 @@ def _(
 
 @rnn.backward
 def _(
-    g: Any, y: Any, x: Any, h0: Any, weight_ih: Any, weight_hh: Any, nonlinearity: str, lengths: Any,
+    g: Any,
+    y: Any,
+    x: Any,
+    h0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    nonlinearity: str,
+    lengths: Any,
     needs: Sequence[bool],
-) -> Any:  # fmt: skip
+) -> Any:
     """da_t = (g_t + da_(t+1) weight_hh) (1 - h_t^2)."""
     dh, carried = _zeros(2, y)
     weight_hh, given = weight_hh.astype(y.dtype, copy=False), Gradients(x, h0, y, weight_ih, needs)
     for part in _backwards(y):
-        da = np.multiply(y[part], y[part], order="C") if nonlinearity == "tanh" else positive(y[part])
+        da = (
+            np.multiply(y[part], y[part], order="C")
+            if nonlinearity == "tanh"
+            else positive(y[part])
+        )
         if nonlinearity == "tanh":
             np.subtract(1, da, out=da)
         for t in reversed(range(*part.indices(len(x)))):
@@ -85,7 +119,15 @@ def _(
 
 @kernel
 def lstm(
-    x: Any, h0: Any, c0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, *, lengths: Any = None
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any,
+    bias_hh: Any,
+    *,
+    lengths: Any = None,
 ) -> Any:
     """Hidden states and cells (T, N, H) of the LSTM (Hochreiter & Schmidhuber 1997, with Gers's forget gate):
 
@@ -93,7 +135,12 @@ def lstm(
     """
     h, c, states, cells = h0, c0, [], []
     for t in range(len(x)):
-        a = x[t] @ np.matrix_transpose(weight_ih) + bias_ih + h @ np.matrix_transpose(weight_hh) + bias_hh
+        a = (
+            x[t] @ np.matrix_transpose(weight_ih)
+            + bias_ih
+            + h @ np.matrix_transpose(weight_hh)
+            + bias_hh
+        )
         i, f, z, o = np.split(a, 4, axis=-1)
         new = sigmoid.reference(f) * c + sigmoid.reference(i) * np.tanh(z)
         h = _alive(sigmoid.reference(o) * np.tanh(new), h, lengths, t)
@@ -105,11 +152,20 @@ def lstm(
 
 @lstm.forward
 def _(
-    x: Any, h0: Any, c0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, lengths: Any
-) -> Any:  # fmt: skip
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any,
+    bias_hh: Any,
+    lengths: Any,
+) -> Any:
     """All gates are squashed by one tanh, since sigmoid(a) = (1 + tanh(a / 2)) / 2."""
     halves = (0.5, 0.5, 1, 0.5)  # i, f, z, o
-    gates, steps, h, back = project(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, halves)  # squashed in place
+    gates, steps, h, back = project(
+        x, h0, weight_ih, weight_hh, bias_ih + bias_hh, halves
+    )  # squashed in place
     states, cells = (aligned((len(x), *h.shape), h.dtype) for _ in range(2))
     half, c = np.repeat(np.array(halves, h.dtype), h.shape[1]), c0.astype(h.dtype, copy=False)
     recurrent, fresh, shift = aligned(gates.shape[1:], h.dtype), aligned(h.shape, h.dtype), 1 - half
@@ -130,9 +186,17 @@ def _(
 
 @lstm.backward
 def _(
-    g: Any, y: Any, saved: Any, x: Any, h0: Any, c0: Any, weight_ih: Any, weight_hh: Any, lengths: Any,
+    g: Any,
+    y: Any,
+    saved: Any,
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    lengths: Any,
     needs: Sequence[bool],
-) -> Any:  # fmt: skip
+) -> Any:
     """Inside the step dc_t = dc_t + dh_t o (1 - tanh(c_t)^2); each gate's da is that (for o: dh_t) times the gate's partner
     in its product times its own slope, s (1 - s) of a sigmoid and 1 - z^2 of a tanh."""
     gates, (states, cells), (g_states, g_cells) = saved, y, g
@@ -173,8 +237,15 @@ def _(
 
 @kernel
 def gru(
-    x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, *, lengths: Any = None
-) -> Any:  # fmt: skip
+    x: Any,
+    h0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any,
+    bias_hh: Any,
+    *,
+    lengths: Any = None,
+) -> Any:
     """Hidden states (T, N, H) of the GRU (Cho et al. 2014, with the reset inside the product, as in PyTorch and cuDNN):
 
     r, z = sigmoid(...), n = tanh(x_t W_n^T + b_n + r (h_(t-1) U_n^T + c_n)); h_t = (1 - z) n + z h_(t-1). The blocks are r,
@@ -191,9 +262,13 @@ def gru(
 
 
 @gru.forward
-def _(x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, lengths: Any) -> Any:
+def _(
+    x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, lengths: Any
+) -> Any:
     halves = (0.5, 0.5, 1)  # r, z, n, as in the LSTM
-    gates, steps, h, back = project(x, h0, weight_ih, weight_hh, bias_ih, halves)  # squashed in place
+    gates, steps, h, back = project(
+        x, h0, weight_ih, weight_hh, bias_ih, halves
+    )  # squashed in place
     states, inner = (aligned((len(x), *h.shape), h.dtype) for _ in range(2))
     size, half, recurrent, fresh = (
         h.shape[1],
@@ -223,7 +298,15 @@ def _(x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: An
 
 @gru.backward
 def _(
-    g: Any, y: Any, saved: Any, x: Any, h0: Any, weight_ih: Any, weight_hh: Any, lengths: Any, needs: Sequence[bool]
+    g: Any,
+    y: Any,
+    saved: Any,
+    x: Any,
+    h0: Any,
+    weight_ih: Any,
+    weight_hh: Any,
+    lengths: Any,
+    needs: Sequence[bool],
 ) -> Any:
     gates, inner = saved
     dh, slope, carried, back = _zeros(4, y)
@@ -259,17 +342,29 @@ def _(
 
 
 def project(
-    x: np.ndarray, h0: np.ndarray, weight_ih: np.ndarray, weight_hh: np.ndarray, bias: Any, factors: tuple[float, ...]
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    bias: Any,
+    factors: tuple[float, ...],
 ) -> Any:
     """Memory for (T, N, gates H); the steps (t, part of that memory), which hold x_t weight_ih^T + bias once they are
     reached; h0; weight_hh^T. Each gate's weights and bias are multiplied by its factor."""
     size, gates = h0.shape[-1], len(factors)
-    shapes = {"weight_ih": (weight_ih, (gates * size, x.shape[-1])), "weight_hh": (weight_hh, (gates * size, size))}
+    shapes = {
+        "weight_ih": (weight_ih, (gates * size, x.shape[-1])),
+        "weight_hh": (weight_hh, (gates * size, size)),
+    }
     for name, (weight, shape) in shapes.items():
         if weight.shape != shape:
-            raise ValueError(f"{name} has shape {weight.shape}; for x {x.shape} and h0 {h0.shape} it is {shape}")
+            raise ValueError(
+                f"{name} has shape {weight.shape}; for x {x.shape} and h0 {h0.shape} it is {shape}"
+            )
     if x.ndim != 3 or h0.shape != (x.shape[1], size):
-        raise ValueError(f"x of shape {x.shape} and h0 of shape {h0.shape} do not fit: they are (T, N, I) and (N, H)")
+        raise ValueError(
+            f"x of shape {x.shape} and h0 of shape {h0.shape} do not fit: they are (T, N, I) and (N, H)"
+        )
     dtype = np.result_type(x, h0, weight_ih, weight_hh, bias)
     factor = np.repeat(np.array(factors, dtype), size)
     forth, back = (np.multiply(w.T, factor, dtype=dtype, order="C") for w in (weight_ih, weight_hh))
@@ -293,18 +388,30 @@ def _backwards(gates: np.ndarray) -> list[slice]:
 class Gradients:
     """Those of x, h0, the weights and the biases, from those of the two projections, spell by spell (T, N, gates H)."""
 
-    def __init__(self, x: Any, h0: Any, states: np.ndarray, weight_ih: Any, needs: Sequence[bool]) -> None:
+    def __init__(
+        self, x: Any, h0: Any, states: np.ndarray, weight_ih: Any, needs: Sequence[bool]
+    ) -> None:
         self.x, self.h0, self.states, self.weight_ih, self.needs = x, h0, states, weight_ih, needs
         self.dx = np.zeros(x.shape, states.dtype) if needs[0] else None
         rows, size = weight_ih.shape[:1], states.shape[2]
-        shapes = (weight_ih.shape, (*rows, size), rows, rows)  # of weight_ih, weight_hh, bias_ih, bias_hh
-        self.sums = [np.zeros(s, states.dtype) if needed else None for s, needed in zip(shapes, needs[2:], strict=True)]
+        shapes = (
+            weight_ih.shape,
+            (*rows, size),
+            rows,
+            rows,
+        )  # of weight_ih, weight_hh, bias_ih, bias_hh
+        self.sums = [
+            np.zeros(s, states.dtype) if needed else None
+            for s, needed in zip(shapes, needs[2:], strict=True)
+        ]
 
     def add(self, part: slice, da: np.ndarray, db: np.ndarray) -> None:
         a, b = da.reshape(-1, da.shape[-1]), db.reshape(-1, db.shape[-1])  # (spell N, gates H)
         if self.dx is not None:
             self.dx[part] = np.dot(a, self.weight_ih).reshape(self.dx[part].shape)
-        before = [] if part.start else [self.h0[None]]  # the states that these steps have begun from
+        before = (
+            [] if part.start else [self.h0[None]]
+        )  # the states that these steps have begun from
         before.append(self.states[max(0, part.start - 1) : min(part.stop, len(self.states)) - 1])
         weight_ih, weight_hh, bias_ih, bias_hh = self.sums
         if weight_ih is not None:
@@ -335,7 +442,11 @@ def _hold(new: np.ndarray, old: Any, lengths: Any, t: int) -> None:
 
 def _alive(new: Any, old: Any, lengths: Any, t: int) -> Any:
     """The new state of the sequences that go on at step t, the old one of those that have ended."""
-    return new if lengths is None else np.where(np.less(t, lengths)[:, None], new, old).astype(new.dtype)
+    return (
+        new
+        if lengths is None
+        else np.where(np.less(t, lengths)[:, None], new, old).astype(new.dtype)
+    )
 
 
 def _zeros(count: int, states: np.ndarray) -> np.ndarray:

@@ -39,7 +39,10 @@ def exponentials(x: Any, axis: int = -1, out: Any = None) -> Any:
 
     Whether all of x is small costs a fifth of what the maximum of each row does. Rows that are -inf throughout give 0.
     """
-    if np.minimum.reduce(x, axis=None, initial=0) > -SAFE and np.maximum.reduce(x, axis=None, initial=0) < SAFE:
+    if (
+        np.minimum.reduce(x, axis=None, initial=0) > -SAFE
+        and np.maximum.reduce(x, axis=None, initial=0) < SAFE
+    ):
         return np.exp(x, out=out)
     top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
     out = np.subtract(x, np.where(top == -np.inf, top.dtype.type(0), top), out=out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..memory import TILE, aligned
+from ..machine import TILE, aligned
 
 
 def tiles(first: Any, *others: Any, buffers: int = 0) -> Iterator[list[Any]]:
@@ -15,10 +15,15 @@ def tiles(first: Any, *others: Any, buffers: int = 0) -> Iterator[list[Any]]:
     """
     x = first.reshape(-1)
     flat = [x, *(None if a is None else a.reshape(-1) for a in others)]
-    rows = aligned((buffers, -(-min(TILE, x.size) // 16) * 16), x.dtype)  # each row begins at a cache line
+    rows = aligned(
+        (buffers, -(-min(TILE, x.size) // 16) * 16), x.dtype
+    )  # each row begins at a cache line
     for start in range(0, x.size, TILE):
         part = slice(start, start + TILE)
-        yield [*(None if a is None else a[part] for a in flat), *rows[:, : min(TILE, x.size - start)]]
+        yield [
+            *(None if a is None else a[part] for a in flat),
+            *rows[:, : min(TILE, x.size - start)],
+        ]
 
 
 def spans(rows: int, width: int, size: int = TILE) -> Iterator[slice]:

@@ -30,7 +30,10 @@ from .multiply import multiply
 
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
 CHANNELS = 64  # that are summed up at a time
-LEAST, MOST = 64, 128  # tiles that are worth a product of matrices: as many as channels, between these
+LEAST, MOST = (
+    64,
+    128,
+)  # tiles that are worth a product of matrices: as many as channels, between these
 
 
 def pays(x: np.ndarray, weight: np.ndarray, geometry: Geometry) -> bool:
@@ -55,7 +58,11 @@ def transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return np.vstack([np.vander(POINTS, n, increasing=True), np.eye(n)[-1]])
 
     a, g, b = values(4), values(3), np.linalg.inv(values(6))
-    return np.kron(a, a).astype(np.float32), np.kron(g, g).astype(np.float32), np.kron(b, b).astype(np.float32)
+    return (
+        np.kron(a, a).astype(np.float32),
+        np.kron(g, g).astype(np.float32),
+        np.kron(b, b).astype(np.float32),
+    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,9 @@ class Tiles:
 
     def apart(self, frame: np.ndarray) -> Any:
         """A view of a frame (n, 4 down, 4 across, F) as (4, 4, n, down, across, F)."""
-        return frame.reshape(len(frame), self.down, 4, self.across, 4, -1).transpose(2, 4, 0, 1, 3, 5)
+        return frame.reshape(len(frame), self.down, 4, self.across, 4, -1).transpose(
+            2, 4, 0, 1, 3, 5
+        )
 
     def of_pictures(self, x: np.ndarray) -> Any:
         """V of pictures (n, H, W, C): (36, T, C)."""
@@ -147,10 +156,16 @@ def correlate(x: np.ndarray, weight: np.ndarray, bias: Any, padding: tuple[int, 
 
 
 def both_gradients(
-    g: np.ndarray, x: np.ndarray, weight: np.ndarray, padding: tuple[int, int], needs: Sequence[bool]
+    g: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    padding: tuple[int, int],
+    needs: Sequence[bool],
 ) -> tuple[Any, Any]:
     """The gradients of pictures and weight, each if needed: as in `im2col`, a correlation of g with the mirrored weight."""
-    tiles = Tiles((g.shape[1], g.shape[2]), (2 - padding[0], 2 - padding[1]))  # whose responses have the size of x
+    tiles = Tiles(
+        (g.shape[1], g.shape[2]), (2 - padding[0], 2 - padding[1])
+    )  # whose responses have the size of x
     f, c = weight.shape[:2]
     mirrored = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1).reshape(9, f * c)
     u, du = np.matmul(transforms()[1], mirrored).reshape(36, f, c), np.zeros((36, f, c), x.dtype)

@@ -22,22 +22,34 @@ class MultiheadAttention(Module):
     """
 
     def __init__(
-        self, dimension: int, heads: int, dropout: float = 0.0, *, rng: np.random.Generator, dtype: Any = np.float32
+        self,
+        dimension: int,
+        heads: int,
+        dropout: float = 0.0,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
     ) -> None:
         if dimension % heads:
             raise ValueError(f"{heads} heads do not divide {dimension} dimensions evenly")
         self.heads, self.dropout, self.rng = heads, dropout, rng
-        self.in_proj_weight = parameter(init.xavier_uniform((3 * dimension, dimension), rng=rng, dtype=dtype))
+        self.in_proj_weight = parameter(
+            init.xavier_uniform((3 * dimension, dimension), rng=rng, dtype=dtype)
+        )
         self.in_proj_bias = parameter(np.zeros(3 * dimension, dtype))
         self.out_proj = Linear(dimension, dimension, rng=rng, dtype=dtype)
         self.out_proj.bias = parameter(np.zeros(dimension, dtype))
 
-    def forward(self, query: Any, key: Any = None, value: Any = None, mask: Any = None, causal: bool = False) -> Any:
+    def forward(
+        self, query: Any, key: Any = None, value: Any = None, mask: Any = None, causal: bool = False
+    ) -> Any:
         if key is None and value is None:
             packed = kernels.linear(query, self.in_proj_weight, self.in_proj_bias)  # (B, L, 3 D)
             keep = self._keep(len(query), query.shape[1], query.shape[1])
             return self.out_proj(
-                kernels.self_attention(packed, mask, keep, heads=self.heads, causal=causal, p=self.dropout)
+                kernels.self_attention(
+                    packed, mask, keep, heads=self.heads, causal=causal, p=self.dropout
+                )
             )
         q, k, v = self.project_all(query, key, value)
         return self.attend(q, k, v, mask, causal)
@@ -45,7 +57,10 @@ class MultiheadAttention(Module):
     def project_all(self, query: Any, key: Any = None, value: Any = None) -> list[Any]:
         """Query, key and value of each head: (B, H, L, D/H) and twice (B, H, S, D/H)."""
         key = query if key is None else key
-        return [self.project(*pair) for pair in zip(PARTS, (query, key, key if value is None else value), strict=True)]
+        return [
+            self.project(*pair)
+            for pair in zip(PARTS, (query, key, key if value is None else value), strict=True)
+        ]
 
     def project(self, part: str, x: Any) -> Any:
         """The "query", "key" or "value" of each head: (B, T, D) -> (B, H, T, D/H)."""
@@ -57,15 +72,21 @@ class MultiheadAttention(Module):
     def attend(self, q: Any, k: Any, v: Any, mask: Any = None, causal: bool = False) -> Any:
         """What the heads have gathered, put together: q (B, H, L, D/H), k and v (B, H, S, D/H) -> (B, L, D)."""
         keep = self._keep(len(q), q.shape[2], k.shape[2])
-        heads = kernels.attention(q, k, v, mask, keep, causal=causal, p=self.dropout)  # (B, H, L, D/H)
-        return self.out_proj(np.swapaxes(heads, 1, 2).reshape(q.shape[0], q.shape[2], -1))  # (B, L, D)
+        heads = kernels.attention(
+            q, k, v, mask, keep, causal=causal, p=self.dropout
+        )  # (B, H, L, D/H)
+        return self.out_proj(
+            np.swapaxes(heads, 1, 2).reshape(q.shape[0], q.shape[2], -1)
+        )  # (B, L, D)
 
     def _keep(self, size: int, queries: int, keys: int) -> Any:
         """Which weights survive dropout in training: (B, H, L, S)."""
         if not (self.training and self.dropout):
             return None
         looks = (size, self.heads, queries, keys)
-        kept: np.ndarray = parallel.team().draw(self.rng.random, looks, dtype=np.float32) >= self.dropout
+        kept: np.ndarray = (
+            parallel.team().draw(self.rng.random, looks, dtype=np.float32) >= self.dropout
+        )
         return kept
 
     def weights(self, query: Any, key: Any = None, mask: Any = None, causal: bool = False) -> Any:
@@ -92,7 +113,9 @@ class StochasticDepth(Module):
     def forward(self, branch: Any) -> Any:
         if not self.training or self.p == 0:
             return branch
-        keep = parallel.team().draw(self.rng.random, (len(branch), *[1] * (branch.ndim - 1))) >= self.p
+        keep = (
+            parallel.team().draw(self.rng.random, (len(branch), *[1] * (branch.ndim - 1))) >= self.p
+        )
         return branch * (keep / (1 - self.p)).astype(branch.dtype)
 
     def describe(self) -> str:

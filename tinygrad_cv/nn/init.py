@@ -10,25 +10,39 @@ import numpy as np
 Shape = tuple[int, ...]
 
 
-def zeros(shape: Shape, *, rng: np.random.Generator | None = None, dtype: Any = np.float32) -> np.ndarray:
+def zeros(
+    shape: Shape, *, rng: np.random.Generator | None = None, dtype: Any = np.float32
+) -> np.ndarray:
     """All 0. Takes a generator, which it does not use, so as to fit where an initialiser is wanted."""
     return np.zeros(shape, dtype)
 
 
-def ones(shape: Shape, *, rng: np.random.Generator | None = None, dtype: Any = np.float32) -> np.ndarray:
+def ones(
+    shape: Shape, *, rng: np.random.Generator | None = None, dtype: Any = np.float32
+) -> np.ndarray:
     """All 1. Takes a generator, which it does not use, so as to fit where an initialiser is wanted."""
     return np.ones(shape, dtype)
 
 
 def uniform(
-    shape: Shape, low: float = 0.0, high: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32
+    shape: Shape,
+    low: float = 0.0,
+    high: float = 1.0,
+    *,
+    rng: np.random.Generator,
+    dtype: Any = np.float32,
 ) -> np.ndarray:
     """Uniform between low and high."""
     return rng.uniform(low, high, shape).astype(dtype)
 
 
 def normal(
-    shape: Shape, mean: float = 0.0, std: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32
+    shape: Shape,
+    mean: float = 0.0,
+    std: float = 1.0,
+    *,
+    rng: np.random.Generator,
+    dtype: Any = np.float32,
 ) -> np.ndarray:
     """Normal with a mean and a standard deviation."""
     return rng.normal(mean, std, shape).astype(dtype)
@@ -52,13 +66,17 @@ def trunc_normal(
     return values.astype(dtype)
 
 
-def xavier_uniform(shape: Shape, gain: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32) -> np.ndarray:
+def xavier_uniform(
+    shape: Shape, gain: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32
+) -> np.ndarray:
     """Uniform in +- gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16)."""
     bound = gain * math.sqrt(6 / sum(_fans(shape)))
     return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
 
 
-def xavier_normal(shape: Shape, gain: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32) -> np.ndarray:
+def xavier_normal(
+    shape: Shape, gain: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32
+) -> np.ndarray:
     """Normal of variance gain^2 2 / (fan_in + fan_out) (Glorot & Bengio 2010, equation 12)."""
     return normal(shape, 0, gain * math.sqrt(2 / sum(_fans(shape))), rng=rng, dtype=dtype)
 
@@ -78,7 +96,9 @@ def kaiming_normal(
     return normal(shape, 0, _kaiming_std(shape, negative_slope), rng=rng, dtype=dtype)
 
 
-def orthogonal(shape: Shape, gain: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32) -> np.ndarray:
+def orthogonal(
+    shape: Shape, gain: float = 1.0, *, rng: np.random.Generator, dtype: Any = np.float32
+) -> np.ndarray:
     """gain times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
 
     Q of the QR decomposition of a normal matrix, with the signs that make it uniformly distributed (Mezzadri 2007).

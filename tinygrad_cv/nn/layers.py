@@ -39,8 +39,14 @@ class Linear(Module):
         dtype: Any = np.float32,
     ) -> None:
         bound = 1 / math.sqrt(in_features)
-        self.weight = parameter(init.uniform((out_features, in_features), -bound, bound, rng=rng, dtype=dtype))
-        self.bias = parameter(init.uniform((out_features,), -bound, bound, rng=rng, dtype=dtype)) if bias else None
+        self.weight = parameter(
+            init.uniform((out_features, in_features), -bound, bound, rng=rng, dtype=dtype)
+        )
+        self.bias = (
+            parameter(init.uniform((out_features,), -bound, bound, rng=rng, dtype=dtype))
+            if bias
+            else None
+        )
 
     def forward(self, x: Any, **activation: Any) -> Any:
         return kernels.linear(x, self.weight, self.bias, **activation)
@@ -57,17 +63,38 @@ class Conv2d(Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0,
-        dilation: Pair = 1, groups: int = 1, bias: bool = True, *, rng: np.random.Generator, dtype: Any = np.float32,
-    ) -> None:  # fmt: skip
-        self.options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.options: dict[str, Any] = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+        }
         shape = self.weight_shape(in_channels, out_channels, groups, pair(kernel_size))
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         self.weight = parameter(init.uniform(shape, -bound, bound, rng=rng, dtype=dtype))
-        self.bias = parameter(init.uniform((out_channels,), -bound, bound, rng=rng, dtype=dtype)) if bias else None
+        self.bias = (
+            parameter(init.uniform((out_channels,), -bound, bound, rng=rng, dtype=dtype))
+            if bias
+            else None
+        )
 
     @staticmethod
-    def weight_shape(inputs: int, outputs: int, groups: int, size: tuple[int, int]) -> tuple[int, ...]:
+    def weight_shape(
+        inputs: int, outputs: int, groups: int, size: tuple[int, int]
+    ) -> tuple[int, ...]:
         return outputs, inputs // groups, *size
 
     def forward(self, x: Any, shift: Any = None) -> Any:
@@ -89,7 +116,9 @@ class ConvTranspose2d(Conv2d):
         self.options["output_padding"] = output_padding
 
     @staticmethod
-    def weight_shape(inputs: int, outputs: int, groups: int, size: tuple[int, int]) -> tuple[int, ...]:
+    def weight_shape(
+        inputs: int, outputs: int, groups: int, size: tuple[int, int]
+    ) -> tuple[int, ...]:
         return inputs, outputs // groups, *size
 
     def forward(self, x: Any) -> Any:  # type: ignore[override]
@@ -99,7 +128,9 @@ class ConvTranspose2d(Conv2d):
 class Embedding(Module):
     """A table of vectors, looked up by number: integers (...) -> (..., dimension). Starts from N(0, 1), as PyTorch's."""
 
-    def __init__(self, number: int, dimension: int, *, rng: np.random.Generator, dtype: Any = np.float32) -> None:
+    def __init__(
+        self, number: int, dimension: int, *, rng: np.random.Generator, dtype: Any = np.float32
+    ) -> None:
         self.weight = parameter(rng.standard_normal((number, dimension)).astype(dtype))
 
     def forward(self, indices: Any) -> Any:
@@ -121,7 +152,14 @@ class BatchNorm1d(Module):
     running_var: np.ndarray
     num_batches_tracked: np.ndarray
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, *, dtype: Any = np.float32) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        *,
+        dtype: Any = np.float32,
+    ) -> None:
         self.eps, self.momentum = eps, momentum
         self.weight = parameter(np.ones(num_features, dtype))
         self.bias = parameter(np.zeros(num_features, dtype))
@@ -145,7 +183,9 @@ class BatchNorm1d(Module):
                 running += self.momentum * (value - running)
             self.num_batches_tracked += 1
 
-        return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, observe=observe, average=parallel.average)
+        return kernels.batch_norm(
+            x, self.weight, self.bias, eps=self.eps, observe=observe, average=parallel.average
+        )
 
     def describe(self) -> str:
         return f"{self.weight.size}, eps={self.eps:g}, momentum={self.momentum:g}"
@@ -163,7 +203,9 @@ class BatchNorm2d(BatchNorm1d):
 class LayerNorm(Module):
     """Normalisation of each sample over its last axes, which have this shape (Ba, Kiros & Hinton 2016)."""
 
-    def __init__(self, shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = np.float32) -> None:
+    def __init__(
+        self, shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = np.float32
+    ) -> None:
         self.eps = eps
         self.weight = parameter(np.ones(shape, dtype))
         self.bias = parameter(np.zeros(shape, dtype))
@@ -181,13 +223,17 @@ class GroupNorm(Module):
     `forward` takes an activation as `kernels.group_norm` does.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype: Any = np.float32) -> None:
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype: Any = np.float32
+    ) -> None:
         self.num_groups, self.eps = num_groups, eps
         self.weight = parameter(np.ones(num_channels, dtype))
         self.bias = parameter(np.zeros(num_channels, dtype))
 
     def forward(self, x: Any, **activation: Any) -> Any:
-        return kernels.group_norm(x, self.weight, self.bias, groups=self.num_groups, eps=self.eps, **activation)
+        return kernels.group_norm(
+            x, self.weight, self.bias, groups=self.num_groups, eps=self.eps, **activation
+        )
 
     def describe(self) -> str:
         return f"{self.num_groups}, {self.weight.size}, eps={self.eps:g}"

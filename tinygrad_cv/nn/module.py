@@ -21,7 +21,9 @@ class Module:
     """
 
     training = True
-    activation: Mapping[str, Any] | None = None  # options by which a layer before it can carry this module out
+    activation: Mapping[str, Any] | None = (
+        None  # options by which a layer before it can carry this module out
+    )
     takes_activation = False  # whether `forward` takes such options
     forward: Callable[..., Any]
 
@@ -60,7 +62,11 @@ class Module:
 
     def _named(self, *kinds: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         for names in map(self._names, kinds):
-            yield from ((prefix + name, v) for name, v in vars(self).items() if name in names and v is not None)
+            yield from (
+                (prefix + name, v)
+                for name, v in vars(self).items()
+                if name in names and v is not None
+            )
         for name, child in self.children():
             yield from child._named(*kinds, prefix=f"{prefix}{name}.")
 
@@ -88,7 +94,10 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The arrays of all parameters and buffers by their paths: the arrays themselves, not copies."""
-        return {name: v.data if type(v) is Tensor else v for name, v in self._named("parameter", "buffer")}
+        return {
+            name: v.data if type(v) is Tensor else v
+            for name, v in self._named("parameter", "buffer")
+        }
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays into the parameters and buffers of the same names.
@@ -97,7 +106,11 @@ class Module:
         """
         own = self.state_dict()
         arrays = {name: np.asarray(value) for name, value in state.items() if name in own}
-        shapes = [f"{n} {a.shape}, not {own[n].shape}" for n, a in arrays.items() if a.shape != own[n].shape]
+        shapes = [
+            f"{n} {a.shape}, not {own[n].shape}"
+            for n, a in arrays.items()
+            if a.shape != own[n].shape
+        ]
         problems = {"of the wrong shape": shapes}
         if strict:
             problems |= {
@@ -105,7 +118,9 @@ class Module:
                 "unexpected": [n for n in state if n not in own],
             }
         if any(problems.values()):
-            told = "".join(f"\n  {what}: {_some(found)}" for what, found in problems.items() if found)
+            told = "".join(
+                f"\n  {what}: {_some(found)}" for what, found in problems.items() if found
+            )
             hint = "" if shapes else "\n  strict=False loads what fits"
             raise ValueError(f"the state does not fit this {type(self).__name__}:{told}{hint}")
         for name, array in arrays.items():
@@ -199,4 +214,6 @@ class Sequential(ModuleList):
 
 
 def _some(names: list[str], shown: int = 10) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+    return ", ".join(names[:shown]) + (
+        f" and {len(names) - shown} more" if len(names) > shown else ""
+    )

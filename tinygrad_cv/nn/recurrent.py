@@ -25,21 +25,35 @@ class Recurrent(Module):
     gates = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, *, batch_first: bool = False,
-        bidirectional: bool = False, rng: np.random.Generator, dtype: Any = np.float32,
-    ) -> None:  # fmt: skip
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        batch_first: bool = False,
+        bidirectional: bool = False,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ) -> None:
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.batch_first, self.directions = batch_first, 2 if bidirectional else 1
         if min(input_size, hidden_size, num_layers) < 1:
-            raise ValueError(f"{type(self).__name__} of sizes {(input_size, hidden_size, num_layers)}: each is at least 1")
+            raise ValueError(
+                f"{type(self).__name__} of sizes {(input_size, hidden_size, num_layers)}: each is at least 1"
+            )
         bound = 1 / math.sqrt(hidden_size)
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * self.directions
             for ending in self.endings(layer):
                 for name, shape in (
-                    ("weight_ih", (width,)), ("weight_hh", (hidden_size,)), ("bias_ih", ()), ("bias_hh", ()),
-                ):  # fmt: skip
-                    values = init.uniform((self.gates * hidden_size, *shape), -bound, bound, rng=rng, dtype=dtype)
+                    ("weight_ih", (width,)),
+                    ("weight_hh", (hidden_size,)),
+                    ("bias_ih", ()),
+                    ("bias_hh", ()),
+                ):
+                    values = init.uniform(
+                        (self.gates * hidden_size, *shape), -bound, bound, rng=rng, dtype=dtype
+                    )
                     setattr(self, name + ending, parameter(values))
 
     def endings(self, layer: int) -> list[str]:
@@ -62,16 +76,27 @@ class Recurrent(Module):
                 place = layer * self.directions + direction
                 zeros = np.zeros((x.shape[1], self.hidden_size), x.dtype)
                 states = [zeros if s is None else s[place] for s in given]
-                weights = [getattr(self, n + ending) for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+                weights = [
+                    getattr(self, n + ending)
+                    for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                ]
                 read = reverse(x, lengths) if direction else x
                 values = self.run(read, states, weights, lengths)
                 for kept, value in zip(last, values, strict=True):
                     kept.append(value[-1])
-                said = values[0] if lengths is None else values[0] * alive(lengths, len(x)).astype(x.dtype)
+                said = (
+                    values[0]
+                    if lengths is None
+                    else values[0] * alive(lengths, len(x)).astype(x.dtype)
+                )
                 sides.append(reverse(said, lengths) if direction else said)
-            x = np.concatenate(sides, axis=-1) if len(sides) > 1 else sides[0]  # (T, N, directions H)
+            x = (
+                np.concatenate(sides, axis=-1) if len(sides) > 1 else sides[0]
+            )  # (T, N, directions H)
         final = tuple(np.stack(kept) for kept in last)
-        return np.swapaxes(x, 0, 1) if self.batch_first else x, final if len(final) > 1 else final[0]
+        return np.swapaxes(x, 0, 1) if self.batch_first else x, final if len(final) > 1 else final[
+            0
+        ]
 
     state_count = 1
 
@@ -79,11 +104,17 @@ class Recurrent(Module):
         """x is (T, N, I) here; ValueError names the argument and the shape that it should have."""
         name = type(self).__name__
         if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape:
-            raise ValueError(f"{name}: the input, in the order (T, N, I), has shape {x.shape}; I is {self.input_size}")
+            raise ValueError(
+                f"{name}: the input, in the order (T, N, I), has shape {x.shape}; I is {self.input_size}"
+            )
         wanted = (self.num_layers * self.directions, x.shape[1], self.hidden_size)
-        if len(states) != self.state_count or any(s is not None and s.shape != wanted for s in states):
+        if len(states) != self.state_count or any(
+            s is not None and s.shape != wanted for s in states
+        ):
             found = ", ".join(str(getattr(s, "shape", s)) for s in states)
-            raise ValueError(f"{name}: the state consists of {self.state_count} arrays of shape {wanted}, not {found}")
+            raise ValueError(
+                f"{name}: the state consists of {self.state_count} arrays of shape {wanted}, not {found}"
+            )
         if lengths is None:
             return
         right = lengths.shape == x.shape[1:2] and lengths.dtype.kind in "iu"
@@ -95,7 +126,9 @@ class Recurrent(Module):
 
     def describe(self) -> str:
         extra = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
-        return f"{self.input_size}, {self.hidden_size}{extra}" + (", bidirectional" if self.directions > 1 else "")
+        return f"{self.input_size}, {self.hidden_size}{extra}" + (
+            ", bidirectional" if self.directions > 1 else ""
+        )
 
 
 class RNN(Recurrent):

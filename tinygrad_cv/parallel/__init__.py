@@ -56,7 +56,9 @@ def workers(number: int | Literal["auto"] = "auto") -> Iterator[Communicator]:
     if number == "auto":
         number = cores()
     if not launched() and number > 1 and not hasattr(os, "fork"):
-        warnings.warn(f"this system cannot fork, so there is one process instead of {number}", stacklevel=3)
+        warnings.warn(
+            f"this system cannot fork, so there is one process instead of {number}", stacklevel=3
+        )
         number = 1
     with mpi() if launched() else processes(number) as ranks:
         yield ranks

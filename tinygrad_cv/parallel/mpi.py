@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .blas import one_thread
+from ..machine import one_blas_thread
 from .communicator import Communicator, Exchange, RankError, joined
 
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # as Open MPI, MPICH and its kin tell it
@@ -32,7 +32,9 @@ class MPIRanks(Communicator):
         try:
             from mpi4py import MPI
         except ImportError as error:
-            raise RankError(f'mpiexec needs mpi4py, pip install "tinygrad_cv[mpi]": {error}') from None
+            raise RankError(
+                f'mpiexec needs mpi4py, pip install "tinygrad_cv[mpi]": {error}'
+            ) from None
         self._in_place: Any = MPI.IN_PLACE
         self.world = MPI.COMM_WORLD
         self.rank, self.size = self.world.rank, self.world.size
@@ -57,12 +59,16 @@ class MPIRanks(Communicator):
 def mpi() -> Iterator[Communicator]:
     """The block below `with` is carried out by all ranks of mpiexec. An exception on one ends the job, after its words."""
     ranks = MPIRanks()
-    with joined(ranks), one_thread():
+    with joined(ranks), one_blas_thread():
         try:
             yield ranks
         except BaseException as error:
             cause = "".join(traceback.format_exception(error))
-            print(f"{cause}rank {ranks.rank} of {ranks.size} failed, see above; the job ends", file=sys.stderr, flush=True)
+            print(
+                f"{cause}rank {ranks.rank} of {ranks.size} failed, see above; the job ends",
+                file=sys.stderr,
+                flush=True,
+            )
             time.sleep(PASSING_ON)
             ranks.world.Abort(1)
             raise

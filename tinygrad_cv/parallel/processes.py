@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import LINE
-from .blas import one_thread
+from ..machine import CACHE_LINE, one_blas_thread
 from .communicator import Communicator, Exchange, RankError, joined, team
 
-SPINS, YIELDS = 100, 1000  # looks at another rank's word, without and with giving up the core, before the first pause
+SPINS, YIELDS = (
+    100,
+    1000,
+)  # looks at another rank's word, without and with giving up the core, before the first pause
 LONGEST_PAUSE = 1e-3  # seconds
 STAGE = 1 << 16  # bytes of a rank's array that are summed in one go
 CAUSE = 1 << 14  # bytes for the last words of a rank
@@ -49,9 +51,14 @@ class SharedMemory:
 
     def piece(self, size: int) -> np.ndarray:
         """The next bytes, zeros, as an array (size,)."""
-        start, length = self._end, -(-(size + 1) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+        start, length = (
+            self._end,
+            -(-(size + 1) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY,
+        )
         self._end += length
-        os.pwrite(self._file, b"\0", self._end - 1)  # grows the file, never shrinks it; no array has that byte
+        os.pwrite(
+            self._file, b"\0", self._end - 1
+        )  # grows the file, never shrinks it; no array has that byte
         return np.frombuffer(mmap.mmap(self._file, length, offset=start), np.uint8)[:size]
 
     def close(self) -> None:
@@ -64,9 +71,13 @@ class Processes(Communicator):
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._spins = SPINS if size <= cores() else 0  # who waits for a core that it holds itself waits long
+        self._spins = (
+            SPINS if size <= cores() else 0
+        )  # who waits for a core that it holds itself waits long
         self._memory = SharedMemory()
-        self._arrived = self._memory.piece(size * LINE).data.cast("q")[:: LINE // 8]  # by rank: how many barriers
+        self._arrived = self._memory.piece(size * CACHE_LINE).data.cast("q")[
+            :: CACHE_LINE // 8
+        ]  # by rank: how many barriers
         self._calls = [self._memory.piece(size * 8).data.cast("q") for _ in range(2)]  # what for
         self._left = self._memory.piece(size).data  # whether it is at its end
         self._causes = self._memory.piece(size * CAUSE).reshape(size, CAUSE)
@@ -87,13 +98,17 @@ class Processes(Communicator):
         self._arrivals += 1
         calls = self._calls[self._arrivals & 1]  # two in turn, as with the stages
         calls[self.rank] = call
-        with self._fence:  # what was written before is seen before the word, on processors that need to be told
+        with (
+            self._fence
+        ):  # what was written before is seen before the word, on processors that need to be told
             self._arrived[self.rank] = self._arrivals
         for other in self._others:
             if self._arrived[other] < self._arrivals:
                 self._wait(other)
             if calls[other] != call:
-                raise RankError(f"rank {other} makes another call here than rank {self.rank}; {SAME}")
+                raise RankError(
+                    f"rank {other} makes another call here than rank {self.rank}; {SAME}"
+                )
 
     def all_reduce(self, array: np.ndarray) -> None:
         for piece in self._pieces(array):
@@ -113,10 +128,15 @@ class Processes(Communicator):
     def _pieces(self, array: np.ndarray) -> Iterator[np.ndarray]:
         """A contiguous array in stretches that fit the stage."""
         if not array.flags.c_contiguous:
-            raise ValueError(f"ranks exchange contiguous arrays; this one of shape {array.shape} has strides {array.strides}")
+            raise ValueError(
+                f"ranks exchange contiguous arrays; this one of shape {array.shape} has strides {array.strides}"
+            )
         flat = array.reshape(-1)
         step = STAGE // array.itemsize
-        return (flat[start : start + step] for start in range(0, flat.size if self.size > 1 else 0, step))
+        return (
+            flat[start : start + step]
+            for start in range(0, flat.size if self.size > 1 else 0, step)
+        )
 
     def _stage(self, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where this rank shows a piece, and where all show theirs (ranks, n).
@@ -164,7 +184,7 @@ class Processes(Communicator):
 
     def _stretch_of(self, rank: int, size: int) -> slice:
         """A rank's part of a flat array of that size, in whole cache lines of any dtype."""
-        each = -(-size // self.size // LINE) * LINE
+        each = -(-size // self.size // CACHE_LINE) * CACHE_LINE
         return slice(min(rank * each, size), min((rank + 1) * each, size))
 
     # ---------------------------------------------------------------------------------------------------- life and death
@@ -194,7 +214,9 @@ class Processes(Communicator):
             if done:
                 self._ended(process, rank, status)
         if left and self._arrived[other] < self._arrivals:
-            raise RankError(f"rank {other} is at its end, but rank {self.rank} waits for it; {SAME}")
+            raise RankError(
+                f"rank {other} is at its end, but rank {self.rank} waits for it; {SAME}"
+            )
 
     def _ended(self, process: int, rank: int, status: int) -> None:
         """Take note of a child's end; raise RankError if it was a failure."""
@@ -206,8 +228,12 @@ class Processes(Communicator):
         cause, _, trace = told.partition("\0")
         if code < 0:
             cause = f"it was killed by {signal.Signals(-code).name}"
-            cause += "; if nobody sent that, the memory has run out" if code == -signal.SIGKILL else ""
-        error = RankError(f"rank {rank} of {self.size} (process {process}) failed: {cause or f'exit code {code}'}")
+            cause += (
+                "; if nobody sent that, the memory has run out" if code == -signal.SIGKILL else ""
+            )
+        error = RankError(
+            f"rank {rank} of {self.size} (process {process}) failed: {cause or f'exit code {code}'}"
+        )
         error.add_note(trace)
         raise error
 
@@ -218,7 +244,9 @@ class Processes(Communicator):
         for rank in range(1, self.size):
             process = os.fork()
             if process == 0:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; rank 0 says what becomes of it
+                signal.signal(
+                    signal.SIGINT, signal.SIG_IGN
+                )  # Ctrl-C goes to all; rank 0 says what becomes of it
                 self.rank, self._children = rank, {}
                 break
             self._children[process] = rank
@@ -228,7 +256,10 @@ class Processes(Communicator):
         """The end: of the process on all ranks but 0, which sees to the others' end and then is alone."""
         if self.rank:
             if error is not None:
-                cause, trace = ("".join(lines) for lines in (format_exception_only(error), format_exception(error)))
+                cause, trace = (
+                    "".join(lines)
+                    for lines in (format_exception_only(error), format_exception(error))
+                )
                 told = f"{cause.strip()}\0{trace}".encode()[:CAUSE]
                 self._causes[self.rank, : len(told)] = np.frombuffer(told, np.uint8)
             else:
@@ -265,7 +296,9 @@ def processes(number: int) -> Iterator[Communicator]:
     if number < 1:
         raise ValueError(f"there is at least one process, not {number}")
     if team().size > 1:
-        raise ValueError(f"this process is a rank of {team().size} already, and has none of its own")
+        raise ValueError(
+            f"this process is a rank of {team().size} already, and has none of its own"
+        )
     if number == 1:
         with joined(Communicator()):
             yield team()
@@ -274,7 +307,7 @@ def processes(number: int) -> Iterator[Communicator]:
         raise RankError("this system cannot fork processes; use one, or MPI")
     ranks = Processes(number)
     failure = None
-    with joined(ranks), one_thread():
+    with joined(ranks), one_blas_thread():
         try:
             ranks.fork()
             yield ranks

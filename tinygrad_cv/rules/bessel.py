@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special as sp
 
 from .special import at_pole, safe
-from .table import definition, derivative, through
+from .table import definition, derivative
 
 # Bessel functions in their argument (DLMF 10.6, 10.29); e: scaled.
 derivative(sp.j0, x=lambda g, x: -g * sp.j1(x))
@@ -30,7 +30,10 @@ if sp.jn is not sp.jv:
     definition(sp.jn)(lambda n, x: sp.jv(n, x))
 derivative(sp.iv, x2=lambda g, x1, x2: g * (sp.iv(x1 - 1, x2) + sp.iv(x1 + 1, x2)) / 2)
 derivative(sp.kv, x2=lambda g, x1, x2: -g * (sp.kv(x1 - 1, x2) + sp.kv(x1 + 1, x2)) / 2)
-derivative(sp.ive, x2=lambda g, x1, x2, y: g * ((sp.ive(x1 - 1, x2) + sp.ive(x1 + 1, x2)) / 2 - np.sign(x2) * y))
+derivative(
+    sp.ive,
+    x2=lambda g, x1, x2, y: g * ((sp.ive(x1 - 1, x2) + sp.ive(x1 + 1, x2)) / 2 - np.sign(x2) * y),
+)
 derivative(sp.kve, x2=lambda g, x1, x2, y: g * (y - (sp.kve(x1 - 1, x2) + sp.kve(x1 + 1, x2)) / 2))
 for _integer, _real in ((sp.yn, sp.yv), (sp.kn, sp.kv)):
     definition(_integer)(lambda n, x, f=_real: f(np.asarray(n, x.dtype), x))
@@ -52,8 +55,8 @@ def _spherical(function: Any, sign: float) -> None:
 
     def slope(g: Any, n: Any, z: Any, derivative: Any) -> Any:
         if not derivative:
-            return g * through(rule, n, z, True)
-        return g * ((sign + n * (n + 1) / (z * z)) * through(rule, n, z) - 2 / z * through(rule, n, z, True))
+            return g * rule(n, z, True)
+        return g * ((sign + n * (n + 1) / (z * z)) * rule(n, z) - 2 / z * rule(n, z, True))
 
     rule = derivative(function, z=slope)
 
@@ -96,11 +99,16 @@ derivative(sp.keip, x=lambda g, x, y: g * (sp.ker(x) - y / x))
 
 # Struve functions (DLMF 11.4).
 derivative(
-    sp.struve, x2=lambda g, x1, x2: g * (sp.struve(x1 - 1, x2) - sp.struve(x1 + 1, x2) + _struve_power(x1, x2)) / 2
+    sp.struve,
+    x2=lambda g, x1, x2: (
+        g * (sp.struve(x1 - 1, x2) - sp.struve(x1 + 1, x2) + _struve_power(x1, x2)) / 2
+    ),
 )
 derivative(
     sp.modstruve,
-    x2=lambda g, x1, x2: g * (sp.modstruve(x1 - 1, x2) + sp.modstruve(x1 + 1, x2) + _struve_power(x1, x2)) / 2,
+    x2=lambda g, x1, x2: (
+        g * (sp.modstruve(x1 - 1, x2) + sp.modstruve(x1 + 1, x2) + _struve_power(x1, x2)) / 2
+    ),
 )
 
 
@@ -119,15 +127,22 @@ derivative(sp.pbwa, x2=lambda g, x1, x2, y: g[0] * y[1] + g[1] * (x1 - x2 * x2 /
 # Mathieu functions come with their slope too: f'' = (2 q cos 2x - a) f, x in degrees; the modified ones have cosh, and the
 # other sign (DLMF 28.2, 28.20).
 def _mathieu(function: Any, value: Any) -> None:
-    derivative(function, x3=lambda g, x1, x2, x3, y: (pi / 180) * (
-        g[0] * y[1] + g[1] * (2 * x2 * np.cos(x3 * (pi / 90)) - value(x1, x2)) * y[0]
-    ))  # fmt: skip
+    derivative(
+        function,
+        x3=lambda g, x1, x2, x3, y: (
+            (pi / 180)
+            * (g[0] * y[1] + g[1] * (2 * x2 * np.cos(x3 * (pi / 90)) - value(x1, x2)) * y[0])
+        ),
+    )
 
 
 def _modified_mathieu(function: Any, value: Any) -> None:
-    derivative(function, x3=lambda g, x1, x2, x3, y: (
-        g[0] * y[1] + g[1] * (value(x1, x2) - 2 * x2 * np.cosh(2 * x3)) * y[0]
-    ))  # fmt: skip
+    derivative(
+        function,
+        x3=lambda g, x1, x2, x3, y: (
+            g[0] * y[1] + g[1] * (value(x1, x2) - 2 * x2 * np.cosh(2 * x3)) * y[0]
+        ),
+    )
 
 
 _mathieu(sp.mathieu_cem, sp.mathieu_a)
@@ -138,10 +153,15 @@ for _function in (sp.mathieu_modsem1, sp.mathieu_modsem2):
     _modified_mathieu(_function, sp.mathieu_b)
 
 # Integrals: their integrands; besselpoly(a, l, v) is the integral of x^l J_v(2 a x) from 0 to 1.
-derivative(sp.besselpoly, x1=lambda g, x1, x2, x3, y: g * (x3 / x1 * y - 2 * sp.besselpoly(x1, x2 + 1, x3 + 1)))
+derivative(
+    sp.besselpoly,
+    x1=lambda g, x1, x2, x3, y: g * (x3 / x1 * y - 2 * sp.besselpoly(x1, x2 + 1, x3 + 1)),
+)
 derivative(
     sp.itairy,
-    x=lambda g, x: g[0] * sp.airy(x)[0] + g[1] * sp.airy(x)[2] + g[2] * sp.airy(-x)[0] + g[3] * sp.airy(-x)[2],
+    x=lambda g, x: (
+        g[0] * sp.airy(x)[0] + g[1] * sp.airy(x)[2] + g[2] * sp.airy(-x)[0] + g[3] * sp.airy(-x)[2]
+    ),
 )
 derivative(sp.itj0y0, x=lambda g, x: g[0] * sp.j0(x) + at_pole(g[1], sp.y0(x)))
 derivative(sp.iti0k0, x=lambda g, x: g[0] * sp.i0(x) + at_pole(g[1], sp.k0(x)))
@@ -157,5 +177,7 @@ def _over_x(f: Any, sign: int, x: Any) -> Any:
 
 
 derivative(sp.itstruve0, x=lambda g, x: g * sp.struve(0.0, x))
-derivative(sp.it2struve0, x=lambda g, x: -g * np.where(np.equal(x, 0), 2 / pi, sp.struve(0.0, x) / safe(x)))
+derivative(
+    sp.it2struve0, x=lambda g, x: -g * np.where(np.equal(x, 0), 2 / pi, sp.struve(0.0, x) / safe(x))
+)
 derivative(sp.itmodstruve0, x=lambda g, x: g * sp.modstruve(0.0, x))

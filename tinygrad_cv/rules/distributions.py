@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special as sp
 
 from .special import beta_density, gamma_density
-from .table import definition, derivative, through
+from .table import definition, derivative
 
 
 def _chi_square(df: Any, x: Any) -> Any:
@@ -28,9 +28,15 @@ def _student(df: Any, t: Any) -> Any:
 
 
 # Binomial, at most k of n: 1 - I_p(k + 1, n - k); negative binomial: I_p(n, k + 1); Poisson: 1 - P(k + 1, m).
-derivative(sp.bdtr, x3=lambda g, x1, x2, x3: -g * beta_density(np.floor(x1) + 1, x2 - np.floor(x1), x3))
-derivative(sp.bdtrc, x3=lambda g, x1, x2, x3: g * beta_density(np.floor(x1) + 1, x2 - np.floor(x1), x3))
-derivative(sp.bdtri, x3=lambda g, x1, x2, y: -g / beta_density(np.floor(x1) + 1, x2 - np.floor(x1), y))
+derivative(
+    sp.bdtr, x3=lambda g, x1, x2, x3: -g * beta_density(np.floor(x1) + 1, x2 - np.floor(x1), x3)
+)
+derivative(
+    sp.bdtrc, x3=lambda g, x1, x2, x3: g * beta_density(np.floor(x1) + 1, x2 - np.floor(x1), x3)
+)
+derivative(
+    sp.bdtri, x3=lambda g, x1, x2, y: -g / beta_density(np.floor(x1) + 1, x2 - np.floor(x1), y)
+)
 derivative(sp.nbdtr, x3=lambda g, x1, x2, x3: g * beta_density(x2, np.floor(x1) + 1, x3))
 derivative(sp.nbdtrc, x3=lambda g, x1, x2, x3: -g * beta_density(x2, np.floor(x1) + 1, x3))
 derivative(sp.nbdtri, x3=lambda g, x1, x2, y: g / beta_density(x2, np.floor(x1) + 1, y))
@@ -84,7 +90,11 @@ def _noncentral_chi_square(x: Any, df: Any, nc: Any) -> Any:
     """The density: for large nc x by a scaled Bessel function, for small by 0F1, which holds at nc = 0."""
     large = np.greater(nc * x, 1)
     x_far, nc_far, near = np.where(large, x, 1), np.where(large, nc, 1), np.where(large, 0, nc * x)
-    bessel = np.exp(-0.5 * (np.sqrt(x_far) - np.sqrt(nc_far)) ** 2) * sp.ive(df / 2 - 1, np.sqrt(nc_far * x_far)) / 2
+    bessel = (
+        np.exp(-0.5 * (np.sqrt(x_far) - np.sqrt(nc_far)) ** 2)
+        * sp.ive(df / 2 - 1, np.sqrt(nc_far * x_far))
+        / 2
+    )
     series = _chi_square(df, x) * np.exp(-nc / 2) * sp.hyp0f1(df / 2, near / 4)
     return np.where(large, np.power(x_far / nc_far, df / 4 - 0.5) * bessel, series)
 
@@ -119,7 +129,9 @@ derivative(
 derivative(sp.chndtrix, x1=lambda g, x2, x3, y: g / _noncentral_chi_square(y, x2, x3))
 derivative(
     sp.chndtrinc,
-    x1=lambda g, x1, x2, y: g * _noncentral_chi_square(x1, x2, y) / _noncentral_chi_square(x1, x2 + 2, y),
+    x1=lambda g, x1, x2, y: (
+        g * _noncentral_chi_square(x1, x2, y) / _noncentral_chi_square(x1, x2 + 2, y)
+    ),
     x3=lambda g, x1, x2, y: -g / _noncentral_chi_square(x1, x2 + 2, y),
 )
 derivative(
@@ -167,13 +179,18 @@ def _kolmogorov(x: Any) -> Any:
 def _smirnov(n: Any, x: Any) -> Any:
     """The density for a sample of n: minus the slope of x sum_j C(n, j) (1 - x - j/n)^(n - j) (x + j/n)^(j - 1)."""
     j = np.arange(int(np.max(n)) + 1)
-    n, x = np.expand_dims(n, -1), np.expand_dims(x, -1)  # (...) -> (..., 1), the sum is over the last axis
+    n, x = (
+        np.expand_dims(n, -1),
+        np.expand_dims(x, -1),
+    )  # (...) -> (..., 1), the sum is over the last axis
     left, right = 1 - x - j / n, x + j / n
     present = np.logical_and(np.greater(left, 0), np.greater(right, 0))
     left, right = np.where(present, left, 1), np.where(present, right, 1)
     count = sp.gammaln(n + 1.0) - sp.gammaln(j + 1.0) - sp.gammaln(np.maximum(n - j, 0) + 1.0)
     term = np.exp(count + (n - j) * np.log(left) + (j - 1) * np.log(right))
-    return -np.sum(np.where(present, term * (1 - x * (n - j) / left + x * (j - 1) / right), 0), axis=-1)
+    return -np.sum(
+        np.where(present, term * (1 - x * (n - j) / left + x * (j - 1) / right), 0), axis=-1
+    )
 
 
 derivative(sp.kolmogorov, x=lambda g, x: -g * _kolmogorov(x))
@@ -209,7 +226,7 @@ _w = derivative(
 def _voigt(x: Any, sigma: Any, gamma: Any) -> tuple[Any, Any]:
     """The derivatives in x and gamma."""
     a, b = x / (sqrt(2) * sigma), gamma / (sqrt(2) * sigma)
-    real, imaginary = _faddeeva_slope(a, b, through(_w, a, b))
+    real, imaginary = _faddeeva_slope(a, b, _w(a, b))
     return real / (2 * sqrt(pi) * sigma * sigma), -imaginary / (2 * sqrt(pi) * sigma * sigma)
 
 

@@ -33,7 +33,9 @@ derivative(np.divmod, x1=lambda g: g[1], x2=lambda g, x1, x2: -g[1] * np.floor(x
 derivative(np.modf, x=lambda g: g[0])
 derivative(np.frexp, x=lambda g, x, y: g[0] * np.ldexp(np.ones_like(x), -y[1]))
 derivative(np.ldexp, x1=lambda g, x2: np.ldexp(g, x2), x2=None)
-derivative(np.copysign, x1=lambda g, x1, x2: g * (np.sign(x1) * np.copysign(np.ones_like(x2), x2)), x2=None)
+derivative(
+    np.copysign, x1=lambda g, x1, x2: g * (np.sign(x1) * np.copysign(np.ones_like(x2), x2)), x2=None
+)
 
 
 def _ratio(x: Any, y: Any) -> Any:
@@ -72,8 +74,16 @@ def _share(g: Any, x1: Any, x2: Any, base: float) -> Any:
 
 
 E1 = 2.718281828459045
-derivative(np.logaddexp, x1=lambda g, x1, x2: _share(g, x1, x2, E1), x2=lambda g, x1, x2: _share(g, x2, x1, E1))
-derivative(np.logaddexp2, x1=lambda g, x1, x2: _share(g, x1, x2, 2), x2=lambda g, x1, x2: _share(g, x2, x1, 2))
+derivative(
+    np.logaddexp,
+    x1=lambda g, x1, x2: _share(g, x1, x2, E1),
+    x2=lambda g, x1, x2: _share(g, x2, x1, E1),
+)
+derivative(
+    np.logaddexp2,
+    x1=lambda g, x1, x2: _share(g, x1, x2, 2),
+    x2=lambda g, x1, x2: _share(g, x2, x1, 2),
+)
 
 # Trigonometry.
 derivative(np.sin, x=lambda g, x: g * np.cos(x))
@@ -83,7 +93,9 @@ derivative(np.arcsin, x=lambda g, x: g / np.sqrt(1 - x * x))
 derivative(np.arccos, x=lambda g, x: -g / np.sqrt(1 - x * x))
 derivative(np.arctan, x=lambda g, x: g / (1 + x * x))
 derivative(
-    np.arctan2, x1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), x2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2)
+    np.arctan2,
+    x1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2),
+    x2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2),
 )
 derivative(np.sinh, x=lambda g, x: g * np.cosh(x))
 derivative(np.cosh, x=lambda g, x: g * np.sinh(x))
@@ -114,7 +126,11 @@ def _chosen(g: Any, x: Any, y: Any, other: Any) -> Any:
 
 
 for _choice in (np.maximum, np.minimum, np.fmax, np.fmin):
-    derivative(_choice, x1=lambda g, x1, x2, y: _chosen(g, x1, y, x2), x2=lambda g, x1, x2, y: _chosen(g, x2, y, x1))
+    derivative(
+        _choice,
+        x1=lambda g, x1, x2, y: _chosen(g, x1, y, x2),
+        x2=lambda g, x1, x2, y: _chosen(g, x2, y, x1),
+    )
 derivative(
     np.where,
     signature="condition, x, y",
@@ -134,7 +150,9 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 
 
 @definition(np.nan_to_num)
-def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+def nan_to_num(
+    x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
     limits = np.finfo(x.dtype)
     x = np.where(np.isnan(x), nan, x)
     x = np.where(np.isposinf(x), limits.max if posinf is None else posinf, x)
@@ -148,9 +166,43 @@ derivative(np.conjugate, x=lambda g: g)
 
 # Constant between jumps: arrays without gradient.
 without_gradient(
-    np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around, np.floor_divide, np.heaviside
+    np.sign,
+    np.floor,
+    np.ceil,
+    np.trunc,
+    np.rint,
+    np.fix,
+    np.round,
+    np.around,
+    np.floor_divide,
+    np.heaviside,
 )
 without_gradient(np.imag, np.angle, np.nextafter, np.spacing, np.signbit, np.isnan)
-without_gradient(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isfinite, np.isinf)
-without_gradient(np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.isposinf, np.isneginf, np.isreal)
-without_gradient(np.iscomplex, np.iscomplexobj, np.isrealobj, np.isclose, np.allclose, np.array_equal, np.array_equiv)
+without_gradient(
+    np.greater,
+    np.greater_equal,
+    np.less,
+    np.less_equal,
+    np.equal,
+    np.not_equal,
+    np.isfinite,
+    np.isinf,
+)
+without_gradient(
+    np.logical_and,
+    np.logical_or,
+    np.logical_not,
+    np.logical_xor,
+    np.isposinf,
+    np.isneginf,
+    np.isreal,
+)
+without_gradient(
+    np.iscomplex,
+    np.iscomplexobj,
+    np.isrealobj,
+    np.isclose,
+    np.allclose,
+    np.array_equal,
+    np.array_equiv,
+)

@@ -51,7 +51,9 @@ def _sizes(a: Any) -> tuple[int, int]:
     """Rows and columns of a matrix."""
     shape = np.shape(a)
     if len(shape) < 2:
-        raise linalg.LinAlgError(f"a matrix, or a batch of matrices, is needed, not an array of shape {shape}")
+        raise linalg.LinAlgError(
+            f"a matrix, or a batch of matrices, is needed, not an array of shape {shape}"
+        )
     return shape[-2], shape[-1]
 
 
@@ -86,9 +88,11 @@ def cofactor(a: Any) -> Any:
     """The matrix of cofactors, det(A) A^-T: the derivative of the determinant. Through the SVD, so that A may be
     singular: entry i of the diagonal matrix in the middle is the product of all singular values but s_i."""
     if isinstance(a, Tensor):
-        return TABLE[cofactor]((a,), {})
+        return TABLE[cofactor](a)
     u, s, vh, sign = _svd_with_sign(a)
-    others = np.prod(np.where(np.eye(s.shape[-1], dtype=bool), 1, np.expand_dims(s, -2)), axis=-1)  # (..., n)
+    others = np.prod(
+        np.where(np.eye(s.shape[-1], dtype=bool), 1, np.expand_dims(s, -2)), axis=-1
+    )  # (..., n)
     return sign * ((u * np.expand_dims(others, -2)) @ vh)
 
 
@@ -119,7 +123,9 @@ def matrix_power(a: Any, n: int) -> Any:
     rows, columns = _sizes(a)
     n = operator.index(n)
     if rows != columns:
-        raise linalg.LinAlgError(f"np.linalg.matrix_power needs square matrices, not shape {np.shape(a)}")
+        raise linalg.LinAlgError(
+            f"np.linalg.matrix_power needs square matrices, not shape {np.shape(a)}"
+        )
     if n == 0:
         return np.where(True, _identity(rows, a), a)
     square = linalg.inv(a) if n < 0 else a
@@ -139,7 +145,9 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
         raise ValueError(f"np.linalg.tensorinv needs a positive ind, not {ind}")
     shape = np.shape(a)
     rows = prod(shape[:ind])
-    return np.reshape(linalg.inv(np.reshape(a, (rows, prod(shape[ind:])))), shape[ind:] + shape[:ind])
+    return np.reshape(
+        linalg.inv(np.reshape(a, (rows, prod(shape[ind:])))), shape[ind:] + shape[:ind]
+    )
 
 
 @definition(linalg.tensorsolve)
@@ -189,7 +197,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         raise NotImplementedError(
             f"np.linalg.qr(mode={mode!r}) of shape {np.shape(a)} has no derivative; use mode='reduced'"
         )
-    result = _REDUCED_QR((a[..., :rows],), {})
+    result = _REDUCED_QR(a[..., :rows])
     if columns > rows:
         result = result._replace(R=np.concatenate([result.R, result.Q.mT @ a[..., rows:]], axis=-1))
     return result.R if mode == "r" else result
@@ -248,9 +256,13 @@ def _outside(vectors: Any, g: Any, s: Any) -> Any:
     """(I - V V^T) g / s: of the gradient of a tall matrix of vectors, what points out of the space they span."""
     rest, s = g - vectors @ (vectors.mT @ g), np.expand_dims(s, -2)
     plain = unwrap(s)
-    zero = plain <= plain.shape[-1] * np.finfo(plain.dtype).eps * np.max(plain, axis=-1, keepdims=True, initial=0)
+    zero = plain <= plain.shape[-1] * np.finfo(plain.dtype).eps * np.max(
+        plain, axis=-1, keepdims=True, initial=0
+    )
     if np.any(zero & (unwrap(g) != 0)):
-        raise linalg.LinAlgError("a singular value is 0: its vectors are not unique and have no derivative")
+        raise linalg.LinAlgError(
+            "a singular value is 0: its vectors are not unique and have no derivative"
+        )
     return np.where(zero, 0, rest / np.where(zero, 1, s))
 
 
@@ -259,7 +271,11 @@ def _svd(g: Any, y: Any) -> Any:
     out of the spans of U and V (Townsend 2016)."""
     (u, s, vh), (gu, gs, gvh) = y, g
     v, gv = vh.mT, gvh.mT
-    middle = _turn(u, gu, s) * np.expand_dims(s, -2) + np.expand_dims(s, -1) * _turn(v, gv, s) + _diagonal(gs)
+    middle = (
+        _turn(u, gu, s) * np.expand_dims(s, -2)
+        + np.expand_dims(s, -1) * _turn(v, gv, s)
+        + _diagonal(gs)
+    )
     result = u @ middle @ vh
     (m, k), n = np.shape(u)[-2:], np.shape(v)[-2]
     result = result + _outside(u, gu, s) @ vh if m > k else result
@@ -280,15 +296,21 @@ def _hermitian_svd(a: Any) -> Any:
 
 
 @definition(linalg.svd)
-def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+def svd(
+    a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> Any:
     rows, columns = _sizes(a)
     if not compute_uv:
-        return np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1) if hermitian else linalg.svdvals(a)
+        return (
+            np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1)
+            if hermitian
+            else linalg.svdvals(a)
+        )
     if full_matrices and rows != columns:
         raise NotImplementedError(
             f"the full SVD of shape {np.shape(a)} is not unique and has no derivative; use full_matrices=False"
         )
-    return _hermitian_svd(a) if hermitian else _REDUCED_SVD((a,), {})
+    return _hermitian_svd(a) if hermitian else _REDUCED_SVD(a)
 
 
 def _svdvals(g: Any, x: Any) -> Any:
@@ -321,7 +343,9 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     limit = epsilon * max(rows, columns) if rcond is None else epsilon if rcond < 0 else rcond
     rank = int(np.sum(unwrap(s) > limit * np.max(unwrap(s), initial=0)))
     if np.shape(b)[0] != rows:
-        raise linalg.LinAlgError(f"np.linalg.lstsq: {rows} rows on the left, {np.shape(b)[0]} on the right")
+        raise linalg.LinAlgError(
+            f"np.linalg.lstsq: {rows} rows on the left, {np.shape(b)[0]} on the right"
+        )
     x = linalg.pinv(a, limit) @ b
     residuals = np.sum((np.matmul(a, x) - b) ** 2, axis=0, keepdims=np.ndim(b) == 1)
     return x, residuals if rank == columns < rows else np.zeros(0, s.dtype), rank, s

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
-from ..tensor import Rule, Tensor
+from ..tensor import Rule
 from .table import derivative
 
 
@@ -42,7 +42,9 @@ derivative(sp.eval_chebyt, x2=lambda g, x1, x2: g * x1 * sp.eval_chebyu(_less(x1
 derivative(sp.eval_chebyu, x2=lambda g, x1, x2: g * _chebyshev_second(x1, x2))
 derivative(sp.eval_chebyc, x2=lambda g, x1, x2: g * x1 * sp.eval_chebyu(_less(x1), x2 / 2))
 derivative(sp.eval_chebys, x2=lambda g, x1, x2: g * _chebyshev_second(x1, x2 / 2) / 2)
-derivative(sp.eval_sh_chebyt, x2=lambda g, x1, x2: g * 2 * x1 * sp.eval_chebyu(_less(x1), 2 * x2 - 1))
+derivative(
+    sp.eval_sh_chebyt, x2=lambda g, x1, x2: g * 2 * x1 * sp.eval_chebyu(_less(x1), 2 * x2 - 1)
+)
 derivative(sp.eval_sh_chebyu, x2=lambda g, x1, x2: g * 2 * _chebyshev_second(x1, 2 * x2 - 1))
 derivative(
     sp.eval_gegenbauer,
@@ -51,17 +53,26 @@ derivative(
 derivative(sp.eval_jacobi, x4=lambda g, x1, x2, x3, x4: g * _jacobi(x1, x2, x3, x4))
 derivative(  # P_n^(p-q, q-1)(2 x - 1) / binom(2 n + p - 1, n)
     sp.eval_sh_jacobi,
-    x4=lambda g, x1, x2, x3, x4: g * 2 * _jacobi(x1, x2 - x3, x3 - 1, 2 * x4 - 1) / sp.binom(2 * x1 + x2 - 1, x1),
+    x4=lambda g, x1, x2, x3, x4: (
+        g * 2 * _jacobi(x1, x2 - x3, x3 - 1, 2 * x4 - 1) / sp.binom(2 * x1 + x2 - 1, x1)
+    ),
 )
-derivative(sp.eval_laguerre, x2=lambda g, x1, x2: -g * _some(x1) * sp.eval_genlaguerre(_less(x1), 1.0, x2))
-derivative(sp.eval_genlaguerre, x3=lambda g, x1, x2, x3: -g * _some(x1) * sp.eval_genlaguerre(_less(x1), x2 + 1, x3))
+derivative(
+    sp.eval_laguerre, x2=lambda g, x1, x2: -g * _some(x1) * sp.eval_genlaguerre(_less(x1), 1.0, x2)
+)
+derivative(
+    sp.eval_genlaguerre,
+    x3=lambda g, x1, x2, x3: -g * _some(x1) * sp.eval_genlaguerre(_less(x1), x2 + 1, x3),
+)
 derivative(sp.eval_hermite, x2=lambda g, x1, x2: g * 2 * x1 * sp.eval_hermite(_less(x1), x2))
 derivative(sp.eval_hermitenorm, x2=lambda g, x1, x2: g * x1 * sp.eval_hermitenorm(_less(x1), x2))
 
 # Associated Legendre functions of order m and degree v (DLMF 14.10.4).
 derivative(
     sp.lpmv,
-    x3=lambda g, x1, x2, x3, y: g * ((x2 + 1) * x3 * y - (x2 - x1 + 1) * sp.lpmv(x1, x2 + 1, x3)) / (1 - x3 * x3),
+    x3=lambda g, x1, x2, x3, y: (
+        g * ((x2 + 1) * x3 * y - (x2 - x1 + 1) * sp.lpmv(x1, x2 + 1, x3)) / (1 - x3 * x3)
+    ),
 )
 
 
@@ -69,9 +80,10 @@ derivative(
 # rows 1 to k + 1.
 def _rows_below(rule: Rule, y_shape: Any, *args: Any, diff_n: Any, **options: Any) -> Any:
     """Rows 1 to diff_n + 1."""
-    options = {name: value for name, value in options.items() if value is not None} | {"diff_n": (diff_n or 0) + 1}
-    tensors = any(type(a) is Tensor for a in args)
-    rows = rule(args, options) if tensors else rule.function(*args, **options)
+    options = {name: value for name, value in options.items() if value is not None} | {
+        "diff_n": (diff_n or 0) + 1
+    }
+    rows = rule(*args, **options)
     return np.reshape(rows[1:], y_shape)
 
 
@@ -85,13 +97,18 @@ def _legendre_rows(ending: str) -> None:
         getattr(sp, "assoc_legendre_p" + ending),
         signature="n, m, z, *, branch_cut=2, norm=False, diff_n=0",
         z=lambda g, y_shape, n, m, z, branch_cut, norm, diff_n: (
-            g * _rows_below(associated, y_shape, n, m, z, branch_cut=branch_cut, norm=norm, diff_n=diff_n)
+            g
+            * _rows_below(
+                associated, y_shape, n, m, z, branch_cut=branch_cut, norm=norm, diff_n=diff_n
+            )
         ),
     )
     spherical = derivative(
         getattr(sp, "sph_legendre_p" + ending),
         signature="n, m, theta, *, diff_n=0",
-        theta=lambda g, y_shape, n, m, theta, diff_n: g * _rows_below(spherical, y_shape, n, m, theta, diff_n=diff_n),
+        theta=lambda g, y_shape, n, m, theta, diff_n: (
+            g * _rows_below(spherical, y_shape, n, m, theta, diff_n=diff_n)
+        ),
     )
 
 

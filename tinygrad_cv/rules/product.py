@@ -39,7 +39,9 @@ def _matmul_right(g: Any, x1: Any, x2_shape: Any) -> Any:
         return np.expand_dims(x1, -1) * np.expand_dims(g, -2) if len(x2_shape) > 1 else g * x1
     if len(x2_shape) == 1:
         return np.ravel(g) @ _rows(x1)
-    if x1.ndim > 2 == len(x2_shape):  # one matrix for the whole batch: one product, in place of a sum of many
+    if (
+        x1.ndim > 2 == len(x2_shape)
+    ):  # one matrix for the whole batch: one product, in place of a sum of many
         return _rows(x1).mT @ _rows(g)
     return x1.mT @ g
 
@@ -61,13 +63,17 @@ if hasattr(np, "matvec"):  # NumPy 2.2
     @definition(np.matvec)
     def matvec(x1: Any, x2: Any, /) -> Any:
         if np.ndim(x1) < 2:
-            raise ValueError(f"np.matvec needs a matrix first, not an array of shape {np.shape(x1)}")
+            raise ValueError(
+                f"np.matvec needs a matrix first, not an array of shape {np.shape(x1)}"
+            )
         return _matvec(x1, x2)
 
     @definition(np.vecmat)
     def vecmat(x1: Any, x2: Any, /) -> Any:
         if np.ndim(x2) < 2:
-            raise ValueError(f"np.vecmat needs a matrix second, not an array of shape {np.shape(x2)}")
+            raise ValueError(
+                f"np.vecmat needs a matrix second, not an array of shape {np.shape(x2)}"
+            )
         return np.squeeze(np.matmul(np.expand_dims(x1, -2), x2), -2)
 
 
@@ -105,7 +111,9 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
 @definition(np.linalg.outer)
 def outer_of_vectors(x1: Any, x2: Any, /) -> Any:
     if np.ndim(x1) != 1 or np.ndim(x2) != 1:
-        raise ValueError(f"np.linalg.outer needs vectors, not shapes {np.shape(x1)} and {np.shape(x2)}; see np.outer")
+        raise ValueError(
+            f"np.linalg.outer needs vectors, not shapes {np.shape(x1)} and {np.shape(x2)}; see np.outer"
+        )
     return outer(x1, x2)
 
 
@@ -121,7 +129,9 @@ def _contracted(axes: Any, a_ndim: int, b_ndim: int) -> tuple[list[int], list[in
     return [int(i) % a_ndim for i in of_a], [int(i) % b_ndim for i in of_b]
 
 
-def _tensordot_adjoint(g: Any, other: Any, own_ndim: int, own: list[int], others: list[int], other_first: bool) -> Any:
+def _tensordot_adjoint(
+    g: Any, other: Any, own_ndim: int, own: list[int], others: list[int], other_first: bool
+) -> Any:
     """The gradient of one factor: g with the other factor summed over the other's free axes, then the axes in order.
 
     `own` and `others` are the pairs of summed axes. g has the first factor's free axes, then the second's.
@@ -130,7 +140,9 @@ def _tensordot_adjoint(g: Any, other: Any, own_ndim: int, own: list[int], others
     own_free = [i for i in range(own_ndim) if i not in own]
     n = len(other_free)
     axes_of_g = range(n) if other_first else range(np.ndim(g) - n, np.ndim(g))
-    h = np.tensordot(g, other, (list(axes_of_g), other_free))  # own free axes, then the summed, as they lie in other
+    h = np.tensordot(
+        g, other, (list(axes_of_g), other_free)
+    )  # own free axes, then the summed, as they lie in other
     order = own_free + [own[others.index(j)] for j in sorted(others)]
     return np.transpose(h, [order.index(i) for i in range(own_ndim)])
 
@@ -164,12 +176,16 @@ def kron(a: Any, b: Any) -> Any:
 
 
 @definition(np.cross)
-def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
     """(a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0) along an axis of length 3."""
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if np.shape(a)[-1] != 3 or np.shape(b)[-1] != 3:
-        raise ValueError(f"np.cross of tensors needs vectors of length 3, not {np.shape(a)[-1]} and {np.shape(b)[-1]}")
+        raise ValueError(
+            f"np.cross of tensors needs vectors of length 3, not {np.shape(a)[-1]} and {np.shape(b)[-1]}"
+        )
     parts = [a[..., i] * b[..., j] - a[..., j] * b[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
     return np.stack(parts, axis=axisc)
 
@@ -181,11 +197,16 @@ def cross_of_vectors(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 def _multi_dot(g: Any, arrays: Any) -> list[Any]:
     """For A_k: (A_1 ... A_k-1)^T g (A_k+1 ... A_n)^T, each in its own best order."""
-    matrices = [a if np.ndim(a) == 2 else np.reshape(a, (1, -1) if k == 0 else (-1, 1)) for k, a in enumerate(arrays)]
+    matrices = [
+        a if np.ndim(a) == 2 else np.reshape(a, (1, -1) if k == 0 else (-1, 1))
+        for k, a in enumerate(arrays)
+    ]
     transposed = [np.matrix_transpose(a) for a in matrices]
     g = np.reshape(g, (np.shape(matrices[0])[0], np.shape(matrices[-1])[1]))
     return [
-        np.reshape(np.linalg.multi_dot([*transposed[:k][::-1], g, *transposed[k + 1 :][::-1]]), np.shape(a))
+        np.reshape(
+            np.linalg.multi_dot([*transposed[:k][::-1], g, *transposed[k + 1 :][::-1]]), np.shape(a)
+        )
         for k, a in enumerate(arrays)
     ]
 
@@ -195,7 +216,9 @@ derivative(np.linalg.multi_dot, arrays=_multi_dot)
 # ------------------------------------------------------------------------------------------------------------- einsum
 
 
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # in the order in which an implied output has them
+LETTERS = (
+    string.ascii_uppercase + string.ascii_lowercase
+)  # in the order in which an implied output has them
 
 
 def _letters(sublist: Any) -> str:
@@ -218,14 +241,22 @@ def _explicit(operands: Sequence[Any]) -> tuple[list[str], str, list[int]]:
     terms = inputs.split(",")
     if not arrow:
         letters = inputs.replace("...", "").replace(",", "")
-        output = "..." * ("..." in inputs) + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    dots = [np.ndim(operands[i]) - len(t.replace("...", "")) for i, t in zip(places, terms, strict=True)]
+        output = "..." * ("..." in inputs) + "".join(
+            sorted(c for c in set(letters) if letters.count(c) == 1)
+        )
+    dots = [
+        np.ndim(operands[i]) - len(t.replace("...", "")) for i, t in zip(places, terms, strict=True)
+    ]
     axes = "".join(c for c in LETTERS if c not in text)[: max(dots)]
-    terms = [term.replace("...", axes[len(axes) - n :]) for term, n in zip(terms, dots, strict=True)]
+    terms = [
+        term.replace("...", axes[len(axes) - n :]) for term, n in zip(terms, dots, strict=True)
+    ]
     return terms, output.replace("...", axes), places
 
 
-def _einsum_gradient(g: Any, k: int, terms: list[str], output: str, arrays: list[Any], optimize: Any) -> Any:
+def _einsum_gradient(
+    g: Any, k: int, terms: list[str], output: str, arrays: list[Any], optimize: Any
+) -> Any:
     """For operand k: the einsum of g and the other operands into k's letters.
 
     A letter that only k has was summed: its axis is broadcast. A letter that k has twice, a diagonal, gets a fresh
@@ -251,7 +282,9 @@ def _einsum_gradient(g: Any, k: int, terms: list[str], output: str, arrays: list
 def _einsum_gradients(g: Any, operands: Any, optimize: Any, needed: Any) -> list[Any]:
     terms, output, places = _explicit(operands)
     arrays = [operands[i] for i in places]
-    optimize = optimize if isinstance(optimize, (bool, str)) else True  # a path suits only the call it was made for
+    optimize = (
+        optimize if isinstance(optimize, (bool, str)) else True
+    )  # a path suits only the call it was made for
     gradients = [None] * len(operands)
     for k, i in enumerate(places):
         if needed[i]:
@@ -269,4 +302,4 @@ _EINSUM = derivative(einsum, operands=_einsum_gradients)
 
 @definition(np.einsum)
 def _einsum(*operands: Any, out: None = None, **options: Any) -> Any:
-    return _EINSUM(operands, {**options, "needed": [node_of(a) is not None for a in operands]})
+    return _EINSUM(*operands, **options, needed=[node_of(a) is not None for a in operands])

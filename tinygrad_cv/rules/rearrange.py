@@ -16,7 +16,9 @@ def permute_dims(a: Any, axes: Any = None) -> Any:
     return np.transpose(a, axes)
 
 
-definition(np.rollaxis)(lambda a, axis, start=0: np.moveaxis(a, axis, start - (start > axis % np.ndim(a))))
+definition(np.rollaxis)(
+    lambda a, axis, start=0: np.moveaxis(a, axis, start - (start > axis % np.ndim(a)))
+)
 definition(np.fliplr)(lambda m: np.flip(m, 1))
 definition(np.flipud)(lambda m: np.flip(m, 0))
 
@@ -71,7 +73,11 @@ def block(arrays: Any) -> Any:
         return 1 + max(map(depth_of, nested)) if isinstance(nested, list) else 0
 
     def arrays_in(nested: Any) -> list[Any]:
-        return [a for part in nested for a in arrays_in(part)] if isinstance(nested, list) else [nested]
+        return (
+            [a for part in nested for a in arrays_in(part)]
+            if isinstance(nested, list)
+            else [nested]
+        )
 
     depth = depth_of(arrays)
     ndim = max(depth, *(np.ndim(a) for a in arrays_in(arrays)))
@@ -112,7 +118,9 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return array_split(ary, indices_or_sections, axis)
 
 
-definition(np.hsplit)(lambda ary, indices_or_sections: split(ary, indices_or_sections, 1 if np.ndim(ary) > 1 else 0))
+definition(np.hsplit)(
+    lambda ary, indices_or_sections: split(ary, indices_or_sections, 1 if np.ndim(ary) > 1 else 0)
+)
 definition(np.vsplit)(lambda ary, indices_or_sections: split(ary, indices_or_sections, 0))
 definition(np.dsplit)(lambda ary, indices_or_sections: split(ary, indices_or_sections, 2))
 if hasattr(np, "unstack"):
@@ -167,7 +175,10 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> A
             return frame
         places = np.pad(positions, pad_width, constant_values=-1)
         return np.where(places < 0, frame, np.ravel(array)[np.maximum(places, 0)])
-    if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type", "even") != "even":
+    if (
+        mode not in ("edge", "reflect", "symmetric", "wrap")
+        or options.get("reflect_type", "even") != "even"
+    ):
         raise NotImplementedError(
             f"np.pad on tensors knows constant, edge, reflect, symmetric and wrap, not {mode} {options}"
         )
@@ -184,9 +195,15 @@ def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     arr, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
     if np.ndim(obj) > 1 or not isinstance(obj, (int, np.integer)):
-        raise NotImplementedError("np.insert on tensors takes one integer position; join the parts with np.concatenate")
+        raise NotImplementedError(
+            "np.insert on tensors takes one integer position; join the parts with np.concatenate"
+        )
     arr = np.moveaxis(arr, axis, 0)
-    values = np.expand_dims(values, 0) if np.ndim(values) < np.ndim(arr) else np.moveaxis(values, axis, 0)
+    values = (
+        np.expand_dims(values, 0)
+        if np.ndim(values) < np.ndim(arr)
+        else np.moveaxis(values, axis, 0)
+    )
     values = np.broadcast_to(values, (np.shape(values)[0], *np.shape(arr)[1:]))
     at = int(obj) % (np.shape(arr)[0] + 1) if obj >= 0 else np.shape(arr)[0] + int(obj)
     return np.moveaxis(np.concatenate([arr[:at], values, arr[at:]]), 0, axis)
@@ -210,21 +227,34 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     powers = [np.ones_like(x)]
     for _ in range(n - 1):
         powers.append(powers[-1] * x)
-    return np.stack(powers if increasing else powers[::-1], axis=-1) if n else np.zeros((np.shape(x)[0], 0), x.dtype)
+    return (
+        np.stack(powers if increasing else powers[::-1], axis=-1)
+        if n
+        else np.zeros((np.shape(x)[0], 0), x.dtype)
+    )
 
 
 # Sorting is indexing at places that come from the values.
 @definition(np.sort)
-def sort(a: Any, axis: Any = -1, kind: Any = None, order: None = None, *, stable: Any = None) -> Any:
+def sort(
+    a: Any, axis: Any = -1, kind: Any = None, order: None = None, *, stable: Any = None
+) -> Any:
     return np.take_along_axis(
         a,
-        np.argsort(np.ravel(a) if axis is None else a, axis=0 if axis is None else axis, kind=kind, stable=stable),
+        np.argsort(
+            np.ravel(a) if axis is None else a,
+            axis=0 if axis is None else axis,
+            kind=kind,
+            stable=stable,
+        ),
         axis,
     )
 
 
 @definition(np.partition)
-def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: None = None) -> Any:
+def partition(
+    a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: None = None
+) -> Any:
     return np.take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
 
 
@@ -261,6 +291,12 @@ definition(np.fft.ifftshift)(lambda x, axes=None: _shift(x, axes, -1))
 
 
 def _shift(x: Any, axes: Any, sign: int) -> Any:
-    axes = tuple(range(np.ndim(x))) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    axes = (
+        tuple(range(np.ndim(x)))
+        if axes is None
+        else (axes,)
+        if isinstance(axes, int)
+        else tuple(axes)
+    )
     halves = tuple(sign * (np.shape(x)[i] // 2) for i in axes)
     return np.roll(x, halves, axes)

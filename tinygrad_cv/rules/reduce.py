@@ -22,20 +22,35 @@ def restore(g: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:
 
 def count(shape: tuple[int, ...], axis: Any) -> int:
     """How many elements a reduction takes together."""
-    axes = range(len(shape)) if axis is None or shape == () else axis if isinstance(axis, tuple) else (axis,)
+    axes = (
+        range(len(shape))
+        if axis is None or shape == ()
+        else axis
+        if isinstance(axis, tuple)
+        else (axis,)
+    )
     return int(np.prod([shape[i] for i in axes], dtype=int))
 
 
 derivative(
-    np.sum, a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims), initial=lambda g: np.sum(g)
+    np.sum,
+    a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims),
+    initial=lambda g: np.sum(g),
 )
-derivative(np.mean, a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims) / count(a_shape, axis))
+derivative(
+    np.mean,
+    a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims) / count(a_shape, axis),
+)
 
 
 def _extreme(g: Any, a: Any, y: Any, axis: Any, keepdims: Any) -> Any:
     """The gradient goes to the extreme elements, equal shares to ties."""
     hit = np.equal(a, restore(y, np.shape(a), axis, keepdims)).astype(y.dtype)
-    return restore(g, np.shape(a), axis, keepdims) * hit / np.maximum(np.sum(hit, axis=axis, keepdims=True), 1)
+    return (
+        restore(g, np.shape(a), axis, keepdims)
+        * hit
+        / np.maximum(np.sum(hit, axis=axis, keepdims=True), 1)
+    )
 
 
 for _function in (np.max, np.min, np.amax, np.amin):
@@ -52,25 +67,38 @@ def _others(a: Any, axis: Any) -> Any:
     )
     rest = [i for i in range(ndim) if i not in axes]
     shape = np.shape(a)
-    last = np.reshape(np.transpose(a, (*rest, *axes)), (*[shape[i] for i in rest], -1))  # (rest, reduced)
+    last = np.reshape(
+        np.transpose(a, (*rest, *axes)), (*[shape[i] for i in rest], -1)
+    )  # (rest, reduced)
     ones = np.ones_like(last[..., :1])
     before = np.cumprod(np.concatenate([ones, last[..., :-1]], axis=-1), axis=-1)
-    after = np.flip(np.cumprod(np.concatenate([ones, np.flip(last, -1)[..., :-1]], axis=-1), axis=-1), -1)
+    after = np.flip(
+        np.cumprod(np.concatenate([ones, np.flip(last, -1)[..., :-1]], axis=-1), axis=-1), -1
+    )
     back = np.reshape(before * after, [shape[i] for i in (*rest, *axes)])  # (rest, axes)
     return np.transpose(back, np.argsort((*rest, *axes)))
 
 
 derivative(
     np.prod,
-    a=lambda g, a, axis, keepdims: restore(g, np.shape(a), axis, keepdims) * _others(a, axis) if np.size(a) else a,
+    a=lambda g, a, axis, keepdims: (
+        restore(g, np.shape(a), axis, keepdims) * _others(a, axis) if np.size(a) else a
+    ),
 )
 
 
 @definition(np.var)
 def var(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *,
-    mean: Any = None, correction: Any = None,
-) -> Any:  # fmt: skip
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    mean: Any = None,
+    correction: Any = None,
+) -> Any:
     """The mean square of the deviations from the mean, with N - ddof in place of N."""
     a = a if dtype is None else np.astype(a, dtype)
     centre = np.mean(a, axis=axis, keepdims=True) if mean is None else mean
@@ -79,7 +107,9 @@ def var(
 
 
 @definition(np.std)
-def std(a: Any, axis: Any = None, dtype: Any = None, out: None = None, *args: Any, **options: Any) -> Any:
+def std(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, *args: Any, **options: Any
+) -> Any:
     """The root of the variance; constant data have gradient 0."""
     return root(var(a, axis, dtype, None, *args, **options))
 
@@ -96,13 +126,16 @@ def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> A
 
 
 @definition(np.average)
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
     """The weighted mean, differentiable in the weights too."""
     if weights is None:
         weights = np.ones(np.shape(a), a.dtype)
     elif np.shape(weights) != np.shape(a):  # 1-D weights along one axis
         weights = np.broadcast_to(
-            np.reshape(weights, [-1 if i == axis % np.ndim(a) else 1 for i in range(np.ndim(a))]), np.shape(a)
+            np.reshape(weights, [-1 if i == axis % np.ndim(a) else 1 for i in range(np.ndim(a))]),
+            np.shape(a),
         )
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
@@ -137,7 +170,13 @@ if hasattr(np, "cumulative_sum"):
 
     def _cumulative(function: Any, start: float) -> Any:
         def body(
-            x: Any, /, *, axis: Any = None, dtype: Any = None, out: None = None, include_initial: bool = False
+            x: Any,
+            /,
+            *,
+            axis: Any = None,
+            dtype: Any = None,
+            out: None = None,
+            include_initial: bool = False,
         ) -> Any:
             x = np.atleast_1d(x)
             axis = 0 if axis is None and np.ndim(x) == 1 else axis

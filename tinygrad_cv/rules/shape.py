@@ -16,14 +16,20 @@ derivative(np.broadcast_to, array=lambda g: g)
 derivative(np.squeeze, a=lambda g, a_shape: np.reshape(g, a_shape))
 derivative(np.expand_dims, a=lambda g, a_shape: np.reshape(g, a_shape))
 derivative(
-    np.transpose, a=lambda g, axes: np.transpose(g, None if axes is None else np.argsort([i % g.ndim for i in axes]))
+    np.transpose,
+    a=lambda g, axes: np.transpose(
+        g, None if axes is None else np.argsort([i % g.ndim for i in axes])
+    ),
 )
 derivative(np.matrix_transpose, x=lambda g: g.mT)
 derivative(np.swapaxes, a=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
 derivative(np.moveaxis, a=lambda g, source, destination: np.moveaxis(g, destination, source))
 derivative(np.flip, m=lambda g, axis: np.flip(g, axis))
 derivative(
-    np.roll, a=lambda g, shift, axis: np.roll(g, tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis)
+    np.roll,
+    a=lambda g, shift, axis: np.roll(
+        g, tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis
+    ),
 )
 derivative(np.copy, a=lambda g: g)
 
@@ -32,7 +38,9 @@ derivative(np.copy, a=lambda g: g)
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """A cast; one to integers leaves the graph, and must be asked for on t.detach()."""
     if np.dtype(dtype).kind != "f" and node_of(x) is not None:
-        raise TypeError(f"a cast to {np.dtype(dtype)} has no gradient; write t.detach().astype({np.dtype(dtype)})")
+        raise TypeError(
+            f"a cast to {np.dtype(dtype)} has no gradient; write t.detach().astype({np.dtype(dtype)})"
+        )
     return _cast(x, dtype)
 
 
@@ -44,7 +52,7 @@ _cast_rule = derivative(cast, x=lambda g: g)
 
 
 def _cast(x: Any, dtype: Any) -> Any:
-    return _cast_rule((x, dtype), {})
+    return _cast_rule(x, dtype)
 
 
 # Joining and splitting.
@@ -52,14 +60,21 @@ def _split(g: Any, shapes: list[tuple[int, ...]], axis: Any) -> list[Any]:
     """The parts of g that belong to the arrays that were joined."""
     if axis is None:
         ends = np.cumsum([int(np.prod(s, dtype=int)) for s in shapes])
-        return [np.reshape(g[end - int(np.prod(s, dtype=int)) : end], s) for end, s in zip(ends, shapes, strict=True)]
+        return [
+            np.reshape(g[end - int(np.prod(s, dtype=int)) : end], s)
+            for end, s in zip(ends, shapes, strict=True)
+        ]
     before = (slice(None),) * (axis % g.ndim)
     ends = np.cumsum([s[axis] for s in shapes])
     return [g[(*before, slice(end - s[axis], end))] for end, s in zip(ends, shapes, strict=True)]
 
 
 for _join in {np.concatenate, np.concat}:
-    derivative(_join, signature="arrays, axis=0", arrays=lambda g, arrays_shape, axis: _split(g, arrays_shape, axis))
+    derivative(
+        _join,
+        signature="arrays, axis=0",
+        arrays=lambda g, arrays_shape, axis: _split(g, arrays_shape, axis),
+    )
 
 
 @definition(np.stack)
@@ -78,7 +93,9 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 @definition(np.trace)
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+) -> Any:
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
@@ -112,4 +129,6 @@ def triu(m: Any, k: int = 0) -> Any:
 
 
 without_gradient(np.shape, np.ndim, np.size)
-without_gradient(np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type, np.shares_memory)
+without_gradient(
+    np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type, np.shares_memory
+)

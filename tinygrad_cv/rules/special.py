@@ -14,7 +14,7 @@ from scipy import special as sp
 
 from ..tensor import Rule
 from .elementwise import sinc
-from .table import definition, derivative, through, unsupported, without_gradient
+from .table import definition, derivative, unsupported, without_gradient
 
 ROOT_PI = sqrt(pi)
 
@@ -58,10 +58,16 @@ derivative(sp.gammaln, x=lambda g, x: g * sp.psi(x))
 derivative(sp.loggamma, x=lambda g, x: g * sp.psi(x))
 derivative(sp.gamma, x=lambda g, x, y: g * y * sp.psi(x))
 derivative(sp.rgamma, x=lambda g, x, y: -g * y * sp.psi(x))
-derivative(sp.psi, x=lambda g, x: g * through(_polygamma, 1, x))
-_polygamma: Rule = derivative(sp.polygamma, x=lambda g, n, x: g * through(_polygamma, n + 1, x))
-derivative(sp.beta, x1=lambda g, x1, x2, y: g * y * _psi_gap(x1, x2), x2=lambda g, x1, x2, y: g * y * _psi_gap(x2, x1))
-derivative(sp.betaln, x1=lambda g, x1, x2: g * _psi_gap(x1, x2), x2=lambda g, x1, x2: g * _psi_gap(x2, x1))
+derivative(sp.psi, x=lambda g, x: g * _polygamma(1, x))
+_polygamma: Rule = derivative(sp.polygamma, x=lambda g, n, x: g * _polygamma(n + 1, x))
+derivative(
+    sp.beta,
+    x1=lambda g, x1, x2, y: g * y * _psi_gap(x1, x2),
+    x2=lambda g, x1, x2, y: g * y * _psi_gap(x2, x1),
+)
+derivative(
+    sp.betaln, x1=lambda g, x1, x2: g * _psi_gap(x1, x2), x2=lambda g, x1, x2: g * _psi_gap(x2, x1)
+)
 derivative(
     sp.binom,
     x1=lambda g, x1, x2, y: g * y * (sp.psi(x1 + 1) - sp.psi(x1 - x2 + 1)),
@@ -105,7 +111,9 @@ def multigammaln(a: Any, d: int) -> Any:
 
 # Entropies and robust losses. x log y is 0 at x = 0 whatever y.
 derivative(
-    sp.xlogy, x1=lambda g, x2: g * np.log(x2), x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / safe(x2))
+    sp.xlogy,
+    x1=lambda g, x2: g * np.log(x2),
+    x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / safe(x2)),
 )
 derivative(
     sp.xlog1py,
@@ -113,8 +121,12 @@ derivative(
     x2=lambda g, x1, x2: g * np.where(np.equal(x1, 0), 0, x1 / safe(1 + x2)),
 )
 derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
-derivative(sp.rel_entr, x1=lambda g, x1, x2: g * (np.log(x1 / x2) + 1), x2=lambda g, x1, x2: -g * x1 / x2)
-derivative(sp.kl_div, x1=lambda g, x1, x2: g * np.log(x1 / x2), x2=lambda g, x1, x2: g * (1 - x1 / x2))
+derivative(
+    sp.rel_entr, x1=lambda g, x1, x2: g * (np.log(x1 / x2) + 1), x2=lambda g, x1, x2: -g * x1 / x2
+)
+derivative(
+    sp.kl_div, x1=lambda g, x1, x2: g * np.log(x1 / x2), x2=lambda g, x1, x2: g * (1 - x1 / x2)
+)
 derivative(
     sp.huber,
     x1=lambda g, x1, x2: g * np.where(np.abs(x2) <= x1, 0, np.abs(x2) - x1),
@@ -129,22 +141,33 @@ derivative(sp.boxcox, x1=lambda g, x1, x2: g * np.power(x1, x2 - 1))
 derivative(sp.boxcox1p, x1=lambda g, x1, x2: g * np.power(1 + x1, x2 - 1))
 derivative(sp.inv_boxcox, x1=lambda g, x2, y: g * np.power(y, 1 - x2))
 derivative(sp.inv_boxcox1p, x1=lambda g, x2, y: g * np.power(1 + y, 1 - x2))
-derivative(sp.powm1, x1=lambda g, x1, x2, y: g * x2 * (y + 1) / x1, x2=lambda g, x1, y: g * (y + 1) * np.log(x1))
+derivative(
+    sp.powm1,
+    x1=lambda g, x1, x2, y: g * x2 * (y + 1) / x1,
+    x2=lambda g, x1, y: g * (y + 1) * np.log(x1),
+)
 
 
 # Softmax and its kin.
 @definition(sp.logsumexp)
-def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+def logsumexp(
+    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
+) -> Any:
     """log sum b exp(a), from the largest a, so that nothing overflows; -inf entries have gradient 0."""
     if return_sign:
         raise NotImplementedError("logsumexp with return_sign is not differentiated")
     if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
-        return np.reshape(a if b is None else a + np.log(b), np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims)))
+        return np.reshape(
+            a if b is None else a + np.log(b),
+            np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims)),
+        )
     top = np.max(a.numpy() if hasattr(a, "numpy") else a, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(a - top) if b is None else b * np.exp(a - top)
     total = np.log(np.sum(terms, axis=axis, keepdims=True)) + top
-    return total if keepdims else np.squeeze(total, tuple(range(np.ndim(a))) if axis is None else axis)
+    return (
+        total if keepdims else np.squeeze(total, tuple(range(np.ndim(a))) if axis is None else axis)
+    )
 
 
 @definition(sp.log_softmax)
@@ -189,13 +212,18 @@ derivative(
     sp.expn,
     x1=None,
     x2=lambda g, x1, x2, y: (
-        -g * np.where(np.equal(x1, 0), (np.exp(-x2) + y) / safe(x2), sp.expn(np.maximum(x1 - 1, 0), x2))
+        -g
+        * np.where(
+            np.equal(x1, 0), (np.exp(-x2) + y) / safe(x2), sp.expn(np.maximum(x1 - 1, 0), x2)
+        )
     ),
 )
 derivative(sp.sici, x=lambda g, x: g[0] * np.sinc(x / pi) + at_pole(g[1], np.cos(x) / x))
 derivative(
     sp.shichi,
-    x=lambda g, x: g[0] * np.where(np.equal(x, 0), 1, np.sinh(x) / safe(x)) + at_pole(g[1], np.cosh(x) / x),
+    x=lambda g, x: (
+        g[0] * np.where(np.equal(x, 0), 1, np.sinh(x) / safe(x)) + at_pole(g[1], np.cosh(x) / x)
+    ),
 )
 derivative(sp.fresnel, x=lambda g, x: g[0] * np.sin(pi / 2 * x * x) + g[1] * np.cos(pi / 2 * x * x))
 derivative(sp.wrightomega, x=lambda g, y: g * y / (1 + y))  # of real numbers
@@ -206,7 +234,9 @@ def _spence(x: Any) -> Any:
     """log x / (x - 1), near 1 its series."""
     small = np.less(np.abs(x - 1), 0.01)
     far = np.where(small, 2, x)
-    return np.where(small, sum((1 - x) ** k / (k + 1) for k in range(1, 9)) + 1, np.log(far) / (far - 1))
+    return np.where(
+        small, sum((1 - x) ** k / (k + 1) for k in range(1, 9)) + 1, np.log(far) / (far - 1)
+    )
 
 
 # Elliptic integrals of the parameter m, through Carlson's, which have no 0 / 0 at m = 0 (DLMF 19.25).
@@ -233,7 +263,10 @@ def _incomplete(angle: Any, slope: Any) -> Any:
 
 
 derivative(  # sn, cn, dn and the amplitude, in u (DLMF 22.13)
-    sp.ellipj, x1=lambda g, y, x2: g[0] * y[1] * y[2] - g[1] * y[0] * y[2] - g[2] * x2 * y[0] * y[1] + g[3] * y[2]
+    sp.ellipj,
+    x1=lambda g, y, x2: (
+        g[0] * y[1] * y[2] - g[1] * y[0] * y[2] - g[2] * x2 * y[0] * y[1] + g[3] * y[2]
+    ),
 )
 # Carlson's symmetric integrals (DLMF 19.16): derivatives under the integral sign, then partial fractions. The last
 # derivatives of R_D and R_J follow from the others, for both are homogeneous of degree -3/2.
@@ -269,8 +302,12 @@ derivative(
 )
 derivative(  # pi / (2 R_F(0, a^2, b^2))
     sp.agm,
-    x1=lambda g, x1, x2, y: g * y * y * np.abs(x1) * sp.elliprd(0.0, x2 * x2, x1 * x1) * (2 / (3 * pi)),
-    x2=lambda g, x1, x2, y: g * y * y * np.abs(x2) * sp.elliprd(0.0, x1 * x1, x2 * x2) * (2 / (3 * pi)),
+    x1=lambda g, x1, x2, y: (
+        g * y * y * np.abs(x1) * sp.elliprd(0.0, x2 * x2, x1 * x1) * (2 / (3 * pi))
+    ),
+    x2=lambda g, x1, x2, y: (
+        g * y * y * np.abs(x2) * sp.elliprd(0.0, x1 * x1, x2 * x2) * (2 / (3 * pi))
+    ),
 )
 
 
@@ -303,7 +340,10 @@ def _elliprd(x: Any, y: Any, z: Any, value: Any) -> Any:
 
 def _elliprd_last(x: Any, y: Any, z: Any, value: Any) -> Any:
     """dR_D/dz."""
-    return -(1.5 * value + _times(x, _elliprd(x, y, z, value)) + _times(y, _elliprd(y, x, z, value))) / z
+    return (
+        -(1.5 * value + _times(x, _elliprd(x, y, z, value)) + _times(y, _elliprd(y, x, z, value)))
+        / z
+    )
 
 
 def _elliprj(x: Any, y: Any, z: Any, p: Any, value: Any) -> Any:
@@ -323,55 +363,106 @@ def _elliprj_last(x: Any, y: Any, z: Any, p: Any, value: Any) -> Any:
 # Hypergeometric functions in their last argument (DLMF 15.5, 16.3).
 derivative(sp.hyp0f1, x2=lambda g, x1, x2: g * sp.hyp0f1(x1 + 1, x2) / x1)
 derivative(sp.hyp1f1, x3=lambda g, x1, x2, x3: g * sp.hyp1f1(x1 + 1, x2 + 1, x3) * (x1 / x2))
-derivative(sp.hyp2f1, x4=lambda g, x1, x2, x3, x4: g * sp.hyp2f1(x1 + 1, x2 + 1, x3 + 1, x4) * (x1 * x2 / x3))
+derivative(
+    sp.hyp2f1,
+    x4=lambda g, x1, x2, x3, x4: g * sp.hyp2f1(x1 + 1, x2 + 1, x3 + 1, x4) * (x1 * x2 / x3),
+)
 derivative(sp.hyperu, x3=lambda g, x1, x2, x3: -g * x1 * sp.hyperu(x1 + 1, x2 + 1, x3))
 
 derivative(
     sp.wright_bessel, x3=lambda g, x1, x2, x3: g * sp.wright_bessel(x1, x1 + x2, x3)
 )  # sum x^k / (k! Gamma(a k + b)), term by term
 if hasattr(sp, "log_wright_bessel"):
-    derivative(sp.log_wright_bessel, x3=lambda g, x1, x2, x3, y: g * np.exp(sp.log_wright_bessel(x1, x1 + x2, x3) - y))
-_zeta: Rule = derivative(sp.zeta, q=lambda g, x, q: -g * x * through(_zeta, x + 1, q))  # Hurwitz; DLMF 25.11.17
-derivative(sp.radian, x1=lambda g: g * (pi / 180), x2=lambda g: g * (pi / 10800), x3=lambda g: g * (pi / 648000))
+    derivative(
+        sp.log_wright_bessel,
+        x3=lambda g, x1, x2, x3, y: g * np.exp(sp.log_wright_bessel(x1, x1 + x2, x3) - y),
+    )
+_zeta: Rule = derivative(
+    sp.zeta, q=lambda g, x, q: -g * x * _zeta(x + 1, q)
+)  # Hurwitz; DLMF 25.11.17
+derivative(
+    sp.radian,
+    x1=lambda g: g * (pi / 180),
+    x2=lambda g: g * (pi / 10800),
+    x3=lambda g: g * (pi / 648000),
+)
 
 
 @definition(sp.diric)
 def diric(x: Any, n: Any) -> Any:
     """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0."""
-    return np.mean(np.cos(np.expand_dims(x, -1) * (np.arange(n) - (n - 1) / 2)), axis=-1)  # (..., n) -> (...)
+    return np.mean(
+        np.cos(np.expand_dims(x, -1) * (np.arange(n) - (n - 1) / 2)), axis=-1
+    )  # (..., n) -> (...)
 
 
 # Whole numbers, zeros, tables of coefficients, settings.
 without_gradient(
-    *_named("gammasgn round comb perm factorial factorial2 factorialk stirling2 bernoulli euler geterr seterr")
+    *_named(
+        "gammasgn round comb perm factorial factorial2 factorialk stirling2 bernoulli euler geterr seterr"
+    )
 )
 without_gradient(
-    *_named("ai_zeros bi_zeros bei_zeros beip_zeros ber_zeros berp_zeros erf_zeros fresnel_zeros fresnelc_zeros")
+    *_named(
+        "ai_zeros bi_zeros bei_zeros beip_zeros ber_zeros berp_zeros erf_zeros fresnel_zeros fresnelc_zeros"
+    )
 )
-without_gradient(*_named("fresnels_zeros jn_zeros jnjnp_zeros jnp_zeros jnyn_zeros kei_zeros keip_zeros kelvin_zeros"))
+without_gradient(
+    *_named(
+        "fresnels_zeros jn_zeros jnjnp_zeros jnp_zeros jnyn_zeros kei_zeros keip_zeros kelvin_zeros"
+    )
+)
 without_gradient(*_named("ker_zeros kerp_zeros y0_zeros y1_zeros y1p_zeros yn_zeros ynp_zeros"))
 without_gradient(
-    *_named("roots_legendre roots_chebyt roots_chebyu roots_chebyc roots_chebys roots_jacobi roots_laguerre")
+    *_named(
+        "roots_legendre roots_chebyt roots_chebyu roots_chebyc roots_chebys roots_jacobi roots_laguerre"
+    )
 )
-without_gradient(*_named("roots_genlaguerre roots_hermite roots_hermitenorm roots_gegenbauer roots_sh_legendre"))
 without_gradient(
-    *_named("roots_sh_chebyt roots_sh_chebyu roots_sh_jacobi p_roots t_roots u_roots c_roots s_roots j_roots")
+    *_named("roots_genlaguerre roots_hermite roots_hermitenorm roots_gegenbauer roots_sh_legendre")
 )
-without_gradient(*_named("l_roots la_roots h_roots he_roots cg_roots ps_roots ts_roots us_roots js_roots"))
+without_gradient(
+    *_named(
+        "roots_sh_chebyt roots_sh_chebyu roots_sh_jacobi p_roots t_roots u_roots c_roots s_roots j_roots"
+    )
+)
+without_gradient(
+    *_named("l_roots la_roots h_roots he_roots cg_roots ps_roots ts_roots us_roots js_roots")
+)
 
-unsupported("polynomial classes", *_named(
-    "legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm gegenbauer sh_legendre sh_chebyt "
-    "sh_chebyu sh_jacobi"))  # fmt: skip
-unsupported("a table of values, not a function", *_named(
-    "assoc_laguerre lpmn lpn lqmn lqn clpmn obl_cv_seq pro_cv_seq pbdn_seq pbdv_seq pbvv_seq lmbda riccati_jn riccati_yn "
-    "mathieu_even_coef mathieu_odd_coef"))  # fmt: skip
-unsupported("complex numbers", *_named(
-    "wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm sph_harm_y sph_harm_y_all modfresnelm modfresnelp"
-))  # fmt: skip
-unsupported("no closed derivative", *_named(
-    "bdtrik bdtrin btdtria btdtrib chdtriv chndtridf fdtridfd gdtrib nbdtrik nbdtrin ncfdtridfd ncfdtridfn nctdtridf "
-    "nctdtrinc pdtrik stdtridf zetac"))  # fmt: skip
-unsupported("spheroidal, ellipsoidal and Mathieu functions", *_named(
-    "obl_ang1 obl_ang1_cv obl_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pro_ang1 pro_ang1_cv pro_cv pro_rad1 pro_rad1_cv "
-    "pro_rad2 pro_rad2_cv ellip_harm ellip_harm_2 ellip_normal mathieu_a mathieu_b"))  # fmt: skip
+unsupported(
+    "polynomial classes",
+    *_named(
+        "legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm gegenbauer sh_legendre sh_chebyt "
+        "sh_chebyu sh_jacobi"
+    ),
+)
+unsupported(
+    "a table of values, not a function",
+    *_named(
+        "assoc_laguerre lpmn lpn lqmn lqn clpmn obl_cv_seq pro_cv_seq pbdn_seq pbdv_seq pbvv_seq lmbda riccati_jn riccati_yn "
+        "mathieu_even_coef mathieu_odd_coef"
+    ),
+)
+unsupported(
+    "complex numbers",
+    *_named(
+        "wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm "
+        "sph_harm_y sph_harm_y_all modfresnelm modfresnelp"
+    ),
+)
+unsupported(
+    "no closed derivative",
+    *_named(
+        "bdtrik bdtrin btdtria btdtrib chdtriv chndtridf fdtridfd gdtrib nbdtrik nbdtrin ncfdtridfd ncfdtridfn nctdtridf "
+        "nctdtrinc pdtrik stdtridf zetac"
+    ),
+)
+unsupported(
+    "spheroidal, ellipsoidal and Mathieu functions",
+    *_named(
+        "obl_ang1 obl_ang1_cv obl_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pro_ang1 pro_ang1_cv pro_cv pro_rad1 pro_rad1_cv "
+        "pro_rad2 pro_rad2_cv ellip_harm ellip_harm_2 ellip_normal mathieu_a mathieu_b"
+    ),
+)
 unsupported("values of three digits only", sp.ncfdtrinc)

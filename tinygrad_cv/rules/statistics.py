@@ -20,7 +20,10 @@ METHODS: dict[str, Any] = {  # the two neighbours of a position and the share of
 
 
 def _axes(a: Any, axis: Any) -> list[int]:
-    return [i % np.ndim(a) for i in (range(np.ndim(a)) if axis is None or not np.ndim(a) else np.ravel(axis).tolist())]
+    return [
+        i % np.ndim(a)
+        for i in (range(np.ndim(a)) if axis is None or not np.ndim(a) else np.ravel(axis).tolist())
+    ]
 
 
 def _reduced_last(a: Any, axis: Any) -> Any:
@@ -28,7 +31,10 @@ def _reduced_last(a: Any, axis: Any) -> Any:
     axes = _axes(a, axis)
     rest = [i for i in range(np.ndim(a)) if i not in axes]
     shape = np.shape(a)
-    return np.reshape(np.transpose(a, rest + axes), [shape[i] for i in rest] + [int(np.prod([shape[i] for i in axes]))])
+    return np.reshape(
+        np.transpose(a, rest + axes),
+        [shape[i] for i in rest] + [int(np.prod([shape[i] for i in axes]))],
+    )
 
 
 def _kept(result: Any, a: Any, axis: Any, keepdims: bool) -> Any:
@@ -44,7 +50,9 @@ def _kept(result: Any, a: Any, axis: Any, keepdims: bool) -> Any:
 def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool) -> Any:
     """Sorted values at the positions q (n - 1), where n counts all values, or those that are not NaN."""
     if method not in METHODS:
-        raise NotImplementedError(f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}")
+        raise NotImplementedError(
+            f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}"
+        )
     if skip_nan and np.size(a) == 0:
         return np.nanmean(a, axis=axis, keepdims=keepdims)  # as NumPy does, without an axis for q
     last = _reduced_last(a, axis)
@@ -61,16 +69,27 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: 
         return np.where(empty, np.nan, result)
 
     results = [at(float(one)) for one in np.ravel(q)]
-    stacked = results[0] if np.ndim(q) == 0 else np.reshape(np.stack(results), np.shape(q) + np.shape(results[0]))
+    stacked = (
+        results[0]
+        if np.ndim(q) == 0
+        else np.reshape(np.stack(results), np.shape(q) + np.shape(results[0]))
+    )
     return _kept(stacked, a, axis, keepdims)
 
 
 def _enter_quantiles(quantile: Any, percentile: Any, median: Any, skip_nan: bool) -> None:
     @definition(quantile)
     def of_q(
-        a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
-        keepdims: bool = False, *, weights: None = None,
-    ) -> Any:  # fmt: skip
+        a: Any,
+        q: Any,
+        axis: Any = None,
+        out: None = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: bool = False,
+        *,
+        weights: None = None,
+    ) -> Any:
         if weights is not None:
             raise NotImplementedError("weighted quantiles are not differentiated")
         return _quantile(a, q, axis, method, keepdims, skip_nan)
@@ -81,7 +100,11 @@ def _enter_quantiles(quantile: Any, percentile: Any, median: Any, skip_nan: bool
 
     @definition(median)
     def middle(
-        a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+        a: Any,
+        axis: Any = None,
+        out: None = None,
+        overwrite_input: bool = False,
+        keepdims: bool = False,
     ) -> Any:
         return _quantile(a, 0.5, axis, "linear", keepdims, skip_nan)
 
@@ -104,10 +127,12 @@ definition(np.nanmin)(_skipping(np.min, np.inf))
 
 
 @definition(np.nanmean)
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    return np.nansum(a, axis=axis, keepdims=keepdims) / np.sum(~np.isnan(a), axis=axis, keepdims=keepdims).astype(
-        a.dtype
-    )
+def nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
+) -> Any:
+    return np.nansum(a, axis=axis, keepdims=keepdims) / np.sum(
+        ~np.isnan(a), axis=axis, keepdims=keepdims
+    ).astype(a.dtype)
 
 
 @definition(np.nanvar)
@@ -121,7 +146,9 @@ def nanvar(
     **options: Any,
 ) -> Any:
     bad = np.isnan(a)
-    squares = np.where(bad, 0, np.square(np.where(bad, 0, a) - np.nanmean(a, axis=axis, keepdims=True)))
+    squares = np.where(
+        bad, 0, np.square(np.where(bad, 0, a) - np.nanmean(a, axis=axis, keepdims=True))
+    )
     n = np.sum(~bad, axis=axis, keepdims=keepdims).astype(a.dtype)
     return np.sum(squares, axis=axis, keepdims=keepdims) / (n - ddof)
 
@@ -137,7 +164,10 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         one = tuple(1 if i == axis % np.ndim(a) else k for i, k in enumerate(np.shape(a)))
         full = lambda e: [np.broadcast_to(e, one) if np.ndim(e) == 0 else e]
         a = np.concatenate(
-            (full(prepend) if prepend is not None else []) + [a] + (full(append) if append is not None else []), axis
+            (full(prepend) if prepend is not None else [])
+            + [a]
+            + (full(append) if append is not None else []),
+            axis,
         )
     before = (slice(None),) * (axis % max(1, np.ndim(a)))
     for _ in range(n):
@@ -157,32 +187,44 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     axes = _axes(f, axis)
     steps = list(varargs) * len(axes) if len(varargs) == 1 else list(varargs) or [1.0] * len(axes)
     if edge_order != 1 or any(np.ndim(h) for h in steps):
-        raise NotImplementedError("np.gradient on tensors knows even spacing (numbers) and edge_order=1")
+        raise NotImplementedError(
+            "np.gradient on tensors knows even spacing (numbers) and edge_order=1"
+        )
 
     def along(i: int, h: Any) -> Any:
         x = np.moveaxis(f, i, 0)
         inside = (x[2:] - x[:-2]) / (2 * h)
-        return np.moveaxis(np.concatenate([(x[1:2] - x[:1]) / h, inside, (x[-1:] - x[-2:-1]) / h]), 0, i)
+        return np.moveaxis(
+            np.concatenate([(x[1:2] - x[:1]) / h, inside, (x[-1:] - x[-2:-1]) / h]), 0, i
+        )
 
     results = [along(i, h) for i, h in zip(axes, steps, strict=True)]
     return results[0] if len(results) == 1 else tuple(results)
 
 
-@definition(*[getattr(np, name) for name in ("trapezoid", "trapz") if name in dir(np)])  # NumPy 2.0 has both names
+@definition(
+    *[getattr(np, name) for name in ("trapezoid", "trapz") if name in dir(np)]
+)  # NumPy 2.0 has both names
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     y = np.moveaxis(y, axis, -1)
-    width = dx if x is None else np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1), axis=-1)
+    width = (
+        dx if x is None else np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1), axis=-1)
+    )
     return np.sum(width * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
 
 
 # Covariance.
 @definition(np.cov)
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, **weights: Any) -> Any:
+def cov(
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, **weights: Any
+) -> Any:
     if any(w is not None for name, w in weights.items() if name != "dtype"):
         raise NotImplementedError("weighted covariances are not differentiated")
     rows = np.atleast_2d(m) if rowvar or np.ndim(m) == 1 else np.transpose(m)
     if y is not None:
-        rows = np.concatenate([rows, np.atleast_2d(y) if rowvar or np.ndim(y) == 1 else np.transpose(y)])
+        rows = np.concatenate(
+            [rows, np.atleast_2d(y) if rowvar or np.ndim(y) == 1 else np.transpose(y)]
+        )
     centred = rows - np.mean(rows, axis=1, keepdims=True)
     n = np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof)
     return np.squeeze(centred @ centred.mT / n)
@@ -222,7 +264,10 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
     rows = np.moveaxis(arr, axis, -1)
     rest = np.shape(rows)[:-1]
-    results = [func1d(row, *args, **kwargs) for row in np.reshape(rows, (int(np.prod(rest)), np.shape(rows)[-1]))]
+    results = [
+        func1d(row, *args, **kwargs)
+        for row in np.reshape(rows, (int(np.prod(rest)), np.shape(rows)[-1]))
+    ]
     inner = np.shape(results[0])
     stacked = np.reshape(np.stack(results), rest + inner)
     source = tuple(range(len(rest), len(rest) + len(inner)))
@@ -241,7 +286,9 @@ def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
 @definition(np.piecewise)
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -> Any:
     """Each function is given the elements of its condition only; later conditions win."""
-    conditions = [np.asarray(c) for c in (condlist if np.ndim(condlist[0]) or np.ndim(x) == 0 else [condlist])]
+    conditions = [
+        np.asarray(c) for c in (condlist if np.ndim(condlist[0]) or np.ndim(x) == 0 else [condlist])
+    ]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     result: Any = np.zeros(np.shape(x), x.dtype)
@@ -256,7 +303,9 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -
 
 
 @definition(np.interp)
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+def interp(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
     """Piecewise linear through (xp, fp), differentiable in all three; constant outside."""
     if period is not None:
         raise NotImplementedError("np.interp with a period is not differentiated")
@@ -316,7 +365,9 @@ def linspace(
 
 
 @definition(np.logspace)
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, **options: Any) -> Any:
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, **options: Any
+) -> Any:
     return np.power(base, linspace(start, stop, num, endpoint))
 
 

@@ -3,11 +3,11 @@ or as not supported. A rule that a user has given before stays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import name_of
-from ..tensor import GIVEN, TABLE, Rule, Tensor, unwrap
+from ..tensor import GIVEN, TABLE, Rule, unwrap
 
 DEFINITIONS: dict[Any, Callable[..., Any]] = {}
 WITHOUT_GRADIENT: set[Any] = set()
@@ -19,7 +19,14 @@ def enter(function: Any, row: Any) -> None:
         TABLE[function] = row
 
 
-def derivative(function: Any, /, *, signature: str | None = None, **formulas: Callable[..., Any] | None) -> Rule:
+def derivative(
+    function: Any,
+    /,
+    *,
+    signature: str | None = None,
+    inert: Sequence[str] = (),
+    **formulas: Callable[..., Any] | None,
+) -> Rule:
     """`tinygrad_cv.derivative`, but a rule that a user has given before stays."""
     rule = Rule(function, formulas, signature)
     enter(function, rule)
@@ -38,12 +45,6 @@ def definition(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., 
     return define
 
 
-def through(rule: Rule, *args: Any) -> Any:
-    """A function of the table carried out on arrays or tensors, where the function itself, being Python, would not
-    notice tensors."""
-    return rule(args, {}) if any(type(a) is Tensor for a in args) else rule.function(*args)
-
-
 def without_gradient(*functions: Any) -> None:
     """Enter functions whose derivative is zero or meaningless by nature: they work on the arrays and return arrays."""
     for function in functions:
@@ -52,7 +53,9 @@ def without_gradient(*functions: Any) -> None:
 
 
 def _plain(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    return lambda args, kwargs: function(*map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()})
+    return lambda args, kwargs: function(
+        *map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()}
+    )
 
 
 def unsupported(reason: str, *functions: Any) -> None:
@@ -65,7 +68,9 @@ def unsupported(reason: str, *functions: Any) -> None:
 def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
     def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = name_of(function)
-        raise NotImplementedError(f"{name} does not work on tensors ({reason}); call it on t.detach().numpy()")
+        raise NotImplementedError(
+            f"{name} does not work on tensors ({reason}); call it on t.detach().numpy()"
+        )
 
     return refuse
 
@@ -73,5 +78,9 @@ def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str,
 def public_functions(namespace: Any) -> dict[str, Any]:
     """The public functions of a namespace by name: callables that are no classes, submodules or exceptions."""
     names = namespace.__all__ if namespace.__name__ == "scipy.special" else dir(namespace)
-    found = {name: getattr(namespace, name) for name in names if not name.startswith("_") and name != "test"}
+    found = {
+        name: getattr(namespace, name)
+        for name in names
+        if not name.startswith("_") and name != "test"
+    }
     return {name: f for name, f in found.items() if callable(f) and not isinstance(f, type)}

@@ -16,14 +16,36 @@ from .message import GradMismatch
 from .mutation import assert_kills, mutants
 
 STRATEGIES = (
-    "array_and_axis", "arrays", "attention_inputs", "axes", "broadcastable", "conv_inputs", "einsum_cases", "indices",
-    "labels", "matmul_inputs", "matmul_shapes", "positive_definite", "shapes", "well_conditioned",
-)  # fmt: skip
+    "array_and_axis",
+    "arrays",
+    "attention_inputs",
+    "axes",
+    "broadcastable",
+    "conv_inputs",
+    "einsum_cases",
+    "indices",
+    "labels",
+    "matmul_inputs",
+    "matmul_shapes",
+    "positive_definite",
+    "shapes",
+    "well_conditioned",
+)
 
 __all__ = [
-    "GradMismatch", "GradReport", "assert_kills", "check_adjoint", "check_grad", "check_invariants", "check_jvp",
-    "check_vjp", "gradtest", "load_profile", "mutants", *STRATEGIES,
-]  # fmt: skip
+    "GradMismatch",
+    "GradReport",
+    "assert_kills",
+    "check_adjoint",
+    "check_grad",
+    "check_invariants",
+    "check_jvp",
+    "check_vjp",
+    "gradtest",
+    "load_profile",
+    "mutants",
+    *STRATEGIES,
+]
 
 
 def __getattr__(name: str) -> Any:

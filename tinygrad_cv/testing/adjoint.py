@@ -18,7 +18,9 @@ from .numeric import Array
 EVERY = 200  # up to so many elements the guilty ones are named
 
 
-def check_adjoint(linear: Callable[..., Any], adjoint: Callable[..., Any], *args: Any, rng: Any = 0) -> GradReport:
+def check_adjoint(
+    linear: Callable[..., Any], adjoint: Callable[..., Any], *args: Any, rng: Any = 0
+) -> GradReport:
     """Check that adjoint(v, *args[1:]) is the adjoint of linear(x, *args[1:]), which is linear in x = args[0].
 
     Such pairs are the two halves of a linear operation and its gradient: pad and slice, im2col and col2im, a
@@ -35,10 +37,14 @@ def check_adjoint(linear: Callable[..., Any], adjoint: Callable[..., Any], *args
     (v,) = draw_cotangents([y], generator)
     pulled = backward(v)
     if pulled.shape != x.shape:
-        raise GradMismatch(f"{name}: the adjoint gives shape {pulled.shape} for an input of shape {x.shape}")
+        raise GradMismatch(
+            f"{name}: the adjoint gives shape {pulled.shape} for an input of shape {x.shape}"
+        )
     scale = float(np.max(np.abs(y), initial=0) + np.max(np.abs(forward(z)), initial=0))
     eps = float(np.finfo(np.result_type(x, y)).eps)
-    if np.any(np.abs(forward(2 * x - 3 * z) - (2 * y - 3 * forward(z))) > 100 * eps * scale * (1 + x.size)):
+    if np.any(
+        np.abs(forward(2 * x - 3 * z) - (2 * y - 3 * forward(z))) > 100 * eps * scale * (1 + x.size)
+    ):
         raise GradMismatch(f"{name}: the first is not linear in its first argument")
     for _ in range(5):
         left, right = float(np.sum(y * v)), float(np.sum(x * pulled))
@@ -52,7 +58,11 @@ def check_adjoint(linear: Callable[..., Any], adjoint: Callable[..., Any], *args
         (x,), (v,) = draw_cotangents([x], generator), draw_cotangents([y], generator)
         y, pulled = forward(x), backward(v)
     return GradReport(
-        name, x.size, held=["shape", "linear", "adjoint"], evaluations=9, seconds=time.perf_counter() - start
+        name,
+        x.size,
+        held=["shape", "linear", "adjoint"],
+        evaluations=9,
+        seconds=time.perf_counter() - start,
     )
 
 
@@ -68,5 +78,7 @@ def _guilty(forward: Any, backward: Any, x: Array, y: Array, eps: float) -> str:
     for i, j in wrong[:3]:
         out = [int(k) for k in np.unravel_index(int(i), y.shape)]
         into = [int(k) for k in np.unravel_index(int(j), x.shape)]
-        lines.append(f"\n  from input {into} to output {out}: A has {one[i, j]:.6g}, the adjoint {two[i, j]:.6g}")
+        lines.append(
+            f"\n  from input {into} to output {out}: A has {one[i, j]:.6g}, the adjoint {two[i, j]:.6g}"
+        )
     return f"\n  {len(wrong)} of {one.size} entries differ" + "".join(lines)

@@ -27,7 +27,9 @@ class GradReport:
 
     name: str
     elements: int = 0  # whose derivatives were compared, one by one or in probes
-    kinks: int = 0  # elements at a kink, where a derivative between the one-sided slopes was accepted
+    kinks: int = (
+        0  # elements at a kink, where a derivative between the one-sided slopes was accepted
+    )
     unresolved: int = 0  # elements where the function is too rough for differences
     worst: float = 0.0  # the largest difference, as a share of what was allowed
     held: list[str] = field(default_factory=list)  # what else was checked
@@ -69,8 +71,14 @@ class Settings:
     def options(self) -> str:
         """The settings that are not the default, as keyword arguments in a line of code."""
         defaults = Settings(self.call)
-        names = [n for n in ("wrt", "order", "mode", "rtol", "kinks", "rng") if getattr(self, n) != getattr(defaults, n)]
-        cotangent = [] if isinstance(self.cotangent, str) and self.cotangent == "random" else ["cotangent"]
+        names = [
+            n
+            for n in ("wrt", "order", "mode", "rtol", "kinks", "rng")
+            if getattr(self, n) != getattr(defaults, n)
+        ]
+        cotangent = (
+            [] if isinstance(self.cotangent, str) and self.cotangent == "random" else ["cotangent"]
+        )
         return "".join(f", {n}={literal(getattr(self, n))}" for n in names + cotangent)
 
 
@@ -110,7 +118,9 @@ def check_vjp(
 ) -> GradReport:
     """The same for a pair in plain NumPy: y = forward(*args), and backward(g, y, *args) returns one gradient for each
     floating-point array among the arguments, in order, or the single one."""
-    return run(forward, backward, args, Settings("check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng))
+    return run(
+        forward, backward, args, Settings("check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng)
+    )
 
 
 def run(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings) -> GradReport:
@@ -131,7 +141,9 @@ def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings)
     try:
         for order in range(1, settings.order + 1):
             if order > 1:
-                operation = derivative_of(operation, draw_cotangents(operation.value(operation.inputs), rng))
+                operation = derivative_of(
+                    operation, draw_cotangents(operation.value(operation.inputs), rng)
+                )
             check_order(operation, order, settings, report, rng)
     except GradMismatch as mismatch:
         raise GradMismatch(f"{mismatch}\n  reproduce: {reproduce(operation, settings)}") from None
@@ -139,12 +151,16 @@ def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings)
     return report
 
 
-def check_order(operation: Operation, order: int, settings: Settings, report: GradReport, rng: Any) -> None:
+def check_order(
+    operation: Operation, order: int, settings: Settings, report: GradReport, rng: Any
+) -> None:
     """First derivatives of an operation, which for a higher order is a gradient itself."""
     inputs = operation.inputs
     values = operation.value(inputs)
     if not values:
-        raise TypeError(f"{operation.name}: the value holds no floating-point numbers, so there is nothing to check")
+        raise TypeError(
+            f"{operation.name}: the value holds no floating-point numbers, so there is nothing to check"
+        )
     describe_not_finite(operation, "value", values)
     cotangents = chosen_cotangents(operation, values, settings, order, rng)
     held: list[str] = []
@@ -152,7 +168,11 @@ def check_order(operation: Operation, order: int, settings: Settings, report: Gr
     line = Line(operation, inputs, cotangents)
     findings: list[Finding] = []
     for which, gradient in enumerate(gradients):
-        rtol = default_rtol(float(np.finfo(gradient.dtype).eps)) if settings.rtol is None else settings.rtol
+        rtol = (
+            default_rtol(float(np.finfo(gradient.dtype).eps))
+            if settings.rtol is None
+            else settings.rtol
+        )
         findings.append(compare(line, which, gradient, mode=settings.mode, rtol=rtol, rng=rng))
     compare_ties(line, findings, gradients)
     kinks = sum(f.kinks for f in findings)
@@ -174,7 +194,11 @@ def check_order(operation: Operation, order: int, settings: Settings, report: Gr
 
 
 def chosen_cotangents(
-    operation: Operation, values: list[Array], settings: Settings, order: int, rng: np.random.Generator
+    operation: Operation,
+    values: list[Array],
+    settings: Settings,
+    order: int,
+    rng: np.random.Generator,
 ) -> list[Array]:
     """The user's, for the first order, or random ones."""
     if order > 1 or (isinstance(settings.cotangent, str) and settings.cotangent == "random"):
@@ -204,7 +228,11 @@ def derivative_of(operation: Operation, cotangents: list[Array]) -> Operation:
 
 
 def check_jvp(
-    f: Callable[..., Any], jvp: Callable[..., Any], *args: Any, rtol: float | None = None, rng: Any = 0
+    f: Callable[..., Any],
+    jvp: Callable[..., Any],
+    *args: Any,
+    rtol: float | None = None,
+    rng: Any = 0,
 ) -> GradReport:
     """Check a forward derivative: jvp(args, tangents) -> tangent of f's value, along random tangents.
 
@@ -218,9 +246,14 @@ def check_jvp(
     base = [np.array(a, np.float64) for a in operation.inputs]
     values = results(f(*args))
     for _ in range(3):
-        drawn = [t.astype(a.dtype) for t, a in zip(draw_cotangents(base, generator), operation.inputs, strict=True)]
+        drawn = [
+            t.astype(a.dtype)
+            for t, a in zip(draw_cotangents(base, generator), operation.inputs, strict=True)
+        ]
         new = iter(drawn)
-        tangents = tuple(next(new) if operation.is_input(p, a) else None for p, a in enumerate(args))
+        tangents = tuple(
+            next(new) if operation.is_input(p, a) else None for p, a in enumerate(args)
+        )
         found = results(jvp(args, tangents))
         if [v.shape for v in found] != [v.shape for v in values]:
             raise GradMismatch(

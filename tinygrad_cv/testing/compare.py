@@ -54,11 +54,15 @@ class Finding:
 class Line:
     """phi(i, t): how <cotangents, values> changes when the inputs move by t along direction i."""
 
-    def __init__(self, operation: Operation, inputs: Sequence[Array], cotangents: Sequence[Array]) -> None:
+    def __init__(
+        self, operation: Operation, inputs: Sequence[Array], cotangents: Sequence[Array]
+    ) -> None:
         self.operation = operation
         self.base = [np.array(a, np.float64, order="C") for a in inputs]
         self.moved = [a.copy() for a in self.base]
-        self.arguments = operation.arguments(self.moved)  # with `moved` in them, which is changed in place
+        self.arguments = operation.arguments(
+            self.moved
+        )  # with `moved` in them, which is changed in place
         values = operation.value(self.moved)
         self.eps = float(max((np.finfo(v.dtype).eps for v in values), default=2.0**-52))
         self.start = flat(values)
@@ -72,15 +76,21 @@ class Line:
         moved, before = self.moved[d.which].reshape(-1), d.before  # a view: (size,)
         moved[d.elements] = before + t * d.amplitudes
         for other in d.also:
-            self.moved[other.which].reshape(-1)[other.elements] = other.before + t * other.amplitudes
+            self.moved[other.which].reshape(-1)[other.elements] = (
+                other.before + t * other.amplitudes
+            )
         result = self.operation.function(*self.arguments)
-        change = (result.reshape(-1) if type(result) is np.ndarray else flat(results(result))) - self.start  # a copy
+        change = (
+            result.reshape(-1) if type(result) is np.ndarray else flat(results(result))
+        ) - self.start  # a copy
         moved[d.elements] = before
         for other in d.also:
             self.moved[other.which].reshape(-1)[other.elements] = other.before
         self.evaluations += 1
         difference = float(self.cotangent.dot(change))
-        return difference, float(self.size.dot(change != 0)) + abs(difference) + self.operation.magnitude
+        return difference, float(self.size.dot(change != 0)) + abs(
+            difference
+        ) + self.operation.magnitude
 
     def slopes(self, directions: list[Direction], along: Array, natural: float) -> Slopes:
         """The slopes along directions, with a second look at those that differ a little from what is expected."""
@@ -90,7 +100,12 @@ class Line:
         with np.errstate(all="ignore"), switched(recording=False):
             found = slopes(self, len(directions), eps=self.eps)
             off = np.abs(found.value - along)
-            noise = 1e4 * self.eps * natural * np.array([np.max(np.abs(d.amplitudes)) for d in directions])
+            noise = (
+                1e4
+                * self.eps
+                * natural
+                * np.array([np.max(np.abs(d.amplitudes)) for d in directions])
+            )
             little = off <= np.maximum(1e-6 * np.maximum(found.steepest, np.abs(along)), noise)
             doubt(found, self, np.flatnonzero(little & (off > 10 * found.error)), self.eps)
             return found
@@ -99,7 +114,9 @@ class Line:
         """Whether the function has a kink here that no line along an axis shows, as where three numbers tie in a sort,
         and `along` lies between slopes at points nearby: the generalised gradient of Clarke (1983)."""
         base, moved = self.base[d.which], self.moved[d.which]
-        found = np.zeros((NEARBY, 2))  # slopes over two distances, which agree unless the function is rough
+        found = np.zeros(
+            (NEARBY, 2)
+        )  # slopes over two distances, which agree unless the function is rough
         with np.errstate(all="ignore"), switched(recording=False):
             for k in range(NEARBY):
                 near = base + 1e-5 * np.maximum(1.0, np.abs(base)) * rng.normal(size=base.shape)
@@ -113,7 +130,9 @@ class Line:
         moved[...] = base
         low, high, size = found.min(), found.max(), np.abs(found).max()
         smooth = np.mean(np.abs(found[:, 0] - found[:, 1]) <= 1e-4 * size) > 0.9
-        return bool(smooth and high - low > 1e-2 * size and low - 1e-5 * size <= along <= high + 1e-5 * size)
+        return bool(
+            smooth and high - low > 1e-2 * size and low - 1e-5 * size <= along <= high + 1e-5 * size
+        )
 
     def holomorphic(self, directions: list[Direction]) -> Slopes:
         """The complex step (Squire & Trapp 1998): Im <cotangents, f(x + i h d)> / h, exact to rounding."""
@@ -123,17 +142,23 @@ class Line:
             moved[d.which].reshape(-1)[d.elements] += 1e-40j * d.amplitudes
             values = self.operation.call(moved)
             values = values if isinstance(values, (list, tuple)) else [values]
-            found.append(np.dot(self.cotangent, np.concatenate([np.ravel(v) for v in values]).imag) / 1e-40)
+            found.append(
+                np.dot(self.cotangent, np.concatenate([np.ravel(v) for v in values]).imag) / 1e-40
+            )
             self.evaluations += 1
         value = np.array(found, float)
         error = 8 * self.eps * np.abs(value)
-        return Slopes(value, error, value, value, error, np.zeros(len(value), bool), error, np.abs(value))
+        return Slopes(
+            value, error, value, value, error, np.zeros(len(value), bool), error, np.abs(value)
+        )
 
 
 class TangentLine:
     """phi(t): how each element of the values changes when all inputs move by t along their tangents."""
 
-    def __init__(self, operation: Operation, inputs: Sequence[Array], tangents: Sequence[Array]) -> None:
+    def __init__(
+        self, operation: Operation, inputs: Sequence[Array], tangents: Sequence[Array]
+    ) -> None:
         self.operation, self.base = operation, inputs
         self.tangents = [np.asarray(t, np.float64) for t in tangents]
         values = operation.value(inputs)
@@ -142,7 +167,9 @@ class TangentLine:
         self.evaluations = 1
 
     def __call__(self, i: int, t: float) -> tuple[Array, Array]:
-        values = flat(self.operation.value([x + t * d for x, d in zip(self.base, self.tangents, strict=True)]))
+        values = flat(
+            self.operation.value([x + t * d for x, d in zip(self.base, self.tangents, strict=True)])
+        )
         self.evaluations += 1
         return values - self.start, np.abs(self.start)
 
@@ -150,7 +177,11 @@ class TangentLine:
         """Forward derivatives against the slopes."""
         analytic = flat(tangents)
         eps = float(max((np.finfo(t.dtype).eps for t in tangents), default=2.0**-52))
-        ruler = Ruler(default_rtol(eps) if rtol is None else rtol, eps, float(np.max(np.abs(analytic), initial=0)))
+        ruler = Ruler(
+            default_rtol(eps) if rtol is None else rtol,
+            eps,
+            float(np.max(np.abs(analytic), initial=0)),
+        )
         with np.errstate(all="ignore"):
             found = slopes(self, 1, eps=self.eps)
         verdict = ruler.judge(found, analytic, np.abs(analytic), np.ones(analytic.size))
@@ -169,10 +200,16 @@ def flat(arrays: Sequence[Array]) -> Array:
     """All elements of several arrays in one: (n,) float64, a copy."""
     if len(arrays) == 1:
         return np.array(arrays[0], np.float64).ravel()
-    return np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in arrays]) if arrays else np.zeros(0)
+    return (
+        np.concatenate([np.asarray(a, np.float64).reshape(-1) for a in arrays])
+        if arrays
+        else np.zeros(0)
+    )
 
 
-def compare(line: Line, which: int, gradient: Array, *, mode: str, rtol: float, rng: np.random.Generator) -> Finding:
+def compare(
+    line: Line, which: int, gradient: Array, *, mode: str, rtol: float, rng: np.random.Generator
+) -> Finding:
     """One input's gradient against differences: by element, or by probes of many elements, which are halved until the
     guilty ones are alone."""
     base = line.base[which].reshape(-1)
@@ -189,8 +226,15 @@ def compare(line: Line, which: int, gradient: Array, *, mode: str, rtol: float, 
     while parts:
         directions = [Direction(which, p, amplitudes[p]) for p in parts]
         shares = [analytic[d.elements] * d.amplitudes for d in directions]
-        along, size = np.array([s.sum() for s in shares]), np.array([np.sqrt(np.sum(s * s)) for s in shares])
-        found = line.holomorphic(directions) if mode == "holomorphic" else line.slopes(directions, along, ruler.natural)
+        along, size = (
+            np.array([s.sum() for s in shares]),
+            np.array([np.sqrt(np.sum(s * s)) for s in shares]),
+        )
+        found = (
+            line.holomorphic(directions)
+            if mode == "holomorphic"
+            else line.slopes(directions, along, ruler.natural)
+        )
         reach = np.array([np.max(np.abs(d.amplitudes)) for d in directions])
         verdict = ruler.judge(found, along, size, reach)
         single = np.array([len(p) == 1 for p in parts])
@@ -200,14 +244,21 @@ def compare(line: Line, which: int, gradient: Array, *, mode: str, rtol: float, 
         for i in np.flatnonzero(single if by_element else single & verdict.wrong):
             element, amplitude = int(parts[i][0]), amplitudes[parts[i][0]]
             numeric, error = found.value[i] / amplitude, found.error[i] / abs(amplitude)
-            finding.rows.append((element, analytic[element], numeric, error, bool(verdict.wrong[i])))
-        finding.kinked += [int(parts[i][0]) for i in np.flatnonzero(single & verdict.kink & ~found.jump)]
+            finding.rows.append(
+                (element, analytic[element], numeric, error, bool(verdict.wrong[i]))
+            )
+        finding.kinked += [
+            int(parts[i][0]) for i in np.flatnonzero(single & verdict.kink & ~found.jump)
+        ]
         settled = single | ~(verdict.wrong | verdict.unresolved)
         finding.kinks += int(np.sum(verdict.kink & settled))
         finding.worst = max(finding.worst, float(np.max(verdict.share, initial=0, where=settled)))
         finding.unresolved += int(np.sum(verdict.unresolved & single))
         again = np.flatnonzero(~settled)
-        again, left = np.split(again[np.argsort(~verdict.wrong[again], kind="stable")], [max(0, GUILTY - sum(finding.wrong))])
+        again, left = np.split(
+            again[np.argsort(~verdict.wrong[again], kind="stable")],
+            [max(0, GUILTY - sum(finding.wrong))],
+        )
         finding.unresolved += sum(len(parts[i]) for i in left)
         parts = [half for i in again for half in np.array_split(parts[i], 2)]
     return finding
@@ -220,26 +271,48 @@ def compare_ties(line: Line, findings: Sequence[Finding], gradients: Sequence[Ar
     values = sorted({float(line.base[f.which].reshape(-1)[k]) for f in findings for k in f.kinked})
     directions = []
     for value in values:
-        places = {f.which: np.flatnonzero(line.base[f.which].reshape(-1) == value) for f in findings}
-        first, *others = (Direction(w, p, np.full(len(p), max(1.0, abs(value)))) for w, p in places.items() if len(p))
+        places = {
+            f.which: np.flatnonzero(line.base[f.which].reshape(-1) == value) for f in findings
+        }
+        first, *others = (
+            Direction(w, p, np.full(len(p), max(1.0, abs(value))))
+            for w, p in places.items()
+            if len(p)
+        )
         if others or len(first.elements) > 1:
             directions.append(dataclasses.replace(first, also=others))
     if not directions:
         return
     parts = [(d, *d.also) for d in directions]
-    along = np.array([sum(float(gradients[p.which].reshape(-1)[p.elements] @ p.amplitudes) for p in ps) for ps in parts])
+    along = np.array(
+        [
+            sum(float(gradients[p.which].reshape(-1)[p.elements] @ p.amplitudes) for p in ps)
+            for ps in parts
+        ]
+    )
     found = line.slopes(directions, along, 0.0)
     with np.errstate(invalid="ignore"):
-        gross = 1e-3 * np.maximum(found.steepest, np.abs(along)) + 10 * found.error  # a tie is wrong by far or right
+        gross = (
+            1e-3 * np.maximum(found.steepest, np.abs(along)) + 10 * found.error
+        )  # a tie is wrong by far or right
         wrong = ~found.kink & ~found.jump & (np.abs(along - found.value) > gross)
     for i in np.flatnonzero(wrong):
-        tied = {f.which: np.intersect1d(p.elements, f.kinked) for p in parts[i] for f in findings if f.which == p.which}
-        each = (along[i] - found.value[i]) / (sum(map(len, tied.values())) * directions[i].amplitudes[0])
+        tied = {
+            f.which: np.intersect1d(p.elements, f.kinked)
+            for p in parts[i]
+            for f in findings
+            if f.which == p.which
+        }
+        each = (along[i] - found.value[i]) / (
+            sum(map(len, tied.values())) * directions[i].amplitudes[0]
+        )
         for finding in findings:
             elements = tied.get(finding.which, np.zeros(0, int))
             finding.kinks -= len(elements)
             finding.rows = [
-                (row[0], row[1], row[1] - each, float(found.error[i]), True) if row[0] in elements else row
+                (row[0], row[1], row[1] - each, float(found.error[i]), True)
+                if row[0] in elements
+                else row
                 for row in finding.rows
             ]
 
@@ -273,7 +346,13 @@ class Ruler:
         """For the gradient of one input."""
         largest = lambda a: float(np.max(np.abs(a), initial=0))
         natural = line.operation.natural_slope(float(line.size.sum()), which)
-        return cls(rtol, float(np.finfo(gradient.dtype).eps), largest(gradient), natural, largest(line.cotangent))
+        return cls(
+            rtol,
+            float(np.finfo(gradient.dtype).eps),
+            largest(gradient),
+            natural,
+            largest(line.cotangent),
+        )
 
     def rounding(self, found: Slopes, size: Array, reach: Array) -> Array:
         """How far rounding alone may set two derivatives apart."""
@@ -292,11 +371,19 @@ class Ruler:
             share = np.where(np.isfinite(share), share, np.where(along == found.value, 0, np.inf))
             low, high = np.minimum(found.left, found.right), np.maximum(found.left, found.right)
             slack = 10 * found.side_error + rounding
-            edge = np.isnan(low) & (np.isfinite(found.right) | np.isfinite(found.left))  # of the domain: one side only
+            edge = np.isnan(low) & (
+                np.isfinite(found.right) | np.isfinite(found.left)
+            )  # of the domain: one side only
             one = np.where(np.isfinite(found.right), found.right, found.left)
-            inside = np.where(edge, np.abs(along - one) <= slack, (low - slack <= along) & (along <= high + slack))
+            inside = np.where(
+                edge, np.abs(along - one) <= slack, (low - slack <= along) & (along <= high + slack)
+            )
             kink = found.jump | ((found.kink | edge) & inside)
             wrong = (share > 1) & ~kink
-            enough = 1e-3 * np.maximum(self.scale * reach, found.steepest) + rounding + 100 * found.rounding
+            enough = (
+                1e-3 * np.maximum(self.scale * reach, found.steepest)
+                + rounding
+                + 100 * found.rounding
+            )
             unresolved = ~kink & ~wrong & ~(10 * found.error <= enough)
         return Verdict(wrong, unresolved, kink, np.where(kink, 0, share))

@@ -15,7 +15,10 @@ from .operation import Operation
 def draw_cotangents(values: Sequence[Array], rng: np.random.Generator) -> list[Array]:
     """Random cotangents, none near 0, of two decimals: they read well, and no term of a gradient vanishes by chance."""
     return [
-        (rng.integers(50, 150, v.shape) / 100 * (2 * rng.integers(0, 2, v.shape) - 1)).astype(v.dtype) for v in values
+        (rng.integers(50, 150, v.shape) / 100 * (2 * rng.integers(0, 2, v.shape) - 1)).astype(
+            v.dtype
+        )
+        for v in values
     ]
 
 
@@ -31,7 +34,9 @@ def contract(
     gradients = [as_gradient(operation, i, g) for i, g in enumerate(pull(cotangents))]
     names = [*operation.names, *[f"cotangent {i}" for i in range(len(cotangents))]]
     untouched(operation, "the backward pass", [*inputs, *cotangents], witnesses, names)
-    untouched(operation, "the backward pass", values, kept, [f"value {i}" for i in range(len(values))])
+    untouched(
+        operation, "the backward pass", values, kept, [f"value {i}" for i in range(len(values))]
+    )
     held += ["shape", "dtype", "nothing mutated"]
     describe_not_finite(operation, "gradient", gradients)
     repeat(operation, inputs, cotangents, gradients)
@@ -52,9 +57,17 @@ def as_gradient(operation: Operation, i: int, gradient: Any) -> Array:
     found = np.asarray(gradient)
     if found.shape != expected.shape:
         extra = found.ndim - expected.ndim
-        axes = [k for k in range(found.ndim) if k < extra or (expected.shape[k - extra] == 1 != found.shape[k])]
+        axes = [
+            k
+            for k in range(found.ndim)
+            if k < extra or (expected.shape[k - extra] == 1 != found.shape[k])
+        ]
         summed = extra >= 0 and np.sum(found, axis=tuple(axes)).size == expected.size
-        hint = f"\n  pattern: missing sum over the broadcast axes {tuple(axes)}" if summed and axes else ""
+        hint = (
+            f"\n  pattern: missing sum over the broadcast axes {tuple(axes)}"
+            if summed and axes
+            else ""
+        )
         raise GradMismatch(
             f"{operation.name}: the gradient with respect to {name} has shape {found.shape}, "
             f"the argument has shape {expected.shape}{hint}"
@@ -67,7 +80,11 @@ def as_gradient(operation: Operation, i: int, gradient: Any) -> Array:
 
 
 def untouched(
-    operation: Operation, culprit: str, arrays: Sequence[Array], before: Sequence[Array], names: Sequence[str]
+    operation: Operation,
+    culprit: str,
+    arrays: Sequence[Array],
+    before: Sequence[Array],
+    names: Sequence[str],
 ) -> None:
     """Refuse a pass that wrote into arrays that are not its own."""
     for array, old, name in zip(arrays, before, names, strict=False):
@@ -88,7 +105,11 @@ def close(a: Array, b: Array, scale: float, factor: float = 1.0) -> Array:
 
 
 def compare_gradients(
-    operation: Operation, found: Sequence[Any], expected: Sequence[Array], message: str, factor: float = 0.0
+    operation: Operation,
+    found: Sequence[Any],
+    expected: Sequence[Array],
+    message: str,
+    factor: float = 0.0,
 ) -> None:
     """Refuse gradients that differ from what they should be by more than `factor` times rounding at their scale."""
     for i, (one, other) in enumerate(zip(found, expected, strict=True)):
@@ -97,7 +118,13 @@ def compare_gradients(
             continue
         scale = float(np.max(np.abs(other), initial=0))
         with np.errstate(invalid="ignore"):
-            differs = np.argwhere(~(close(one, other, scale, factor) | (one == other) | (np.isnan(one) & np.isnan(other))))
+            differs = np.argwhere(
+                ~(
+                    close(one, other, scale, factor)
+                    | (one == other)
+                    | (np.isnan(one) & np.isnan(other))
+                )
+            )
         if len(differs):
             where = tuple(int(k) for k in differs[0])
             raise GradMismatch(
@@ -106,33 +133,50 @@ def compare_gradients(
             )
 
 
-def repeat(operation: Operation, inputs: list[Array], cotangents: list[Array], gradients: list[Array]) -> None:
+def repeat(
+    operation: Operation, inputs: list[Array], cotangents: list[Array], gradients: list[Array]
+) -> None:
     """The same call gives the same gradients, also when the function was called with something else in between."""
     values, pull = operation.pull(inputs)
     kept = [v.copy() for v in values]
     with np.errstate(all="ignore"):
         try:
-            operation.value([np.ascontiguousarray(a.reshape(-1)[::-1].reshape(a.shape)) for a in inputs])
+            operation.value(
+                [np.ascontiguousarray(a.reshape(-1)[::-1].reshape(a.shape)) for a in inputs]
+            )
         except Exception:  # the function does not take these numbers
             kept = []
-    untouched(operation, "a call with other arguments", values, kept, ["the value of an earlier call"])
+    untouched(
+        operation, "a call with other arguments", values, kept, ["the value of an earlier call"]
+    )
     try:
         compare_gradients(
-            operation, pull(cotangents), gradients, "stale state, a call with other arguments changed the gradient of this one"
+            operation,
+            pull(cotangents),
+            gradients,
+            "stale state, a call with other arguments changed the gradient of this one",
         )
     except GradMismatch:
         again = pull_again(operation, inputs, cotangents)
-        compare_gradients(operation, again, gradients, "not deterministic, a second call gave another gradient")
+        compare_gradients(
+            operation, again, gradients, "not deterministic, a second call gave another gradient"
+        )
         raise
 
 
 def linear(
-    operation: Operation, values: list[Array], cotangents: list[Array], gradients: list[Array], rng: np.random.Generator
+    operation: Operation,
+    values: list[Array],
+    cotangents: list[Array],
+    gradients: list[Array],
+    rng: np.random.Generator,
 ) -> None:
     """pull(c - 2 d) = pull(c) - 2 pull(d)."""
     others = draw_cotangents(cotangents, rng)
     second = pull_again(operation, operation.inputs, others)
-    both = pull_again(operation, operation.inputs, [c - 2 * d for c, d in zip(cotangents, others, strict=True)])
+    both = pull_again(
+        operation, operation.inputs, [c - 2 * d for c, d in zip(cotangents, others, strict=True)]
+    )
     size = sum(float(np.abs(v).sum()) for v in values)
     for i, (one, other, found) in enumerate(zip(gradients, second, both, strict=True)):
         expected = one - 2 * other
@@ -156,7 +200,9 @@ def homogeneous(operation: Operation, cotangents: list[Array], gradients: list[A
     power = {2: 4, 4: 8}.get(narrowest, 20)
     for k in (2.0**power, 2.0**-power):
         with np.errstate(all="ignore"):
-            scaled = pull_again(operation, operation.inputs, [c * c.dtype.type(k) for c in cotangents])
+            scaled = pull_again(
+                operation, operation.inputs, [c * c.dtype.type(k) for c in cotangents]
+            )
             found = [g / g.dtype.type(k) for g in scaled]
         same = all(map(np.array_equal, found, gradients))  # to the bit, as a rule
         if same or not all(np.isfinite(g).all() for g in scaled):
@@ -167,7 +213,9 @@ def homogeneous(operation: Operation, cotangents: list[Array], gradients: list[A
 
 def pull_again(operation: Operation, inputs: list[Array], cotangents: list[Array]) -> list[Array]:
     """The gradients at these inputs."""
-    return [as_gradient(operation, i, g) for i, g in enumerate(operation.pull(inputs)[1](cotangents))]
+    return [
+        as_gradient(operation, i, g) for i, g in enumerate(operation.pull(inputs)[1](cotangents))
+    ]
 
 
 def same_array_twice(operation: Operation, cotangents: list[Array]) -> bool:
@@ -188,7 +236,9 @@ def same_array_twice(operation: Operation, cotangents: list[Array]) -> bool:
                     continue
                 found = pull_again(operation, once, cotangents)
             names = f"{operation.names[i]} and {operation.names[j]}"
-            compare_gradients(operation, found, expected, f"wrong when {names} are the same array", 100)
+            compare_gradients(
+                operation, found, expected, f"wrong when {names} are the same array", 100
+            )
             return True
     return False
 

@@ -30,7 +30,9 @@ def load_profile(name: str | None = None) -> None:
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     for profile, choices in PROFILES.items():
         settings.register_profile(profile, deadline=None, suppress_health_check=quiet, **choices)  # type: ignore[arg-type]
-    settings.load_profile(name or os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+    settings.load_profile(
+        name or os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
+    )
 
 
 def gradtest(
@@ -65,15 +67,24 @@ def gradtest(
             @given(drawn, keywords)
             def case(args: Any, keys: dict[str, Any]) -> None:
                 f = functools.partial(function, **keys) if keys else function
-                b = functools.partial(backward, **keys) if keys and backward is not None else backward
+                b = (
+                    functools.partial(backward, **keys)
+                    if keys and backward is not None
+                    else backward
+                )
                 args = args if isinstance(args, tuple) else (args,)
                 report = check_once(f, b, args, chosen)
                 if invariants:
                     check_invariants(f if b is None else (f, b), *args, wrt=chosen.wrt)
-                target(float(np.log10(report.worst + 1e-30)), label="difference as a share of what is allowed")
+                target(
+                    float(np.log10(report.worst + 1e-30)),
+                    label="difference as a share of what is allowed",
+                )
                 kinked.append(report.kinks > 0)
 
-            one = settings(settings.default, report_multiple_bugs=False)  # the first mismatch says enough
+            one = settings(
+                settings.default, report_multiple_bugs=False
+            )  # the first mismatch says enough
             (one if examples is None else settings(one, max_examples=examples))(case)()
             if sum(kinked) > len(kinked) / 2:
                 raise GradMismatch(

@@ -54,20 +54,26 @@ def check_invariants(f: Any, *args: Any, wrt: Any = None, rng: Any = 0) -> GradR
         _, pull = operation.pull([layout(a) for a in operation.inputs])
         compare_gradients(operation, pull(cotangents), gradients, f"wrong for {name} inputs", 1e5)
         held.append(f"{name} inputs")
-    if all(a.dtype == np.float64 for a in operation.inputs) and applies(lambda: single(operation, cotangents)):
+    if all(a.dtype == np.float64 for a in operation.inputs) and applies(
+        lambda: single(operation, cotangents)
+    ):
         held.append("float32")
     held += sizes(operation, generator)
     return GradReport(
-        operation.name, sum(a.size for a in operation.inputs), held=held,
+        operation.name,
+        sum(a.size for a in operation.inputs),
+        held=held,
         seconds=time.perf_counter() - start,
-    )  # fmt: skip
+    )
 
 
 def no_aliasing(operation: Operation, gradients: list[Array]) -> None:
     """A caller who writes into a gradient must not change an input or another gradient."""
     for i, gradient in enumerate(gradients):
         others = [*zip(operation.inputs, operation.names, strict=True)]
-        others += [(g, f"the gradient of {operation.names[j]}") for j, g in enumerate(gradients) if j != i]
+        others += [
+            (g, f"the gradient of {operation.names[j]}") for j, g in enumerate(gradients) if j != i
+        ]
         for other, name in others:
             if np.may_share_memory(gradient, other) and np.shares_memory(gradient, other):
                 raise GradMismatch(
@@ -80,11 +86,20 @@ def fan_out(operation: Operation, cotangents: list[Array], gradients: list[Array
     """The gradient of f(x) + f(x) is twice that of f(x): every use counts."""
 
     def twice(*inputs: Any) -> Any:
-        return [a + b for a, b in zip(operation.outputs(*inputs), operation.outputs(*inputs), strict=True)]
+        return [
+            a + b
+            for a, b in zip(operation.outputs(*inputs), operation.outputs(*inputs), strict=True)
+        ]
 
     _, pullback = vjp(twice, *operation.inputs)
     doubled = [2 * g for g in gradients]
-    compare_gradients(operation, pullback(cotangents), doubled, "a fan-out does not accumulate, f(x) + f(x) is wrong", 1e4)
+    compare_gradients(
+        operation,
+        pullback(cotangents),
+        doubled,
+        "a fan-out does not accumulate, f(x) + f(x) is wrong",
+        1e4,
+    )
 
 
 def single(operation: Operation, cotangents: list[Array]) -> bool:
@@ -98,13 +113,20 @@ def single(operation: Operation, cotangents: list[Array]) -> bool:
     push = max(map(largest, cotangents), default=0.0)
     rng, eps = np.random.default_rng(0), float(np.finfo(np.float32).eps)
     spread, size = [0.0] * len(exact), sum(float(np.sum(np.abs(v))) for v in values)
-    for _ in range(4):  # how much the gradient moves when inputs and cotangents move by a rounding error
-        moved, shaken = ([a * (1 + eps * rng.choice([-1.0, 1.0], a.shape)) for a in v] for v in (wide.inputs, cotangents))
+    for _ in range(
+        4
+    ):  # how much the gradient moves when inputs and cotangents move by a rounding error
+        moved, shaken = (
+            [a * (1 + eps * rng.choice([-1.0, 1.0], a.shape)) for a in v]
+            for v in (wide.inputs, cotangents)
+        )
         near = pull_again(wide.at(moved), moved, shaken)
         spread = [max(s, largest(a - b)) for s, a, b in zip(spread, near, exact, strict=True)]
     for i, (low, high, moves) in enumerate(zip(found, exact, spread, strict=True)):
         explained = moves + eps * (largest(high) + operation.natural_slope(size, i))
-        if largest(high) < 1e-10 * push:  # no gradient at all: what rounding leaves of terms that cancel
+        if (
+            largest(high) < 1e-10 * push
+        ):  # no gradient at all: what rounding leaves of terms that cancel
             explained = eps * push
         wrong = np.argwhere(~(np.abs(low - high) <= 50 * explained) & np.isfinite(high))
         if len(wrong) and np.isfinite(explained):
@@ -130,7 +152,10 @@ def sizes(operation: Operation, rng: np.random.Generator) -> list[str]:
     for name, small in (
         ("one element", array.reshape(-1)[:1].reshape((1,) * max(1, array.ndim))),
         ("no axes", array.reshape(-1)[0].reshape(())),
-        ("empty", np.zeros([0 if n == array.shape[0] else n for n in array.shape] or 0, array.dtype)),
+        (
+            "empty",
+            np.zeros([0 if n == array.shape[0] else n for n in array.shape] or 0, array.dtype),
+        ),
     ):
         values = applies(lambda: operation.value([small]))  # noqa: B023
         if values is None or not all(np.isfinite(v).all() for v in values):

@@ -60,9 +60,14 @@ def two_numbers(a: float, b: float) -> tuple[str, str]:
 
 
 def describe(
-    operation: Operation, order: int, cotangents: Sequence[Array], gradients: Sequence[Array],
-    findings: Sequence[Finding], held: Sequence[str], line: Line,
-) -> GradMismatch:  # fmt: skip
+    operation: Operation,
+    order: int,
+    cotangents: Sequence[Array],
+    gradients: Sequence[Array],
+    findings: Sequence[Finding],
+    held: Sequence[str],
+    line: Line,
+) -> GradMismatch:
     """The message about wrong elements, or about kinks where none were allowed."""
     lines = []
     for finding in findings:
@@ -71,12 +76,16 @@ def describe(
         shape = gradients[finding.which].shape
         many = f"{int(finding.wrong.sum())} of {gradients[finding.which].size} elements wrong"
         which = ("", "second derivatives, ", "third derivatives, ")[min(order, 3) - 1]
-        lines.append(f"{operation.name}: {which}gradient with respect to {operation.names[finding.which]}: {many}")
+        lines.append(
+            f"{operation.name}: {which}gradient with respect to {operation.names[finding.which]}: {many}"
+        )
         for k in np.flatnonzero(finding.wrong)[:SHOWN]:
             analytic, numeric = two_numbers(finding.analytic[k], finding.numeric[k])
             place = [int(i) for i in np.unravel_index(int(finding.elements[k]), shape)]
             difference = abs(finding.analytic[k] - finding.numeric[k])
-            bars = f", {difference / finding.error[k]:.0e} error bars" if finding.error[k] > 0 else ""
+            bars = (
+                f", {difference / finding.error[k]:.0e} error bars" if finding.error[k] > 0 else ""
+            )
             lines.append(
                 f"  at {place}: backward={analytic}  numeric={numeric} ±{finding.error[k]:.0e} "
                 f"(difference {difference:.3g}{bars})"
@@ -84,7 +93,9 @@ def describe(
         pattern = recognise(finding, gradients[finding.which], line)
         lines += [f"  pattern: {pattern}"] if pattern else []
     if not lines:
-        lines.append(f"{operation.name}: {sum(f.kinks for f in findings)} elements at a kink, and kinks='error'")
+        lines.append(
+            f"{operation.name}: {sum(f.kinks for f in findings)} elements at a kink, and kinks='error'"
+        )
     lines.append(f"  held: {', '.join(held)}; at kinks: {sum(f.kinks for f in findings)}")
     lines += [f"  cotangent: {', '.join(map(literal, cotangents))}"]
     lines += [f"  {place}" for place in [where(operation)] if place]

@@ -79,7 +79,9 @@ class Mutant:
         else:
             self.rule._backward = formula
 
-    def _broken(self, original: Callable[..., Any], needs: Sequence[str], place: int | None) -> Callable[..., Any]:
+    def _broken(
+        self, original: Callable[..., Any], needs: Sequence[str], place: int | None
+    ) -> Callable[..., Any]:
         """The formula with the mistake; of a kernel's gradients, in the one at `place`."""
 
         def broken(*values: Any) -> Any:
@@ -89,7 +91,12 @@ class Mutant:
                 wrong = each(MISTAKES[self.mistake], chosen)
             else:
                 change = COTANGENTS[self.mistake]
-                again = original(*[each(change, v) if n == "g" else v for n, v in zip(needs, values, strict=True)])
+                again = original(
+                    *[
+                        each(change, v) if n == "g" else v
+                        for n, v in zip(needs, values, strict=True)
+                    ]
+                )
                 wrong = again if place is None or type(again) is not tuple else again[place]
             self.differs = self.differs or not same(chosen, wrong)
             if place is None or type(right) is not tuple:
@@ -103,7 +110,11 @@ def each(change: Callable[[Any], Any], value: Any) -> Any:
     """A change applied to a gradient, or to each of a list of them; None stays."""
     if isinstance(value, (list, tuple)):
         return type(value)([each(change, v) for v in value])
-    return None if value is None else change(value if hasattr(value, "dtype") else np.asarray(value, float))
+    return (
+        None
+        if value is None
+        else change(value if hasattr(value, "dtype") else np.asarray(value, float))
+    )
 
 
 def same(a: Any, b: Any) -> bool:
@@ -114,7 +125,11 @@ def same(a: Any, b: Any) -> bool:
 
 def mutants(rule: Rule | Kernel) -> Iterator[Mutant]:
     """Every mistake of the list in the gradient of every argument of a rule or kernel."""
-    arguments = [n for n, f in rule.formulas.items() if f is not None] if isinstance(rule, Rule) else list(rule.arrays)
+    arguments = (
+        [n for n, f in rule.formulas.items() if f is not None]
+        if isinstance(rule, Rule)
+        else list(rule.arrays)
+    )
     needs = rule.needs if isinstance(rule, Rule) else dict.fromkeys(arguments, rule._uses)
     for argument in arguments:
         for mistake in MISTAKES:
@@ -130,7 +145,9 @@ class Kills:
 
     killed: list[Mutant] = field(default_factory=list)
     survivors: list[Mutant] = field(default_factory=list)
-    equivalent: list[Mutant] = field(default_factory=list)  # those whose mistake never changed a number
+    equivalent: list[Mutant] = field(
+        default_factory=list
+    )  # those whose mistake never changed a number
 
     def __str__(self) -> str:
         return f"{len(self.killed)} killed, {len(self.survivors)} survived, {len(self.equivalent)} equivalent"

@@ -39,7 +39,9 @@ class Slopes:
     @property
     def kink(self) -> Array:
         """Where the one-sided slopes differ by more than their errors explain."""
-        return self.jump | (np.abs(self.right - self.left) > 20 * self.side_error + 1e-4 * self.steepest)
+        return self.jump | (
+            np.abs(self.right - self.left) > 20 * self.side_error + 1e-4 * self.steepest
+        )
 
     @property
     def settled(self) -> Array:
@@ -95,7 +97,9 @@ def slopes(
     return found
 
 
-def _attempt(phi: Callable[[int, float], tuple[Any, Any]], which: Array, step: float, eps: float) -> Slopes:
+def _attempt(
+    phi: Callable[[int, float], tuple[Any, Any]], which: Array, step: float, eps: float
+) -> Slopes:
     """Slopes along some of the directions with one first step."""
     lengths = step / 2.0 ** np.arange(LEVELS)
     plus, minus, size = [], [], []
@@ -105,7 +109,9 @@ def _attempt(phi: Callable[[int, float], tuple[Any, Any]], which: Array, step: f
         minus.append([m[0] for _, m in pairs])
         size.append([np.maximum(p[1], m[1]) for p, m in pairs])
     # (directions, L) or (1, L, outputs) -> (L, D)
-    forward, backward, sizes = (np.moveaxis(np.array(a, float), 1, 0).reshape(LEVELS, -1) for a in (plus, minus, size))
+    forward, backward, sizes = (
+        np.moveaxis(np.array(a, float), 1, 0).reshape(LEVELS, -1) for a in (plus, minus, size)
+    )
     h = lengths[:, None]
     with np.errstate(invalid="ignore", over="ignore"):
         steepest = (np.maximum(np.abs(forward), np.abs(backward)) / h).max(axis=0)
@@ -116,7 +122,10 @@ def _attempt(phi: Callable[[int, float], tuple[Any, Any]], which: Array, step: f
         side_error = np.maximum(right_error, left_error) + 2 * rounding
         # A function whose second derivative jumps has odd error terms: there, the mean of the sides is better.
         middle, middle_error = (right + left) / 2, np.maximum(right_error, left_error)
-        value, error = np.where(middle_error < error, middle, value), np.minimum(middle_error, error) + rounding
+        value, error = (
+            np.where(middle_error < error, middle, value),
+            np.minimum(middle_error, error) + rounding,
+        )
         jump = _jumps(forward, rounding * lengths[-1]) | _jumps(backward, rounding * lengths[-1])
     for a in (error, side_error):
         a[~np.isfinite(a)] = np.inf
@@ -140,7 +149,9 @@ def _improve(found: Slopes, attempt: Slopes, which: Array) -> None:
     found.jump[which] = attempt.jump
 
 
-def doubt(found: Slopes, phi: Callable[[int, float], tuple[Any, Any]], which: Array, eps: float) -> None:
+def doubt(
+    found: Slopes, phi: Callable[[int, float], tuple[Any, Any]], which: Array, eps: float
+) -> None:
     """Widen the errors of some directions to those of other steps, and to how far these are off: an estimate may be
     lucky, where a function is made of terms that cancel."""
     if not len(which):

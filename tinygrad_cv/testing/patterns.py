@@ -36,13 +36,23 @@ def recognise(finding: Finding, gradient: Array, line: Line) -> str:
         values = line.start.reshape(shape) if line.start.size == len(a) else None
         if rows_plus_columns(difference, 1e-6 * scale):
             return "backward - numeric is a term of each row plus a term of each column: a sum or mean over the wrong axis"
-        if values is not None and np.all(values) and rows_plus_columns(difference / values, 1e-6 * scale):
+        if (
+            values is not None
+            and np.all(values)
+            and rows_plus_columns(difference / values, 1e-6 * scale)
+        ):
             return "(backward - numeric) / value is a term of each row plus one of each column: a sum over the wrong axis"
     if np.all(np.abs(a - n)[wrong] <= 1e-4 * np.abs(n)[wrong] + 1e-6 * scale):
         relative = float(np.max(np.abs(a - n)[wrong] / (np.abs(n)[wrong] + 1e-300)))
-        cause = "computed in float32?" if relative < 1e-5 else "an approximation, or a term missing?"
+        cause = (
+            "computed in float32?" if relative < 1e-5 else "an approximation, or a term missing?"
+        )
         return f"a small relative error of {relative:.1g}: {cause}"
-    return places(finding, gradient.shape, line).removeprefix(", ") if whole and not wrong.all() else ""
+    return (
+        places(finding, gradient.shape, line).removeprefix(", ")
+        if whole and not wrong.all()
+        else ""
+    )
 
 
 def scalings(a: Array, n: Array, line: Line) -> Iterator[tuple[str, Array]]:
@@ -50,7 +60,10 @@ def scalings(a: Array, n: Array, line: Line) -> Iterator[tuple[str, Array]]:
     yield "zero, the gradient is missing", np.zeros_like(n)
     yield "the sign is wrong", -n
     yield "a factor 2 too much", 2 * n
-    yield "a factor 1/2: a term counted once instead of twice, as with the last use only of a fan-out", n / 2
+    yield (
+        "a factor 1/2: a term counted once instead of twice, as with the last use only of a fan-out",
+        n / 2,
+    )
     lengths: dict[int, str] = {}
     for array in line.base:
         lengths |= {array.size: "the number of elements"}
@@ -80,8 +93,14 @@ def arrangements(n: Array) -> Iterator[tuple[str, Array]]:
             yield f"reversed along axis {axis}", np.flip(n, axis)
             for shift in (1, -1):
                 yield f"shifted by {shift} along axis {axis}", np.roll(n, shift, axis)
-            yield f"summed over axis {axis}, which should be kept", np.broadcast_to(n.sum(axis, keepdims=True), n.shape)
-            yield f"averaged over axis {axis}, which should be kept", np.broadcast_to(n.mean(axis, keepdims=True), n.shape)
+            yield (
+                f"summed over axis {axis}, which should be kept",
+                np.broadcast_to(n.sum(axis, keepdims=True), n.shape),
+            )
+            yield (
+                f"averaged over axis {axis}, which should be kept",
+                np.broadcast_to(n.mean(axis, keepdims=True), n.shape),
+            )
             yield f"cumulated along axis {axis}", np.cumsum(n, axis)
     yield "the sign is wrong where the gradient is negative: an absolute value too much", np.abs(n)
 
@@ -90,7 +109,9 @@ def additions(difference: Array, allowed: Array) -> str:
     """What was added or left out: the same number everywhere, or in one place of each row."""
     middle = float(np.median(difference))
     if difference.size > 1 and np.all(np.abs(difference - middle) <= allowed):
-        return f"backward - numeric = {middle:.6g} everywhere: a constant term too much or too little"
+        return (
+            f"backward - numeric = {middle:.6g} everywhere: a constant term too much or too little"
+        )
     if difference.ndim and difference.shape[-1] > 1:
         rows = difference.reshape(-1, difference.shape[-1])
         there = np.abs(rows) > allowed.reshape(rows.shape)
@@ -109,7 +130,9 @@ def rows_plus_columns(difference: Array, allowed: float) -> bool:
         return False
     rows, columns = difference.mean(axis=1, keepdims=True), difference.mean(axis=0, keepdims=True)
     rest = difference - rows - columns + difference.mean()
-    return bool(np.all(np.abs(rest) <= allowed) and np.ptp(rows) > allowed and np.ptp(columns) > allowed)
+    return bool(
+        np.all(np.abs(rest) <= allowed) and np.ptp(rows) > allowed and np.ptp(columns) > allowed
+    )
 
 
 def places(finding: Finding, shape: tuple[int, ...], line: Line) -> str:

@@ -14,7 +14,9 @@ TRIES = 80
 LARGEST = 100_000  # arguments with more elements are left as they are: each try would take long
 
 
-def shrink(found: GradMismatch, args: tuple[Any, ...], check: Callable[[tuple[Any, ...]], Any]) -> GradMismatch:
+def shrink(
+    found: GradMismatch, args: tuple[Any, ...], check: Callable[[tuple[Any, ...]], Any]
+) -> GradMismatch:
     """The failure with the simplest arguments that were found: axes cut short, values rounded to few decimals.
 
     A cut is tried on all axes of one length at once, since axes that belong together have one length.
@@ -77,7 +79,9 @@ def changed(args: tuple[Any, ...], change: Callable[[Any], Any]) -> Iterator[tup
         yield new
 
 
-def replaced(args: tuple[Any, ...], which: int, place: tuple[int, ...], number: float) -> tuple[Any, ...]:
+def replaced(
+    args: tuple[Any, ...], which: int, place: tuple[int, ...], number: float
+) -> tuple[Any, ...]:
     """The arguments with one element of one array changed."""
     count = iter(range(10**9))
 

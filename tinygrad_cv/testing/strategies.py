@@ -17,7 +17,9 @@ APART = 0.05  # no value comes nearer to a point that is to be avoided
 
 def shapes(min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 3) -> Strategy:
     """Shapes: `shapes(2, 2)` draws (1, 1), (3, 2), ..."""
-    return st.lists(st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
+    return st.lists(st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims).map(
+        tuple
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -36,7 +38,8 @@ def _grid(low: float, high: float, avoid: tuple[float, ...], decimals: int) -> t
 
 @st.composite
 def arrays(
-    draw: Any, /,
+    draw: Any,
+    /,
     shape: Any = None,
     dtype: Any = np.float64,
     domain: tuple[float, float] = (-2.0, 2.0),
@@ -54,13 +57,21 @@ def arrays(
     size = int(np.prod(shape))
     grid, ends = _grid(float(domain[0]), float(domain[1]), tuple(map(float, avoid)), decimals)
     if not len(grid):
-        raise ValueError(f"no number of {decimals} decimals lies in {domain} away from {list(avoid)}")
+        raise ValueError(
+            f"no number of {decimals} decimals lies in {domain} away from {list(avoid)}"
+        )
     if min_gap:
         grid = grid[_apart(grid, min_gap)]
         if len(grid) < size:
-            raise ValueError(f"{size} numbers that differ by {min_gap} do not fit into {domain}; widen it")
+            raise ValueError(
+                f"{size} numbers that differ by {min_gap} do not fit into {domain}; widen it"
+            )
     # Three bytes an element: how many decimals (a small byte: few), and which of the numbers that have no more.
-    raw = np.frombuffer(draw(st.binary(min_size=3 * size, max_size=3 * size)), np.uint8).reshape(size, 3).astype(int)
+    raw = (
+        np.frombuffer(draw(st.binary(min_size=3 * size, max_size=3 * size)), np.uint8)
+        .reshape(size, 3)
+        .astype(int)
+    )
     which = raw[:, 1] * 256 + raw[:, 2]
     if min_gap:
         left = grid.tolist()
@@ -81,13 +92,17 @@ def _apart(grid: Array, gap: float) -> Array:
 
 
 @st.composite
-def broadcastable(draw: Any, /, n: int = 2, shape: Any = None, **settings: Any) -> tuple[Array, ...]:
+def broadcastable(
+    draw: Any, /, n: int = 2, shape: Any = None, **settings: Any
+) -> tuple[Array, ...]:
     """n arrays whose shapes broadcast: each drops leading axes, or has some of length 1."""
     full = draw(shapes() if shape is None else shape)
     result = []
     for _ in range(n):
         kept = full[draw(st.integers(0, len(full))) :]
-        result.append(draw(arrays(tuple(1 if draw(st.booleans()) else k for k in kept), **settings)))
+        result.append(
+            draw(arrays(tuple(1 if draw(st.booleans()) else k for k in kept), **settings))
+        )
     return tuple(result)
 
 
@@ -98,7 +113,8 @@ def matmul_shapes(draw: Any, /, max_side: int = 3) -> tuple[tuple[int, ...], tup
     rows, inner, columns = draw(side), draw(side), draw(side)
     batch = draw(shapes(0, 2, 1, 2))
     left, right = (
-        tuple(1 if draw(st.booleans()) else k for k in batch[draw(st.integers(0, len(batch))) :]) for _ in range(2)
+        tuple(1 if draw(st.booleans()) else k for k in batch[draw(st.integers(0, len(batch))) :])
+        for _ in range(2)
     )
     first = (inner,) if not left and draw(st.booleans()) else (*left, rows, inner)
     second = (inner,) if not right and draw(st.booleans()) else (*right, inner, columns)
@@ -118,12 +134,18 @@ def axes(ndim: int, *, none: bool = True, several: bool = True) -> Strategy:
     if ndim:
         kinds.append(st.integers(-ndim, ndim - 1))
         if several:
-            kinds.append(st.lists(st.integers(0, ndim - 1), min_size=1, max_size=ndim, unique=True).map(tuple))
+            kinds.append(
+                st.lists(st.integers(0, ndim - 1), min_size=1, max_size=ndim, unique=True).map(
+                    tuple
+                )
+            )
     return st.one_of(*kinds) if kinds else st.none()
 
 
 @st.composite
-def array_and_axis(draw: Any, /, shape: Any = None, *, none: bool = True, several: bool = True, **settings: Any) -> Any:
+def array_and_axis(
+    draw: Any, /, shape: Any = None, *, none: bool = True, several: bool = True, **settings: Any
+) -> Any:
     """An array and an axis of it."""
     array = draw(arrays(shapes(1) if shape is None else shape, **settings))
     return array, draw(axes(array.ndim, none=none, several=several))
@@ -134,9 +156,11 @@ def indices(draw: Any, /, shape: tuple[int, ...]) -> Any:
     """What may stand in a[...]: integers, slices of either direction, ..., newaxis, integer arrays with duplicates and
     negative entries, masks, and tuples of these."""
     if shape and draw(st.integers(0, 5)) == 0:
-        return draw(st.lists(st.booleans(), min_size=int(np.prod(shape)), max_size=int(np.prod(shape))).map(
-            lambda mask: np.array(mask).reshape(shape)
-        ))  # fmt: skip
+        return draw(
+            st.lists(st.booleans(), min_size=int(np.prod(shape)), max_size=int(np.prod(shape))).map(
+                lambda mask: np.array(mask).reshape(shape)
+            )
+        )
     parts: list[Any] = []
     advanced = draw(shapes(1, 2, 1, 3))  # one shape for all integer arrays, so that they broadcast
     used, skipped = draw(st.integers(0, len(shape))), draw(st.booleans())
@@ -176,7 +200,9 @@ def einsum_cases(draw: Any, /, **settings: Any) -> tuple[Any, ...]:
     subscripts = ",".join(terms)
     if draw(st.booleans()):
         present = sorted(set("".join(terms)) - {"."})
-        kept = draw(st.permutations(present).flatmap(lambda p: st.integers(0, len(p)).map(lambda n: p[:n])))
+        kept = draw(
+            st.permutations(present).flatmap(lambda p: st.integers(0, len(p)).map(lambda n: p[:n]))
+        )
         subscripts += "->" + ("..." if ellipsis else "") + "".join(kept)
     return (subscripts, *operands)
 
@@ -185,11 +211,22 @@ def einsum_cases(draw: Any, /, **settings: Any) -> tuple[Any, ...]:
 def attention_inputs(draw: Any, /, **settings: Any) -> tuple[Array, Array, Array, Array | None]:
     """Query (..., L, D), key (..., S, D), value (..., S, E), and a mask (L, S) that leaves each query a key, or None."""
     side = st.integers(1, 3)
-    leading, queries, keys, width, out = draw(shapes(0, 2, 1, 2)), draw(side), draw(side), draw(side), draw(side)
-    q, k, v = (draw(arrays((*leading, *s), **settings)) for s in ((queries, width), (keys, width), (keys, out)))
+    leading, queries, keys, width, out = (
+        draw(shapes(0, 2, 1, 2)),
+        draw(side),
+        draw(side),
+        draw(side),
+        draw(side),
+    )
+    q, k, v = (
+        draw(arrays((*leading, *s), **settings))
+        for s in ((queries, width), (keys, width), (keys, out))
+    )
     if draw(st.booleans()):
         return q, k, v, None
-    mask = np.array(draw(st.lists(st.booleans(), min_size=queries * keys, max_size=queries * keys)), bool)
+    mask = np.array(
+        draw(st.lists(st.booleans(), min_size=queries * keys, max_size=queries * keys)), bool
+    )
     mask = mask.reshape(queries, keys)
     mask[:, 0] |= ~mask.any(axis=1)
     return q, k, v, mask
@@ -201,7 +238,12 @@ def conv_inputs(draw: Any, /, **settings: Any) -> tuple[Array, Array, dict[str, 
     small = st.integers(1, 2)
     n, groups, channels, filters = draw(small), draw(small), draw(small), draw(small)
     kernel = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    options = {"stride": draw(small), "padding": draw(st.integers(0, 2)), "dilation": draw(small), "groups": groups}
+    options = {
+        "stride": draw(small),
+        "padding": draw(st.integers(0, 2)),
+        "dilation": draw(small),
+        "groups": groups,
+    }
     least = [max(1, options["dilation"] * (k - 1) + 1 - 2 * options["padding"]) for k in kernel]
     height, width = (low + draw(st.integers(0, 3)) for low in least)
     x = draw(arrays((n, groups * channels, height, width), **settings))
@@ -212,7 +254,9 @@ def conv_inputs(draw: Any, /, **settings: Any) -> tuple[Array, Array, dict[str, 
 def labels(draw: Any, /, shape: Any, classes: int) -> Array:
     """Class numbers below `classes`: integers of a shape."""
     size = int(np.prod(shape))
-    return np.array(draw(st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)), int).reshape(shape)
+    return np.array(
+        draw(st.lists(st.integers(0, classes - 1), min_size=size, max_size=size)), int
+    ).reshape(shape)
 
 
 @st.composite

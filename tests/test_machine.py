@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tinygrad_cv.memory import keep_freed_memory
+from tinygrad_cv.machine import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
