@@ -73,7 +73,7 @@ def test_a_dropped_graph_is_freed_at_once_without_the_garbage_collector() -> Non
     try:
         x = leaf(1.0, 2.0)
         y = np.exp(x) * x
-        arrays = [weakref.ref(y._data), weakref.ref(y._node.saved["x1"])]
+        arrays = [weakref.ref(y._array), weakref.ref(y._node.saved["x1"])]
         del y
         assert [ref() for ref in arrays] == [None, None]
         before = len(gc.get_objects())
@@ -191,38 +191,28 @@ def test_backward_where_nothing_was_recorded() -> None:
         tg.Tensor(1.0).backward()
 
 
-@pytest.mark.parametrize("size", [3, 100_000])
-def test_a_mutated_saved_array_is_detected_and_named(size: int) -> None:
+@pytest.mark.parametrize("size", [10, 10_000, 10_000_000])
+def test_a_write_to_a_leaf_after_it_was_used_does_not_reach_the_record(size: int) -> None:
     array = np.ones(size)
     x = tg.Tensor(array, requires_grad=True)
     y = (x * x).sum()
-    array *= 2
-    with pytest.raises(RuntimeError, match=r"'x\d' of np\.multiply at .*test_engine\.py.*changed in place"):
-        y.backward()
-    constant = np.ones(size)
-    y = (x * constant).sum()
-    constant += 1
-    with pytest.raises(RuntimeError, match="changed in place"):
-        y.backward()
-
-
-def test_one_mutated_element_of_a_large_array_is_detected_inside_detect_anomaly() -> None:
-    array = np.ones(100_000)
-    x = tg.Tensor(array, requires_grad=True)
-    with tg.detect_anomaly():
-        y = (x * x).sum()
-        array[77_777] = 5
-        with pytest.raises(RuntimeError, match="changed in place"):
-            y.backward()
-
-
-def test_mutating_what_backward_does_not_need_is_fine() -> None:
-    array = np.ones(3)
-    x = tg.Tensor(array, requires_grad=True)
-    y = (x + 1.0).sum()
-    array += 1
+    x.data[5] = 100.0
+    array[6] = 100.0
     y.backward()
-    np.testing.assert_array_equal(x.grad, 1)
+    np.testing.assert_array_equal(x.grad, 2.0)
+    assert x.data[5] == 100.0
+
+
+@pytest.mark.parametrize("size", [10, 10_000, 10_000_000])
+def test_a_write_to_a_constant_after_it_was_used_does_not_reach_the_record(size: int) -> None:
+    constant = np.ones(size)
+    view = constant[2:7]
+    x = tg.Tensor(np.ones(size), requires_grad=True)
+    y = (x * constant).sum()
+    view[...] = 100.0
+    y.backward()
+    np.testing.assert_array_equal(x.grad, 1.0)
+    assert constant[3] == 100.0
 
 
 def test_a_recorded_result_is_read_only() -> None:
@@ -467,8 +457,8 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
 # ------------------------------------------------------------------------------------------------------------ the house
 
 
-ROOMS = ["typing", "machine", "errors", "mode", "watch", "contributions", "signature", "interface", "tensor", "parallel"]
-ROOMS += ["arena", "rules", "special", "kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data"]
+ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "arena", "rules", "special", "kernels"]
+ROOMS += ["transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
 ROOMS += ["testing"]
 PACKAGE = Path(tg.__file__).parent
 
@@ -476,7 +466,7 @@ PACKAGE = Path(tg.__file__).parent
 def test_imports_go_down_the_list_of_rooms_only() -> None:
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] in ("__init__", "py"):
+        if parts[0] in ("__init__", "py") or parts == ("engine", "fast"):  # which stands above all others
             continue
         text = path.read_text()
         assert "import models" not in text
@@ -487,6 +477,7 @@ def test_imports_go_down_the_list_of_rooms_only() -> None:
                 used = rest.split(".")[0]
                 assert used in ROOMS, f"{path}: {line}"
                 assert ROOMS.index(used) <= ROOMS.index(parts[0]), f"{path}: {line}"
+                assert rest != "engine.fast", f"{path}: {line}"
 
 
 FIRST_USE = """

@@ -15,7 +15,7 @@ import tinygrad_cv as tg
 from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS, Row, operation
 from tinygrad_cv import Tensor, kernels
-from tinygrad_cv.errors import name_of
+from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.kernels import Kernel
 from tinygrad_cv.kernels.linear import FUSED, SLOPED
 

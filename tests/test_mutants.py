@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS, Row, check
-from tinygrad_cv.errors import name_of
+from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.kernels import Kernel
 from tinygrad_cv.tensor import TABLE, Rule
 from tinygrad_cv.testing import assert_kills, check_grad, mutants

@@ -12,7 +12,7 @@ from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS
 from tinygrad_cv.rules import counts
 from tinygrad_cv.rules.table import DEFINITIONS, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
-from tinygrad_cv.tensor import GIVEN, TABLE, Rule
+from tinygrad_cv.tensor import USER_RULES, TABLE, Rule
 
 NAMESPACES = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft, "scipy.special": scipy.special}
 
@@ -39,7 +39,7 @@ def test_counts_are_printed(capsys: Any) -> None:
 def test_every_differentiated_function_has_a_row() -> None:
     rules = {f for f, entry in TABLE.items() if isinstance(entry, Rule)} | set(DEFINITIONS)
     inner = {f for f in rules if str(getattr(f, "__module__", "")).startswith("tinygrad_cv")}
-    assert sorted(repr(f) for f in rules - inner - GIVEN - set(ROWS)) == []  # GIVEN: by other tests and by examples
+    assert sorted(repr(f) for f in rules - inner - USER_RULES - set(ROWS)) == []  # USER_RULES: by other tests and by examples
 
 
 def test_refusals_have_a_reason_of_a_few_words() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .machine import CACHE_LINE, TILE, at_cache_line
 from .parallel import team
+from .engine.ownership import own
 from .tensor import Tensor, unwrap
 
 
@@ -51,10 +52,10 @@ class Arena:
     def adopt(self) -> None:
         """Take in parameters whose array is not (or no longer) a view of the buffer."""
         for parameter, view, home in zip(self.parameters, self.views, self.homes, strict=True):
-            if parameter._data is not view:
-                view[...] = parameter._data
-                parameter.data = view
-                parameter._home = home
+            if parameter._own is not view:
+                view[...] = parameter._array
+                own(parameter, view)
+                parameter._buffer = home
 
     def average(self) -> slice:
         """Average the gradients over the ranks, in the stretch of the buffers that this rank is to update."""
@@ -128,7 +129,7 @@ class Home:
         self.owner, self.shape = np.frombuffer(memoryview(part), part.dtype, prod(shape)), shape  # type: ignore[arg-type]
         self.claimed: np.ndarray | None = None
 
-    def claim(self) -> np.ndarray | None:
+    def reserve(self) -> np.ndarray | None:
         """The place, for a kernel to write the first part of a gradient into; None if it is not vacant."""
         if self.claimed is not None and sys.getrefcount(self.claimed) == self.VACANT:
             self.claimed = None  # of a walk that came to nothing
@@ -137,10 +138,10 @@ class Home:
         self.claimed = self.owner.reshape(self.shape)
         return self.claimed
 
-    def settle(self, gradient: np.ndarray) -> np.ndarray:
+    def store(self, gradient: np.ndarray) -> np.ndarray:
         """A gradient where no one else holds it: here, if it has been written here or the place is vacant."""
         if gradient is not self.claimed:
-            place = self.claim()
+            place = self.reserve()
             if place is None:
                 return np.array(gradient)
             place[...] = gradient

@@ -22,6 +22,7 @@ CACHE_LINE = 64  # bytes; a vector that straddles two lines costs twice
 TILE = (
     1 << 16
 )  # elements: a handful of float32 buffers of this size stay in a second-level cache of 2 MB
+LARGE_CONSTANT = 1 << 27  # bytes: a record copies a constant up to this size, and locks a larger one
 KEPT_MEMORY = 1 << 30  # bytes of freed memory that the process keeps for the next arrays
 
 # ------------------------------------------------------------------------------------------------ memory

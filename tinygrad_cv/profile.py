@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Line, describe_line
-from .mode import switched
+from .engine.errors import Line, calling_line, describe_line, name_of
+from .engine.observers import Call, Observer, Pull, Scope, observed
 
 STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5rem; color-scheme: light dark; } pre { overflow-x: auto; }
@@ -48,12 +48,28 @@ class Event:
     inner: float = 0.0  # of `seconds`, those of its parts
 
 
-class Profile:
+class Profile(Observer):
     """What was measured; as text, a table by operation."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self._entered: list[float] = []  # when the scopes began that we are in
         self._origin = perf_counter()
+
+    def forward(self, call: Call) -> None:
+        self.add(name_of(call.function), "forward", call.started, call.value, calling_line())
+
+    def backward(self, pull: Pull) -> None:
+        name = name_of(pull.node.operation.function)
+        self.add(name, "backward", pull.started, list(pull.contributions.values()), pull.node.line)
+
+    def enter(self, scope: Scope) -> None:
+        self._entered.append(perf_counter())
+
+    def leave(self, scope: Scope) -> None:
+        started = self._entered.pop()
+        if scope.kind == "module":
+            self.add(scope.name, "module", started, (), None)
 
     def add(self, name: str, phase: str, start: float, results: Any, line: Line | None) -> None:
         """An operation that began at `start` (of `time.perf_counter`) is done."""
@@ -140,7 +156,7 @@ def _bytes(results: Any) -> int:
     return (
         results.nbytes
         if isinstance(results, (np.ndarray, np.generic))
-        else _bytes(getattr(results, "_data", ()))
+        else _bytes(getattr(results, "_array", ()))
     )
 
 
@@ -148,5 +164,5 @@ def _bytes(results: Any) -> int:
 def profile() -> Iterator[Profile]:
     """Inside this context every operation of this thread is measured; see the module's docstring."""
     measured = Profile()
-    with switched(profile=measured):
+    with observed(measured):
         yield measured

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 if TYPE_CHECKING:
-    from .tensor import Tensor
+    from .tensor import Node, Tensor
 
-__all__ = ["Array", "ArrayLike", "Axis", "DTypeLike", "Operand", "PyTree", "Scalar", "Shape"]
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Axis",
+    "DTypeLike",
+    "Function",
+    "Operand",
+    "Operation",
+    "PyTree",
+    "Scalar",
+    "Shape",
+]
 
 Scalar: TypeAlias = bool | int | float | np.generic  # a single number
 Array: TypeAlias = Union[np.ndarray, "Tensor"]  # a formula or a reference runs on both
@@ -18,3 +30,35 @@ Operand: TypeAlias = Union[np.ndarray, "Tensor", Scalar]  # what arithmetic take
 Shape: TypeAlias = tuple[int, ...]
 Axis: TypeAlias = int | tuple[int, ...] | None  # None: all axes
 PyTree: TypeAlias = Any  # nested dicts, lists and tuples of arrays, tensors and numbers
+Function: TypeAlias = Callable[..., Any]
+
+
+class Operation(Protocol):
+    """What can be recorded: a rule of the calculus table, a kernel, a checkpointed call."""
+
+    function: Any  # what errors and observers call it by
+    operands: Collection[str]  # arguments that are converted to arrays, unless they are tensors
+    selects: bool  # whether some elements of the arguments do not reach the value, as in np.where
+    elementwise: bool  # whether each element of the value comes from one of each argument
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's arguments by name."""
+
+    def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
+        """The parents that a gradient flows to. Raises if there is none for one of them."""
+
+    def keeps(self, parents: Mapping[str, Any]) -> Collection[str]:
+        """The arguments that are saved for the way back to these parents."""
+
+    def compute(
+        self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The value, and what the way back to these parents needs, by name."""
+
+    def pull(
+        self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
+    ) -> dict[str, Any]:
+        """What the node contributes to the gradients of the arguments that are wanted.
+
+        With `graph`, in tensors that record how it came about.
+        """

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..mode import MODE, UNUSUAL
+from ..engine.modes import SWITCHED
+from ..engine.observers import scope
 from ..tensor import Tensor
 
 
@@ -148,12 +148,10 @@ class Module:
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not UNUSUAL or MODE.profile is None:
+        if not SWITCHED["observer"]:
             return self.forward(*args, **kwargs)
-        start = perf_counter()
-        value = self.forward(*args, **kwargs)
-        MODE.profile.add(type(self).__name__, "module", start, value, None)
-        return value
+        with scope("module", type(self).__name__, self):
+            return self.forward(*args, **kwargs)
 
     def describe(self) -> str:
         """The arguments that `repr` shows."""

@@ -1,6 +1,6 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-from ..tensor import LATER
+from ..tensor import LAZY_ROOMS
 from . import elementwise, index, linalg, nature, product, rearrange, reduce, shape, statistics
 from .table import UNSUPPORTED, WITHOUT_GRADIENT, public_functions
 
@@ -25,7 +25,7 @@ def enter_scipy() -> None:
     from . import bessel, distributions, polynomials, special  # noqa: F401
 
 
-LATER.append(enter_scipy)
+LAZY_ROOMS.append(enter_scipy)
 
 
 def counts() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import node_of
+from ..tensor import place_of
 from .table import definition, derivative
 
 # ------------------------------------------------------------------------------------------------------------- matmul
@@ -302,4 +302,4 @@ _EINSUM = derivative(einsum, operands=_einsum_gradients)
 
 @definition(np.einsum)
 def _einsum(*operands: Any, out: None = None, **options: Any) -> Any:
-    return _EINSUM(*operands, **options, needed=[node_of(a) is not None for a in operands])
+    return _EINSUM(*operands, **options, needed=[place_of(a) is not None for a in operands])

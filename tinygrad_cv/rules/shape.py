@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import node_of
+from ..tensor import place_of
 from .table import definition, derivative, without_gradient
 
 # Reshaping: the adjoint is the way back.
@@ -37,7 +37,7 @@ derivative(np.copy, a=lambda g: g)
 @definition(np.astype)
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     """A cast; one to integers leaves the graph, and must be asked for on t.detach()."""
-    if np.dtype(dtype).kind != "f" and node_of(x) is not None:
+    if np.dtype(dtype).kind != "f" and place_of(x) is not None:
         raise TypeError(
             f"a cast to {np.dtype(dtype)} has no gradient; write t.detach().astype({np.dtype(dtype)})"
         )

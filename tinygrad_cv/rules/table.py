@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import name_of
-from ..tensor import GIVEN, TABLE, Rule, unwrap
+from ..engine.errors import name_of
+from ..tensor import TABLE, USER_RULES, Rule, unwrap
 
 DEFINITIONS: dict[Any, Callable[..., Any]] = {}
 WITHOUT_GRADIENT: set[Any] = set()
@@ -15,7 +15,7 @@ UNSUPPORTED: dict[Any, str] = {}
 
 
 def enter(function: Any, row: Any) -> None:
-    if function not in GIVEN:
+    if function not in USER_RULES:
         TABLE[function] = row
 
 
@@ -25,10 +25,11 @@ def derivative(
     *,
     signature: str | None = None,
     inert: Sequence[str] = (),
+    selects: bool = False,
     **formulas: Callable[..., Any] | None,
 ) -> Rule:
     """`tinygrad_cv.derivative`, but a rule that a user has given before stays."""
-    rule = Rule(function, formulas, signature)
+    rule = Rule(function, formulas, signature, inert, selects)
     enter(function, rule)
     return rule
 
@@ -39,7 +40,7 @@ def definition(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
             DEFINITIONS[function] = body
-            enter(function, lambda args, kwargs: body(*args, **kwargs))
+            enter(function, body)
         return body
 
     return define
@@ -53,7 +54,7 @@ def without_gradient(*functions: Any) -> None:
 
 
 def _plain(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    return lambda args, kwargs: function(
+    return lambda *args, **kwargs: function(
         *map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()}
     )
 
@@ -66,7 +67,7 @@ def unsupported(reason: str, *functions: Any) -> None:
 
 
 def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
         name = name_of(function)
         raise NotImplementedError(
             f"{name} does not work on tensors ({reason}); call it on t.detach().numpy()"

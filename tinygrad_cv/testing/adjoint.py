@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import name_of
+from ..engine.errors import name_of
 from ..tensor import unwrap
 from .check import GradReport
 from .contract import draw_cotangents

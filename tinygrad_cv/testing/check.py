@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..transforms import leaves, vjp
+from ..engine.pytrees import leaves
+from ..transforms import vjp
 from .compare import Finding, Line, TangentLine, compare, compare_ties, default_rtol
 from .contract import contract, draw_cotangents
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce

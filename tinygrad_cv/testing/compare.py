@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..mode import switched
+from ..engine.modes import switched
 from .numeric import Array, Slopes, doubt, slopes
 from .operation import Operation, results
 
@@ -97,7 +97,7 @@ class Line:
         self.directions = directions
         for d in (part for direction in directions for part in (direction, *direction.also)):
             d.before = self.base[d.which].reshape(-1)[d.elements]
-        with np.errstate(all="ignore"), switched(recording=False):
+        with np.errstate(all="ignore"), switched("recording", False):
             found = slopes(self, len(directions), eps=self.eps)
             off = np.abs(found.value - along)
             noise = (
@@ -117,7 +117,7 @@ class Line:
         found = np.zeros(
             (NEARBY, 2)
         )  # slopes over two distances, which agree unless the function is rough
-        with np.errstate(all="ignore"), switched(recording=False):
+        with np.errstate(all="ignore"), switched("recording", False):
             for k in range(NEARBY):
                 near = base + 1e-5 * np.maximum(1.0, np.abs(base)) * rng.normal(size=base.shape)
                 for j, distance in enumerate((1e-8, 3e-9)):

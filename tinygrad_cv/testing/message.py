@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import name_of
-from ..mode import detect_anomaly
+from ..engine.errors import name_of
+from ..engine.observers import detect_anomaly
 from ..tensor import TABLE, Rule, Tensor
 from .numeric import Array
 from .operation import Operation

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import name_of
+from ..engine.errors import name_of
 from ..kernels.kernel import Kernel
 from ..tensor import Rule, unwrap
 

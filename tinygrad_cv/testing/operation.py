@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import name_of
+from ..engine.errors import name_of
 from ..kernels.kernel import Kernel
-from ..mode import switched
+from ..engine.modes import switched
 from ..tensor import Tensor, unwrap
-from ..transforms import leaves, rebuild, vjp
+from ..engine.pytrees import leaves, rebuild
+from ..transforms import vjp
 
 Array = Any  # an ndarray
 Pullback = Callable[[Sequence[Array]], list[Any]]
@@ -112,7 +113,7 @@ class Operation:
 
     def value(self, inputs: Sequence[Any]) -> list[Array]:
         """The floating-point results, as arrays."""
-        with switched(recording=False):
+        with switched("recording", False):
             return [np.asarray(unwrap(v)) for v in self.outputs(*inputs)]
 
     def pull(self, inputs: Sequence[Array]) -> tuple[list[Array], Pullback]:

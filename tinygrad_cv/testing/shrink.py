@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..transforms import leaves, map_leaves
+from ..engine.pytrees import leaves, map_leaves
 from .message import GradMismatch
 
 TRIES = 80

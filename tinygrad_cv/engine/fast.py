@@ -1,0 +1,136 @@
+"""Only speed. Remove this file, and everything works as before, slower.
+
+On small arrays most of an operation's cost is calls within `record`. Here the two commonest kinds, operators and
+kernels on tensors, are recorded in one piece; whatever is unusual is left to `record`. Sums of gradients
+are taken in place where the memory is the walk's own.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from .. import tensor
+from ..kernels.kernel import Kernel
+from ..tensor import PLAIN, TABLE, Gradients, Node, Place, Rule, Tensor, dispatch, record, wrap
+from .errors import calling_line
+from .modes import SWITCHED, is_recording
+from .ownership import constant, read
+
+SIMPLE = PLAIN | {FunctionType, MethodType}
+REAL = "biuf"
+_saves: dict[tuple[Any, bool, bool], tuple[str, ...]] = {}  # of operators, by which sides require a gradient
+
+
+def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
+    """An operator with two sides: `record` in one piece."""
+    rule = TABLE.get(ufunc)
+    if SWITCHED["observer"] or type(rule) is not Rule or not is_recording():
+        return dispatch(ufunc, (x1, x2), {})
+    parents: dict[str, Any] = {}
+    arrays = []
+    for name, x in (("x1", x1), ("x2", x2)):
+        if type(x) is Tensor:
+            arrays.append(x._array if x._writer is None else read(x))
+            if x._node is not None:
+                parents[name] = x._node
+        elif type(x) in PLAIN or (type(x) is np.ndarray and x.dtype.kind in REAL):
+            arrays.append(x)
+        else:
+            return dispatch(ufunc, (x1, x2), {})
+    saves = _saves.get((rule, "x1" in parents, "x2" in parents))
+    if saves is None:
+        return _first(rule, parents, x1, x2)
+    try:
+        value = ufunc(*arrays)
+    except Exception:
+        return dispatch(ufunc, (x1, x2), {})  # which explains it
+    if type(value) is not np.ndarray:
+        value = np.asarray(value)
+    if value.dtype.kind not in REAL:
+        return dispatch(ufunc, (x1, x2), {})
+    saved = {}
+    for name in saves:
+        saved[name] = value if name == "y" else arrays[name == "x2"]
+        if name != "y" and name not in parents and type(saved[name]) is np.ndarray:
+            given = x2 if name == "x2" else x1
+            saved[name] = saved[name] if type(given) is Tensor else constant(saved[name])
+    node = Node(rule, parents, saved, value.shape, value.dtype, calling_line())
+    return wrap(value, node)
+
+
+def _first(rule: Rule, parents: dict[str, Any], x1: Any, x2: Any) -> Any:
+    """The first time that an operator meets such sides; note what it saves, if `operate` has that."""
+    result = dispatch(rule.function, (x1, x2), {})
+    node = result._node if type(result) is Tensor else None
+    if node is not None and node.parents.keys() == parents.keys():
+        saves = rule.saves(parents)
+        if {"x1", "x2", "y"}.issuperset(saves):
+            _saves[rule, "x1" in parents, "x2" in parents] = saves
+    return result
+
+
+def call_kernel(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
+    """A kernel on tensors, None and plain options: `record` in one piece."""
+    if SWITCHED["observer"]:
+        return record(kernel, args, kwargs)
+    recording = is_recording()
+    values = kernel.bind(args, kwargs)
+    parents: dict[str, Any] = {}
+    tensors = False
+    for name, value in values.items():
+        if type(value) is Tensor:
+            tensors = True
+            values[name] = value._array if value._writer is None else read(value)
+            if value._node is not None and recording:
+                parents[name] = value._node
+        elif type(value) not in SIMPLE:
+            return record(kernel, args, kwargs)
+    if not tensors or not parents.keys() <= kernel.differentiable:
+        return record(kernel, args, kwargs)
+    values["needs"] = [name in parents for name in kernel.arrays]
+    try:
+        value, saved = kernel._forward(*[values[name] for name in kernel._forward_uses])
+    except Exception:
+        return record(kernel, args, kwargs)  # which explains it
+    if type(value) is not np.ndarray:
+        if not isinstance(value, np.floating):
+            return record(kernel, args, kwargs)
+        value = np.asarray(value)
+    if not parents:
+        return wrap(value)
+    values["y"], values["saved"] = value, saved
+    node = Node(kernel, parents, values, value.shape, value.dtype, calling_line())
+    return wrap(value, node)
+
+
+class InPlaceGradients(Gradients):
+    """Sums are taken in place in memory that this walk has made, or that a tensor's buffer gave out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sums: set[Place] = set()
+
+    def sum(self, place: Place, gradient: Any) -> Any:
+        """The gradient of a place and one more."""
+        present = self.at[place]
+        arrays = type(present) is type(gradient) is np.ndarray
+        if arrays and (place in self.sums or is_buffer(place, present)):
+            return np.add(present, gradient, out=present)
+        self.sums.add(place)
+        return present + gradient
+
+
+def is_buffer(place: Place, gradient: np.ndarray) -> bool:
+    """Whether a gradient was written into the buffer of its tensor."""
+    if place.node.operation is not None or place.node.tensor is None:
+        return False
+    owner = place.node.tensor()
+    return owner is not None and owner._buffer is not None and owner._buffer.claimed is gradient
+
+
+Tensor._operate = staticmethod(operate)  # type: ignore[method-assign]
+Kernel.__call__ = call_kernel  # type: ignore[method-assign]
+tensor.Gradients = InPlaceGradients  # type: ignore[misc]

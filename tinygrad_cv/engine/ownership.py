@@ -1,0 +1,137 @@
+"""Who may write to an array, and who still needs it as it is.
+
+What a record has saved cannot change, so a gradient is never wrong because somebody wrote into an
+array. Nothing is watched or compared; three cases cover all that a node saves:
+
+- the value of a recorded operation: others only ever see it read-only;
+- the array of a leaf, which is the tensor's own. Everyone reads it through one read-only window, the
+  *reader*, and a user writes to it through another, the *writer*. Who wants to write while anyone
+  holds the reader gets a copy, with which the tensor goes on; who reads while anyone holds the
+  writer gets a copy;
+- a constant, an array of the user's: a record keeps a private copy (`constant`). One above
+  `LARGE_CONSTANT` bytes is locked instead, that is, made read-only until the last record is gone.
+
+How a window is known to be out of use: an array that looks at a memoryview is the base of all its own
+views, and they keep it alive (a view of an ordinary array looks at the array at the bottom). So a weak
+reference to a window is dead once nobody holds the window or anything that was derived from it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from ..machine import LARGE_CONSTANT
+
+
+def window(array: np.ndarray, writable: bool = False) -> np.ndarray:
+    """An array that looks at the memory of another, and is the base of its own views."""
+    memory = memoryview(array)
+    return np.asarray(memory if writable else memory.toreadonly())
+
+
+# ------------------------------------------------------------------------------------ the array of a leaf
+
+
+def own(tensor: Any, array: np.ndarray) -> None:
+    """Let a tensor go on with this array, which nobody else has."""
+    tensor._own = array
+    tensor._array = window(array)
+    tensor._writer = None
+
+
+def is_read(tensor: Any) -> bool:
+    """Whether anyone needs a tensor's array as it is: a record, or a result that is a view of it.
+
+    The tensor lets go of its reader, and looks whether that is gone.
+    """
+    reader = weakref.ref(tensor._array)
+    tensor._array = None
+    array = reader()
+    tensor._array = window(tensor._own) if array is None else array
+    return array is not None
+
+
+def is_written(tensor: Any) -> bool:
+    """Whether anyone may write to a tensor's array."""
+    if tensor._writer is not None and tensor._writer() is None:
+        tensor._writer = None
+    return tensor._writer is not None
+
+
+def read(tensor: Any) -> np.ndarray:
+    """A tensor's array as it is now, and remains whatever is written to the tensor later."""
+    array: np.ndarray = tensor._array
+    return window(array.copy()) if is_written(tensor) else array
+
+
+def write(tensor: Any) -> np.ndarray:
+    """A tensor's array, to write to. If anyone needs it as it is, the tensor goes on with a copy."""
+    if is_written(tensor):
+        writer: np.ndarray = tensor._writer()
+        return writer
+    if tensor._own is None or is_read(tensor):
+        own(tensor, tensor._array.copy())
+    writer = window(tensor._own, writable=True)
+    tensor._writer = weakref.ref(writer)
+    return writer
+
+
+# ------------------------------------------------------------------------------------------- constants
+
+
+def constant(value: Any) -> Any:
+    """What a record keeps of an operand that is no tensor: nobody else can write to it."""
+    if isinstance(value, np.ndarray):
+        if _is_frozen(value):
+            return value
+        return value.copy() if value.nbytes <= LARGE_CONSTANT else locked(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(constant, value))
+    return value
+
+
+def _is_frozen(array: np.ndarray) -> bool:
+    """Whether nobody can write to an array: it looks at memory that was given out read-only."""
+    memory = array.base
+    if isinstance(memory, np.ndarray):
+        return _is_frozen(memory)
+    if isinstance(memory, memoryview):
+        return memory.readonly
+    return isinstance(memory, bytes)
+
+
+LOCKS: dict[int, int] = {}  # id of an array -> how many records hold it locked
+
+
+def locked(array: np.ndarray) -> np.ndarray:
+    """A large array, read-only for everyone who asks for it until the last holder of this is gone.
+
+    A write to it raises where it is written. A view that was taken before and lies outside keeps its
+    own right to write: this is the one handle that a lock does not cover.
+    """
+    chain = [a for a in _bases(array) if a.flags.writeable or id(a) in LOCKS]
+    reader = window(array, writable=False)
+    for member in chain:
+        LOCKS[id(member)] = LOCKS.get(id(member), 0) + 1
+        member.flags.writeable = False
+    weakref.finalize(reader, _unlock, chain)
+    return reader
+
+
+def _unlock(chain: list[np.ndarray]) -> None:
+    for member in reversed(chain):  # an array can be written to again only after its base can
+        LOCKS[id(member)] -= 1
+        if not LOCKS[id(member)]:
+            del LOCKS[id(member)]
+            member.flags.writeable = True
+
+
+def _bases(array: np.ndarray) -> list[np.ndarray]:
+    """An array and the arrays whose memory it looks at."""
+    chain = [array]
+    while isinstance(chain[-1].base, np.ndarray):
+        chain.append(chain[-1].base)
+    return chain
