@@ -57,7 +57,11 @@ def _(x: np.ndarray, negative_slope: float) -> tuple[np.ndarray, None]:
 
 
 @leaky_relu.backward
-def _(g: np.ndarray, y: np.ndarray, negative_slope: float) -> np.ndarray:
+def _(
+    g: np.ndarray,
+    y: np.ndarray,
+    negative_slope: float,
+) -> np.ndarray:
     return leaky_gradient(g, y, negative_slope)
 
 
@@ -68,7 +72,11 @@ def leaky(x: np.ndarray, negative_slope: float) -> np.ndarray:
     return np.maximum(x, negative_slope * x)
 
 
-def leaky_gradient(g: np.ndarray, y: np.ndarray, negative_slope: float) -> np.ndarray:
+def leaky_gradient(
+    g: np.ndarray,
+    y: np.ndarray,
+    negative_slope: float,
+) -> np.ndarray:
     """g times 1 or the slope, by the value y of `leaky_relu`."""
     if negative_slope == 0:
         return relu_gradient(g, y)
@@ -95,7 +103,10 @@ def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     return g * (y * (1 - y))
 
 
-def logistic(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def logistic(
+    x: np.ndarray,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """The sigmoid, several times faster than SciPy's; where exp(-x) overflows, its limit 0."""
     with np.errstate(over="ignore"):
         e = np.exp(np.negative(x, out=out), out=out)
@@ -135,7 +146,9 @@ def gelu(x: Array, *, approximate: str = "none") -> Array:
 
 @gelu.forward
 def _(
-    x: np.ndarray, approximate: str, needs: Sequence[bool]
+    x: np.ndarray,
+    approximate: str,
+    needs: Sequence[bool],
 ) -> tuple[np.ndarray, np.ndarray | None]:
     if approximate not in GELU:
         raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
@@ -154,7 +167,10 @@ def silu(x: Array) -> Array:
 
 
 @silu.forward
-def _(x: np.ndarray, needs: Sequence[bool]) -> tuple[np.ndarray, np.ndarray | None]:
+def _(
+    x: np.ndarray,
+    needs: Sequence[bool],
+) -> tuple[np.ndarray, np.ndarray | None]:
     return value_and_slope(silu_formula, x, needs[0])
 
 
@@ -171,7 +187,9 @@ Formula = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray, np.nd
 
 
 def value_and_slope(
-    formula: Formula, x: np.ndarray, wanted: bool
+    formula: Formula,
+    x: np.ndarray,
+    wanted: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The value and, if wanted, the derivative, in memory of their own."""
     x = np.asarray(x)
@@ -184,7 +202,10 @@ def value_and_slope(
 
 
 def fill_value_and_slope(
-    formula: Formula, x: np.ndarray, y: np.ndarray, slope: np.ndarray | None
+    formula: Formula,
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
 ) -> None:
     """Fill y and, unless it is None, the slope, tile by tile. y may be x."""
     with np.errstate(over="ignore"):  # exp of a large number: its inverse, 0, is right
@@ -193,7 +214,11 @@ def fill_value_and_slope(
 
 
 def gelu_formula(
-    x: np.ndarray, y: np.ndarray, slope: np.ndarray | None, p: np.ndarray, u: np.ndarray
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    p: np.ndarray,
+    u: np.ndarray,
 ) -> None:
     """y = x Phi(x), slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)."""
     np.multiply(x, x, out=u)
@@ -208,7 +233,11 @@ def gelu_formula(
 
 
 def gelu_tanh_formula(
-    x: np.ndarray, y: np.ndarray, slope: np.ndarray | None, p: np.ndarray, u: np.ndarray
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    p: np.ndarray,
+    u: np.ndarray,
 ) -> None:
     """y = x s and slope = s + x s (1 - s) v' with s = sigmoid(v) = (1 + tanh(v / 2)) / 2.
 
@@ -234,7 +263,11 @@ def gelu_tanh_formula(
 
 
 def silu_formula(
-    x: np.ndarray, y: np.ndarray, slope: np.ndarray | None, p: np.ndarray, _: np.ndarray
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    p: np.ndarray,
+    _: np.ndarray,
 ) -> None:
     """y = x s and slope = s + y (1 - s) with s = sigmoid(x)."""
     logistic(x, out=p)
@@ -262,7 +295,11 @@ def dropout(x: Array, mask: np.ndarray, *, p: float) -> Array:
 
 
 @dropout.forward
-def _(x: np.ndarray, mask: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
+def _(
+    x: np.ndarray,
+    mask: np.ndarray,
+    p: float,
+) -> tuple[np.ndarray, np.ndarray]:
     if not 0 <= p <= 1:
         raise ValueError(f"p is a probability, not {p}")
     if np.shape(mask) != x.shape:

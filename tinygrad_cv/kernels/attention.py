@@ -12,8 +12,7 @@ from ..typing import Array, Gradients, Shape
 from .activation import inverse_keep
 from .fast.choose import choose, choose_sum, is_finite
 from .fast.layout import as_rows
-from .fast.reduction import total as row_total
-from .fast.reduction import total_product
+from .fast.reduction import sum_along, sum_of_products
 from .kernel import kernel
 from .softmax import exponentials, softmax
 
@@ -32,11 +31,11 @@ def attention(
 ) -> Array:
     """softmax(query key^T scale + mask) value (Vaswani et al. 2017, equation 1).
 
-    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E); leading axes broadcast. The
-    scale is 1 / sqrt(D) if None. `mask`, broadcast to (..., L, S), is boolean (True: may be looked at)
-    or is added to the scores; `causal` hides the keys that come after the query. `keep`, boolean
-    (..., L, S) and drawn by the caller, says which weights survive dropout with probability p. A query
-    that may look nowhere gets zeros.
+    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E); leading axes broadcast.
+    The scale is 1 / sqrt(D) if None. `mask`, broadcast to (..., L, S), is boolean (True: may be
+    looked at) or is added to the scores; `causal` hides the keys that come after the query.
+    `keep`, boolean (..., L, S) and drawn by the caller, says which weights survive dropout with
+    probability p. A query that may look nowhere gets zeros.
     """
     scores = query @ np.matrix_transpose(key) * scale_of(scale, query)
     if mask is not None and mask.dtype != bool:
@@ -154,13 +153,19 @@ def _(
 
 @kernel
 def additive_attention(
-    query: Array, key: Array, v: Array, value: Array, mask: np.ndarray | None = None
+    query: Array,
+    key: Array,
+    v: Array,
+    value: Array,
+    mask: np.ndarray | None = None,
 ) -> Array:
     """softmax(v . tanh(query + key)) value, of queries and keys that are projected already.
 
-    That is the attention of Bahdanau et al. 2015, appendix A.1.2. query (..., L, D), key (..., S, D),
-    v (D,), value (..., S, E) -> (..., L, E); leading axes broadcast. `mask`, boolean and broadcast to
-    (..., L, S), says what may be looked at; a query that may look nowhere gets zeros.
+    That is the attention of Bahdanau et al. 2015, appendix A.1.2.
+
+    query (..., L, D), key (..., S, D), v (D,), value (..., S, E) -> (..., L, E); leading axes
+    broadcast. `mask`, boolean and broadcast to (..., L, S), says what may be looked at; a query
+    that may look nowhere gets zeros.
     """
     met = np.tanh(query[..., :, None, :] + key[..., None, :, :])  # (..., L, S, D)
     return masked_softmax_reference(met @ v, mask) @ value
@@ -201,7 +206,7 @@ def _(
     one = g.shape[-2] == 1
     wild = mask is not None and not is_finite(g)
     dscores = np.matmul(g, value.mT)  # (..., L, S)
-    dscores -= total_product(dscores, weights, -1)
+    dscores -= sum_of_products(dscores, weights, -1)
     dscores = choose(dscores, weights) if wild else dscores * weights
     dquery = dkey = dv = dvalue = None
     if needs[2]:
@@ -220,7 +225,7 @@ def _(
     return dquery, dkey, dv, dvalue, None
 
 
-# --------------------------------------------------------------------------- what they have in common
+# -------------------------------------------------------------------------- what they have in common
 
 Weights = tuple[
     np.ndarray, np.ndarray | None
@@ -266,8 +271,8 @@ def attend_gradients(
     """The gradients of query, key, value and mask.
 
     With weights P: dvalue = P^T g, dP = g value^T, and dscores = P (dP - sum(dP P)), where the sum
-    over keys of dP P is that over dimensions of g y. `chooses`: whether some weights may be 0 because
-    a mask or dropout hides their keys; they get exact zeros even where g is infinite.
+    over keys of dP P is that over dimensions of g y. `chooses`: whether some weights may be 0
+    because a mask or dropout hides their keys; they get exact zeros even where g is infinite.
     """
     weights, factor = saved
     wild = chooses and not is_finite(g)
@@ -281,7 +286,7 @@ def attend_gradients(
     dscores = np.matmul(g, np.ascontiguousarray(value.mT))  # (..., L, S)
     if factor is not None:
         product(dscores, factor, out=dscores)
-    dscores -= total_product(g, y, -1)
+    dscores -= sum_of_products(g, y, -1)
     product(dscores, weights, out=dscores)
     if needs[3]:
         dmask = dscores.copy()
@@ -300,7 +305,10 @@ def split_heads(x: np.ndarray, num_heads: int) -> np.ndarray:
 
 
 def split_packed(packed: np.ndarray, num_heads: int) -> list[np.ndarray]:
-    """Views of queries, keys and values: (B, L, 3 D) -> three of (B, num_heads, L, D / num_heads)."""
+    """Views of queries, keys and values.
+
+    (B, L, 3 D) -> three of (B, num_heads, L, D / num_heads)
+    """
     d = packed.shape[2] // 3
     parts = (packed[:, :, :d], packed[:, :, d : 2 * d], packed[:, :, 2 * d :])
     return [split_heads(part, num_heads) for part in parts]
@@ -321,11 +329,11 @@ def masked_softmax(scores: np.ndarray, visible: np.ndarray | None) -> np.ndarray
     """The same, in place where it can be."""
     if visible is None:
         weights = exponentials(scores, out=scores)
-        weights /= row_total(weights, -1)
+        weights /= sum_along(weights, -1)
         return weights
     scores = np.where(visible, scores, scores.dtype.type(-np.inf))
     weights = exponentials(scores, out=scores)
-    total = row_total(weights, -1)
+    total = sum_along(weights, -1)
     weights /= np.where(total == 0, total.dtype.type(1), total)
     return weights
 
@@ -335,7 +343,11 @@ def scale_of(scale: float | None, query: Array) -> float:
     return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
 
 
-def visible_keys(mask: Array | None, causal: bool, shape: Shape) -> np.ndarray | None:
+def visible_keys(
+    mask: Array | None,
+    causal: bool,
+    shape: Shape,
+) -> np.ndarray | None:
     """Which key each query may look at, as booleans; None for all."""
     allowed = mask if mask is not None and mask.dtype == bool else None
     if not causal:
@@ -344,7 +356,11 @@ def visible_keys(mask: Array | None, causal: bool, shape: Shape) -> np.ndarray |
     return before if allowed is None else before & allowed
 
 
-def check_shapes(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> None:
+def check_shapes(
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+) -> None:
     matrices = min(query.ndim, key.ndim, value.ndim) >= 2
     if not matrices or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ValueError(

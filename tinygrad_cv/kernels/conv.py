@@ -1,7 +1,7 @@
 """Convolution in two dimensions and its transpose. Images are (N, C, H, W), as in PyTorch.
 
-Transposed convolution is the adjoint of convolution, so that three linear maps (`im2col`) serve both.
-Where it is open and cheaper, convolution goes by fewer multiplications (`winograd`).
+Transposed convolution is the adjoint of convolution, so that three linear maps (`im2col`) serve
+both. Where it is open and cheaper, convolution goes by fewer multiplications (`winograd`).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def conv2d(
     y[f, p, q] = bias[f]
         + sum over c, i, j of weight[f, c, i, j] x[c, s p + d i - padding, s q + d j - padding]
 
-    x (N, C, H, W), weight (F, C/groups, kh, kw), bias (F,), or (N, F) for each image its own
-    -> (N, F, H', W') with H' = (H + 2 padding - d (kh - 1) - 1) / s + 1, rounded down. Group g of the
+    x (N, C, H, W), weight (F, C/groups, kh, kw), bias (F,), or (N, F) for each image its own ->
+    (N, F, H', W') with H' = (H + 2 padding - d (kh - 1) - 1) / s + 1, rounded down. Group g of the
     outputs sees group g of the channels only. Raises ValueError for shapes that do not fit.
     """
     geometry = geometry_of(weight, stride, padding, dilation, groups)
@@ -100,12 +100,17 @@ def _(
     return dx, dweight, dbias
 
 
-def _check_conv2d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, groups: int) -> None:
+def _check_conv2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    groups: int,
+) -> None:
     images = x.ndim == weight.ndim == 4
     if not images or x.shape[1] != weight.shape[1] * groups or len(weight) % groups:
         raise ValueError(
-            f"x of shape {x.shape} does not fit a weight of shape {weight.shape} in {groups} groups: "
-            "they are (N, C, H, W) and (F, C / groups, kh, kw), and groups divides F"
+            f"x of shape {x.shape} does not fit a weight of shape {weight.shape} in {groups} "
+            "groups: they are (N, C, H, W) and (F, C / groups, kh, kw), and groups divides F"
         )
     if bias is not None and bias.shape not in ((len(weight),), (len(x), len(weight))):
         raise ValueError(
@@ -115,7 +120,11 @@ def _check_conv2d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, gr
 
 
 def geometry_of(
-    weight: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    weight: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
 ) -> Geometry:
     """Where a weight (F, C/groups, kh, kw) is laid on images."""
     kh, kw = weight.shape[-2:]
@@ -170,8 +179,8 @@ def _(
     images = x.ndim == weight.ndim == 4
     if not images or x.shape[1] != len(weight) or len(weight) % groups:
         raise ValueError(
-            f"x of shape {x.shape} does not fit a weight of shape {weight.shape} in {groups} groups: "
-            "they are (N, C, H, W) and (C, F / groups, kh, kw), and groups divides C"
+            f"x of shape {x.shape} does not fit a weight of shape {weight.shape} in {groups} "
+            "groups: they are (N, C, H, W) and (C, F / groups, kh, kw), and groups divides C"
         )
     geometry = geometry_of(weight, stride, padding, dilation, groups)
     _, _, h, w = x.shape
@@ -205,7 +214,9 @@ def _(
 
 
 def transposed_output(
-    geometry: Geometry, shape: tuple[int, int], output_padding: Pair
+    geometry: Geometry,
+    shape: tuple[int, int],
+    output_padding: Pair,
 ) -> tuple[int, int]:
     """The smallest images whose convolution has `shape` positions, and output_padding more."""
     extra, stride, padding = pair(output_padding), geometry.stride, geometry.padding
@@ -222,8 +233,14 @@ def transposed_output(
     return height, width
 
 
-def meets(geometry: Geometry, axis: int, k: int, positions: int, pixels: int) -> np.ndarray:
-    """Whether element k of the kernel at a position meets a pixel: (positions, pixels), booleans."""
+def meets(
+    geometry: Geometry,
+    axis: int,
+    k: int,
+    positions: int,
+    pixels: int,
+) -> np.ndarray:
+    """Whether element k of the kernel meets a pixel from a position: (positions, pixels), bool."""
     stride, dilation, padding = (
         geometry.stride[axis],
         geometry.dilation[axis],

@@ -18,7 +18,10 @@ def embedding(indices: np.ndarray, weight: Array) -> Array:
 
 
 @embedding.forward
-def _(indices: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, None]:
+def _(
+    indices: np.ndarray,
+    weight: np.ndarray,
+) -> tuple[np.ndarray, None]:
     if indices.dtype.kind not in "iu":
         raise TypeError(f"an embedding is looked up by integers, not {indices.dtype}")
     if indices.size and not 0 <= indices.min() <= indices.max() < len(weight):
@@ -30,11 +33,15 @@ def _(indices: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, None]:
 
 
 @embedding.backward
-def _(g: np.ndarray, indices: np.ndarray, weight: np.ndarray) -> tuple[None, np.ndarray]:
+def _(
+    g: np.ndarray,
+    indices: np.ndarray,
+    weight: np.ndarray,
+) -> tuple[None, np.ndarray]:
     """Each row of the table collects the gradients of all positions where it was used.
 
-    That is a product with the sparse one-hot matrix (positions, num_embeddings), transposed, which is
-    far faster than `np.add.at`.
+    That is a product with the sparse one-hot matrix (positions, num_embeddings), transposed, which
+    is far faster than `np.add.at`.
     """
     from scipy.sparse import csr_array  # when first used: nobody else waits for it
 

@@ -1,9 +1,10 @@
 """The error function and the normal distribution function, in float32 faster than SciPy's.
 
 erf(x) = tanh(x q(x^2)) with an even function q, so smooth that a polynomial of degree 6 in x^2 is
-enough: the tanh, which NumPy has for whole vectors, makes the rest of the shape. The coefficients are
-our own minimax fit (relative error of erf 9.5e-8, from linear programming on |x| <= 3.95). The last is
-positive, so beyond that the tanh is 1, as it should be. In float64 SciPy's functions serve.
+enough: the tanh, which NumPy has for whole vectors, makes the rest of the shape. The coefficients
+are our own minimax fit (relative error of erf 9.5e-8, from linear programming on |x| <= 3.95). The
+last is positive, so beyond that the tanh is 1, as it should be. In float64 SciPy's functions
+serve.
 """
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ def _(g: np.ndarray, x: np.ndarray) -> np.ndarray:
     return g * (np.exp(-x * x) * factor)
 
 
-def normal(x: np.ndarray, square: np.ndarray, out: np.ndarray) -> None:
+def normal(
+    x: np.ndarray,
+    square: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """The normal distribution function of an array, whose square is known, in float32 to 2e-7.
 
     Phi(x) = (1 + erf(x / sqrt(2))) / 2 = 1 / (1 + exp(-2 z q(z^2))) with z = x / sqrt(2).
@@ -79,14 +84,21 @@ def normal(x: np.ndarray, square: np.ndarray, out: np.ndarray) -> None:
         out[far] = exact_normal(x[far])
 
 
-def exact_normal(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def exact_normal(
+    x: np.ndarray,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """The same by SciPy."""
     from scipy.special import ndtr  # when first needed: it takes a while to import
 
     return ndtr(x, out=out)
 
 
-def polynomial(coefficients: Sequence[float], x: np.ndarray, out: np.ndarray) -> None:
+def polynomial(
+    coefficients: Sequence[float],
+    x: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """sum_k c_k x^k by Horner's rule."""
     *rest, second, first = map(out.dtype.type, coefficients)
     np.multiply(x, first, out=out)

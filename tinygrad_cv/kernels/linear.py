@@ -26,9 +26,9 @@ def linear(
 ) -> Array:
     """x weight^T + bias over the last axis of x, and perhaps an activation of it.
 
-    x (..., in), weight (out, in) as in PyTorch, bias (out,) -> (..., out). `activation`: None, "relu",
-    "leaky_relu" (with `negative_slope`), "sigmoid", "tanh", "gelu", "gelu_tanh" (its approximate form)
-    or "silu".
+    x (..., in), weight (out, in) as in PyTorch, bias (out,) -> (..., out). `activation`: None,
+    "relu", "leaky_relu" (with `negative_slope`), "sigmoid", "tanh", "gelu", "gelu_tanh" (its
+    approximate form) or "silu".
     """
     u = np.matmul(x, np.matrix_transpose(weight))
     if bias is not None:
@@ -75,8 +75,8 @@ def _(
     rows = as_rows(g)  # (rows, out)
     if activation is not None and saved is not None:
         rows = activation_named(activation, negative_slope).backward(rows, saved)
-    if not all(a is None or a.dtype == rows.dtype for a in (x, weight, out[2])):
-        out = (None, None, None)
+    if not x.dtype == weight.dtype == rows.dtype:
+        out = (None, None, None)  # np.dot does not cast
     dx = dweight = dbias = None
     if needs[0]:
         dx = np.dot(rows, weight)
@@ -89,7 +89,10 @@ def _(
 
 
 def _check(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: str | None
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    activation: str | None,
 ) -> None:
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
@@ -120,7 +123,11 @@ class FromValue:
     value: Callable[[np.ndarray], np.ndarray]
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of g and the value
 
-    def forward(self, u: np.ndarray, wanted: bool) -> tuple[np.ndarray, np.ndarray]:
+    def forward(
+        self,
+        u: np.ndarray,
+        wanted: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
         y = self.value(u)
         return y, y
 
@@ -130,12 +137,16 @@ class FromValue:
 
 @dataclass(frozen=True)
 class WithSlope:
-    """An activation whose derivative, if it is wanted, is taken together with its value, in place."""
+    """An activation whose derivative is taken together with its value, if it is wanted."""
 
     reference: Callable[[Array], Array]
     formula: activations.Formula
 
-    def forward(self, u: np.ndarray, wanted: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    def forward(
+        self,
+        u: np.ndarray,
+        wanted: bool,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         slope = aligned(u.shape, u.dtype) if wanted else None
         activations.fill_value_and_slope(self.formula, u, u, slope)
         return u, slope

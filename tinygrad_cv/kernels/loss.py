@@ -13,7 +13,7 @@ import numpy as np
 from ..typing import Array, Gradients, Operand, Scalar, Shape
 from .fast.choose import choose
 from .fast.layout import as_rows
-from .fast.reduction import total
+from .fast.reduction import sum_along
 from .kernel import kernel
 from .softmax import SAFE, log_softmax
 
@@ -52,7 +52,12 @@ def each_gradient(g: np.ndarray, size: int, reduction: str) -> np.ndarray:
     return g / size if reduction == "mean" else g
 
 
-def check_targets(name: str, value: Operand, x_name: str, x: np.ndarray) -> None:
+def check_targets(
+    name: str,
+    value: Operand,
+    x_name: str,
+    x: np.ndarray,
+) -> None:
     """Targets have the shape of what they are compared with, or are one number."""
     if not np.ndim(value) or np.shape(value) == x.shape:
         return
@@ -91,7 +96,9 @@ def mse(prediction: Array, target: Operand, *, reduction: str = "mean") -> Array
 
 @mse.forward
 def _(
-    prediction: np.ndarray, target: np.ndarray | Scalar, reduction: str
+    prediction: np.ndarray,
+    target: np.ndarray | Scalar,
+    reduction: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     check_targets("target", target, "prediction", prediction)
     difference = prediction - as_float(target, prediction.dtype)
@@ -99,7 +106,12 @@ def _(
 
 
 @mse.backward
-def _(g: np.ndarray, saved: np.ndarray, reduction: str, needs: Sequence[bool]) -> Gradients:
+def _(
+    g: np.ndarray,
+    saved: np.ndarray,
+    reduction: str,
+    needs: Sequence[bool],
+) -> Gradients:
     """dprediction = 2 (prediction - target) g = -dtarget."""
     d = saved * each_gradient(2 * g, saved.size, reduction)
     return d, -d if needs[1] else None
@@ -110,7 +122,11 @@ def _(g: np.ndarray, saved: np.ndarray, reduction: str, needs: Sequence[bool]) -
 
 @kernel
 def bce_with_logits(
-    logits: Array, targets: Operand, weight: Operand | None = None, *, reduction: str = "mean"
+    logits: Array,
+    targets: Operand,
+    weight: Operand | None = None,
+    *,
+    reduction: str = "mean",
 ) -> Array:
     """Binary cross-entropy: -t log s(x) - (1 - t) log(1 - s(x)) for a logit x, s the sigmoid.
 
@@ -131,8 +147,8 @@ def _(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|)): no overflow, and nothing small is lost.
 
-    With the same exponential e, s(x) is 1 / (1 + e) for a positive x and e / (1 + e) else. The slope
-    is s(x) - t.
+    With the same exponential e, s(x) is 1 / (1 + e) for a positive x and e / (1 + e) else. The
+    slope is s(x) - t.
     """
     check_targets("targets", targets, "logits", logits)
     if weight is not None:
@@ -176,10 +192,10 @@ def cross_entropy(
 ) -> Array:
     """-sum_c q_c log softmax(logits)_c, where q is 1 at the label: the negative log-likelihood.
 
-    logits (..., C) and integer labels (...); `weight` (C,) multiplies q. Label smoothing e sets q to
-    1 - e at the label and adds e / C everywhere (Szegedy et al. 2016, section 7). Labels equal to
-    `ignore_index` count for nothing. The mean is over the labels that count, each with the weight of
-    its class, as in PyTorch; but the classes are on the last axis.
+    logits (..., C) and integer labels (...); `weight` (C,) multiplies q. Label smoothing e sets q
+    to 1 - e at the label and adds e / C everywhere (Szegedy et al. 2016, section 7). Labels equal
+    to `ignore_index` count for nothing. The mean is over the labels that count, each with the
+    weight of its class, as in PyTorch; but the classes are on the last axis.
     """
     logp = log_softmax.reference(logits)
     classes = logits.shape[-1]
@@ -217,7 +233,7 @@ def _(
     own = (np.arange(len(x)), label)
     x = relative(x, x[own])
     e = np.exp(x)
-    norm = total(e, 1)  # (rows, 1)
+    norm = sum_along(e, 1)  # (rows, 1)
     losses = share * (np.log(norm[:, 0]) - x[own])
     slope = None
     if needs[0]:
@@ -232,7 +248,12 @@ def _(
 
 
 @cross_entropy.backward
-def _(g: np.ndarray, saved: np.ndarray, reduction: str, needs: Sequence[bool]) -> np.ndarray | None:
+def _(
+    g: np.ndarray,
+    saved: np.ndarray,
+    reduction: str,
+    needs: Sequence[bool],
+) -> np.ndarray | None:
     if not needs[0]:
         return None
     return choose(g[..., None] if reduction == "none" else g, saved)
@@ -324,8 +345,16 @@ def check_cross_entropy(
     check_reduction(reduction)
 
 
-def check_classes(labels: np.ndarray, counted: np.ndarray, classes: int, ignore_index: int) -> None:
-    """Raise ValueError if a label that counts is no class. `counted`: 0 in place of those ignored."""
+def check_classes(
+    labels: np.ndarray,
+    counted: np.ndarray,
+    classes: int,
+    ignore_index: int,
+) -> None:
+    """Raise ValueError if a label that counts is no class.
+
+    `counted` are the labels with 0 in place of those that are ignored.
+    """
     if not labels.size:
         return
     if np.minimum.reduce(counted) >= 0 and np.maximum.reduce(counted) < classes:

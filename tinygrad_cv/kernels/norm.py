@@ -10,8 +10,7 @@ import numpy as np
 from ..machine import aligned
 from ..typing import Array, Gradients, Shape
 from .fast.layout import as_rows, channels_first, channels_last
-from .fast.reduction import mean as mean_along
-from .fast.reduction import mean_product, sum_of_rows
+from .fast.reduction import mean_along, mean_of_products, sum_of_rows
 from .fast.tiles import blocks
 from .kernel import kernel
 
@@ -123,7 +122,9 @@ def _(
 
 
 def standardise(
-    x: np.ndarray, eps: float, average: Average
+    x: np.ndarray,
+    eps: float,
+    average: Average,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Rows (rows, C) as z = (x - mean) / sqrt(variance + eps), channel by channel.
 
@@ -131,7 +132,7 @@ def standardise(
     """
     mean = average(mean_along(x, 0))  # (1, C)
     z = x - mean
-    variance = average(mean_product(z, z, 0))
+    variance = average(mean_of_products(z, z, 0))
     scale = 1 / np.sqrt(variance + eps)
     z *= scale
     return z, scale[0], mean[0], variance[0]
@@ -145,7 +146,11 @@ def like_images(rows: np.ndarray, shape: Shape) -> np.ndarray:
     return np.ascontiguousarray(channels_first(rows.reshape(n, *pixels, channels)))
 
 
-def affine(z: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
+def affine(
+    z: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+) -> np.ndarray:
     """z weight + bias."""
     z = z if weight is None else z * weight
     return z if bias is None else z + bias
@@ -191,7 +196,7 @@ def _(
     scale = np.empty((len(rows), 1), x.dtype)
     for part in blocks(*rows.shape):
         z = np.subtract(rows[part], mean_along(rows[part], 1), out=normal[part])
-        np.divide(1, np.sqrt(mean_product(z, z, 1) + eps), out=scale[part])
+        np.divide(1, np.sqrt(mean_of_products(z, z, 1) + eps), out=scale[part])
         z *= scale[part]
         np.multiply(z, 1 if gain is None else gain, out=y[part])
         if shift is not None:
@@ -210,8 +215,8 @@ def _(
 ) -> Gradients:
     """dx = scale (h - mean(h) - z mean(h z)) with h = weight g.
 
-    That is h without its parts along the constant and along z. mean(h) and mean(h z) are products of
-    g and g z with the weight, and the sums of both over rows are dbias and dweight.
+    That is h without its parts along the constant and along z. mean(h) and mean(h z) are products
+    of g and g z with the weight, and the sums of both over rows are dbias and dweight.
     """
     normal, scale = saved
     size = normal.shape[1]
@@ -241,9 +246,15 @@ def _(
 
 
 def normalised_shape(
-    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, shape: Shape | None
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    shape: Shape | None,
 ) -> Shape:
-    """The shape of the axes that `layer_norm` normalises. Raises ValueError if something does not fit."""
+    """The shape of the axes that `layer_norm` normalises.
+
+    Raises ValueError if the parameters do not have that shape, or x does not end in it.
+    """
     if weight is not None:
         shape = weight.shape
     shape = tuple(shape or x.shape[-1:])
@@ -256,7 +267,12 @@ def normalised_shape(
     return shape
 
 
-def check_shape(name: str, value: np.ndarray | None, shape: Shape, x: np.ndarray) -> None:
+def check_shape(
+    name: str,
+    value: np.ndarray | None,
+    shape: Shape,
+    x: np.ndarray,
+) -> None:
     """Raise ValueError if a parameter of a normalisation of x has another shape."""
     if value is not None and value.shape != shape:
         raise ValueError(f"{name} has shape {value.shape}; for x of shape {x.shape} it is {shape}")

@@ -15,7 +15,11 @@ from .kernel import kernel
 
 @kernel
 def max_pool2d(
-    x: Array, *, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
+    x: Array,
+    *,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
 ) -> Array:
     """The largest of each window: (N, C, H, W) -> (N, C, H', W').
 
@@ -29,7 +33,10 @@ def max_pool2d(
 
 @max_pool2d.forward
 def _(
-    x: np.ndarray, kernel_size: Pair, stride: Pair | None, padding: Pair
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
 ) -> tuple[np.ndarray, None]:
     first, *others = window_shifts(x, window(kernel_size, stride, padding), -np.inf)
     y = first.copy(order="K")
@@ -60,7 +67,11 @@ def _(
 
 @kernel
 def avg_pool2d(
-    x: Array, *, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
+    x: Array,
+    *,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
 ) -> Array:
     """The mean of each window; padding counts as zeros. Sizes are those of `max_pool2d`."""
     first, *others = window_shifts(x, window(kernel_size, stride, padding), 0.0)
@@ -69,7 +80,10 @@ def avg_pool2d(
 
 @avg_pool2d.forward
 def _(
-    x: np.ndarray, kernel_size: Pair, stride: Pair | None, padding: Pair
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
 ) -> tuple[np.ndarray, None]:
     shifts = window_shifts(x, window(kernel_size, stride, padding), 0.0)
     return functools.reduce(np.add, shifts) / len(shifts), None
@@ -77,7 +91,11 @@ def _(
 
 @avg_pool2d.backward
 def _(
-    g: np.ndarray, x: np.ndarray, kernel_size: Pair, stride: Pair | None, padding: Pair
+    g: np.ndarray,
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
 ) -> np.ndarray:
     geometry = window(kernel_size, stride, padding)
     dx = np.zeros_like(geometry.pad(x))
@@ -118,7 +136,11 @@ def _(x: np.ndarray, scale: Pair) -> tuple[np.ndarray, None]:
 
 
 @upsample_nearest2d.backward
-def _(g: np.ndarray, x: np.ndarray, scale: Pair) -> np.ndarray:
+def _(
+    g: np.ndarray,
+    x: np.ndarray,
+    scale: Pair,
+) -> np.ndarray:
     """The sum over each block."""
     down, across = pair(scale)
     parts = [g[..., i::down, j::across] for i in range(down) for j in range(across)]

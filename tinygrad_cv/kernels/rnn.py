@@ -1,10 +1,12 @@
 """Recurrent layers: each over all time steps is one operation.
 
 x (T, N, I) is read from t = 0 on, from the state h0 (N, H). The weights have PyTorch's layout, one
-block of H rows a gate: weight_ih (gates H, I), weight_hh (gates H, H), bias_ih and bias_hh (gates H,).
-The input's projection and the weights' gradients are one product for a chunk of steps, so many as stay
-in the cache between that product and the steps themselves, which write into memory that is there
-already. Where `lengths` (N,) are given, a sequence that has ended keeps its state.
+block of H rows a gate: weight_ih (gates H, I), weight_hh (gates H, H), bias_ih (gates H,) and
+bias_hh (gates H,). Where `lengths` (N,) are given, a sequence that has ended keeps its state.
+
+The input's projection and the weights' gradients are one product for a chunk of steps, so many as
+stay in the cache between that product and the steps themselves, which write into memory that is
+there already.
 """
 
 from __future__ import annotations
@@ -200,8 +202,8 @@ def _(
 ) -> Gradients:
     """Inside the step dc_t = dc_t + dh_t o (1 - tanh(c_t)^2).
 
-    Each gate's da is that (for o: dh_t) times the gate's partner in its product times its own slope,
-    s (1 - s) of a sigmoid and 1 - z^2 of a tanh.
+    Each gate's da is that (for o: dh_t) times the gate's partner in its product times its own
+    slope, s (1 - s) of a sigmoid and 1 - z^2 of a tanh.
     """
     gates, (states, cells), (g_states, g_cells) = saved, y, g
     dh, dc, squashed, inside, through, slope, carried_h, carried_c = zeros(8, cells)
@@ -369,9 +371,10 @@ def _(
 
 
 class Projection:
-    """The input's part of all gates, x_t weight_ih^T + bias, chunk by chunk, and what the steps need.
+    """The input's part of all gates, x_t weight_ih^T + bias, chunk by chunk.
 
-    Each gate's weights and bias are multiplied by its factor.
+    It also holds what the steps need besides: the first state and the recurrent weights. Each gate's
+    weights and bias are multiplied by its factor.
     """
 
     def __init__(
@@ -430,8 +433,16 @@ class WeightGradients:
         self.dbias_ih = np.zeros(rows, dtype) if bias_ih else None
         self.dbias_hh = np.zeros(rows, dtype) if bias_hh else None
 
-    def add(self, part: slice, da: np.ndarray, db: np.ndarray) -> None:
-        """Those of a chunk: da of the input's projection, db of the state's, (chunk, N, gates H)."""
+    def add(
+        self,
+        part: slice,
+        da: np.ndarray,
+        db: np.ndarray,
+    ) -> None:
+        """Add those of a chunk of steps.
+
+        da is the gradient of the input's projection, db of the state's: (chunk, N, gates H).
+        """
         a, b = as_rows(da), as_rows(db)  # (chunk N, gates H)
         if self.dx is not None:
             self.dx[part] = np.dot(a, self.weight_ih).reshape(self.dx[part].shape)
@@ -457,7 +468,11 @@ class WeightGradients:
 
 
 def check_weights(
-    x: np.ndarray, h0: np.ndarray, weight_ih: np.ndarray, weight_hh: np.ndarray, gates: int
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    gates: int,
 ) -> None:
     """Raise ValueError if shapes do not fit."""
     size = h0.shape[-1]
@@ -495,13 +510,23 @@ def gate_blocks(a: np.ndarray, gates: int) -> list[np.ndarray]:
     return [a[:, k * size : (k + 1) * size] for k in range(gates)]
 
 
-def hold(new: np.ndarray, old: np.ndarray | float, lengths: np.ndarray | None, t: int) -> None:
+def hold(
+    new: np.ndarray,
+    old: np.ndarray | float,
+    lengths: np.ndarray | None,
+    t: int,
+) -> None:
     """In place: sequences that have ended at step t keep the old state."""
     if lengths is not None:
         np.copyto(new, old, where=np.greater_equal(t, lengths)[:, None])
 
 
-def where_alive(new: Array, old: Array, lengths: np.ndarray | None, t: int) -> Array:
+def where_alive(
+    new: Array,
+    old: Array,
+    lengths: np.ndarray | None,
+    t: int,
+) -> Array:
     """The new state of the sequences that go on at step t, the old one of those that have ended."""
     if lengths is None:
         return new

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..typing import Array
-from .fast.reduction import total, total_product
+from .fast.reduction import sum_along, sum_of_products
 from .kernel import kernel
 
 # Neither exp(60), times the length of a row, nor exp(-60) comes near the ends of float32.
@@ -22,19 +22,27 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
 @softmax.forward
 def _(x: np.ndarray, axis: int) -> tuple[np.ndarray, None]:
     y = exponentials(x, axis)
-    y /= total(y, axis)
+    y /= sum_along(y, axis)
     return y, None
 
 
 @softmax.backward
-def _(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+def _(
+    g: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
     """dx = y (g - sum(g y))."""
-    dx = g - total_product(g, y, axis)
+    dx = g - sum_of_products(g, y, axis)
     dx *= y
     return dx
 
 
-def exponentials(x: np.ndarray, axis: int = -1, out: np.ndarray | None = None) -> np.ndarray:
+def exponentials(
+    x: np.ndarray,
+    axis: int = -1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """exp(x), or where that could overflow or vanish exp(x - max(x)), the maximum along the axis.
 
     To see whether all of x is small costs a fifth of the maximum of each row. Rows that are -inf
@@ -54,16 +62,22 @@ def exponentials(x: np.ndarray, axis: int = -1, out: np.ndarray | None = None) -
 def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """x - log(sum(exp(x))) along an axis: the logarithm of `softmax`, which does not underflow."""
     shifted = x - np.max(x, axis=axis, keepdims=True)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    total = np.sum(np.exp(shifted), axis=axis, keepdims=True)
+    return shifted - np.log(total)
 
 
 @log_softmax.forward
 def _(x: np.ndarray, axis: int) -> tuple[np.ndarray, None]:
     shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    return shifted - np.log(total(np.exp(shifted), axis)), None
+    log_total = np.log(sum_along(np.exp(shifted), axis))
+    return shifted - log_total, None
 
 
 @log_softmax.backward
-def _(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+def _(
+    g: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
     """dx = g - softmax(x) sum(g)."""
-    return g - np.exp(y) * total(g, axis)
+    return g - np.exp(y) * sum_along(g, axis)

@@ -5,8 +5,8 @@ The idea is that of Chellapilla et al. 2006. Three linear maps, adjoint to each 
 
     <correlate(x, w), g> = <x, input_gradient(g, w)> = <w, weight_gradient(x, g)>
 
-The matrix is made for so many images at a time as the second-level cache holds, and nothing of it is
-kept for backward.
+The matrix is made for so many images at a time as the second-level cache holds, and nothing of it
+is kept for backward.
 """
 
 from __future__ import annotations
@@ -18,51 +18,67 @@ import numpy as np
 
 from ...machine import IM2COL_BLOCK
 from ...typing import Shape
-from .geometry import Geometry
+from .geometry import Geometry, Size
 from .layout import channels_first, framed
 from .multiply import multiply
 from .tiles import blocks
 
 
-def correlate(x: np.ndarray, weight: np.ndarray, geometry: Geometry) -> np.ndarray:
+def correlate(
+    x: np.ndarray,
+    weight: np.ndarray,
+    geometry: Geometry,
+) -> np.ndarray:
     """The convolution, images (N, H, W, C) to outputs (N, H', W', F)."""
-    groups = geometry.groups
-    output = geometry.output(x.shape[1:3])
+    n, h, w, _ = x.shape
+    f, groups = len(weight), geometry.groups
+    output = geometry.output((h, w))
     matrix = as_matrix(weight, groups)
-    y = np.empty((len(x), *output, len(weight)), np.result_type(x, weight))
+    y = np.empty((n, *output, f), np.result_type(x, weight))
     for block in image_blocks(geometry, x.shape, output):
-        multiply(patches(x[block], geometry, output), matrix, out=by_group(y[block], groups))
+        seen = patches(x[block], geometry, output)
+        multiply(seen, matrix, out=by_group(y[block], groups))
     return y
 
 
 def input_gradient(
-    g: np.ndarray, weight: np.ndarray, geometry: Geometry, image: tuple[int, int]
+    g: np.ndarray,
+    weight: np.ndarray,
+    geometry: Geometry,
+    image: Size,
 ) -> np.ndarray:
     """The adjoint of `correlate` in x: outputs (N, H', W', F) to images (N, H, W, C) of a size."""
     n, height, width, _ = g.shape
-    groups, channels = geometry.groups, weight.shape[1]
-    shape = (n, *geometry.padded(image), groups, channels)
-    padded = np.zeros(shape, np.result_type(g, weight))
+    groups = geometry.groups
+    channels = weight.shape[1]  # of a group
+    dtype = np.result_type(g, weight)
+    padded = np.zeros((n, *geometry.padded(image), groups, channels), dtype)
     transposed = np.ascontiguousarray(as_matrix(weight, groups).mT)
-    for block in image_blocks(geometry, (n, *image, groups * channels), (height, width)):
+    images = (n, *image, groups * channels)
+    for block in image_blocks(geometry, images, (height, width)):
         rows = np.matmul(by_group(g[block], groups), transposed)
         # (groups, n H' W', kh kw C/groups) -> (n, H', W', groups, kh, kw, C/groups)
         parts = rows.reshape(groups, -1, height, width, *geometry.size, channels)
         parts = np.moveaxis(parts, 0, 3)
         for i, j, down, across in geometry.offsets((height, width)):
-            padded[block, down, across] += parts[:, :, :, :, i, j]
-    (h, w), (ph, pw) = image, geometry.padding
-    inside = np.ascontiguousarray(padded[:, ph : ph + h, pw : pw + w])
-    return inside.reshape(n, h, w, groups * channels)
+            padded[block, down, across] += parts[..., i, j, :]
+    h, w = image
+    top, left = geometry.padding
+    inside = padded[:, top : top + h, left : left + w]
+    return np.ascontiguousarray(inside).reshape(images)
 
 
-def weight_gradient(x: np.ndarray, g: np.ndarray, geometry: Geometry) -> np.ndarray:
+def weight_gradient(
+    x: np.ndarray,
+    g: np.ndarray,
+    geometry: Geometry,
+) -> np.ndarray:
     """The adjoint of `correlate` in the weight: (F, C/groups, kh, kw)."""
     _, height, width, f = g.shape
     groups = geometry.groups
     channels = x.shape[3] // groups
-    shape = (groups, prod(geometry.size) * channels, f // groups)
-    matrix = np.zeros(shape, np.result_type(x, g))
+    columns = prod(geometry.size) * channels
+    matrix = np.zeros((groups, columns, f // groups), np.result_type(x, g))
     for block in image_blocks(geometry, x.shape, (height, width)):
         seen = patches(x[block], geometry, (height, width))
         matrix += np.matmul(seen.mT, by_group(g[block], groups))
@@ -70,70 +86,92 @@ def weight_gradient(x: np.ndarray, g: np.ndarray, geometry: Geometry) -> np.ndar
 
 
 def both_gradients(
-    g: np.ndarray, x: np.ndarray, weight: np.ndarray, geometry: Geometry, needs: Sequence[bool]
+    g: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    geometry: Geometry,
+    needs: Sequence[bool],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """`input_gradient(g, weight)` and `weight_gradient(x, g)`, each if needed."""
     adjoint = geometry.adjoint
+    dx = dweight = None
     if needs[0] and adjoint is not None:
         return gradients_at_stride_1(g, x, weight, adjoint, needs[1])
-    image = (x.shape[1], x.shape[2])
-    dx = input_gradient(g, weight, geometry, image) if needs[0] else None
-    dweight = weight_gradient(x, g, geometry) if needs[1] else None
+    if needs[0]:
+        _, h, w, _ = x.shape
+        dx = input_gradient(g, weight, geometry, (h, w))
+    if needs[1]:
+        dweight = weight_gradient(x, g, geometry)
     return dx, dweight
 
 
 def gradients_at_stride_1(
-    g: np.ndarray, x: np.ndarray, weight: np.ndarray, adjoint: Geometry, both: bool
+    g: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    adjoint: Geometry,
+    both: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The gradients of images and, if both are asked for, of the weight.
 
-    The adjoint is a correlation with the mirrored weight, and the patches of g serve both gradients:
-    half the copying, and nothing has to be added up where windows overlap.
+    The adjoint is a correlation with the mirrored weight, and the patches of g serve both
+    gradients: half the copying, and nothing has to be added up where windows overlap.
     """
-    groups, image = adjoint.groups, (x.shape[1], x.shape[2])
+    _, h, w, c = x.shape
+    f, groups = g.shape[3], adjoint.groups
     matrix = as_matrix(mirror(weight, groups), groups)  # (groups, kh kw F/groups, C/groups)
     dx = np.empty(x.shape, np.result_type(g, weight))
     dmatrix = np.zeros(matrix.shape, np.result_type(x, g))
-    for block in image_blocks(adjoint, g.shape, image):
-        seen = patches(g[block], adjoint, image)
+    for block in image_blocks(adjoint, g.shape, (h, w)):
+        seen = patches(g[block], adjoint, (h, w))
         multiply(seen, matrix, out=by_group(dx[block], groups))
         if both:
             dmatrix += np.matmul(seen.mT, by_group(x[block], groups))
     if not both:
         return dx, None
-    mirrored = as_weight(dmatrix, (x.shape[3], g.shape[3] // groups, *adjoint.size))
+    mirrored = as_weight(dmatrix, (c, f // groups, *adjoint.size))
     return dx, mirror(mirrored, groups)
 
 
 # ----------------------------------------------------------------- images and weights as matrices
 
 
-def image_blocks(geometry: Geometry, images: Shape, output: tuple[int, int]) -> Iterator[slice]:
+def image_blocks(
+    geometry: Geometry,
+    images: Shape,
+    output: Size,
+) -> Iterator[slice]:
     """Images (N, H, W, C), as many at a time as have patches that stay in the cache."""
     n, _, _, channels = images
-    return blocks(n, prod(output) * prod(geometry.size) * channels, IM2COL_BLOCK)
+    elements = prod(output) * prod(geometry.size) * channels
+    return blocks(n, elements, IM2COL_BLOCK)
 
 
-def patches(x: np.ndarray, geometry: Geometry, output: tuple[int, int]) -> np.ndarray:
-    """What each output position sees of images: (n, H, W, C) -> (groups, n H' W', kh kw C/groups)."""
+def patches(
+    x: np.ndarray,
+    geometry: Geometry,
+    output: Size,
+) -> np.ndarray:
+    """What each output position sees of images.
+
+    (n, H, W, C) -> (groups, n H' W', kh kw C/groups)
+    """
     n, h, w, c = x.shape
     groups = geometry.groups
     if geometry.pointwise:
         return by_group(x, groups)
     padded = framed(x, geometry.padded((h, w)), geometry.padding)
-    windows = geometry.windows(channels_first(padded))  # (n, C, H', W', kh, kw)
-    if groups > 1:
-        windows = windows.reshape(n, groups, -1, *windows.shape[2:])
-    else:
-        windows = windows[:, None]  # a view still
+    windows = geometry.windows(channels_first(padded))
+    parts = windows.reshape(n, groups, c // groups, *output, *geometry.size)  # a view
     seen = np.empty((groups, n, *output, *geometry.size, c // groups), x.dtype)
-    seen[...] = windows.transpose(1, 0, 3, 4, 5, 6, 2)
+    seen[...] = parts.transpose(1, 0, 3, 4, 5, 6, 2)
     return seen.reshape(groups, n * prod(output), -1)
 
 
 def by_group(x: np.ndarray, groups: int) -> np.ndarray:
     """A view: (n, H, W, C) -> (groups, n H W, C/groups)."""
-    pixels = x.reshape(prod(x.shape[:3]), groups, -1)
+    n, h, w, c = x.shape
+    pixels = x.reshape(n * h * w, groups, c // groups)
     return pixels.swapaxes(0, 1)
 
 
@@ -141,7 +179,8 @@ def as_matrix(weight: np.ndarray, groups: int) -> np.ndarray:
     """(F, C/groups, kh, kw) -> (groups, kh kw C/groups, F/groups)."""
     f, c, kh, kw = weight.shape
     parts = weight.reshape(groups, f // groups, c, kh, kw)
-    return parts.transpose(0, 3, 4, 2, 1).reshape(groups, kh * kw * c, f // groups)
+    parts = parts.transpose(0, 3, 4, 2, 1)  # (groups, kh, kw, C/groups, F/groups)
+    return parts.reshape(groups, kh * kw * c, f // groups)
 
 
 def as_weight(matrix: np.ndarray, shape: Shape) -> np.ndarray:
@@ -149,7 +188,8 @@ def as_weight(matrix: np.ndarray, shape: Shape) -> np.ndarray:
     f, c, kh, kw = shape
     groups = len(matrix)
     parts = matrix.reshape(groups, kh, kw, c, f // groups)
-    return parts.transpose(0, 4, 3, 1, 2).reshape(shape)
+    parts = parts.transpose(0, 4, 3, 1, 2)  # (groups, F/groups, C/groups, kh, kw)
+    return parts.reshape(shape)
 
 
 def mirror(weight: np.ndarray, groups: int) -> np.ndarray:

@@ -2,31 +2,45 @@
 
 Images are (N, C, H, W), as in PyTorch. In memory the channels of a pixel lie side by side, as the
 kernels leave them: the arrays are views of (N, H, W, C). NumPy's element-wise functions keep that
-order, so it costs nothing to stay in it. Arrays in another order give the same values, but are copied.
+order, so it costs nothing to stay in it. Arrays in another order give the same values, but are
+copied.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from .geometry import Size
+
 
 def as_rows(x: np.ndarray) -> np.ndarray:
     """(..., C) -> (rows, C); a matrix as it is."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    if x.ndim == 2:
+        return x
+    return x.reshape(-1, x.shape[-1])
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
     """A view: (N, C, ...) -> (N, ..., C)."""
-    return x.transpose(0, *range(2, x.ndim), 1)
+    image_axes = range(2, x.ndim)
+    return x.transpose(0, *image_axes, 1)
 
 
 def channels_first(x: np.ndarray) -> np.ndarray:
     """A view: (N, ..., C) -> (N, C, ...)."""
-    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+    last = x.ndim - 1
+    return x.transpose(0, last, *range(1, last))
 
 
-def framed(x: np.ndarray, size: tuple[int, int], corner: tuple[int, int]) -> np.ndarray:
-    """Images (n, H, W, C) inside zeros (n, height, width, C), with their first pixel at `corner`."""
+def framed(
+    x: np.ndarray,
+    size: Size,
+    corner: Size,
+) -> np.ndarray:
+    """Images (n, H, W, C) inside zeros (n, height, width, C), with their first pixel at `corner`.
+
+    Images that have that size already are given back as they are.
+    """
     n, h, w, c = x.shape
     if (h, w) == size:
         return x
@@ -45,4 +59,5 @@ def add_bias(y: np.ndarray, bias: np.ndarray | None) -> None:
         return
     n, h, w, f = y.shape
     lines = y.reshape(n, h, w * f)
-    lines += np.tile(bias, w).reshape(-1, 1, w * f)
+    along_line = np.tile(bias, w)  # (W F,) or (n, W F)
+    lines += along_line.reshape(-1, 1, w * f)

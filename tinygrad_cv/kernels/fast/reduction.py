@@ -10,37 +10,52 @@ import numpy as np
 from ...machine import EINSUM_MAX_ROW
 
 
-def total(x: np.ndarray, axis: int) -> np.ndarray:
+def sum_along(x: np.ndarray, axis: int) -> np.ndarray:
     """The sum over an axis, kept at length 1."""
-    return _scaled_total(x, 1.0, axis)
+    return _scaled_sum(x, 1.0, axis)
 
 
-def mean(x: np.ndarray, axis: int) -> np.ndarray:
+def mean_along(x: np.ndarray, axis: int) -> np.ndarray:
     """The mean over an axis, kept at length 1."""
-    return _scaled_total(x, 1 / x.shape[axis], axis)
+    return _scaled_sum(x, 1 / x.shape[axis], axis)
 
 
-def sum_of_rows(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def sum_of_rows(
+    x: np.ndarray,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """The sum of the rows of each matrix: (..., R, C) -> (..., C)."""
     ones = _constant(x.shape[-2], 1.0, x.dtype)
     return np.matmul(ones, x, out=out)
 
 
-def total_product(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+def sum_of_products(
+    x: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
     """The sum of x y over an axis, kept at length 1."""
     if axis not in (-1, x.ndim - 1):
-        return total(x * y, axis)
+        return sum_along(x * y, axis)
     if x.shape[-1] <= EINSUM_MAX_ROW:
         return np.einsum("...i,...i->...", x, y)[..., None]
     return np.vecdot(x, y)[..., None]
 
 
-def mean_product(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+def mean_of_products(
+    x: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
     """The mean of x y over an axis, kept at length 1."""
-    return total_product(x, y, axis) / x.shape[axis]
+    return sum_of_products(x, y, axis) / x.shape[axis]
 
 
-def _scaled_total(x: np.ndarray, factor: float, axis: int) -> np.ndarray:
+def _scaled_sum(
+    x: np.ndarray,
+    factor: float,
+    axis: int,
+) -> np.ndarray:
     """The sum of factor x over an axis, kept at length 1."""
     if axis in (-1, x.ndim - 1):
         length = x.shape[-1]
@@ -53,7 +68,11 @@ def _scaled_total(x: np.ndarray, factor: float, axis: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _constant(length: int, factor: float, dtype: np.dtype) -> np.ndarray:
+def _constant(
+    length: int,
+    factor: float,
+    dtype: np.dtype,
+) -> np.ndarray:
     """A read-only vector of one number, made once for sums that come again at every step."""
     vector = np.full(length, factor, dtype)
     vector.flags.writeable = False
