@@ -225,7 +225,7 @@ def _(
     return dquery, dkey, dv, dvalue, None
 
 
-# -------------------------------------------------------------------------- what they have in common
+# ------------------------------------------------------------------------- what they have in common
 
 Weights = tuple[
     np.ndarray, np.ndarray | None
@@ -314,7 +314,7 @@ def split_packed(packed: np.ndarray, num_heads: int) -> list[np.ndarray]:
     return [split_heads(part, num_heads) for part in parts]
 
 
-def masked_softmax_reference(scores: Array, visible: np.ndarray | None) -> Array:
+def masked_softmax_reference(scores: Array, visible: Array | None) -> Array:
     """Softmax over the keys that may be looked at, all of them if None; zeros if there are none."""
     if visible is None:
         return softmax.reference(scores)
@@ -325,7 +325,7 @@ def masked_softmax_reference(scores: Array, visible: np.ndarray | None) -> Array
     return e / np.where(total == 0, 1, total)
 
 
-def masked_softmax(scores: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+def masked_softmax(scores: np.ndarray, visible: Array | None) -> np.ndarray:
     """The same, in place where it can be."""
     if visible is None:
         weights = exponentials(scores, out=scores)
@@ -347,7 +347,7 @@ def visible_keys(
     mask: Array | None,
     causal: bool,
     shape: Shape,
-) -> np.ndarray | None:
+) -> Array | None:
     """Which key each query may look at, as booleans; None for all."""
     allowed = mask if mask is not None and mask.dtype == bool else None
     if not causal:

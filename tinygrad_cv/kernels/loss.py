@@ -7,6 +7,7 @@ each.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -77,9 +78,9 @@ def broadcast_shape(*shapes: Shape) -> Shape | None:
         return None
 
 
-def as_float(targets: Operand, dtype: np.dtype) -> Operand:
+def as_float(targets: Operand, dtype: np.dtype) -> Any:
     """Targets that are booleans or integers in a floating-point dtype; others as they are."""
-    if isinstance(targets, Scalar) or targets.dtype.kind == "f":
+    if isinstance(targets, (bool, int, float)) or targets.dtype.kind == "f":
         return targets
     return targets.astype(dtype)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .fast.reduction import mean_along, mean_of_products, sum_of_rows
 from .fast.tiles import blocks
 from .kernel import kernel
 
-Average = Callable[[np.ndarray], np.ndarray]  # of a statistic over the shares of a batch
+Average = Callable[[Any], Any]  # of a statistic, over the shares of a batch
 Observer = Callable[[np.ndarray, np.ndarray], object]
 
 
@@ -46,7 +47,7 @@ def batch_norm(
     """
     axes = (0, *range(2, x.ndim))
     shape = (1, -1) + (1,) * (x.ndim - 2)  # (1, C, 1, ...)
-    if mean is None:
+    if mean is None or variance is None:
         centred = x - average(np.mean(x, axis=axes, keepdims=True))
         variance = average(np.mean(centred * centred, axis=axes, keepdims=True))
     else:
@@ -194,7 +195,7 @@ def _(
     y = aligned(rows.shape, np.result_type(*given))
     normal = aligned(rows.shape, x.dtype)
     scale = np.empty((len(rows), 1), x.dtype)
-    for part in blocks(*rows.shape):
+    for part in blocks(len(rows), prod(shape)):
         z = np.subtract(rows[part], mean_along(rows[part], 1), out=normal[part])
         np.divide(1, np.sqrt(mean_of_products(z, z, 1) + eps), out=scale[part])
         z *= scale[part]
@@ -226,7 +227,7 @@ def _(
     dx = aligned(normal.shape, normal.dtype) if needs[0] else None
     dgain = np.zeros(size, normal.dtype)
     dshift = np.zeros(size, normal.dtype)
-    for part in blocks(*rows.shape):
+    for part in blocks(len(rows), size):
         h, z = rows[part], normal[part]
         hz = h * z
         dgain += sum_of_rows(hz)

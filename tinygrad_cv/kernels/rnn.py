@@ -373,8 +373,8 @@ def _(
 class Projection:
     """The input's part of all gates, x_t weight_ih^T + bias, chunk by chunk.
 
-    It also holds what the steps need besides: the first state and the recurrent weights. Each gate's
-    weights and bias are multiplied by its factor.
+    It also holds what the steps need besides: the first state and the recurrent weights. Each
+    gate's weights and bias are multiplied by its factor.
     """
 
     def __init__(

@@ -34,7 +34,8 @@ def correlate(
     f, groups = len(weight), geometry.groups
     output = geometry.output((h, w))
     matrix = as_matrix(weight, groups)
-    y = np.empty((n, *output, f), np.result_type(x, weight))
+    dtype = np.result_type(x, weight)
+    y = np.empty((n, *output, f), dtype)
     for block in image_blocks(geometry, x.shape, output):
         seen = patches(x[block], geometry, output)
         multiply(seen, matrix, out=by_group(y[block], groups))
@@ -51,9 +52,11 @@ def input_gradient(
     n, height, width, _ = g.shape
     groups = geometry.groups
     channels = weight.shape[1]  # of a group
+    matrix = as_matrix(weight, groups)
+    transposed = np.ascontiguousarray(matrix.mT)
+    size = geometry.padded(image)
     dtype = np.result_type(g, weight)
-    padded = np.zeros((n, *geometry.padded(image), groups, channels), dtype)
-    transposed = np.ascontiguousarray(as_matrix(weight, groups).mT)
+    padded = np.zeros((n, *size, groups, channels), dtype)
     images = (n, *image, groups * channels)
     for block in image_blocks(geometry, images, (height, width)):
         rows = np.matmul(by_group(g[block], groups), transposed)
@@ -78,7 +81,8 @@ def weight_gradient(
     groups = geometry.groups
     channels = x.shape[3] // groups
     columns = prod(geometry.size) * channels
-    matrix = np.zeros((groups, columns, f // groups), np.result_type(x, g))
+    dtype = np.result_type(x, g)
+    matrix = np.zeros((groups, columns, f // groups), dtype)
     for block in image_blocks(geometry, x.shape, (height, width)):
         seen = patches(x[block], geometry, (height, width))
         matrix += np.matmul(seen.mT, by_group(g[block], groups))
@@ -162,20 +166,27 @@ def patches(
         return by_group(x, groups)
     padded = framed(x, geometry.padded((h, w)), geometry.padding)
     windows = geometry.windows(channels_first(padded))
-    parts = windows.reshape(n, groups, c // groups, *output, *geometry.size)  # a view
-    seen = np.empty((groups, n, *output, *geometry.size, c // groups), x.dtype)
-    seen[...] = parts.transpose(1, 0, 3, 4, 5, 6, 2)
+    window = (*output, *geometry.size)
+    parts = windows.reshape(n, groups, c // groups, *window)  # a view
+    seen = np.empty((groups, n, *window, c // groups), x.dtype)
+    seen[...] = np.moveaxis(parts, (1, 2), (0, 6))
     return seen.reshape(groups, n * prod(output), -1)
 
 
-def by_group(x: np.ndarray, groups: int) -> np.ndarray:
+def by_group(
+    x: np.ndarray,
+    groups: int,
+) -> np.ndarray:
     """A view: (n, H, W, C) -> (groups, n H W, C/groups)."""
     n, h, w, c = x.shape
     pixels = x.reshape(n * h * w, groups, c // groups)
     return pixels.swapaxes(0, 1)
 
 
-def as_matrix(weight: np.ndarray, groups: int) -> np.ndarray:
+def as_matrix(
+    weight: np.ndarray,
+    groups: int,
+) -> np.ndarray:
     """(F, C/groups, kh, kw) -> (groups, kh kw C/groups, F/groups)."""
     f, c, kh, kw = weight.shape
     parts = weight.reshape(groups, f // groups, c, kh, kw)
@@ -183,7 +194,10 @@ def as_matrix(weight: np.ndarray, groups: int) -> np.ndarray:
     return parts.reshape(groups, kh * kw * c, f // groups)
 
 
-def as_weight(matrix: np.ndarray, shape: Shape) -> np.ndarray:
+def as_weight(
+    matrix: np.ndarray,
+    shape: Shape,
+) -> np.ndarray:
     """The inverse of `as_matrix`, to a weight of a shape."""
     f, c, kh, kw = shape
     groups = len(matrix)
@@ -192,12 +206,15 @@ def as_weight(matrix: np.ndarray, shape: Shape) -> np.ndarray:
     return parts.reshape(shape)
 
 
-def mirror(weight: np.ndarray, groups: int) -> np.ndarray:
+def mirror(
+    weight: np.ndarray,
+    groups: int,
+) -> np.ndarray:
     """The adjoint's weight at stride 1, turned in both axes.
 
     (F, C/groups, kh, kw) -> (C, F/groups, kh, kw)
     """
     f, c, kh, kw = weight.shape
     parts = weight.reshape(groups, f // groups, c, kh, kw)
-    turned = parts[..., ::-1, ::-1].swapaxes(1, 2)
+    turned = np.flip(parts, (3, 4)).swapaxes(1, 2)
     return turned.reshape(groups * c, f // groups, kh, kw)

@@ -50,7 +50,10 @@ def framed(
     return frame
 
 
-def add_bias(y: np.ndarray, bias: np.ndarray | None) -> None:
+def add_bias(
+    y: np.ndarray,
+    bias: np.ndarray | None,
+) -> None:
     """Add (F,), or (n, F) for each image its own, to outputs (n, H, W, F), in place.
 
     A line of pixels is one row, since NumPy is slow on rows of a few channels.

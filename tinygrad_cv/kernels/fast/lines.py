@@ -20,7 +20,11 @@ class Lines:
     channels, (n, groups, C/groups) or (n, groups, 1), is laid out along it.
     """
 
-    def __init__(self, x: np.ndarray, groups: int) -> None:
+    def __init__(
+        self,
+        x: np.ndarray,
+        groups: int,
+    ) -> None:
         n, channels, *image = x.shape
         pixels = prod(image)
         longest = min(pixels, GROUP_NORM_ROW // max(1, channels))
@@ -41,7 +45,8 @@ class Lines:
     def back(self, rows: np.ndarray) -> np.ndarray:
         """A view: (N, rows, length) -> (N, C, ...)."""
         n = len(rows)
-        return channels_first(rows.reshape(n, *self.image, self.channels))
+        images = rows.reshape(n, *self.image, self.channels)
+        return channels_first(images)
 
     def blocks(self) -> Iterator[slice]:
         """So many samples at a time as the cache holds."""
@@ -50,7 +55,8 @@ class Lines:
 
     def by_group(self, values: np.ndarray) -> np.ndarray:
         """(n, C) or (C,) -> (n, groups, C/groups), n = 1 in the second case."""
-        return values.reshape(-1, self.groups, self.channels // self.groups)
+        channels = self.channels // self.groups
+        return values.reshape(-1, self.groups, channels)
 
     def along(self, values: np.ndarray) -> np.ndarray:
         """What belongs to channels or groups, along a row.
@@ -59,10 +65,8 @@ class Lines:
         """
         n = len(values)
         _, _, length = self.shape
-        row = np.empty(
-            (n, self.across, self.groups, self.channels // self.groups),
-            values.dtype,
-        )
+        channels = self.channels // self.groups
+        row = np.empty((n, self.across, self.groups, channels), values.dtype)
         row[...] = values[:, None]
         return row.reshape(n, 1, length)
 

@@ -28,7 +28,8 @@ def multiply(
     pieces = cut(a[..., :whole, :], piece)
     products = cut(out[..., :whole, :], piece)
     np.matmul(pieces, b[..., None, :, :], out=products)
-    np.matmul(a[..., whole:, :], b, out=out[..., whole:, :])
+    rest = out[..., whole:, :]
+    np.matmul(a[..., whole:, :], b, out=rest)
     return out
 
 

@@ -156,7 +156,11 @@ class Tiling:
         """The size of the outputs of all tiles, which may stand over."""
         return 4 * self.down, 4 * self.across
 
-    def image_blocks(self, n: int, channels: int) -> Iterator[slice]:
+    def image_blocks(
+        self,
+        n: int,
+        channels: int,
+    ) -> Iterator[slice]:
         """So many images at a time that their tiles fill the products and stay in the cache."""
         wanted = min(max(channels, WINOGRAD_MIN_TILES), WINOGRAD_MAX_TILES)  # tiles
         images = -(-wanted // self.tiles)
@@ -170,7 +174,11 @@ class Tiling:
         v = transform(pixels.T, self.overlapping(frame))
         return v.reshape(36, -1, x.shape[3])
 
-    def to_outputs(self, m: np.ndarray, out: np.ndarray) -> None:
+    def to_outputs(
+        self,
+        m: np.ndarray,
+        out: np.ndarray,
+    ) -> None:
         """y of the products M (36, T, F), written to `out`: (n, H', W', F)."""
         outputs, _, _ = transforms()
         n, height, width, f = out.shape
@@ -232,7 +240,10 @@ def transformed_weight(weight: np.ndarray) -> np.ndarray:
     return u.reshape(36, c, f)
 
 
-def transform(matrix: np.ndarray, tiles: np.ndarray) -> np.ndarray:
+def transform(
+    matrix: np.ndarray,
+    tiles: np.ndarray,
+) -> np.ndarray:
     """A matrix (R, K) times the pixels (or points) of all tiles.
 
     (K, ...), or two axes that have K together, -> (R, T C)
@@ -244,7 +255,10 @@ def transform(matrix: np.ndarray, tiles: np.ndarray) -> np.ndarray:
     return out
 
 
-def contract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def contract(
+    a: np.ndarray,
+    b: np.ndarray,
+) -> np.ndarray:
     """(36, T, C) times (36, C, F), so many channels at a time: (36, T, F)."""
     first, *others = blocks(b.shape[1], limit=WINOGRAD_CHANNELS)
     total = np.matmul(a[:, :, first], b[:, first])
@@ -253,7 +267,10 @@ def contract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return total
 
 
-def bias_of(block: slice, bias: np.ndarray | None) -> np.ndarray | None:
+def bias_of(
+    block: slice,
+    bias: np.ndarray | None,
+) -> np.ndarray | None:
     """The bias of some of the images: (F,) for all, or their part of (N, F)."""
     if bias is None or bias.ndim == 1:
         return bias
