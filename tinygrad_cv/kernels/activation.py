@@ -100,7 +100,7 @@ def _(x: np.ndarray) -> tuple[np.ndarray, None]:
 
 @sigmoid.backward
 def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return g * (y * (1 - y))
+    return logistic_gradient(g, y)
 
 
 def logistic(
@@ -111,7 +111,13 @@ def logistic(
     with np.errstate(over="ignore"):
         e = np.exp(np.negative(x, out=out), out=out)
         e += 1
-        return np.reciprocal(e, out=e if isinstance(e, np.ndarray) else None)  # or one number
+        in_place = e if isinstance(e, np.ndarray) else None  # a number, if x has no axes
+        return np.reciprocal(e, out=in_place)
+
+
+def logistic_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g times the derivative of the sigmoid where its value is y."""
+    return g * (y * (1 - y))
 
 
 @kernel
@@ -127,6 +133,11 @@ def _(x: np.ndarray) -> tuple[np.ndarray, None]:
 
 @tanh.backward
 def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return tanh_gradient(g, y)
+
+
+def tanh_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g times the derivative of tanh where its value is y."""
     return g * (1 - y * y)
 
 

@@ -97,12 +97,9 @@ def self_attention(
     `attention`.
     """
     b, n, d = packed.shape
-    query, key, value = (
-        np.swapaxes(
-            np.reshape(part, (b, n, num_heads, -1)), 1, 2
-        )  # (B, num_heads, L, D / num_heads)
-        for part in np.split(packed, 3, axis=-1)
-    )
+    parts = np.reshape(packed, (b, n, 3 * num_heads, -1))
+    heads = np.swapaxes(parts, 1, 2)  # (B, 3 num_heads, L, D / num_heads)
+    query, key, value = np.split(heads, 3, axis=1)
     y = attention.reference(query, key, value, mask, keep, causal=causal, p=p)
     return np.reshape(np.swapaxes(y, 1, 2), (b, n, d // 3))
 
@@ -205,9 +202,10 @@ def _(
     met, weights = saved
     one = g.shape[-2] == 1
     wild = mask is not None and not is_finite(g)
+    product = choose if wild else np.multiply
     dscores = np.matmul(g, value.mT)  # (..., L, S)
     dscores -= sum_of_products(dscores, weights, -1)
-    dscores = choose(dscores, weights) if wild else dscores * weights
+    product(dscores, weights, out=dscores)
     dquery = dkey = dv = dvalue = None
     if needs[2]:
         dv = np.dot(dscores.reshape(-1), as_rows(met))  # (... L S,) @ (... L S, D)
@@ -227,9 +225,8 @@ def _(
 
 # ------------------------------------------------------------------------- what they have in common
 
-Weights = tuple[
-    np.ndarray, np.ndarray | None
-]  # before dropout, and what dropout multiplies them by
+# The weights before dropout, and what dropout multiplies them by, if there is any.
+Weights = tuple[np.ndarray, np.ndarray | None]
 
 
 def attend(
@@ -309,9 +306,8 @@ def split_packed(packed: np.ndarray, num_heads: int) -> list[np.ndarray]:
 
     (B, L, 3 D) -> three of (B, num_heads, L, D / num_heads)
     """
-    d = packed.shape[2] // 3
-    parts = (packed[:, :, :d], packed[:, :, d : 2 * d], packed[:, :, 2 * d :])
-    return [split_heads(part, num_heads) for part in parts]
+    heads = split_heads(packed, 3 * num_heads)
+    return [heads[:, i * num_heads : (i + 1) * num_heads] for i in range(3)]
 
 
 def masked_softmax_reference(scores: Array, visible: Array | None) -> Array:
@@ -361,6 +357,7 @@ def check_shapes(
     key: np.ndarray,
     value: np.ndarray,
 ) -> None:
+    """Raise ValueError if query, key and value do not fit."""
     matrices = min(query.ndim, key.ndim, value.ndim) >= 2
     if not matrices or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ValueError(

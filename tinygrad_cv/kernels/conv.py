@@ -62,7 +62,7 @@ def _(
     dilation: Pair,
     groups: int,
 ) -> tuple[np.ndarray, None]:
-    _check_conv2d(x, weight, bias, groups)
+    check_conv2d(x, weight, bias, groups)
     geometry = geometry_of(weight, stride, padding, dilation, groups)
     geometry.output(x.shape[2:])  # raises if the kernel is too large
     x = channels_last(x)
@@ -100,12 +100,13 @@ def _(
     return dx, dweight, dbias
 
 
-def _check_conv2d(
+def check_conv2d(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None,
     groups: int,
 ) -> None:
+    """Raise ValueError if the shapes do not fit."""
     images = x.ndim == weight.ndim == 4
     if not images or x.shape[1] != weight.shape[1] * groups or len(weight) % groups:
         raise ValueError(

@@ -47,7 +47,7 @@ def _(
     negative_slope: float,
     needs: Sequence[bool],
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    _check(x, weight, bias, activation)
+    check_linear(x, weight, bias, activation)
     y = np.dot(as_rows(x), weight.T)  # (rows, out)
     if bias is not None:
         y = np.add(y, bias, out=y) if y.dtype == bias.dtype else y + bias
@@ -88,12 +88,13 @@ def _(
     return dx, dweight, dbias
 
 
-def _check(
+def check_linear(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None,
     activation: str | None,
 ) -> None:
+    """Raise ValueError if the arguments do not fit."""
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
             f"x of shape {x.shape} does not fit a weight of shape {weight.shape}: "
@@ -111,8 +112,8 @@ def _check(
 
 # ------------------------------------------------------------------------------------- activations
 #
-# Two kinds, with the same two methods: forward(u, wanted) gives the value and what backward keeps,
-# backward(g, kept) the gradient of u.
+# Two kinds, with the same two methods: forward(u, wanted) gives the value and what is kept for
+# backward(g, kept), which gives the gradient of u.
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,12 @@ class FromValue:
         u: np.ndarray,
         wanted: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
+        """The value, which is kept, too."""
         y = self.value(u)
         return y, y
 
     def backward(self, g: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """The gradient of u."""
         return self.gradient(g, kept)
 
 
@@ -147,11 +150,13 @@ class WithSlope:
         u: np.ndarray,
         wanted: bool,
     ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The value, in the memory of u, and the derivative, which is kept."""
         slope = aligned(u.shape, u.dtype) if wanted else None
         activations.fill_value_and_slope(self.formula, u, u, slope)
         return u, slope
 
     def backward(self, g: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """The gradient of u."""
         return g * kept
 
 
@@ -174,12 +179,12 @@ ACTIVATIONS: dict[str, FromValue | WithSlope] = {
     "sigmoid": FromValue(
         activations.sigmoid.reference,
         activations.logistic,
-        lambda g, y: g * (y * (1 - y)),
+        activations.logistic_gradient,
     ),
     "tanh": FromValue(
         np.tanh,
         np.tanh,
-        lambda g, y: g * (1 - y * y),
+        activations.tanh_gradient,
     ),
     "gelu": WithSlope(activations.gelu.reference, activations.gelu_formula),
     "gelu_tanh": WithSlope(

@@ -26,6 +26,7 @@ REDUCTIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def check_reduction(reduction: str) -> None:
+    """Raise ValueError if there is no such reduction."""
     if reduction not in REDUCTIONS:
         raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
 
@@ -198,10 +199,10 @@ def cross_entropy(
     to `ignore_index` count for nothing. The mean is over the labels that count, each with the
     weight of its class, as in PyTorch; but the classes are on the last axis.
     """
-    logp = log_softmax.reference(logits)
     classes = logits.shape[-1]
     counts = labels != ignore_index
     label = np.where(counts, labels, 0)
+    logp = log_softmax.reference(np.where(counts[..., None], logits, 0))
     weights = np.ones(classes, logits.dtype) if weight is None else weight
     shares = np.where(counts, weights[label], 0)  # the weight of each label
     at_label = np.take_along_axis(logp, label[..., None], -1)[..., 0]
@@ -229,19 +230,19 @@ def _(
     """
     check_cross_entropy(logits, labels, weight, label_smoothing, reduction)
     x, label, share = weighted_rows(logits, labels, weight, ignore_index, reduction)
-    whole = np.add.reduce(share) if reduction == "mean" else x.dtype.type(1)
-    share /= whole
-    own = (np.arange(len(x)), label)
-    x = relative(x, x[own])
+    total_share = np.add.reduce(share) if reduction == "mean" else x.dtype.type(1)
+    share /= total_share
+    at_label = (np.arange(len(x)), label)
+    x = relative(x, x[at_label])
     e = np.exp(x)
     norm = sum_along(e, 1)  # (rows, 1)
-    losses = share * (np.log(norm[:, 0]) - x[own])
+    losses = share * (np.log(norm[:, 0]) - x[at_label])
     slope = None
     if needs[0]:
         slope = np.multiply(e, share[:, None] / norm, out=e)
-        slope[own] -= share
+        slope[at_label] -= share
     if label_smoothing:
-        each = (labels.reshape(-1) != ignore_index) / whole
+        each = (labels.reshape(-1) != ignore_index) / total_share
         logp = x - np.log(norm)
         losses, slope = smoothed(losses, slope, logp, each, weight, label_smoothing)
     value = losses.reshape(labels.shape) if reduction == "none" else np.add.reduce(losses)
@@ -289,10 +290,10 @@ def weighted_rows(
     return x, label, share
 
 
-def relative(x: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """x (rows, C) less the label's logit, or where exp could overflow, less the row's largest."""
+def relative(x: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """Logits (rows, C) less `to` (rows,), or where exp could overflow, less the row's largest."""
     with np.errstate(invalid="ignore"):  # inf - inf: is not below SAFE
-        shifted = x - own[:, None]
+        shifted = x - to[:, None]
     if np.maximum.reduce(shifted, axis=None, initial=0) < SAFE:
         return shifted
     return x - np.maximum.reduce(x, axis=1, keepdims=True)
@@ -328,6 +329,7 @@ def check_cross_entropy(
     label_smoothing: float,
     reduction: str,
 ) -> None:
+    """Raise TypeError or ValueError if the arguments do not fit."""
     dtype = getattr(labels, "dtype", None)
     if dtype is None or dtype.kind not in "iu":
         kind = dtype or type(labels).__name__
