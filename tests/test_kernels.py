@@ -17,7 +17,7 @@ from tests.table import ROWS, Row, operation
 from tinygrad_cv import Tensor, kernels
 from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.kernels import Kernel
-from tinygrad_cv.kernels.linear import FUSED, SLOPED
+from tinygrad_cv.kernels.linear import ACTIVATIONS
 
 CASES = [(f, i, row) for f, rows in ROWS.items() if isinstance(f, Kernel) for i, row in enumerate(rows)]
 
@@ -158,7 +158,7 @@ def test_piecewise_functions_give_exact_zeros_and_slopes() -> None:
 # -------------------------------------------------------------------------------------------------------------- linear
 
 
-@pytest.mark.parametrize("activation", [None, *FUSED, *SLOPED])
+@pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
 @pytest.mark.parametrize("leading", [(), (5,), (2, 3), (2, 1, 3)])
 def test_linear_with_its_activation_is_linear_then_activation(activation: str | None, leading: tuple[int, ...]) -> None:
     rng = np.random.default_rng(1)
@@ -270,7 +270,7 @@ LOGITS = np.zeros((4, 3))
         (lambda: kernels.dropout(FLAT, ROW, p=0.5), ValueError, ["mask", "(4, 1)", "(4,)"]),
         (lambda: kernels.dropout(FLAT, FLAT, p=1.5), ValueError, ["probability", "1.5"]),
         (lambda: kernels.gelu(FLAT, approximate="fast"), ValueError, ["fast", "tanh"]),
-        (lambda: kernels.self_attention(np.zeros((1, 2, 8)), heads=3), ValueError, ["(1, 2, 8)", "3 heads", "(B, L, 3 D)"]),
+        (lambda: kernels.self_attention(np.zeros((1, 2, 8)), num_heads=3), ValueError, ["(1, 2, 8)", "3 heads", "(B, L, 3 D)"]),
         (lambda: kernels.leaky_relu(FLAT, negative_slope=-0.1), ValueError, ["negative_slope", "-0.1"]),
     ],
 )

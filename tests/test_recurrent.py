@@ -47,11 +47,11 @@ def test_padding_never_changes_a_result(name: str, bidirectional: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
-@pytest.mark.parametrize("spell", [1, 50, 150])  # elements: one step at a time, several, all
-def test_spells_of_any_length_give_the_same_gradients(name: str, spell: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chunk", [1, 50, 150])  # elements: one step at a time, several, all
+def test_chunks_of_any_length_give_the_same_gradients(name: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
-    for size in (1 << 19, spell):
-        monkeypatch.setattr(importlib.import_module("tinygrad_cv.kernels.rnn"), "SPELL", size)
+    for size in (1 << 19, chunk):
+        monkeypatch.setattr(importlib.import_module("tinygrad_cv.kernels.rnn"), "RNN_CHUNK", size)
         net, x = layer(name), tg.Tensor(X, requires_grad=True)
         said, _ = net(x, lengths=np.array([6, 2, 4]))
         (said * X[..., :1]).sum().backward()

@@ -19,11 +19,30 @@ from numpy.typing import DTypeLike
 # ------------------------------------------------------------------------------------- the tuning constants
 
 CACHE_LINE = 64  # bytes; a vector that straddles two lines costs twice
-TILE = (
-    1 << 16
-)  # elements: a handful of float32 buffers of this size stay in a second-level cache of 2 MB
-LARGE_CONSTANT = 1 << 27  # bytes: a record copies a constant up to this size, and locks a larger one
+LARGE_CONSTANT = 1 << 27  # bytes: a record copies a constant up to this size, locks a larger one
 KEPT_MEMORY = 1 << 30  # bytes of freed memory that the process keeps for the next arrays
+
+# Blocks are sized for a second-level cache of 1 to 2 MB and float32.
+TILE = 1 << 16  # elements of each array: a handful of buffers of this size stay in the cache
+IM2COL_BLOCK = 1 << 18  # elements: the windows of so many images at a time stay in the cache
+GROUP_NORM_BLOCK = 1 << 17  # elements: so many samples at a time stay in it, several times over
+RNN_CHUNK = 1 << 19  # elements of the gates: the time steps of a chunk fill the cache
+
+# Element-wise functions are slow on rows of a few channels; longer rows leave the first-level cache.
+GROUP_NORM_ROW = 1 << 10  # elements of a row at most
+
+# OpenBLAS multiplies matrices of up to a million products as they lie and copies larger ones first.
+# Long matrices are cut into pieces below that, unless the pieces would be too short to pay.
+PRODUCTS_UNCOPIED = 10**6  # multiplications
+PIECE_MIN_ROWS = 96  # rows
+
+EINSUM_MAX_ROW = 256  # elements: up to this length np.einsum sums faster than BLAS, for its start
+
+# Winograd's products need as many tiles as channels, between these bounds, to be worth a product of
+# matrices. The sums over channels are cut for their rounding, which grows with their length.
+WINOGRAD_MIN_TILES = 64  # tiles
+WINOGRAD_MAX_TILES = 128  # tiles
+WINOGRAD_CHANNELS = 64  # channels that are summed up at a time
 
 # ------------------------------------------------------------------------------------------------ memory
 

@@ -17,6 +17,7 @@ __all__ = [
     "Axis",
     "DTypeLike",
     "Function",
+    "Gradients",
     "Operand",
     "Operation",
     "PyTree",
@@ -29,6 +30,7 @@ Array: TypeAlias = Union[np.ndarray, "Tensor"]  # a formula or a reference runs 
 Operand: TypeAlias = Union[np.ndarray, "Tensor", Scalar]  # what arithmetic takes
 Shape: TypeAlias = tuple[int, ...]
 Axis: TypeAlias = int | tuple[int, ...] | None  # None: all axes
+Gradients: TypeAlias = tuple[np.ndarray | None, ...]  # one for each array argument of a kernel
 PyTree: TypeAlias = Any  # nested dicts, lists and tuples of arrays, tensors and numbers
 Function: TypeAlias = Callable[..., Any]
 
@@ -47,8 +49,8 @@ class Operation(Protocol):
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
         """The parents that a gradient flows to. Raises if there is none for one of them."""
 
-    def keeps(self, parents: Mapping[str, Any]) -> Collection[str]:
-        """The arguments that are saved for the way back to these parents."""
+    def saves(self, parents: Mapping[str, Any]) -> Collection[str]:
+        """The names of what is saved for the way back to these parents."""
 
     def compute(
         self, arguments: Mapping[str, Any], parents: Mapping[str, Any]

@@ -48,7 +48,7 @@ class MultiheadAttention(Module):
             keep = self._keep(len(query), query.shape[1], query.shape[1])
             return self.out_proj(
                 kernels.self_attention(
-                    packed, mask, keep, heads=self.heads, causal=causal, p=self.dropout
+                    packed, mask, keep, num_heads=self.heads, causal=causal, p=self.dropout
                 )
             )
         q, k, v = self.project_all(query, key, value)

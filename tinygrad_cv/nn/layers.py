@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels, parallel
-from ..kernels.geometry import Pair, pair
+from ..kernels.fast.geometry import Pair, pair
 from ..tensor import Tensor
 from . import init
 from .module import Module
