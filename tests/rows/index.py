@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/index.py`: every form of index."""
+"""Rows of `tinygrad_cv/rules/numpy/index.py`: every form of index."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.table import row
-from tinygrad_cv.rules.index import scatter
+from tinygrad_cv.rules.numpy.index import scatter
 from tinygrad_cv.tensor import TABLE, Tensor
 from tinygrad_cv.testing.strategies import arrays
 

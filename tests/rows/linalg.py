@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/linalg.py`.
+"""Rows of `tinygrad_cv/rules/numpy/linalg.py`.
 
 Matrices are drawn as U diag(s) V^T with U, V from QR factorisations of Gaussian matrices and singular values .8, 1.6,
 2.4, ... plus up to .5 each, so at least .3 apart: well conditioned, all values distinct, every direction met. Of
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy import linalg
 
 from tests.table import row
-from tinygrad_cv.rules.linalg import cofactor
+from tinygrad_cv.rules.numpy.linalg import cofactor
 from tinygrad_cv.testing.strategies import arrays
 
 batches = st.sampled_from([(), (2,), (2, 1)])

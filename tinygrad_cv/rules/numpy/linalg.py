@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy import linalg
 
-from ..tensor import TABLE, Tensor, unwrap
+from ...tensor import TABLE, Tensor, unwrap
+from ..table import definition, derivative, unsupported, without_gradient
 from .reduce import root
-from .table import definition, derivative, unsupported, without_gradient
 
 
 def _column(x: Any) -> Any:

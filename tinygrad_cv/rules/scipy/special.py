@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
-from ..tensor import Rule
-from .elementwise import sinc
-from .table import definition, derivative, unsupported, without_gradient
+from ...tensor import Rule
+from ..numpy.elementwise import sinc
+from ..table import definition, derivative, unsupported, without_gradient
 
 ROOT_PI = sqrt(pi)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import node_of
-from .table import definition, derivative
+from ...tensor import node_of
+from ..table import definition, derivative
 
 # ------------------------------------------------------------------------------------------------------------- matmul
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..table import definition, derivative
 from .index import scatter
 from .reduce import root
-from .table import definition, derivative
 
 METHODS: dict[str, Any] = {  # the two neighbours of a position and the share of the upper one
     "linear": lambda p: (np.floor(p), np.ceil(p), p - np.floor(p)),

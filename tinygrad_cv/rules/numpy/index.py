@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import TABLE, Tensor
-from .table import definition, derivative, without_gradient
+from ...tensor import TABLE, Tensor
+from ..table import definition, derivative, without_gradient
 
 
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .table import definition, derivative, without_gradient
+from ..table import definition, derivative, without_gradient
 
 # Arithmetic.
 derivative(np.add, x1=lambda g: g, x2=lambda g: g)

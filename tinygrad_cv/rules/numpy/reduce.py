@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .table import definition, derivative, without_gradient
+from ..table import definition, derivative, without_gradient
 
 
 def restore(g: Any, shape: tuple[int, ...], axis: Any, keepdims: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import unwrap
-from .table import definition
+from ...tensor import unwrap
+from ..table import definition
 
 
 @definition(np.permute_dims)

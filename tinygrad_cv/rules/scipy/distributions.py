@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
+from ..table import definition, derivative
 from .special import beta_density, gamma_density
-from .table import definition, derivative
 
 
 def _chi_square(df: Any, x: Any) -> Any:

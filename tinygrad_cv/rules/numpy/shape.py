@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import node_of
-from .table import definition, derivative, without_gradient
+from ...tensor import node_of
+from ..table import definition, derivative, without_gradient
 
 # Reshaping: the adjoint is the way back.
 derivative(np.reshape, a=lambda g, a_shape, order: np.reshape(g, a_shape, order=order))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .table import unsupported, without_gradient
+from ..table import unsupported, without_gradient
 
 
 def _named(names: str, namespace: Any = np) -> list[Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
-from ..tensor import Rule
-from .table import derivative
+from ...tensor import Rule
+from ..table import derivative
 
 
 def _less(n: Any) -> Any:

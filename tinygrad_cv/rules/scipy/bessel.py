@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
+from ..table import definition, derivative
 from .special import at_pole, safe
-from .table import definition, derivative
 
 # Bessel functions in their argument (DLMF 10.6, 10.29); e: scaled.
 derivative(sp.j0, x=lambda g, x: -g * sp.j1(x))
