@@ -1,134 +1,175 @@
-"""The calculus table of moving elements about: reshaping, joining, repeating, sorting. Each is a linear map."""
+"""The calculus table of shapes: all elements stay, each once, in another shape or order, or broadcast.
+
+Reshaping, axes, flips and rolls, copies and casts. What picks elements stands in `index`, what joins,
+splits or repeats them in `rearrange`. Each function is a linear map.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ...tensor import node_of
-from ..table import definition, derivative, without_gradient
+from ...typing import Array, DTypeLike, Shape
+from ..table import definition, derivative
+from .axes import at_least
 
 # Reshaping: the adjoint is the way back.
-derivative(np.reshape, a=lambda g, a_shape, order: np.reshape(g, a_shape, order=order))
-derivative(np.ravel, a=lambda g, a_shape, order: np.reshape(g, a_shape, order=order))
-derivative(np.broadcast_to, array=lambda g: g)
-derivative(np.squeeze, a=lambda g, a_shape: np.reshape(g, a_shape))
+
+
+def _index_order(order: str, *shapes: Shape) -> Any:
+    """ "C" or "F", the order in which elements are read.
+
+    "A" and "K" mean the order in memory, which a gradient need not share; without influence where
+    there is one axis only. Raises ValueError elsewhere.
+    """
+    if order in ("C", "F"):
+        return order
+    if all(sum(n != 1 for n in shape) <= 1 for shape in shapes):
+        return "C"
+    raise ValueError(
+        f"order={order!r} depends on how an array lies in memory, and so has no gradient; "
+        'write order="C" or order="F"'
+    )
+
+
+def _reshape_back(g: Array, a_shape: Shape, order: str) -> Array:
+    return np.reshape(g, a_shape, order=_index_order(order, a_shape, g.shape))
+
+
+derivative(np.reshape, a=_reshape_back, inert=("copy",))
+derivative(np.ravel, a=_reshape_back)
+derivative(np.squeeze, a=lambda g, a_shape: np.reshape(g, a_shape), inert=("axis",))
 derivative(np.expand_dims, a=lambda g, a_shape: np.reshape(g, a_shape))
-derivative(
-    np.transpose,
-    a=lambda g, axes: np.transpose(
-        g, None if axes is None else np.argsort([i % g.ndim for i in axes])
-    ),
-)
+derivative(np.broadcast_to, array=lambda g: g, inert=("subok",))
+
+
+def _transpose_back(g: Array, axes: Sequence[int] | None) -> Array:
+    if axes is None:
+        return np.transpose(g)
+    return np.transpose(g, np.argsort([i % g.ndim for i in axes]))
+
+
+# Axes and order.
+derivative(np.transpose, a=_transpose_back)  # and np.permute_dims, which is the same
 derivative(np.matrix_transpose, x=lambda g: g.mT)
 derivative(np.swapaxes, a=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
 derivative(np.moveaxis, a=lambda g, source, destination: np.moveaxis(g, destination, source))
 derivative(np.flip, m=lambda g, axis: np.flip(g, axis))
-derivative(
-    np.roll,
-    a=lambda g, shift, axis: np.roll(
-        g, tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis
-    ),
-)
-derivative(np.copy, a=lambda g: g)
+derivative(np.roll, a=lambda g, shift, axis: np.roll(g, np.negative(shift), axis))
 
 
-@definition(np.astype)
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-    """A cast; one to integers leaves the graph, and must be asked for on t.detach()."""
-    if np.dtype(dtype).kind != "f" and node_of(x) is not None:
-        raise TypeError(
-            f"a cast to {np.dtype(dtype)} has no gradient; write t.detach().astype({np.dtype(dtype)})"
-        )
-    return _cast(x, dtype)
+@definition(np.rollaxis)
+def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
+    """One axis moved to before another."""
+    passed = start > axis % np.ndim(a)
+    return np.moveaxis(a, axis, start - passed)
 
 
-def cast(x: Any, dtype: Any) -> Any:
+@definition(np.fliplr)
+def fliplr(m: Array) -> Array:
+    """The columns in reverse order."""
+    return np.flip(m, 1)
+
+
+@definition(np.flipud)
+def flipud(m: Array) -> Array:
+    """The rows in reverse order."""
+    return np.flip(m, 0)
+
+
+@definition(np.rot90)
+def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
+    """k quarter turns, from the first axis towards the second."""
+    for _ in range(k % 4):
+        m = np.flip(np.swapaxes(m, *axes), axes[0])
+    return m
+
+
+def _half_way(x: Array, axes: int | Sequence[int] | None, sign: int) -> Array:
+    """x rolled by half its length along the axes, rounded down."""
+    chosen = range(np.ndim(x)) if axes is None else np.ravel(axes).tolist()
+    halves = [sign * (np.shape(x)[i] // 2) for i in chosen]
+    return np.roll(x, halves, tuple(chosen))
+
+
+@definition(np.fft.fftshift)
+def fftshift(x: Array, axes: int | Sequence[int] | None = None) -> Array:
+    """The zero frequency moved to the middle."""
+    return _half_way(x, axes, 1)
+
+
+@definition(np.fft.ifftshift)
+def ifftshift(x: Array, axes: int | Sequence[int] | None = None) -> Array:
+    """The zero frequency moved back to the front."""
+    return _half_way(x, axes, -1)
+
+
+# More axes, more of the same.
+def _one_or_several(arrays: tuple[Array, ...]) -> Any:
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+@definition(np.atleast_1d)
+def atleast_1d(arys: tuple[Array, ...]) -> Any:
+    """A number becomes (1,)."""
+    return _one_or_several(tuple(at_least(a, 1) for a in arys))
+
+
+@definition(np.atleast_2d)
+def atleast_2d(arys: tuple[Array, ...]) -> Any:
+    """(n,) becomes (1, n)."""
+    return _one_or_several(tuple(at_least(a, 2) for a in arys))
+
+
+@definition(np.atleast_3d)
+def atleast_3d(arys: tuple[Array, ...]) -> Any:
+    """(n,) becomes (1, n, 1) and (m, n) becomes (m, n, 1)."""
+    matrices = [at_least(a, 2) for a in arys]
+    return _one_or_several(tuple(np.expand_dims(a, -1) if a.ndim == 2 else a for a in matrices))
+
+
+@definition(np.broadcast_arrays, inert=("subok",))
+def broadcast_arrays(args: tuple[Array, ...]) -> tuple[Array, ...]:
+    """All arrays in their common shape."""
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(np.broadcast_to(a, shape) for a in args)
+
+
+@definition(np.meshgrid, inert=("copy",))
+def meshgrid(
+    xi: tuple[Array, ...], sparse: bool = False, indexing: str = "xy"
+) -> tuple[Array, ...]:
+    """Coordinate vectors as grids: the i-th varies along axis i; with "xy" the first two change places."""
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"np.meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
+    n = len(xi)
+    grids = []
+    for i, x in enumerate(xi):
+        grid = np.reshape(x, [-1 if j == i else 1 for j in range(n)])  # (1, ..., len(x), ..., 1)
+        grids.append(np.swapaxes(grid, 0, 1) if indexing == "xy" and n > 1 else grid)
+    return tuple(grids) if sparse else tuple(np.broadcast_arrays(*grids))
+
+
+# Copies and casts.
+derivative(np.copy, a=lambda g: g, inert=("order", "subok"))
+
+
+def cast(x: Array, dtype: DTypeLike) -> Array:
+    """x in another floating-point type; the engine casts the gradient back."""
     return x.astype(dtype)
 
 
-_cast_rule = derivative(cast, x=lambda g: g)
+cast = derivative(cast, x=lambda g: g)
 
 
-def _cast(x: Any, dtype: Any) -> Any:
-    return _cast_rule(x, dtype)
-
-
-# Joining and splitting.
-def _split(g: Any, shapes: list[tuple[int, ...]], axis: Any) -> list[Any]:
-    """The parts of g that belong to the arrays that were joined."""
-    if axis is None:
-        ends = np.cumsum([int(np.prod(s, dtype=int)) for s in shapes])
-        return [
-            np.reshape(g[end - int(np.prod(s, dtype=int)) : end], s)
-            for end, s in zip(ends, shapes, strict=True)
-        ]
-    before = (slice(None),) * (axis % g.ndim)
-    ends = np.cumsum([s[axis] for s in shapes])
-    return [g[(*before, slice(end - s[axis], end))] for end, s in zip(ends, shapes, strict=True)]
-
-
-for _join in {np.concatenate, np.concat}:
-    derivative(
-        _join,
-        signature="arrays, axis=0",
-        arrays=lambda g, arrays_shape, axis: _split(g, arrays_shape, axis),
-    )
-
-
-@definition(np.stack)
-def stack(arrays: Any, axis: int = 0, out: None = None, **options: Any) -> Any:
-    return np.concatenate([np.expand_dims(a, axis) for a in arrays], axis=axis)
-
-
-# Diagonals and triangles.
-@definition(np.diagonal)
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    a = np.moveaxis(a, (axis1, axis2), (-2, -1))
-    rows, columns = np.shape(a)[-2:]
-    n = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
-    start = np.arange(n)
-    return a[..., start + max(-offset, 0), start + max(offset, 0)]
-
-
-@definition(np.trace)
-def trace(
-    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
-) -> Any:
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
-
-
-@definition(np.diag)
-def diag(v: Any, k: int = 0) -> Any:
-    if np.ndim(v) == 2:
-        return np.diagonal(v, k)
-    n = np.shape(v)[0] + abs(k)
-    padded = np.concatenate([np.zeros(max(k, 0), v.dtype), v, np.zeros(max(-k, 0), v.dtype)])
-    return np.eye(n, n, k, v.dtype) * padded
-
-
-@definition(np.diagflat)
-def diagflat(v: Any, k: int = 0) -> Any:
-    return diag(np.ravel(v), k)
-
-
-def _lower(m: Any, k: int) -> Any:
-    rows, columns = np.shape(m)[-2:]
-    return np.tri(rows, columns, k, bool)
-
-
-@definition(np.tril)
-def tril(m: Any, k: int = 0) -> Any:
-    return np.where(_lower(m, k), m, 0)
-
-
-@definition(np.triu)
-def triu(m: Any, k: int = 0) -> Any:
-    return np.where(_lower(m, k - 1), 0, m)
-
-
-without_gradient(np.shape, np.ndim, np.size)
-without_gradient(
-    np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type, np.shares_memory
-)
+@definition(np.astype, inert=("copy", "device"))
+def astype(x: Array, dtype: DTypeLike) -> Array:
+    """A cast. Raises TypeError where one to integers would leave the graph in silence."""
+    if np.dtype(dtype).kind != "f" and getattr(x, "requires_grad", False):
+        raise TypeError(
+            f"a cast to {np.dtype(dtype)} has no gradient; "
+            f"write t.detach().astype({np.dtype(dtype)})"
+        )
+    return cast(x, dtype)

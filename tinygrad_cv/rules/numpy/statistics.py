@@ -1,16 +1,22 @@
-"""The calculus table of order statistics, NaN-skipping reductions, differences, convolution, interpolation."""
+"""The calculus table of statistics: order statistics, reductions that skip NaN, covariances, counts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..table import definition, derivative
+from ...tensor import unwrap
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
+from ..table import as_array, definition
+from .axes import axes_of, reduced_last
+from .elementwise import root
 from .index import scatter
-from .reduce import root
 
-METHODS: dict[str, Any] = {  # the two neighbours of a position and the share of the upper one
+# Quantiles: between the two neighbours of a position, which have these numbers and this share of the
+# upper one.
+METHODS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]] = {
     "linear": lambda p: (np.floor(p), np.ceil(p), p - np.floor(p)),
     "lower": lambda p: (np.floor(p), np.floor(p), 0 * p),
     "higher": lambda p: (np.ceil(p), np.ceil(p), 0 * p),
@@ -19,358 +25,232 @@ METHODS: dict[str, Any] = {  # the two neighbours of a position and the share of
 }
 
 
-def _axes(a: Any, axis: Any) -> list[int]:
-    return [
-        i % np.ndim(a)
-        for i in (range(np.ndim(a)) if axis is None or not np.ndim(a) else np.ravel(axis).tolist())
-    ]
-
-
-def _reduced_last(a: Any, axis: Any) -> Any:
-    """The axes to reduce flattened into the last: (rest..., n)."""
-    axes = _axes(a, axis)
-    rest = [i for i in range(np.ndim(a)) if i not in axes]
-    shape = np.shape(a)
-    return np.reshape(
-        np.transpose(a, rest + axes),
-        [shape[i] for i in rest] + [int(np.prod([shape[i] for i in axes]))],
-    )
-
-
-def _kept(result: Any, a: Any, axis: Any, keepdims: bool) -> Any:
-    """Reduced axes back as length 1; leading axes beyond those of `a` stay."""
-    if not keepdims:
-        return result
-    axes = _axes(a, axis)
-    lead = np.ndim(result) - (np.ndim(a) - len(axes))
-    kept = tuple(1 if i in axes else n for i, n in enumerate(np.shape(a)))
-    return np.reshape(result, np.shape(result)[:lead] + kept)
-
-
-def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool, skip_nan: bool) -> Any:
+def _quantile(
+    a: Array, q: ArrayLike, axis: Axis, method: str, keepdims: bool, skip_nan: bool
+) -> Array:
     """Sorted values at the positions q (n - 1), where n counts all values, or those that are not NaN."""
     if method not in METHODS:
         raise NotImplementedError(
             f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}"
         )
+    if not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= 1)):
+        raise ValueError(f"quantiles are of shares between 0 and 1, not {q!r}")
     if skip_nan and np.size(a) == 0:
         return np.nanmean(a, axis=axis, keepdims=keepdims)  # as NumPy does, without an axis for q
-    last = _reduced_last(a, axis)
+    last = reduced_last(a, axis)  # (rest..., n)
     bad = np.isnan(last)
+    if skip_nan:
+        n = np.sum(~bad, axis=-1)
+        undefined = n == 0
+    else:
+        n = np.full(last.shape[:-1], last.shape[-1])
+        undefined = np.any(bad, axis=-1)
     ordered = np.sort(last, axis=-1)  # NaN comes last
-    n = np.sum(~bad, axis=-1) if skip_nan else np.full(np.shape(last)[:-1], np.shape(last)[-1])
-    empty = n == 0 if skip_nan else np.any(bad, axis=-1)
+    values = []
+    for share in np.ravel(q).tolist():
+        positions = share * np.maximum(n - 1, 0)
+        value = _between(ordered, *METHODS[method](positions))
+        values.append(np.where(undefined, np.nan, value))
+    stacked = values[0] if np.ndim(q) == 0 else np.stack(values)  # (q..., rest...)
+    kept = _kept_shape(a, axis) if keepdims else values[0].shape
+    return np.reshape(stacked, np.shape(q) + kept)
 
-    def at(q: float) -> Any:
-        low, high, share = METHODS[method](q * np.maximum(n - 1, 0))
-        pick = lambda i: np.take_along_axis(ordered, i.astype(int)[..., None], -1)[..., 0]
-        lower = pick(np.asarray(low))
-        result = lower + (pick(np.asarray(high)) - lower) * np.asarray(share).astype(a.dtype)
-        return np.where(empty, np.nan, result)
 
-    results = [at(float(one)) for one in np.ravel(q)]
-    stacked = (
-        results[0]
-        if np.ndim(q) == 0
-        else np.reshape(np.stack(results), np.shape(q) + np.shape(results[0]))
-    )
-    return _kept(stacked, a, axis, keepdims)
+def _between(ordered: Array, low: np.ndarray, high: np.ndarray, share: np.ndarray) -> Array:
+    """The value between the elements `low` and `high` of the last axis: (..., n) -> (...)."""
+    lower, upper = _element(ordered, low), _element(ordered, high)
+    return lower + (upper - lower) * np.asarray(share).astype(ordered.dtype)
+
+
+def _element(ordered: Array, number: np.ndarray) -> Array:
+    """The element of the last axis that has a number: (..., n), (...) -> (...)."""
+    index = np.expand_dims(np.asarray(number).astype(int), -1)
+    return np.take_along_axis(ordered, index, -1)[..., 0]
+
+
+def _kept_shape(a: Array, axis: Axis) -> tuple[int, ...]:
+    """The shape of a reduction whose axes stay, with length 1."""
+    axes = axes_of(axis, np.ndim(a))
+    return tuple(1 if i in axes else n for i, n in enumerate(np.shape(a)))
 
 
 def _enter_quantiles(quantile: Any, percentile: Any, median: Any, skip_nan: bool) -> None:
-    @definition(quantile)
-    def of_q(
-        a: Any,
-        q: Any,
-        axis: Any = None,
-        out: None = None,
-        overwrite_input: bool = False,
-        method: str = "linear",
-        keepdims: bool = False,
-        *,
-        weights: None = None,
-    ) -> Any:
-        if weights is not None:
-            raise NotImplementedError("weighted quantiles are not differentiated")
+    """The three functions of a kind, which count all values, or skip NaN."""
+
+    @definition(quantile, inert=("overwrite_input",))
+    def of_share(
+        a: Array, q: ArrayLike, axis: Axis = None, method: str = "linear", keepdims: bool = False
+    ) -> Array:
+        """The value below which a share q lies."""
         return _quantile(a, q, axis, method, keepdims, skip_nan)
 
-    @definition(percentile)
-    def of_percent(a: Any, q: Any, *args: Any, **options: Any) -> Any:
-        return of_q(a, np.true_divide(q, 100), *args, **options)
+    @definition(percentile, inert=("overwrite_input",))
+    def of_percent(
+        a: Array, q: ArrayLike, axis: Axis = None, method: str = "linear", keepdims: bool = False
+    ) -> Array:
+        """The value below which q percent lie."""
+        return _quantile(a, np.true_divide(q, 100), axis, method, keepdims, skip_nan)
 
-    @definition(median)
-    def middle(
-        a: Any,
-        axis: Any = None,
-        out: None = None,
-        overwrite_input: bool = False,
-        keepdims: bool = False,
-    ) -> Any:
+    @definition(median, inert=("overwrite_input",))
+    def middle(a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        """The value below which half of all lie."""
         return _quantile(a, 0.5, axis, "linear", keepdims, skip_nan)
 
 
-_enter_quantiles(np.quantile, np.percentile, np.median, False)
-_enter_quantiles(np.nanquantile, np.nanpercentile, np.nanmedian, True)
+_enter_quantiles(np.quantile, np.percentile, np.median, skip_nan=False)
+_enter_quantiles(np.nanquantile, np.nanpercentile, np.nanmedian, skip_nan=True)
 
 
-# Reductions that skip NaN: NaN is replaced by what changes nothing, and gets gradient zero.
-def _skipping(function: Any, neutral: float) -> Any:
-    return lambda a, *args, **options: function(np.where(np.isnan(a), neutral, a), *args, **options)
+# Reductions that skip NaN: it is replaced by what changes nothing, and gets gradient 0.
+def _without_nan(a: Array, neutral: float) -> Array:
+    return np.where(np.isnan(a), neutral, a)
 
 
-definition(np.nansum)(_skipping(np.sum, 0.0))
-definition(np.nanprod)(_skipping(np.prod, 1.0))
-definition(np.nancumsum)(_skipping(np.cumsum, 0.0))
-definition(np.nancumprod)(_skipping(np.cumprod, 1.0))
-definition(np.nanmax)(_skipping(np.max, -np.inf))
-definition(np.nanmin)(_skipping(np.min, np.inf))
+@definition(np.nansum)
+def nansum(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: Any = 0,
+) -> Array:
+    """The sum of what is not NaN."""
+    a = _without_nan(a, 0)
+    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+
+
+@definition(np.nanprod)
+def nanprod(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: Any = 1,
+) -> Array:
+    """The product of what is not NaN."""
+    a = _without_nan(a, 1)
+    return np.prod(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+
+
+@definition(np.nancumsum)
+def nancumsum(a: Array, axis: int | None = None, dtype: DTypeLike | None = None) -> Array:
+    """Sums up to each element of what is not NaN."""
+    return np.cumsum(_without_nan(a, 0), axis=axis, dtype=dtype)
+
+
+@definition(np.nancumprod)
+def nancumprod(a: Array, axis: int | None = None, dtype: DTypeLike | None = None) -> Array:
+    """Products up to each element of what is not NaN."""
+    return np.cumprod(_without_nan(a, 1), axis=axis, dtype=dtype)
+
+
+@definition(np.nanmax)
+def nanmax(
+    a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
+) -> Array:
+    """The largest of what is not NaN, and NaN where all are."""
+    largest = np.max(_without_nan(a, -np.inf), axis=axis, keepdims=keepdims, initial=initial)
+    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
+    return largest if initial is not None else np.where(empty, np.nan, largest)
+
+
+@definition(np.nanmin)
+def nanmin(
+    a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
+) -> Array:
+    """The smallest of what is not NaN, and NaN where all are."""
+    smallest = np.min(_without_nan(a, np.inf), axis=axis, keepdims=keepdims, initial=initial)
+    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
+    return smallest if initial is not None else np.where(empty, np.nan, smallest)
 
 
 @definition(np.nanmean)
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False
-) -> Any:
-    return np.nansum(a, axis=axis, keepdims=keepdims) / np.sum(
-        ~np.isnan(a), axis=axis, keepdims=keepdims
-    ).astype(a.dtype)
+    a: Array, axis: Axis = None, dtype: DTypeLike | None = None, keepdims: bool = False
+) -> Array:
+    """The mean of what is not NaN."""
+    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
+    total = np.nansum(a, axis=axis, dtype=dtype, keepdims=keepdims)
+    return total / n.astype(total.dtype)
 
 
 @definition(np.nanvar)
 def nanvar(
-    a: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: None = None,
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
     ddof: float = 0,
     keepdims: bool = False,
-    **options: Any,
-) -> Any:
+    mean: Operand | None = None,
+    correction: float | None = None,
+) -> Array:
+    """The variance of what is not NaN, and NaN where no more than ddof are left."""
+    a = as_array(a)
+    if dtype is not None:
+        a = a.astype(dtype)
     bad = np.isnan(a)
-    squares = np.where(
-        bad, 0, np.square(np.where(bad, 0, a) - np.nanmean(a, axis=axis, keepdims=True))
-    )
-    n = np.sum(~bad, axis=axis, keepdims=keepdims).astype(a.dtype)
-    return np.sum(squares, axis=axis, keepdims=keepdims) / (n - ddof)
+    centre = np.nanmean(a, axis=axis, keepdims=True) if mean is None else mean
+    squares = np.where(bad, 0, np.square(np.where(bad, 0, a) - centre))
+    total = np.sum(squares, axis=axis, keepdims=keepdims)
+    lost = ddof if correction is None else correction
+    n = np.sum(~bad, axis=axis, keepdims=keepdims) - lost
+    return np.where(n <= 0, np.nan, total / np.where(n <= 0, 1, n).astype(a.dtype))
 
 
-definition(np.nanstd)(lambda *args, **options: root(nanvar(*args, **options)))
+@definition(np.nanstd)
+def nanstd(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mean: Operand | None = None,
+    correction: float | None = None,
+) -> Array:
+    """The root of the variance of what is not NaN. Constant data have gradient 0."""
+    return root(nanvar(a, axis, dtype, ddof, keepdims, mean, correction))
 
 
-# Differences and integrals.
-@definition(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    ends = [e for e in (prepend, append) if e is not None and e is not np._NoValue]
-    if ends:
-        one = tuple(1 if i == axis % np.ndim(a) else k for i, k in enumerate(np.shape(a)))
-        full = lambda e: [np.broadcast_to(e, one) if np.ndim(e) == 0 else e]
-        a = np.concatenate(
-            (full(prepend) if prepend is not None else [])
-            + [a]
-            + (full(append) if append is not None else []),
-            axis,
-        )
-    before = (slice(None),) * (axis % max(1, np.ndim(a)))
-    for _ in range(n):
-        a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
-    return a
+# Covariances.
+def _rows(m: Array, rowvar: bool) -> Array:
+    """One row for each variable."""
+    return np.atleast_2d(m) if rowvar or np.ndim(m) == 1 else np.transpose(m)
 
 
-@definition(np.ediff1d)
-def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
-    parts = [to_begin, np.diff(np.ravel(ary)), to_end]
-    return np.concatenate([np.ravel(part) for part in parts if part is not None])
-
-
-@definition(np.gradient)
-def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Central differences for even spacing, one-sided at the edges."""
-    axes = _axes(f, axis)
-    steps = list(varargs) * len(axes) if len(varargs) == 1 else list(varargs) or [1.0] * len(axes)
-    if edge_order != 1 or any(np.ndim(h) for h in steps):
-        raise NotImplementedError(
-            "np.gradient on tensors knows even spacing (numbers) and edge_order=1"
-        )
-
-    def along(i: int, h: Any) -> Any:
-        x = np.moveaxis(f, i, 0)
-        inside = (x[2:] - x[:-2]) / (2 * h)
-        return np.moveaxis(
-            np.concatenate([(x[1:2] - x[:1]) / h, inside, (x[-1:] - x[-2:-1]) / h]), 0, i
-        )
-
-    results = [along(i, h) for i, h in zip(axes, steps, strict=True)]
-    return results[0] if len(results) == 1 else tuple(results)
-
-
-@definition(
-    *[getattr(np, name) for name in ("trapezoid", "trapz") if name in dir(np)]
-)  # NumPy 2.0 has both names
-def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    y = np.moveaxis(y, axis, -1)
-    width = (
-        dx if x is None else np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1), axis=-1)
-    )
-    return np.sum(width * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
-
-
-# Covariance.
 @definition(np.cov)
 def cov(
-    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, **weights: Any
-) -> Any:
-    if any(w is not None for name, w in weights.items() if name != "dtype"):
-        raise NotImplementedError("weighted covariances are not differentiated")
-    rows = np.atleast_2d(m) if rowvar or np.ndim(m) == 1 else np.transpose(m)
+    m: Array,
+    y: Array | None = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`."""
+    rows = _rows(m, rowvar)  # (variables, observations)
     if y is not None:
-        rows = np.concatenate(
-            [rows, np.atleast_2d(y) if rowvar or np.ndim(y) == 1 else np.transpose(y)]
-        )
+        rows = np.concatenate([rows, _rows(y, rowvar)])
+    if dtype is not None:
+        rows = rows.astype(dtype)
     centred = rows - np.mean(rows, axis=1, keepdims=True)
-    n = np.shape(rows)[1] - ((0 if bias else 1) if ddof is None else ddof)
-    return np.squeeze(centred @ centred.mT / n)
+    lost = ddof if ddof is not None else 0 if bias else 1
+    return np.squeeze(centred @ centred.mT / max(rows.shape[1] - lost, 0))
 
 
-@definition(np.corrcoef)
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True, **options: Any) -> Any:
-    c = np.cov(x, y, rowvar)
+@definition(np.corrcoef, inert=("bias", "ddof"))
+def corrcoef(
+    x: Array, y: Array | None = None, rowvar: bool = True, dtype: DTypeLike | None = None
+) -> Array:
+    """Covariances divided by both standard deviations."""
+    c = cov(x, y, rowvar, dtype=dtype)
     if np.ndim(c) == 0:
         return c / c
     deviation = np.sqrt(np.diagonal(c))
     return c / np.expand_dims(deviation, 1) / deviation
 
 
-# Convolution: the products a_i v_j, added up at i + j.
-@definition(np.convolve)
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    n, m = np.size(a), np.size(v)
-    places = np.arange(n)[:, None] + np.arange(m)
-    full = scatter(np.ravel(np.outer(a, v)), places.ravel(), (n + m - 1,))
-    if mode == "full":
-        return full
-    start = (min(n, m) - 1) // 2 if mode == "same" else min(n, m) - 1
-    return full[start : start + (max(n, m) if mode == "same" else max(n, m) - min(n, m) + 1)]
-
-
-@definition(np.correlate)
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    """Convolution with the second sequence reversed; as in NumPy, of the longer with the shorter."""
-    if np.size(v) > np.size(a):
-        return np.flip(convolve(v, np.flip(a), mode))
-    return convolve(a, np.flip(v), mode)
-
-
-# Functions of functions, interpolation, polynomials.
-@definition(np.apply_along_axis)
-def apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
-    rows = np.moveaxis(arr, axis, -1)
-    rest = np.shape(rows)[:-1]
-    results = [
-        func1d(row, *args, **kwargs)
-        for row in np.reshape(rows, (int(np.prod(rest)), np.shape(rows)[-1]))
-    ]
-    inner = np.shape(results[0])
-    stacked = np.reshape(np.stack(results), rest + inner)
-    source = tuple(range(len(rest), len(rest) + len(inner)))
-    at = axis % np.ndim(arr)
-    return np.moveaxis(stacked, source, tuple(range(at, at + len(inner))))
-
-
-@definition(np.apply_over_axes)
-def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
-    for axis in np.ravel(axes).tolist():
-        result = func(a, axis)
-        a = result if np.ndim(result) == np.ndim(a) else np.expand_dims(result, axis)
-    return a
-
-
-@definition(np.piecewise)
-def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kwargs: Any) -> Any:
-    """Each function is given the elements of its condition only; later conditions win."""
-    conditions = [
-        np.asarray(c) for c in (condlist if np.ndim(condlist[0]) or np.ndim(x) == 0 else [condlist])
-    ]
-    if len(funclist) == len(conditions) + 1:
-        conditions.append(~np.any(conditions, axis=0))
-    result: Any = np.zeros(np.shape(x), x.dtype)
-    for condition, function in zip(conditions, funclist, strict=True):
-        part = (
-            function(x[condition], *args, **kwargs)
-            if callable(function)
-            else np.full(int(condition.sum()), function, x.dtype)
-        )
-        result = np.where(condition, scatter(part, condition, np.shape(x)), result)
-    return result
-
-
-@definition(np.interp)
-def interp(
-    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
-) -> Any:
-    """Piecewise linear through (xp, fp), differentiable in all three; constant outside."""
-    if period is not None:
-        raise NotImplementedError("np.interp with a period is not differentiated")
-    n = np.size(xp)
-    i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(n - 2, 0))
-    j = np.minimum(i + 1, n - 1)
-    inside = fp[i] + (x - xp[i]) * ((fp[j] - fp[i]) / (xp[j] - xp[i]))
-    inside = np.where(np.less(x, xp[0]), fp[0] if left is None else left, inside)
-    return np.where(np.greater(x, xp[-1]), fp[-1] if right is None else right, inside)
-
-
-@definition(np.unwrap)
-def unwrap_phase(p: Any, discont: Any = None, axis: int = -1, *, period: float = 2 * np.pi) -> Any:
-    """The jumps that are taken out are constants."""
-    plain = p.numpy()
-    return p + (np.unwrap(plain, discont, axis, period=period) - plain)
-
-
-def _i1(x: Any) -> Any:
-    from scipy.special import i1
-
-    return i1(x)
-
-
-derivative(np.i0, x=lambda g, x: g * _i1(x))
-
-
-@definition(np.polyval)
-def polyval(p: Any, x: Any) -> Any:
-    value: Any = 0 * x
-    for coefficient in p:
-        value = value * x + coefficient
-    return value
-
-
-@definition(np.bincount)
-def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    return scatter(weights, x, (max(int(np.max(x, initial=-1)) + 1, minlength),))
-
-
-@definition(np.linspace)
-def linspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: Any = None,
-    axis: int = 0,
-    **options: Any,
-) -> Any:
-    step = (stop - start) / max(num - 1 if endpoint else num, 1)
-    places = np.arange(num, dtype=step.dtype)
-    result = np.expand_dims(start, 0) + np.reshape(places, (-1,) + (1,) * np.ndim(step)) * step
-    result = np.moveaxis(result, 0, axis)
-    return (result, step) if retstep else result
-
-
-@definition(np.logspace)
-def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, **options: Any
-) -> Any:
-    return np.power(base, linspace(start, stop, num, endpoint))
-
-
-@definition(np.geomspace)
-def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, **options: Any) -> Any:
-    return np.exp(linspace(np.log(start), np.log(stop), num, endpoint))
+@definition(np.bincount, signature="x, /, weights=None, minlength=0")
+def bincount(x: ArrayLike, weights: Array | None = None, minlength: int = 0) -> Array:
+    """The sum of the weights that fall to each number."""
+    counts = np.bincount(unwrap(x), minlength=minlength)
+    return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)

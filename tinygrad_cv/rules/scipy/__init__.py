@@ -1,5 +1,5 @@
 """The calculus table of scipy.special, by room."""
 
-from . import bessel, distributions, polynomials, special
+from . import bessel, distributions, elliptic, polynomials, special, unsupported
 
-__all__ = ["bessel", "distributions", "polynomials", "special"]
+__all__ = ["bessel", "distributions", "elliptic", "polynomials", "special", "unsupported"]
