@@ -17,7 +17,7 @@ def read_signature(
     function: Any, signature: str | None = None
 ) -> tuple[dict[str, Any], int | None]:
     """The parameters of a function with their defaults, and the position of `*args` if it has them."""
-    if isinstance(function, np.ufunc):  # x, or x1, x2, ..., as NumPy calls them
+    if isinstance(function, np.ufunc) and signature is None:  # x, or x1, x2, ..., as NumPy has them
         return dict.fromkeys(
             ["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]
         ), None
