@@ -1,10 +1,11 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-from ..tensor import LATER
+from ..errors import name_of
+from ..tensor import LATER, TABLE, Rule
 from . import numpy as numpy
-from .table import UNSUPPORTED, WITHOUT_GRADIENT, public_functions
+from .table import DEFINITIONS, INERT, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
 
-__all__ = ["counts", "enter_scipy"]
+__all__ = ["counts", "enter_scipy", "refused_options"]
 
 
 def enter_scipy() -> None:
@@ -36,3 +37,34 @@ def counts() -> str:
             f"{len(without):3} without a gradient by nature, {len(refused):3} unsupported"
         )
     return "\n".join(lines)
+
+
+def refused_options() -> dict[str, list[str]]:
+    """The options of each function that tensors refuse, by the function's name.
+
+    All others are read by a formula, honoured by a definition, or without influence. `out` and `where`
+    are refused of every function.
+    """
+    enter_scipy()
+    refused = {}
+    for function, row in TABLE.items():
+        if function in DEFINITIONS:
+            definition = DEFINITIONS[function]
+            options = list(definition.signature.parameters)
+            known = definition.parameters
+        elif isinstance(row, Rule) and not hasattr(function, "nin"):
+            options = list(row.defaults)
+            known = _read(row)
+        else:
+            continue
+        harmless = {*known, *INERT.get(function, ()), "out", "where"}
+        names = [name for name in options if name not in harmless]
+        if names:
+            refused[name_of(function)] = names
+    return refused
+
+
+def _read(rule: Rule) -> set[str]:
+    """The arguments that a rule's formulas read or are for."""
+    needs = {name.removesuffix("_shape") for names in rule.needs.values() for name in names}
+    return needs | set(rule.formulas)

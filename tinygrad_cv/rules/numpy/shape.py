@@ -38,11 +38,11 @@ def _reshape_back(g: Array, a_shape: Shape, order: str) -> Array:
     return np.reshape(g, a_shape, order=_index_order(order, a_shape, g.shape))
 
 
-derivative(np.reshape, a=_reshape_back, inert=("copy",))
+derivative(np.reshape, a=_reshape_back, inert=("shape", "copy"))
 derivative(np.ravel, a=_reshape_back)
 derivative(np.squeeze, a=lambda g, a_shape: np.reshape(g, a_shape), inert=("axis",))
-derivative(np.expand_dims, a=lambda g, a_shape: np.reshape(g, a_shape))
-derivative(np.broadcast_to, array=lambda g: g, inert=("subok",))
+derivative(np.expand_dims, a=lambda g, a_shape: np.reshape(g, a_shape), inert=("axis",))
+derivative(np.broadcast_to, array=lambda g: g, inert=("shape", "subok"))
 
 
 def _transpose_back(g: Array, axes: Sequence[int] | None) -> Array:
@@ -161,7 +161,7 @@ def cast(x: Array, dtype: DTypeLike) -> Array:
     return x.astype(dtype)
 
 
-cast = derivative(cast, x=lambda g: g)
+cast = derivative(cast, x=lambda g: g, inert=("dtype",))
 
 
 @definition(np.astype, inert=("copy", "device"))
