@@ -148,24 +148,65 @@ def test_lstsq_agrees_with_numpy_and_with_the_normal_equations() -> None:
     np.testing.assert_allclose(tg.grad(solution)(a), tg.grad(normal)(a))
 
 
-def vector_norms() -> list[Any]:
-    return [
-        lambda x, p=p: np.sum(linalg.norm(x, p, axis=-1)) for p in (None, 1, 1.5, 2, 3, np.inf, -np.inf, -1, 0.5, 0)
-    ]
+def vector_norms(*orders: Any) -> list[Any]:
+    return [lambda x, p=p: np.sum(linalg.norm(x, p, axis=-1)) for p in orders]
 
 
-def matrix_norms() -> list[Any]:
-    return [lambda x, p=p: linalg.matrix_norm(x, ord=p) for p in ORDERS]
+def matrix_norms(*orders: Any) -> list[Any]:
+    return [lambda x, p=p: linalg.matrix_norm(x, ord=p) for p in orders]
 
 
-@pytest.mark.parametrize("norm", [*vector_norms(), *matrix_norms(), linalg.norm, linalg.vector_norm])
+ROOTS = [*vector_norms(None, 2), *matrix_norms("fro"), linalg.norm, linalg.vector_norm]
+OTHERS = [
+    *vector_norms(1, 1.5, 3, np.inf, -np.inf, -1, 0.5, 0),
+    *matrix_norms(*(p for p in ORDERS if p != "fro")),
+]
+
+
+@pytest.mark.parametrize("norm", [*ROOTS, *OTHERS])
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (3, 2)])
-def test_a_norm_at_zero_has_gradient_zero_in_both_orders(norm: Any, shape: Any) -> None:
+def test_a_norm_at_zero_has_gradient_zero(norm: Any, shape: Any) -> None:
     zero = np.zeros(shape)
     np.testing.assert_array_equal(gradient(norm, zero), zero)
+
+
+@pytest.mark.parametrize("norm", OTHERS)
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (3, 2)])
+def test_a_norm_at_zero_has_second_derivative_zero(norm: Any, shape: Any) -> None:
+    zero = np.zeros(shape)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(tg.hvp(norm, zero, np.ones(shape)), zero)
+
+
+@pytest.mark.parametrize("norm", ROOTS)
+def test_a_norm_that_is_a_root_has_no_second_derivative_at_zero(norm: Any) -> None:
+    """Not 0 in silence, which would be wrong for its square."""
+    zero = np.zeros((2, 3))
+    for f in (norm, lambda x: norm(x) ** 2):
+        with pytest.raises(FloatingPointError, match=r"np\.sum\(x \* x\) in place of"):
+            tg.hvp(f, zero, np.ones((2, 3)))
+    with pytest.raises(FloatingPointError, match="norm"):
+        tg.hessian(lambda x: linalg.norm(x) ** 2)(np.zeros(2))
+    np.testing.assert_array_equal(tg.hessian(lambda x: np.sum(x * x))(np.zeros(2)), 2 * np.eye(2))
+
+
+def test_constant_data_have_a_standard_deviation_without_a_second_derivative() -> None:
+    np.testing.assert_array_equal(tg.grad(np.std)(np.ones(3)), np.zeros(3))
+    with pytest.raises(FloatingPointError, match=r"np\.var"):
+        tg.hessian(np.std)(np.ones(3))
+
+
+def test_a_root_at_zero_drops_an_infinite_gradient() -> None:
+    """sqrt(norm(x)) at 0: the norm chooses slope 0, and 0 times infinity is not NaN."""
+    with np.errstate(divide="ignore", invalid="raise"):
+        np.testing.assert_array_equal(tg.grad(lambda x: np.sqrt(linalg.norm(x)))(np.zeros(2)), np.zeros(2))
+        assert tg.grad(lambda x: np.sqrt(np.hypot(x, 0.0)))(0.0) == 0
+
+
+def test_forward_derivatives_of_a_norm_at_zero_need_no_second_derivative() -> None:
+    value, slope = tg.jvp(linalg.norm, (np.zeros(2),), (np.ones(2),))
+    assert value == 0 and slope == 0
 
 
 @pytest.mark.parametrize("p", [1.5, 2, 3])

@@ -1,7 +1,7 @@
 """scipy.special for tensors: `from tinygrad_cv import special; special.logsumexp(t, axis=1)`.
 
-SciPy's ufuncs work on tensors as they stand and are handed out unchanged. Its Python functions turn their input into
-ndarrays, which a tensor refuses; those in the calculus table are handed out with a door for tensors.
+SciPy's ufuncs work on tensors as they stand and are handed out unchanged. Its Python functions turn their
+input into ndarrays, which a tensor refuses; those in the calculus table are handed out with a door for tensors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 from typing import Any
 
 from .rules import enter_scipy
-from .tensor import TABLE, Tensor, record
+from .tensor import TABLE, dispatch, is_tensor
 
 
 def __getattr__(name: str) -> Any:
@@ -23,8 +23,9 @@ def __getattr__(name: str) -> Any:
 
     @functools.wraps(function)
     def with_door(*args: Any, **kwargs: Any) -> Any:
-        met = any(type(a) is Tensor for a in (*args, *kwargs.values()))
-        return record(function, args, kwargs) if met else function(*args, **kwargs)
+        if any(is_tensor(a) for a in (*args, *kwargs.values())):
+            return dispatch(function, args, kwargs)
+        return function(*args, **kwargs)
 
     return with_door
 

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/bessel.py`."""
+"""Rows of `tinygrad_cv/rules/scipy/bessel.py`."""
 
 from __future__ import annotations
 

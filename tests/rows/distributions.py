@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/distributions.py`."""
+"""Rows of `tinygrad_cv/rules/scipy/distributions.py`."""
 
 from __future__ import annotations
 

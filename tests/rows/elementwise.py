@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/elementwise.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/elementwise.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/index.py`: every form of index."""
+"""Rows of `tinygrad_cv/rules/numpy/index.py`: every form of index."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.table import row
-from tinygrad_cv.rules.index import scatter
-from tinygrad_cv.tensor import TABLE, Tensor
+from tinygrad_cv.rules.numpy.index import scatter
 from tinygrad_cv.testing.strategies import arrays
 
 INDICES = [
@@ -23,12 +22,7 @@ for index in INDICES:
     row(getitem, arrays((2, 3, 4)), call=lambda a, index=index: a[index])
 
 
-def _scatter(values: object) -> object:
-    index = ([0, 1, 1], [2, 2, 2])
-    return TABLE[scatter](values, index, (2, 3)) if isinstance(values, Tensor) else scatter(values, index, (2, 3))
-
-
-row(scatter, arrays((3,)), call=_scatter)
+row(scatter.function, arrays((3,)), call=lambda values: scatter(values, ([0, 1, 1], [2, 2, 2]), (2, 3)))
 row(
     np.take,
     arrays((2, 3)),

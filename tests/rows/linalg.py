@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/linalg.py`.
+"""Rows of `tinygrad_cv/rules/numpy/linalg.py`.
 
 Matrices are drawn as U diag(s) V^T with U, V from QR factorisations of Gaussian matrices and singular values .8, 1.6,
 2.4, ... plus up to .5 each, so at least .3 apart: well conditioned, all values distinct, every direction met. Of
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy import linalg
 
 from tests.table import row
-from tinygrad_cv.rules.linalg import cofactor
+from tinygrad_cv.rules.numpy.linalg import cofactor
 from tinygrad_cv.testing.strategies import arrays
 
 batches = st.sampled_from([(), (2,), (2, 1)])
@@ -73,7 +73,7 @@ row(linalg.solve, systems(lambda n: (n,)))
 row(linalg.solve, systems(lambda n: (n, 2)))
 row(linalg.solve, systems(lambda n: (2, n, 1)))
 row(linalg.det, square)
-row(cofactor, square)
+row(cofactor.function, square, call=cofactor)
 row(linalg.slogdet, square, call=lambda a: list(linalg.slogdet(a)))
 row(linalg.matrix_power, square, st.sampled_from([-3, -2, -1, 0, 1, 2, 3, 6]))
 row(linalg.tensorinv, matrices(4, batch=st.just(())), call=lambda a: linalg.tensorinv(np.reshape(a, (2, 2, 4))))

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/polynomials.py`."""
+"""Rows of `tinygrad_cv/rules/scipy/polynomials.py`."""
 
 from __future__ import annotations
 

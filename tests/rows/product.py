@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/product.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/product.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-import tinygrad_cv.rules.product  # noqa: F401
+import tinygrad_cv.rules.numpy.product  # noqa: F401
 from tests.table import row
 from tinygrad_cv.testing.strategies import arrays, broadcastable, shapes
 

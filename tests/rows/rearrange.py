@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/rearrange.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/rearrange.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/reduce.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/reduce.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/shape.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/shape.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/special.py`, each function where it is smooth."""
+"""Rows of `tinygrad_cv/rules/scipy/special.py`, each function where it is smooth."""
 
 from __future__ import annotations
 

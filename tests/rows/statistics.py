@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/statistics.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/statistics.py`."""
 
 from __future__ import annotations
 

@@ -123,8 +123,15 @@ def no_derivative(function: Any, argument: str) -> NotImplementedError:
 def unread_option(function: Any, name: str, value: Any) -> NotImplementedError:
     """An option was given of which the derivative knows nothing."""
     return NotImplementedError(
-        f"{name_of(function)}({name}={value!r}) has no derivative here: its formulas do not read "
-        f"{name!r}. Leave the option out, or call the function on t.detach().numpy()"
+        f"{name_of(function)} of tensors has no option {name!r} (given: {value!r}): its derivative "
+        "does not read it. Leave it out, or call the function on t.detach().numpy()"
+    )
+
+
+def unsupported(function: Any, reason: str) -> NotImplementedError:
+    """A function that tensors refuse, with a reason of a few words."""
+    return NotImplementedError(
+        f"{name_of(function)} does not work on tensors ({reason}); call it on t.detach().numpy()"
     )
 
 

@@ -20,6 +20,7 @@ class Signature:
         self.defaults: dict[str, Any] = {}  # by name; None where there is no default
         self.positional: tuple[str, ...] = ()  # that may be given by position, in order
         self.variadic: str | None = None  # the name behind the star, as in `*operands`
+        self.keywords: str | None = None  # the name behind two stars, as in `**options`
         self.required: tuple[str, ...] = ()  # that have no default
         if isinstance(function, np.ufunc) and text is None:
             self._read_ufunc(function)
@@ -40,6 +41,7 @@ class Signature:
         positional, required = [], []
         for p in inspect.signature(function).parameters.values():
             if p.kind is p.VAR_KEYWORD:
+                self.keywords = p.name
                 continue
             self.defaults[p.name] = None if p.default in (p.empty, np._NoValue) else p.default
             if p.kind is p.VAR_POSITIONAL:
@@ -76,6 +78,9 @@ class Signature:
                 if name in bound:
                     raise TypeError(f"the argument {name!r} is given twice")
             bound.update(kwargs)
+            if self.keywords is not None:
+                known = self.defaults.keys()
+                bound[self.keywords] = {n: bound.pop(n) for n in kwargs if n not in known}
         return bound
 
     def call(self, function: Callable[..., Any], bound: Mapping[str, Any]) -> Any:
@@ -88,6 +93,8 @@ class Signature:
             args.append(rest.pop(name))
         if self.variadic is not None:
             args.extend(rest.pop(self.variadic, ()))
+        if self.keywords is not None:
+            rest |= rest.pop(self.keywords, {})
         return function(*args, **rest)
 
 

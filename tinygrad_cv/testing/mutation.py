@@ -74,8 +74,6 @@ class Mutant:
     def _put(self, formula: Callable[..., Any]) -> None:
         if isinstance(self.rule, Rule):
             self.rule.formulas = {**self.rule.formulas, self.argument: formula}
-            self.rule.plans.clear()
-            self.rule.operators.clear()
         else:
             self.rule._backward = formula
 
