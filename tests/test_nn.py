@@ -128,8 +128,7 @@ def test_repr_counts_parameters() -> None:
     text = repr(nn.Sequential(nn.Linear(64, 128, rng=rng()), nn.LeakyReLU(0.2), nn.Linear(128, 1, rng=rng())))
     assert text.splitlines() == [
         "Sequential(  # 8,449 parameters",
-        "  (0): Linear(64, 128)  # 8,320 parameters",
-        "  (1): LeakyReLU(0.2)",
+        "  (0): Linear(64, 128) + (1): LeakyReLU(0.2)  # one operation, 8,320 parameters",
         "  (2): Linear(128, 1)  # 129 parameters",
         ")",
     ]
@@ -218,7 +217,7 @@ def test_batch_norm_of_pictures_runs_over_their_places_too_and_wants_pictures() 
     expected = (x - rows.mean(0)[:, None, None]) / np.sqrt(rows.var(0)[:, None, None] + 1e-5)
     np.testing.assert_allclose(layer(x).numpy(), expected)
     np.testing.assert_allclose(layer.running_mean, 0.1 * rows.mean(0))
-    with pytest.raises(ValueError, match=r"\(4, 3\); pictures are \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"\(4, 3\); images are \(N, C, H, W\)"):
         layer(x[..., 0, 0])
 
 

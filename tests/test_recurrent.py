@@ -66,7 +66,7 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         tg.kernels.rnn(X[..., :2], np.zeros((3, 5)), *weights)
     with pytest.raises(ValueError, match="one of tanh, relu, not 'sin'"):
         layer("RNN", nonlinearity="sin")(tg.Tensor(X))
-    assert "4, 5, num_layers=2, bidirectional" in repr(layer("GRU", bidirectional=True))
+    assert "4, 5, num_layers=2, bidirectional=True" in repr(layer("GRU", bidirectional=True))
 
 
 @pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
@@ -92,5 +92,5 @@ def test_a_state_of_another_shape_is_refused(name: str) -> None:
     state = (np.zeros((1, 3, 5)),) * (2 if name == "LSTM" else 1)
     with pytest.raises(ValueError, match=r"arrays of shape \(2, 3, 5\), not \(1, 3, 5\)"):
         layer(name)(X, state if name == "LSTM" else state[0])
-    with pytest.raises(ValueError, match="each is at least 1"):
+    with pytest.raises(ValueError, match="hidden_size is at least 1, not 0"):
         getattr(nn, name)(4, 0, rng=np.random.default_rng(0))
