@@ -1,10 +1,9 @@
 """Lists and dicts of modules and of parameters. Names are PyTorch's.
 
-    self.blocks = nn.ModuleList(Block(...) for _ in range(depth))      state_dict:
-    "blocks.0.weight", ... self.heads = nn.ModuleDict({"box": nn.Linear(...)})
-    "heads.box.weight", ... self.tables = nn.ParameterList(parameter(array) for array in arrays)
-    "tables.0", ... self.scales = nn.ParameterDict({"x": parameter(array)})
-    "scales.x", ...
+    self.blocks = nn.ModuleList([nn.Linear(2, 2, rng=rng)])      # "blocks.0.weight", ...
+    self.heads = nn.ModuleDict({"box": nn.ReLU()})               # "heads.box"
+    self.tables = nn.ParameterList([nn.parameter(array)])        # "tables.0"
+    self.scales = nn.ParameterDict({"x": nn.parameter(array)})   # "scales.x"
 
 They behave like Python's list and dict. What cannot be a member is refused by its place.
 """

@@ -135,8 +135,8 @@ def orthogonal(
 ) -> np.ndarray:
     """gain times a random matrix with orthonormal rows or columns, whichever are fewer.
 
-    Saxe et al. 2014.     Q of the QR decomposition of a normal matrix, with the signs that make it
-    uniformly distributed (Mezzadri 2007).
+    Saxe et al. 2014. It is Q of the QR decomposition of a normal matrix, with the signs that make
+    it uniformly distributed (Mezzadri 2007).
     """
     rows = shape[0]
     columns = math.prod(shape[1:])

@@ -27,8 +27,8 @@ class Linear(Module):
 
     in_features, out_features: lengths of the last axis of x and of the result.
     bias: whether there is a bias (out_features,).
-    rng, dtype: draw the weight (out_features, in_features) and the bias uniformly in +- 1 /
-        sqrt(in_features).
+    rng, dtype: draw the weight (out_features, in_features) and the bias uniformly in
+        +- 1 / sqrt(in_features).
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         outputs, inputs = self.weight.shape
-        bias = ", bias=False" if self.bias is None else ""
-        return f"{inputs}, {outputs}{bias}"
+        text = f"{inputs}, {outputs}"
+        return text if self.bias is not None else text + ", bias=False"
 
 
 class Conv2d(Module):
@@ -69,7 +69,7 @@ class Conv2d(Module):
     in_channels, out_channels: channels of x and of the result.
     kernel_size, stride, padding, dilation: one number, or one for the height and one for the width,
         in pixels.
-    groups: channels are convolved in so many groups apart; divides both numbers of channels.
+    groups: so many groups of channels are convolved apart; divides both numbers of channels.
     bias: whether there is a bias (out_channels,).
     rng, dtype: draw the weight (out_channels, in_channels / groups, kh, kw) and the bias uniformly
         in +- 1 / sqrt(in_channels / groups kh kw).
@@ -148,9 +148,10 @@ class ConvTranspose2d(Conv2d):
     (N, in_channels, H, W) -> (N, out_channels, H', W'), where
     H' = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1, and likewise W'.
 
-    output_padding: rows and columns more at the end, less than the stride or the dilation. All
-        other arguments are those of `Conv2d`, but the weight is (in_channels, out_channels /
-        groups, kh, kw).
+    output_padding: rows and columns more at the end, less than the stride or the dilation.
+
+    All other arguments are those of `Conv2d`; the weight is (in_channels, out_channels / groups,
+    kh, kw).
     """
 
     def __init__(
@@ -242,13 +243,16 @@ class Embedding(Module):
 class BatchNorm1d(Module):
     """Batch normalisation of (N, C) or (N, C, L) over all axes but C; the shape stays.
 
-    Ioffe & Szegedy 2015.     The batch is that of all ranks (`parallel`). Training normalises by
-    the batch's statistics and moves the running ones towards them (with the unbiased variance):
-    running = (1 - momentum) running + momentum batch. Evaluation normalises by the running ones.
+    Ioffe & Szegedy 2015. The batch is that of all ranks (`parallel`). Training normalises by the
+    batch's statistics and moves the running ones towards them (with the unbiased variance):
+
+        running = (1 - momentum) running + momentum batch.
+
+    Evaluation normalises by the running ones.
 
     num_features: C. Weight, bias and running statistics are (C,).
     eps: added to the variance.
-    momentum: see above, from 0 to 1.
+    momentum: the weight of a batch in the running statistics, from 0 to 1.
     dtype: of weight, bias and running statistics, which start at 1, 0, and mean 0 and variance 1.
     """
 

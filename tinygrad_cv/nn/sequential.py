@@ -27,9 +27,9 @@ class Sequential(ModuleList):
         nn.Sequential(nn.Linear(4, 8, rng=rng), nn.ReLU(), nn.Linear(8, 1, rng=rng))
         nn.Sequential({"body": nn.Linear(4, 8, rng=rng), "head": nn.Linear(8, 1, rng=rng)})
 
-    The modules are named "0", "1", ..., or by the keys of a single dict. A list of them may be
-    changed like a `ModuleList`. What is no module (a function, a class, None, a list) is refused by
-    its place.
+    The modules are named "0", "1", ..., or by the keys of a single dict, and may be changed like
+    those of a `ModuleList`. What is no module (a function, a class, None, a list) is refused by its
+    place.
 
     A `Linear` and the activation behind it are one operation, as `repr` shows. This holds for
     exactly these classes, never for a subclass or for a layer whose `forward` was replaced.
