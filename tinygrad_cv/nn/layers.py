@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -49,13 +49,9 @@ class Linear(Module):
         if bias:
             self.bias = parameter(init.uniform((outputs,), -bound, bound, rng=rng, dtype=dtype))
 
-    def forward(
-        self, x: Array, activation: str | None = None, negative_slope: float = 0.01
-    ) -> Array:
-        """`activation` and its `negative_slope` are those of `kernels.linear`."""
-        return kernels.linear(
-            x, self.weight, self.bias, activation=activation, negative_slope=negative_slope
-        )
+    def forward(self, x: Array, **activation: Any) -> Array:
+        """With an activation, `activation="relu"`, ..., as `kernels.linear` takes it."""
+        return kernels.linear(x, self.weight, self.bias, **activation)
 
     def extra_repr(self) -> str:
         outputs, inputs = self.weight.shape
