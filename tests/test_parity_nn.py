@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,64 @@ def test_batch_norm_layer_of_sequences() -> None:
     x = np.random.default_rng(0).normal(size=(4, 3, 5))
     np.testing.assert_allclose(ours(x).numpy(), theirs(torch.tensor(x)).detach().numpy(), atol=1e-10)
     np.testing.assert_allclose(ours.running_var, theirs.running_var.numpy(), rtol=1e-10)
+
+
+# ----------------------------------------------------------------------------------- containers
+
+changes = st.sampled_from(["append", "insert", "set", "delete", "delete slice", "pop"])
+
+
+def shapes_by_name(module: Any) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, tuple(array.shape)) for name, array in module.state_dict().items()]
+
+
+@pytest.mark.parametrize("kind", ["ModuleList", "Sequential"])
+@given(course=st.lists(st.tuples(changes, st.integers(-4, 4)), max_size=12))
+def test_lists_of_modules_change_alike(kind: str, course: list[tuple[str, int]]) -> None:
+    """Each module has a size of its own, by which the state shows where it went."""
+    ours = getattr(nn, kind)()
+    theirs = getattr(torch.nn, kind)()
+    for size, (change, index) in enumerate(course, 1):
+        new = nn.Linear(1, size, bias=False, rng=np.random.default_rng(0))
+        for modules, module in ((ours, new), (theirs, torch.nn.Linear(1, size, bias=False))):
+            count = len(modules)
+            if change == "append":
+                modules.append(module)
+            elif change == "insert":
+                modules.insert(min(abs(index), count), module)
+            elif change == "delete slice":
+                del modules[1:index]
+            elif -count <= index < count and change == "set":
+                modules[index] = module
+            elif -count <= index < count and change == "pop":
+                modules.pop(index)
+            elif -count <= index < count:
+                del modules[index]
+        assert shapes_by_name(ours) == shapes_by_name(theirs)
+        assert shapes_by_name(ours[1:3]) == shapes_by_name(theirs[1:3])
+
+
+def test_containers_have_the_names_of_pytorchs() -> None:
+    def filled(n: Any, layer: Any, parameter: Any) -> Any:
+        module = n.Module()
+        module.heads = n.ModuleDict({"box": layer(4), "class": layer(3)})
+        module.tables = n.ParameterList([parameter(2), parameter(5)])
+        module.scales = n.ParameterDict({"x": parameter(1), "y": parameter(6)})
+        module.body = n.Sequential(OrderedDict(first=layer(2), then=n.ReLU(), last=layer(1)))
+        module.heads["mask"] = layer(7)
+        module.tables.append(parameter(3))
+        module.scales["x"] = parameter(8)
+        del module.heads["box"]
+        return module
+
+    rng = np.random.default_rng(0)
+    ours = filled(nn, lambda n: nn.Linear(1, n, rng=rng), lambda n: nn.parameter(np.ones(n)))
+    theirs = filled(
+        torch.nn,
+        lambda n: torch.nn.Linear(1, n),
+        lambda n: torch.nn.Parameter(torch.ones(n)),
+    )
+    assert shapes_by_name(ours) == shapes_by_name(theirs)
 
 
 # ----------------------------------------------------------------------------------------------------------- optimisers

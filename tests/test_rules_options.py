@@ -14,7 +14,7 @@ from scipy import special as sp
 
 import tinygrad_cv as tg
 from tinygrad_cv import rules
-from tinygrad_cv.errors import name_of
+from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.rules.table import DEFINITIONS, INERT, as_array
 from tinygrad_cv.tensor import TABLE, Rule
 

@@ -40,8 +40,8 @@ def model(architecture: str, seed: int = 0, sharp: float = 1.0, **changes: Any) 
     rng = np.random.default_rng(seed)
     made = transduction.build(config, transduction.Symbols(7, 8, rng=rng), VOCABULARY, rng=rng)
     for part in made.modules():
-        for name in part._names("parameter"):
-            setattr(part, name, nn.layers.parameter(getattr(part, name).data.astype(np.float64)))
+        for name, p in part.named_parameters(recurse=False):
+            setattr(part, name, nn.parameter(p.data.astype(np.float64)))
     last = made.head if architecture == "transformer" else made.V
     last.weight.data *= sharp
     return made.eval()

@@ -12,7 +12,7 @@ from models.unet import UNet
 from models.vit import ViT
 from tinygrad_cv import kernels, nn, optim
 from tinygrad_cv.machine import keep_freed_memory
-from tinygrad_cv.nn.layers import parameter
+from tinygrad_cv.nn import parameter
 
 from .workloads import (
     RATE,

@@ -96,6 +96,8 @@ class Definition:
         given = self.signature.bind(args, kwargs)
         if not self.parameters.issuperset(given):
             for name in given.keys() - self.parameters - self.inert:
+                if name not in self.signature.defaults:
+                    raise TypeError(f"{errors.name_of(self.function)} has no argument {name!r}")
                 if not _same(given[name], self.signature.defaults.get(name)):
                     raise errors.unread_option(self.function, name, given[name])
             given = {name: value for name, value in given.items() if name in self.parameters}
