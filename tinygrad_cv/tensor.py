@@ -214,13 +214,14 @@ def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any
 
 
 def operand(value: Any, operation: Operation, name: str) -> Any:
-    """An argument as an array; the items of a list of tensors and arrays one by one."""
+    """An argument as an array; the tensors and arrays of a list one by one."""
     if type(value) is Tensor:
         return unwrap(value)
-    if name not in operation.operands and not is_tensor(value):
-        return value
-    if type(value) in (list, tuple) and any(type(v) in (Tensor, np.ndarray) for v in value):
-        return type(value)([operand(v, operation, name) for v in value])
+    if type(value) in (list, tuple) and any(isinstance(v, (Tensor, np.ndarray)) for v in value):
+        parts = [isinstance(v, (Tensor, np.ndarray)) for v in value]
+        return type(value)(
+            [operand(v, operation, name) if part else v for v, part in zip(value, parts, strict=True)]
+        )
     return as_operand(value, operation.function, name) if name in operation.operands else value
 
 
