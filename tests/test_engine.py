@@ -468,7 +468,7 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
 
 
 ROOMS = ["typing", "machine", "errors", "mode", "watch", "contributions", "signature", "interface", "tensor", "parallel"]
-ROOMS += ["arena", "rules", "special", "kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data"]
+ROOMS += ["rules", "special", "kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data"]
 ROOMS += ["testing"]
 PACKAGE = Path(tg.__file__).parent
 

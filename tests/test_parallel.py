@@ -85,19 +85,19 @@ def test_a_batch_is_shared_out_and_drawn_for_as_a_whole() -> None:
     whole, normal, state = np.arange(24).reshape(4, 6), rng.standard_normal((4, 6)), rng.bit_generator.state
     for axis in (0, 1):
         with processes(2) as team:
-            share = team.share(whole, axis)
+            share = team.shard(whole, axis)
             np.testing.assert_array_equal(team.gather(share, axis), whole)
             assert share.shape == ((2, 6), (4, 3))[axis]
             again = np.random.default_rng(0)
             drawn = team.draw(again.standard_normal, share.shape, axis)
-            np.testing.assert_array_equal(drawn, team.share(normal, axis))
+            np.testing.assert_array_equal(drawn, team.shard(normal, axis))
             assert again.bit_generator.state == state
 
 
 def test_a_batch_that_does_not_divide_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="a batch of 10 does not divide evenly among 4 ranks; take a batch that is a multiple"):  # noqa: SIM117
         with processes(4) as team:
-            team.share(np.zeros(10))
+            team.shard(np.zeros(10))
 
 
 # --------------------------------------------------------------------------------------- what reaches across the ranks
@@ -159,9 +159,9 @@ def test_batch_normalisation_takes_the_statistics_of_the_whole_batch(ranks: int,
 
     whole = passed(x, g)
     with processes(ranks) as team:
-        own = passed(team.share(x), team.share(g))
+        own = passed(team.shard(x), team.shard(g))
         for i, (there, here) in enumerate(zip(whole, own, strict=True)):
-            np.testing.assert_allclose(here, team.share(there) if i < 3 else there, rtol=1e-10, atol=1e-10, err_msg=str(i))
+            np.testing.assert_allclose(here, team.shard(there) if i < 3 else there, rtol=1e-10, atol=1e-10, err_msg=str(i))
 
 
 # ------------------------------------------------------------------------------------------------------------- optimisers
@@ -170,7 +170,7 @@ OPTIMISERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.1, momentum=0.9),
     "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.1),
     "adamw": lambda p: optim.AdamW(p, 0.1),
-    "rmsprop": lambda p: optim.RMSProp(p, 0.1, centered=True, momentum=0.5),
+    "rmsprop": lambda p: optim.RMSprop(p, 0.1, centered=True, momentum=0.5),
 }
 
 
@@ -189,7 +189,7 @@ def descend(make_optimizer: Any, share: Callable[[Any], Any], clip: float | None
                 ((parameter - target) ** 2).mean(axis=0).sum().backward()
         if clip is not None:
             optimizer.average_gradients()
-            seen.append(np.array(optim.clip_gradients_by_norm(parameters, clip)))
+            seen.append(np.array(optim.clip_grad_norm_(parameters, clip)))
             seen += [p.grad.copy() for p in parameters if p.grad is not None]
         optimizer.step()
     return [*seen, *(p.data.copy() for p in parameters), *optimizer.state_dict().values()]
@@ -201,7 +201,7 @@ def descend(make_optimizer: Any, share: Callable[[Any], Any], clip: float | None
 def test_optimisers_step_as_one_process_would(name: str, clip: float | None, ranks: int) -> None:
     alone = descend(OPTIMISERS[name], lambda batch: batch, clip)
     with processes(ranks) as team:
-        for here, there in zip(descend(OPTIMISERS[name], team.share, clip), alone, strict=True):
+        for here, there in zip(descend(OPTIMISERS[name], team.shard, clip), alone, strict=True):
             np.testing.assert_allclose(here, there, rtol=2e-5, atol=1e-6)
 
 

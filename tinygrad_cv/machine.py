@@ -24,6 +24,12 @@ TILE = (
 )  # elements: a handful of float32 buffers of this size stay in a second-level cache of 2 MB
 KEPT_MEMORY = 1 << 30  # bytes of freed memory that the process keeps for the next arrays
 
+# Ranks that wait for another one (`parallel`) look at its word in shared memory, again and again.
+BARRIER_SPINS = 100  # looks without a pause; more would keep the core from other processes
+BARRIER_YIELDS = 1000  # looks that give up the core in between, before the first pause
+LONGEST_PAUSE = 1e-3  # seconds between looks, after that
+STAGE_SIZE = 1 << 16  # bytes of a rank's array that are summed at once: small enough for the cache
+
 # ------------------------------------------------------------------------------------------------ memory
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # the parameters of mallopt(3)

@@ -79,7 +79,7 @@ def test_gradients_in_and_out_of_their_places_give_the_same_steps() -> None:
             if weights is other:
                 kept.append(other[1].grad)  # held: the next one lies elsewhere
                 other[2].grad = other[2].grad.copy()
-            optim.clip_gradients_by_norm(weights, 1.0)
+            optim.clip_grad_norm_(weights, 1.0)
             optimizer.step()
     for a, b in zip(own, other, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())

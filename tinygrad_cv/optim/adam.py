@@ -1,0 +1,154 @@
+"""Adam, and AdamW with decoupled weight decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..tensor import Tensor
+from .flat import Scratch, State
+from .optimizer import (
+    Group,
+    Optimizer,
+    check_decay_rate,
+    check_not_negative,
+    with_weight_decay,
+)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1). `weight_decay` adds weight_decay p to the gradient."""
+
+    fixed: ClassVar = {"maximize": False, "amsgrad": False, "decoupled_weight_decay": False}
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[Group],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    @staticmethod
+    def check(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+        """Refuse options out of range."""
+        check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
+        for i, beta in enumerate(betas):
+            check_decay_rate(f"betas[{i}]", beta)
+
+    def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """What is kept for each element of a parameter."""
+        return "exp_avg", "exp_avg_sq"
+
+    @staticmethod
+    def reference(
+        p: np.ndarray,
+        g: np.ndarray,
+        state: State,
+        t: int,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> tuple[np.ndarray, State]:
+        """The new p and state after step t = 1, 2, ... with the gradient g."""
+        beta1, beta2 = betas
+        g = g + weight_decay * p
+        m = beta1 * state["exp_avg"] + (1 - beta1) * g
+        v = beta2 * state["exp_avg_sq"] + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)  # both moments begin at 0: their bias is removed
+        v_hat = v / (1 - beta2**t)
+        p = p - lr * m_hat / (np.sqrt(v_hat) + eps)
+        return p, {"exp_avg": m, "exp_avg_sq": v}
+
+    @staticmethod
+    def update(
+        p: np.ndarray,
+        g: np.ndarray,
+        state: State,
+        t: int,
+        scratch: Scratch,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """The same in place. All factors of the step are multiplied into one.
+
+        m_hat / (sqrt(v_hat) + eps) = root / (1 - beta1^t) m / (sqrt(v) + eps root), where
+        root = sqrt(1 - beta2^t).
+        """
+        beta1, beta2 = betas
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        a, b = scratch
+        g = with_weight_decay(p, g, weight_decay, a)
+        m *= beta1 / (1 - beta1)
+        m += g
+        m *= 1 - beta1
+        np.multiply(g, g, out=b)
+        v *= beta2 / (1 - beta2)
+        v += b
+        v *= 1 - beta2
+        root = math.sqrt(1 - beta2**t)
+        np.sqrt(v, out=b)
+        b += eps * root
+        np.divide(m, b, out=b)
+        b *= lr * root / (1 - beta1**t)
+        p -= b
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p -= lr weight_decay p (Loshchilov & Hutter 2019)."""
+
+    fixed: ClassVar = {**Adam.fixed, "decoupled_weight_decay": True}
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[Group],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    @staticmethod
+    def reference(
+        p: np.ndarray,
+        g: np.ndarray,
+        state: State,
+        t: int,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> tuple[np.ndarray, State]:
+        """The new p and state after step t = 1, 2, ... with the gradient g."""
+        p = p - lr * weight_decay * p
+        return Adam.reference(p, g, state, t, lr=lr, betas=betas, eps=eps, weight_decay=0.0)
+
+    @staticmethod
+    def update(
+        p: np.ndarray,
+        g: np.ndarray,
+        state: State,
+        t: int,
+        scratch: Scratch,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """The same in place."""
+        if weight_decay:
+            p *= 1 - lr * weight_decay
+        Adam.update(p, g, state, t, scratch, lr=lr, betas=betas, eps=eps, weight_decay=0.0)
