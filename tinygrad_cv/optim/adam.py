@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..tensor import Tensor
-from .flat import Scratch, State
+from .flat import Run, State
 from .optimizer import (
     Group,
     Optimizer,
     check_decay_rate,
     check_not_negative,
-    with_weight_decay,
+    constants,
 )
 
 
@@ -69,39 +69,15 @@ class Adam(Optimizer):
 
     @staticmethod
     def update(
-        p: np.ndarray,
-        g: np.ndarray,
-        state: State,
-        t: int,
-        scratch: Scratch,
+        run: Run,
         *,
         lr: float,
         betas: tuple[float, float],
         eps: float,
         weight_decay: float,
     ) -> None:
-        """The same in place. All factors of the step are multiplied into one.
-
-        m_hat / (sqrt(v_hat) + eps) = root / (1 - beta1^t) m / (sqrt(v) + eps root), where
-        root = sqrt(1 - beta2^t).
-        """
-        beta1, beta2 = betas
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        a, b = scratch
-        g = with_weight_decay(p, g, weight_decay, a)
-        m *= beta1 / (1 - beta1)
-        m += g
-        m *= 1 - beta1
-        np.multiply(g, g, out=b)
-        v *= beta2 / (1 - beta2)
-        v += b
-        v *= 1 - beta2
-        root = math.sqrt(1 - beta2**t)
-        np.sqrt(v, out=b)
-        b += eps * root
-        np.divide(m, b, out=b)
-        b *= lr * root / (1 - beta1**t)
-        p -= b
+        """The same in place."""
+        _update(run, lr, betas, eps, weight_decay, kept=1.0)
 
 
 class AdamW(Adam):
@@ -137,11 +113,7 @@ class AdamW(Adam):
 
     @staticmethod
     def update(
-        p: np.ndarray,
-        g: np.ndarray,
-        state: State,
-        t: int,
-        scratch: Scratch,
+        run: Run,
         *,
         lr: float,
         betas: tuple[float, float],
@@ -149,6 +121,50 @@ class AdamW(Adam):
         weight_decay: float,
     ) -> None:
         """The same in place."""
+        _update(run, lr, betas, eps, weight_decay=0.0, kept=1 - lr * weight_decay)
+
+
+def _update(
+    run: Run,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    kept: float,
+) -> None:
+    """Adam in place, with few operations on arrays. First p is multiplied by `kept`.
+
+    A moment is (beta / (1 - beta) m + g) (1 - beta). The factors of the step become one:
+    m_hat / (sqrt(v_hat) + eps) = root / (1 - beta1^t) m / (sqrt(v) + eps root), where
+    root = sqrt(1 - beta2^t).
+    """
+    beta1, beta2 = betas
+    root = math.sqrt(1 - beta2**run.t)
+    old_m, new_m, old_v, new_v, shift, rate = constants(
+        run.dtype,
+        beta1 / (1 - beta1),
+        1 - beta1,
+        beta2 / (1 - beta2),
+        1 - beta2,
+        eps * root,
+        lr * root / (1 - beta1**run.t),
+    )
+    for p, g, state, (a, b) in run.tiles:
+        m, v = state["exp_avg"], state["exp_avg_sq"]
         if weight_decay:
-            p *= 1 - lr * weight_decay
-        Adam.update(p, g, state, t, scratch, lr=lr, betas=betas, eps=eps, weight_decay=0.0)
+            np.multiply(p, weight_decay, out=a)
+            g = np.add(a, g, out=a)
+        if kept != 1:
+            p *= kept
+        m *= old_m
+        m += g
+        m *= new_m
+        np.multiply(g, g, out=b)
+        v *= old_v
+        v += b
+        v *= new_v
+        np.sqrt(v, out=b)
+        b += shift
+        np.divide(m, b, out=b)
+        b *= rate
+        p -= b

@@ -19,20 +19,20 @@ from ..machine import CACHE_LINE, TILE, at_cache_line
 from ..parallel import team
 from ..tensor import Tensor, unwrap
 
-# What an update is given: values of parameters, their gradient, which it must not change, their
-# state by name, the number of this step (1, 2, ...), and memory for intermediate values.
-State: TypeAlias = dict[str, np.ndarray]
-Scratch: TypeAlias = tuple[np.ndarray, np.ndarray]
-Tile: TypeAlias = tuple[np.ndarray, np.ndarray, State, int, Scratch]
+State: TypeAlias = dict[str, np.ndarray]  # by name
+Scratch: TypeAlias = tuple[np.ndarray, np.ndarray]  # memory for intermediate values
+Tile: TypeAlias = tuple[np.ndarray, np.ndarray, State, Scratch]  # values p, gradients g, state
 
 
 class Run(NamedTuple):
-    """Neighbours in the buffers that are at the same step, with their gradient."""
+    """What an update is given: parameters that are at the same step t = 1, 2, ..., in tiles.
 
-    start: int
-    stop: int
+    A tile is small enough to stay in the cache. Its gradients must not be changed.
+    """
+
     t: int
-    gradient: np.ndarray
+    dtype: np.dtype
+    tiles: Iterator[Tile]
 
 
 class FlatParameters:
@@ -136,27 +136,12 @@ class FlatParameters:
 
     # -------------------------------------------------------------------------------------- a step
 
-    def tiles(self, shard: slice) -> Iterator[Tile]:
-        """What a step of the shard updates, in pieces that stay in the cache. Advances `steps`."""
-        for start, stop, t, gradient in self.runs():
-            end = min(stop, shard.stop)
-            for low in range(max(start, shard.start), end, self.tile_size):
-                high = min(low + self.tile_size, end)
-                p, state, scratch = self._piece(low, high)
-                yield p, gradient[low - start : high - start], state, t, scratch
+    def runs(self, shard: slice) -> Iterator[Run]:
+        """What a step of the shard updates. Advances `steps`.
 
-    def _piece(self, low: int, high: int) -> tuple[np.ndarray, State, Scratch]:
-        """Views of the buffers from low to high, kept for the next steps."""
-        piece = self.pieces.get((low, high))
-        if piece is None:
-            state = {name: flat[low:high] for name, flat in self.state.items()}
-            a, b = self.scratch[:, : high - low]
-            piece = self.values[low:high], state, (a, b)
-            self.pieces[low, high] = piece
-        return piece
-
-    def runs(self) -> Iterator[Run]:
-        """The parameters that have a gradient, neighbours together. Advances `steps`."""
+        Neighbours that are at the same step come together, but a gradient that is read where it is
+        comes alone.
+        """
         keys = [
             (parameter._grad is not None, self.steps[i], i if self.in_place[i] else None)
             for i, parameter in enumerate(self.parameters)
@@ -167,12 +152,29 @@ class FlatParameters:
             members = list(group)
             for i in members:
                 self.steps[i] = step + 1
-            start = self.parts[members[0]].start
-            stop = self.parts[members[-1]].stop
-            gradient = self.gradients[start:stop]
+            run = slice(self.parts[members[0]].start, self.parts[members[-1]].stop)
+            gradient = self.gradients[run]
             if alone is not None:
                 gradient = np.asarray(unwrap(self.parameters[alone]._grad), self.dtype).reshape(-1)
-            yield Run(start, stop, step + 1, gradient)
+            yield Run(step + 1, self.dtype, self._tiles(run, shard, gradient))
+
+    def _tiles(self, run: slice, shard: slice, gradient: np.ndarray) -> Iterator[Tile]:
+        """The part of a run that lies in the shard. `gradient`: of the run."""
+        end = min(run.stop, shard.stop)
+        for low in range(max(run.start, shard.start), end, self.tile_size):
+            high = min(low + self.tile_size, end)
+            p, state, scratch = self._piece(low, high)
+            yield p, gradient[low - run.start : high - run.start], state, scratch
+
+    def _piece(self, low: int, high: int) -> tuple[np.ndarray, State, Scratch]:
+        """Views of the buffers from low to high, kept for the next steps."""
+        piece = self.pieces.get((low, high))
+        if piece is None:
+            state = {name: flat[low:high] for name, flat in self.state.items()}
+            a, b = self.scratch[:, : high - low]
+            piece = self.values[low:high], state, (a, b)
+            self.pieces[low, high] = piece
+        return piece
 
     # ------------------------------------------------------------------------- a parameter's state
 

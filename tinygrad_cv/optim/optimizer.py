@@ -1,7 +1,7 @@
 """What optimisers share: groups of parameters, the step, and state that can be saved.
 
 Each optimiser states its update twice. `reference` is the paper's, in plain lines, on the arrays of
-one parameter: read this. `update` is the same in place and without temporary arrays, on a tile of
+one parameter: read this. `update` is the same in place and without temporary arrays, on tiles of
 many parameters end to end (`flat`); it is tested against the reference.
 """
 
@@ -48,7 +48,7 @@ class Optimizer:
 
     check: ClassVar[Callable[..., None]]  # (**options)
     reference: ClassVar[Callable[..., tuple[np.ndarray, State]]]  # (p, g, state, t, **options)
-    update: ClassVar[Callable[..., None]]  # (p, g, state, t, scratch, **options), in place
+    update: ClassVar[Callable[..., None]]  # (run, **options), in place
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], **defaults: Any) -> None:
         self.defaults = defaults
@@ -103,12 +103,15 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for group, flat in self._flat:
-            options = {name: value for name, value in group.items() if name != "params"}
-            options["lr"] = float(group["lr"])  # float64 numbers of NumPy turn float32 into float64
+            options = {**group}
+            del options["params"]
+            options["lr"] = float(
+                group["lr"]
+            )  # a float64 of NumPy makes float32 arithmetic float64
             shard = flat.average()
             with subnormals_as_zero():
-                for tile in flat.tiles(shard):
-                    self.update(*tile, **options)
+                for run in flat.runs(shard):
+                    self.update(run, **options)
             flat.ranks.barrier()
 
     def average_gradients(self) -> None:
@@ -265,12 +268,9 @@ def check_decay_rate(name: str, value: float) -> None:
         raise ValueError(f"{name} lies in [0, 1), not {value}")
 
 
-def with_weight_decay(
-    p: np.ndarray, g: np.ndarray, weight_decay: float, a: np.ndarray
-) -> np.ndarray:
-    """g + weight_decay p, in a."""
-    if weight_decay == 0:
-        return g
-    np.multiply(p, weight_decay, out=a)
-    a += g
-    return a
+def constants(dtype: np.dtype, *values: float) -> list[np.ndarray]:
+    """Numbers as arrays of the parameters' dtype.
+
+    NumPy would convert a Python number at every operation.
+    """
+    return [np.array(value, dtype) for value in values]

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
-from .flat import Scratch, State
+from .flat import Run, State
 from .optimizer import (
     Group,
     Optimizer,
     check_decay_rate,
     check_not_negative,
-    with_weight_decay,
 )
 
 
@@ -97,11 +96,7 @@ class RMSprop(Optimizer):
 
     @staticmethod
     def update(
-        p: np.ndarray,
-        g: np.ndarray,
-        state: State,
-        t: int,
-        scratch: Scratch,
+        run: Run,
         *,
         lr: float,
         alpha: float,
@@ -111,27 +106,30 @@ class RMSprop(Optimizer):
         centered: bool,
     ) -> None:
         """The same in place."""
-        a, b = scratch
-        g = with_weight_decay(p, g, weight_decay, a)
-        variance = state["square_avg"]
-        np.multiply(g, g, out=b)
-        variance *= alpha / (1 - alpha)
-        variance += b
-        variance *= 1 - alpha
-        if centered:
-            mean = state["grad_avg"]
-            mean *= alpha / (1 - alpha)
-            mean += g
-            mean *= 1 - alpha
-            np.multiply(mean, mean, out=b)
-            variance = np.subtract(variance, b, out=b)
-        np.sqrt(variance, out=b)
-        b += eps
-        np.divide(g, b, out=b)
-        if momentum:
-            buffer = state["momentum_buffer"]
-            buffer *= momentum
-            buffer += b
-            np.copyto(b, buffer)
-        b *= lr
-        p -= b
+        old, new = alpha / (1 - alpha), 1 - alpha
+        for p, g, state, (a, b) in run.tiles:
+            if weight_decay:
+                np.multiply(p, weight_decay, out=a)
+                g = np.add(a, g, out=a)
+            variance = state["square_avg"]
+            np.multiply(g, g, out=b)
+            variance *= old
+            variance += b
+            variance *= new
+            if centered:
+                mean = state["grad_avg"]
+                mean *= old
+                mean += g
+                mean *= new
+                np.multiply(mean, mean, out=b)
+                variance = np.subtract(variance, b, out=b)
+            np.sqrt(variance, out=b)
+            b += eps
+            step = np.divide(g, b, out=b)
+            if momentum:
+                buffer = state["momentum_buffer"]
+                buffer *= momentum
+                buffer += b
+                step = buffer
+            np.multiply(step, lr, out=b)
+            p -= b

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
-from .flat import Scratch, State
+from .flat import Run, State
 from .optimizer import (
     Group,
     Optimizer,
     check_not_negative,
-    with_weight_decay,
 )
 
 
@@ -82,11 +81,7 @@ class SGD(Optimizer):
 
     @staticmethod
     def update(
-        p: np.ndarray,
-        g: np.ndarray,
-        state: State,
-        t: int,
-        scratch: Scratch,
+        run: Run,
         *,
         lr: float,
         momentum: float,
@@ -95,14 +90,20 @@ class SGD(Optimizer):
         nesterov: bool,
     ) -> None:
         """The same in place."""
-        a, b = scratch
-        g = with_weight_decay(p, g, weight_decay, a)
-        if momentum:
-            buffer = state["momentum_buffer"]
-            if t == 1:
-                buffer[...] = g
-            else:
-                buffer *= momentum
-                buffer += np.multiply(g, 1 - dampening, out=b) if dampening else g
-            g = np.add(g, np.multiply(buffer, momentum, out=b), out=b) if nesterov else buffer
-        p -= np.multiply(g, lr, out=b)
+        for p, g, state, (a, b) in run.tiles:
+            if weight_decay:
+                np.multiply(p, weight_decay, out=a)
+                g = np.add(a, g, out=a)
+            step = g
+            if momentum:
+                buffer = state["momentum_buffer"]
+                if run.t == 1:
+                    buffer[...] = g
+                else:
+                    buffer *= momentum
+                    buffer += np.multiply(g, 1 - dampening, out=b) if dampening else g
+                step = buffer
+            if nesterov:
+                np.multiply(buffer, momentum, out=b)
+                step = np.add(b, g, out=b)
+            p -= np.multiply(step, lr, out=b)
