@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -125,6 +128,93 @@ def test_an_optimiser_follows_its_formula(name: str) -> None:
         np.testing.assert_allclose(p.data, value, rtol=1e-10)
 
 
+# ------------------------------------------------------------------------------------- the reference and the fast update
+
+rates = st.floats(1e-4, 0.5)
+nothing_or = lambda values: st.just(0.0) | values
+OPTIONS: dict[type[optim.Optimizer], Any] = {
+    optim.SGD: st.fixed_dictionaries(
+        {
+            "lr": rates,
+            "momentum": nothing_or(st.floats(0.1, 0.99)),
+            "dampening": nothing_or(st.floats(0, 1)),
+            "weight_decay": nothing_or(rates),
+            "nesterov": st.booleans(),
+        }
+    ).filter(lambda o: not o["nesterov"] or (o["momentum"] and not o["dampening"])),
+    optim.RMSprop: st.fixed_dictionaries(
+        {
+            "lr": rates,
+            "alpha": st.floats(0.5, 0.999),
+            "eps": st.sampled_from([1e-8, 1e-3]),
+            "weight_decay": nothing_or(rates),
+            "momentum": nothing_or(st.floats(0.1, 0.99)),
+            "centered": st.booleans(),
+        }
+    ),
+}
+OPTIONS[optim.Adam] = OPTIONS[optim.AdamW] = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "betas": st.tuples(st.floats(0, 0.999), st.floats(0.5, 0.999)),
+        "eps": st.sampled_from([1e-8, 1e-3]),
+        "weight_decay": nothing_or(rates),
+    }
+)
+
+
+def assert_equal_to_rounding(arrays: list[np.ndarray], expected: list[np.ndarray], name: str) -> None:
+    """To 1e-12 (float32: 1e-4) of the largest element: what roundings in another order do where terms cancel."""
+    scale = max(float(np.abs(array).max()) for array in expected)
+    tolerance = 1e-12 if expected[0].dtype == np.float64 else 1e-4
+    for array, value in zip(arrays, expected, strict=True):
+        assert array.dtype == value.dtype
+        np.testing.assert_allclose(array, value, rtol=0, atol=tolerance * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", OPTIONS, ids=lambda kind: kind.__name__)
+@given(data=st.data(), tile=st.sampled_from([3, 16, 1 << 16]), seed=st.integers(0, 99))
+def test_the_fast_update_equals_the_reference(kind: Any, dtype: Any, data: Any, tile: int, seed: int) -> None:
+    """Over several steps, in tiles of any size, with gradients that are missing now and then."""
+    options = data.draw(OPTIONS[kind])
+    parameters = draw(seed, dtypes=(dtype,))
+    with mock.patch.object(flat, "TILE", tile):
+        optimiser = kind(parameters, **options)
+    values = [p.data.copy() for p in parameters]
+    names = optimiser.state_names(options)
+    states: list[dict[str, np.ndarray]] = [{name: np.zeros_like(v) for name in names} for v in values]
+    steps = [0] * len(parameters)
+    for step in range(6):
+        give_gradients(parameters, 100 * seed + step)
+        if step % 2:
+            parameters[step % 3].grad = None
+        for i, p in enumerate(parameters):
+            if p.grad is not None:
+                steps[i] += 1
+                values[i], states[i] = kind.reference(values[i], p.grad, states[i], steps[i], **options)
+        optimiser.step()
+    given = optimiser.state_dict()
+    assert [given[f"{i}.step"] for i in range(len(parameters))] == steps
+    assert_equal_to_rounding([p.data for p in parameters], values, "p")
+    for name in names:
+        own = [given[f"{i}.{name}"] for i in range(len(parameters))]
+        assert_equal_to_rounding(own, [state[name] for state in states], name)
+
+
+@every_optimiser
+def test_a_reference_changes_none_of_its_arguments(make: Any) -> None:
+    parameters = draw()
+    optimiser = make(parameters)
+    options = {name: value for name, value in optimiser.param_groups[0].items() if name != "params"}
+    p, g = np.ones(3), np.full(3, 2.0)
+    state = {name: np.full(3, 0.5) for name in optimiser.state_names(options)}
+    optimiser.reference(p, g, state, 2, **options)
+    np.testing.assert_array_equal(p, 1)
+    np.testing.assert_array_equal(g, 2)
+    assert all((array == 0.5).all() for array in state.values())
+
+
 @every_optimiser
 def test_a_rate_in_float64_does_not_change_float32_arithmetic(make: Any) -> None:
     one, two = draw(), draw()
@@ -224,6 +314,206 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         adam.load_state_dict(adam.state_dict() | {"0.exp_avg": np.zeros((2, 3))})
 
 
+# -------------------------------------------------------------------------------------------------- groups of parameters
+
+
+def two_groups(kind: Any, first: dict[str, Any], second: dict[str, Any], **options: Any) -> tuple[Any, list[Tensor]]:
+    """An optimiser of two groups, of both dtypes each."""
+    parameters = draw(dtypes=(np.float32, np.float64))
+    return kind([{"params": parameters[::2], **first}, {"params": parameters[1::2], **second}], **options), parameters
+
+
+@pytest.mark.parametrize(
+    "kind, first, second",
+    [
+        (optim.SGD, {"lr": 0.3}, {"momentum": 0.5, "nesterov": True}),
+        (optim.Adam, {"betas": (0.5, 0.9)}, {"weight_decay": 0.1, "eps": 1e-3}),
+        (optim.AdamW, {}, {"weight_decay": 0.0, "lr": 0.01}),
+        (optim.RMSprop, {"alpha": 0.5, "momentum": 0.9}, {"centered": True}),
+    ],
+)
+def test_every_option_may_differ_by_group(kind: Any, first: Any, second: Any) -> None:
+    """Groups of one optimiser make the steps of optimisers of their own."""
+    optimiser, parameters = two_groups(kind, first, second, lr=0.1)
+    others = draw(dtypes=(np.float32, np.float64))
+    alone = [kind(others[::2], **{"lr": 0.1, **first}), kind(others[1::2], **{"lr": 0.1, **second})]
+    for step in range(4):
+        give_gradients(parameters, step)
+        give_gradients(others, step)
+        for each in (optimiser, *alone):
+            each.step()
+    for a, b in zip(parameters, others, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_options_of_groups_take_effect_at_the_next_step() -> None:
+    optimiser, parameters = two_groups(optim.SGD, {"weight_decay": 0.5}, {"lr": 0.25})
+    assert [group["lr"] for group in optimiser.param_groups] == [1e-3, 0.25]
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.5, 0.0]
+    with pytest.raises(ValueError, match=r"different learning rates, \[0.001, 0.25\]; see param_groups"):
+        _ = optimiser.lr
+    optimiser.lr = 0.5
+    assert optimiser.lr == 0.5
+    optimiser.param_groups[0]["lr"] = 0.125
+    optimiser.param_groups[0]["weight_decay"] = 0.0
+    before = [p.data.copy() for p in parameters]
+    for p in parameters:
+        p.grad = np.ones_like(p.data)
+    optimiser.step()
+    for i, (p, old) in enumerate(zip(parameters, before, strict=True)):
+        np.testing.assert_array_equal(p.data, old - (0.5 if i % 2 else 0.125))
+
+
+def test_an_option_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="SGD has no option 'betas'; there are lr, momentum, dampening"):
+        optim.SGD([{"params": draw(), "betas": (0.9, 0.99)}])
+    optimiser = optim.Adam(draw())
+    optimiser.param_groups[0]["weigth_decay"] = 0.1
+    give_gradients(optimiser.parameters, 0)
+    with pytest.raises(TypeError, match="weigth_decay"):
+        optimiser.step()
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        *[(kind, {"lr": lr}) for kind in OPTIONS for lr in (-0.1, np.nan, np.inf)],
+        *[(kind, {"weight_decay": -0.1}) for kind in OPTIONS],
+        *[(kind, {"betas": betas}) for kind in (optim.Adam, optim.AdamW) for betas in ((1.0, 0.9), (-0.1, 0.9))],
+        *[(kind, {"eps": -1e-8}) for kind in (optim.Adam, optim.AdamW, optim.RMSprop)],
+        *[(kind, {"momentum": momentum}) for kind in (optim.SGD, optim.RMSprop) for momentum in (-0.1, np.nan)],
+        (optim.Adam, {"betas": (0.9, 1.0)}),
+        (optim.Adam, {"betas": (0.9, np.nan)}),
+        (optim.RMSprop, {"alpha": 1.0}),
+        (optim.SGD, {"dampening": np.nan}),
+        (optim.SGD, {"nesterov": True}),
+        (optim.SGD, {"nesterov": True, "momentum": 0.5, "dampening": 0.5}),
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused_by_name(kind: Any, options: dict[str, Any]) -> None:
+    """Given to the optimiser, or to one of its groups."""
+    [name] = list(options)[:1]
+    with pytest.raises(ValueError, match=name):
+        kind(draw(), **options)
+    with pytest.raises(ValueError, match=name):
+        kind([{"params": draw()}, {"params": draw(), **options}])
+
+
+def test_a_learning_rate_out_of_range_is_refused_when_set() -> None:
+    optimiser = optim.SGD(draw(), 0.1)
+    with pytest.raises(ValueError, match="lr is finite and at least 0, not -1"):
+        optimiser.lr = -1.0
+    assert optimiser.lr == 0.1
+
+
+# ------------------------------------------------------------------------------------------------ copies, and state
+
+CLONES = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}
+
+
+@every_optimiser
+@pytest.mark.parametrize("clone", CLONES.values(), ids=CLONES.keys())
+def test_a_copy_of_model_and_optimiser_trains_on_to_the_same_bits(make: Any, clone: Any) -> None:
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 4, rng=rng), nn.ReLU(), nn.Linear(4, 2, rng=rng))
+    optimiser = make(model.parameters())
+    x = rng.standard_normal((8, 3), np.float32)
+
+    def train(model: Any, optimiser: Any) -> list[np.ndarray]:
+        for _ in range(5):
+            optimiser.zero_grad()
+            (model(x) ** 2).mean().backward()
+            optimiser.step()
+        return [p.data.copy() for p in model.parameters()]
+
+    start = train(model, optimiser)
+    copied, its_optimiser = clone((model, optimiser))
+    assert its_optimiser.param_groups[0]["params"] == tuple(copied.parameters())
+    after = train(copied, its_optimiser)
+    for p, old, new in zip(model.parameters(), start, after, strict=True):
+        np.testing.assert_array_equal(p.data, old)
+        assert not np.array_equal(new, old)
+    for own, theirs in zip(train(model, optimiser), after, strict=True):
+        np.testing.assert_array_equal(own, theirs)
+
+
+@pytest.mark.parametrize(
+    "make, names",
+    [
+        (lambda p: optim.SGD(p, 0.1), ["step"]),
+        (lambda p: optim.SGD(p, 0.1, momentum=0.9), ["step", "momentum_buffer"]),
+        (lambda p: optim.Adam(p), ["step", "exp_avg", "exp_avg_sq"]),
+        (lambda p: optim.RMSprop(p), ["step", "square_avg"]),
+        (
+            lambda p: optim.RMSprop(p, momentum=0.9, centered=True),
+            ["step", "square_avg", "grad_avg", "momentum_buffer"],
+        ),
+    ],
+)
+def test_state_has_the_names_of_pytorch(make: Any, names: list[str]) -> None:
+    optimiser = make(draw())
+    expected = ["param_groups.0.lr", *(f"{n}.{name}" for n in range(4) for name in names)]
+    assert list(optimiser.state_dict()) == expected
+
+
+def test_state_keeps_the_rate_of_each_group() -> None:
+    optimiser, _ = two_groups(optim.SGD, {"lr": 0.3}, {}, lr=0.1)
+    state = optimiser.state_dict()
+    assert (state["param_groups.0.lr"], state["param_groups.1.lr"]) == (0.3, 0.1)
+    optimiser.lr = 0.5
+    group = optimiser.param_groups[0]
+    optimiser.load_state_dict(state)
+    assert optimiser.param_groups[0] is group
+    assert [group["lr"] for group in optimiser.param_groups] == [0.3, 0.1]
+
+
+def test_the_nested_form_of_pytorch_goes_there_and_back_to_the_same_bits() -> None:
+    optimiser, parameters = two_groups(optim.RMSprop, {"momentum": 0.5}, {"centered": True, "lr": 0.2})
+    for step in range(3):
+        give_gradients(parameters, step)
+        parameters[0].grad = None
+        optimiser.step()
+    nested = optimiser.torch_state_dict()
+    assert sorted(nested["state"]) == [1, 2, 3, 4, 5, 6, 7], "one without steps has no state there"
+    assert nested["param_groups"][1]["params"] == [4, 5, 6, 7]
+    other = optim.RMSprop([{"params": parameters[::2]}, {"params": parameters[1::2]}])
+    other.load_state_dict(nested)
+    assert other.param_groups[0]["momentum"] == 0.5
+    assert other.param_groups[1]["centered"] is True
+    assert other.state_dict().keys() == optimiser.state_dict().keys()
+    for name, array in optimiser.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name], array)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"amsgrad": True}, "Adam has amsgrad=False only; the state has True"),
+        ({"maximize": True}, "Adam has maximize=False only"),
+        ({"decoupled_weight_decay": True}, "Adam has decoupled_weight_decay=False only"),
+        ({"momentum": 0.5}, "Adam has no option 'momentum'"),
+        ({"lr": -1.0}, "lr is finite"),
+        ({"params": [0, 1]}, r"groups of the parameters \[\[0, 1\]\]; here they are \[\[0, 1, 2, 3\]\]"),
+    ],
+)
+def test_a_state_of_pytorch_that_means_something_else_is_refused(change: dict[str, Any], words: str) -> None:
+    optimiser = optim.Adam(draw(), 0.25)
+    nested = optimiser.torch_state_dict()
+    with pytest.raises(ValueError, match=words):
+        optimiser.load_state_dict({**nested, "param_groups": [{**nested["param_groups"][0], "lr": 0.5, **change}]})
+    assert optimiser.lr == 0.25, "nothing has changed"
+
+
+def test_options_of_pytorch_without_influence_are_passed_over() -> None:
+    optimiser = optim.Adam(draw())
+    nested = optimiser.torch_state_dict()
+    options = {"foreach": True, "fused": None, "capturable": False, "differentiable": False, "initial_lr": 7.0}
+    optimiser.load_state_dict({**nested, "param_groups": [{**nested["param_groups"][0], **options, "lr": 0.5}]})
+    assert optimiser.lr == 0.5
+    assert "foreach" not in optimiser.param_groups[0]
+
+
 def test_a_parameter_set_anew_is_taken_up() -> None:
     """Setting `.data`, loading weights and a second optimiser on the same parameters all work."""
     parameters = draw()
@@ -244,6 +534,8 @@ def test_a_parameter_set_anew_is_taken_up() -> None:
         (lambda: optim.SGD([draw()[0]] * 2, 0.1), "twice"),
         (lambda: optim.SGD([np.zeros(3)], 0.1), "leaf tensor"),  # type: ignore[list-item]
         (lambda: optim.SGD([draw()[0] * 2.0], 0.1), "leaf tensor"),
+        (lambda: optim.SGD([{"params": draw()[:1] * 2}], 0.1), "twice"),
+        (lambda: optim.SGD([{"params": p}, {"params": p}] if (p := draw()) else [], 0.1), "twice"),
         (lambda: optim.SGD(draw(), 0.1, nesterov=True), "momentum"),
     ],
 )
@@ -286,6 +578,14 @@ def test_clipping_by_norm_leaves_what_is_not_finite() -> None:
     p.grad = np.array([np.inf, 1.0])
     assert optim.clip_grad_norm_([p], 1.0) == np.inf
     np.testing.assert_array_equal(p.grad, [np.inf, 1])
+
+
+def test_a_limit_of_clipping_out_of_range_is_refused_by_name() -> None:
+    for limit in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="max_norm is at least 0"):
+            optim.clip_grad_norm_(draw(), limit)
+        with pytest.raises(ValueError, match="clip_value is at least 0"):
+            optim.clip_grad_value_(draw(), limit)
 
 
 def test_clipping_by_value() -> None:

@@ -10,13 +10,7 @@ import numpy as np
 
 from ..tensor import Tensor
 from .flat import Run, State
-from .optimizer import (
-    Group,
-    Optimizer,
-    check_decay_rate,
-    check_not_negative,
-    constants,
-)
+from .optimizer import Group, Optimizer, check_decay_rate, check_not_negative
 
 
 class Adam(Optimizer):
@@ -140,8 +134,7 @@ def _update(
     """
     beta1, beta2 = betas
     root = math.sqrt(1 - beta2**run.t)
-    old_m, new_m, old_v, new_v, shift, rate = constants(
-        run.dtype,
+    factors = (
         beta1 / (1 - beta1),
         1 - beta1,
         beta2 / (1 - beta2),
@@ -149,6 +142,8 @@ def _update(
         eps * root,
         lr * root / (1 - beta1**run.t),
     )
+    arrays = [np.array(factor, run.dtype) for factor in factors]  # converted once, not at each use
+    old_m, new_m, old_v, new_v, shift, rate = arrays
     for p, g, state, (a, b) in run.tiles:
         m, v = state["exp_avg"], state["exp_avg_sq"]
         if weight_decay:

@@ -32,7 +32,7 @@ class Optimizer:
         groups = [{"params": weights}, {"params": norms, "weight_decay": 0.0}]
         optimizer = AdamW(groups, lr=1e-3, weight_decay=0.1)
 
-    Options may be changed between steps, in `param_groups`. Parameters whose `.grad` is None are
+    The options in `param_groups` may be changed between steps. Parameters whose `.grad` is None are
     skipped, and their number of steps does not grow. An optimiser that is copied or pickled with
     its model trains on like the original.
 
@@ -43,8 +43,9 @@ class Optimizer:
     and `update`.
     """
 
-    # PyTorch's options that have one value here.
+    # PyTorch's options that have one value here, and whether its state has "step".
     fixed: ClassVar[Mapping[str, Any]] = {"maximize": False}
+    counts_steps: ClassVar[bool] = True
 
     check: ClassVar[Callable[..., None]]  # (**options)
     reference: ClassVar[Callable[..., tuple[np.ndarray, State]]]  # (p, g, state, t, **options)
@@ -52,7 +53,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], **defaults: Any) -> None:
         self.defaults = defaults
-        self.param_groups = [self._complete(group) for group in _as_groups(params)]
+        self.param_groups = tuple(self._complete(group) for group in _as_groups(params))
         self.parameters = [p for group in self.param_groups for p in group["params"]]
         _check_parameters(self.parameters)
         self._flatten()
@@ -151,8 +152,11 @@ class Optimizer:
             groups.append({**group, **self.fixed, "params": numbers})
         states = {}
         for n, state in enumerate(self._states()):
-            if state["step"]:
-                states[n] = {**state, "step": state["step"].astype(np.float32)}
+            step = state.pop("step")
+            if step and self.counts_steps:
+                state["step"] = step.astype(np.float32)
+            if step and state:
+                states[n] = state
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -162,7 +166,7 @@ class Optimizer:
         if the parameters' number or shapes are others, or if PyTorch's optimiser computes something
         that this one does not.
         """
-        groups = self.param_groups
+        groups: Sequence[Group] = self.param_groups
         if "param_groups" in state:
             groups = self._read_groups(state["param_groups"])
             state = flatten(state, self._state_shapes(groups))
@@ -266,11 +270,3 @@ def check_decay_rate(name: str, value: float) -> None:
     """Refuse the decay rate of a moving average outside of [0, 1), and NaN, by name."""
     if not 0 <= value < 1:
         raise ValueError(f"{name} lies in [0, 1), not {value}")
-
-
-def constants(dtype: np.dtype, *values: float) -> list[np.ndarray]:
-    """Numbers as arrays of the parameters' dtype.
-
-    NumPy would convert a Python number at every operation.
-    """
-    return [np.array(value, dtype) for value in values]

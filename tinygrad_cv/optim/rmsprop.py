@@ -9,12 +9,7 @@ import numpy as np
 
 from ..tensor import Tensor
 from .flat import Run, State
-from .optimizer import (
-    Group,
-    Optimizer,
-    check_decay_rate,
-    check_not_negative,
-)
+from .optimizer import Group, Optimizer, check_decay_rate, check_not_negative
 
 
 class RMSprop(Optimizer):

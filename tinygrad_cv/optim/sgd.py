@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..tensor import Tensor
 from .flat import Run, State
-from .optimizer import (
-    Group,
-    Optimizer,
-    check_not_negative,
-)
+from .optimizer import Group, Optimizer, check_not_negative
 
 
 class SGD(Optimizer):
@@ -24,6 +20,8 @@ class SGD(Optimizer):
     It begins as the first gradient; later ones count (1 - dampening) times. Nesterov's variant
     steps along g + momentum v. `weight_decay` adds weight_decay p to the gradient.
     """
+
+    counts_steps: ClassVar = False
 
     def __init__(
         self,
