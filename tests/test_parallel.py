@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import re
@@ -171,6 +172,7 @@ OPTIMISERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.1),
     "adamw": lambda p: optim.AdamW(p, 0.1),
     "rmsprop": lambda p: optim.RMSprop(p, 0.1, centered=True, momentum=0.5),
+    "groups": lambda p: optim.Adam([{"params": p[::3]}, {"params": p[1:3], "lr": 0.01, "weight_decay": 0.5}], 0.1),
 }
 
 
@@ -203,6 +205,39 @@ def test_optimisers_step_as_one_process_would(name: str, clip: float | None, ran
     with processes(ranks) as team:
         for here, there in zip(descend(OPTIMISERS[name], team.shard, clip), alone, strict=True):
             np.testing.assert_allclose(here, there, rtol=2e-5, atol=1e-6)
+
+
+def test_a_step_leaves_each_rank_its_own_gradient() -> None:
+    with processes(2) as team:
+        parameter = tg.Tensor(np.zeros(100), requires_grad=True)
+        optimizer = optim.SGD([parameter], 1.0)
+        own = np.full(100, team.rank * 2.0)
+        parameter.grad = own
+        optimizer.step()
+        assert parameter.grad is own
+        np.testing.assert_array_equal(own, team.rank * 2.0)
+        np.testing.assert_array_equal(parameter.data, -1)
+        optimizer.average_gradients()
+        np.testing.assert_array_equal(parameter.grad, 1)
+        np.testing.assert_array_equal(own, team.rank * 2.0)
+
+
+def test_a_copy_that_is_made_on_all_ranks_trains_on_like_the_original() -> None:
+    with processes(2) as team:
+        pair = [tg.Tensor(np.zeros(100), requires_grad=True)]
+        pair.append(optim.Adam(pair, 0.1))
+        for step in range(4):
+            if step == 2:
+                pair = copy.deepcopy(pair)
+            parameter, optimizer = pair
+            parameter.grad = np.arange(100.0) * (team.rank + 1)
+            optimizer.step()
+        alone = tg.Tensor(np.zeros(100), requires_grad=True)
+    optimizer = optim.Adam([alone], 0.1)
+    for _ in range(4):
+        alone.grad = np.arange(100.0) * 1.5
+        optimizer.step()
+    np.testing.assert_allclose(parameter.data, alone.data, rtol=1e-12)
 
 
 def test_after_the_block_the_optimiser_goes_on_alone() -> None:

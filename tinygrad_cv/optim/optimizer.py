@@ -153,10 +153,10 @@ class Optimizer:
         states = {}
         for n, state in enumerate(self._states()):
             step = state.pop("step")
-            if step and self.counts_steps:
-                state["step"] = step.astype(np.float32)
-            if step and state:
+            if step > 0:
                 states[n] = state
+            if step > 0 and self.counts_steps:
+                state["step"] = step.astype(np.float32)
         return {"state": states, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
