@@ -26,12 +26,12 @@ def train(name: str, root: str | None, epochs: int, seed: int) -> tuple[dict[str
     model = nn.Sequential(
         nn.Linear(pixels, 128, rng=rng), nn.ReLU(), nn.Linear(128, 64, rng=rng), nn.ReLU(), nn.Linear(64, 10, rng=rng)
     )
-    optimizer = optim.AdamW(model.parameters(), learning_rate=2e-3, weight_decay=0.05)
+    optimizer = optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
     batches = data.batches((training.images, training.labels), 64, rng=rng, epochs=epochs)
     steps = epochs * (len(training.images) // 64)
     factor = optim.cosine(steps)
     for step, (images, labels) in enumerate(batches):
-        optimizer.learning_rate = 2e-3 * factor(step)
+        optimizer.lr = 2e-3 * factor(step)
         loss = kernels.cross_entropy(model(tg.Tensor(images.reshape(len(images), -1))), labels)
         optimizer.zero_grad()
         loss.backward()

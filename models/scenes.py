@@ -174,7 +174,7 @@ class scenes:  # named as a function, like batches
         return self
 
     def __next__(self) -> Scenes:
-        return draw_scenes(self.source, self.config, parallel.team().share(self.rng.integers(2**63, size=self.size)))
+        return draw_scenes(self.source, self.config, parallel.team().shard(self.rng.integers(2**63, size=self.size)))
 
     def state(self) -> dict[str, Any]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""

@@ -233,7 +233,7 @@ class PictureClassifier(Task):
         others, share = labels, 1.0
         if config.mixup:
             images, others, share = data.mixup(images, labels, config.mixup, rng=self.rng)
-        images, labels, others = map(parallel.team().share, (images, labels, others))
+        images, labels, others = map(parallel.team().shard, (images, labels, others))
         logits = self.model(tg.Tensor(images))
         loss = share * kernels.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         if share < 1:

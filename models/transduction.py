@@ -120,8 +120,8 @@ class Transduction(Task):
     def step(self, step: int) -> dict[str, float]:
         config = self.config
         pairs, team = self.draw(config.batch, self.training, rng=self.rng), parallel.team()
-        source, lengths = team.share(pairs.source), team.share(pairs.lengths)
-        inputs, labels = team.share(pairs.inputs), team.share(pairs.labels)
+        source, lengths = team.shard(pairs.source), team.shard(pairs.lengths)
+        inputs, labels = team.shard(pairs.inputs), team.shard(pairs.labels)
         share = config.sampled * step / config.steps
         if share:
             with tg.no_grad():

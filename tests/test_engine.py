@@ -457,7 +457,7 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
 # ------------------------------------------------------------------------------------------------------------ the house
 
 
-ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "arena", "rules", "special", "kernels"]
+ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "special", "kernels"]
 ROOMS += ["transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
 ROOMS += ["testing"]
 PACKAGE = Path(tg.__file__).parent

@@ -12,7 +12,7 @@ from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS
 from tinygrad_cv.rules import counts
 from tinygrad_cv.rules.table import DEFINITIONS, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
-from tinygrad_cv.tensor import USER_RULES, TABLE, Rule
+from tinygrad_cv.tensor import TABLE, USER_RULES, Rule
 
 NAMESPACES = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft, "scipy.special": scipy.special}
 

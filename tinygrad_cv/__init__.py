@@ -4,12 +4,12 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint import checkpoint
 from .engine.modes import no_grad
 from .engine.observers import detect_anomaly
 from .profile import profile
 from .safetensors import load, save
 from .tensor import LAZY_ROOMS, Tensor, derivative, rule
-from .checkpoint import checkpoint
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:

@@ -102,7 +102,9 @@ class Checkpointed:
         """Raise RuntimeError if the value is another than the first time."""
         again = [digest(t) for t in tensors]
         same = len(again) == len(self.digests) and all(
-            np.allclose(new, old, rtol=0, atol=TOLERANCE * np.finfo(t.dtype).eps * old[1], equal_nan=True)
+            np.allclose(
+                new, old, rtol=0, atol=TOLERANCE * np.finfo(t.dtype).eps * old[1], equal_nan=True
+            )
             for new, old, t in zip(again, self.digests, tensors, strict=True)
         )
         if not same:

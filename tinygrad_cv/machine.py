@@ -44,6 +44,12 @@ WINOGRAD_MIN_TILES = 64  # tiles
 WINOGRAD_MAX_TILES = 128  # tiles
 WINOGRAD_CHANNELS = 64  # channels that are summed up at a time
 
+# Ranks that wait for another one (`parallel`) look at its word in shared memory, again and again.
+BARRIER_SPINS = 100  # looks without a pause; more would keep the core from other processes
+BARRIER_YIELDS = 1000  # looks that give up the core in between, before the first pause
+LONGEST_PAUSE = 1e-3  # seconds between looks, after that
+STAGE_SIZE = 1 << 16  # bytes of a rank's array that are summed at once: small enough for the cache
+
 # ------------------------------------------------------------------------------------------------ memory
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # the parameters of mallopt(3)

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple, TypeAlias, final
 import numpy as np
 
 from .engine import errors
-from .engine.interface import NumPyInterface
 from .engine.describe import describe_rule
+from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
 from .engine.observers import Call, Pull, now, observers
 from .engine.operands import as_operand
@@ -55,7 +55,9 @@ class Node:
         line: errors.Line | None = None,
     ) -> None:
         self.operation = operation
-        self.parents: dict[str, Any] | None = parents  # by argument: a place, or a list; None once freed
+        self.parents: dict[str, Any] | None = (
+            parents  # by argument: a place, or a list; None once freed
+        )
         self.saved: dict[str, Any] | None = saved  # by name; None once freed
         self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several
         self.order = _next_order()  # every operation is younger than its parents
@@ -129,7 +131,7 @@ def wrap(value: Any, place: Place | None = None) -> Any:
         value = np.asarray(value)
     tensor: Tensor = _new(Tensor)
     tensor._array, tensor._node = value, place
-    tensor._grad = tensor._own = tensor._writer = tensor._buffer = None
+    tensor._grad = tensor._own = tensor._writer = None
     return tensor
 
 
@@ -220,7 +222,10 @@ def operand(value: Any, operation: Operation, name: str) -> Any:
     if type(value) in (list, tuple) and any(isinstance(v, (Tensor, np.ndarray)) for v in value):
         parts = [isinstance(v, (Tensor, np.ndarray)) for v in value]
         return type(value)(
-            [operand(v, operation, name) if part else v for v, part in zip(value, parts, strict=True)]
+            [
+                operand(v, operation, name) if part else v
+                for v, part in zip(value, parts, strict=True)
+            ]
         )
     return as_operand(value, operation.function, name) if name in operation.operands else value
 
@@ -577,26 +582,8 @@ def deposit(gradients: Mapping[Place, Any], graph: bool) -> None:
             continue
         if tensor._grad is not None:
             tensor._grad = tensor._grad + gradient
-        elif graph:
-            tensor._grad = gradient
         else:
-            tensor._grad = owned_gradient(tensor, gradient)
-
-
-def owned_gradient(tensor: Tensor, gradient: np.ndarray) -> np.ndarray:
-    """A gradient in memory that is nobody else's: the tensor's buffer, or a copy."""
-    buffer = tensor._buffer
-    return np.array(gradient) if buffer is None else buffer.store(gradient)
-
-
-def buffer_of(place: Place | None) -> np.ndarray | None:
-    """Where a kernel may write the first gradient that arrives at a leaf; None for anywhere."""
-    if place is None or place.node.operation is not None or place.node.tensor is None:
-        return None
-    tensor = place.node.tensor()
-    if tensor is None or tensor._buffer is None or tensor._grad is not None:
-        return None
-    return tensor._buffer.reserve()
+            tensor._grad = gradient if graph else np.array(gradient)
 
 
 # ---------------------------------------------------------------------------------------------- the tensor
@@ -611,12 +598,11 @@ class Tensor(NumPyInterface):
     `t.data` only.
     """
 
-    __slots__ = ("__weakref__", "_array", "_buffer", "_grad", "_node", "_own", "_writer")
+    __slots__ = ("__weakref__", "_array", "_grad", "_node", "_own", "_writer")
     _array: np.ndarray  # the value; of a leaf a read-only window on its own array
     _node: Place | None  # where it stands in the graph
     _own: np.ndarray | None  # the array of a leaf: see `engine/ownership.py`
     _writer: Any  # a weak reference to what `data` has given out
-    _buffer: Any  # where an optimiser wants the gradient to be
     _dispatch = staticmethod(dispatch)
 
     def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
@@ -625,7 +611,7 @@ class Tensor(NumPyInterface):
         if array.dtype.kind not in "biuf":
             raise TypeError(f"a tensor holds real numbers, not {array.dtype}")
         own(self, array)
-        self._node = self._grad = self._buffer = None
+        self._node = self._grad = None
         self.requires_grad = requires_grad
 
     @property

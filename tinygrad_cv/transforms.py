@@ -11,7 +11,7 @@ out in the kind that was given; the transforms below it say what is asked.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,9 @@ class Run:
         if type(leaf) is Tensor:
             return leaf
         if not isinstance(leaf, (np.ndarray, np.generic, bool, int, float)):
-            raise TypeError(f"{self.name}: the function returned {leaf!r}, which is no number or array")
+            raise TypeError(
+                f"{self.name}: the function returned {leaf!r}, which is no number or array"
+            )
         tensor: Tensor = wrap(np.asarray(as_operand(leaf, self.name, "value")))
         return tensor
 
@@ -176,7 +178,9 @@ def positions_of(argnums: Any, count: int) -> tuple[list[int], bool]:
     numbers = [operator.index(n) for n in given]
     for n in numbers:
         if not -count <= n < count:
-            raise ValueError(f"argnums={argnums}: there is no argument {n} among {count} by position")
+            raise ValueError(
+                f"argnums={argnums}: there is no argument {n} among {count} by position"
+            )
     positions = [n % count for n in numbers]
     if len({*positions}) < len(positions):
         raise ValueError(f"argnums={argnums} names an argument twice")
@@ -186,7 +190,9 @@ def positions_of(argnums: Any, count: int) -> tuple[list[int], bool]:
 def split_aux(result: Any) -> tuple[Any, Any]:
     """The value, and what comes beside it."""
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"with has_aux=True the function returns a pair (value, aux), not {result!r}")
+        raise TypeError(
+            f"with has_aux=True the function returns a pair (value, aux), not {result!r}"
+        )
     return result
 
 
@@ -207,7 +213,9 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
     return gradient_of_f
 
 
-def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def value_and_grad(
+    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Function:
     """A function that returns f's value and its gradient, as `grad` has it.
 
     With `has_aux` it returns ((value, aux), gradient).

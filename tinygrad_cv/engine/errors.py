@@ -152,7 +152,9 @@ def not_an_operand(function: Any, name: str, what: str, advice: str) -> TypeErro
 def not_real(function: Any, dtype: np.dtype[Any]) -> TypeError:
     """An operation gave something else than real numbers."""
     hint = "; complex numbers are not supported" if dtype.kind == "c" else ""
-    return TypeError(f"{name_of(function)} of tensors gave {dtype}{hint}; a tensor holds real numbers")
+    return TypeError(
+        f"{name_of(function)} of tensors gave {dtype}{hint}; a tensor holds real numbers"
+    )
 
 
 # --------------------------------------------------------------------------------- a backward pass that fails
@@ -237,7 +239,9 @@ def _floats(values: Any) -> Iterator[np.ndarray]:
 def leaves_the_graph(way: str) -> TypeError:
     """A tensor that requires a gradient was to become a plain array or number."""
     function = _library_function()
-    hint = f" For {function}, here use tg.special.{function.rpartition('.')[2]}." if function else ""
+    hint = (
+        f" For {function}, here use tg.special.{function.rpartition('.')[2]}." if function else ""
+    )
     return TypeError(
         f"{way} would silently cut a tensor that requires a gradient out of the graph.{hint} To leave "
         "it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy functions of the tensor (np.stack "

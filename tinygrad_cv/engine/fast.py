@@ -2,7 +2,7 @@
 
 On small arrays most of an operation's cost is calls within `record`. Here the two commonest kinds, operators and
 kernels on tensors, are recorded in one piece; whatever is unusual is left to `record`. Sums of gradients
-are taken in place where the memory is the walk's own.
+are taken in place where the memory is this walk's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from .ownership import constant, read
 
 SIMPLE = PLAIN | {FunctionType, MethodType}
 REAL = "biuf"
-_saves: dict[tuple[Any, bool, bool], tuple[str, ...]] = {}  # of operators, by which sides require a gradient
+_saves: dict[
+    tuple[Any, bool, bool], tuple[str, ...]
+] = {}  # of operators, by which sides require a gradient
 
 
 def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
@@ -107,7 +109,7 @@ def call_kernel(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
 
 
 class InPlaceGradients(Gradients):
-    """Sums are taken in place in memory that this walk has made, or that a tensor's buffer gave out."""
+    """The third and all further contributions are added in place, to the sum of the first two."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,18 +119,10 @@ class InPlaceGradients(Gradients):
         """The gradient of a place and one more."""
         present = self.at[place]
         arrays = type(present) is type(gradient) is np.ndarray
-        if arrays and (place in self.sums or is_buffer(place, present)):
+        if arrays and place in self.sums:
             return np.add(present, gradient, out=present)
         self.sums.add(place)
         return present + gradient
-
-
-def is_buffer(place: Place, gradient: np.ndarray) -> bool:
-    """Whether a gradient was written into the buffer of its tensor."""
-    if place.node.operation is not None or place.node.tensor is None:
-        return False
-    owner = place.node.tensor()
-    return owner is not None and owner._buffer is not None and owner._buffer.claimed is gradient
 
 
 Tensor._operate = staticmethod(operate)  # type: ignore[method-assign]

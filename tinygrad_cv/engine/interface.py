@@ -250,7 +250,9 @@ class NumPyInterface:
     def __getattr__(self, name: str) -> Any:
         hint = ""
         if hasattr(np.ndarray, name) and name[0] != "_":
-            hint = ": it works in place or outside the graph; use a NumPy function of the tensor, or "
+            hint = (
+                ": it works in place or outside the graph; use a NumPy function of the tensor, or "
+            )
             hint += f"t.numpy().{name}"
         raise AttributeError(f"Tensor has no {name!r}{hint}")
 

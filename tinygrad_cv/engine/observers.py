@@ -121,4 +121,14 @@ def now() -> float:
     return perf_counter() if SWITCHED["observer"] else 0.0
 
 
-__all__ = ["Call", "FirstNaN", "Observer", "Pull", "Scope", "detect_anomaly", "observed", "observers", "scope"]
+__all__ = [
+    "Call",
+    "FirstNaN",
+    "Observer",
+    "Pull",
+    "Scope",
+    "detect_anomaly",
+    "observed",
+    "observers",
+    "scope",
+]

@@ -10,7 +10,7 @@ from typing import Any
 from ..engine import errors
 from ..engine.observers import scope
 from ..engine.signatures import Signature
-from ..tensor import Node, at_place, backpropagate, buffer_of, each, record
+from ..tensor import Node, at_place, backpropagate, each, record
 from ..typing import Function
 
 
@@ -31,10 +31,9 @@ class Kernel:
 
     Positional parameters of the reference are arrays (or None), keyword-only ones are options. Backward
     names what it uses: `g`, `y` (the value), `saved` (the second value of forward), `needs` (a bool for
-    each array argument: gradients that nobody asked for may be left None), `out` (for each array argument
-    memory of its shape and dtype that the gradient may be written into, or None), arguments, options.
-    Forward may name `needs` as well. When the way back is to be recorded (second derivatives), the
-    engine differentiates the reference instead.
+    each array argument: gradients that nobody asked for may be left None), arguments, options. Forward may
+    name `needs` as well. When the way back is to be recorded (second derivatives), the engine
+    differentiates the reference instead.
     """
 
     elementwise = False  # a hand-derived backward makes no NaN of its own
@@ -49,7 +48,9 @@ class Kernel:
         self.differentiable = frozenset(self.arrays)
         self._known = frozenset(self._parameters)
         self._required = frozenset(self.signature.required)
-        options = self._required.difference(self.arrays)  # without a default: every call is looked at
+        options = self._required.difference(
+            self.arrays
+        )  # without a default: every call is looked at
         self._fewest = len(self._required) if not options else len(self._parameters) + 1
         functools.update_wrapper(self, reference)
 
@@ -63,7 +64,6 @@ class Kernel:
         """Decorates the function that gives the gradients of the array arguments."""
         self._backward = function
         self._uses = tuple(inspect.signature(function).parameters)
-        self._fills_buffers = "out" in self._uses
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -118,8 +118,6 @@ class Kernel:
         given = {"g": gradient}
         if wanted is not parents:  # else the needs are those of forward
             given["needs"] = [name in wanted for name in self.arrays]
-        if self._fills_buffers:
-            given["out"] = [buffer_of(parents[n]) if n in wanted else None for n in self.arrays]
         values = [given[name] if name in given else saved[name] for name in self._uses]
         gradients = self._backward(*values)
         if type(gradients) is not tuple:
@@ -132,9 +130,7 @@ class Kernel:
             return contributions
         return {name: contributions[name] for name in wanted}
 
-    def _pull_reference(
-        self, node: Node, gradient: Any, wanted: Collection[str]
-    ) -> dict[str, Any]:
+    def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""
         parents, saved = node.parents or {}, node.values(graph=False)
         arrays = [at_place(saved[name], parents.get(name)) for name in self.arrays]

@@ -66,7 +66,6 @@ def _(
     activation: str | None,
     negative_slope: float,
     needs: Sequence[bool],
-    out: Sequence[np.ndarray | None],
 ) -> Gradients:
     """One product each on flattened leading axes, with the gradient g of u = x weight^T + bias:
 
@@ -75,16 +74,14 @@ def _(
     rows = as_rows(g)  # (rows, out)
     if activation is not None and saved is not None:
         rows = activation_named(activation, negative_slope).backward(rows, saved)
-    if not x.dtype == weight.dtype == rows.dtype:
-        out = (None, None, None)  # np.dot does not cast
     dx = dweight = dbias = None
     if needs[0]:
         dx = np.dot(rows, weight)
         dx = dx if x.ndim == 2 else dx.reshape(x.shape)
     if needs[1]:
-        dweight = np.dot(rows.T, as_rows(x), out=out[1])
+        dweight = np.dot(rows.T, as_rows(x))
     if needs[2]:
-        dbias = sum_of_rows(rows, out[2])
+        dbias = sum_of_rows(rows)
     return dx, dweight, dbias
 
 

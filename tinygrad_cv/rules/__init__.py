@@ -60,4 +60,3 @@ def refused_options() -> dict[str, list[str]]:
         if names:
             refused[name_of(function)] = names
     return refused
-

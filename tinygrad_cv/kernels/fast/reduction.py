@@ -20,13 +20,10 @@ def mean_along(x: np.ndarray, axis: int) -> np.ndarray:
     return _scaled_sum(x, 1 / x.shape[axis], axis)
 
 
-def sum_of_rows(
-    x: np.ndarray,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
+def sum_of_rows(x: np.ndarray) -> np.ndarray:
     """The sum of the rows of each matrix: (..., R, C) -> (..., C)."""
     ones = _constant(x.shape[-2], 1.0, x.dtype)
-    return np.matmul(ones, x, out=out)
+    return np.matmul(ones, x)
 
 
 def sum_of_products(

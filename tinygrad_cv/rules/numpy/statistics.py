@@ -145,9 +145,7 @@ def nancumprod(a: Array, axis: int | None = None, dtype: DTypeLike | None = None
 
 
 @definition(np.nanmax)
-def nanmax(
-    a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
-) -> Array:
+def nanmax(a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
     """The largest of what is not NaN, and NaN where all are."""
     largest = np.max(_without_nan(a, -np.inf), axis=axis, keepdims=keepdims, initial=initial)
     empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
@@ -155,9 +153,7 @@ def nanmax(
 
 
 @definition(np.nanmin)
-def nanmin(
-    a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None
-) -> Array:
+def nanmin(a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
     """The smallest of what is not NaN, and NaN where all are."""
     smallest = np.min(_without_nan(a, np.inf), axis=axis, keepdims=keepdims, initial=initial)
     empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)

@@ -392,4 +392,6 @@ if hasattr(sp, "log_wright_bessel"):  # SciPy 1.14
         signature="a, b, x",
         x=lambda g, a, b, x, y: g * np.exp(sp.log_wright_bessel(a, a + b, x) - y),
     )
-zeta: Rule = derivative(sp.zeta, q=lambda g, x, q: -g * x * zeta(x + 1, q))  # Hurwitz; DLMF 25.11.17
+zeta: Rule = derivative(
+    sp.zeta, q=lambda g, x, q: -g * x * zeta(x + 1, q)
+)  # Hurwitz; DLMF 25.11.17

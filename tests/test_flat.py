@@ -1,4 +1,4 @@
-"""Gradients in their places: nothing that someone holds is written over, and neighbours are updated in one piece."""
+"""Flat parameters: nothing that someone holds is written over, and neighbours are updated in one piece."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim
+from tinygrad_cv.optim import flat
+from tinygrad_cv.optim.flat import FlatParameters
 
 
 def parameters(*shapes: tuple[int, ...], dtype: Any = np.float32) -> list[tg.Tensor]:
@@ -33,7 +35,7 @@ HOLDINGS: dict[str, Callable[[Any], Any]] = {
 def test_a_gradient_that_someone_holds_is_not_written_over(holding: str) -> None:
     (weight,) = weights = parameters((3, 4))
     optimizer = optim.SGD(weights, 0.0)
-    optimizer.step()  # from now on the gradient lives in the arena
+    optimizer.step()
     backward(weights, 1.0)
     held = HOLDINGS[holding](weight.grad)
     before = held.copy()
@@ -45,61 +47,63 @@ def test_a_gradient_that_someone_holds_is_not_written_over(holding: str) -> None
         np.testing.assert_allclose(weight.grad, 2 * scale * weight.numpy(), rtol=1e-6)
 
 
-def test_a_place_that_no_one_holds_is_used_again() -> None:
-    (weight,) = weights = parameters((3, 4))
-    optimizer = optim.SGD(weights, 0.0)
-    optimizer.step()
-    places = set()
-    for _ in range(3):
-        optimizer.zero_grad()
-        backward(weights, 1.0)
-        places.add(weight.grad.ctypes.data)
-    assert places == {optimizer.arenas[0].gradients.ctypes.data}
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_each_parameter_and_gradient_begins_on_a_cache_line(dtype: Any) -> None:
     weights = parameters((3,), (), (5, 7), (0, 2), (2, 2, 2), dtype=dtype)
     optimizer = optim.Adam(weights)
-    optimizer.step()
     backward(weights, 1.0)
-    for weight in weights:
-        assert weight.numpy().ctypes.data % 64 == weight.grad.ctypes.data % 64 == 0 or weight.size == 0
-    assert len(list(optimizer.arenas[0].runs())) == 1, "neighbours are one run"
+    optimizer.step()
+    (_, buffers), = optimizer._flat
+    for weight, gradient in zip(weights, buffers.gradient_views, strict=True):
+        assert weight.numpy().ctypes.data % 64 == gradient.ctypes.data % 64 == 0 or weight.size == 0
+        np.testing.assert_array_equal(gradient, weight.grad)
 
 
-def test_gradients_in_and_out_of_their_places_give_the_same_steps() -> None:
-    own, other = parameters((3, 4), (5,), (2, 2)), parameters((3, 4), (5,), (2, 2))
-    optimizers = optim.Adam(own, 0.1), optim.Adam(other, 0.1)
-    kept = []
+def test_neighbours_at_the_same_step_are_updated_in_one_piece() -> None:
+    weights = parameters((3,), (5, 7), (2, 2), (4,))
+    buffers = FlatParameters(weights, ())
+
+    def pieces() -> list[tuple[int, list[int]]]:
+        return [(run.t, [len(p) for p, *_ in run.tiles]) for run in buffers.runs(buffers.average())]
+
+    backward(weights, 1.0)
+    assert pieces() == [(1, [16 + 48 + 16 + 4])]  # each parameter but the last fills up its cache lines
+    weights[1].grad = None
+    assert pieces() == [(2, [3]), (2, [16 + 4])]
+    backward([weights[1]], 1.0)
+    assert pieces() == [(3, [3]), (2, [35]), (3, [16 + 4])]
+
+
+def test_gradients_wherever_they_lie_give_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copied into the buffers or read in place; contiguous or not; of another dtype; in a Tensor."""
+    small, large = parameters((3, 4), (5,), (2, 2)), parameters((3, 4), (5,), (2, 2))
+    optimizers = [optim.Adam(small, 0.1)]
+    monkeypatch.setattr(flat, "TILE", 4)
+    optimizers.append(optim.Adam(large, 0.1))
+    assert optimizers[1]._flat[0][1].in_place == [True, True, False]
     for step in range(5):
-        for weights, optimizer in zip((own, other), optimizers, strict=True):
+        for weights, optimizer in zip((small, large), optimizers, strict=True):
             optimizer.zero_grad()
             backward(weights, 1.0 + step)
-            if weights is other:
-                kept.append(other[1].grad)  # held: the next one lies elsewhere
-                other[2].grad = other[2].grad.copy()
-            optim.clip_gradients_by_norm(weights, 1.0)
+            if weights is large:
+                weights[0].grad = np.asfortranarray(weights[0].grad)
+                weights[1].grad = weights[1].grad.astype(np.float64)
+                weights[2].grad = tg.Tensor(weights[2].grad)
             optimizer.step()
-    for a, b in zip(own, other, strict=True):
+    for a, b in zip(small, large, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-def test_a_kernel_writes_a_gradient_straight_into_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    layer = nn.Linear(4, 3, rng=rng)
-    optimizer = optim.SGD(layer.parameters(), 0.0)
+def test_a_step_leaves_the_gradients_as_they_are() -> None:
+    weights = parameters((3, 4), (5,))
+    optimizer = optim.AdamW(weights, weight_decay=0.1)
+    backward(weights, 1.0)
+    gradients = [weight.grad for weight in weights]
+    before = [gradient.copy() for gradient in gradients]
     optimizer.step()
-    written, backward = [], kernels.linear._backward
-
-    def watched(*args: Any) -> Any:
-        written.append(backward(*args)[1])
-        return backward(*args)
-
-    monkeypatch.setattr(kernels.linear, "_backward", watched)
-    x = tg.Tensor(rng.standard_normal((5, 4)).astype(np.float32))
-    layer(x).sum().backward()
-    assert written[0].ctypes.data == layer.weight.grad.ctypes.data == optimizer.arenas[0].gradients.ctypes.data
+    for weight, gradient, values in zip(weights, gradients, before, strict=True):
+        assert weight.grad is gradient
+        np.testing.assert_array_equal(gradient, values)
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -118,19 +122,3 @@ def test_a_layer_that_is_used_several_times_adds_up_its_gradients(held: bool) ->
         kept += [layer.weight.grad] if held else []
     for gradient in kept:
         np.testing.assert_array_equal(gradient, kept[0])
-
-
-def test_a_walk_that_fails_leaves_the_place_to_the_next_one() -> None:
-    rng = np.random.default_rng(0)
-    layer = nn.Linear(4, 3, rng=rng)
-    optimizer = optim.SGD(layer.parameters(), 0.0)
-    optimizer.step()
-    x = tg.Tensor(rng.standard_normal((5, 4)).astype(np.float32), requires_grad=True)
-    y = np.exp(x)
-    loss = layer(y).sum()
-    y._node.free()  # as if it had been walked already
-    with pytest.raises(RuntimeError, match="freed"):
-        loss.backward()
-    assert layer.weight.grad is None
-    layer(x).sum().backward()
-    assert layer.weight.grad.ctypes.data == optimizer.arenas[0].gradients.ctypes.data
