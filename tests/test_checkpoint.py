@@ -146,7 +146,7 @@ def test_a_generator_of_ones_own_draws_the_same_numbers_again(way: str) -> None:
             "keyword": lambda w=wrap, r=rng: w(draw)(x, rng=r),
             "closure": lambda w=wrap, r=rng: w(lambda x: draw(x, r))(x),
             "partial": lambda w=wrap, r=rng: w(functools.partial(draw, rng=r))(x),
-            "default": lambda w=wrap, r=rng: w(lambda x, rng=r: draw(x, rng))(x),
+            "default": lambda w=wrap, r=rng: w(lambda x, own=r: draw(x, own))(x),
             "method": lambda w=wrap, r=rng: w(Noise(r).apply)(x),
         }[way]
         found.append((*gradients(lambda c=call: c().sum(), x), rng.random(2)))

@@ -133,12 +133,12 @@ def test_a_handle_on_data_goes_on_writing_to_its_tensor() -> None:
 
 def test_nothing_is_copied_where_nobody_needs_the_old_values() -> None:
     x = leaf(np.ones(1000))
-    array = x._own
+    array = x._memory.obj
     for _ in range(3):
         (x * x).sum().backward()
         x.data -= 0.1 * x.grad
         x.grad = None
-    assert x._own is array
+    assert x._memory.obj is array
 
 
 def test_a_record_of_a_leaf_copies_nothing() -> None:

@@ -131,7 +131,7 @@ def wrap(value: Any, place: Place | None = None) -> Any:
         value = np.asarray(value)
     tensor: Tensor = _new(Tensor)
     tensor._array, tensor._node = value, place
-    tensor._grad = tensor._own = tensor._writer = None
+    tensor._grad = tensor._memory = tensor._writer = None
     return tensor
 
 
@@ -414,7 +414,7 @@ class Gradients:
     def __init__(self) -> None:
         self.at: dict[Place, Any] = {}
         self.queue: list[tuple[int, Node]] = []
-        self.waiting: set[Node] = set()
+        self.waiting: set[Node] = set()  # those in the queue with several values
 
     def add(self, place: Place, gradient: Any, node: Node) -> None:
         """Add a contribution of this node to the gradient of a place.
@@ -426,10 +426,12 @@ class Gradients:
             self.at[place] = self.sum(place, gradient)
             return
         self.at[place] = gradient
-        waiting = place.node
-        if waiting.operation is not None and waiting not in self.waiting:
-            self.waiting.add(waiting)
-            heappush(self.queue, (-waiting.order, waiting))
+        if type(place) is Node:
+            if place.operation is not None:
+                heappush(self.queue, (-place.order, place))
+        elif place.node not in self.waiting:
+            self.waiting.add(place.node)
+            heappush(self.queue, (-place.node.order, place.node))
 
     def sum(self, place: Place, gradient: Any) -> Any:
         """The gradient of a place and one more."""
@@ -598,10 +600,10 @@ class Tensor(NumPyInterface):
     `t.data` only.
     """
 
-    __slots__ = ("__weakref__", "_array", "_grad", "_node", "_own", "_writer")
+    __slots__ = ("__weakref__", "_array", "_grad", "_memory", "_node", "_writer")
     _array: np.ndarray  # the value; of a leaf a read-only window on its own array
     _node: Place | None  # where it stands in the graph
-    _own: np.ndarray | None  # the array of a leaf: see `engine/ownership.py`
+    _memory: memoryview | None  # of the array that is a leaf's own: see `engine/ownership.py`
     _writer: Any  # a weak reference to what `data` has given out
     _dispatch = staticmethod(dispatch)
 

@@ -81,18 +81,26 @@ def call_kernel(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
     recording = is_recording()
     values = kernel.bind(args, kwargs)
     parents: dict[str, Any] = {}
+    needs = []
     tensors = False
-    for name, value in values.items():
+    for name in kernel.arrays:
+        value = values[name]
+        need = False
         if type(value) is Tensor:
             tensors = True
             values[name] = value._array if value._writer is None else read(value)
-            if value._node is not None and recording:
+            if recording and value._node is not None:
                 parents[name] = value._node
-        elif type(value) not in SIMPLE:
+                need = True
+        elif type(value) not in PLAIN:
             return record(kernel, args, kwargs)
-    if not tensors or not parents.keys() <= kernel.differentiable:
+        needs.append(need)
+    for name in kernel.options:
+        if type(values[name]) not in SIMPLE:
+            return record(kernel, args, kwargs)
+    if not tensors:
         return record(kernel, args, kwargs)
-    values["needs"] = [name in parents for name in kernel.arrays]
+    values["needs"] = needs
     try:
         value, saved = kernel._forward(*[values[name] for name in kernel._forward_uses])
     except Exception:

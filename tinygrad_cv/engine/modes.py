@@ -63,7 +63,11 @@ def settings(name: str) -> list[Any]:
 
 def is_recording() -> bool:
     """Whether operations on tensors that require a gradient are recorded."""
-    return not SWITCHED["recording"] or bool(setting("recording", True))
+    if SWITCHED["recording"]:
+        for switch in reversed(THREAD.switches):
+            if switch.name == "recording" and switch.in_force():
+                return bool(switch.value)
+    return True
 
 
 class switched:  # named as a function, like no_grad

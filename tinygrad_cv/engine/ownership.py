@@ -26,10 +26,9 @@ import numpy as np
 from ..machine import LARGE_CONSTANT
 
 
-def window(array: np.ndarray, writable: bool = False) -> np.ndarray:
-    """An array that looks at the memory of another, and is the base of its own views."""
-    memory = memoryview(array)
-    return np.asarray(memory if writable else memory.toreadonly())
+def window(array: np.ndarray) -> np.ndarray:
+    """A read-only array that looks at the memory of another, and is the base of its own views."""
+    return np.asarray(memoryview(array).toreadonly())
 
 
 # ------------------------------------------------------------------------------------ the array of a leaf
@@ -37,8 +36,8 @@ def window(array: np.ndarray, writable: bool = False) -> np.ndarray:
 
 def own(tensor: Any, array: np.ndarray) -> None:
     """Let a tensor go on with this array, which nobody else has."""
-    tensor._own = array
-    tensor._array = window(array)
+    tensor._memory = memoryview(array).toreadonly()
+    tensor._array = np.asarray(tensor._memory)
     tensor._writer = None
 
 
@@ -50,7 +49,7 @@ def is_read(tensor: Any) -> bool:
     reader = weakref.ref(tensor._array)
     tensor._array = None
     array = reader()
-    tensor._array = window(tensor._own) if array is None else array
+    tensor._array = np.asarray(tensor._memory) if array is None else array
     return array is not None
 
 
@@ -72,9 +71,9 @@ def write(tensor: Any) -> np.ndarray:
     if is_written(tensor):
         writer: np.ndarray = tensor._writer()
         return writer
-    if tensor._own is None or is_read(tensor):
+    if tensor._memory is None or is_read(tensor):
         own(tensor, tensor._array.copy())
-    writer = window(tensor._own, writable=True)
+    writer = np.asarray(memoryview(tensor._memory.obj))
     tensor._writer = weakref.ref(writer)
     return writer
 
@@ -113,7 +112,7 @@ def locked(array: np.ndarray) -> np.ndarray:
     own right to write: this is the one handle that a lock does not cover.
     """
     chain = [a for a in _bases(array) if a.flags.writeable or id(a) in LOCKS]
-    reader = window(array, writable=False)
+    reader = window(array)
     for member in chain:
         LOCKS[id(member)] = LOCKS.get(id(member), 0) + 1
         member.flags.writeable = False

@@ -44,7 +44,8 @@ class Kernel:
         self.signature = Signature(reference)
         self.arrays = self.operands = self.signature.positional
         self._parameters = tuple(self.signature.defaults)
-        self._defaults = tuple(self.signature.defaults.values())
+        self._defaults = self.signature.defaults
+        self.options = self._parameters[len(self.arrays) :]
         self.differentiable = frozenset(self.arrays)
         self._known = frozenset(self._parameters)
         self._required = frozenset(self.signature.required)
@@ -72,10 +73,8 @@ class Kernel:
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters by name, defaults filled in. Raises TypeError as Python does."""
         count = len(args)
-        values = (*args, *self._defaults[count:])
-        bound = dict(zip(self._parameters, values))  # noqa: B905 (on the hot path)
-        if kwargs:
-            bound.update(kwargs)
+        bound = self._defaults.copy()
+        bound.update(zip(self.arrays, args), **kwargs)  # noqa: B905 (on the hot path)
         if kwargs or not self._fewest <= count <= len(self.arrays):
             self._check(args, kwargs)
         return bound

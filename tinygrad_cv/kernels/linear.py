@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -157,6 +158,7 @@ class WithSlope:
         return g * kept
 
 
+@lru_cache
 def leaky_relu(negative_slope: float) -> FromValue:
     """The one activation with an option."""
     return FromValue(

@@ -94,20 +94,23 @@ class FlatParameters:
         Parameters may have gone on with another array, and a record, or whoever looks at a parameter, may
         need the values as they are. Then `values` is another buffer from now on.
         """
-        pairs = list(zip(self.parameters, self.value_views, strict=True))
-        if all(p._own is view and not is_read(p) for p, view in pairs):
+        members = list(zip(self.parameters, self.value_views, strict=True))
+        here = [p._memory is not None and p._memory.obj is view for p, view in members]
+        needed = [present and is_read(p) for present, (p, _) in zip(here, members, strict=True)]
+        if all(here) and not any(needed):
             return
+        if any(needed) and self.ranks.size > 1:
+            raise RuntimeError(
+                "a graph or an array, such as p.numpy(), still needs the values of a parameter that "
+                "several ranks are about to update in place; let go of it, or copy it"
+            )
         if self.adopted and self.ranks.size == 1:
             self.values = self._zeros()
             self.value_views = self._views(self.values)
             self.pieces.clear()
-        for parameter, view in zip(self.parameters, self.value_views, strict=True):
-            if parameter._own is view and is_read(parameter):
-                raise RuntimeError(
-                    "a graph or an array, such as p.numpy(), still needs the values of a parameter "
-                    "that several ranks are about to update in place; let go of it, or copy it"
-                )
-            if parameter._own is not view:
+            here = [False] * len(here)
+        for parameter, view, present in zip(self.parameters, self.value_views, here, strict=True):
+            if not present:
                 view[...] = parameter._array
                 own(parameter, view)
         self.adopted = True
