@@ -1,7 +1,7 @@
 """What suits this computer: memory, cache lines and tiles, BLAS threads, subnormal numbers.
 
 Every constant that was tuned on a machine stands here, with its unit, and so does every call into the C library.
-Elsewhere nothing depends on them but the time that things take.
+Elsewhere nothing depends on them but the time that things take and the last digits of sums.
 """
 
 from __future__ import annotations

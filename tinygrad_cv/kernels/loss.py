@@ -236,14 +236,15 @@ def _(
     x = relative(x, x[at_label])
     e = np.exp(x)
     norm = sum_along(e, 1)  # (rows, 1)
-    losses = share * (np.log(norm[:, 0]) - x[at_label])
+    log_norm = np.log(norm)
+    losses = share * (log_norm[:, 0] - x[at_label])
     slope = None
     if needs[0]:
         slope = np.multiply(e, share[:, None] / norm, out=e)
         slope[at_label] -= share
     if label_smoothing:
         each = (labels.reshape(-1) != ignore_index) / total_share
-        logp = x - np.log(norm)
+        logp = x - log_norm
         losses, slope = smoothed(losses, slope, logp, each, weight, label_smoothing)
     value = losses.reshape(labels.shape) if reduction == "none" else np.add.reduce(losses)
     return value, slope if slope is None else slope.reshape(logits.shape)
@@ -310,16 +311,22 @@ def smoothed(
     """1 - e of the losses and slopes of the labels, and e / C of those of every class c.
 
     The loss of class c is -weight_c logp_c, its slope weight_c (softmax(x) - one_hot(c)). `each`
-    (rows,) is what a row counts in the result, without the weight of its class.
+    (rows,) is what a row counts in the result, without the weight of its class. The slope is
+    written to.
     """
     classes = logp.shape[1]
-    weights = np.ones(classes, logp.dtype) if weight is None else weight.astype(logp.dtype)
-    each = each * (smoothing / classes)
-    losses = losses * (1 - smoothing) - each * np.dot(logp, weights)
+    shares = np.full(classes, smoothing / classes, logp.dtype)
+    if weight is not None:
+        shares *= weight
+    losses = losses * (1 - smoothing) - each * np.dot(logp, shares)
     if slope is None:
         return losses, None
-    every = np.exp(logp) * np.add.reduce(weights) - weights
-    return losses, slope * (1 - smoothing) + each[:, None] * every
+    every = np.exp(logp) * np.add.reduce(shares)
+    every -= shares
+    every *= each[:, None]
+    slope *= 1 - smoothing
+    slope += every
+    return losses, slope
 
 
 def check_cross_entropy(

@@ -238,12 +238,12 @@ def _(
         d -= np.multiply(z, np.dot(hz, averaging)[:, None], out=hz)
         d -= np.dot(h, averaging)[:, None]
         d *= scale[part]
-    shape = x.shape if weight is None else weight.shape
-    return (
-        None if dx is None else dx.reshape(x.shape),
-        dgain.reshape(shape) if needs[1] else None,
-        dshift.reshape(shape) if needs[2] else None,
-    )
+    dweight = dbias = None
+    if needs[1] and weight is not None:
+        dweight = dgain.reshape(weight.shape)
+    if needs[2] and bias is not None:
+        dbias = dshift.reshape(bias.shape)
+    return None if dx is None else dx.reshape(x.shape), dweight, dbias
 
 
 def normalised_shape(

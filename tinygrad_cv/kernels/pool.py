@@ -56,12 +56,14 @@ def _(
 ) -> np.ndarray:
     geometry = window(kernel_size, stride, padding)
     padded = geometry.pad(x, -np.inf)
-    chosen = [(shift == y).astype(g.dtype) for shift in geometry.shifts(padded, y.shape[-2:])]
-    share = g / functools.reduce(np.add, chosen)
+    output = y.shape[-2:]
+    shifts = geometry.shifts(padded, output)
+    largest = [(shift == y).astype(g.dtype) for shift in shifts]
+    share = g / functools.reduce(np.add, largest)
     product = np.multiply if is_finite(share) else choose
     dx = np.zeros_like(padded)
-    for shift, ones in zip(geometry.shifts(dx, y.shape[-2:]), chosen, strict=True):
-        shift += product(share, ones)
+    for dshift, chosen in zip(geometry.shifts(dx, output), largest, strict=True):
+        dshift += product(share, chosen)
     return geometry.crop(dx)
 
 

@@ -205,7 +205,9 @@ def _(
     Each gate's da is that (for o: dh_t) times the gate's partner in its product times its own
     slope, s (1 - s) of a sigmoid and 1 - z^2 of a tanh.
     """
-    gates, (states, cells), (g_states, g_cells) = saved, y, g
+    gates = saved
+    states, cells = y
+    g_states, g_cells = g
     dh, dc, squashed, inside, through, slope, carried_h, carried_c = zeros(8, cells)
     weight_hh = weight_hh.astype(cells.dtype, copy=False)
     c0 = c0.astype(cells.dtype, copy=False)
@@ -390,7 +392,8 @@ class Projection:
         steps, n, _ = x.shape
         dtype = np.result_type(x, h0, weight_ih, weight_hh, bias)
         factor = np.repeat(np.array(factors, dtype), h0.shape[1])
-        self.x, self.dtype = x, dtype
+        self.x = x
+        self.dtype = dtype
         self.h0 = h0.astype(dtype, copy=False)
         self.weight_ih = np.multiply(weight_ih.T, factor, dtype=dtype, order="C")  # (I, gates H)
         self.weight_hh = np.multiply(weight_hh.T, factor, dtype=dtype, order="C")  # (H, gates H)
@@ -424,9 +427,13 @@ class WeightGradients:
         weight_ih: np.ndarray,
         needs: Sequence[bool],
     ) -> None:
-        rows, size, dtype = len(weight_ih), h0.shape[1], states.dtype
+        rows, size = len(weight_ih), h0.shape[1]
+        dtype = states.dtype
         dx, _, ih, hh, bias_ih, bias_hh = needs
-        self.x, self.h0, self.states, self.weight_ih = x, h0, states, weight_ih
+        self.x = x
+        self.h0 = h0
+        self.states = states
+        self.weight_ih = weight_ih
         self.dx = np.zeros(x.shape, dtype) if dx else None
         self.dweight_ih = np.zeros(weight_ih.shape, dtype) if ih else None
         self.dweight_hh = np.zeros((rows, size), dtype) if hh else None
@@ -463,8 +470,14 @@ class WeightGradients:
 
     def gradients(self, dh0: np.ndarray) -> Gradients:
         """All, in the order of the kernels' arguments."""
-        weights = (self.dweight_ih, self.dweight_hh)
-        return self.dx, dh0, *weights, self.dbias_ih, self.dbias_hh
+        return (
+            self.dx,
+            dh0,
+            self.dweight_ih,
+            self.dweight_hh,
+            self.dbias_ih,
+            self.dbias_hh,
+        )
 
 
 def check_weights(

@@ -62,7 +62,7 @@ def input_gradient(
         rows = np.matmul(by_group(g[block], groups), transposed)
         # (groups, n H' W', kh kw C/groups) -> (n, H', W', groups, kh, kw, C/groups)
         parts = rows.reshape(groups, -1, height, width, *geometry.size, channels)
-        parts = np.moveaxis(parts, 0, 3)
+        parts = parts.transpose(1, 2, 3, 0, 4, 5, 6)
         for i, j, down, across in geometry.offsets((height, width)):
             padded[block, down, across] += parts[..., i, j, :]
     h, w = image
@@ -169,7 +169,7 @@ def patches(
     window = (*output, *geometry.size)
     parts = windows.reshape(n, groups, c // groups, *window)  # a view
     seen = np.empty((groups, n, *window, c // groups), x.dtype)
-    seen[...] = np.moveaxis(parts, (1, 2), (0, 6))
+    seen[...] = parts.transpose(1, 0, 3, 4, 5, 6, 2)
     return seen.reshape(groups, n * prod(output), -1)
 
 
@@ -216,5 +216,5 @@ def mirror(
     """
     f, c, kh, kw = weight.shape
     parts = weight.reshape(groups, f // groups, c, kh, kw)
-    turned = np.flip(parts, (3, 4)).swapaxes(1, 2)
+    turned = parts[..., ::-1, ::-1].swapaxes(1, 2)
     return turned.reshape(groups * c, f // groups, kh, kw)
