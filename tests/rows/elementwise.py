@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.table import row
+from tinygrad_cv.rules.numpy.elementwise import root, root_slope
 from tinygrad_cv.testing.strategies import arrays, broadcastable
 
 for function in (np.add, np.subtract, np.multiply, np.arctan2, np.logaddexp, np.logaddexp2):
@@ -42,3 +43,7 @@ if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
 row(np.nan_to_num, arrays())
 row(np.real, arrays())
 row(np.real_if_close, arrays())
+row(root.function, arrays(domain=(0.3, 3)), call=root)
+row(root_slope.function, arrays(domain=(0.3, 3)), call=root_slope)
+row(np.nan_to_num, arrays(), options=st.just({"copy": False}), call=lambda x, copy: np.nan_to_num(x + 0, copy=copy))
+row(np.clip, arrays((2, 3), avoid=[-0.5, 0.7]), arrays((3,), domain=(-0.5, -0.4)), st.just(0.7))

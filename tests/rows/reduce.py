@@ -32,3 +32,20 @@ row(np.cumprod, st.just(np.array([2.0, 0.0, 3.0, 0.0])))
 if hasattr(np, "cumulative_sum"):
     row(np.cumulative_sum, arrays((3, 2)), options=st.sampled_from([{"axis": 0}, {"axis": 1, "include_initial": True}]))
     row(np.cumulative_prod, arrays((3,)), options=st.sampled_from([{}, {"include_initial": True}]))
+
+# Starting values, types, means that are given.
+start = arrays((), domain=(0.5, 2))
+for axis in (None, 1):
+    for function in (np.sum, np.prod):
+        row(function, spread, start, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s))
+    for function in dict.fromkeys((np.max, np.min, np.amax, np.amin)):
+        row(function, spread, start, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s + 0.017))
+        row(function, spread, start, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s - 9))
+for function in (np.sum, np.mean, np.prod, np.var, np.std, np.cumsum, np.cumprod):
+    row(function, spread, options=st.just({"dtype": np.float64}))
+for function in (np.var, np.std):
+    row(function, spread, options=st.just({"correction": 1}))
+    row(function, spread, arrays((2, 1, 2)), call=lambda a, m, f=function: f(a, axis=1, mean=m))
+weights = arrays((2, 3), domain=(0.5, 2))
+row(np.average, arrays((2, 3, 2)), weights, call=lambda a, w: np.average(a, axis=(0, 1), weights=w))
+row(np.average, arrays((2, 3)), weights, call=lambda a, w: np.average(a, weights=w, returned=True))
