@@ -35,12 +35,12 @@ if hasattr(np, "cumulative_sum"):
 
 # Starting values, types, means that are given.
 start = arrays((), domain=(0.5, 2))
+apart = arrays((13,), min_gap=0.05).map(lambda v: (v[1:].reshape(2, 3, 2), v[0].reshape(())))
 for axis in (None, 1):
     for function in (np.sum, np.prod):
         row(function, spread, start, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s))
     for function in dict.fromkeys((np.max, np.min, np.amax, np.amin)):
-        row(function, spread, start, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s + 0.017))
-        row(function, spread, start, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s - 9))
+        row(function, apart, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s))
 for function in (np.sum, np.mean, np.prod, np.var, np.std, np.cumsum, np.cumprod):
     row(function, spread, options=st.just({"dtype": np.float64}))
 for function in (np.var, np.std):

@@ -62,10 +62,8 @@ derivative(
 # Powers. d x1^x2 / dx1 = x2 x1^(x2-1) is 0 for x2 = 0 even at x1 = 0; d / dx2 = x1^x2 log x1 is 0
 # at x1 = 0.
 def _power_base(g: Array, x1: Array, x2: Array) -> Array:
-    flat = np.equal(x2, 0)
-    base = np.where(flat, 1, x1)
-    exponent = np.where(flat, 1, x2 - 1)
-    return g * np.where(flat, 0, x2 * np.power(base, exponent))
+    constant = np.equal(x2, 0) & ~np.greater(np.abs(x1), 0)  # 0^0, and NaN^0, which is 1 too
+    return g * (x2 * np.power(np.where(constant, 1, x1), x2 - 1))
 
 
 def _power_exponent(g: Array, x1: Array, y: Array) -> Array:
