@@ -32,7 +32,7 @@ PAIRS: dict[str, tuple[Any, Any, Any]] = {
     "einsum": (lambda a, b: np.einsum("ij,j->i", a, b), TABLE, LIST),
     "convolve": (np.convolve, LIST, [1.0, 3.0]),
     "correlate": (np.correlate, LIST, [1.0, 3.0]),
-    "trapezoid": (np.trapezoid if hasattr(np, "trapezoid") else np.trapz, TABLE, LIST),  # type: ignore[attr-defined]
+    "trapezoid": (np.trapezoid, TABLE, LIST),
     "cov": (np.cov, LIST, [3.0, 1.0, 2.0]),
     "append": (np.append, LIST, TABLE),
     "insert": (lambda a, b: np.insert(a, 1, b, axis=0), TABLE, LIST),

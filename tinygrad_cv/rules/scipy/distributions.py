@@ -1,7 +1,7 @@
 """The calculus table of scipy.special's distribution functions, in their last argument.
 
-A derivative is a density, and that of an inverse is one over the density. The shape of a distribution has no
-closed derivative.
+A derivative is a density, and that of an inverse is one over the density. The shape of a
+distribution has no closed derivative.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...typing import Array, Scalar
 from ..table import definition, derivative
 from .special import beta_density, gamma_density
 
-# ------------------------------------------------------------------------- densities of the central ones
+# -------------------------------------------------------------------- densities of the central ones
 
 
 def _binomial(k: Array, n: Array, p: Array) -> Array:
@@ -76,8 +76,8 @@ derivative(sp.fdtri, signature="dfn, dfd, p", p=lambda g, dfn, dfd, y: g / _f(df
 derivative(sp.stdtr, signature="df, t", t=lambda g, df, t: g * _student(df, t))
 derivative(sp.stdtrit, signature="df, p", p=lambda g, df, y: g / _student(df, y))
 
-# The gamma distribution of rate a and shape b: P(b, a x). gdtria is the rate and gdtrix the x of given
-# probability.
+# The gamma distribution of rate a and shape b: P(b, a x). gdtria is the rate and gdtrix the x of
+# given probability.
 derivative(
     sp.gdtr,
     signature="a, b, x",
@@ -128,14 +128,14 @@ def nrdtrisd(mn: Array, p: Array, x: Array) -> Array:
     return (x - mn) / sp.ndtri(p)
 
 
-# ------------------------------------------------------------------------------ non-central distributions
+# ------------------------------------------------------------------------ non-central distributions
 
-# They are Poisson mixtures of central ones; their series are hypergeometric functions (Johnson, Kotz and
-# Balakrishnan 1995, chapters 29 to 31).
+# They are Poisson mixtures of central ones; their series are hypergeometric functions (Johnson,
+# Kotz and Balakrishnan 1995, chapters 29 to 31).
 
 
 def _noncentral_chi_square(x: Array, df: Array, nc: Array) -> Array:
-    """The density: for large nc x by a scaled Bessel function, for small by 0F1, which holds at nc = 0."""
+    """The density: for large nc x by a scaled Bessel function, else by 0F1, also at nc = 0."""
     large = np.greater(nc * x, 1)
     far_x, far_nc = np.where(large, x, 1), np.where(large, nc, 1)
     root_x, root_nc = np.sqrt(far_x), np.sqrt(far_nc)
@@ -146,14 +146,24 @@ def _noncentral_chi_square(x: Array, df: Array, nc: Array) -> Array:
     return np.where(large, bessel / 2, series)
 
 
-def _noncentral_f(dfn: Array, dfd: Array, nc: Array, f: Array) -> Array:
+def _noncentral_f(
+    dfn: Array,
+    dfd: Array,
+    nc: Array,
+    f: Array,
+) -> Array:
     """The density."""
     u = dfn * f / (dfn * f + dfd)
     mixed = sp.hyp1f1((dfn + dfd) / 2, dfn / 2, nc / 2 * u)
     return _f(dfn, dfd, f) * np.exp(-nc / 2) * mixed
 
 
-def _noncentral_f_in_nc(dfn: Array, dfd: Array, nc: Array, f: Array) -> Array:
+def _noncentral_f_in_nc(
+    dfn: Array,
+    dfd: Array,
+    nc: Array,
+    f: Array,
+) -> Array:
     """The derivative of the distribution function in nc."""
     u = dfn * f / (dfn * f + dfd)
     a, b = dfn / 2, dfd / 2
@@ -218,7 +228,7 @@ derivative(
     p=lambda g, df, nc, y: g / _noncentral_student(df, nc, y),
 )
 
-# ---------------------------------------------------- Tukey's lambda distribution, given by its inverse
+# ------------------------------------------------ Tukey's lambda distribution, given by its inverse
 
 # x = (p^s - q^s) / s with q = 1 - p, at s = 0 log(p / q).
 
@@ -248,12 +258,14 @@ derivative(
     lmbda=lambda g, x, lmbda, y: -g * _tukey_in_s(x, lmbda, y) / _tukey_in_p(lmbda, y),
 )
 
-# ------------------------------------------------ Kolmogorov's and Smirnov's distributions, P(D > x)
+# ----------------------------------------------- Kolmogorov's and Smirnov's distributions, P(D > x)
 
 
 def _kolmogorov(x: Array) -> Array:
-    """The density of the limit: the series in exp(-2 k^2 x^2), for small x that of the theta function's other
-    form."""
+    """The density of the limit: the series in exp(-2 k^2 x^2).
+
+    For small x that of the theta function's other form.
+    """
     small = np.less(x, 0.8)
     near = np.where(small, np.maximum(x, 0.01), 1.0)
     far = np.where(small, 1.0, x)
@@ -290,10 +302,10 @@ derivative(sp.kolmogi, signature="p", p=lambda g, y: -g / _kolmogorov(y))
 derivative(sp.smirnov, signature="n, d", d=lambda g, n, d: -g * _smirnov(n, d))
 derivative(sp.smirnovi, signature="n, p", p=lambda g, n, y: -g / _smirnov(n, y))
 
-# ----------------------------------------------------------------------- Voigt's profile, Owen's T
+# ------------------------------------------------------------------------ Voigt's profile, Owen's T
 
-# The profile is Re w(z) / (sigma sqrt(2 pi)), z = (x + i gamma) / (sigma sqrt 2); w' = 2 i / sqrt(pi) - 2 z w
-# (DLMF 7.19, 7.10).
+# The profile is Re w(z) / (sigma sqrt(2 pi)), z = (x + i gamma) / (sigma sqrt 2); w' = 2 i /
+# sqrt(pi) - 2 z w (DLMF 7.19, 7.10).
 Complex = tuple[Array, Array]  # a real and an imaginary part
 
 
@@ -309,13 +321,23 @@ def _faddeeva_slope(a: Array, b: Array, w: Complex) -> Complex:
     return -2 * (a * real - b * imaginary), 2 / sqrt(pi) - 2 * (a * imaginary + b * real)
 
 
-def _faddeeva_a(g: Complex, a: Array, b: Array, y: Complex) -> Array:
+def _faddeeva_a(
+    g: Complex,
+    a: Array,
+    b: Array,
+    y: Complex,
+) -> Array:
     """The slope in the direction of the real axis."""
     real, imaginary = _faddeeva_slope(a, b, y)
     return g[0] * real + g[1] * imaginary
 
 
-def _faddeeva_b(g: Complex, a: Array, b: Array, y: Complex) -> Array:
+def _faddeeva_b(
+    g: Complex,
+    a: Array,
+    b: Array,
+    y: Complex,
+) -> Array:
     """That in the direction of the imaginary axis (Cauchy and Riemann)."""
     real, imaginary = _faddeeva_slope(a, b, y)
     return g[1] * real - g[0] * imaginary
@@ -332,7 +354,12 @@ def _voigt(x: Array, sigma: Array, gamma: Array) -> tuple[Array, Array]:
     return real / scale, -imaginary / scale
 
 
-def _voigt_in_sigma(x: Array, sigma: Array, gamma: Array, y: Array) -> Array:
+def _voigt_in_sigma(
+    x: Array,
+    sigma: Array,
+    gamma: Array,
+    y: Array,
+) -> Array:
     """The profile is homogeneous of degree -1."""
     in_x, in_gamma = _voigt(x, sigma, gamma)
     return -(y + x * in_x + gamma * in_gamma) / sigma

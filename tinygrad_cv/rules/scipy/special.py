@@ -1,9 +1,11 @@
-"""The calculus table of scipy.special: logistic, normal, gamma, hypergeometric functions, entropies, softmax.
+"""The calculus table of scipy.special.
 
-Arguments have the names of SciPy's documentation. Where one of them is called y, a formula computes the
-function's value again, for y means that argument there. Where a derivative with respect to a parameter has
-no closed form (the order of a Bessel function, the shape of a distribution) it is left out, and the engine
-says so when it is asked for.
+Logistic, normal, gamma and hypergeometric functions, entropies, softmax, elementary functions.
+
+Arguments have the names of SciPy's documentation. Where one of them is called y, a formula computes
+the function's value again, for y means that argument there. Where a derivative with respect to a
+parameter has no closed form (the order of a Bessel function, the shape of a distribution) it is
+left out, and the engine says so when it is asked for.
 
 Source of the formulas: NIST Digital Library of Mathematical Functions (DLMF).
 """
@@ -32,14 +34,14 @@ def safe(x: Array) -> Array:
 def at_pole(g: Array, slope: Array) -> Array:
     """g times a slope, and 0 where g is 0 and the slope has a pole.
 
-    Of a function's several values one may have a pole where the others are smooth; if it is not used, its
-    g is 0.
+    Of a function's several values one may have a pole where the others are smooth; if it is not
+    used, its g is 0.
     """
     unused = np.logical_and(np.equal(g, 0), np.isinf(slope))
     return g * np.where(unused, 0, slope)
 
 
-# ------------------------------------------------- logistic functions and the normal distribution
+# --------------------------------------------------- logistic functions and the normal distribution
 
 
 def _bell(x: Array) -> Array:
@@ -88,7 +90,7 @@ if hasattr(sp, "softplus"):  # SciPy 1.17
         return np.logaddexp(0.0, x)
 
 
-# ------------------------------------------------------------------------------- gamma functions
+# ---------------------------------------------------------------------------------- gamma functions
 
 
 def _psi_gap(a: Array, b: Array) -> Array:
@@ -172,7 +174,7 @@ def multigammaln(a: Array, d: int) -> Array:
     return total
 
 
-# -------------------------------------------------------------------- entropies and robust losses
+# ---------------------------------------------------------------------- entropies and robust losses
 
 # x log y is 0 at x = 0 whatever y.
 derivative(
@@ -250,7 +252,7 @@ def logsumexp(
     b: Array | None = None,
     keepdims: bool = False,
 ) -> Array:
-    """log sum b exp(a), from the largest a, so that nothing overflows; -inf entries have gradient 0."""
+    """log sum b exp(a). Nothing overflows; entries of -inf have gradient 0."""
     if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
         shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
         return np.reshape(a if b is None else a + np.log(b), shape)
@@ -363,7 +365,7 @@ def _spence_slope(z: Array) -> Array:
 
 derivative(sp.spence, signature="z", z=lambda g, z: g * _spence_slope(z))
 
-# --------------------------------- hypergeometric functions in their last argument (DLMF 15.5, 16.3)
+# -------------------------------- hypergeometric functions in their last argument (DLMF 15.5, 16.3)
 
 derivative(sp.hyp0f1, signature="v, z", z=lambda g, v, z: g * sp.hyp0f1(v + 1, z) / v)
 derivative(
@@ -392,4 +394,6 @@ if hasattr(sp, "log_wright_bessel"):  # SciPy 1.14
         signature="a, b, x",
         x=lambda g, a, b, x, y: g * np.exp(sp.log_wright_bessel(a, a + b, x) - y),
     )
-zeta: Rule = derivative(sp.zeta, q=lambda g, x, q: -g * x * zeta(x + 1, q))  # Hurwitz; DLMF 25.11.17
+zeta: Rule = derivative(
+    sp.zeta, q=lambda g, x, q: -g * x * zeta(x + 1, q)
+)  # Hurwitz; DLMF 25.11.17
