@@ -1,9 +1,9 @@
 """The calculus table of numpy.linalg, with batch dimensions.
 
 Conventions. Functions of a symmetric matrix (cholesky, eigh, eigvalsh) are differentiated along
-symmetric changes: their gradient is symmetric, whichever triangle NumPy reads. A singular value of 0
-has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), backward raises
-LinAlgError; it does not return NaN.
+symmetric changes: their gradient is symmetric, whichever triangle NumPy reads. A singular value of
+0 has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), backward
+raises LinAlgError; it does not return NaN.
 
 Sources: Giles 2008, "Collected matrix derivative results"; Townsend 2016, "Differentiating the
 singular value decomposition"; Seeger et al. 2017, "Auto-differentiating linear algebra"; Murray

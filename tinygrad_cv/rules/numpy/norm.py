@@ -1,7 +1,7 @@
 """The calculus table of norms, and of the condition number, which is made of two.
 
-A norm at 0 has gradient 0. The 2-norm and Frobenius' norm, which are roots, have no second derivative
-there: it is refused, since 0 would be wrong for their squares.
+A norm at 0 has gradient 0. The 2-norm and Frobenius' norm, which are roots, have no second
+derivative there: it is refused, since 0 would be wrong for their squares.
 """
 
 from __future__ import annotations

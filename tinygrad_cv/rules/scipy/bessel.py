@@ -172,19 +172,17 @@ derivative(
 
 # ------------------------------------------ functions that come with their slope, by their equation
 
+
+def _by_equation(g: Several, y: Several, factor: Array) -> Array:
+    """Of f and f', where f'' is a factor times f."""
+    return g[0] * y[1] + g[1] * factor * y[0]
+
+
 # Parabolic cylinder functions: f'' = (x^2 / 4 + a) f, where a = -v - 1/2; W'' = (a - x^2 / 4) W
 # (DLMF 12.2, 12.14).
-for _pair in (sp.pbdv, sp.pbvv):
-    derivative(
-        _pair,
-        signature="v, x",
-        x=lambda g, v, x, y: g[0] * y[1] + g[1] * (x * x / 4 - v - 0.5) * y[0],
-    )
-derivative(
-    sp.pbwa,
-    signature="a, x",
-    x=lambda g, a, x, y: g[0] * y[1] + g[1] * (a - x * x / 4) * y[0],
-)
+derivative(sp.pbdv, signature="v, x", x=lambda g, v, x, y: _by_equation(g, y, x * x / 4 - v - 0.5))
+derivative(sp.pbvv, signature="v, x", x=lambda g, v, x, y: _by_equation(g, y, x * x / 4 - v - 0.5))
+derivative(sp.pbwa, signature="a, x", x=lambda g, a, x, y: _by_equation(g, y, a - x * x / 4))
 
 
 def _mathieu(function: Any, characteristic: Callable[..., Array]) -> None:
@@ -198,7 +196,7 @@ def _mathieu(function: Any, characteristic: Callable[..., Array]) -> None:
         y: Several,
     ) -> Array:
         factor = 2 * q * np.cos(x * (pi / 90)) - characteristic(m, q)
-        return (pi / 180) * (g[0] * y[1] + g[1] * factor * y[0])
+        return (pi / 180) * _by_equation(g, y, factor)
 
     derivative(function, signature="m, q, x", x=slope)
 
@@ -214,7 +212,7 @@ def _modified_mathieu(function: Any, characteristic: Callable[..., Array]) -> No
         y: Several,
     ) -> Array:
         factor = characteristic(m, q) - 2 * q * np.cosh(2 * x)
-        return g[0] * y[1] + g[1] * factor * y[0]
+        return _by_equation(g, y, factor)
 
     derivative(function, signature="m, q, x", x=slope)
 

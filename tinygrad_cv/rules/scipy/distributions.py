@@ -140,10 +140,12 @@ def _noncentral_chi_square(x: Array, df: Array, nc: Array) -> Array:
     far_x, far_nc = np.where(large, x, 1), np.where(large, nc, 1)
     root_x, root_nc = np.sqrt(far_x), np.sqrt(far_nc)
     scaled = np.exp(-0.5 * (root_x - root_nc) ** 2)
-    bessel = np.power(far_x / far_nc, df / 4 - 0.5) * scaled * sp.ive(df / 2 - 1, root_nc * root_x)
+    power = np.power(far_x / far_nc, df / 4 - 0.5)
+    bessel = power * scaled * sp.ive(df / 2 - 1, root_nc * root_x) / 2
     near = np.where(large, 0, nc * x)
-    series = _chi_square(df, x) * np.exp(-nc / 2) * sp.hyp0f1(df / 2, near / 4)
-    return np.where(large, bessel / 2, series)
+    mixed = sp.hyp0f1(df / 2, near / 4)
+    series = _chi_square(df, x) * np.exp(-nc / 2) * mixed
+    return np.where(large, bessel, series)
 
 
 def _noncentral_f(
@@ -167,16 +169,19 @@ def _noncentral_f_in_nc(
     """The derivative of the distribution function in nc."""
     u = dfn * f / (dfn * f + dfd)
     a, b = dfn / 2, dfd / 2
-    exponent = sp.xlogy(a, u) + sp.xlog1py(b, -u) - sp.betaln(a, b) - nc / 2
-    return -np.exp(exponent) / dfn * sp.hyp1f1(a + b, a + 1, nc / 2 * u)
+    powers = sp.xlogy(a, u) + sp.xlog1py(b, -u)
+    exponent = powers - sp.betaln(a, b) - nc / 2
+    mixed = sp.hyp1f1(a + b, a + 1, nc / 2 * u)
+    return -np.exp(exponent) / dfn * mixed
 
 
 def _noncentral_student(df: Array, nc: Array, t: Array) -> Array:
     """The density, by an even and an odd part in t."""
     w = t * t + df
     z = nc * nc * t * t / (2 * w)
-    even = sp.hyp1f1((df + 1) / 2, 0.5, z) / (np.sqrt(w) * sp.gamma(df / 2 + 1))
-    odd = sp.hyp1f1(df / 2 + 1, 1.5, z) / (w * sp.gamma((df + 1) / 2))
+    a, b = (df + 1) / 2, df / 2 + 1
+    even = sp.hyp1f1(a, 0.5, z) / (np.sqrt(w) * sp.gamma(b))
+    odd = sp.hyp1f1(b, 1.5, z) / (w * sp.gamma(a))
     gammas = sp.gammaln(df + 1) - sp.gammaln(df / 2)
     scale = df / 2 * np.log(df / w) + gammas - df * log(2)
     return np.exp(scale - nc * nc / 2) * (even + sqrt(2) * nc * t * odd)
@@ -237,7 +242,8 @@ def _tukey_in_p(s: Array, p: Array) -> Array:
     """dx/dp, infinite outside the support."""
     inside = np.logical_and(np.greater(p, 0), np.less(p, 1))
     p = np.where(inside, p, 0.5)
-    return np.where(inside, np.power(p, s - 1) + np.power(1 - p, s - 1), np.inf)
+    powers = np.power(p, s - 1) + np.power(1 - p, s - 1)
+    return np.where(inside, powers, np.inf)
 
 
 def _tukey_in_s(x: Array, s: Array, p: Array) -> Array:
@@ -246,9 +252,10 @@ def _tukey_in_s(x: Array, s: Array, p: Array) -> Array:
     p = np.where(inside, p, 0.5)
     q = 1 - p
     log_p, log_q = np.log(p), np.log1p(-p)
-    zero = np.equal(s, 0)
     powers = np.power(p, s) * log_p - np.power(q, s) * log_q
-    return np.where(zero, (log_p**2 - log_q**2) / 2, (powers - x) / np.where(zero, 1, s))
+    limit = (log_p**2 - log_q**2) / 2
+    zero = np.equal(s, 0)
+    return np.where(zero, limit, (powers - x) / np.where(zero, 1, s))
 
 
 derivative(
@@ -273,9 +280,11 @@ def _kolmogorov(x: Array) -> Array:
     other: Any = 0.0
     for k in range(1, 8):
         sign = (-1.0) ** (k - 1)
-        direct = direct + sign * 8 * k * k * far * np.exp(-2.0 * k * k * far * far)
+        square = far * far
+        direct = direct + sign * 8 * k * k * far * np.exp(-2.0 * k * k * square)
         c = (2 * k - 1) ** 2 * pi**2 / 8
-        other = other + np.exp(-c / (near * near)) * (2 * c / near**4 - 1 / near**2)
+        square = near * near
+        other = other + np.exp(-c / square) * (2 * c / square - 1) / square
     in_range = np.where(np.greater(x, 0.01), sqrt(2 * pi) * other, 0)
     return np.where(small, in_range, direct)
 
@@ -291,10 +300,12 @@ def _smirnov(n: Array | Scalar, x: Array) -> Array:
     left, right = 1 - x - j / n, x + j / n
     present = np.logical_and(np.greater(left, 0), np.greater(right, 0))
     left, right = np.where(present, left, 1), np.where(present, right, 1)
-    count = sp.gammaln(n + 1.0) - sp.gammaln(j + 1.0) - sp.gammaln(np.maximum(n - j, 0) + 1.0)
-    term = np.exp(count + (n - j) * np.log(left) + (j - 1) * np.log(right))
+    rest = np.maximum(n - j, 0)
+    count = sp.gammaln(n + 1.0) - sp.gammaln(j + 1.0) - sp.gammaln(rest + 1.0)
+    powers = (n - j) * np.log(left) + (j - 1) * np.log(right)
     slope = 1 - x * (n - j) / left + x * (j - 1) / right
-    return -np.sum(np.where(present, term * slope, 0), axis=-1)
+    terms = np.exp(count + powers) * slope
+    return -np.sum(np.where(present, terms, 0), axis=-1)
 
 
 derivative(sp.kolmogorov, signature="y", y=lambda g, y: -g * _kolmogorov(y))
@@ -318,7 +329,8 @@ def _faddeeva(a: Array, b: Array) -> Complex:
 def _faddeeva_slope(a: Array, b: Array, w: Complex) -> Complex:
     """w' at a + i b, where the value is w."""
     real, imaginary = w
-    return -2 * (a * real - b * imaginary), 2 / sqrt(pi) - 2 * (a * imaginary + b * real)
+    product = a * real - b * imaginary, a * imaginary + b * real
+    return -2 * product[0], 2 / sqrt(pi) - 2 * product[1]
 
 
 def _faddeeva_a(
@@ -376,7 +388,8 @@ derivative(
 
 def _owens_t_in_h(h: Array, a: Array) -> Array:
     """-exp(-h^2 / 2) erf(a h / sqrt 2) / (2 sqrt(2 pi))."""
-    return -np.exp(-h * h / 2) * sp.erf(h * a / sqrt(2)) / (2 * sqrt(2 * pi))
+    bell = np.exp(-h * h / 2) / sqrt(2 * pi)
+    return -bell * sp.erf(h * a / sqrt(2)) / 2
 
 
 def _owens_t_in_a(h: Array, a: Array) -> Array:

@@ -28,8 +28,10 @@ def _incomplete(phi: Array, slope: Callable[[Operand, Operand], Array]) -> Array
     Each half turn adds the slope from end to end.
     """
     turns = np.round(phi / pi)
-    sine, cosine = np.sin(phi - pi * turns), np.cos(phi - pi * turns)
-    return 2 * turns * slope(0.0, 1.0) + sine**3 * slope(cosine * cosine, sine * sine)
+    rest = phi - pi * turns
+    sine, cosine = np.sin(rest), np.cos(rest)
+    from_turns = 2 * turns * slope(0.0, 1.0)
+    return from_turns + sine**3 * slope(cosine * cosine, sine * sine)
 
 
 def _ellipkinc_slope(phi: Array, m: Array) -> Array:
@@ -75,7 +77,8 @@ def _times(x: Array, slope: Array) -> Array:
 
 def _elliprg(x: Array, y: Array, z: Array) -> Array:
     """dR_G/dx = (R_F - x R_D(y, z, x) / 3) / 4."""
-    return (sp.elliprf(x, y, z) - _times(x, sp.elliprd(y, z, x)) / 3) / 4
+    part_of_d = _times(x, sp.elliprd(y, z, x)) / 3
+    return (sp.elliprf(x, y, z) - part_of_d) / 4
 
 
 def _near(a: Array, b: Array) -> np.ndarray:
@@ -108,13 +111,15 @@ def _elliprd_meeting(
     difference = sp.elliprd(middle, middle, y) - pair
     slope = difference / (2 * np.where(all_meet, 1, y - middle))
     two_meet = -(1.5 * pair + _times(y, slope)) / (4 * middle)
-    return np.where(all_meet, -0.3 * np.power((3 * x + y + 3 * z) / 7, -2.5), two_meet)
+    mean = (3 * x + y + 3 * z) / 7
+    return np.where(all_meet, -0.3 * np.power(mean, -2.5), two_meet)
 
 
 def _elliprd_last(x: Array, y: Array, z: Array) -> Array:
     """dR_D/dz."""
-    others = _times(x, _elliprd(x, y, z)) + _times(y, _elliprd(y, x, z))
-    return -(1.5 * sp.elliprd(x, y, z) + others) / z
+    in_x = _times(x, _elliprd(x, y, z))
+    in_y = _times(y, _elliprd(y, x, z))
+    return -(1.5 * sp.elliprd(x, y, z) + in_x + in_y) / z
 
 
 def _elliprj(

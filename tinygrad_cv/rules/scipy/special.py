@@ -98,6 +98,11 @@ def _psi_gap(a: Array, b: Array) -> Array:
     return sp.psi(a) - sp.psi(a + b)
 
 
+def _psi_difference(a: Array, b: Array) -> Array:
+    """psi(a + 1) - psi(b + 1)."""
+    return sp.psi(a + 1) - sp.psi(b + 1)
+
+
 def gamma_density(a: Array, x: Array) -> Array:
     """x^(a - 1) e^-x / Gamma(a)."""
     return np.exp(sp.xlogy(a - 1, x) - x - sp.gammaln(a))
@@ -130,8 +135,8 @@ derivative(
 derivative(
     sp.binom,
     signature="x, y",
-    x=lambda g, x, y: g * sp.binom(x, y) * (sp.psi(x + 1) - sp.psi(x - y + 1)),
-    y=lambda g, x, y: g * sp.binom(x, y) * (sp.psi(x - y + 1) - sp.psi(y + 1)),
+    x=lambda g, x, y: g * sp.binom(x, y) * _psi_difference(x, x - y),
+    y=lambda g, x, y: g * sp.binom(x, y) * _psi_difference(x - y, y),
 )
 derivative(
     sp.poch,
@@ -313,7 +318,8 @@ def _exprel_slope(x: Array) -> Array:
         factorial *= k
         series = series + power / (factorial * (k + 2))
         power = power * near
-    return np.where(small, series, ((far - 1) * np.exp(far) + 1) / (far * far))
+    direct = ((far - 1) * np.exp(far) + 1) / (far * far)
+    return np.where(small, series, direct)
 
 
 derivative(sp.exprel, x=lambda g, x: g * _exprel_slope(x))
@@ -332,7 +338,8 @@ def diric(x: Array, n: int) -> Array:
 def _expn_slope(n: Array, x: Array, y: Array) -> Array:
     """E_(n-1), which for n = 0 is (e^-x + E_0) / x."""
     lower = sp.expn(np.maximum(n - 1, 0), x)
-    return np.where(np.equal(n, 0), (np.exp(-x) + y) / safe(x), lower)
+    lowest = (np.exp(-x) + y) / safe(x)
+    return np.where(np.equal(n, 0), lowest, lower)
 
 
 def _sinhc(x: Array) -> Array:
@@ -340,16 +347,18 @@ def _sinhc(x: Array) -> Array:
     return np.where(np.equal(x, 0), 1, np.sinh(x) / safe(x))
 
 
+def _fresnel(g: list[Array], z: Array) -> Array:
+    """The integrands are sin(pi z^2 / 2) and cos(pi z^2 / 2)."""
+    angle = pi / 2 * z * z
+    return g[0] * np.sin(angle) + g[1] * np.cos(angle)
+
+
 derivative(sp.exp1, signature="z", z=lambda g, z: -g * np.exp(-z) / z)
 derivative(sp.expi, x=lambda g, x: g * np.exp(x) / x)
 derivative(sp.expn, signature="n, x", n=None, x=lambda g, n, x, y: -g * _expn_slope(n, x, y))
 derivative(sp.sici, x=lambda g, x: g[0] * np.sinc(x / pi) + at_pole(g[1], np.cos(x) / x))
 derivative(sp.shichi, x=lambda g, x: g[0] * _sinhc(x) + at_pole(g[1], np.cosh(x) / x))
-derivative(
-    sp.fresnel,
-    signature="z",
-    z=lambda g, z: g[0] * np.sin(pi / 2 * z * z) + g[1] * np.cos(pi / 2 * z * z),
-)
+derivative(sp.fresnel, signature="z", z=_fresnel)
 derivative(sp.wrightomega, signature="z", z=lambda g, y: g * y / (1 + y))  # of real numbers
 
 
