@@ -1,4 +1,4 @@
-"""Operands that are no tensors: lists beside tensors, and one tensor where several arrays are due."""
+"""Operands that are no tensors: lists beside tensors, and one tensor for several arrays."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tinygrad_cv.typing import ArrayLike
 
 LIST = [1.0, 2.0, 4.0]
 TABLE = [[1.0, 2.0, 0.5], [0.0, 3.0, 1.0], [2.0, 1.0, 5.0]]
 
 
-def leaf(values: Any) -> tg.Tensor:
+def leaf(values: ArrayLike) -> tg.Tensor:
     return tg.Tensor(np.array(values, float), requires_grad=True)
 
 
@@ -40,9 +41,17 @@ PAIRS: dict[str, tuple[Any, Any, Any]] = {
     "var with a mean": (lambda a, m: np.var(a, axis=0, mean=m), TABLE, [LIST]),
     "polyval": (np.polyval, LIST, [0.5, 2.0]),
     "interp of values": (lambda x, fp: np.interp(x, [0.0, 1.0, 2.0], fp), [0.2, 1.5], LIST),
-    "interp of places": (lambda x, xp: np.interp(x, xp, [0.0, 1.0, 4.0]), [0.2, 1.5], [0.0, 1.0, 2.0]),
+    "interp of places": (
+        lambda x, xp: np.interp(x, xp, [0.0, 1.0, 4.0]),
+        [0.2, 1.5],
+        [0.0, 1.0, 2.0],
+    ),
     "linspace": (lambda a, b: np.linspace(a, b, 4), LIST, [2.0, 3.0, 5.0]),
-    "logspace": (lambda a, b: np.logspace(a, b, 4, base=[[2.0], [3.0], [4.0]]), LIST, [2.0, 3.0, 5.0]),
+    "logspace": (
+        lambda a, b: np.logspace(a, b, 4, base=[[2.0], [3.0], [4.0]]),
+        LIST,
+        [2.0, 3.0, 5.0],
+    ),
     "geomspace": (lambda a, b: np.geomspace(a, b, 4), LIST, [2.0, 3.0, 5.0]),
     "clip": (lambda a, low: np.clip(a, low, None), LIST, [2.0, 1.0, 3.0]),
     "diff": (lambda a, b: np.diff(a, prepend=b), LIST, [0.5]),
@@ -87,7 +96,7 @@ def test_rolling_by_a_list() -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1, None])
-def test_the_rows_of_one_tensor_are_joined(axis: Any) -> None:
+def test_the_rows_of_one_tensor_are_joined(axis: int | None) -> None:
     x = np.random.default_rng(0).normal(size=(2, 3, 4))
     weights = np.arange(24.0)
     join = lambda x: np.sum(np.ravel(np.concatenate(x, axis=axis)) * weights)

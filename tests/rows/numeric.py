@@ -12,7 +12,13 @@ row(np.polyval, arrays((3,)), arrays((2, 2)))
 row(np.vander, arrays((4,)), options=st.sampled_from([{}, {"N": 2}, {"increasing": True}]))
 grids = st.sampled_from([{}, {"endpoint": False}, {"axis": 1}, {"dtype": np.float64}])
 row(np.linspace, arrays((2,)), arrays((2,)), st.just(4), options=grids)
-row(np.linspace, arrays((2,)), arrays((2,)), st.just(4), call=lambda *a: np.linspace(*a, retstep=True))
+row(
+    np.linspace,
+    arrays((2,)),
+    arrays((2,)),
+    st.just(4),
+    call=lambda *a: np.linspace(*a, retstep=True),
+)
 row(np.logspace, arrays(()), arrays(()), st.just(3))
 row(np.logspace, arrays((2,)), arrays((2,)), st.just(4), options=grids)
 row(
@@ -63,7 +69,9 @@ row(
     np.apply_along_axis,
     arrays((2, 3)),
     axes,
-    call=lambda a, i: np.apply_along_axis(lambda v, n, times: v[:n] * v[0] * times, i, a, 2, times=3.0),
+    call=lambda a, i: np.apply_along_axis(
+        lambda v, n, times: v[:n] * v[0] * times, i, a, 2, times=3.0
+    ),
 )
 row(np.apply_over_axes, arrays((2, 3)), call=lambda a: np.apply_over_axes(np.sum, a, [0, 1]))
 row(
@@ -74,5 +82,7 @@ row(
 row(
     np.piecewise,
     arrays((4,), avoid=[0]),
-    call=lambda x: np.piecewise(x, [x < 0], [lambda v, a, b: a * v, lambda v, a, b: b * v], 2.0, b=3.0),
+    call=lambda x: np.piecewise(
+        x, [x < 0], [lambda v, a, b: a * v, lambda v, a, b: b * v], 2.0, b=3.0
+    ),
 )

@@ -55,7 +55,7 @@ row(np.delete, matrix, places, options=st.sampled_from([{}, {"axis": 1}]))
 
 
 def trimmed(a: np.ndarray, trim: str) -> np.ndarray:
-    """Between the first and the last element that is not nearly 0: a step off 0 changes no length."""
+    """Between the first and the last element that is not nearly 0: small steps change no length."""
     if not isinstance(a, np.ndarray):
         return np.trim_zeros(a, trim)
     kept = np.flatnonzero(np.abs(a) > 0.5)
