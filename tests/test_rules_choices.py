@@ -1,7 +1,8 @@
-"""What chooses gives exactly 0 to what was not chosen, even where the gradient is infinite or NaN, to any order."""
+"""What chooses gives exactly 0 to what was not chosen, whatever the gradient, to any order."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,11 @@ CHOICES: dict[str, tuple[Any, np.ndarray, list[int]]] = {
     "fabs": (np.fabs, np.array([1.0, 0.0, -2.0, 0.0]), [0, 2]),
     "copysign": (lambda x: np.copysign(x, [1, -1, -1, 1]), np.array([1.0, 0.0, -2.0, 0.0]), [0, 2]),
     "hypot": (lambda x: np.hypot(x, 0.0), np.array([1.0, 0.0, -2.0, 0.0]), [0, 2]),
-    "norm": (lambda x: np.linalg.norm(np.reshape(x, (2, 2)), axis=1), np.array([3.0, 4.0, 0.0, 0.0]), [0, 1]),
+    "norm": (
+        lambda x: np.linalg.norm(np.reshape(x, (2, 2)), axis=1),
+        np.array([3.0, 4.0, 0.0, 0.0]),
+        [0, 1],
+    ),
     "clip": (lambda x: np.clip(x, 1.5, 3.5), X, [2, 3]),
     "where": (lambda x: np.where(FIRST, x, 7.0), X, [0, 2]),
     "select": (lambda x: np.select([FIRST, ~FIRST], [x, OTHER]), X, [0, 2]),
@@ -81,7 +86,9 @@ def test_what_was_not_chosen_has_gradient_zero_whatever_comes_in(name: str, bad:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", [name for name in CHOICES if name != "norm"])
 @pytest.mark.parametrize("bad", [INF, NAN])
-def test_what_was_not_chosen_has_second_derivative_zero_whatever_comes_in(name: str, bad: float) -> None:
+def test_what_was_not_chosen_has_second_derivative_zero_whatever_comes_in(
+    name: str, bad: float
+) -> None:
     function, x, chosen = CHOICES[name]
     dropped = [i for i in range(4) if i not in chosen]
     shape = np.shape(function(x))
@@ -107,7 +114,7 @@ def test_what_was_not_chosen_has_second_derivative_zero_whatever_comes_in(name: 
         (lambda x: np.sort(np.stack([x, np.exp(x)]))[0], 800.0),
     ],
 )
-def test_a_branch_that_was_not_chosen_may_be_infinite(f: Any, x: float) -> None:
+def test_a_branch_that_was_not_chosen_may_be_infinite(f: Callable[[Any], Any], x: float) -> None:
     """The gradient is that of the branch that was: 0, or 1 for x itself."""
     right = float(f(x) == x)
     assert tg.grad(f)(x) == right

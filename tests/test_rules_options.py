@@ -1,4 +1,4 @@
-"""Options are read or refused: what a definition takes it honours, what it does not take it refuses by name."""
+"""Options are read or refused: a definition honours those it has, and refuses others by name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ REFUSED = {
 }
 
 
-def leaf(*values: Any) -> tg.Tensor:
+def leaf(*values: float) -> tg.Tensor:
     return tg.Tensor(np.array(values, float), requires_grad=True)
 
 
@@ -48,13 +49,17 @@ def numpys(definition: Any) -> Any:
     return inspect.signature(visible).parameters
 
 
-def read_in(body: Any) -> set[str]:
+def read_in(body: Callable[..., Any]) -> set[str]:
     """The names that a function's body reads."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(body)))
-    function = next(node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)))
+    function = next(
+        node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda))
+    )
     statements = function.body if isinstance(function.body, list) else [function.body]
     nodes = [node for statement in statements for node in ast.walk(statement)]
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return {
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -62,7 +67,9 @@ def test_a_definition_reads_every_parameter_that_it_has(name: str) -> None:
     body = DEFINITIONS[BY_NAME[name]].body
     parameters = inspect.signature(body).parameters.values()
     assert {p.name for p in parameters} <= read_in(body)
-    assert {p.kind for p in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}, "no *args, no **options"
+    assert {p.kind for p in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}, (
+        "no *args, no **options"
+    )
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -72,7 +79,10 @@ def test_a_definition_has_numpys_names_and_defaults(name: str) -> None:
     assert definition.inert <= own.keys() | VERSIONED
     for p in inspect.signature(definition.body).parameters.values():
         assert p.name in own, p
-        variadic = own[p.name].kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        variadic = own[p.name].kind in (
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
+        )
         if own[p.name].default is not np._NoValue and not variadic:
             assert repr(p.default) == repr(own[p.name].default), p
 
@@ -110,7 +120,9 @@ def test_an_option_with_its_default_value_is_no_option() -> None:
 def test_a_rule_declares_only_options_that_its_function_has() -> None:
     for function, row in TABLE.items():
         if isinstance(row, Rule):
-            assert INERT.get(function, frozenset()) <= row.signature.defaults.keys() | VERSIONED, name_of(function)
+            assert INERT.get(function, frozenset()) <= row.signature.defaults.keys() | VERSIONED, name_of(
+                function
+            )
 
 
 # Orders of elements in memory.
@@ -118,7 +130,11 @@ def test_a_rule_declares_only_options_that_its_function_has() -> None:
 
 def test_the_order_in_memory_is_refused_where_it_matters() -> None:
     x = tg.Tensor(np.arange(6.0).reshape(2, 3).T.copy(order="F"), requires_grad=True)
-    for call in (lambda: np.ravel(x, order="K"), lambda: np.ravel(x, order="A"), lambda: np.reshape(x, 6, order="A")):
+    for call in (
+        lambda: np.ravel(x, order="K"),
+        lambda: np.ravel(x, order="A"),
+        lambda: np.reshape(x, 6, order="A"),
+    ):
         with pytest.raises(ValueError, match='write order="C" or order="F"'):
             np.sum(call() * np.arange(6.0)).backward()
     line = leaf(1.0, 2.0, 3.0)
@@ -165,7 +181,9 @@ def test_the_order_of_fortran_is_kept() -> None:
         lambda x: np.einsum("i,i->", x, x, dtype=np.float32, casting="same_kind"),
     ],
 )
-def test_a_dtype_is_honoured_and_the_gradient_has_that_of_the_argument(call: Any) -> None:
+def test_a_dtype_is_honoured_and_the_gradient_has_that_of_the_argument(
+    call: Callable[[Any], Any],
+) -> None:
     x = leaf(1.0, 2.0, 4.0)
     value = call(x)
     assert value.dtype == call(x.data).dtype == np.float32
@@ -185,20 +203,28 @@ def test_a_cast_to_integers_by_an_option_is_refused() -> None:
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1])
-def test_the_starting_value_of_a_product_multiplies(axis: Any) -> None:
+def test_the_starting_value_of_a_product_multiplies(axis: int | None) -> None:
     x = np.array([[2.0, 3.0], [0.0, 5.0]])
     weights = np.arange(1, 3.0) if axis is not None else np.ones(())
     product = lambda x, start: np.sum(weights * np.prod(x, axis=axis, initial=start))
     plain = lambda x, start: np.sum(weights * np.prod(x, axis=axis) * start)
-    for one, other in zip(tg.grad(product, (0, 1))(x, 7.0), tg.grad(plain, (0, 1))(x, 7.0), strict=True):
+    for one, other in zip(
+        tg.grad(product, (0, 1))(x, 7.0), tg.grad(plain, (0, 1))(x, 7.0), strict=True
+    ):
         np.testing.assert_allclose(one, other)
-    np.testing.assert_allclose(tg.grad(lambda x: np.prod(x, initial=2.0))(np.array([3.0, 4.0])), [8, 6])
+    np.testing.assert_allclose(
+        tg.grad(lambda x: np.prod(x, initial=2.0))(np.array([3.0, 4.0])), [8, 6]
+    )
 
 
 def test_the_starting_value_of_a_maximum_is_one_of_the_elements() -> None:
     largest = lambda x, start: np.max(x, initial=start)
     x = np.array([1.0, 3.0, 3.0])
-    for start, of_x, of_start in ((2.0, [0, 0.5, 0.5], 0), (3.0, [0, 1 / 3, 1 / 3], 1 / 3), (5.0, [0, 0, 0], 1)):
+    for start, of_x, of_start in (
+        (2.0, [0, 0.5, 0.5], 0),
+        (3.0, [0, 1 / 3, 1 / 3], 1 / 3),
+        (5.0, [0, 0, 0], 1),
+    ):
         in_x, in_start = tg.grad(largest, (0, 1))(x, start)
         np.testing.assert_allclose(in_x, of_x)
         np.testing.assert_allclose(in_start, of_start)
@@ -212,7 +238,7 @@ def test_the_starting_value_of_a_maximum_is_one_of_the_elements() -> None:
 # SciPy's names.
 
 
-def names_in_the_documentation(ufunc: Any) -> tuple[str, ...]:
+def names_in_the_documentation(ufunc: np.ufunc) -> tuple[str, ...]:
     """Of `gdtr(a, b, x, out=None)`: a, b, x."""
     name = ufunc.__name__
     calls = re.findall(rf"^\s*{name}\((\w[\w, ]*), out=None\)", ufunc.__doc__, re.MULTILINE)
@@ -220,12 +246,15 @@ def names_in_the_documentation(ufunc: Any) -> tuple[str, ...]:
 
 
 SCIPY = [
-    f for n in dir(sp) if isinstance(f := getattr(sp, n), np.ufunc) and (isinstance(TABLE[f], Rule) or f in DEFINITIONS)
+    f
+    for n in dir(sp)
+    if isinstance(f := getattr(sp, n), np.ufunc)
+    and (isinstance(TABLE[f], Rule) or f in DEFINITIONS)
 ]
 
 
 @pytest.mark.parametrize("ufunc", dict.fromkeys(SCIPY), ids=lambda f: f.__name__)
-def test_scipys_functions_have_the_names_of_scipys_documentation(ufunc: Any) -> None:
+def test_scipys_functions_have_the_names_of_scipys_documentation(ufunc: np.ufunc) -> None:
     row = TABLE[ufunc]
     own = row.signature.defaults if isinstance(row, Rule) else DEFINITIONS[ufunc].signature.defaults
     assert tuple(own)[: ufunc.nin] == names_in_the_documentation(ufunc)

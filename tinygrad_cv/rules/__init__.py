@@ -21,7 +21,7 @@ LAZY_ROOMS.append(enter_scipy)
 
 
 def counts() -> str:
-    """How many public functions of each namespace are differentiated, without gradient, unsupported."""
+    """How many public functions each namespace has of each kind, a line for each."""
     import numpy as np
     import scipy.special
 
@@ -42,8 +42,8 @@ def counts() -> str:
 def refused_options() -> dict[str, list[str]]:
     """The options of each function that tensors refuse, by the function's name.
 
-    All others are read by a formula, honoured by a definition, or without influence. `out` and `where`
-    are refused of every function.
+    All others are read by a formula, honoured by a definition, or without influence. `out` and
+    `where` are refused of every function.
     """
     enter_scipy()
     refused = {}

@@ -25,7 +25,12 @@ def count(shape: Shape, axis: Axis) -> int:
     return prod(shape[i] for i in axes_of(axis, len(shape)))
 
 
-def restore(g: Array, shape: Shape, axis: Axis, keepdims: bool | None) -> Array:
+def restore(
+    g: Array,
+    shape: Shape,
+    axis: Axis,
+    keepdims: bool | None,
+) -> Array:
     """A reduced array with its axes put back, broadcast to the shape before the reduction."""
     if shape == ():
         return np.reshape(g, ())
@@ -38,19 +43,24 @@ def restore(g: Array, shape: Shape, axis: Axis, keepdims: bool | None) -> Array:
 
 def reduced_last(a: Array, axis: Axis) -> Array:
     """The axes of a reduction moved to the end and flattened into one: (rest..., n)."""
-    axes = axes_of(axis, np.ndim(a))
-    rest = [i for i in range(np.ndim(a)) if i not in axes]
+    rest, axes = _rest_and_axes(axis, np.ndim(a))
     moved = np.transpose(a, (*rest, *axes))  # (rest..., reduced...)
-    shape = np.shape(moved)
-    return np.reshape(moved, (*shape[: len(rest)], prod(shape[len(rest) :])))
+    shape = np.shape(moved)[: len(rest)]
+    return np.reshape(moved, (*shape, count(np.shape(a), axis)))
 
 
 def reduced_back(last: Array, shape: Shape, axis: Axis) -> Array:
     """What `reduced_last` did, undone: (rest..., n) -> shape."""
-    axes = axes_of(axis, len(shape))
-    order = [*(i for i in range(len(shape)) if i not in axes), *axes]
-    moved = np.reshape(last, [shape[i] for i in order])
+    rest, axes = _rest_and_axes(axis, len(shape))
+    order = (*rest, *axes)
+    moved = np.reshape(last, [shape[i] for i in order])  # (rest..., reduced...)
     return np.transpose(moved, np.argsort(order))
+
+
+def _rest_and_axes(axis: Axis, ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes that stay, and those that are reduced."""
+    axes = axes_of(axis, ndim)
+    return tuple(i for i in range(ndim) if i not in axes), axes
 
 
 def along(axis: int, ndim: int, index: Any) -> tuple[Any, ...]:

@@ -62,10 +62,8 @@ derivative(
 # Powers. d x1^x2 / dx1 = x2 x1^(x2-1) is 0 for x2 = 0 even at x1 = 0; d / dx2 = x1^x2 log x1 is 0
 # at x1 = 0.
 def _power_base(g: Array, x1: Array, x2: Array) -> Array:
-    flat = np.equal(x2, 0)
-    base = np.where(flat, 1, x1)
-    exponent = np.where(flat, 1, x2 - 1)
-    return g * np.where(flat, 0, x2 * np.power(base, exponent))
+    constant = np.equal(x2, 0) & ~np.greater(np.abs(x1), 0)  # 0^0, and NaN^0, which is 1 too
+    return g * (x2 * np.power(np.where(constant, 1, x1), x2 - 1))
 
 
 def _power_exponent(g: Array, x1: Array, y: Array) -> Array:
@@ -80,8 +78,8 @@ derivative(np.float_power, x1=_power_base, x2=_power_exponent)
 def root(x: Array) -> Array:
     """The square root, with derivative 0 at 0.
 
-    It stands behind norms and standard deviations, which have a kink there. A second derivative at 0
-    does not exist: `root_slope` raises where it is asked for.
+    It stands behind norms and standard deviations, which have a kink there. A second derivative at
+    0 does not exist: `root_slope` raises where it is asked for.
     """
     return np.sqrt(x)
 
@@ -104,8 +102,12 @@ def _root_curvature(g: Array, y: Array) -> Array:
     return -g / (2 * y * y)
 
 
+def _root_gradient(g: Array, y: Array) -> Array:
+    return np.where(np.equal(y, 0), 0, g) * root_slope(y)
+
+
 root_slope = derivative(root_slope, y=_root_curvature)
-root = derivative(root, x=lambda g, y: np.where(np.equal(y, 0), 0, g) * root_slope(y))
+root = derivative(root, x=_root_gradient)
 
 # Exponentials and logarithms.
 derivative(np.exp, x=lambda g, y: g * y)
@@ -117,7 +119,12 @@ derivative(np.log10, x=lambda g, x: g / (x * log(10)))
 derivative(np.log1p, x=lambda g, x: g / (1 + x))
 
 
-def _share(g: Array, x1: Array, x2: Array, base: float) -> Array:
+def _share(
+    g: Array,
+    x1: Array,
+    x2: Array,
+    base: float,
+) -> Array:
     """g / (1 + base^(x2 - x1)): the part of a log-sum that is x1's.
 
     Nothing overflows; where both are -inf, each has half.
@@ -184,9 +191,16 @@ derivative(np.i0, x=lambda g, x: g * _i1(x))
 
 
 # Choices.
-def _chosen(g: Array, x: Array, y: Array, other: Array) -> Array:
+def _chosen(
+    g: Array,
+    x: Array,
+    y: Array,
+    other: Array,
+) -> Array:
     """g where x was chosen, half of it where both were equal, else 0."""
-    return np.where(np.equal(x, other), g * 0.5, np.where(np.equal(x, y), g, 0))
+    tied = np.equal(x, other)
+    whole = np.where(np.equal(x, y), g, 0)
+    return np.where(tied, g * 0.5, whole)
 
 
 for _choice in (np.maximum, np.minimum, np.fmax, np.fmin):

@@ -1,4 +1,4 @@
-"""The calculus table of picked elements: at an index, on diagonals and triangles, by a condition, in order.
+"""The calculus table of picked elements: by index, by place in a matrix, by condition, by size.
 
 All are written in getitem and where. getitem and scatter are adjoint to each other, so that every
 order of derivative is there, and what was not picked has gradient 0 exactly.
@@ -20,7 +20,7 @@ Index = Any  # whatever can stand in brackets behind an array
 
 
 def scatter(values: Array, index: Index, shape: Shape) -> Array:
-    """Zeros of a shape with `values` added at an index; where it names an element twice, both are."""
+    """Zeros of a shape with `values` added at an index, both where it names an element twice."""
     result = np.zeros(shape, values.dtype)
     parts = index if isinstance(index, tuple) else (index,)
     if all(map(_is_basic, parts)) or _is_without_repeats(parts, shape):
@@ -66,7 +66,12 @@ def _within(indices: np.ndarray, length: int, mode: str) -> np.ndarray:
 
 
 @definition(np.take)
-def take(a: Array, indices: ArrayLike, axis: int | None = None, mode: str = "raise") -> Array:
+def take(
+    a: Array,
+    indices: ArrayLike,
+    axis: int | None = None,
+    mode: str = "raise",
+) -> Array:
     """The slices at `indices` along an axis, or the elements of the flattened array."""
     if axis is None:
         a, axis = np.ravel(a), 0
@@ -76,37 +81,50 @@ def take(a: Array, indices: ArrayLike, axis: int | None = None, mode: str = "rai
 
 
 @definition(np.take_along_axis)
-def take_along_axis(arr: Array, indices: ArrayLike, axis: int | None = -1) -> Array:
-    """Along an axis, at each place of the others, the elements with the numbers that stand there."""
+def take_along_axis(
+    arr: Array,
+    indices: ArrayLike,
+    axis: int | None = -1,
+) -> Array:
+    """The elements along an axis with the numbers that stand at each place of the other axes."""
     arr = as_array(arr)
     indices = np.asarray(indices)
     if axis is None:
         return np.ravel(arr)[indices]
     if indices.ndim != arr.ndim:
         raise ValueError(
-            f"np.take_along_axis: indices of shape {indices.shape} for an array of shape {arr.shape}"
+            f"np.take_along_axis: indices of shape {indices.shape} for shape {arr.shape}"
         )
-    index: list[Any] = []
-    for i, n in enumerate(arr.shape):
-        index.append(np.reshape(np.arange(n), [-1 if j == i else 1 for j in range(arr.ndim)]))
+    index: list[Any] = list(np.ix_(*map(np.arange, arr.shape)))
     index[axis] = indices
     return arr[tuple(index)]
 
 
 # Diagonals and triangles.
 @definition(np.diagonal)
-def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+def diagonal(
+    a: Array,
+    offset: int = 0,
+    axis1: int = 0,
+    axis2: int = 1,
+) -> Array:
     """The diagonal of each matrix in two axes, as a last axis."""
     a = np.moveaxis(a, (axis1, axis2), (-2, -1))
     rows, columns = a.shape[-2:]
-    below, right = max(-offset, 0), max(offset, 0)
-    steps = np.arange(max(0, min(rows - below, columns - right)))
+    below = max(-offset, 0)
+    right = max(offset, 0)
+    length = min(rows - below, columns - right)
+    steps = np.arange(max(0, length))
     return a[..., steps + below, steps + right]
 
 
 @definition(np.trace)
 def trace(
-    a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: DTypeLike | None = None
+    a: Array,
+    offset: int = 0,
+    axis1: int = 0,
+    axis2: int = 1,
+    dtype: DTypeLike | None = None,
 ) -> Array:
     """The sum of the diagonal."""
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
@@ -118,8 +136,10 @@ def diag(v: Array, k: int = 0) -> Array:
     if np.ndim(v) == 2:
         return np.diagonal(v, k)
     n = np.shape(v)[0] + abs(k)
-    before, after = np.zeros(max(k, 0), v.dtype), np.zeros(max(-k, 0), v.dtype)
-    return np.where(np.eye(n, n, k, bool), np.concatenate([before, v, after]), 0)
+    before = np.zeros(max(k, 0), v.dtype)
+    after = np.zeros(max(-k, 0), v.dtype)
+    rows = np.concatenate([before, v, after])
+    return np.where(np.eye(n, n, k, bool), rows, 0)
 
 
 @definition(np.diagflat)
@@ -148,7 +168,11 @@ def triu(m: Array, k: int = 0) -> Array:
 
 # By a condition.
 @definition(np.compress)
-def compress(condition: ArrayLike, a: Array, axis: int | None = None) -> Array:
+def compress(
+    condition: ArrayLike,
+    a: Array,
+    axis: int | None = None,
+) -> Array:
     """The slices along an axis for which the condition holds."""
     return np.take(a, np.flatnonzero(condition), axis=axis)
 
@@ -160,7 +184,11 @@ def extract(condition: ArrayLike, arr: Array) -> Array:
 
 
 @definition(np.choose)
-def choose(a: ArrayLike, choices: Sequence[Array], mode: str = "raise") -> Array:
+def choose(
+    a: ArrayLike,
+    choices: Sequence[Array],
+    mode: str = "raise",
+) -> Array:
     """For each element the choice of that number."""
     n = len(choices)
     numbers = _within(np.asarray(a), n, mode)
@@ -188,7 +216,11 @@ def sort(a: Array, axis: int | None = -1) -> Array:
 
 
 @definition(np.partition, inert=("kind",))
-def partition(a: Array, kth: int | Sequence[int], axis: int | None = -1) -> Array:
+def partition(
+    a: Array,
+    kth: int | Sequence[int],
+    axis: int | None = -1,
+) -> Array:
     """The k-th element in its sorted place, smaller ones before it."""
     return np.take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
 

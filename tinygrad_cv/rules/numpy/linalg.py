@@ -1,13 +1,13 @@
 """The calculus table of numpy.linalg, with batch dimensions.
 
-Conventions. Functions of a symmetric matrix (cholesky, eigh, eigvalsh) are differentiated along symmetric
-changes: their gradient is symmetric, whichever triangle NumPy reads. A norm at 0 has gradient 0, a
-singular value of 0 too. Where a derivative does not exist (eigenvectors of equal eigenvalues), backward
+Conventions. Functions of a symmetric matrix (cholesky, eigh, eigvalsh) are differentiated along
+symmetric changes: their gradient is symmetric, whichever triangle NumPy reads. A singular value of
+0 has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), backward
 raises LinAlgError; it does not return NaN.
 
-Sources: Giles 2008, "Collected matrix derivative results"; Townsend 2016, "Differentiating the singular
-value decomposition"; Seeger et al. 2017, "Auto-differentiating linear algebra"; Murray 2016,
-"Differentiation of the Cholesky decomposition"; Golub & Pereyra 1973 for the pseudo-inverse.
+Sources: Giles 2008, "Collected matrix derivative results"; Townsend 2016, "Differentiating the
+singular value decomposition"; Seeger et al. 2017, "Auto-differentiating linear algebra"; Murray
+2016, "Differentiation of the Cholesky decomposition"; Golub & Pereyra 1973 for the pseudo-inverse.
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ import numpy as np
 from numpy import linalg
 
 from ...tensor import Tensor, unwrap
-from ...typing import Array, Axis, DTypeLike, Shape
+from ...typing import Array, DTypeLike, Shape
 from ..table import as_array, definition, derivative, unsupported, without_gradient
-from .elementwise import root
 
-Order = float | str | None  # of a norm
+
+def _number(x: Array) -> Array:
+    """(...) -> (..., 1, 1)."""
+    return np.expand_dims(x, (-2, -1))
+
+
+def _row(x: Array) -> Array:
+    """(..., n) -> (..., 1, n)."""
+    return np.expand_dims(x, -2)
 
 
 def _column(x: Array) -> Array:
-    """(...) -> (..., 1, 1)."""
-    return np.expand_dims(x, (-2, -1))
+    """(..., n) -> (..., n, 1)."""
+    return np.expand_dims(x, -1)
 
 
 def _identity(n: int, like: Array) -> np.ndarray:
@@ -40,7 +47,7 @@ def _identity(n: int, like: Array) -> np.ndarray:
 
 def _diagonal(x: Array) -> Array:
     """(..., n) -> (..., n, n) with x on the diagonal."""
-    return np.expand_dims(x, -1) * _identity(np.shape(x)[-1], x)
+    return _column(x) * _identity(np.shape(x)[-1], x)
 
 
 def _symmetric(x: Array) -> Array:
@@ -48,7 +55,7 @@ def _symmetric(x: Array) -> Array:
     return (x + x.mT) / 2
 
 
-def _sizes(a: Array) -> tuple[int, int]:
+def sizes(a: Array) -> tuple[int, int]:
     """Rows and columns of a matrix. Raises LinAlgError if it has fewer axes."""
     shape = np.shape(a)
     if len(shape) < 2:
@@ -58,7 +65,7 @@ def _sizes(a: Array) -> tuple[int, int]:
     return shape[-2], shape[-1]
 
 
-# ---------------------------------------------------------------------------- inverses, determinants
+# --------------------------------------------------------------------------- inverses, determinants
 
 derivative(linalg.inv, a=lambda g, y: -(y.mT @ g @ y.mT))
 
@@ -66,16 +73,21 @@ derivative(linalg.inv, a=lambda g, y: -(y.mT @ g @ y.mT))
 def _solve_adjoint(g: Array, a: Array, b_shape: Shape) -> Array:
     """A^-T g; by NumPy 2's rule a b of one axis is a vector, any other a stack of matrices."""
     transposed = np.matrix_transpose(a)
-    if len(b_shape) == 1:
-        return np.squeeze(linalg.solve(transposed, np.expand_dims(g, -1)), -1)
-    return linalg.solve(transposed, g)
+    if len(b_shape) > 1:
+        return linalg.solve(transposed, g)
+    return np.squeeze(linalg.solve(transposed, _column(g)), -1)
 
 
-def _solve_matrix(g: Array, a: Array, y: Array, b_shape: Shape) -> Array:
+def _solve_matrix(
+    g: Array,
+    a: Array,
+    y: Array,
+    b_shape: Shape,
+) -> Array:
     """-(A^-T g) x^T."""
     h = _solve_adjoint(g, a, b_shape)
     if len(b_shape) == 1:
-        return -(np.expand_dims(h, -1) * np.expand_dims(y, -2))
+        return -(_column(h) * _row(y))
     return -(h @ y.mT)
 
 
@@ -85,19 +97,21 @@ derivative(linalg.solve, a=_solve_matrix, b=_solve_adjoint)
 def _svd_with_sign(a: Array) -> tuple[Array, Array, Array, Array]:
     """U, singular values, V^T and det(U V^T), which is 1 or -1."""
     u, s, vh = linalg.svd(a)
-    return u, s, vh, _column(linalg.det(u) * linalg.det(vh))
+    sign = linalg.det(u) * linalg.det(vh)
+    return u, s, vh, _number(sign)
 
 
 def cofactor(a: Array) -> Array:
     """The matrix of cofactors, det(A) A^-T: the derivative of the determinant.
 
-    Through the SVD, so that A may be singular: entry i of the diagonal matrix in the middle is the product
-    of all singular values but s_i.
+    Through the SVD, so that A may be singular: entry i of the diagonal matrix in the middle is the
+    product of all singular values but s_i.
     """
     u, s, vh, sign = _svd_with_sign(a)
     own = np.eye(s.shape[-1], dtype=bool)
-    others = np.prod(np.where(own, 1, np.expand_dims(s, -2)), axis=-1)  # (..., n)
-    return sign * ((u * np.expand_dims(others, -2)) @ vh)
+    others = np.where(own, 1, _row(s))  # (..., n, n)
+    middle = np.prod(others, axis=-1)  # (..., n)
+    return sign * ((u * _row(middle)) @ vh)
 
 
 def _cofactor_gradient(g: Array, a: Array) -> Array:
@@ -109,27 +123,27 @@ def _cofactor_gradient(g: Array, a: Array) -> Array:
     if isinstance(a, Tensor):
         inverse = linalg.inv(a).mT
         trace = np.sum(g * inverse, axis=(-2, -1), keepdims=True)
-        return _column(linalg.det(a)) * (trace * inverse - inverse @ g.mT @ inverse)
+        return _number(linalg.det(a)) * (trace * inverse - inverse @ g.mT @ inverse)
     u, s, vh, sign = _svd_with_sign(a)
     eye = np.eye(s.shape[-1], dtype=bool)
     pair = eye[:, None, :] | eye[None, :, :]
     values = np.where(pair, 1, s[..., None, None, :])
     products = np.prod(values, axis=-1) * ~eye  # (..., n, n)
     e = u.mT @ g @ vh.mT
-    on_diagonal = np.expand_dims(np.diagonal(e, axis1=-2, axis2=-1), -1)  # (..., n, 1)
-    middle = (products @ on_diagonal) * eye - products * e.mT
+    diagonal_of_e = np.diagonal(e, axis1=-2, axis2=-1)
+    middle = (products @ _column(diagonal_of_e)) * eye - products * e.mT
     return sign * (u @ middle @ vh)
 
 
 cofactor = derivative(cofactor, a=_cofactor_gradient)
-derivative(linalg.det, a=lambda g, a: _column(g) * cofactor(a))
-derivative(linalg.slogdet, a=lambda g, a: _column(g[1]) * linalg.inv(a).mT)  # the sign is constant
+derivative(linalg.det, a=lambda g, a: _number(g) * cofactor(a))
+derivative(linalg.slogdet, a=lambda g, a: _number(g[1]) * linalg.inv(a).mT)  # the sign is constant
 
 
 @definition(linalg.matrix_power)
 def matrix_power(a: Array, n: int) -> Array:
     """Squares and products of squares; of the inverse for negative n."""
-    rows, columns = _sizes(a)
+    rows, columns = sizes(a)
     n = operator.index(n)
     if rows != columns:
         raise linalg.LinAlgError(
@@ -158,28 +172,39 @@ def tensorinv(a: Array, ind: int = 2) -> Array:
         raise ValueError(f"np.linalg.tensorinv needs a positive ind, not {ind}")
     before, behind = np.shape(a)[:ind], np.shape(a)[ind:]
     matrix = np.reshape(a, (prod(before), prod(behind)))
-    return np.reshape(linalg.inv(matrix), behind + before)
+    inverse = linalg.inv(matrix)
+    return np.reshape(inverse, behind + before)
 
 
 @definition(linalg.tensorsolve)
-def tensorsolve(a: Array, b: Array, axes: Sequence[int] | None = None) -> Array:
+def tensorsolve(
+    a: Array,
+    b: Array,
+    axes: Sequence[int] | None = None,
+) -> Array:
     """The x with tensordot(a, x, x.ndim) = b; `axes` of a are moved to its end first."""
     if axes is not None:
-        a = np.moveaxis(a, axes, range(np.ndim(a) - len(axes), np.ndim(a)))
-    rows, shape = np.shape(a)[: np.ndim(b)], np.shape(a)[np.ndim(b) :]
+        end = range(-len(axes), 0)
+        a = np.moveaxis(a, axes, tuple(end))
+    rows = np.shape(a)[: np.ndim(b)]
+    shape = np.shape(a)[np.ndim(b) :]
     matrix = np.reshape(a, (prod(rows), prod(shape)))
-    return np.reshape(linalg.solve(matrix, np.ravel(b)), shape)
+    x = linalg.solve(matrix, np.ravel(b))
+    return np.reshape(x, shape)
 
 
-# ------------------------------------------------------------------------------------ factorisations
+# ----------------------------------------------------------------------------------- factorisations
 
 
 def _cholesky(g: Array, y: Array, upper: bool) -> Array:
-    """For A = L L^T: L^-T phi(L^T g) L^-1, symmetrised, where phi keeps the lower triangle and half of the
-    diagonal (Murray 2016)."""
+    """For A = L L^T: L^-T phi(L^T g) L^-1, symmetrised (Murray 2016).
+
+    phi keeps the lower triangle and half of the diagonal.
+    """
     if upper:
         y, g = y.mT, g.mT
-    phi = np.tril(y.mT @ g) - _diagonal(np.sum(y * g, axis=-2) / 2)
+    half = np.sum(y * g, axis=-2) / 2  # of the diagonal of y^T g
+    phi = np.tril(y.mT @ g) - _diagonal(half)
     left = linalg.solve(y.mT, phi)
     return _symmetric(linalg.solve(y.mT, left.mT))
 
@@ -210,7 +235,7 @@ def qr(a: Array, mode: str = "reduced") -> Any:
 
     Raises NotImplementedError for the complete Q of a tall matrix, which is not unique.
     """
-    rows, columns = _sizes(a)
+    rows, columns = sizes(a)
     if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
         raise NotImplementedError(
             f"np.linalg.qr(mode={mode!r}) of shape {np.shape(a)} has no derivative; "
@@ -232,14 +257,17 @@ def _is_negligible(difference: Array, size: Array, n: int) -> np.ndarray:
 def _over_gaps(m: Array, values: Array, name: str) -> Array:
     """m_ij / (v_j - v_i), and 0 on the diagonal: how vectors turn when the matrix changes.
 
-    Vectors whose values are equal may be any basis of the space they span, and have no derivative. m is
-    the gradient that reaches their turning into each other; where it is not 0, LinAlgError is raised.
+    Vectors whose values are equal may be any basis of the space they span, and have no derivative.
+    m is the gradient that reaches their turning into each other; where it is not 0, LinAlgError is
+    raised.
     """
     n = np.shape(values)[-1]
-    difference = np.expand_dims(values, -2) - np.expand_dims(values, -1)
-    largest = np.max(np.abs(unwrap(values)), axis=-1, keepdims=True, initial=0)
-    equal = _is_negligible(difference, np.expand_dims(largest, -1), n)
-    if np.any(equal & ~np.eye(n, dtype=bool) & (unwrap(m) != 0)):
+    difference = _row(values) - _column(values)
+    sizes_of_values = np.abs(unwrap(values))
+    largest = np.max(sizes_of_values, axis=-1, keepdims=True, initial=0)
+    equal = _is_negligible(difference, _column(largest), n)
+    others = ~np.eye(n, dtype=bool)
+    if np.any(equal & others & (unwrap(m) != 0)):
         raise linalg.LinAlgError(
             f"{name} are equal: their vectors are not unique and have no derivative. If only the "
             "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; else make the values "
@@ -261,7 +289,7 @@ derivative(linalg.eigh, a=_eigh, inert=("UPLO",))
 def _eigvalsh(g: Array, a: Array, UPLO: Any) -> Array:
     """V diag(g) V^T; equal eigenvalues do no harm."""
     v = linalg.eigh(a, UPLO)[1]
-    return (v * np.expand_dims(g, -2)) @ v.mT
+    return (v * _row(g)) @ v.mT
 
 
 derivative(linalg.eigvalsh, a=_eigvalsh)
@@ -274,7 +302,7 @@ def reduced_svd(a: Array) -> Any:
 
 def _turning(vectors: Array, g: Array, s: Array) -> Array:
     """X + X^T for X_ij = (V^T g)_ij / (s_j^2 - s_i^2)."""
-    total = np.expand_dims(s, -2) + np.expand_dims(s, -1)
+    total = _row(s) + _column(s)
     over_difference = _over_gaps(vectors.mT @ g, s, "singular values")
     x = over_difference / np.where(np.equal(total, 0), 1, total)
     return x + x.mT
@@ -286,7 +314,7 @@ def _outside(vectors: Array, g: Array, s: Array) -> Array:
     Raises LinAlgError where that meets a singular value of 0.
     """
     rest = g - vectors @ (vectors.mT @ g)
-    s = np.expand_dims(s, -2)  # (..., 1, n)
+    s = _row(s)  # (..., 1, n)
     largest = np.max(unwrap(s), axis=-1, keepdims=True, initial=0)
     zero = _is_negligible(s, largest, np.shape(s)[-1])
     if np.any(zero & (unwrap(g) != 0)):
@@ -297,17 +325,18 @@ def _outside(vectors: Array, g: Array, s: Array) -> Array:
 
 
 def _svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
-    """U [T(gU) S + S T(gV) + diag(gs)] V^T, with T as in `_turning`, and for a rectangular matrix what of gU
-    and gV points out of the spans of U and V (Townsend 2016)."""
+    """U [T(gU) S + S T(gV) + diag(gs)] V^T, with T as in `_turning` (Townsend 2016).
+
+    For a rectangular matrix, what of gU and gV points out of the spans of U and V is added.
+    """
     (u, s, vh), (gu, gs, gvh) = y, g
     v, gv = vh.mT, gvh.mT
-    from_u = _turning(u, gu, s) * np.expand_dims(s, -2)
-    from_v = np.expand_dims(s, -1) * _turning(v, gv, s)
+    from_u = _turning(u, gu, s) * _row(s)
+    from_v = _column(s) * _turning(v, gv, s)
     result = u @ (from_u + from_v + _diagonal(gs)) @ vh
-    m, n, k = np.shape(u)[-2], np.shape(v)[-2], np.shape(s)[-1]
-    if m > k:
+    if np.shape(u)[-2] > np.shape(u)[-1]:
         result = result + _outside(u, gu, s) @ vh
-    if n > k:
+    if np.shape(v)[-2] > np.shape(v)[-1]:
         result = result + u @ _outside(v, gv, s).mT
     return result
 
@@ -316,26 +345,30 @@ reduced_svd = derivative(reduced_svd, a=_svd)
 
 
 def _hermitian_svd(a: Array) -> Any:
-    """The SVD of a symmetric matrix from its eigenvalues: s = |w| in falling order, V = U sign(w)."""
+    """The SVD of a symmetric matrix from its eigenvalues: s = |w|, V = U sign(w)."""
     result = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
     w, u = linalg.eigh(a)
     order = np.argsort(np.abs(unwrap(w)), axis=-1)[..., ::-1]
     w = np.take_along_axis(w, order, -1)
-    columns = np.broadcast_to(np.expand_dims(order, -2), np.shape(u))
+    columns = np.broadcast_to(_row(order), np.shape(u))
     u = np.take_along_axis(u, columns, -1)
-    signs = np.expand_dims(np.sign(unwrap(w)), -2)
-    return result(u, np.abs(w), (u * signs).mT)
+    v = u * _row(np.sign(unwrap(w)))
+    return result(u, np.abs(w), v.mT)
 
 
 @definition(linalg.svd)
 def svd(
-    a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+    a: Array,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
 ) -> Any:
     """U, singular values, V^T, or the values alone.
 
-    Raises NotImplementedError for the full U or V of a matrix that is not square: they are not unique.
+    Raises NotImplementedError for the full U or V of a matrix that is not square: they are not
+    unique.
     """
-    rows, columns = _sizes(a)
+    rows, columns = sizes(a)
     if not compute_uv:
         if not hermitian:
             return linalg.svdvals(a)
@@ -349,35 +382,46 @@ def svd(
 
 
 def _svdvals(g: Array, x: Array) -> Array:
-    """U diag(g) V^T; equal values do no harm, values of 0, where |.| has its kink, have gradient 0."""
+    """U diag(g) V^T. Equal values do no harm; values of 0, at the kink of |.|, have gradient 0."""
     u, s, vh = linalg.svd(x, full_matrices=False)
-    return (u * np.expand_dims(np.where(unwrap(s) == 0, 0, g), -2)) @ vh
+    g = np.where(unwrap(s) == 0, 0, g)
+    return (u * _row(g)) @ vh
 
 
 derivative(linalg.svdvals, x=_svdvals)
 
 
 def _pinv(
-    g: Array, a: Array, y: Array, rcond: Array | None, rtol: Array | None, hermitian: bool
+    g: Array,
+    a: Array,
+    y: Array,
+    rcond: Array | None,
+    rtol: Array | None,
+    hermitian: bool,
 ) -> Array:
-    """-P^T g P^T + (I - A P) g^T P P^T + P^T P g^T (I - P A) for P = pinv(A) of locally constant rank
-    (Golub & Pereyra 1973)."""
+    """-P^T g P^T + (I - A P) g^T P P^T + P^T P g^T (I - P A) for P = pinv(A).
+
+    The rank is locally constant (Golub & Pereyra 1973).
+    """
     _check_cut(a, rcond if rtol is None else rtol)
-    rows, columns = _sizes(a)
-    outside = (_identity(rows, g) - a @ y) @ g.mT @ y @ y.mT
-    inside = y.mT @ y @ g.mT @ (_identity(columns, g) - y @ a)
+    rows, columns = sizes(a)
+    left = _identity(rows, g) - a @ y
+    right = _identity(columns, g) - y @ a
+    outside = left @ g.mT @ y @ y.mT
+    inside = y.mT @ y @ g.mT @ right
     result = outside + inside - y.mT @ g @ y.mT
     return _symmetric(result) if hermitian else result
 
 
 def _check_cut(a: Array, rtol: Any) -> None:
-    """Raise LinAlgError if singular values are cut off that are not 0: the formula is not for these."""
+    """Raise LinAlgError if singular values are cut off that are not 0: they have no formula."""
     if rtol is None:
         return
     s = linalg.svdvals(unwrap(a))
     largest = np.max(s, axis=-1, keepdims=True, initial=0)
-    cut = s <= np.expand_dims(rtol, -1) * largest
-    if np.any(cut & ~_is_negligible(s, largest, max(_sizes(a)))):
+    cut = s <= _column(rtol) * largest
+    zero = _is_negligible(s, largest, max(sizes(a)))
+    if np.any(cut & ~zero):
         raise linalg.LinAlgError(
             f"a pseudo-inverse that cuts off singular values which are not 0 (rtol={rtol}) "
             "has no derivative here; take the SVD and choose among its parts"
@@ -388,8 +432,12 @@ derivative(linalg.pinv, a=_pinv)
 
 
 @definition(linalg.lstsq)
-def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array, int, Array]:
-    """Solution pinv(a) b, squared residuals, rank, singular values. The rank is constant by nature."""
+def lstsq(
+    a: Array,
+    b: Array,
+    rcond: float | None = None,
+) -> tuple[Array, Array, int, Array]:
+    """Solution pinv(a) b, squared residuals, rank, singular values. The rank is a constant."""
     a, b = as_array(a), as_array(b)
     rows, columns = a.shape
     if b.shape[0] != rows:
@@ -403,98 +451,18 @@ def lstsq(a: Array, b: Array, rcond: float | None = None) -> tuple[Array, Array,
     elif rcond < 0:
         rcond = epsilon
     plain = unwrap(s)
-    rank = int(np.sum(plain > rcond * np.max(plain, initial=0)))
+    limit = rcond * np.max(plain, initial=0)
+    rank = int(np.sum(plain > limit))
     x = linalg.pinv(a, rcond) @ b
     if rank == columns < rows:
-        squares = np.square(np.matmul(a, x) - b)
+        squares = np.square(a @ x - b)
         residuals = np.sum(squares, axis=0, keepdims=b.ndim == 1)
     else:
         residuals = np.zeros(0, s.dtype)
     return x, residuals, rank, s
 
 
-# --------------------------------------------------------------------------------------------- norms
-
-
-@definition(linalg.vector_norm)
-def vector_norm(x: Array, axis: Axis = None, keepdims: bool = False, ord: Order = 2) -> Array:
-    """(sum |x|^p)^(1/p), the largest and smallest |x|, the number of x that are not 0.
-
-    At x = 0 the gradient is 0, and so it is in elements that are 0. The 2-norm has no second derivative
-    at 0; its square is np.sum(x * x).
-    """
-    if isinstance(ord, str):
-        raise ValueError(f"there is no vector norm of order {ord!r}")
-    if ord is None or ord == 2:
-        return root(np.sum(x * x, axis=axis, keepdims=keepdims))
-    if ord == 0:
-        return np.sum(unwrap(x) != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
-    size = np.abs(x)
-    if ord == np.inf:
-        return np.max(size, axis=axis, keepdims=keepdims, initial=0)
-    if ord == -np.inf:
-        return np.min(size, axis=axis, keepdims=keepdims)
-    if ord == 1:
-        return np.sum(size, axis=axis, keepdims=keepdims)
-    return _power_norm(size, axis, keepdims, float(ord))
-
-
-def _power_norm(size: Array, axis: Axis, keepdims: bool, p: float) -> Array:
-    """(sum |x|^p)^(1/p), with zeros and infinite sums as constants."""
-    zero = np.equal(size, 0)
-    powers = np.where(zero, 0.0 if p > 0 else np.inf, np.where(zero, 1, size) ** p)
-    total = np.sum(powers, axis=axis, keepdims=keepdims)
-    flat = np.equal(total, 0) | np.isinf(total)
-    return np.where(flat, unwrap(total) ** (1 / p), np.where(flat, 1, total) ** (1 / p))
-
-
-@definition(linalg.matrix_norm)
-def matrix_norm(x: Array, keepdims: bool = False, ord: Order = "fro") -> Array:
-    """The norm of the last two axes: Frobenius, nuclear, or induced (1, -1, 2, -2, inf, -inf)."""
-    _sizes(x)
-    if ord in ("fro", "f", None):
-        return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
-    if ord in ("nuc", 2, -2):
-        parts = linalg.svdvals(x)
-    elif ord in (1, -1):
-        parts = np.sum(np.abs(x), axis=-2)
-    elif ord in (np.inf, -np.inf):
-        parts = np.sum(np.abs(x), axis=-1)
-    else:
-        raise ValueError(f"there is no matrix norm of order {ord!r}")
-    if ord == "nuc":
-        result = np.sum(parts, axis=-1)
-    elif float(ord) < 0:
-        result = np.min(parts, axis=-1)
-    else:
-        result = np.max(parts, axis=-1, initial=0)
-    return _column(result) if keepdims else result
-
-
-@definition(linalg.norm)
-def norm(x: Array, ord: Order = None, axis: Any = None, keepdims: bool = False) -> Array:
-    """The norm of a vector or a matrix, by the number of axes; without an order, of all elements."""
-    if axis is None and (ord is None or np.ndim(x) == 1):
-        return vector_norm(x, ord=ord, keepdims=keepdims)
-    axis = tuple(range(np.ndim(x))) if axis is None else axis
-    if not isinstance(axis, tuple) or len(axis) == 1:
-        return vector_norm(x, ord=ord, axis=axis, keepdims=keepdims)
-    if len(axis) != 2:
-        raise ValueError(f"np.linalg.norm is of one or two axes, not of {len(axis)}")
-    result = matrix_norm(np.moveaxis(x, axis, (-2, -1)), ord=ord, keepdims=keepdims)
-    return np.moveaxis(result, (-2, -1), axis) if keepdims else result
-
-
-@definition(linalg.cond)
-def cond(x: Array, p: Order = None) -> Array:
-    """The norm of x times that of its inverse; for the 2-norm, the largest singular value by the smallest."""
-    if p in (None, 2, -2):
-        s = linalg.svdvals(x)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    return matrix_norm(x, ord=p) * matrix_norm(linalg.inv(x), ord=p)
-
-
-# ------------------------------------------------------------- numpy.linalg's doors to the main namespace
+# ------------------------------------------------------- numpy.linalg's doors to the main namespace
 
 
 @definition(linalg.matrix_transpose)
@@ -510,7 +478,11 @@ def diagonal(x: Array, offset: int = 0) -> Array:
 
 
 @definition(linalg.trace)
-def trace(x: Array, offset: int = 0, dtype: DTypeLike | None = None) -> Array:
+def trace(
+    x: Array,
+    offset: int = 0,
+    dtype: DTypeLike | None = None,
+) -> Array:
     """np.trace of the last two axes."""
     return np.trace(x, offset, -2, -1, dtype)
 

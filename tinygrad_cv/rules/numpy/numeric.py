@@ -1,5 +1,7 @@
-"""The calculus table of numerical analysis: polynomials, grids, interpolation, convolution, differences,
-integrals, and functions of functions."""
+"""The calculus table of numerical analysis.
+
+Polynomials, grids, interpolation, convolution, differences, integrals, functions of functions.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ def polyval(p: Sequence[Operand], x: Array) -> Array:
 
 
 @definition(np.vander)
-def vander(x: Array, N: int | None = None, increasing: bool = False) -> Array:
+def vander(
+    x: Array,
+    N: int | None = None,
+    increasing: bool = False,
+) -> Array:
     """The powers of each element: (n,) -> (n, N), the highest first unless `increasing`."""
     n = x.shape[0] if N is None else N
     if n == 0:
@@ -52,10 +58,12 @@ def linspace(
 ) -> Any:
     """`num` points from start to stop at equal distances; with `retstep` the distance as well."""
     start = as_array(start)
-    step = (as_array(stop) - start) / max(num - 1 if endpoint else num, 1)
+    steps = num - 1 if endpoint else num
+    step = (as_array(stop) - start) / max(steps, 1)
     numbers = np.arange(num, dtype=step.dtype)
     numbers = np.reshape(numbers, (-1,) + (1,) * step.ndim)  # (num, 1, ...)
-    points = np.moveaxis(np.expand_dims(start, 0) + numbers * step, 0, axis)
+    points = np.expand_dims(start, 0) + numbers * step
+    points = np.moveaxis(points, 0, axis)
     if dtype is not None:
         points = points.astype(dtype)
     return (points, step) if retstep else points
@@ -93,14 +101,11 @@ def geomspace(
     sign = np.sign(start)
     if not np.all(np.equal(sign, np.sign(stop)) & np.not_equal(sign, 0)):
         raise ValueError("np.geomspace on tensors needs ends of one sign, and not 0")
-    exponents = linspace(np.log(start * sign), np.log(stop * sign), num, endpoint, axis=axis)
-    points = np.exp(exponents) * np.expand_dims(np.broadcast_to(sign, _common(start, stop)), axis)
+    first, last = np.log(start * sign), np.log(stop * sign)
+    exponents = linspace(first, last, num, endpoint, axis=axis)
+    signs = np.broadcast_to(sign, np.broadcast_shapes(np.shape(start), np.shape(stop)))
+    points = np.exp(exponents) * np.expand_dims(signs, axis)
     return points if dtype is None else points.astype(dtype)
-
-
-def _common(*operands: Operand) -> tuple[int, ...]:
-    """The shape to which operands broadcast."""
-    return np.broadcast_shapes(*map(np.shape, operands))
 
 
 # Interpolation, phases.
@@ -115,18 +120,24 @@ def interp(
     """Piecewise linear through (xp, fp), differentiable in all three; constant outside."""
     x, xp, fp = as_array(x), as_array(xp), as_array(fp)
     n = np.size(xp)
-    i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(n - 2, 0))
+    before = np.searchsorted(xp, x, side="right") - 1
+    i = np.clip(before, 0, max(n - 2, 0))
     j = np.minimum(i + 1, n - 1)
     width = xp[j] - xp[i]
-    width = np.where(np.equal(width, 0), 1, width)
-    inside = fp[i] + (x - xp[i]) * ((fp[j] - fp[i]) / width)
-    inside = np.where(np.less(x, xp[0]), fp[0] if left is None else left, inside)
-    return np.where(np.greater(x, xp[-1]), fp[-1] if right is None else right, inside)
+    slope = (fp[j] - fp[i]) / np.where(np.equal(width, 0), 1, width)
+    y = fp[i] + (x - xp[i]) * slope
+    left = fp[0] if left is None else left
+    right = fp[-1] if right is None else right
+    y = np.where(np.less(x, xp[0]), left, y)
+    return np.where(np.greater(x, xp[-1]), right, y)
 
 
 @definition(np.unwrap)
 def unwrap_phase(
-    p: Array, discont: float | None = None, axis: int = -1, period: float = 2 * pi
+    p: Array,
+    discont: float | None = None,
+    axis: int = -1,
+    period: float = 2 * pi,
 ) -> Array:
     """Phases without jumps. The jumps that are taken out are constants."""
     plain = unwrap(p)
@@ -141,7 +152,8 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
     if n == 0 or m == 0:
         raise ValueError("np.convolve: a sequence is empty")
     places = np.arange(n)[:, None] + np.arange(m)
-    full = scatter(np.ravel(np.outer(a, v)), np.ravel(places), (n + m - 1,))
+    products = np.ravel(np.outer(a, v))
+    full = scatter(products, np.ravel(places), (n + m - 1,))
     shorter, longer = min(n, m), max(n, m)
     if mode == "full":
         return full
@@ -155,7 +167,7 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
 
 @definition(np.correlate)
 def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
-    """Convolution with the second sequence reversed; as in NumPy, of the longer with the shorter."""
+    """Convolution with the second sequence reversed, of the longer one with the shorter."""
     if np.size(v) > np.size(a):
         return np.flip(convolve(v, np.flip(a), mode))
     return convolve(a, np.flip(v), mode)
@@ -181,7 +193,8 @@ def diff(
     after = [] if append is None else [_end(append, one)]
     if before or after:
         a = np.concatenate([*before, a, *after], axis)
-    later, earlier = along(axis, a.ndim, slice(1, None)), along(axis, a.ndim, slice(None, -1))
+    later = along(axis, a.ndim, slice(1, None))
+    earlier = along(axis, a.ndim, slice(None, -1))
     for _ in range(n):
         a = a[later] - a[earlier]
     return a
@@ -193,14 +206,22 @@ def _end(value: Operand, shape: Sequence[int]) -> Array:
 
 
 @definition(np.ediff1d)
-def ediff1d(ary: Array, to_end: Operand | None = None, to_begin: Operand | None = None) -> Array:
+def ediff1d(
+    ary: Array,
+    to_end: Operand | None = None,
+    to_begin: Operand | None = None,
+) -> Array:
     """Differences of the flattened array, between given ends."""
     parts = [to_begin, np.diff(np.ravel(ary)), to_end]
     return np.concatenate([np.ravel(part) for part in parts if part is not None])
 
 
 @definition(np.gradient)
-def gradient(f: Array, varargs: tuple[float, ...] = (), axis: Any = None) -> Any:
+def gradient(
+    f: Array,
+    varargs: tuple[float, ...] = (),
+    axis: Any = None,
+) -> Any:
     """Central differences for even spacing (one number, or one an axis), one-sided at the edges."""
     axes = axes_of(axis, np.ndim(f))
     if any(np.ndim(h) for h in varargs):
@@ -217,20 +238,29 @@ def _differences(f: Array, axis: int, h: float) -> Array:
     x = np.moveaxis(f, axis, 0)
     if len(x) < 2:
         raise ValueError(f"np.gradient: axis {axis} of length {len(x)} has no differences")
-    first, last = (x[1:2] - x[:1]) / h, (x[-1:] - x[-2:-1]) / h
+    first = (x[1:2] - x[:1]) / h
     inside = (x[2:] - x[:-2]) / (2 * h)
-    return np.moveaxis(np.concatenate([first, inside, last]), 0, axis)
+    last = (x[-1:] - x[-2:-1]) / h
+    slopes = np.concatenate([first, inside, last])
+    return np.moveaxis(slopes, 0, axis)
 
 
 @definition(*[getattr(np, name) for name in ("trapezoid", "trapz") if name in dir(np)])
-def trapezoid(y: Array, x: Array | None = None, dx: Operand = 1.0, axis: int = -1) -> Array:
+def trapezoid(
+    y: Array,
+    x: Array | None = None,
+    dx: Operand = 1.0,
+    axis: int = -1,
+) -> Array:
     """The integral of y over x, or over points at distances dx."""
     y = np.moveaxis(y, axis, -1)
     if x is None:
         width: Any = dx
     else:
-        width = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1), axis=-1)
-    return np.sum(width * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+        x = x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1)
+        width = np.diff(x, axis=-1)
+    means = (y[..., 1:] + y[..., :-1]) / 2
+    return np.sum(width * means, axis=-1)
 
 
 # Functions of functions.
@@ -255,7 +285,11 @@ def apply_along_axis(
 
 
 @definition(np.apply_over_axes)
-def apply_over_axes(func: Callable[..., Array], a: Array, axes: int | Sequence[int]) -> Array:
+def apply_over_axes(
+    func: Callable[..., Array],
+    a: Array,
+    axes: int | Sequence[int],
+) -> Array:
     """A reduction over one axis after the other, which stay with length 1."""
     for axis in np.ravel(axes).tolist():
         result = func(a, axis)

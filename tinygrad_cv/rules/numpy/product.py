@@ -1,8 +1,9 @@
-"""The calculus table of products: matmul, tensordot, multi_dot and einsum have rules, the others are
-written in them.
+"""The calculus table of products.
 
-The gradient of a product in one factor is again a product, of g and the other factors, so every order is
-there.
+matmul, tensordot, multi_dot and einsum have rules; the others are written in them.
+
+The gradient of a product in one factor is again a product, of g and the other factors, so every
+order is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from ...typing import Array, Shape
 from ..table import as_array, definition, derivative
+from .axes import at_least
 
 Axes = int | tuple[int | Sequence[int], int | Sequence[int]]  # those that tensordot sums over
 
@@ -31,16 +33,18 @@ def _rows(x: Array) -> Array:
 def _matmul_left(g: Array, x1_shape: Shape, x2: Array) -> Array:
     """g x2^T; with a vector on either side an outer product, or one matrix and a vector."""
     x2 = as_array(x2)
-    if len(x1_shape) > 1:
-        return g @ x2.mT if x2.ndim > 1 else np.expand_dims(g, -1) * x2
-    return np.squeeze(x2 @ np.expand_dims(g, -1), -1) if x2.ndim > 1 else g * x2
+    if x2.ndim > 1:
+        return g @ x2.mT if len(x1_shape) > 1 else _matvec(x2, g)
+    return np.expand_dims(g, -1) * x2 if len(x1_shape) > 1 else g * x2
 
 
 def _matmul_right(g: Array, x1: Array, x2_shape: Shape) -> Array:
     """x1^T g. One matrix for a whole batch gets one product, in place of a sum of many."""
     x1 = as_array(x1)
+    if x1.ndim == 1 and len(x2_shape) == 1:
+        return g * x1
     if x1.ndim == 1:
-        return np.expand_dims(x1, -1) * np.expand_dims(g, -2) if len(x2_shape) > 1 else g * x1
+        return np.expand_dims(x1, -1) * np.expand_dims(g, -2)
     if len(x2_shape) == 1:
         return np.ravel(g) @ _rows(x1)
     if x1.ndim > 2 and len(x2_shape) == 2:
@@ -59,7 +63,8 @@ def matmul(x1: Array, x2: Array) -> Array:
 
 def _matvec(matrix: Array, vector: Array) -> Array:
     """(..., m, n), (..., n) -> (..., m)."""
-    return np.squeeze(np.matmul(matrix, np.expand_dims(vector, -1)), -1)
+    column = np.expand_dims(vector, -1)
+    return np.squeeze(np.matmul(matrix, column), -1)
 
 
 if hasattr(np, "matvec"):  # NumPy 2.2
@@ -78,14 +83,22 @@ if hasattr(np, "matvec"):  # NumPy 2.2
         if np.ndim(x2) < 2:
             shape = np.shape(x2)
             raise ValueError(f"np.vecmat needs a matrix second, not an array of shape {shape}")
-        return np.squeeze(np.matmul(np.expand_dims(x1, -2), x2), -2)
+        row = np.expand_dims(x1, -2)
+        return np.squeeze(np.matmul(row, x2), -2)
 
 
 @definition(np.vecdot, signature="x1, x2, /, *, axis=-1, keepdims=False")
-def vecdot(x1: Array, x2: Array, axis: int = -1, keepdims: bool = False) -> Array:
+def vecdot(
+    x1: Array,
+    x2: Array,
+    axis: int = -1,
+    keepdims: bool = False,
+) -> Array:
     """Scalar products along an axis of each operand; the other axes broadcast."""
-    x1, x2 = np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)
-    y = np.squeeze(_matvec(np.expand_dims(x1, -2), x2), -1)
+    x1 = np.moveaxis(x1, axis, -1)
+    x2 = np.moveaxis(x2, axis, -1)
+    rows = np.expand_dims(x1, -2)  # (..., 1, n)
+    y = np.squeeze(_matvec(rows, x2), -1)
     return np.expand_dims(y, axis) if keepdims else y
 
 
@@ -106,7 +119,9 @@ def dot(a: Array, b: Array) -> Array:
     """The last axis of a with the last but one of b; with a single number, the product."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return np.multiply(a, b)
-    return np.matmul(a, b) if np.ndim(b) <= 2 else np.tensordot(a, b, (-1, -2))
+    if np.ndim(b) <= 2:
+        return np.matmul(a, b)
+    return np.tensordot(a, b, (-1, -2))
 
 
 @definition(np.inner, signature="a, b, /")
@@ -137,7 +152,11 @@ def outer_of_vectors(x1: Array, x2: Array) -> Array:
 # ---------------------------------------------------------------------------------------- tensordot
 
 
-def _contracted(axes: Axes, a_ndim: int, b_ndim: int) -> tuple[list[int], list[int]]:
+def _contracted(
+    axes: Axes,
+    a_ndim: int,
+    b_ndim: int,
+) -> tuple[list[int], list[int]]:
     """The axes of a and of b that are summed, in pairs, from any form of `axes`."""
     if isinstance(axes, (int, np.integer)):
         return list(range(a_ndim - axes, a_ndim)), list(range(axes))
@@ -148,26 +167,46 @@ def _contracted(axes: Axes, a_ndim: int, b_ndim: int) -> tuple[list[int], list[i
     )
 
 
-def _tensordot_left(g: Array, a_shape: Shape, b: Array, axes: Axes) -> Array:
+def _tensordot_left(
+    g: Array,
+    a_shape: Shape,
+    b: Array,
+    axes: Axes,
+) -> Array:
     """g with b summed over b's free axes."""
     of_a, of_b = _contracted(axes, len(a_shape), np.ndim(b))
     free_of_b = [i for i in range(np.ndim(b)) if i not in of_b]
     n = np.ndim(g) - len(free_of_b)  # g has the free axes of a, then those of b
-    h = np.tensordot(g, b, (list(range(n, np.ndim(g))), free_of_b))
+    own = list(range(n, np.ndim(g)))
+    h = np.tensordot(g, b, (own, free_of_b))
     return _in_order(h, len(a_shape), of_a, of_b)
 
 
-def _tensordot_right(g: Array, a: Array, b_shape: Shape, axes: Axes) -> Array:
+def _tensordot_right(
+    g: Array,
+    a: Array,
+    b_shape: Shape,
+    axes: Axes,
+) -> Array:
     """g with a summed over a's free axes."""
     of_a, of_b = _contracted(axes, np.ndim(a), len(b_shape))
     free_of_a = [i for i in range(np.ndim(a)) if i not in of_a]
-    h = np.tensordot(g, a, (list(range(len(free_of_a))), free_of_a))
+    own = list(range(len(free_of_a)))
+    h = np.tensordot(g, a, (own, free_of_a))
     return _in_order(h, len(b_shape), of_b, of_a)
 
 
-def _in_order(h: Array, ndim: int, own: list[int], others: list[int]) -> Array:
-    """A gradient whose axes are the factor's free ones, then the summed ones as they lie in the other
-    factor, in the factor's own order. `own` and `others` are the summed axes in pairs."""
+def _in_order(
+    h: Array,
+    ndim: int,
+    own: list[int],
+    others: list[int],
+) -> Array:
+    """The axes of a gradient in the order of its factor.
+
+    They come as the factor's free axes, then the summed ones as they lie in the other factor. `own`
+    and `others` are the summed axes in pairs.
+    """
     free = [i for i in range(ndim) if i not in own]
     summed = [own[others.index(j)] for j in sorted(others)]
     return np.transpose(h, np.argsort([*free, *summed]))
@@ -186,12 +225,12 @@ def tensordot(x1: Array, x2: Array, axes: Axes = 2) -> Array:
 def kron(a: Array, b: Array) -> Array:
     """Each element of a times all of b: (m1, m2, ...), (n1, n2, ...) -> (m1 n1, m2 n2, ...)."""
     ndim = max(np.ndim(a), np.ndim(b))
-    a_shape = (1,) * (ndim - np.ndim(a)) + np.shape(a)
-    b_shape = (1,) * (ndim - np.ndim(b)) + np.shape(b)
-    pairs = list(zip(a_shape, b_shape, strict=True))
-    spread_a = np.reshape(a, [k for m, _ in pairs for k in (m, 1)])  # (m1, 1, m2, 1, ...)
-    spread_b = np.reshape(b, [k for _, n in pairs for k in (1, n)])  # (1, n1, 1, n2, ...)
-    return np.reshape(spread_a * spread_b, [m * n for m, n in pairs])
+    a = at_least(a, ndim)
+    b = at_least(b, ndim)
+    spread_a = np.expand_dims(a, tuple(range(1, 2 * ndim, 2)))  # (m1, 1, m2, 1, ...)
+    spread_b = np.expand_dims(b, tuple(range(0, 2 * ndim, 2)))  # (1, n1, 1, n2, ...)
+    shape = [m * n for m, n in zip(a.shape, b.shape, strict=True)]
+    return np.reshape(spread_a * spread_b, shape)
 
 
 @definition(np.cross)
@@ -206,12 +245,15 @@ def cross(
     """(a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0) along an axis of length 3."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    a = np.moveaxis(a, axisa, -1)
+    b = np.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
             f"np.cross of tensors needs vectors of length 3, not {a.shape[-1]} and {b.shape[-1]}"
         )
-    parts = [a[..., i] * b[..., j] - a[..., j] * b[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    a0, a1, a2 = (a[..., i] for i in range(3))
+    b0, b1, b2 = (b[..., i] for i in range(3))
+    parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
     return np.stack(parts, axis=axisc)
 
 
@@ -223,18 +265,17 @@ def cross_of_vectors(x1: Array, x2: Array, axis: int = -1) -> Array:
 
 def _multi_dot(g: Array, arrays: Sequence[Array]) -> Any:
     """For A_k: (A_1 ... A_k-1)^T g (A_k+1 ... A_n)^T, each in its own best order."""
-    last = len(arrays) - 1
-    matrices = []
-    for k, a in enumerate(arrays):
-        shape = np.shape(a)
-        matrix = np.reshape(a, (1, -1) if k == 0 else (-1, 1)) if len(shape) == 1 else a
-        matrices.append(matrix)
-    transposed = [np.matrix_transpose(a) for a in matrices]
-    g = np.reshape(g, (np.shape(matrices[0])[0], np.shape(matrices[last])[1]))
+    first, *inner, last = arrays
+    first = np.atleast_2d(first)  # a vector is a row
+    last = last if np.ndim(last) == 2 else np.expand_dims(last, -1)  # a vector is a column
+    g = np.reshape(g, (first.shape[0], last.shape[1]))
+    transposed = [np.matrix_transpose(a) for a in (first, *inner, last)]
     gradients = []
     for k, a in enumerate(arrays):
-        left, right = transposed[:k][::-1], transposed[k + 1 :][::-1]
-        gradients.append(np.reshape(np.linalg.multi_dot([*left, g, *right]), np.shape(a)))
+        left = transposed[:k][::-1]
+        right = transposed[k + 1 :][::-1]
+        product = np.linalg.multi_dot([*left, g, *right])
+        gradients.append(np.reshape(product, np.shape(a)))
     return gradients if isinstance(arrays, (list, tuple)) else np.stack(gradients)
 
 
@@ -269,10 +310,11 @@ def _implied_output(inputs: str) -> str:
 
 
 def _explicit(operands: Sequence[Any]) -> tuple[list[str], str, list[int]]:
-    """Any legal call in letters only: the operands' terms, the output's, and where the arrays stand.
+    """Any legal call in letters only: the operands' terms, the output's, and where the arrays
+    stand.
 
-    Sublists of integers become letters, an implied output is written out, the axes of an ellipsis get
-    letters.
+    Sublists of integers become letters, an implied output is written out, the axes of an ellipsis
+    get letters.
     """
     text, places = _subscripts(operands)
     inputs, arrow, output = text.partition("->")
@@ -280,23 +322,29 @@ def _explicit(operands: Sequence[Any]) -> tuple[list[str], str, list[int]]:
     terms = inputs.split(",")
     dots = []  # how many axes each term's ellipsis stands for
     for place, term in zip(places, terms, strict=True):
-        dots.append(np.ndim(operands[place]) - len(term.replace("...", "")))
+        letters = term.replace("...", "")
+        dots.append(np.ndim(operands[place]) - len(letters))
     unused = [c for c in LETTERS if c not in text]
     axes = "".join(unused[: max(dots)])
-    in_letters = [
-        term.replace("...", axes[len(axes) - n :]) for term, n in zip(terms, dots, strict=True)
-    ]
+    in_letters = []
+    for term, n in zip(terms, dots, strict=True):
+        in_letters.append(term.replace("...", axes[len(axes) - n :]))
     return in_letters, output.replace("...", axes), places
 
 
 def _einsum_gradient(
-    g: Array, k: int, terms: list[str], output: str, arrays: list[Array], optimize: bool | str
+    g: Array,
+    k: int,
+    terms: list[str],
+    output: str,
+    arrays: list[Array],
+    optimize: bool | str,
 ) -> Array:
     """For operand k: the einsum of g and the other operands into k's letters.
 
-    A letter that only k has was summed: its axis is broadcast. A letter that k has twice, a diagonal, gets
-    a fresh second name, tied to the first by an identity matrix. An axis of length 1 that was broadcast is
-    summed over.
+    A letter that only k has was summed: its axis is broadcast. A letter that k has twice, a
+    diagonal, gets a fresh second name, tied to the first by an identity matrix. An axis of length 1
+    that was broadcast is summed over.
     """
     names = [output, *terms[:k], *terms[k + 1 :]]
     factors = [g, *arrays[:k], *arrays[k + 1 :]]
@@ -315,12 +363,17 @@ def _einsum_gradient(
             target += second
         else:
             target += letter
-    contracted = np.einsum(",".join(names) + "->" + target, *factors, optimize=optimize)
-    return np.broadcast_to(np.expand_dims(contracted, tuple(missing)), shape)
+    subscripts = ",".join(names) + "->" + target
+    contracted = np.einsum(subscripts, *factors, optimize=optimize)
+    kept = np.expand_dims(contracted, tuple(missing))
+    return np.broadcast_to(kept, shape)
 
 
 def _einsum_gradients(
-    g: Array, operands: Sequence[Any], optimize: Any, needed: Sequence[bool]
+    g: Array,
+    operands: Sequence[Any],
+    optimize: Any,
+    needed: Sequence[bool],
 ) -> list[Array | None]:
     """Of each operand that needs one. A given path suits only the call it was made for."""
     terms, output, places = _explicit(operands)
@@ -341,7 +394,7 @@ def einsum(
     casting: Any = "safe",
     needed: Sequence[bool] = (),
 ) -> Array:
-    """np.einsum. `needed` says which operands have a gradient: that of the others is not computed."""
+    """np.einsum. `needed` says for which operands a gradient is computed."""
     return np.einsum(*operands, optimize=optimize, dtype=dtype, order=order, casting=casting)
 
 

@@ -1,7 +1,7 @@
-"""The calculus table of joining, splitting, repeating, padding: arrays are put together or taken apart.
+"""The calculus table of joining, splitting, repeating and padding arrays.
 
-concatenate has a rule; the others are written in it and in indexing. What leaves all elements in one
-array stands in `shape`, what picks some of them in `index`.
+concatenate has a rule; the others are written in it and in indexing. What leaves all elements in
+one array stands in `shape`, what picks some of them in `index`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from ...tensor import unwrap
-from ...typing import Array, DTypeLike, Shape
+from ...typing import Array, Axis, DTypeLike, Shape
 from ..table import definition, derivative
-from .axes import along, at_least
+from .axes import along, at_least, axes_of
 
 # Joining.
 
 
 def _parts(g: Array, arrays_shape: Any, axis: int | None) -> Any:
-    """The parts of g that belong to the arrays that were joined: a list, or for the rows of one array
-    an array again."""
+    """The parts of g that belong to the arrays that were joined.
+
+    A list; or an array, if the rows of one array were joined.
+    """
     if type(arrays_shape) is not list:
         rows, *rest = arrays_shape
         return np.stack(_parts(g, [tuple(rest)] * rows, axis))
@@ -32,7 +34,10 @@ def _parts(g: Array, arrays_shape: Any, axis: int | None) -> Any:
     parts = []
     for shape, length, end in zip(arrays_shape, lengths, ends, strict=True):
         own = slice(end - length, end)
-        parts.append(np.reshape(g[own], shape) if axis is None else g[along(axis, g.ndim, own)])
+        if axis is None:
+            parts.append(np.reshape(g[own], shape))
+        else:
+            parts.append(g[along(axis, g.ndim, own)])
     return parts
 
 
@@ -85,13 +90,15 @@ def dstack(tup: Sequence[Array]) -> Array:
 @definition(np.column_stack)
 def column_stack(tup: Sequence[Array]) -> Array:
     """Matrices, and vectors as columns, side by side."""
-    columns = [a if np.ndim(a) > 1 else np.transpose(np.atleast_2d(a)) for a in tup]
+    columns = []
+    for a in tup:
+        columns.append(a if np.ndim(a) > 1 else np.reshape(a, (-1, 1)))
     return np.concatenate(columns, axis=1)
 
 
 @definition(np.block)
 def block(arrays: Any) -> Array:
-    """Nested lists are joined along the last axis innermost, then along the one before, and so on."""
+    """Nested lists are joined along the last axis innermost, then along the one before."""
     depth = _depth(arrays)
     ndim = max(depth, *(np.ndim(a) for a in _flattened(arrays)))
 
@@ -124,7 +131,12 @@ def append(arr: Array, values: Array, axis: int | None = None) -> Array:
 
 
 @definition(np.insert)
-def insert(arr: Array, obj: int, values: Array, axis: int | None = None) -> Array:
+def insert(
+    arr: Array,
+    obj: int,
+    values: Array,
+    axis: int | None = None,
+) -> Array:
     """Values put in before one position along an axis."""
     if np.ndim(obj) or not isinstance(obj, (int, np.integer)):
         raise NotImplementedError(
@@ -139,29 +151,41 @@ def insert(arr: Array, obj: int, values: Array, axis: int | None = None) -> Arra
     values = at_least(values, np.ndim(arr))
     values = np.broadcast_to(values, (np.shape(values)[0], *rest))
     at = obj + length if obj < 0 else obj
-    return np.moveaxis(np.concatenate([arr[:at], values, arr[at:]]), 0, axis)
+    joined = np.concatenate([arr[:at], values, arr[at:]])
+    return np.moveaxis(joined, 0, axis)
 
 
 # Splitting.
 @definition(np.array_split)
-def array_split(ary: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
+def array_split(
+    ary: Array,
+    indices_or_sections: int | Sequence[int],
+    axis: int = 0,
+) -> list[Array]:
     """Parts of (nearly) equal length, or between given ends."""
     length = np.shape(ary)[axis]
-    if np.ndim(indices_or_sections):
-        inner = np.asarray(indices_or_sections).tolist()
+    if isinstance(indices_or_sections, (int, np.integer)):
+        each, more = divmod(length, indices_or_sections)
+        fewer = indices_or_sections - more
+        ends = list(itertools.accumulate([each + 1] * more + [each] * fewer))
     else:
-        each, more = divmod(length, int(indices_or_sections))  # type: ignore[arg-type]
-        sizes = [each + 1] * more + [each] * (int(indices_or_sections) - more)  # type: ignore[arg-type]
-        inner = list(itertools.accumulate(sizes))[:-1]
-    borders = itertools.pairwise([0, *inner, None])
-    return [ary[along(axis, np.ndim(ary), slice(a, b))] for a, b in borders]
+        ends = [*indices_or_sections, None]
+    parts = []
+    for start, end in itertools.pairwise([0, *ends]):
+        parts.append(ary[along(axis, np.ndim(ary), slice(start, end))])
+    return parts
 
 
 @definition(np.split)
-def split(ary: Array, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Array]:
+def split(
+    ary: Array,
+    indices_or_sections: int | Sequence[int],
+    axis: int = 0,
+) -> list[Array]:
     """Parts of equal length, or between given ends."""
     length = np.shape(ary)[axis]
-    if not np.ndim(indices_or_sections) and length % int(indices_or_sections):  # type: ignore[arg-type]
+    by_number = isinstance(indices_or_sections, (int, np.integer))
+    if by_number and length % indices_or_sections:
         raise ValueError(
             f"np.split: {length} along axis {axis} does not divide into {indices_or_sections}; "
             "see np.array_split"
@@ -197,7 +221,11 @@ if hasattr(np, "unstack"):  # NumPy 2.1
 
 # Repeating and leaving out, by the numbers of the elements.
 @definition(np.repeat)
-def repeat(a: Array, repeats: int | Sequence[int], axis: int | None = None) -> Array:
+def repeat(
+    a: Array,
+    repeats: int | Sequence[int],
+    axis: int | None = None,
+) -> Array:
     """Each element several times, one behind the other."""
     if axis is None:
         a, axis = np.ravel(a), 0
@@ -212,10 +240,11 @@ def tile(A: Array, reps: int | Sequence[int]) -> Array:
     times = tuple(np.ravel(reps).tolist())
     A = at_least(A, len(times))
     times = (1,) * (A.ndim - len(times)) + times
+    shape = A.shape
     spread = np.expand_dims(A, tuple(range(0, 2 * A.ndim, 2)))  # (1, n, 1, m, ...)
-    pairs = list(zip(times, A.shape, strict=True))
-    full = np.broadcast_to(spread, [k for pair in pairs for k in pair])
-    return np.reshape(full, [r * n for r, n in pairs])
+    pairs = list(zip(times, shape, strict=True))
+    repeated = np.broadcast_to(spread, [k for pair in pairs for k in pair])  # (r, n, s, m, ...)
+    return np.reshape(repeated, [r * n for r, n in pairs])
 
 
 @definition(np.resize)
@@ -224,7 +253,8 @@ def resize(a: Array, new_shape: int | Shape) -> Array:
     if np.size(a) == 0:
         return np.zeros(new_shape, a.dtype)
     size = int(np.prod(new_shape, dtype=int))
-    return np.reshape(np.ravel(a)[np.arange(size) % np.size(a)], new_shape)
+    numbers = np.arange(size) % np.size(a)
+    return np.reshape(np.ravel(a)[numbers], new_shape)
 
 
 @definition(np.delete)
@@ -237,14 +267,22 @@ def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
 
 
 @definition(np.trim_zeros, signature="filt, trim='fb', axis=None")
-def trim_zeros(filt: Array, trim: str = "fb", axis: int | Sequence[int] | None = None) -> Array:
+def trim_zeros(
+    filt: Array,
+    trim: str = "fb",
+    axis: Axis = None,
+) -> Array:
     """The box around what is not 0, along the axes."""
-    places = np.nonzero(np.atleast_1d(unwrap(filt)))
+    trim = trim.lower()
+    numbers = np.nonzero(np.atleast_1d(unwrap(filt)))
     index = [slice(None)] * np.ndim(filt)
-    for k in range(np.ndim(filt)) if axis is None else np.ravel(axis).tolist():
-        first, last = (places[k].min(), places[k].max()) if len(places[k]) else (filt.shape[k], -1)
-        start = int(first) if "f" in trim.lower() else None
-        index[k] = slice(start, int(last) + 1 if "b" in trim.lower() else None)
+    for k in axes_of(axis, np.ndim(filt)):
+        first, last = filt.shape[k], -1
+        if len(numbers[k]):
+            first, last = int(numbers[k].min()), int(numbers[k].max())
+        start = first if "f" in trim else None
+        end = last + 1 if "b" in trim else None
+        index[k] = slice(start, end)
     return filt[tuple(index)]
 
 
@@ -269,7 +307,8 @@ def pad(
         if np.size(array) == 0:
             return frame
         places = np.pad(numbers, pad_width, constant_values=-1)
-        return np.where(places < 0, frame, np.ravel(array)[np.maximum(places, 0)])
+        inside = np.ravel(array)[np.maximum(places, 0)]
+        return np.where(places < 0, frame, inside)
     if mode not in ("edge", "reflect", "symmetric", "wrap") or reflect_type != "even":
         raise NotImplementedError(
             f"np.pad on tensors knows constant, edge, wrap, and (even) reflect and symmetric, "

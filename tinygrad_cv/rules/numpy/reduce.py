@@ -29,8 +29,14 @@ derivative(
 
 
 # Maximum and minimum choose among the elements and `initial`.
-def _ties(a: Array, y: Array, axis: Axis, keepdims: bool, initial: Operand | None) -> np.ndarray:
-    """How many elements, and `initial`, are the extreme one: (..., 1, ...), at least 1 (NaN is none)."""
+def _ties(
+    a: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+    initial: Operand | None,
+) -> np.ndarray:
+    """How many elements, `initial` among them, are extreme: at least 1, for NaN is none."""
     extreme = np.equal(a, restore(y, np.shape(a), axis, keepdims))
     ties = np.sum(extreme, axis=axis, keepdims=True)
     if initial is not None:
@@ -39,7 +45,12 @@ def _ties(a: Array, y: Array, axis: Axis, keepdims: bool, initial: Operand | Non
 
 
 def _extreme(
-    g: Array, a: Array, y: Array, axis: Axis, keepdims: bool, initial: Operand | None
+    g: Array,
+    a: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+    initial: Operand | None,
 ) -> Array:
     """The gradient goes to the extreme elements, in equal shares to ties."""
     shape = np.shape(a)
@@ -48,7 +59,12 @@ def _extreme(
 
 
 def _extreme_initial(
-    g: Array, a: Array, y: Array, axis: Axis, keepdims: bool, initial: Operand
+    g: Array,
+    a: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+    initial: Operand,
 ) -> Array:
     """The share of `initial`, in the shape of the value."""
     ties = np.reshape(_ties(a, y, axis, keepdims, initial), np.shape(y))
@@ -61,17 +77,27 @@ for _function in (np.max, np.min, np.amax, np.amin):
 
 # Products.
 def _others(a: Array, axis: Axis) -> Array:
-    """For each element the product of all others along the axes, without a division: zeros are safe."""
+    """For each element the product of all others, without a division: zeros are safe."""
     last = reduced_last(a, axis)  # (rest..., n)
-    ones = np.ones_like(last[..., :1])
-    shifted = np.concatenate([ones, last[..., :-1]], axis=-1)
-    before = np.cumprod(shifted, axis=-1)
-    shifted_back = np.concatenate([ones, np.flip(last, -1)[..., :-1]], axis=-1)
-    after = np.flip(np.cumprod(shifted_back, axis=-1), -1)
+    before = _products_before(last)
+    after = np.flip(_products_before(np.flip(last, -1)), -1)
     return reduced_back(before * after, np.shape(a), axis)
 
 
-def _product(g: Array, a: Array, axis: Axis, keepdims: bool, initial: Operand | None) -> Array:
+def _products_before(x: Array) -> Array:
+    """For each element the product of those before it along the last axis."""
+    ones = np.ones_like(x[..., :1])
+    shifted = np.concatenate([ones, x[..., :-1]], axis=-1)
+    return np.cumprod(shifted, axis=-1)
+
+
+def _product(
+    g: Array,
+    a: Array,
+    axis: Axis,
+    keepdims: bool,
+    initial: Operand | None,
+) -> Array:
     """g times the product of all other elements, and `initial`."""
     if np.size(a) == 0:
         return a
@@ -79,7 +105,12 @@ def _product(g: Array, a: Array, axis: Axis, keepdims: bool, initial: Operand | 
     return gradient if initial is None else gradient * initial
 
 
-def _product_initial(g: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
+def _product_initial(
+    g: Array,
+    a: Array,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
     """g times the product of all elements."""
     return g * np.prod(a, axis=axis, keepdims=bool(keepdims))
 
@@ -125,7 +156,9 @@ def std(
 @definition(np.ptp)
 def ptp(a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest element minus the smallest."""
-    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+    largest = np.max(a, axis=axis, keepdims=keepdims)
+    smallest = np.min(a, axis=axis, keepdims=keepdims)
+    return largest - smallest
 
 
 @definition(np.average)
@@ -136,9 +169,9 @@ def average(
     returned: bool = False,
     keepdims: bool = False,
 ) -> Any:
-    """The weighted mean, differentiable in the weights too; with `returned` the sum of weights as well.
+    """The weighted mean, differentiable in the weights too.
 
-    Weights have the shape of a, or that of a's reduced axes.
+    Weights have the shape of a, or that of its reduced axes. With `returned` their sum comes too.
     """
     a = as_array(a)
     weights = np.ones(a.shape, a.dtype) if weights is None else as_array(weights)
@@ -175,7 +208,11 @@ derivative(np.cumsum, a=_sum_of_later, inert=("dtype",))
 
 
 @definition(np.cumprod)
-def cumprod(a: Array, axis: int | None = None, dtype: DTypeLike | None = None) -> Array:
+def cumprod(
+    a: Array,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
     """Products up to each element, as an unrolled chain: zeros are safe to every order."""
     if dtype is not None:
         a = a.astype(dtype)
@@ -199,7 +236,7 @@ def _cumulative(
     dtype: DTypeLike | None,
     include_initial: bool,
 ) -> Array:
-    """A scan by the array API's conventions: an axis unless there is but one, the start on request."""
+    """A scan by the array API's conventions: it needs an axis unless there is one only."""
     x = np.atleast_1d(x)
     if axis is None and x.ndim > 1:
         raise ValueError(f"a cumulative sum or product of shape {x.shape} needs an axis")

@@ -1,7 +1,7 @@
-"""The calculus table of shapes: all elements stay, each once, in another shape or order, or broadcast.
+"""The calculus table of shapes: all elements stay, in another shape or order, or broadcast.
 
-Reshaping, axes, flips and rolls, copies and casts. What picks elements stands in `index`, what joins,
-splits or repeats them in `rearrange`. Each function is a linear map.
+Reshaping, axes, flips and rolls, copies and casts. What picks elements stands in `index`, what
+joins, splits or repeats them in `rearrange`. Each function is a linear map.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...typing import Array, DTypeLike, Shape
+from ...typing import Array, Axis, DTypeLike, Shape
 from ..table import definition, derivative
-from .axes import at_least
+from .axes import at_least, axes_of
 
 # Reshaping: the adjoint is the way back.
 
@@ -48,7 +48,8 @@ derivative(np.broadcast_to, array=lambda g: g, inert=("shape", "subok"))
 def _transpose_back(g: Array, axes: Sequence[int] | None) -> Array:
     if axes is None:
         return np.transpose(g)
-    return np.transpose(g, np.argsort([i % g.ndim for i in axes]))
+    positions = [i % g.ndim for i in axes]
+    return np.transpose(g, np.argsort(positions))
 
 
 # Axes and order.
@@ -87,47 +88,55 @@ def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     return m
 
 
-def _half_way(x: Array, axes: int | Sequence[int] | None, sign: int) -> Array:
+def _half_way(
+    x: Array,
+    axes: Axis,
+    sign: int,
+) -> Array:
     """x rolled by half its length along the axes, rounded down."""
-    chosen = range(np.ndim(x)) if axes is None else np.ravel(axes).tolist()
+    chosen = axes_of(axes, np.ndim(x))
     halves = [sign * (np.shape(x)[i] // 2) for i in chosen]
-    return np.roll(x, halves, tuple(chosen))
+    return np.roll(x, halves, chosen)
 
 
 @definition(np.fft.fftshift)
-def fftshift(x: Array, axes: int | Sequence[int] | None = None) -> Array:
+def fftshift(x: Array, axes: Axis = None) -> Array:
     """The zero frequency moved to the middle."""
     return _half_way(x, axes, 1)
 
 
 @definition(np.fft.ifftshift)
-def ifftshift(x: Array, axes: int | Sequence[int] | None = None) -> Array:
+def ifftshift(x: Array, axes: Axis = None) -> Array:
     """The zero frequency moved back to the front."""
     return _half_way(x, axes, -1)
 
 
 # More axes, more of the same.
-def _one_or_several(arrays: tuple[Array, ...]) -> Any:
-    return arrays[0] if len(arrays) == 1 else arrays
+def _one_or_several(arrays: list[Array]) -> Any:
+    """One array by itself, several as a tuple."""
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
 @definition(np.atleast_1d)
 def atleast_1d(arys: tuple[Array, ...]) -> Any:
     """A number becomes (1,)."""
-    return _one_or_several(tuple(at_least(a, 1) for a in arys))
+    return _one_or_several([at_least(a, 1) for a in arys])
 
 
 @definition(np.atleast_2d)
 def atleast_2d(arys: tuple[Array, ...]) -> Any:
     """(n,) becomes (1, n)."""
-    return _one_or_several(tuple(at_least(a, 2) for a in arys))
+    return _one_or_several([at_least(a, 2) for a in arys])
 
 
 @definition(np.atleast_3d)
 def atleast_3d(arys: tuple[Array, ...]) -> Any:
     """(n,) becomes (1, n, 1) and (m, n) becomes (m, n, 1)."""
-    matrices = [at_least(a, 2) for a in arys]
-    return _one_or_several(tuple(np.expand_dims(a, -1) if a.ndim == 2 else a for a in matrices))
+    results = []
+    for a in arys:
+        a = at_least(a, 2)
+        results.append(np.expand_dims(a, -1) if a.ndim == 2 else a)
+    return _one_or_several(results)
 
 
 @definition(np.broadcast_arrays, inert=("subok",))
@@ -141,15 +150,21 @@ def broadcast_arrays(args: tuple[Array, ...]) -> tuple[Array, ...]:
 def meshgrid(
     xi: tuple[Array, ...], sparse: bool = False, indexing: str = "xy"
 ) -> tuple[Array, ...]:
-    """Coordinate vectors as grids: the i-th varies along axis i; with "xy" the first two change places."""
+    """Coordinate vectors as grids: the i-th varies along axis i.
+
+    With "xy" the first two axes change places.
+    """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"np.meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
     n = len(xi)
     grids = []
     for i, x in enumerate(xi):
-        grid = np.reshape(x, [-1 if j == i else 1 for j in range(n)])  # (1, ..., len(x), ..., 1)
-        grids.append(np.swapaxes(grid, 0, 1) if indexing == "xy" and n > 1 else grid)
-    return tuple(grids) if sparse else tuple(np.broadcast_arrays(*grids))
+        behind = (1,) * (n - 1 - i)
+        grid = np.reshape(x, (1,) * i + (-1, *behind))  # (1, ..., len(x), ..., 1)
+        if indexing == "xy" and n > 1:
+            grid = np.swapaxes(grid, 0, 1)
+        grids.append(grid)
+    return tuple(grids) if sparse else np.broadcast_arrays(*grids)
 
 
 # Copies and casts.

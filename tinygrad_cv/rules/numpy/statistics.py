@@ -1,4 +1,4 @@
-"""The calculus table of statistics: order statistics, reductions that skip NaN, covariances, counts."""
+"""The calculus table of statistics: quantiles, reductions that skip NaN, covariances, counts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .axes import axes_of, reduced_last
 from .elementwise import root
 from .index import scatter
 
-# Quantiles: between the two neighbours of a position, which have these numbers and this share of the
-# upper one.
+# Quantiles: between the two neighbours of a position, which have these numbers and this share of
+# the upper one.
 METHODS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]] = {
     "linear": lambda p: (np.floor(p), np.ceil(p), p - np.floor(p)),
     "lower": lambda p: (np.floor(p), np.floor(p), 0 * p),
@@ -26,14 +26,19 @@ METHODS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _quantile(
-    a: Array, q: ArrayLike, axis: Axis, method: str, keepdims: bool, skip_nan: bool
+    a: Array,
+    q: ArrayLike,
+    axis: Axis,
+    method: str,
+    keepdims: bool,
+    skip_nan: bool,
 ) -> Array:
-    """Sorted values at the positions q (n - 1), where n counts all values, or those that are not NaN."""
+    """Sorted values at the positions q (n - 1). n counts all values, or those that are not NaN."""
     if method not in METHODS:
         raise NotImplementedError(
             f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}"
         )
-    if not np.all((np.asarray(q) >= 0) & (np.asarray(q) <= 1)):
+    if np.any(np.less(q, 0) | np.greater(q, 1)):
         raise ValueError(f"quantiles are of shares between 0 and 1, not {q!r}")
     if skip_nan and np.size(a) == 0:
         return np.nanmean(a, axis=axis, keepdims=keepdims)  # as NumPy does, without an axis for q
@@ -56,7 +61,12 @@ def _quantile(
     return np.reshape(stacked, np.shape(q) + kept)
 
 
-def _between(ordered: Array, low: np.ndarray, high: np.ndarray, share: np.ndarray) -> Array:
+def _between(
+    ordered: Array,
+    low: np.ndarray,
+    high: np.ndarray,
+    share: np.ndarray,
+) -> Array:
     """The value between the elements `low` and `high` of the last axis: (..., n) -> (...)."""
     lower, upper = _element(ordered, low), _element(ordered, high)
     return lower + (upper - lower) * np.asarray(share).astype(ordered.dtype)
@@ -74,25 +84,42 @@ def _kept_shape(a: Array, axis: Axis) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(np.shape(a)))
 
 
-def _enter_quantiles(quantile: Any, percentile: Any, median: Any, skip_nan: bool) -> None:
+def _enter_quantiles(
+    quantile: Any,
+    percentile: Any,
+    median: Any,
+    skip_nan: bool,
+) -> None:
     """The three functions of a kind, which count all values, or skip NaN."""
 
     @definition(quantile, inert=("overwrite_input",))
     def of_share(
-        a: Array, q: ArrayLike, axis: Axis = None, method: str = "linear", keepdims: bool = False
+        a: Array,
+        q: ArrayLike,
+        axis: Axis = None,
+        method: str = "linear",
+        keepdims: bool = False,
     ) -> Array:
         """The value below which a share q lies."""
         return _quantile(a, q, axis, method, keepdims, skip_nan)
 
     @definition(percentile, inert=("overwrite_input",))
     def of_percent(
-        a: Array, q: ArrayLike, axis: Axis = None, method: str = "linear", keepdims: bool = False
+        a: Array,
+        q: ArrayLike,
+        axis: Axis = None,
+        method: str = "linear",
+        keepdims: bool = False,
     ) -> Array:
         """The value below which q percent lie."""
         return _quantile(a, np.true_divide(q, 100), axis, method, keepdims, skip_nan)
 
     @definition(median, inert=("overwrite_input",))
-    def middle(a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    def middle(
+        a: Array,
+        axis: Axis = None,
+        keepdims: bool = False,
+    ) -> Array:
         """The value below which half of all lie."""
         return _quantile(a, 0.5, axis, "linear", keepdims, skip_nan)
 
@@ -104,6 +131,12 @@ _enter_quantiles(np.nanquantile, np.nanpercentile, np.nanmedian, skip_nan=True)
 # Reductions that skip NaN: it is replaced by what changes nothing, and gets gradient 0.
 def _without_nan(a: Array, neutral: float) -> Array:
     return np.where(np.isnan(a), neutral, a)
+
+
+def _nan_if_empty(result: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
+    """A reduction of a, and NaN where only NaN was reduced."""
+    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
+    return np.where(empty, np.nan, result)
 
 
 @definition(np.nansum)
@@ -133,36 +166,57 @@ def nanprod(
 
 
 @definition(np.nancumsum)
-def nancumsum(a: Array, axis: int | None = None, dtype: DTypeLike | None = None) -> Array:
+def nancumsum(
+    a: Array,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
     """Sums up to each element of what is not NaN."""
     return np.cumsum(_without_nan(a, 0), axis=axis, dtype=dtype)
 
 
 @definition(np.nancumprod)
-def nancumprod(a: Array, axis: int | None = None, dtype: DTypeLike | None = None) -> Array:
+def nancumprod(
+    a: Array,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
     """Products up to each element of what is not NaN."""
     return np.cumprod(_without_nan(a, 1), axis=axis, dtype=dtype)
 
 
 @definition(np.nanmax)
-def nanmax(a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
+def nanmax(
+    a: Array,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: Any = None,
+) -> Array:
     """The largest of what is not NaN, and NaN where all are."""
-    largest = np.max(_without_nan(a, -np.inf), axis=axis, keepdims=keepdims, initial=initial)
-    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
-    return largest if initial is not None else np.where(empty, np.nan, largest)
+    numbers = _without_nan(a, -np.inf)
+    largest = np.max(numbers, axis=axis, keepdims=keepdims, initial=initial)
+    return _nan_if_empty(largest, a, axis, keepdims) if initial is None else largest
 
 
 @definition(np.nanmin)
-def nanmin(a: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
+def nanmin(
+    a: Array,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: Any = None,
+) -> Array:
     """The smallest of what is not NaN, and NaN where all are."""
-    smallest = np.min(_without_nan(a, np.inf), axis=axis, keepdims=keepdims, initial=initial)
-    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
-    return smallest if initial is not None else np.where(empty, np.nan, smallest)
+    numbers = _without_nan(a, np.inf)
+    smallest = np.min(numbers, axis=axis, keepdims=keepdims, initial=initial)
+    return _nan_if_empty(smallest, a, axis, keepdims) if initial is None else smallest
 
 
 @definition(np.nanmean)
 def nanmean(
-    a: Array, axis: Axis = None, dtype: DTypeLike | None = None, keepdims: bool = False
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
 ) -> Array:
     """The mean of what is not NaN."""
     n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
@@ -190,7 +244,9 @@ def nanvar(
     total = np.sum(squares, axis=axis, keepdims=keepdims)
     lost = ddof if correction is None else correction
     n = np.sum(~bad, axis=axis, keepdims=keepdims) - lost
-    return np.where(n <= 0, np.nan, total / np.where(n <= 0, 1, n).astype(a.dtype))
+    empty = n <= 0
+    divisor = np.where(empty, 1, n).astype(a.dtype)
+    return np.where(empty, np.nan, total / divisor)
 
 
 @definition(np.nanstd)
@@ -230,12 +286,16 @@ def cov(
         rows = rows.astype(dtype)
     centred = rows - np.mean(rows, axis=1, keepdims=True)
     lost = ddof if ddof is not None else 0 if bias else 1
-    return np.squeeze(centred @ centred.mT / max(rows.shape[1] - lost, 0))
+    n = rows.shape[1] - lost
+    return np.squeeze(centred @ centred.mT / max(n, 0))
 
 
 @definition(np.corrcoef, inert=("bias", "ddof"))
 def corrcoef(
-    x: Array, y: Array | None = None, rowvar: bool = True, dtype: DTypeLike | None = None
+    x: Array,
+    y: Array | None = None,
+    rowvar: bool = True,
+    dtype: DTypeLike | None = None,
 ) -> Array:
     """Covariances divided by both standard deviations."""
     c = cov(x, y, rowvar, dtype=dtype)
@@ -246,7 +306,11 @@ def corrcoef(
 
 
 @definition(np.bincount, signature="x, /, weights=None, minlength=0")
-def bincount(x: ArrayLike, weights: Array | None = None, minlength: int = 0) -> Array:
+def bincount(
+    x: ArrayLike,
+    weights: Array | None = None,
+    minlength: int = 0,
+) -> Array:
     """The sum of the weights that fall to each number."""
     counts = np.bincount(unwrap(x), minlength=minlength)
     return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)

@@ -1,4 +1,4 @@
-"""What remains of NumPy's main namespace and numpy.fft: without a gradient by nature, or not supported."""
+"""What remains of NumPy's main namespace and numpy.fft: without a gradient, or not supported."""
 
 from __future__ import annotations
 

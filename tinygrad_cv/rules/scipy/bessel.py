@@ -1,4 +1,7 @@
-"""The calculus table of Bessel functions and their kin, in their argument. Source: DLMF, chapters 9 to 12."""
+"""The calculus table of Bessel functions and their kin, in their argument.
+
+Source: DLMF, chapters 9 to 12.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .special import at_pole, safe
 
 Several = list[Array]  # the values of a function with several, or their gradients
 
-# -------------------------------------------------------- Bessel functions (DLMF 10.6, 10.29); e: scaled
+# --------------------------------------------------- Bessel functions (DLMF 10.6, 10.29); e: scaled
 
 derivative(sp.j0, x=lambda g, x: -g * sp.j1(x))
 derivative(sp.j1, x=lambda g, x: g * (sp.j0(x) - sp.jv(2.0, x)) / 2)
@@ -87,7 +90,12 @@ for _prime in (sp.jvp, sp.yvp, sp.ivp, sp.kvp):
 def _spherical(function: Any, sign: float) -> None:
     """z^2 f'' + 2 z f' = (n (n + 1) + sign z^2) f: -1 for j and y, 1 for i and k (DLMF 10.47)."""
 
-    def slope(g: Array, n: Array, z: Array, derivative: bool) -> Array:
+    def slope(
+        g: Array,
+        n: Array,
+        z: Array,
+        derivative: bool,
+    ) -> Array:
         if not derivative:
             return g * rule(n, z, True)
         factor = sign + n * (n + 1) / (z * z)
@@ -101,7 +109,7 @@ _spherical(sp.spherical_yn, -1.0)
 _spherical(sp.spherical_in, 1.0)
 _spherical(sp.spherical_kn, 1.0)
 
-# ------------------------------------------- Airy functions: Ai, Ai', Bi, Bi', where f'' = z f (DLMF 9.2)
+# ------------------------------------- Airy functions: Ai, Ai', Bi, Bi', where f'' = z f (DLMF 9.2)
 
 
 def _airy(g: Several, z: Array, y: Several) -> Array:
@@ -110,8 +118,10 @@ def _airy(g: Several, z: Array, y: Several) -> Array:
 
 
 def _airye(g: Several, z: Array, y: Several) -> Array:
-    """Ai and Ai' are scaled by exp(w), Bi and Bi' by exp(-w), w = 2/3 z^(3/2) with slope sqrt(z); for z < 0
-    SciPy leaves the last two as they are."""
+    """Ai and Ai' are scaled by exp(w), Bi and Bi' by exp(-w), w = 2/3 z^(3/2).
+
+    The slope of w is sqrt(z). For z < 0 SciPy leaves Bi and Bi' as they are.
+    """
     root = np.sqrt(np.maximum(z, 0))
     ai, ai_slope, bi, bi_slope = y
     first = g[0] * (ai_slope + root * ai) + g[1] * (z * ai + root * ai_slope)
@@ -122,7 +132,7 @@ derivative(sp.airy, signature="z", z=_airy)
 derivative(sp.airye, signature="z", z=_airye)
 
 
-# --------------------------------- Kelvin functions; ber and bei, ker and kei are coupled (DLMF 10.63)
+# ------------------------------ Kelvin functions; ber and bei, ker and kei are coupled (DLMF 10.63)
 
 
 def _over(y: Array, x: Array, limit: float) -> Array:
@@ -140,7 +150,7 @@ derivative(sp.kerp, x=lambda g, x, y: -g * (sp.kei(x) + y / x))
 derivative(sp.keip, x=lambda g, x, y: g * (sp.ker(x) - y / x))
 
 
-# ----------------------------------------------------------------------- Struve functions (DLMF 11.4)
+# --------------------------------------------------------------------- Struve functions (DLMF 11.4)
 
 
 def _struve_power(v: Array, x: Array) -> Array:
@@ -160,29 +170,33 @@ derivative(
 )
 
 
-# ----------------------------------------- functions that come with their slope, by their equation
+# ------------------------------------------ functions that come with their slope, by their equation
+
+
+def _by_equation(g: Several, y: Several, factor: Array) -> Array:
+    """Of f and f', where f'' is a factor times f."""
+    return g[0] * y[1] + g[1] * factor * y[0]
+
 
 # Parabolic cylinder functions: f'' = (x^2 / 4 + a) f, where a = -v - 1/2; W'' = (a - x^2 / 4) W
 # (DLMF 12.2, 12.14).
-for _pair in (sp.pbdv, sp.pbvv):
-    derivative(
-        _pair,
-        signature="v, x",
-        x=lambda g, v, x, y: g[0] * y[1] + g[1] * (x * x / 4 - v - 0.5) * y[0],
-    )
-derivative(
-    sp.pbwa,
-    signature="a, x",
-    x=lambda g, a, x, y: g[0] * y[1] + g[1] * (a - x * x / 4) * y[0],
-)
+derivative(sp.pbdv, signature="v, x", x=lambda g, v, x, y: _by_equation(g, y, x * x / 4 - v - 0.5))
+derivative(sp.pbvv, signature="v, x", x=lambda g, v, x, y: _by_equation(g, y, x * x / 4 - v - 0.5))
+derivative(sp.pbwa, signature="a, x", x=lambda g, a, x, y: _by_equation(g, y, a - x * x / 4))
 
 
 def _mathieu(function: Any, characteristic: Callable[..., Array]) -> None:
     """f'' = (2 q cos 2x - a) f, x in degrees (DLMF 28.2)."""
 
-    def slope(g: Several, m: Array, q: Array, x: Array, y: Several) -> Array:
+    def slope(
+        g: Several,
+        m: Array,
+        q: Array,
+        x: Array,
+        y: Several,
+    ) -> Array:
         factor = 2 * q * np.cos(x * (pi / 90)) - characteristic(m, q)
-        return (pi / 180) * (g[0] * y[1] + g[1] * factor * y[0])
+        return (pi / 180) * _by_equation(g, y, factor)
 
     derivative(function, signature="m, q, x", x=slope)
 
@@ -190,9 +204,15 @@ def _mathieu(function: Any, characteristic: Callable[..., Array]) -> None:
 def _modified_mathieu(function: Any, characteristic: Callable[..., Array]) -> None:
     """f'' = (a - 2 q cosh 2x) f (DLMF 28.20)."""
 
-    def slope(g: Several, m: Array, q: Array, x: Array, y: Several) -> Array:
+    def slope(
+        g: Several,
+        m: Array,
+        q: Array,
+        x: Array,
+        y: Several,
+    ) -> Array:
         factor = characteristic(m, q) - 2 * q * np.cosh(2 * x)
-        return g[0] * y[1] + g[1] * factor * y[0]
+        return _by_equation(g, y, factor)
 
     derivative(function, signature="m, q, x", x=slope)
 
@@ -204,10 +224,14 @@ _modified_mathieu(sp.mathieu_modcem2, sp.mathieu_a)
 _modified_mathieu(sp.mathieu_modsem1, sp.mathieu_b)
 _modified_mathieu(sp.mathieu_modsem2, sp.mathieu_b)
 
-# ------------------------------------------------------------------------ integrals: their integrands
+# ---------------------------------------------------------------------- integrals: their integrands
 
 
-def _less_one_over(f: Callable[[Array], Array], sign: int, x: Array) -> Array:
+def _less_one_over(
+    f: Callable[[Array], Array],
+    sign: int,
+    x: Array,
+) -> Array:
     """(f(x) - 1) / x for J_0 (sign -1) and I_0 (sign 1), near 0 by their series."""
     small = np.less(np.abs(x), 0.05)
     far = np.where(small, 1, x)

@@ -1,7 +1,7 @@
 """The calculus table of scipy.special's distribution functions, in their last argument.
 
-A derivative is a density, and that of an inverse is one over the density. The shape of a distribution has no
-closed derivative.
+A derivative is a density, and that of an inverse is one over the density. The shape of a
+distribution has no closed derivative.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...typing import Array, Scalar
 from ..table import definition, derivative
 from .special import beta_density, gamma_density
 
-# ------------------------------------------------------------------------- densities of the central ones
+# -------------------------------------------------------------------- densities of the central ones
 
 
 def _binomial(k: Array, n: Array, p: Array) -> Array:
@@ -76,8 +76,8 @@ derivative(sp.fdtri, signature="dfn, dfd, p", p=lambda g, dfn, dfd, y: g / _f(df
 derivative(sp.stdtr, signature="df, t", t=lambda g, df, t: g * _student(df, t))
 derivative(sp.stdtrit, signature="df, p", p=lambda g, df, y: g / _student(df, y))
 
-# The gamma distribution of rate a and shape b: P(b, a x). gdtria is the rate and gdtrix the x of given
-# probability.
+# The gamma distribution of rate a and shape b: P(b, a x). gdtria is the rate and gdtrix the x of
+# given probability.
 derivative(
     sp.gdtr,
     signature="a, b, x",
@@ -128,45 +128,60 @@ def nrdtrisd(mn: Array, p: Array, x: Array) -> Array:
     return (x - mn) / sp.ndtri(p)
 
 
-# ------------------------------------------------------------------------------ non-central distributions
+# ------------------------------------------------------------------------ non-central distributions
 
-# They are Poisson mixtures of central ones; their series are hypergeometric functions (Johnson, Kotz and
-# Balakrishnan 1995, chapters 29 to 31).
+# They are Poisson mixtures of central ones; their series are hypergeometric functions (Johnson,
+# Kotz and Balakrishnan 1995, chapters 29 to 31).
 
 
 def _noncentral_chi_square(x: Array, df: Array, nc: Array) -> Array:
-    """The density: for large nc x by a scaled Bessel function, for small by 0F1, which holds at nc = 0."""
+    """The density: for large nc x by a scaled Bessel function, else by 0F1, also at nc = 0."""
     large = np.greater(nc * x, 1)
     far_x, far_nc = np.where(large, x, 1), np.where(large, nc, 1)
     root_x, root_nc = np.sqrt(far_x), np.sqrt(far_nc)
     scaled = np.exp(-0.5 * (root_x - root_nc) ** 2)
-    bessel = np.power(far_x / far_nc, df / 4 - 0.5) * scaled * sp.ive(df / 2 - 1, root_nc * root_x)
+    power = np.power(far_x / far_nc, df / 4 - 0.5)
+    bessel = power * scaled * sp.ive(df / 2 - 1, root_nc * root_x) / 2
     near = np.where(large, 0, nc * x)
-    series = _chi_square(df, x) * np.exp(-nc / 2) * sp.hyp0f1(df / 2, near / 4)
-    return np.where(large, bessel / 2, series)
+    mixed = sp.hyp0f1(df / 2, near / 4)
+    series = _chi_square(df, x) * np.exp(-nc / 2) * mixed
+    return np.where(large, bessel, series)
 
 
-def _noncentral_f(dfn: Array, dfd: Array, nc: Array, f: Array) -> Array:
+def _noncentral_f(
+    dfn: Array,
+    dfd: Array,
+    nc: Array,
+    f: Array,
+) -> Array:
     """The density."""
     u = dfn * f / (dfn * f + dfd)
     mixed = sp.hyp1f1((dfn + dfd) / 2, dfn / 2, nc / 2 * u)
     return _f(dfn, dfd, f) * np.exp(-nc / 2) * mixed
 
 
-def _noncentral_f_in_nc(dfn: Array, dfd: Array, nc: Array, f: Array) -> Array:
+def _noncentral_f_in_nc(
+    dfn: Array,
+    dfd: Array,
+    nc: Array,
+    f: Array,
+) -> Array:
     """The derivative of the distribution function in nc."""
     u = dfn * f / (dfn * f + dfd)
     a, b = dfn / 2, dfd / 2
-    exponent = sp.xlogy(a, u) + sp.xlog1py(b, -u) - sp.betaln(a, b) - nc / 2
-    return -np.exp(exponent) / dfn * sp.hyp1f1(a + b, a + 1, nc / 2 * u)
+    powers = sp.xlogy(a, u) + sp.xlog1py(b, -u)
+    exponent = powers - sp.betaln(a, b) - nc / 2
+    mixed = sp.hyp1f1(a + b, a + 1, nc / 2 * u)
+    return -np.exp(exponent) / dfn * mixed
 
 
 def _noncentral_student(df: Array, nc: Array, t: Array) -> Array:
     """The density, by an even and an odd part in t."""
     w = t * t + df
     z = nc * nc * t * t / (2 * w)
-    even = sp.hyp1f1((df + 1) / 2, 0.5, z) / (np.sqrt(w) * sp.gamma(df / 2 + 1))
-    odd = sp.hyp1f1(df / 2 + 1, 1.5, z) / (w * sp.gamma((df + 1) / 2))
+    a, b = (df + 1) / 2, df / 2 + 1
+    even = sp.hyp1f1(a, 0.5, z) / (np.sqrt(w) * sp.gamma(b))
+    odd = sp.hyp1f1(b, 1.5, z) / (w * sp.gamma(a))
     gammas = sp.gammaln(df + 1) - sp.gammaln(df / 2)
     scale = df / 2 * np.log(df / w) + gammas - df * log(2)
     return np.exp(scale - nc * nc / 2) * (even + sqrt(2) * nc * t * odd)
@@ -218,7 +233,7 @@ derivative(
     p=lambda g, df, nc, y: g / _noncentral_student(df, nc, y),
 )
 
-# ---------------------------------------------------- Tukey's lambda distribution, given by its inverse
+# ------------------------------------------------ Tukey's lambda distribution, given by its inverse
 
 # x = (p^s - q^s) / s with q = 1 - p, at s = 0 log(p / q).
 
@@ -227,7 +242,8 @@ def _tukey_in_p(s: Array, p: Array) -> Array:
     """dx/dp, infinite outside the support."""
     inside = np.logical_and(np.greater(p, 0), np.less(p, 1))
     p = np.where(inside, p, 0.5)
-    return np.where(inside, np.power(p, s - 1) + np.power(1 - p, s - 1), np.inf)
+    powers = np.power(p, s - 1) + np.power(1 - p, s - 1)
+    return np.where(inside, powers, np.inf)
 
 
 def _tukey_in_s(x: Array, s: Array, p: Array) -> Array:
@@ -236,9 +252,10 @@ def _tukey_in_s(x: Array, s: Array, p: Array) -> Array:
     p = np.where(inside, p, 0.5)
     q = 1 - p
     log_p, log_q = np.log(p), np.log1p(-p)
-    zero = np.equal(s, 0)
     powers = np.power(p, s) * log_p - np.power(q, s) * log_q
-    return np.where(zero, (log_p**2 - log_q**2) / 2, (powers - x) / np.where(zero, 1, s))
+    limit = (log_p**2 - log_q**2) / 2
+    zero = np.equal(s, 0)
+    return np.where(zero, limit, (powers - x) / np.where(zero, 1, s))
 
 
 derivative(
@@ -248,12 +265,14 @@ derivative(
     lmbda=lambda g, x, lmbda, y: -g * _tukey_in_s(x, lmbda, y) / _tukey_in_p(lmbda, y),
 )
 
-# ------------------------------------------------ Kolmogorov's and Smirnov's distributions, P(D > x)
+# ----------------------------------------------- Kolmogorov's and Smirnov's distributions, P(D > x)
 
 
 def _kolmogorov(x: Array) -> Array:
-    """The density of the limit: the series in exp(-2 k^2 x^2), for small x that of the theta function's other
-    form."""
+    """The density of the limit: the series in exp(-2 k^2 x^2).
+
+    For small x that of the theta function's other form.
+    """
     small = np.less(x, 0.8)
     near = np.where(small, np.maximum(x, 0.01), 1.0)
     far = np.where(small, 1.0, x)
@@ -261,9 +280,11 @@ def _kolmogorov(x: Array) -> Array:
     other: Any = 0.0
     for k in range(1, 8):
         sign = (-1.0) ** (k - 1)
-        direct = direct + sign * 8 * k * k * far * np.exp(-2.0 * k * k * far * far)
+        square = far * far
+        direct = direct + sign * 8 * k * k * far * np.exp(-2.0 * k * k * square)
         c = (2 * k - 1) ** 2 * pi**2 / 8
-        other = other + np.exp(-c / (near * near)) * (2 * c / near**4 - 1 / near**2)
+        square = near * near
+        other = other + np.exp(-c / square) * (2 * c / square - 1) / square
     in_range = np.where(np.greater(x, 0.01), sqrt(2 * pi) * other, 0)
     return np.where(small, in_range, direct)
 
@@ -279,10 +300,12 @@ def _smirnov(n: Array | Scalar, x: Array) -> Array:
     left, right = 1 - x - j / n, x + j / n
     present = np.logical_and(np.greater(left, 0), np.greater(right, 0))
     left, right = np.where(present, left, 1), np.where(present, right, 1)
-    count = sp.gammaln(n + 1.0) - sp.gammaln(j + 1.0) - sp.gammaln(np.maximum(n - j, 0) + 1.0)
-    term = np.exp(count + (n - j) * np.log(left) + (j - 1) * np.log(right))
+    rest = np.maximum(n - j, 0)
+    count = sp.gammaln(n + 1.0) - sp.gammaln(j + 1.0) - sp.gammaln(rest + 1.0)
+    powers = (n - j) * np.log(left) + (j - 1) * np.log(right)
     slope = 1 - x * (n - j) / left + x * (j - 1) / right
-    return -np.sum(np.where(present, term * slope, 0), axis=-1)
+    terms = np.exp(count + powers) * slope
+    return -np.sum(np.where(present, terms, 0), axis=-1)
 
 
 derivative(sp.kolmogorov, signature="y", y=lambda g, y: -g * _kolmogorov(y))
@@ -290,10 +313,10 @@ derivative(sp.kolmogi, signature="p", p=lambda g, y: -g / _kolmogorov(y))
 derivative(sp.smirnov, signature="n, d", d=lambda g, n, d: -g * _smirnov(n, d))
 derivative(sp.smirnovi, signature="n, p", p=lambda g, n, y: -g / _smirnov(n, y))
 
-# ----------------------------------------------------------------------- Voigt's profile, Owen's T
+# ------------------------------------------------------------------------ Voigt's profile, Owen's T
 
-# The profile is Re w(z) / (sigma sqrt(2 pi)), z = (x + i gamma) / (sigma sqrt 2); w' = 2 i / sqrt(pi) - 2 z w
-# (DLMF 7.19, 7.10).
+# The profile is Re w(z) / (sigma sqrt(2 pi)), z = (x + i gamma) / (sigma sqrt 2); w' = 2 i /
+# sqrt(pi) - 2 z w (DLMF 7.19, 7.10).
 Complex = tuple[Array, Array]  # a real and an imaginary part
 
 
@@ -306,16 +329,27 @@ def _faddeeva(a: Array, b: Array) -> Complex:
 def _faddeeva_slope(a: Array, b: Array, w: Complex) -> Complex:
     """w' at a + i b, where the value is w."""
     real, imaginary = w
-    return -2 * (a * real - b * imaginary), 2 / sqrt(pi) - 2 * (a * imaginary + b * real)
+    product = a * real - b * imaginary, a * imaginary + b * real
+    return -2 * product[0], 2 / sqrt(pi) - 2 * product[1]
 
 
-def _faddeeva_a(g: Complex, a: Array, b: Array, y: Complex) -> Array:
+def _faddeeva_a(
+    g: Complex,
+    a: Array,
+    b: Array,
+    y: Complex,
+) -> Array:
     """The slope in the direction of the real axis."""
     real, imaginary = _faddeeva_slope(a, b, y)
     return g[0] * real + g[1] * imaginary
 
 
-def _faddeeva_b(g: Complex, a: Array, b: Array, y: Complex) -> Array:
+def _faddeeva_b(
+    g: Complex,
+    a: Array,
+    b: Array,
+    y: Complex,
+) -> Array:
     """That in the direction of the imaginary axis (Cauchy and Riemann)."""
     real, imaginary = _faddeeva_slope(a, b, y)
     return g[1] * real - g[0] * imaginary
@@ -332,7 +366,12 @@ def _voigt(x: Array, sigma: Array, gamma: Array) -> tuple[Array, Array]:
     return real / scale, -imaginary / scale
 
 
-def _voigt_in_sigma(x: Array, sigma: Array, gamma: Array, y: Array) -> Array:
+def _voigt_in_sigma(
+    x: Array,
+    sigma: Array,
+    gamma: Array,
+    y: Array,
+) -> Array:
     """The profile is homogeneous of degree -1."""
     in_x, in_gamma = _voigt(x, sigma, gamma)
     return -(y + x * in_x + gamma * in_gamma) / sigma
@@ -349,7 +388,8 @@ derivative(
 
 def _owens_t_in_h(h: Array, a: Array) -> Array:
     """-exp(-h^2 / 2) erf(a h / sqrt 2) / (2 sqrt(2 pi))."""
-    return -np.exp(-h * h / 2) * sp.erf(h * a / sqrt(2)) / (2 * sqrt(2 * pi))
+    bell = np.exp(-h * h / 2) / sqrt(2 * pi)
+    return -bell * sp.erf(h * a / sqrt(2)) / 2
 
 
 def _owens_t_in_a(h: Array, a: Array) -> Array:

@@ -1,7 +1,7 @@
 """The calculus table of elliptic integrals and functions (DLMF, chapters 19 and 22).
 
-Legendre's integrals of the parameter m have their derivatives through Carlson's symmetric ones, which have
-no 0 / 0 at m = 0 (DLMF 19.25).
+Legendre's integrals of the parameter m have their derivatives through Carlson's symmetric ones,
+which have no 0 / 0 at m = 0 (DLMF 19.25).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy import special as sp
 from ...typing import Array, Operand
 from ..table import derivative
 
-# ------------------------------------------------------------------------------ Legendre's integrals
+# ----------------------------------------------------------------------------- Legendre's integrals
 
 derivative(sp.ellipk, signature="m", m=lambda g, m: g * sp.elliprd(0.0, 1.0, 1 - m) / 6)
 derivative(sp.ellipkm1, signature="p", p=lambda g, p: -g * sp.elliprd(0.0, 1.0, p) / 6)
@@ -23,11 +23,15 @@ derivative(sp.ellipe, signature="m", m=lambda g, m: -g * sp.elliprd(0.0, 1 - m, 
 
 
 def _incomplete(phi: Array, slope: Callable[[Operand, Operand], Array]) -> Array:
-    """sin^3 times a slope of cos^2 and sin^2, for angles up to a quarter turn; each half turn adds that from
-    end to end."""
+    """sin^3 times a slope of cos^2 and sin^2, for angles up to a quarter turn.
+
+    Each half turn adds the slope from end to end.
+    """
     turns = np.round(phi / pi)
-    sine, cosine = np.sin(phi - pi * turns), np.cos(phi - pi * turns)
-    return 2 * turns * slope(0.0, 1.0) + sine**3 * slope(cosine * cosine, sine * sine)
+    rest = phi - pi * turns
+    sine, cosine = np.sin(rest), np.cos(rest)
+    from_turns = 2 * turns * slope(0.0, 1.0)
+    return from_turns + sine**3 * slope(cosine * cosine, sine * sine)
 
 
 def _ellipkinc_slope(phi: Array, m: Array) -> Array:
@@ -62,8 +66,8 @@ derivative(sp.ellipj, signature="u, m", u=_ellipj)
 
 # ------------------------------------------------------- Carlson's symmetric integrals (DLMF 19.16)
 
-# Derivatives under the integral sign, then partial fractions. The last derivatives of R_D and R_J follow
-# from the others, for both are homogeneous of degree -3/2.
+# Derivatives under the integral sign, then partial fractions. The last derivatives of R_D and R_J
+# follow from the others, for both are homogeneous of degree -3/2.
 
 
 def _times(x: Array, slope: Array) -> Array:
@@ -73,7 +77,8 @@ def _times(x: Array, slope: Array) -> Array:
 
 def _elliprg(x: Array, y: Array, z: Array) -> Array:
     """dR_G/dx = (R_F - x R_D(y, z, x) / 3) / 4."""
-    return (sp.elliprf(x, y, z) - _times(x, sp.elliprd(y, z, x)) / 3) / 4
+    part_of_d = _times(x, sp.elliprd(y, z, x)) / 3
+    return (sp.elliprf(x, y, z) - part_of_d) / 4
 
 
 def _near(a: Array, b: Array) -> np.ndarray:
@@ -84,8 +89,8 @@ def _near(a: Array, b: Array) -> np.ndarray:
 def _elliprd(x: Array, y: Array, z: Array) -> Array:
     """dR_D/dx = (R_D(y, z, x) - R_D(x, y, z)) / (2 (x - z)).
 
-    It is symmetric in x and z; where they meet, its value at their mean is right to first order, and
-    follows from homogeneity; so where y meets them too.
+    It is symmetric in x and z; where they meet, its value at their mean is right to first order,
+    and follows from homogeneity; so where y meets them too.
     """
     together = _near(x, z)
     difference = sp.elliprd(y, z, x) - sp.elliprd(x, y, z)
@@ -94,25 +99,39 @@ def _elliprd(x: Array, y: Array, z: Array) -> Array:
     return np.where(together, _elliprd_meeting(x, y, z, middle), apart)
 
 
-def _elliprd_meeting(x: Array, y: Array, z: Array, middle: Array) -> Array:
+def _elliprd_meeting(
+    x: Array,
+    y: Array,
+    z: Array,
+    middle: Array,
+) -> Array:
     """dR_D/dx where x and z are both `middle`, and perhaps y too."""
     all_meet = _near(y, middle)
     pair = sp.elliprd(y, middle, middle)
     difference = sp.elliprd(middle, middle, y) - pair
     slope = difference / (2 * np.where(all_meet, 1, y - middle))
     two_meet = -(1.5 * pair + _times(y, slope)) / (4 * middle)
-    return np.where(all_meet, -0.3 * np.power((3 * x + y + 3 * z) / 7, -2.5), two_meet)
+    mean = (3 * x + y + 3 * z) / 7
+    return np.where(all_meet, -0.3 * np.power(mean, -2.5), two_meet)
 
 
 def _elliprd_last(x: Array, y: Array, z: Array) -> Array:
     """dR_D/dz."""
-    others = _times(x, _elliprd(x, y, z)) + _times(y, _elliprd(y, x, z))
-    return -(1.5 * sp.elliprd(x, y, z) + others) / z
+    in_x = _times(x, _elliprd(x, y, z))
+    in_y = _times(y, _elliprd(y, x, z))
+    return -(1.5 * sp.elliprd(x, y, z) + in_x + in_y) / z
 
 
-def _elliprj(x: Array, y: Array, z: Array, p: Array) -> Array:
-    """dR_J/dx = (R_J - R_D(y, z, x)) / (2 (p - x)); where x and p meet, a third of dR_D/dz at their weighted
-    mean."""
+def _elliprj(
+    x: Array,
+    y: Array,
+    z: Array,
+    p: Array,
+) -> Array:
+    """dR_J/dx = (R_J - R_D(y, z, x)) / (2 (p - x)).
+
+    Where x and p meet, it is a third of dR_D/dz at their weighted mean.
+    """
     together = _near(x, p)
     difference = sp.elliprj(x, y, z, p) - sp.elliprd(y, z, x)
     apart = difference / (2 * np.where(together, 1, p - x))
@@ -120,7 +139,12 @@ def _elliprj(x: Array, y: Array, z: Array, p: Array) -> Array:
     return np.where(together, _elliprd_last(y, z, mean) / 3, apart)
 
 
-def _elliprj_last(x: Array, y: Array, z: Array, p: Array) -> Array:
+def _elliprj_last(
+    x: Array,
+    y: Array,
+    z: Array,
+    p: Array,
+) -> Array:
     """dR_J/dp."""
     total = 1.5 * sp.elliprj(x, y, z, p)
     for first, second, third in ((x, y, z), (y, z, x), (z, x, y)):

@@ -1,5 +1,7 @@
-"""The calculus table of orthogonal polynomials in x: the derivative is one of the next kind and of one degree
-less (DLMF 18.9). Degree and parameters are constants."""
+"""The calculus table of orthogonal polynomials in x (DLMF 18.9).
+
+The derivative is one of the next kind and of one degree less. Degree and parameters are constants.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from ..table import derivative
 
 
 def _less(n: Array) -> Array:
-    """The degree of the derivative: n - 1, and for a constant 0, where the factor is 0. n need not be whole."""
+    """The degree of the derivative: n - 1, and 0 for a constant. n need not be whole."""
     return np.subtract(n, np.not_equal(n, 0))
 
 
@@ -43,13 +45,23 @@ def _laguerre(n: Array, alpha: Array | float, x: Array) -> Array:
     return -_some(n) * sp.eval_genlaguerre(_less(n), alpha + 1, x)
 
 
-def _jacobi(n: Array, alpha: Array, beta: Array, x: Array) -> Array:
+def _jacobi(
+    n: Array,
+    alpha: Array,
+    beta: Array,
+    x: Array,
+) -> Array:
     """P_n^(a, b)' = (n + a + b + 1) / 2 P_(n-1)^(a+1, b+1)."""
     factor = _some(n) * ((n + alpha + beta + 1) / 2)
     return factor * sp.eval_jacobi(_less(n), alpha + 1, beta + 1, x)
 
 
-def _shifted_jacobi(n: Array, p: Array, q: Array, x: Array) -> Array:
+def _shifted_jacobi(
+    n: Array,
+    p: Array,
+    q: Array,
+    x: Array,
+) -> Array:
     """Of P_n^(p-q, q-1)(2 x - 1) / binom(2 n + p - 1, n)."""
     return 2 * _jacobi(n, p - q, q - 1, 2 * x - 1) / sp.binom(2 * n + p - 1, n)
 
@@ -103,7 +115,12 @@ derivative(
 )
 
 
-def _lpmv_slope(m: Array, v: Array, x: Array, y: Array) -> Array:
+def _lpmv_slope(
+    m: Array,
+    v: Array,
+    x: Array,
+    y: Array,
+) -> Array:
     """Of the associated Legendre function of order m and degree v (DLMF 14.10.4)."""
     next_degree = (v - m + 1) * sp.lpmv(m, v + 1, x)
     return ((v + 1) * x * y - next_degree) / (1 - x * x)
@@ -112,9 +129,15 @@ def _lpmv_slope(m: Array, v: Array, x: Array, y: Array) -> Array:
 derivative(sp.lpmv, signature="m, v, x", x=lambda g, m, v, x, y: g * _lpmv_slope(m, v, x, y))
 
 
-# SciPy's newer functions give the value and derivatives up to order `diff_n` themselves, in rows: the slope
-# of rows 0 to k is rows 1 to k + 1.
-def _rows_below(rule: Rule, y_shape: Shape, *args: Array, diff_n: int, **options: Any) -> Array:
+# SciPy's newer functions give the value and derivatives up to order `diff_n` themselves, in rows:
+# the slope of rows 0 to k is rows 1 to k + 1.
+def _rows_below(
+    rule: Rule,
+    y_shape: Shape,
+    *args: Array,
+    diff_n: int,
+    **options: Any,
+) -> Array:
     """Rows 1 to diff_n + 1."""
     rows = rule(*args, **options, diff_n=diff_n + 1)
     return np.reshape(rows[1:], y_shape)
@@ -123,7 +146,13 @@ def _rows_below(rule: Rule, y_shape: Shape, *args: Array, diff_n: int, **options
 def _enter_legendre(function: Any) -> None:
     """Legendre polynomials."""
 
-    def slope(g: Array, y_shape: Shape, n: Array, z: Array, diff_n: int) -> Array:
+    def slope(
+        g: Array,
+        y_shape: Shape,
+        n: Array,
+        z: Array,
+        diff_n: int,
+    ) -> Array:
         return g * _rows_below(rule, y_shape, n, z, diff_n=diff_n)
 
     rule = derivative(function, signature="n, z, *, diff_n=0", z=slope)
@@ -152,7 +181,14 @@ def _enter_associated(function: Any) -> None:
 def _enter_spherical(function: Any) -> None:
     """Spherical Legendre functions."""
 
-    def slope(g: Array, y_shape: Shape, n: Array, m: Array, theta: Array, diff_n: int) -> Array:
+    def slope(
+        g: Array,
+        y_shape: Shape,
+        n: Array,
+        m: Array,
+        theta: Array,
+        diff_n: int,
+    ) -> Array:
         return g * _rows_below(rule, y_shape, n, m, theta, diff_n=diff_n)
 
     rule = derivative(function, signature="n, m, theta, *, diff_n=0", theta=slope)

@@ -1,9 +1,11 @@
-"""The calculus table of scipy.special: logistic, normal, gamma, hypergeometric functions, entropies, softmax.
+"""The calculus table of scipy.special.
 
-Arguments have the names of SciPy's documentation. Where one of them is called y, a formula computes the
-function's value again, for y means that argument there. Where a derivative with respect to a parameter has
-no closed form (the order of a Bessel function, the shape of a distribution) it is left out, and the engine
-says so when it is asked for.
+Logistic, normal, gamma and hypergeometric functions, entropies, softmax, elementary functions.
+
+Arguments have the names of SciPy's documentation. Where one of them is called y, a formula computes
+the function's value again, for y means that argument there. Where a derivative with respect to a
+parameter has no closed form (the order of a Bessel function, the shape of a distribution) it is
+left out, and the engine says so when it is asked for.
 
 Source of the formulas: NIST Digital Library of Mathematical Functions (DLMF).
 """
@@ -32,14 +34,14 @@ def safe(x: Array) -> Array:
 def at_pole(g: Array, slope: Array) -> Array:
     """g times a slope, and 0 where g is 0 and the slope has a pole.
 
-    Of a function's several values one may have a pole where the others are smooth; if it is not used, its
-    g is 0.
+    Of a function's several values one may have a pole where the others are smooth; if it is not
+    used, its g is 0.
     """
     unused = np.logical_and(np.equal(g, 0), np.isinf(slope))
     return g * np.where(unused, 0, slope)
 
 
-# ------------------------------------------------- logistic functions and the normal distribution
+# --------------------------------------------------- logistic functions and the normal distribution
 
 
 def _bell(x: Array) -> Array:
@@ -88,12 +90,17 @@ if hasattr(sp, "softplus"):  # SciPy 1.17
         return np.logaddexp(0.0, x)
 
 
-# ------------------------------------------------------------------------------- gamma functions
+# ---------------------------------------------------------------------------------- gamma functions
 
 
 def _psi_gap(a: Array, b: Array) -> Array:
     """psi(a) - psi(a + b), the slope of log B in a."""
     return sp.psi(a) - sp.psi(a + b)
+
+
+def _psi_difference(a: Array, b: Array) -> Array:
+    """psi(a + 1) - psi(b + 1)."""
+    return sp.psi(a + 1) - sp.psi(b + 1)
 
 
 def gamma_density(a: Array, x: Array) -> Array:
@@ -128,8 +135,8 @@ derivative(
 derivative(
     sp.binom,
     signature="x, y",
-    x=lambda g, x, y: g * sp.binom(x, y) * (sp.psi(x + 1) - sp.psi(x - y + 1)),
-    y=lambda g, x, y: g * sp.binom(x, y) * (sp.psi(x - y + 1) - sp.psi(y + 1)),
+    x=lambda g, x, y: g * sp.binom(x, y) * _psi_difference(x, x - y),
+    y=lambda g, x, y: g * sp.binom(x, y) * _psi_difference(x - y, y),
 )
 derivative(
     sp.poch,
@@ -172,7 +179,7 @@ def multigammaln(a: Array, d: int) -> Array:
     return total
 
 
-# -------------------------------------------------------------------- entropies and robust losses
+# ---------------------------------------------------------------------- entropies and robust losses
 
 # x log y is 0 at x = 0 whatever y.
 derivative(
@@ -250,7 +257,7 @@ def logsumexp(
     b: Array | None = None,
     keepdims: bool = False,
 ) -> Array:
-    """log sum b exp(a), from the largest a, so that nothing overflows; -inf entries have gradient 0."""
+    """log sum b exp(a). Nothing overflows; entries of -inf have gradient 0."""
     if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
         shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
         return np.reshape(a if b is None else a + np.log(b), shape)
@@ -311,7 +318,8 @@ def _exprel_slope(x: Array) -> Array:
         factorial *= k
         series = series + power / (factorial * (k + 2))
         power = power * near
-    return np.where(small, series, ((far - 1) * np.exp(far) + 1) / (far * far))
+    direct = ((far - 1) * np.exp(far) + 1) / (far * far)
+    return np.where(small, series, direct)
 
 
 derivative(sp.exprel, x=lambda g, x: g * _exprel_slope(x))
@@ -330,7 +338,8 @@ def diric(x: Array, n: int) -> Array:
 def _expn_slope(n: Array, x: Array, y: Array) -> Array:
     """E_(n-1), which for n = 0 is (e^-x + E_0) / x."""
     lower = sp.expn(np.maximum(n - 1, 0), x)
-    return np.where(np.equal(n, 0), (np.exp(-x) + y) / safe(x), lower)
+    lowest = (np.exp(-x) + y) / safe(x)
+    return np.where(np.equal(n, 0), lowest, lower)
 
 
 def _sinhc(x: Array) -> Array:
@@ -338,16 +347,18 @@ def _sinhc(x: Array) -> Array:
     return np.where(np.equal(x, 0), 1, np.sinh(x) / safe(x))
 
 
+def _fresnel(g: list[Array], z: Array) -> Array:
+    """The integrands are sin(pi z^2 / 2) and cos(pi z^2 / 2)."""
+    angle = pi / 2 * z * z
+    return g[0] * np.sin(angle) + g[1] * np.cos(angle)
+
+
 derivative(sp.exp1, signature="z", z=lambda g, z: -g * np.exp(-z) / z)
 derivative(sp.expi, x=lambda g, x: g * np.exp(x) / x)
 derivative(sp.expn, signature="n, x", n=None, x=lambda g, n, x, y: -g * _expn_slope(n, x, y))
 derivative(sp.sici, x=lambda g, x: g[0] * np.sinc(x / pi) + at_pole(g[1], np.cos(x) / x))
 derivative(sp.shichi, x=lambda g, x: g[0] * _sinhc(x) + at_pole(g[1], np.cosh(x) / x))
-derivative(
-    sp.fresnel,
-    signature="z",
-    z=lambda g, z: g[0] * np.sin(pi / 2 * z * z) + g[1] * np.cos(pi / 2 * z * z),
-)
+derivative(sp.fresnel, signature="z", z=_fresnel)
 derivative(sp.wrightomega, signature="z", z=lambda g, y: g * y / (1 + y))  # of real numbers
 
 
@@ -363,7 +374,7 @@ def _spence_slope(z: Array) -> Array:
 
 derivative(sp.spence, signature="z", z=lambda g, z: g * _spence_slope(z))
 
-# --------------------------------- hypergeometric functions in their last argument (DLMF 15.5, 16.3)
+# -------------------------------- hypergeometric functions in their last argument (DLMF 15.5, 16.3)
 
 derivative(sp.hyp0f1, signature="v, z", z=lambda g, v, z: g * sp.hyp0f1(v + 1, z) / v)
 derivative(

@@ -35,8 +35,8 @@ wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm sph_ha
 modfresnelm modfresnelp
 """
 INVERSES_IN_A_PARAMETER = """
-bdtrik bdtrin btdtria btdtrib chdtriv chndtridf fdtridfd gdtrib nbdtrik nbdtrin ncfdtridfd ncfdtridfn
-nctdtridf nctdtrinc pdtrik stdtridf zetac
+bdtrik bdtrin btdtria btdtrib chdtriv chndtridf fdtridfd gdtrib nbdtrik nbdtrin ncfdtridfd
+ncfdtridfn nctdtridf nctdtrinc pdtrik stdtridf zetac
 """
 SPHEROIDAL = """
 obl_ang1 obl_ang1_cv obl_cv obl_rad1 obl_rad1_cv obl_rad2 obl_rad2_cv pro_ang1 pro_ang1_cv pro_cv
