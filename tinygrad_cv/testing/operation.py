@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..engine.errors import name_of
-from ..kernels.kernel import Kernel
 from ..engine.modes import switched
-from ..tensor import Tensor, unwrap
 from ..engine.pytrees import leaves, rebuild
+from ..kernels.kernel import Kernel
+from ..tensor import Tensor, unwrap
 from ..transforms import vjp
 from ..typing import PyTree
 
