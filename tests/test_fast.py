@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import tinygrad_cv as tg
 from tinygrad_cv import kernels
 from tinygrad_cv.engine import fast
-from tinygrad_cv.tensor import Gradients, dispatch, record
+from tinygrad_cv.tensor import Walk, dispatch, record
 
 ROOT = Path(tg.__file__).parents[1]
 SUITES = ["engine", "transforms", "ownership", "modes", "checkpoint", "observers", "kernels", "nn", "optim"]
@@ -112,9 +112,9 @@ def test_sums_in_place_are_the_sums() -> None:
     rng = np.random.default_rng(0)
     x = tg.Tensor(rng.normal(size=5), requires_grad=True)
     found = []
-    for kind in (fast.InPlaceGradients, Gradients):
+    for kind in (fast.FastWalk, Walk):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tg.tensor, "Gradients", kind)
+            patch.setattr(tg.tensor, "Walk", kind)
             x.grad = None
             sum(((x * float(k)) ** 2).sum() for k in range(1, 6)).backward()
             found.append(x.grad)

@@ -43,7 +43,7 @@ def checkpoint(f: Function) -> Function:
 
 
 class Checkpointed:
-    """The operation of one checkpointed call."""
+    """The operation of one checkpointed call. It records itself."""
 
     selects = elementwise = False
 
@@ -68,7 +68,7 @@ class Checkpointed:
         self.surroundings.hold(outside)
         self.digests = [digest(t) for t in tensors]
         node = Node(
-            self,
+            self,  # type: ignore[arg-type]  # it is not recorded by `record`
             {"arguments": list(own.values()), "outside": outside},
             {"given": map_leaves(kept_leaf, given)},
             [t.shape for t in tensors],
@@ -82,7 +82,7 @@ class Checkpointed:
         self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
     ) -> dict[str, Any]:
         """Compute the value again, recorded this time, and go back through it."""
-        saved, parents = node.saved or {}, node.parents or {}
+        saved, parents = node.values(graph=False), node.parents
         inputs = map_leaves(renewed, saved["given"])
         with switched("recording", True), self.surroundings.restored():
             args, kwargs = inputs
@@ -198,7 +198,8 @@ def kept_leaf(leaf: Any) -> Any:
 def places_from_outside(values: list[Place], own: Collection[Place], start: int) -> list[Place]:
     """The places older than `start`, but for the function's own arguments, that its operations used."""
     seen = {*values, *own}
-    stack, outside = [place for place in values if place not in own], []
+    stack = [place for place in values if place not in own]
+    outside: list[Place] = []
     while stack:
         for place in stack.pop().node.places():
             if place not in seen:

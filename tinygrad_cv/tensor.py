@@ -20,6 +20,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from itertools import count, repeat
 from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
@@ -36,7 +37,7 @@ from .typing import Array, ArrayLike, Function, Operation, Shape
 
 # ------------------------------------------------------------------------------------------------ the graph
 
-_next_order = itertools.count().__next__
+_next_order = count().__next__
 _new = object.__new__
 
 
@@ -54,10 +55,8 @@ class Node:
         dtype: Any,
         line: errors.Line | None = None,
     ) -> None:
-        self.operation = operation
-        self.parents: dict[str, Any] | None = (
-            parents  # by argument: a place, or a list; None once freed
-        )
+        self.operation: Any = operation
+        self.parents = parents  # by the name of the argument: a place, or a list of places
         self.saved: dict[str, Any] | None = saved  # by name; None once freed
         self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several
         self.order = _next_order()  # every operation is younger than its parents
@@ -71,12 +70,12 @@ class Node:
 
     def places(self) -> Iterator[Place]:
         """The parents one by one, those in lists too."""
-        for parent in (self.parents or {}).values():
+        for parent in self.parents.values():
             yield from (p for p in each(parent) if p is not None)
 
     def values(self, graph: bool) -> dict[str, Any]:
         """What was saved; with `graph` as tensors at their places, so that formulas record themselves."""
-        if self.parents is None or self.saved is None:
+        if self.saved is None:
             raise errors.freed(self)
         if not graph:
             return self.saved
@@ -85,7 +84,7 @@ class Node:
 
     def free(self) -> None:
         """Forget the parents and what was saved: this node has done its work."""
-        self.parents = self.saved = None
+        self.parents, self.saved = {}, None
 
     def __str__(self) -> str:
         function = self.operation.function if self.operation else None
@@ -96,16 +95,16 @@ class Output(NamedTuple):
     """One of the several values of an operation."""
 
     node: Node
-    index: int
+    number: int
 
     @property
     def shape(self) -> Shape:
-        shape: Shape = self.node.shape[self.index]
+        shape: Shape = self.node.shape[self.number]
         return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = self.node.dtype[self.index]
+        dtype: np.dtype[Any] = self.node.dtype[self.number]
         return dtype
 
     @property
@@ -408,47 +407,6 @@ def dispatch(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
 # ------------------------------------------------------------------------------------------ the way back
 
 
-class Gradients:
-    """The gradients on their way back, by place. Operations wait in a queue, the youngest first."""
-
-    def __init__(self) -> None:
-        self.at: dict[Place, Any] = {}
-        self.queue: list[tuple[int, Node]] = []
-        self.waiting: set[Node] = set()  # those in the queue with several values
-
-    def add(self, place: Place, gradient: Any, node: Node) -> None:
-        """Add a contribution of this node to the gradient of a place.
-
-        The first is not written to: it may be someone else's array.
-        """
-        gradient = unbroadcast(gradient, place, node)
-        if place in self.at:
-            self.at[place] = self.sum(place, gradient)
-            return
-        self.at[place] = gradient
-        if type(place) is Node:
-            if place.operation is not None:
-                heappush(self.queue, (-place.order, place))
-        elif place.node not in self.waiting:
-            self.waiting.add(place.node)
-            heappush(self.queue, (-place.node.order, place.node))
-
-    def sum(self, place: Place, gradient: Any) -> Any:
-        """The gradient of a place and one more."""
-        return self.at[place] + gradient
-
-    def next(self) -> tuple[Node, Any]:
-        """The youngest operation and its gradient; of several values a list, zeros for those unused."""
-        node = heappop(self.queue)[1]
-        if type(node.shape) is not list:
-            return node, self.at.pop(node)
-        gradient = []
-        for i, (shape, dtype) in enumerate(zip(node.shape, node.dtype, strict=True)):
-            part = self.at.pop(Output(node, i), None)
-            gradient.append(np.zeros(shape, dtype) if part is None else part)
-        return node, gradient
-
-
 def backpropagate(
     roots: Sequence[tuple[Place, Any]],
     targets: Iterable[Place] = (),
@@ -461,67 +419,112 @@ def backpropagate(
     used its value, and its gradient is complete. With `graph` the formulas run on tensors and record
     themselves. Nodes are freed once passed, unless `retain`.
     """
-    ends = {place.node for place in targets}
-    on_path = nodes_on_path([place.node for place, _ in roots], ends) if ends else None
-    gradients, arrived = Gradients(), {}
-    masked: set[Node] = set()  # nodes of whose values some elements may not have reached the roots
-    for place, gradient in roots:
-        if on_path is None or place.node in on_path:
-            gradients.add(place, gradient, place.node)
-    present = observers()
+    walk = Walk(roots, targets, graph)
     with switched("recording", graph):
-        while gradients.queue:
-            started = now() if present else 0.0
-            node, gradient = gradients.next()
-            if node in ends or node.tensor is not None:
-                arrived.update(outputs(node, gradient))
-            if node in ends:
+        while walk.queue:
+            node, gradient = walk.next()
+            if walk.arrives(node, gradient):
                 continue
-            contributions = pull(node, gradient, on_path, graph)
-            hidden = node in masked
-            if hidden and node.operation.elementwise:
-                contributions = silence(contributions, gradient)
-            for name, contribution in contributions.items():
-                for parent, part in pairs(node.parents[name], contribution):
-                    if on_path is None or parent.node in on_path:
-                        gradients.add(parent, part, node)
-            if hidden or node.operation.selects:
-                masked.update(place.node for place in node.places())
-            for observer in present:
-                observer.backward(Pull(node, gradient, contributions, started))
+            for parent, contribution in walk.pull(node, gradient):
+                walk.add(parent, contribution, node)
             if not (retain or graph):
                 node.free()
-    return arrived | gradients.at
+    return walk.arrived | walk.gradients
 
 
-def pull(node: Node, gradient: Any, on_path: set[Node] | None, graph: bool) -> dict[str, Any]:
-    """What a node contributes to the gradients of its arguments, as far as they lie on a path."""
-    if node.parents is None:
-        raise errors.freed(node)
-    if on_path is None:
-        return node.operation.pull(node, gradient, node.parents, graph)
-    wanted = []
-    for name, parent in node.parents.items():
-        if any(place is not None and place.node in on_path for place in each(parent)):
-            wanted.append(name)
-    return node.operation.pull(node, gradient, wanted, graph)
+class Walk:
+    """The gradients on their way back, by place, and the operations in a queue, the youngest first."""
+
+    def __init__(
+        self, roots: Sequence[tuple[Place, Any]], targets: Iterable[Place], graph: bool
+    ) -> None:
+        self.graph = graph
+        self.gradients: dict[Place, Any] = {}
+        self.arrived: dict[Place, Any] = {}  # those of operations that were asked for
+        self.queue: list[tuple[int, Node]] = []
+        self.waiting: set[Node] = set()  # the operations with several values in it
+        self.masked: set[Node] = set()  # of whose values some elements may not have reached a root
+        self.observers = observers()
+        self.ends = {place.node for place in targets}
+        self.path: set[Node] | None = None  # between the roots and the ends; None: all nodes
+        if self.ends:
+            self.path = nodes_on_path([place.node for place, _ in roots], self.ends)
+        for place, gradient in roots:
+            if self.path is None or place.node in self.path:
+                self.add(place, gradient, place.node)
+
+    def add(self, place: Place, gradient: Any, node: Node) -> None:
+        """Add a contribution of this node to the gradient of a place.
+
+        The first is not written to: it may be someone else's array.
+        """
+        gradient = unbroadcast(gradient, place, node)
+        if place in self.gradients:
+            self.gradients[place] = self.sum(place, gradient)
+            return
+        self.gradients[place] = gradient
+        if type(place) is Node:
+            if place.operation is not None:
+                heappush(self.queue, (-place.order, place))
+        elif place.node not in self.waiting:
+            self.waiting.add(place.node)
+            heappush(self.queue, (-place.node.order, place.node))
+
+    def sum(self, place: Place, gradient: Any) -> Any:
+        """The gradient of a place and one more."""
+        return self.gradients[place] + gradient
+
+    def next(self) -> tuple[Node, Any]:
+        """The youngest operation and its gradient; of several values a list, zeros for those unused."""
+        node = heappop(self.queue)[1]
+        if type(node.shape) is not list:
+            return node, self.gradients.pop(node)
+        gradient = []
+        for i, (shape, dtype) in enumerate(zip(node.shape, node.dtype, strict=True)):
+            part = self.gradients.pop(Output(node, i), None)
+            gradient.append(np.zeros(shape, dtype) if part is None else part)
+        return node, gradient
+
+    def arrives(self, node: Node, gradient: Any) -> bool:
+        """Keep a gradient that is asked for; return whether it goes no further."""
+        if node not in self.ends and node.tensor is None:
+            return False
+        places = [node] if type(node.shape) is not list else map(Output, repeat(node), count())
+        self.arrived.update(zip(places, each(gradient), strict=False))
+        return node in self.ends
+
+    def pull(self, node: Node, gradient: Any) -> Iterator[tuple[Place, Any]]:
+        """What a node contributes to the gradients of its parents."""
+        started = now() if self.observers else 0.0
+        if node.saved is None:
+            raise errors.freed(node)
+        wanted: Collection[str] = node.parents
+        if self.path is not None:
+            wanted = [n for n in wanted if any(p in self.path for p in nodes_of(node.parents[n]))]
+        contributions = node.operation.pull(node, gradient, wanted, self.graph)
+        if node in self.masked and node.operation.elementwise:
+            contributions = silence(contributions, gradient)
+        if node in self.masked or node.operation.selects:
+            self.masked.update(place.node for place in node.places())
+        for observer in self.observers:
+            observer.backward(Pull(node, gradient, contributions, started))
+        for name, contribution in contributions.items():
+            yield from self.pairs(node.parents[name], contribution)
+
+    def pairs(self, parent: Any, contribution: Any) -> Iterator[tuple[Place, Any]]:
+        """The places of a parent, one or a list, with what they get, as far as they lie on the path."""
+        if type(parent) is not list:
+            parent, contribution = (parent,), (contribution,)
+        for place, part in zip(parent, contribution, strict=True):
+            if place is None or part is None:
+                continue
+            if self.path is None or place.node in self.path:
+                yield place, part
 
 
-def pairs(parent: Any, contribution: Any) -> Iterable[tuple[Place, Any]]:
-    """A parent with its contribution, those in lists one by one, if there is one."""
-    if contribution is None:
-        return ()
-    if type(parent) is not list:
-        return ((parent, contribution),)
-    found = zip(parent, contribution, strict=True)
-    return [(place, part) for place, part in found if place is not None and part is not None]
-
-
-def outputs(node: Node, gradient: Any) -> Iterator[tuple[Place, Any]]:
-    """The place of each value of an operation, with its gradient."""
-    if type(node.shape) is not list:
-        return iter([(node, gradient)])
-    return ((Output(node, i), part) for i, part in enumerate(gradient))
+def nodes_of(parent: Any) -> list[Node]:
+    """The nodes of a parent, or of a list of parents."""
+    return [place.node for place in each(parent) if place is not None]
 
 
 def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
@@ -533,7 +536,7 @@ def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
         node = stack.pop()
         if node in ends or node.operation is None:
             continue
-        if node.parents is None:
+        if node.saved is None:
             raise errors.freed(node)
         for place in node.places():
             if place.node not in seen and place.node.order >= oldest:
@@ -578,7 +581,7 @@ def deposit(gradients: Mapping[Place, Any], graph: bool) -> None:
     for place, gradient in gradients.items():
         reference = place.node.tensor
         if isinstance(place, Output):
-            reference = (reference or {}).get(place.index)
+            reference = (reference or {}).get(place.number)
         tensor = reference() if reference is not None else None
         if tensor is None:
             continue
@@ -602,7 +605,8 @@ class Tensor(NumPyInterface):
 
     __slots__ = ("__weakref__", "_array", "_grad", "_memory", "_node", "_writer")
     _array: np.ndarray  # the value; of a leaf a read-only window on its own array
-    _node: Place | None  # where it stands in the graph
+    _node: Any  # its place in the graph, or None
+    _grad: Any
     _memory: memoryview | None  # of the array that is a leaf's own: see `engine/ownership.py`
     _writer: Any  # a weak reference to what `data` has given out
     _dispatch = staticmethod(dispatch)
@@ -637,18 +641,13 @@ class Tensor(NumPyInterface):
         elif not on:
             self._node = None
 
-    @property
-    def is_leaf(self) -> bool:
-        """Whether this tensor was made by the user, not by a recorded operation."""
-        return self._node is None or self._node.node.operation is None
-
     def retain_grad(self) -> None:
         """Have backward leave the gradient of this tensor in `.grad` (leaves have it anyway)."""
         if self._node is None:
             raise RuntimeError("this tensor does not require a gradient")
         if isinstance(self._node, Output):
-            node, index = self._node
-            node.tensor = {**(node.tensor or {}), index: weakref.ref(self)}
+            node, number = self._node
+            node.tensor = {**(node.tensor or {}), number: weakref.ref(self)}
         else:
             self._node.tensor = weakref.ref(self)
 

@@ -102,7 +102,10 @@ class Run:
             full[position] = tree
         with switched("recording", True), switched("transform", True):
             result = f(*full, **kwargs)
-        self.value, self.aux = split_aux(result) if has_aux else (result, None)
+        self.value: Any = result
+        self.aux: Any = None
+        if has_aux:
+            self.value, self.aux = split_aux(result)
 
     def number(self) -> Tensor:
         """The value, which is to be one floating-point number."""

@@ -39,15 +39,18 @@ class Operation(Protocol):
     """What can be recorded: a rule of the calculus table, a kernel, a checkpointed call."""
 
     function: Any  # what errors and observers call it by
-    operands: Collection[str]  # arguments that are converted to arrays, unless they are tensors
     selects: bool  # whether some elements of the arguments do not reach the value, as in np.where
     elementwise: bool  # whether each element of the value comes from one of each argument
+
+    @property
+    def operands(self) -> Collection[str]:
+        """The arguments that become arrays, unless they are tensors."""
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The call's arguments by name."""
 
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
-        """The parents that a gradient flows to. Raises if there is none for one of them."""
+        """The parents that a gradient flows to. Raises if there is no derivative for one of them."""
 
     def saves(self, parents: Mapping[str, Any]) -> Collection[str]:
         """The names of what is saved for the way back to these parents."""
@@ -55,7 +58,7 @@ class Operation(Protocol):
     def compute(
         self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
-        """The value, and what the way back to these parents needs, by name."""
+        """The value, and what is saved for the way back to these parents, by name."""
 
     def pull(
         self, node: Node, gradient: Any, wanted: Collection[str], graph: bool

@@ -7,6 +7,7 @@ are taken in place where the memory is this walk's own.
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from .. import tensor
 from ..kernels.kernel import Kernel
-from ..tensor import PLAIN, TABLE, Gradients, Node, Place, Rule, Tensor, dispatch, record, wrap
+from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, dispatch, record, wrap
 from .errors import calling_line
 from .modes import SWITCHED, is_recording
 from .ownership import constant, read
@@ -66,7 +67,7 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
 def _first(rule: Rule, parents: dict[str, Any], x1: Any, x2: Any) -> Any:
     """The first time that an operator meets such sides; note what it saves, if `operate` has that."""
     result = dispatch(rule.function, (x1, x2), {})
-    node = result._node if type(result) is Tensor else None
+    node: Any = result._node if type(result) is Tensor else None
     if node is not None and node.parents.keys() == parents.keys():
         saves = rule.saves(parents)
         if {"x1", "x2", "y"}.issuperset(saves):
@@ -116,23 +117,24 @@ def call_kernel(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
     return wrap(value, node)
 
 
-class InPlaceGradients(Gradients):
+class FastWalk(Walk):
     """The third and all further contributions are added in place, to the sum of the first two."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sums: set[Place] = set()
 
     def sum(self, place: Place, gradient: Any) -> Any:
         """The gradient of a place and one more."""
-        present = self.at[place]
+        present = self.gradients[place]
         arrays = type(present) is type(gradient) is np.ndarray
         if arrays and place in self.sums:
             return np.add(present, gradient, out=present)
         self.sums.add(place)
         return present + gradient
 
+    @cached_property
+    def sums(self) -> set[Place]:
+        """The places whose gradient is an array that this walk has made."""
+        return set()
+
 
 Tensor._operate = staticmethod(operate)  # type: ignore[method-assign]
-Kernel.__call__ = call_kernel  # type: ignore[method-assign]
-tensor.Gradients = InPlaceGradients  # type: ignore[misc]
+Kernel.__call__ = call_kernel  # type: ignore[method-assign, assignment]
+tensor.Walk = FastWalk  # type: ignore[misc]

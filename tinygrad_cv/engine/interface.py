@@ -52,7 +52,11 @@ class NumPyInterface:
     _array: np.ndarray
     _node: Any
     _dispatch: Callable[..., Any]
-    is_leaf: bool
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user, not by a recorded operation."""
+        return self._node is None or self._node.node.operation is None
 
     @classmethod
     def _operate(cls, ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
@@ -216,10 +220,10 @@ class NumPyInterface:
         """The array, unless this would cut the graph in silence."""
         if self._node is not None:
             raise errors.leaves_the_graph(way)
-        array: np.ndarray = self.numpy()  # type: ignore[attr-defined]
+        array: np.ndarray = self.numpy()
         return array
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._leave("np.asarray(t)"), dtype=dtype, copy=copy)
 
     def __float__(self) -> float:

@@ -12,9 +12,11 @@ import functools
 import inspect
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Generator
 from types import FrameType
 from typing import Any
+
+from ..typing import Function
 
 SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -90,35 +92,49 @@ class switched:  # named as a function, like no_grad
         switches.remove(switch)
         SWITCHED[self.name].remove(switch)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Function) -> Function:
         """`function`, with the switch set whenever it runs; generators and coroutines too."""
-        name, value = self.name, self.value
+        decorate = _decorated
         if inspect.isgeneratorfunction(function):
-
-            def decorated(*args: Any, **kwargs: Any) -> Iterator[Any]:
-                with switched(name, value):
-                    return (yield from function(*args, **kwargs))
-
+            decorate = _decorated_generator
         elif inspect.iscoroutinefunction(function):
-
-            async def decorated(*args: Any, **kwargs: Any) -> Any:
-                with switched(name, value):
-                    return await function(*args, **kwargs)
-
+            decorate = _decorated_coroutine
         elif inspect.isasyncgenfunction(function):
+            decorate = _decorated_async_generator
+        return functools.wraps(function)(decorate(function, self.name, self.value))
 
-            async def decorated(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-                with switched(name, value):
-                    async for item in function(*args, **kwargs):
-                        yield item
 
-        else:
+def _decorated(function: Function, name: str, value: Any) -> Function:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with switched(name, value):
+            return function(*args, **kwargs)
 
-            def decorated(*args: Any, **kwargs: Any) -> Any:
-                with switched(name, value):
-                    return function(*args, **kwargs)
+    return call
 
-        return functools.wraps(function)(decorated)
+
+def _decorated_generator(function: Function, name: str, value: Any) -> Function:
+    def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        with switched(name, value):
+            return (yield from function(*args, **kwargs))
+
+    return generate
+
+
+def _decorated_coroutine(function: Function, name: str, value: Any) -> Function:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with switched(name, value):
+            return await function(*args, **kwargs)
+
+    return call
+
+
+def _decorated_async_generator(function: Function, name: str, value: Any) -> Function:
+    async def generate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        with switched(name, value):
+            async for item in function(*args, **kwargs):
+                yield item
+
+    return generate
 
 
 def no_grad() -> switched:

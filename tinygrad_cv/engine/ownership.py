@@ -26,7 +26,7 @@ import numpy as np
 from ..machine import LARGE_CONSTANT
 
 
-def window(array: np.ndarray) -> np.ndarray:
+def window(array: Any) -> np.ndarray:
     """A read-only array that looks at the memory of another, and is the base of its own views."""
     return np.asarray(memoryview(array).toreadonly())
 
@@ -34,7 +34,7 @@ def window(array: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------ the array of a leaf
 
 
-def own(tensor: Any, array: np.ndarray) -> None:
+def own(tensor: Any, array: Any) -> None:
     """Let a tensor go on with this array, which nobody else has."""
     tensor._memory = memoryview(array).toreadonly()
     tensor._array = np.asarray(tensor._memory)
@@ -94,7 +94,7 @@ def constant(value: Any) -> Any:
 
 def _is_frozen(array: np.ndarray) -> bool:
     """Whether nobody can write to an array: it looks at memory that was given out read-only."""
-    memory = array.base
+    memory: Any = array.base
     if isinstance(memory, np.ndarray):
         return _is_frozen(memory)
     if isinstance(memory, memoryview):

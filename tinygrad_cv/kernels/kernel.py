@@ -113,7 +113,7 @@ class Kernel:
         """The gradient of each argument that is wanted."""
         if graph:
             return self._pull_reference(node, gradient, wanted)
-        saved, parents = node.saved or {}, node.parents or {}
+        saved, parents = node.values(graph), node.parents
         given = {"g": gradient}
         if wanted is not parents:  # else the needs are those of forward
             given["needs"] = [name in wanted for name in self.arrays]
@@ -131,7 +131,7 @@ class Kernel:
 
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""
-        parents, saved = node.parents or {}, node.values(graph=False)
+        parents, saved = node.parents, node.values(graph=False)
         arrays = [at_place(saved[name], parents.get(name)) for name in self.arrays]
         options = {name: saved[name] for name in self._parameters if name not in self.arrays}
         with scope("kernel", self.reference.__name__, self):

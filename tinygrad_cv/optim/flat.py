@@ -95,7 +95,7 @@ class FlatParameters:
         need the values as they are. Then `values` is another buffer from now on.
         """
         members = list(zip(self.parameters, self.value_views, strict=True))
-        here = [p._memory is not None and p._memory.obj is view for p, view in members]
+        here = [lies_in(p, view) for p, view in members]
         needed = [present and is_read(p) for present, (p, _) in zip(here, members, strict=True)]
         if all(here) and not any(needed):
             return
@@ -213,3 +213,9 @@ class FlatParameters:
         self.steps[i] = int(state["step"])
         for name, flat in self.state.items():
             flat[self.parts[i]] = state[name].reshape(-1)
+
+
+def lies_in(parameter: Tensor, view: np.ndarray) -> bool:
+    """Whether this view is the array of a parameter."""
+    owner: object = None if parameter._memory is None else parameter._memory.obj
+    return owner is view

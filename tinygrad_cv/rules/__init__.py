@@ -49,12 +49,14 @@ def refused_options() -> dict[str, list[str]]:
     refused = {}
     for function, row in TABLE.items():
         if function in DEFINITIONS:
-            known = DEFINITIONS[function].parameters
+            known, options = (
+                DEFINITIONS[function].parameters,
+                DEFINITIONS[function].signature.defaults,
+            )
         elif isinstance(row, Rule) and not hasattr(function, "nin"):
-            known = row.honoured
+            known, options = row.honoured, row.signature.defaults
         else:
             continue
-        options = list(row.signature.defaults)
         harmless = {*known, *INERT.get(function, ()), "out", "where"}
         names = [name for name in options if name not in harmless]
         if names:
