@@ -425,8 +425,8 @@ def backpropagate(
             node, gradient = walk.next()
             if walk.arrives(node, gradient):
                 continue
-            for parent, contribution in walk.pull(node, gradient):
-                walk.add(parent, contribution, node)
+            for name, contribution in walk.pull(node, gradient).items():
+                walk.add(node.parents[name], contribution, node)
             if not (retain or graph):
                 node.free()
     return walk.arrived | walk.gradients
@@ -450,14 +450,21 @@ class Walk:
         if self.ends:
             self.path = nodes_on_path([place.node for place, _ in roots], self.ends)
         for place, gradient in roots:
-            if self.path is None or place.node in self.path:
-                self.add(place, gradient, place.node)
+            self.add(place, gradient, place.node)
 
-    def add(self, place: Place, gradient: Any, node: Node) -> None:
-        """Add a contribution of this node to the gradient of a place.
+    def add(self, place: Any, gradient: Any, node: Node) -> None:
+        """Add what a node contributes to the gradient of a place, or of each place in a list.
 
-        The first is not written to: it may be someone else's array.
+        The first contribution is not written to: it may be someone else's array.
         """
+        if type(place) is list:
+            for one, part in zip(place, gradient, strict=True):
+                self.add(one, part, node)
+            return
+        if place is None or gradient is None:
+            return
+        if self.path is not None and not self.leads_to(place):
+            return
         gradient = unbroadcast(gradient, place, node)
         if place in self.gradients:
             self.gradients[place] = self.sum(place, gradient)
@@ -469,6 +476,11 @@ class Walk:
         elif place.node not in self.waiting:
             self.waiting.add(place.node)
             heappush(self.queue, (-place.node.order, place.node))
+
+    def leads_to(self, parent: Any) -> bool:
+        """Whether a place, or one of a list of places, lies on the path."""
+        path = self.path or ()
+        return any(place is not None and place.node in path for place in each(parent))
 
     def sum(self, place: Place, gradient: Any) -> Any:
         """The gradient of a place and one more."""
@@ -493,38 +505,24 @@ class Walk:
         self.arrived.update(zip(places, each(gradient), strict=False))
         return node in self.ends
 
-    def pull(self, node: Node, gradient: Any) -> Iterator[tuple[Place, Any]]:
-        """What a node contributes to the gradients of its parents."""
+    def pull(self, node: Node, gradient: Any) -> dict[str, Any]:
+        """What a node contributes to the gradients of its arguments."""
         started = now() if self.observers else 0.0
         if node.saved is None:
             raise errors.freed(node)
+        operation: Operation = node.operation
         wanted: Collection[str] = node.parents
         if self.path is not None:
-            wanted = [n for n in wanted if any(p in self.path for p in nodes_of(node.parents[n]))]
-        contributions = node.operation.pull(node, gradient, wanted, self.graph)
-        if node in self.masked and node.operation.elementwise:
+            wanted = [name for name in wanted if self.leads_to(node.parents[name])]
+        contributions = operation.pull(node, gradient, wanted, self.graph)
+        masked = node in self.masked
+        if masked and operation.elementwise:
             contributions = silence(contributions, gradient)
-        if node in self.masked or node.operation.selects:
+        if masked or operation.selects:
             self.masked.update(place.node for place in node.places())
         for observer in self.observers:
             observer.backward(Pull(node, gradient, contributions, started))
-        for name, contribution in contributions.items():
-            yield from self.pairs(node.parents[name], contribution)
-
-    def pairs(self, parent: Any, contribution: Any) -> Iterator[tuple[Place, Any]]:
-        """The places of a parent, one or a list, with what they get, as far as they lie on the path."""
-        if type(parent) is not list:
-            parent, contribution = (parent,), (contribution,)
-        for place, part in zip(parent, contribution, strict=True):
-            if place is None or part is None:
-                continue
-            if self.path is None or place.node in self.path:
-                yield place, part
-
-
-def nodes_of(parent: Any) -> list[Node]:
-    """The nodes of a parent, or of a list of parents."""
-    return [place.node for place in each(parent) if place is not None]
+        return contributions
 
 
 def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
