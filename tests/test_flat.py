@@ -64,7 +64,7 @@ def test_neighbours_at_the_same_step_are_updated_in_one_piece() -> None:
     buffers = FlatParameters(weights, ())
 
     def pieces() -> list[tuple[int, list[int]]]:
-        return [(run.t, [len(p) for p, *_ in run.tiles]) for run in buffers.runs(buffers.average())]
+        return [(run.t, [len(p) for p, *_ in run.tiles]) for run in buffers.runs(buffers.reduce_scatter())]
 
     backward(weights, 1.0)
     assert pieces() == [(1, [16 + 48 + 16 + 4])]  # each parameter but the last fills up its cache lines
@@ -92,6 +92,18 @@ def test_gradients_wherever_they_lie_give_the_same_steps(monkeypatch: pytest.Mon
             optimizer.step()
     for a, b in zip(small, large, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_parameters_without_elements_are_no_hindrance() -> None:
+    for shapes in ([(0, 2)], [(0,), (3,), (2, 0)]):
+        weights = parameters(*shapes)
+        optimizer = optim.Adam(weights, 0.5)
+        before = [weight.numpy().copy() for weight in weights]
+        backward(weights, 1.0)
+        optimizer.step()
+        for weight, old in zip(weights, before, strict=True):
+            np.testing.assert_allclose(weight.numpy(), old - 0.5 * np.sign(old), rtol=1e-5)
+        assert optimizer.state_dict()["0.step"] == 1
 
 
 def test_a_step_leaves_the_gradients_as_they_are() -> None:

@@ -407,6 +407,37 @@ def test_a_learning_rate_out_of_range_is_refused_when_set() -> None:
     assert optimiser.lr == 0.1
 
 
+class SignSGD(optim.Optimizer):
+    """An optimiser as someone might write it."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr=lr)
+
+    @staticmethod
+    def check(lr: float) -> None:
+        assert lr > 0
+
+    def state_names(self, options: Any) -> tuple[str, ...]:
+        return ()
+
+    @staticmethod
+    def update(run: flat.Run, *, lr: float) -> None:
+        for p, g, _, _ in run.tiles:
+            p -= lr * np.sign(g)
+
+
+def test_an_optimiser_of_ones_own_needs_little() -> None:
+    parameters = draw()
+    optimiser = SignSGD([{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.5}], 0.25)
+    give_gradients(parameters, 0)
+    expected = [p.data - (0.25 if i < 2 else 0.5) * np.sign(p.grad) for i, p in enumerate(parameters)]
+    optimiser.step()
+    for p, value in zip(parameters, expected, strict=True):
+        np.testing.assert_array_equal(p.data, value)
+    with pytest.raises(ValueError, match="SignSGD has no option 'momentum'; there are lr"):
+        SignSGD([{"params": parameters, "momentum": 0.9}], 0.1)
+
+
 # ------------------------------------------------------------------------------------------------ copies, and state
 
 CLONES = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}
@@ -531,6 +562,9 @@ def test_a_parameter_set_anew_is_taken_up() -> None:
     "make, words",
     [
         (lambda: optim.SGD([], 0.1), "no parameters"),
+        (lambda: optim.SGD([{"params": []}], 0.1), "no parameters"),
+        (lambda: optim.SGD([{"lr": 0.1}]), 'a group is a dict with "params", not'),
+        (lambda: optim.SGD([{"params": draw()}, *draw()]), 'a group is a dict with "params", not Tensor'),  # type: ignore[list-item]
         (lambda: optim.SGD([draw()[0]] * 2, 0.1), "twice"),
         (lambda: optim.SGD([np.zeros(3)], 0.1), "leaf tensor"),  # type: ignore[list-item]
         (lambda: optim.SGD([draw()[0] * 2.0], 0.1), "leaf tensor"),

@@ -22,7 +22,8 @@ from ..tensor import Tensor, unwrap
 
 State: TypeAlias = dict[str, np.ndarray]  # by name
 Scratch: TypeAlias = tuple[np.ndarray, np.ndarray]  # memory for intermediate values
-Tile: TypeAlias = tuple[np.ndarray, np.ndarray, State, Scratch]  # values p, gradients g, state
+Piece: TypeAlias = tuple[np.ndarray, State, Scratch]  # values p
+Tile: TypeAlias = tuple[np.ndarray, np.ndarray, State, Scratch]  # values p, gradients g
 
 
 class Run(NamedTuple):
@@ -58,9 +59,9 @@ class FlatParameters:
         self.value_views = self._views(self.values)
         self.gradient_views = self._views(self.gradients)
         self.in_place = [p.size > TILE and self.ranks.size == 1 for p in parameters]
-        self.tile_size = min(TILE, self.size)
-        self.scratch = np.empty((2, self.tile_size), self.dtype)
-        self.pieces: dict[tuple[int, int], tuple[np.ndarray, State, Scratch]] = {}
+        self.tile_size = TILE
+        self.scratch = np.empty((2, min(TILE, self.size)), self.dtype)
+        self.pieces: dict[tuple[int, int], Piece] = {}
 
     # ----------------------------------------------------------------------------------- the layout
 
@@ -123,7 +124,7 @@ class FlatParameters:
             if gradient is not None and not in_place:
                 view[...] = gradient if type(gradient) is np.ndarray else unwrap(gradient)
 
-    def average(self) -> slice:
+    def reduce_scatter(self) -> slice:
         """Average the gradients over the ranks, in the shard that this rank updates, and return it.
 
         Raises RuntimeError if there are ranks that there were not when the buffers were made.
@@ -137,12 +138,12 @@ class FlatParameters:
             return self.ranks.shard_slice(self.size)
         return self.ranks.reduce_scatter(self.exchange)
 
-    def average_everywhere(self) -> None:
+    def all_reduce(self) -> None:
         """Make each `.grad` the average over the ranks."""
         self._check_ranks()
         if self.ranks.size == 1:
             return
-        self.average()
+        self.reduce_scatter()
         self.ranks.all_gather(self.exchange)
         self.averaged = True
         for parameter, view in zip(self.parameters, self.gradient_views, strict=True):
@@ -188,7 +189,7 @@ class FlatParameters:
             p, state, scratch = self._piece(low, high)
             yield p, gradient[low - run.start : high - run.start], state, scratch
 
-    def _piece(self, low: int, high: int) -> tuple[np.ndarray, State, Scratch]:
+    def _piece(self, low: int, high: int) -> Piece:
         """Views of the buffers from low to high, kept for the next steps."""
         piece = self.pieces.get((low, high))
         if piece is None:

@@ -64,6 +64,8 @@ class Optimizer:
 
     def _complete(self, group: Group) -> Group:
         """A group with all options; refuses those that are unknown or out of range."""
+        if not isinstance(group, dict) or "params" not in group:
+            raise TypeError(f'a group is a dict with "params", not {group!r}')
         for name in group:
             if name != "params" and name not in self.defaults:
                 known = ", ".join(self.defaults)
@@ -104,12 +106,9 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for group, flat in self._flat:
-            options = {**group}
+            options = {**group, "lr": float(group["lr"])}  # no np.float64, which spreads its dtype
             del options["params"]
-            options["lr"] = float(
-                group["lr"]
-            )  # a float64 of NumPy makes float32 arithmetic float64
-            shard = flat.average()
+            shard = flat.reduce_scatter()
             with subnormals_as_zero():
                 for run in flat.runs(shard):
                     self.update(run, **options)
@@ -122,7 +121,7 @@ class Optimizer:
         process there is nothing to do.
         """
         for _, flat in self._flat:
-            flat.average_everywhere()
+            flat.all_reduce()
 
     def zero_grad(self) -> None:
         """Forget the parameters' gradients."""
@@ -236,15 +235,17 @@ class Optimizer:
 def _as_groups(params: Iterable[Tensor] | Iterable[Group]) -> list[Group]:
     """Groups, or tensors as one group."""
     listed: list[Any] = list(params)
-    if not listed:
+    if any(isinstance(item, dict) for item in listed):
+        return listed
+    return [{"params": listed}]
+
+
+def _check_parameters(parameters: list[Tensor]) -> None:
+    if not parameters:
         raise ValueError(
             "there are no parameters to optimise; an iterator may have been used up: "
             "pass module.parameters() anew"
         )
-    return listed if isinstance(listed[0], dict) else [{"params": listed}]
-
-
-def _check_parameters(parameters: list[Tensor]) -> None:
     for parameter in parameters:
         if type(parameter) is not Tensor or not parameter.is_leaf or parameter.dtype.kind != "f":
             raise TypeError(f"a parameter is a floating-point leaf tensor, not {parameter!r}")

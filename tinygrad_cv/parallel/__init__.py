@@ -33,9 +33,8 @@ and the same script under `mpiexec -n 4 python script.py` runs on the ranks of M
 - The loss is a mean over the rows of a batch, and every rank gets equally many rows.
 - All ranks make the same calls in the same order. A block for one rank only, such as
   `if team.rank == 0: print(...)`, must not train.
-- Optimisers are made inside the block: then the weights lie in memory that the ranks share, and
-what
-  one rank writes to them all have to write.
+- Optimisers are made inside the block: then the weights lie in memory that the ranks share. What
+  one rank writes to them, all have to write.
 - To look at gradients before the step, or clip them, call `optimizer.average_gradients()` first.
 - Draw random numbers for a batch by `team.draw(rng.standard_normal, shape)`; take a mean over the
   batch inside a model by `parallel.average`.

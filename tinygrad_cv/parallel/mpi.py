@@ -40,15 +40,19 @@ class MPIRanks(Communicator):
         self.rank, self.size = self.world.rank, self.world.size
 
     def all_reduce(self, array: np.ndarray) -> None:
+        """Replace a contiguous array by the sum over the ranks, with the same bits on all ranks."""
         self.world.Allreduce(self._in_place, array)
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> None:
+        """Replace the array of every rank by that of the root."""
         self.world.Bcast(array, root)
 
     def barrier(self) -> None:
+        """Wait until all ranks are here."""
         self.world.Barrier()
 
     def reduce_scatter(self, buffer: Exchange) -> slice:
+        """Average a buffer over the ranks, on each rank whole: its shard is all of it."""
         total = buffer.own
         self.all_reduce(total)
         total *= 1 / self.size

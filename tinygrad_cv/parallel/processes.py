@@ -32,6 +32,7 @@ from ..machine import (
 from .communicator import Communicator, Exchange, RankError, joined, team
 
 CAUSE_SIZE = 1 << 14  # bytes for the error message of a rank
+ALL_REDUCE, BROADCAST, REDUCE_SCATTER = 1, 2, 3  # collectives, as a barrier compares them
 SAME_CALLS = "all ranks have to make the same calls, in the same order"
 
 
@@ -100,8 +101,8 @@ class Processes(Communicator):
     def barrier(self, call: int = 0) -> None:
         """Wait until all ranks are here.
 
-        `call` stands for the collective that this is the barrier of, and the size of its array.
-        Raises RankError if another rank comes with another call.
+        `call` is a number for the collective that this is the barrier of and the size of its array.
+        Raises RankError if another rank comes with another number.
         """
         if self.size == 1:
             return
@@ -123,7 +124,7 @@ class Processes(Communicator):
         for piece in self._pieces(array):
             own, every = self._stage(piece)
             own[...] = piece
-            self.barrier(1 + 4 * piece.nbytes)
+            self.barrier(ALL_REDUCE + 4 * piece.nbytes)
             np.add.reduce(every, axis=0, out=piece)
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> None:
@@ -132,7 +133,7 @@ class Processes(Communicator):
             own, every = self._stage(piece)
             if self.rank == root:
                 own[...] = piece
-            self.barrier(2 + 4 * piece.nbytes)
+            self.barrier(BROADCAST + 4 * piece.nbytes)
             piece[...] = every[root]
 
     def _pieces(self, array: np.ndarray) -> Iterator[np.ndarray]:
@@ -183,7 +184,7 @@ class Processes(Communicator):
         """Average the buffers of all ranks, on each rank in its own shard, which is returned."""
         if self.size == 1:
             return super().reduce_scatter(buffer)
-        self.barrier(3 + 4 * buffer.own.nbytes)
+        self.barrier(REDUCE_SCATTER + 4 * buffer.own.nbytes)
         shard = self.shard_slice(len(buffer.own))
         total = buffer.own[shard]
         for rank in self._others:
