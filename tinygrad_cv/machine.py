@@ -36,7 +36,7 @@ GROUP_NORM_ROW = 1 << 10  # elements of a row at most
 PRODUCTS_UNCOPIED = 10**6  # multiplications
 PIECE_MIN_ROWS = 96  # rows
 
-EINSUM_MAX_ROW = 256  # elements: up to this length np.einsum sums faster than BLAS, for its start
+EINSUM_MAX_ROW = 256  # elements: BLAS, which takes longer to start, sums longer rows faster
 
 # Winograd's products need as many tiles as channels, between these bounds, to be worth a product of
 # matrices. The sums over channels are cut for their rounding, which grows with their length.
