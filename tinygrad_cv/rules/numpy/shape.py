@@ -38,7 +38,7 @@ def _reshape_back(g: Array, a_shape: Shape, order: str) -> Array:
     return np.reshape(g, a_shape, order=_index_order(order, a_shape, g.shape))
 
 
-derivative(np.reshape, a=_reshape_back, inert=("shape", "copy"))
+derivative(np.reshape, a=_reshape_back, inert=("shape", "newshape", "copy"))
 derivative(np.ravel, a=_reshape_back)
 derivative(np.squeeze, a=lambda g, a_shape: np.reshape(g, a_shape), inert=("axis",))
 derivative(np.expand_dims, a=lambda g, a_shape: np.reshape(g, a_shape), inert=("axis",))
