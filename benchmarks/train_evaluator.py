@@ -18,7 +18,7 @@ from tinygrad_cv import data, kernels, nn, optim
 
 
 def train(name: str, root: str | None, epochs: int, seed: int) -> tuple[dict[str, np.ndarray], float]:
-    """The trained weights and the accuracy on the test pictures."""
+    """The trained weights and the accuracy on the test images."""
     read: Any = {"digits": lambda part: data.digits(part), "mnist": lambda part: data.mnist(root, part)}[name]
     training, test = read("train"), read("test")
     rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def main() -> None:
     path = Path(__file__).parent.parent / "models" / "evaluators" / f"{args.name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     tg.save(state, path, {"test accuracy": f"{accuracy:.4f}", "seed": str(args.seed), "epochs": str(args.epochs)})
-    print(f"{path.name}: {accuracy:.2%} of the test pictures right")
+    print(f"{path.name}: {accuracy:.2%} of the test images right")
 
 
 if __name__ == "__main__":

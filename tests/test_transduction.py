@@ -272,7 +272,7 @@ def test_positions_are_sines_and_cosines(length: int, dimension: int) -> None:
 def test_inputs_and_labels_of_a_target() -> None:
     pairs = Pairs(np.zeros((2, 1)), np.ones(2, int), np.array([[5, 6, END, END], [7, 8, 9, END]]))
     np.testing.assert_array_equal(pairs.inputs, [[START, 5, 6, END], [START, 7, 8, 9]])
-    np.testing.assert_array_equal(pairs.labels, [[5, 6, END, sequences.IGNORED], [7, 8, 9, END]])
+    np.testing.assert_array_equal(pairs.labels, [[5, 6, END, data.IGNORE_INDEX], [7, 8, 9, END]])
 
 
 @given(st.lists(st.text("abc-", max_size=6), min_size=1, max_size=5))

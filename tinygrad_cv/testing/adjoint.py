@@ -50,14 +50,14 @@ def check_adjoint(linear: Function, adjoint: Function, *args: PyTree, rng: Seed 
     eps = float(np.finfo(np.result_type(x, y)).eps)
     of_z = forward(z)
     scale = largest(y) + largest(of_z)
-    difference = np.abs(forward(2 * x - 3 * z) - (2 * y - 3 * of_z))
+    difference = abs(forward(2 * x - 3 * z) - (2 * y - 3 * of_z))
     if np.any(difference > 100 * eps * scale * (1 + x.size)):
         raise GradMismatch(f"{name}: the first is not linear in its first argument")
 
     for _ in range(ROUNDS):
         left = float(np.sum(y * v))
         right = float(np.sum(x * pulled))
-        size = float(np.sum(np.abs(y * v)) + np.sum(np.abs(x * pulled)))
+        size = float(np.sum(abs(y * v)) + np.sum(abs(x * pulled)))
         if not abs(left - right) <= 1e3 * eps * size:
             one, two = two_numbers(left, right)
             entries = _wrong_entries(forward, backward, x, y, eps)
@@ -95,8 +95,8 @@ def _wrong_entries(forward: Map, backward: Map, x: np.ndarray, y: np.ndarray, ep
     rows = [backward(e.reshape(y.shape)).reshape(-1) for e in np.eye(y.size, dtype=y.dtype)]
     matrix = np.stack(columns, 1)  # (y.size, x.size)
     transposed = np.stack(rows)  # (y.size, x.size)
-    difference = np.abs(matrix - transposed)
-    wrong = np.argwhere(difference > 1e3 * eps * np.max(np.abs(matrix)))
+    difference = abs(matrix - transposed)
+    wrong = np.argwhere(difference > 1e3 * eps * np.max(abs(matrix)))
     lines = [f"\n  {len(wrong)} of {matrix.size} entries differ"]
     for i, j in wrong[:3].tolist():
         output_index = [int(k) for k in np.unravel_index(i, y.shape)]
