@@ -1,4 +1,5 @@
-"""A small reverse-mode autograd engine in pure NumPy, with generative and vision models written on it."""
+"""A small reverse-mode autograd engine in pure NumPy, with generative and vision models written on
+it."""
 
 import importlib
 import importlib.util
@@ -46,7 +47,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The other rooms are imported when first entered, so that the package imports as fast as NumPy."""
+    """The other rooms are imported when first entered, so that the package imports as fast as
+    NumPy."""
     if name == "kernel":
         return importlib.import_module(".kernels", __name__).kernel
     if name in __all__:

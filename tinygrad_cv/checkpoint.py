@@ -1,8 +1,9 @@
 """Checkpointing: intermediate results are not kept for the way back, but computed again.
 
-The second time everything is as it was the first time: tensors that the function takes from outside have
-the arrays that they had, generators draw the same numbers, and running statistics do not move again. If the
-value nevertheless differs, the function depends on something that is not seen, and that is an error.
+The second time everything is as it was the first time: tensors that the function takes from outside
+have the arrays that they had, generators draw the same numbers, and running statistics do not move
+again. If the value nevertheless differs, the function depends on something that is not seen, and
+that is an error.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ TOLERANCE = 100  # units in the last place of the sum of a value, if products ro
 
 
 def checkpoint(f: Function) -> Function:
-    """f, with its intermediate results not kept but computed again on the way back (Chen et al. 2016).
+    """f, with its intermediate results not kept but computed again on the way back (Chen et al.
+    2016).
 
-    Arguments and values are pytrees. Tensors that f takes from outside (a module's parameters) get their
-    gradients, too. Generators are seen if they are arguments, stand on a module that is called, or in the
-    closure of f: then dropout draws the same mask again.
+    Arguments and values are pytrees. Tensors that f takes from outside (a module's parameters) get
+    their gradients, too. Generators are seen if they are arguments, stand on a module that is
+    called, or in the closure of f: then dropout draws the same mask again.
     """
 
     @functools.wraps(f)
@@ -53,7 +55,8 @@ class Checkpointed:
         self.digests: list[tuple[float, float]] = []
 
     def run(self, given: PyTree) -> Any:
-        """The value of the function of (args, kwargs). Nothing but these is kept for the way back."""
+        """The value of the function of (args, kwargs). Nothing but these is kept for the way
+        back."""
         start = Node(None, {}, {}, (), None).order
         inputs = map_leaves(renewed, given)
         with observed(self.surroundings):
@@ -109,9 +112,9 @@ class Checkpointed:
         )
         if not same:
             raise RuntimeError(
-                f"the checkpointed function {node} gave another value when it was computed again. It "
-                "depends on something that changed in between, or on a generator that checkpoint "
-                "does not see; give that as an argument"
+                f"the checkpointed function {node} gave another value when it was computed again. "
+                "It depends on something that changed in between, or on a generator that "
+                "checkpoint does not see; give that as an argument"
             )
 
 
@@ -184,7 +187,8 @@ def is_recorded(leaf: Any) -> bool:
 
 
 def renewed(leaf: Any) -> Any:
-    """A tensor that requires a gradient as a new variable, so that the graph behind it is left alone."""
+    """A tensor that requires a gradient as a new variable, so that the graph behind it is left
+    alone."""
     return variable(leaf) if is_recorded(leaf) else leaf
 
 
@@ -196,7 +200,8 @@ def kept_leaf(leaf: Any) -> Any:
 
 
 def places_from_outside(values: list[Place], own: Collection[Place], start: int) -> list[Place]:
-    """The places older than `start`, but for the function's own arguments, that its operations used."""
+    """The places older than `start`, but for the function's own arguments, that its operations
+    used."""
     seen = {*values, *own}
     stack = [place for place in values if place not in own]
     outside: list[Place] = []

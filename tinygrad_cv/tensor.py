@@ -1,17 +1,17 @@
 """Reverse-mode automatic differentiation: the whole idea in one file.
 
 1. The **calculus table** holds, for each function, the derivative with respect to each argument:
-   `derivative(np.exp, x=lambda g, y: g * y)`. The names of a formula's parameters say what it needs;
-   exactly that is saved.
-2. `record` computes a function's value and, if a tensor that requires a gradient takes part, puts a
-   `Node` behind the result: which operation, which parents, what was saved.
+   `derivative(np.exp, x=lambda g, y: g * y)`. The names of a formula's parameters say what it
+   needs; exactly that is saved.
+2. `record` computes a function's value and, if a tensor that requires a gradient takes part, puts
+   a `Node` behind the result: which operation, which parents, what was saved.
 3. `backpropagate` goes back over the nodes, youngest first, so that a node's gradient is complete
-   before it is handed on. Formulas are plain NumPy: on arrays they give the gradient; on tensors they
-   record themselves and give the next one.
+   before it is handed on. Formulas are plain NumPy: on arrays they give the gradient; on tensors
+   they record themselves and give the next one.
 
 Worked example: `y = np.exp(x) * x` records two nodes. `exp` saves its value e = exp(x), `multiply`
-saves e and x. Backward from g: multiply hands g * x to exp's node and g * e to x; exp hands (g * x) * e
-to x; x.grad is their sum.
+saves e and x. Backward from g: multiply hands g * x to exp's node and g * e to x; exp hands
+(g * x) * e to x; x.grad is their sum.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from .engine.ownership import constant, own, read, write
 from .engine.signatures import Signature, parameter_names
 from .typing import Array, ArrayLike, Function, Operation, Shape
 
-# ------------------------------------------------------------------------------------------------ the graph
+# -------------------------------------------------------------------------------------- the graph
 
 _next_order = count().__next__
 _new = object.__new__
 
 
 class Node:
-    """One recorded operation; or, without an operation, a leaf: where a tensor's gradient arrives."""
+    """One recorded operation; or, without an operation, a leaf: where a tensor's gradient
+    arrives."""
 
     __slots__ = ("dtype", "line", "operation", "order", "parents", "saved", "shape", "tensor")
 
@@ -74,7 +75,8 @@ class Node:
             yield from (p for p in each(parent) if p is not None)
 
     def values(self, graph: bool) -> dict[str, Any]:
-        """What was saved; with `graph` as tensors at their places, so that formulas record themselves."""
+        """What was saved; with `graph` as tensors at their places, so that formulas record
+        themselves."""
         if self.saved is None:
             raise errors.freed(self)
         if not graph:
@@ -230,7 +232,8 @@ def operand(value: Any, operation: Operation, name: str) -> Any:
 
 
 def kept(given: Any, array: Any) -> Any:
-    """What a record keeps of an argument: a tensor's array as it is, a private copy of any other."""
+    """What a record keeps of an argument: a tensor's array as it is, a private copy of any
+    other."""
     if type(given) is Tensor:
         return array
     if is_tensor(given):
@@ -251,7 +254,7 @@ def described(value: Any, function: Any) -> tuple[Any, Any]:
     return value.shape, dtype
 
 
-# -------------------------------------------------------------------------------------- the calculus table
+# ----------------------------------------------------------------------------- the calculus table
 
 TABLE: dict[Any, Function] = {}  # function -> how it is carried out on tensors
 USER_RULES: set[Any] = set()  # the functions in it that a user has entered, which stay
@@ -304,7 +307,8 @@ class Rule:
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
         """The parents that a gradient flows to; those of which the derivative is zero are left out.
 
-        Raises NotImplementedError for a tensor without a formula, and for an option that no formula reads.
+        Raises NotImplementedError for a tensor without a formula, and for an option that no formula
+        reads.
         """
         for name in parents:
             if name not in self.formulas:
@@ -332,7 +336,8 @@ class Rule:
         return value, {n: self.look_up(n, arguments, value) for n in self.saves(parents)}
 
     def look_up(self, name: str, arguments: Mapping[str, Any], value: Any) -> Any:
-        """What a formula's parameter stands for: an argument, `y` for the value, a shape of either."""
+        """What a formula's parameter stands for: an argument, `y` for the value, a shape of
+        either."""
         defaults = self.signature.defaults
         if name in arguments:
             return arguments[name]
@@ -368,18 +373,19 @@ def derivative(
     selects: bool = False,
     **formulas: Function | None,
 ) -> Rule:
-    """Enter a function into the calculus table, with one formula for each argument that has a derivative.
+    """Enter a function into the calculus table, with one formula for each argument that has a
+    derivative.
 
         derivative(np.tanh, x=lambda g, y: g * (1 - y * y))
 
-    A formula's parameters are `g`, the incoming gradient, `y`, the function's value, the function's own
-    arguments, and any of these with `_shape` behind it. None for a formula: zero by nature. A list of
-    arrays has a list of gradients; several values have a list for `g`. Sums over broadcast axes and casts
-    are the engine's.
+    A formula's parameters are `g`, the incoming gradient, `y`, the function's value, the function's
+    own arguments, and any of these with `_shape` behind it. None for a formula: zero by nature. A
+    list of arrays has a list of gradients; several values have a list for `g`. Sums over broadcast
+    axes and casts are the engine's.
 
-    An option that no formula reads is refused when it is given, unless `inert` names it: one that has
-    no influence on the gradient. `selects` says that elements of the arguments may not reach the value.
-    `signature`, as "a, axis=0", stands where Python cannot see the function's own.
+    An option that no formula reads is refused when it is given, unless `inert` names it: one that
+    has no influence on the gradient. `selects` says that elements of the arguments may not reach
+    the value. `signature`, as "a, axis=0", stands where Python cannot see the function's own.
     """
     rule = Rule(function, formulas, signature, inert, selects)
     TABLE[function] = rule
@@ -388,7 +394,8 @@ def derivative(
 
 
 def rule(function: Any) -> Any:
-    """The row of a function: how it is carried out on tensors. It prints as it stands in the table."""
+    """The row of a function: how it is carried out on tensors. It prints as it stands in the
+    table."""
     while function not in TABLE:
         if not LAZY_ROOMS:
             raise errors.without_rule(function)
@@ -404,7 +411,7 @@ def dispatch(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     return rule(function)(*args, **kwargs)
 
 
-# ------------------------------------------------------------------------------------------ the way back
+# ----------------------------------------------------------------------------------- the way back
 
 
 def backpropagate(
@@ -413,11 +420,12 @@ def backpropagate(
     graph: bool = False,
     retain: bool = False,
 ) -> dict[Place, Any]:
-    """Carry gradients from the roots back to all leaves, or only to the targets; return them by place.
+    """Carry gradients from the roots back to all leaves, or only to the targets; return them by
+    place.
 
-    Every operation is younger than its parents; so, youngest first, a node is reached after all that
-    used its value, and its gradient is complete. With `graph` the formulas run on tensors and record
-    themselves. Nodes are freed once passed, unless `retain`.
+    Every operation is younger than its parents; so, youngest first, a node is reached after all
+    that used its value, and its gradient is complete. With `graph` the formulas run on tensors and
+    record themselves. Nodes are freed once passed, unless `retain`.
     """
     walk = Walk(roots, targets, graph)
     with switched("recording", graph):
@@ -433,7 +441,8 @@ def backpropagate(
 
 
 class Walk:
-    """The gradients on their way back, by place, and the operations in a queue, the youngest first."""
+    """The gradients on their way back, by place, and the operations in a queue, the youngest
+    first."""
 
     def __init__(
         self, roots: Sequence[tuple[Place, Any]], targets: Iterable[Place], graph: bool
@@ -487,7 +496,8 @@ class Walk:
         return self.gradients[place] + gradient
 
     def next(self) -> tuple[Node, Any]:
-        """The youngest operation and its gradient; of several values a list, zeros for those unused."""
+        """The youngest operation and its gradient; of several values a list, zeros for those
+        unused."""
         node = heappop(self.queue)[1]
         if type(node.shape) is not list:
             return node, self.gradients.pop(node)
@@ -589,7 +599,7 @@ def deposit(gradients: Mapping[Place, Any], graph: bool) -> None:
             tensor._grad = gradient if graph else np.array(gradient)
 
 
-# ---------------------------------------------------------------------------------------------- the tensor
+# ------------------------------------------------------------------------------------- the tensor
 
 
 @final
@@ -631,7 +641,8 @@ class Tensor(NumPyInterface):
             )
         if on and self._array.dtype.kind != "f":
             raise TypeError(
-                f"gradients need floating-point numbers, not {self._array.dtype}; see t.astype(float)"
+                f"gradients need floating-point numbers, not {self._array.dtype}; "
+                "see t.astype(float)"
             )
         if on and self._node is None:
             self._node = Node(None, {}, {}, self._array.shape, self._array.dtype)
@@ -669,7 +680,8 @@ class Tensor(NumPyInterface):
         own(self, array)
 
     def numpy(self) -> np.ndarray:
-        """The array outside the graph, read-only, as it is now whatever is written to the tensor later."""
+        """The array outside the graph, read-only, as it is now whatever is written to the tensor
+        later."""
         array: np.ndarray = unwrap(self)
         if array.flags.writeable:
             array.flags.writeable = False
@@ -697,10 +709,11 @@ class Tensor(NumPyInterface):
         create_graph: bool = False,
         retain_graph: bool = False,
     ) -> None:
-        """Add the gradient of this tensor, times `gradient`, to the `.grad` of every leaf behind it.
+        """Add the gradient of this tensor, times `gradient`, to the `.grad` of every leaf behind
+        it.
 
-        `gradient` has this tensor's shape; a single number needs none. `create_graph` records the way
-        back itself, for second derivatives; `retain_graph` keeps the graph for another time.
+        `gradient` has this tensor's shape; a single number needs none. `create_graph` records the
+        way back itself, for second derivatives; `retain_graph` keeps the graph for another time.
         """
         if self._node is None:
             raise RuntimeError(

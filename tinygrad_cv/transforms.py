@@ -1,11 +1,12 @@
-"""Derivatives of plain functions, written in plain NumPy: grad, vjp, jvp, jacobian, hessian, hvp, checkpoint.
+"""Derivatives of plain functions, written in plain NumPy: grad, vjp, jvp, jacobian, hessian, hvp,
+checkpoint.
 
-They take functions of ndarrays or Tensors, and of nested dicts, lists and tuples of these (pytrees), and
-return what they were given: ndarrays for ndarrays; for Tensors, Tensors that stay in the graph. So they
-nest to any order.
+They take functions of ndarrays or Tensors, and of nested dicts, lists and tuples of these
+(pytrees), and return what they were given: ndarrays for ndarrays; for Tensors, Tensors that stay in
+the graph. So they nest to any order.
 
-The idea is `pullback`, with tensors in and out. `Run` calls a function on new variables and hands results
-out in the kind that was given; the transforms below it say what is asked.
+The idea is `pullback`, with tensors in and out. `Run` calls a function on new variables and hands
+results out in the kind that was given; the transforms below it say what is asked.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .engine.pytrees import leaves, map_leaves, rebuild
 from .tensor import Node, Rule, Tensor, backpropagate, place_of, unwrap, wrap
 from .typing import Array, Function, PyTree
 
-# ------------------------------------------------------------------------------------------------ the idea
+# --------------------------------------------------------------------------------------- the idea
 
 
 def pullback(
@@ -58,12 +59,14 @@ IDENTITY = Rule(identity, {"x": lambda g: g})
 
 
 def variable(value: Any) -> Tensor:
-    """A new variable to differentiate with respect to; it stays connected to the tensor it came from."""
+    """A new variable to differentiate with respect to; it stays connected to the tensor it came
+    from."""
     place = place_of(value)
     array = np.asarray(unwrap(as_operand(unwrap(value), identity, "x")))
     if array.dtype.kind != "f":
         raise TypeError(
-            f"cannot differentiate with respect to {array.dtype} values; give floating-point arguments"
+            f"cannot differentiate with respect to {array.dtype} values; "
+            "give floating-point arguments"
         )
     parents = {} if place is None else {"x": place}
     array = constant(array) if type(value) is not Tensor else array
@@ -72,7 +75,7 @@ def variable(value: Any) -> Tensor:
     return tensor
 
 
-# -------------------------------------------------------------------------------- what comes in, what goes out
+# ------------------------------------------------------------------- what comes in, what goes out
 
 
 class Run:
@@ -145,7 +148,8 @@ class Run:
         return tensor
 
     def give(self, result: Any, tensors: bool = False) -> Any:
-        """A result in the kind that was given: a tensor, or an array that the caller may write to."""
+        """A result in the kind that was given: a tensor, or an array that the caller may write
+        to."""
         if type(result) is Tensor and (self.tensors or tensors):
             return result if self.graph or tensors else result.detach()
         if type(result) is Tensor and self.nested and self.graph and result.requires_grad:
@@ -199,14 +203,14 @@ def split_aux(result: Any) -> tuple[Any, Any]:
     return result
 
 
-# ------------------------------------------------------------------------------------------ the transforms
+# --------------------------------------------------------------------------------- the transforms
 
 
 def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """A function that returns the gradient of f with respect to the argument(s) at `argnums`.
 
-    f returns one number, or with `has_aux` a pair (number, anything); then so does the result: (gradient,
-    anything). The gradient has the nesting and shapes of the argument.
+    f returns one number, or with `has_aux` a pair (number, anything); then so does the result:
+    (gradient, anything). The gradient has the nesting and shapes of the argument.
     """
 
     def gradient_of_f(*args: Any, **kwargs: Any) -> Any:
@@ -248,8 +252,9 @@ def vjp(
 ) -> Any:
     """The value of f(*args, **kwargs), and the function from a cotangent u to the gradient J' u.
 
-    u has the nesting and shapes of the value; J' u is a tuple of gradients, one for each argument (or
-    each that `argnums` names; one alone if it is one number). With `has_aux` the aux comes third.
+    u has the nesting and shapes of the value; J' u is a tuple of gradients, one for each argument
+    (or each that `argnums` names; one alone if it is one number). With `has_aux` the aux comes
+    third.
     """
     run = Run("vjp", f, args, kwargs, argnums, has_aux)
     values = run.numbers()
@@ -284,8 +289,8 @@ def jvp(
 ) -> Any:
     """The value of f(*args, **kwargs), and its derivative along the tangents, J v.
 
-    There is a tangent for each argument, or each that `argnums` names (one alone if it is one number), in
-    its nesting and shapes. With `has_aux` the aux comes third.
+    There is a tangent for each argument, or each that `argnums` names (one alone if it is one
+    number), in its nesting and shapes. With `has_aux` the aux comes third.
 
     u -> J' u is linear in u, and its own pullback is v -> J v: reverse mode twice.
     """
@@ -302,10 +307,12 @@ def jvp(
 
 
 def jacobian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """A function that returns the derivatives of each element of f's value by each of the argument's.
+    """A function that returns the derivatives of each element of f's value by each of the
+    argument's.
 
-    For an array of an array: the shape of the value, then the shape of the argument. In the place of each
-    array of the value's nesting stands the nesting of the argument. With `has_aux`: (jacobian, aux).
+    For an array of an array: the shape of the value, then the shape of the argument. In the place
+    of each array of the value's nesting stands the nesting of the argument. With `has_aux`:
+    (jacobian, aux).
     """
 
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
@@ -317,7 +324,8 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = Fals
 
 
 def rows(value: Tensor, variables: Sequence[Tensor], graph: bool) -> list[Any]:
-    """The derivatives of a value's elements, one pullback for each: by variable, value shape + its shape."""
+    """The derivatives of a value's elements, one pullback for each: by variable, value shape + its
+    shape."""
     basis = np.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
     found = [pullback([value], [direction], variables, graph) for direction in basis]
     jacobians = []
@@ -331,7 +339,8 @@ def rows(value: Tensor, variables: Sequence[Tensor], graph: bool) -> list[Any]:
 def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """A function that returns the second derivatives of a number: the shape of the argument twice.
 
-    In the place of each array of the argument's nesting stands that nesting. With `has_aux`: (hessian, aux).
+    In the place of each array of the argument's nesting stands that nesting. With `has_aux`:
+    (hessian, aux).
     """
     return jacobian(grad(f, argnums, has_aux), argnums, has_aux)
 
@@ -346,8 +355,8 @@ def hvp(
 ) -> Any:
     """The Hessian of f at x times v, without the Hessian: the gradient of <grad f(x), v>.
 
-    x is the argument of f. With `argnums` x is the tuple of all of f's arguments, and v has the nesting of
-    those that it names. With `has_aux`: (product, aux).
+    x is the argument of f. With `argnums` x is the tuple of all of f's arguments, and v has the
+    nesting of those that it names. With `has_aux`: (product, aux).
     """
     args, chosen = ((x,), 0) if argnums is None else (tuple(x), argnums)
 

@@ -50,7 +50,8 @@ class Operation(Protocol):
         """The call's arguments by name."""
 
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
-        """The parents that a gradient flows to. Raises if there is no derivative for one of them."""
+        """The parents that a gradient flows to. Raises if there is no derivative for one of
+        them."""
 
     def saves(self, parents: Mapping[str, Any]) -> Collection[str]:
         """The names of what is saved for the way back to these parents."""

@@ -1,4 +1,5 @@
-"""What the engine says when something goes wrong: the operation, the shapes, the line, the likely fix."""
+"""What the engine says when something goes wrong: the operation, the shapes, the line, the likely
+fix."""
 
 from __future__ import annotations
 
@@ -56,13 +57,14 @@ def name_of(function: Any) -> str:
     return f"operator.{name}" if module == "_operator" else name
 
 
-# -------------------------------------------------------------------------------- a forward call that fails
+# ---------------------------------------------------------------------- a forward call that fails
 
 
 def explain(
     error: Exception, function: Any, arguments: Mapping[str, Any], parents: Mapping[str, Any]
 ) -> Exception:
-    """The error of a failed call, with the operation, its operands, where they were made, a likely fix."""
+    """The error of a failed call, with the operation, its operands, where they were made, a likely
+    fix."""
     operands = [(name, a) for name, a in arguments.items() if isinstance(a, np.ndarray)]
     lines = [f"{name_of(function)}: {error}"]
     for i, (name, array) in enumerate(operands):
@@ -138,8 +140,8 @@ def unsupported(function: Any, reason: str) -> NotImplementedError:
 def without_rule(function: Any) -> NotImplementedError:
     """A function that is not in the calculus table met a tensor."""
     return NotImplementedError(
-        f"{name_of(function)} has no rule for tensors. Give it one with tg.derivative(...), or, if no "
-        "gradient is to flow through it, call it on t.detach().numpy()"
+        f"{name_of(function)} has no rule for tensors. Give it one with tg.derivative(...), or, if "
+        "no gradient is to flow through it, call it on t.detach().numpy()"
     )
 
 
@@ -157,22 +159,22 @@ def not_real(function: Any, dtype: np.dtype[Any]) -> TypeError:
     )
 
 
-# --------------------------------------------------------------------------------- a backward pass that fails
+# --------------------------------------------------------------------- a backward pass that fails
 
 
 def freed(node: Any) -> RuntimeError:
     """The graph was walked already."""
     return RuntimeError(
-        f"the graph behind {node} was walked already and freed. Call backward once, on the sum of the "
-        "losses; or, if two walks are meant, give the first one retain_graph=True"
+        f"the graph behind {node} was walked already and freed. Call backward once, on the sum of "
+        "the losses; or, if two walks are meant, give the first one retain_graph=True"
     )
 
 
 def not_a_leaf(node: Any) -> RuntimeError:
     """`.grad` of a result was asked for."""
     return RuntimeError(
-        f"this tensor is the result of {node}, so backward leaves no .grad on it. Call t.retain_grad() "
-        "before backward, or use tg.grad"
+        f"this tensor is the result of {node}, so backward leaves no .grad on it. Call "
+        "t.retain_grad() before backward, or use tg.grad"
     )
 
 
@@ -196,7 +198,7 @@ def wrong_shape(node: Any, gradient: Shape, argument: Shape) -> ValueError:
     )
 
 
-# ------------------------------------------------------------------------------------- NaN and infinities
+# ----------------------------------------------------------------------------- NaN and infinities
 
 
 def check_finite(function: Any, value: Any, inputs: Any, line: Line | None, what: str = "") -> None:
@@ -233,7 +235,7 @@ def _floats(values: Any) -> Iterator[np.ndarray]:
             yield array
 
 
-# ---------------------------------------------------------------------------------- leaving the graph
+# ------------------------------------------------------------------------------ leaving the graph
 
 
 def leaves_the_graph(way: str) -> TypeError:
@@ -243,14 +245,15 @@ def leaves_the_graph(way: str) -> TypeError:
         f" For {function}, here use tg.special.{function.rpartition('.')[2]}." if function else ""
     )
     return TypeError(
-        f"{way} would silently cut a tensor that requires a gradient out of the graph.{hint} To leave "
-        "it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy functions of the tensor (np.stack "
-        "in place of np.array)"
+        f"{way} would silently cut a tensor that requires a gradient out of the graph.{hint} To "
+        "leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy functions of the tensor "
+        "(np.stack in place of np.array)"
     )
 
 
 def _library_function() -> str:
-    """The function of scipy.special that is being carried out, called from outside; "" if none is."""
+    """The function of scipy.special that is being carried out, called from outside; "" if none
+    is."""
     found = ""
     frame = sys._getframe(1)
     while frame is not None:

@@ -1,8 +1,8 @@
 """Only speed. Remove this file, and everything works as before, slower.
 
-On small arrays most of an operation's cost is calls within `record`. Here the two commonest kinds, operators and
-kernels on tensors, are recorded in one piece; whatever is unusual is left to `record`. Sums of gradients
-are taken in place where the memory is this walk's own.
+On small arrays most of an operation's cost is calls within `record`. Here the two commonest kinds,
+operators and kernels on tensors, are recorded in one piece; whatever is unusual is left to
+`record`. Sums of gradients are taken in place where the memory is this walk's own.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
 
 
 def _first(rule: Rule, parents: dict[str, Any], x1: Any, x2: Any) -> Any:
-    """The first time that an operator meets such sides; note what it saves, if `operate` has that."""
+    """The first time that an operator meets such sides; note what it saves, if `operate` has
+    that."""
     result = dispatch(rule.function, (x1, x2), {})
     node: Any = result._node if type(result) is Tensor else None
     if node is not None and node.parents.keys() == parents.keys():

@@ -1,4 +1,5 @@
-"""What a tensor has of an ndarray: operators, methods, NumPy's two protocols, and the ways out of the graph."""
+"""What a tensor has of an ndarray: operators, methods, NumPy's two protocols, and the ways out of
+the graph."""
 
 from __future__ import annotations
 
@@ -104,8 +105,9 @@ class NumPyInterface:
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         raise TypeError(
-            "tensors are not assigned to in place. Write t = np.where(mask, value, t), or build the "
-            "parts and join them with np.concatenate or np.stack, or set t.data[index] = value on a leaf"
+            "tensors are not assigned to in place. Write t = np.where(mask, value, t), or build "
+            "the parts and join them with np.concatenate or np.stack, or set t.data[index] = value "
+            "on a leaf"
         )
 
     # NumPy's functions come through this door.

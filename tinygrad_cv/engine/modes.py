@@ -1,8 +1,9 @@
 """Switches: whether operations are recorded, and who observes them.
 
 A switch belongs to its thread and to the frame that set it. While a generator or a coroutine is
-suspended, the switches that it set are out of force: `with no_grad(): yield x` does not leak into the
-code that asked for x. Leaving one restores only what it changed, in whatever order they are left.
+suspended, the switches that it set are out of force: `with no_grad(): yield x` does not leak into
+the code that asked for x. Leaving one restores only what it changed, in whatever order they are
+left.
 """
 
 from __future__ import annotations

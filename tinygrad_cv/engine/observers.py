@@ -1,4 +1,5 @@
-"""One interface sees each operation as it happens: forward, on the way back, and the scopes around it.
+"""One interface sees each operation as it happens: forward, on the way back, and the scopes around
+it.
 
     class Printer(Observer):
         def forward(self, call):
@@ -35,7 +36,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """An operation on the way back: what arrived at its node, and what it passed on to its parents."""
+    """An operation on the way back: what arrived at its node, and what it passed on to its
+    parents."""
 
     node: Any
     gradient: Any  # of the value; a list of one for each of several values
@@ -92,11 +94,12 @@ def scope(kind: str, name: str, subject: Any) -> Iterator[None]:
             observer.leave(entered)
 
 
-# ------------------------------------------------------------------------------------------ the first NaN
+# ---------------------------------------------------------------------------------- the first NaN
 
 
 class FirstNaN(Observer):
-    """Raises FloatingPointError at the first operation that makes a NaN or an infinity, with its line."""
+    """Raises FloatingPointError at the first operation that makes a NaN or an infinity, with its
+    line."""
 
     def forward(self, call: Call) -> None:
         inputs = list(call.arguments.values())

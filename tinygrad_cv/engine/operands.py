@@ -21,8 +21,8 @@ ADVICE = {
 def as_operand(value: Any, function: Any, name: str) -> Any:
     """An operand as an array; a single number stays as it is, since it takes the tensor's dtype.
 
-    Raises TypeError, with the function's name, the operand's and a way out, for masked arrays, sparse
-    matrices, pandas objects, and arrays of anything but numbers.
+    Raises TypeError, with the function's name, the operand's and a way out, for masked arrays,
+    sparse matrices, pandas objects, and arrays of anything but numbers.
     """
     if type(value) is np.ndarray:
         return _checked(value, function, name)

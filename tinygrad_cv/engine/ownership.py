@@ -4,16 +4,17 @@ What a record has saved cannot change, so a gradient is never wrong because some
 array. Nothing is watched or compared; three cases cover all that a node saves:
 
 - the value of a recorded operation: others only ever see it read-only;
-- the array of a leaf, which is the tensor's own. Everyone reads it through one read-only window, the
-  *reader*, and a user writes to it through another, the *writer*. Who wants to write while anyone
-  holds the reader gets a copy, with which the tensor goes on; who reads while anyone holds the
-  writer gets a copy;
+- the array of a leaf, which is the tensor's own. Everyone reads it through one read-only window,
+  the *reader*, and a user writes to it through another, the *writer*. Who wants to write while
+  anyone holds the reader gets a copy, with which the tensor goes on; who reads while anyone holds
+  the writer gets a copy;
 - a constant, an array of the user's: a record keeps a private copy (`constant`). One above
   `LARGE_CONSTANT` bytes is locked instead, that is, made read-only until the last record is gone.
 
-How a window is known to be out of use: an array that looks at a memoryview is the base of all its own
-views, and they keep it alive (a view of an ordinary array looks at the array at the bottom). So a weak
-reference to a window is dead once nobody holds the window or anything that was derived from it.
+How a window is known to be out of use: an array that looks at a memoryview is the base of all its
+own views, and they keep it alive (a view of an ordinary array looks at the array at the bottom). So
+a weak reference to a window is dead once nobody holds the window or anything that was derived from
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def window(array: Any) -> np.ndarray:
     return np.asarray(memoryview(array).toreadonly())
 
 
-# ------------------------------------------------------------------------------------ the array of a leaf
+# ---------------------------------------------------------------------------- the array of a leaf
 
 
 def own(tensor: Any, array: Any) -> None:
@@ -67,7 +68,8 @@ def read(tensor: Any) -> np.ndarray:
 
 
 def write(tensor: Any) -> np.ndarray:
-    """A tensor's array, to write to. If anyone needs it as it is, the tensor goes on with a copy."""
+    """A tensor's array, to write to. If anyone needs it as it is, the tensor goes on with a
+    copy."""
     if is_written(tensor):
         writer: np.ndarray = tensor._writer()
         return writer
@@ -78,7 +80,7 @@ def write(tensor: Any) -> np.ndarray:
     return writer
 
 
-# ------------------------------------------------------------------------------------------- constants
+# -------------------------------------------------------------------------------------- constants
 
 
 def constant(value: Any) -> Any:
@@ -108,8 +110,8 @@ LOCKS: dict[int, int] = {}  # id of an array -> how many records hold it locked
 def locked(array: np.ndarray) -> np.ndarray:
     """A large array, read-only for everyone who asks for it until the last holder of this is gone.
 
-    A write to it raises where it is written. A view that was taken before and lies outside keeps its
-    own right to write: this is the one handle that a lock does not cover.
+    A write to it raises where it is written. A view that was taken before and lies outside keeps
+    its own right to write: this is the one handle that a lock does not cover.
     """
     chain = [a for a in _bases(array) if a.flags.writeable or id(a) in LOCKS]
     reader = window(array)

@@ -53,7 +53,8 @@ class Signature:
         self.positional, self.required = tuple(positional), tuple(required)
 
     def _read_code(self, function: FunctionType) -> None:
-        """The same for a Python function without stars, fifty times as fast: formulas are a thousand."""
+        """The same for a Python function without stars, fifty times as fast: formulas are a
+        thousand."""
         code = function.__code__
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         last = function.__defaults__ or ()

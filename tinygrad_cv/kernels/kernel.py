@@ -1,4 +1,5 @@
-"""What a kernel is: an operation of our own with its reference, its fast forward and its hand-derived backward."""
+"""What a kernel is: an operation of our own with its reference, its fast forward and its
+hand-derived backward."""
 
 from __future__ import annotations
 
@@ -18,22 +19,22 @@ class Kernel:
     """An operation that stands in one place, in this order: reference, forward, backward.
 
         @kernel
-        def square(x):                         # the reference: the definition, plain NumPy on anything
+        def square(x):               # the reference: the definition, plain NumPy on anything
             return x * x
 
         @square.forward
-        def _(x):                              # the fast value, and what backward needs besides
+        def _(x):                    # the fast value, and what backward needs besides
             return x * x, 2 * x
 
         @square.backward
-        def _(g, saved):                       # one gradient for each array argument, in order
+        def _(g, saved):             # one gradient for each array argument, in order
             return g * saved
 
-    Positional parameters of the reference are arrays (or None), keyword-only ones are options. Backward
-    names what it uses: `g`, `y` (the value), `saved` (the second value of forward), `needs` (a bool for
-    each array argument: gradients that nobody asked for may be left None), arguments, options. Forward may
-    name `needs` as well. When the way back is to be recorded (second derivatives), the engine
-    differentiates the reference instead.
+    Positional parameters of the reference are arrays (or None), keyword-only ones are options.
+    Backward names what it uses: `g`, `y` (the value), `saved` (the second value of forward),
+    `needs` (a bool for each array argument: gradients that nobody asked for may be left None),
+    arguments, options. Forward may name `needs` as well. When the way back is to be recorded
+    (second derivatives), the engine differentiates the reference instead.
     """
 
     elementwise = False  # a hand-derived backward makes no NaN of its own
@@ -80,7 +81,8 @@ class Kernel:
         return bound
 
     def _check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Raise TypeError, as Python does, for arguments that are missing, too many, unknown or given twice."""
+        """Raise TypeError, as Python does, for arguments that are missing, too many, unknown or
+        given twice."""
         by_position = self.arrays[: len(args)]
         missing = self._required.difference(by_position, kwargs)
         twice = not kwargs.keys().isdisjoint(by_position)
@@ -88,7 +90,8 @@ class Kernel:
             inspect.signature(self.reference).bind(*args, **kwargs)
 
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
-        """All parents that are array arguments. Raises if an option is a tensor that requires a gradient."""
+        """All parents that are array arguments. Raises if an option is a tensor that requires a
+        gradient."""
         if not parents.keys() <= self.differentiable:
             stray = next(name for name in parents if name not in self.arrays)
             raise errors.no_derivative(self.function, stray)
@@ -144,7 +147,8 @@ class Kernel:
 def kernel(reference: Function | None = None, *, selects: bool = False) -> Any:
     """Make an operation of one's own from its reference; forward and backward follow as decorators.
 
-    `selects` says that elements of the arguments may not reach the value, as in `relu`: see `Kernel`.
+    `selects` says that elements of the arguments may not reach the value, as in `relu`: see
+    `Kernel`.
     """
     if reference is None:
         return functools.partial(Kernel, selects=selects)

@@ -273,9 +273,9 @@ class Module:
     def state_dict(self) -> dict[str, np.ndarray]:
         """The arrays of all parameters and buffers by their paths.
 
-        Those of parameters are read-only, and stay as they are when the parameters are trained on; those
-        of buffers are the buffers themselves. What stands in several places is there under each of its
-        paths, as in PyTorch.
+        Those of parameters are read-only, and stay as they are when the parameters are trained on;
+        those of buffers are the buffers themselves. What stands in several places is there under
+        each of its paths, as in PyTorch.
         """
         owners = self._state("")
         return {name: o.numpy() if isinstance(o, Tensor) else o for name, o in owners}

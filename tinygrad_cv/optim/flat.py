@@ -92,8 +92,8 @@ class FlatParameters:
     def adopt(self) -> None:
         """Make the arrays of all parameters views of `values` that nobody else looks at.
 
-        Parameters may have gone on with another array, and a record, or whoever looks at a parameter, may
-        need the values as they are. Then `values` is another buffer from now on.
+        Parameters may have gone on with another array, and a record, or whoever looks at a
+        parameter, may need the values as they are. Then `values` is another buffer from now on.
         """
         members = list(zip(self.parameters, self.value_views, strict=True))
         here = [lies_in(p, view) for p, view in members]
@@ -102,8 +102,8 @@ class FlatParameters:
             return
         if any(needed) and self.ranks.size > 1:
             raise RuntimeError(
-                "a graph or an array, such as p.numpy(), still needs the values of a parameter that "
-                "several ranks are about to update in place; let go of it, or copy it"
+                "a graph or an array, such as p.numpy(), still needs the values of a parameter "
+                "that several ranks are about to update in place; let go of it, or copy it"
             )
         if self.adopted and self.ranks.size == 1:
             self.values = self._zeros()
