@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,7 +24,9 @@ from .engine.pytrees import leaves, map_leaves, rebuild
 from .tensor import Node, Rule, Tensor, backpropagate, place_of, unwrap, wrap
 from .typing import Array, Function, PyTree
 
-# --------------------------------------------------------------------------------------- the idea
+Argnums: TypeAlias = int | Sequence[int]  # positions of arguments, one or several
+
+# -------------------------------------------------------------------------------------- the idea
 
 
 def pullback(
@@ -38,10 +40,17 @@ def pullback(
 
     Arrays; with `graph` tensors, which depend on the variables and the cotangents.
     """
-    pairs = zip(values, cotangents, strict=True)
-    roots = [(y._node, u) for y, u in pairs if y._node is not None]
-    gradients = backpropagate(roots, [x._node for x in variables], graph, retain)
-    return [gradients[x._node] if x._node in gradients else zeros(x, graph) for x in variables]
+    roots = []
+    for y, u in zip(values, cotangents, strict=True):
+        if y._node is not None:
+            roots.append((y._node, u))
+    places = [x._node for x in variables]
+    gradients = backpropagate(roots, places, graph, retain)
+    found = []
+    for x in variables:
+        gradient = gradients.get(x._node)
+        found.append(zeros(x, graph) if gradient is None else gradient)
+    return found
 
 
 def zeros(like: Tensor, graph: bool) -> Any:
@@ -95,7 +104,7 @@ class Run:
     ) -> None:
         self.name, self.has_aux = name, has_aux
         self.positions, self.one = positions_of(argnums, len(args))
-        self.tensors = any(type(leaf) is Tensor for leaf in leaves([*args, kwargs]))
+        self.tensors = has_tensors([args, kwargs])
         self.nested = bool(setting("transform", False))
         self.graph = is_recording() and (self.tensors or self.nested)
         self.trees = tuple(map_leaves(variable, args[p]) for p in self.positions)
@@ -148,23 +157,26 @@ class Run:
         return tensor
 
     def give(self, result: Any, tensors: bool = False) -> Any:
-        """A result in the kind that was given: a tensor, or an array that the caller may write
-        to."""
-        if type(result) is Tensor and (self.tensors or tensors):
-            return result if self.graph or tensors else result.detach()
-        if type(result) is Tensor and self.nested and self.graph and result.requires_grad:
-            return result
+        """A result as a tensor, or as an array that the caller may write to: as it was given."""
+        if type(result) is not Tensor:
+            result = wrap(np.asarray(result))
+        if not (self.graph or tensors):
+            result = result.detach()
         if self.tensors or tensors:
-            return wrap(np.asarray(result))
+            return result
+        if self.nested and result.requires_grad:
+            return result
         return np.array(unwrap(result))[()]
 
     def give_value(self) -> PyTree:
         """The function's value, in its nesting."""
-        return rebuild(self.value, [self.give(y) for y in self.numbers()])
+        values = [self.give(y) for y in self.numbers()]
+        return rebuild(self.value, values)
 
     def give_gradients(self, gradients: Sequence[Any], tensors: bool = False) -> Any:
         """A gradient for each argument in its nesting; one alone where `argnums` was one number."""
-        trees = rebuild(self.trees, [self.give(g, tensors) for g in gradients])
+        given = [self.give(g, tensors) for g in gradients]
+        trees = rebuild(self.trees, given)
         return trees[0] if self.one else trees
 
     def with_aux(self, *results: Any) -> Any:
@@ -175,13 +187,18 @@ class Run:
 
     def give_aux(self) -> PyTree:
         """What came beside the value, its tensors in the kind that was given."""
-        return map_leaves(lambda a: self.give(a) if type(a) is Tensor else a, self.aux)
+        parts = []
+        for part in leaves(self.aux):
+            parts.append(self.give(part) if type(part) is Tensor else part)
+        return rebuild(self.aux, parts)
 
 
 def positions_of(argnums: Any, count: int) -> tuple[list[int], bool]:
     """The positions among `count` arguments, and whether it was one number; None stands for all."""
     one = hasattr(argnums, "__index__")
-    given = range(count) if argnums is None else [argnums] if one else argnums
+    given: Any = [argnums] if one else argnums
+    if argnums is None:
+        given = range(count)
     numbers = [operator.index(n) for n in given]
     for n in numbers:
         if not -count <= n < count:
@@ -206,7 +223,7 @@ def split_aux(result: Any) -> tuple[Any, Any]:
 # --------------------------------------------------------------------------------- the transforms
 
 
-def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns the gradient of f with respect to the argument(s) at `argnums`.
 
     f returns one number, or with `has_aux` a pair (number, anything); then so does the result:
@@ -220,9 +237,7 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
     return gradient_of_f
 
 
-def value_and_grad(
-    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Function:
+def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns f's value and its gradient, as `grad` has it.
 
     With `has_aux` it returns ((value, aux), gradient).
@@ -240,13 +255,14 @@ def gradient(run: Run) -> Any:
     """The gradient of a run's value, one number."""
     value = run.number()
     one = np.ones(value.shape, value.dtype)
-    return run.give_gradients(pullback([value], [one], run.variables, run.graph, retain=False))
+    gradients = pullback([value], [one], run.variables, run.graph, retain=False)
+    return run.give_gradients(gradients)
 
 
 def vjp(
     f: Function,
     *args: Any,
-    argnums: int | Sequence[int] | None = None,
+    argnums: Argnums | None = None,
     has_aux: bool = False,
     **kwargs: Any,
 ) -> Any:
@@ -260,30 +276,45 @@ def vjp(
     values = run.numbers()
 
     def pull(cotangent: PyTree) -> Any:
-        given = leaves(cotangent)
-        tensors = any(type(u) is Tensor for u in given)
-        cotangents = [fitting(u, y, "cotangent") for u, y in zip(given, values, strict=True)]
-        graph = run.graph or tensors
-        return run.give_gradients(pullback(values, cotangents, run.variables, graph), tensors)
+        tensors = has_tensors(cotangent)
+        cotangents = fitting(leaves(cotangent), values, "cotangent")
+        gradients = pullback(values, cotangents, run.variables, run.graph or tensors)
+        return run.give_gradients(gradients, tensors)
 
     return run.with_aux(run.give_value(), pull)
 
 
-def fitting(vector: Any, like: Tensor, what: str) -> Any:
-    """A tangent or cotangent, which has the shape of what it belongs to, in its dtype."""
-    if np.shape(unwrap(vector)) != like.shape:
+def has_tensors(tree: PyTree) -> bool:
+    """Whether there is a tensor among the leaves."""
+    return any(type(leaf) is Tensor for leaf in leaves(tree))
+
+
+def fitting(vectors: Sequence[Any], like: Sequence[Any], what: str) -> list[Any]:
+    """Tangents or cotangents in the dtypes of what they belong to. Raises ValueError for shapes."""
+    if len(vectors) != len(like):
         raise ValueError(
-            f"{what}s must have the shapes of what they belong to: a {what} of shape "
-            f"{np.shape(unwrap(vector))} for a value of shape {like.shape}"
+            f"{what}s must have the nesting of what they belong to: {len(like)} arrays, "
+            f"not {len(vectors)}"
         )
-    return vector if type(vector) is Tensor else np.asarray(vector, like.dtype)
+    fitted = []
+    for vector, owner in zip(vectors, like, strict=True):
+        shape = np.shape(unwrap(vector))
+        if shape != owner.shape:
+            raise ValueError(
+                f"{what}s must have the shapes of what they belong to: a {what} of shape "
+                f"{shape} for a value of shape {owner.shape}"
+            )
+        if type(vector) is not Tensor:
+            vector = np.asarray(vector, owner.dtype)
+        fitted.append(vector)
+    return fitted
 
 
 def jvp(
     f: Function,
     args: Sequence[Any],
     tangents: Any,
-    argnums: int | Sequence[int] | None = None,
+    argnums: Argnums | None = None,
     has_aux: bool = False,
     **kwargs: Any,
 ) -> Any:
@@ -295,20 +326,22 @@ def jvp(
     u -> J' u is linear in u, and its own pullback is v -> J v: reverse mode twice.
     """
     run = Run("jvp", f, args, kwargs, argnums, has_aux)
-    vectors = leaves([tangents] if run.one else list(tangents))
-    if len(vectors) != len(run.variables):
-        raise ValueError("the tangents must have the nesting of the arguments")
-    vectors = [fitting(v, x, "tangent") for v, x in zip(vectors, run.variables, strict=True)]
+    vectors = fitting(leaves(tangents), run.variables, "tangent")
     values = run.numbers()
-    ones = [variable(np.ones(y.shape, y.dtype if y.dtype.kind == "f" else float)) for y in values]
-    pulled = pullback(values, ones, run.variables, graph=True)
-    pushed = pullback(pulled, vectors, ones, run.graph)
-    return run.with_aux(run.give_value(), rebuild(run.value, [run.give(p) for p in pushed]))
+    cotangents = [variable(np.ones(y.shape, floating(y.dtype))) for y in values]
+    pulled = pullback(values, cotangents, run.variables, graph=True)
+    pushed = pullback(pulled, vectors, cotangents, run.graph)
+    derivatives = [run.give(p) for p in pushed]
+    return run.with_aux(run.give_value(), rebuild(run.value, derivatives))
 
 
-def jacobian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """A function that returns the derivatives of each element of f's value by each of the
-    argument's.
+def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of the derivative of a value."""
+    return dtype if dtype.kind == "f" else np.dtype(float)
+
+
+def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the derivatives of f's elements by those of the argument.
 
     For an array of an array: the shape of the value, then the shape of the argument. In the place
     of each array of the value's nesting stands the nesting of the argument. With `has_aux`:
@@ -317,15 +350,17 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = Fals
 
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
         run = Run("jacobian", f, args, kwargs, argnums, has_aux)
-        parts = [run.give_gradients(rows(y, run.variables, run.graph)) for y in run.numbers()]
+        parts = []
+        for y in run.numbers():
+            derivatives = rows(y, run.variables, run.graph)
+            parts.append(run.give_gradients(derivatives))
         return run.with_aux(rebuild(run.value, parts))
 
     return jacobian_of_f
 
 
 def rows(value: Tensor, variables: Sequence[Tensor], graph: bool) -> list[Any]:
-    """The derivatives of a value's elements, one pullback for each: by variable, value shape + its
-    shape."""
+    """A value's derivatives by each variable (value shape, variable shape), a pullback each row."""
     basis = np.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
     found = [pullback([value], [direction], variables, graph) for direction in basis]
     jacobians = []
@@ -336,7 +371,7 @@ def rows(value: Tensor, variables: Sequence[Tensor], graph: bool) -> list[Any]:
     return jacobians
 
 
-def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns the second derivatives of a number: the shape of the argument twice.
 
     In the place of each array of the argument's nesting stands that nesting. With `has_aux`:
@@ -349,7 +384,7 @@ def hvp(
     f: Function,
     x: Any,
     v: PyTree,
-    argnums: int | Sequence[int] | None = None,
+    argnums: Argnums | None = None,
     has_aux: bool = False,
     **kwargs: Any,
 ) -> Any:
@@ -362,9 +397,11 @@ def hvp(
 
     def slope(*args: Any, **kwargs: Any) -> Any:
         run = Run("hvp", f, args, kwargs, chosen, has_aux)
-        slopes = pullback([run.number()], [np.ones(run.number().shape)], run.variables, graph=True)
-        pairs = zip(slopes, leaves(v), strict=True)
-        terms = [np.sum(g * fitting(d, g, "direction")) for g, d in pairs]
+        value = run.number()
+        one = np.ones(value.shape, value.dtype)
+        slopes = pullback([value], [one], run.variables, graph=True)
+        directions = fitting(leaves(v), slopes, "direction")
+        terms = [np.sum(g * d) for g, d in zip(slopes, directions, strict=True)]
         return run.with_aux(sum(terms[1:], start=terms[0]))
 
     return grad(slope, chosen, has_aux)(*args, **kwargs)
