@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.rows
 import tinygrad_cv as tg
+from tests.table import ROWS, Row, operation
 from tinygrad_cv import kernels
 from tinygrad_cv.engine import fast
-from tinygrad_cv.tensor import Walk, dispatch, record
+from tinygrad_cv.engine.observers import Observer, Pull, observed
+from tinygrad_cv.engine.pytrees import leaves
+from tinygrad_cv.tensor import Walk, dispatch
+
+for _module in pkgutil.iter_modules(tests.rows.__path__):
+    importlib.import_module(f"tests.rows.{_module.name}")
 
 ROOT = Path(tg.__file__).parents[1]
 SUITES = ["engine", "transforms", "ownership", "modes", "checkpoint", "observers", "kernels", "nn", "optim"]
@@ -94,7 +105,7 @@ def test_a_kernel_records_what_record_does(recording: bool) -> None:
         ((x, w.numpy(), b), {"activation": "tanh"}),
     ):
         found = []
-        for call in (fast.call_kernel, lambda k, *a, **o: record(k, a, o)):
+        for call in (lambda k, *a, **o: fast.record(k, a, o), lambda k, *a, **o: fast.plain_record(k, a, o)):
             if recording:
                 found.append(call(kernels.linear, *args, **kwargs))
             else:
@@ -119,3 +130,41 @@ def test_sums_in_place_are_the_sums() -> None:
             sum(((x * float(k)) ** 2).sum() for k in range(1, 6)).backward()
             found.append(x.grad)
     np.testing.assert_array_equal(*found)
+
+
+def test_a_cotangent_is_not_written_to() -> None:
+    x = np.linspace(-1, 1, 5)
+    values, pull = tg.vjp(lambda x: [y := kernels.tanh(x), kernels.relu(y), y * y], x)
+    cotangents = [np.ones(5) for _ in values]
+    pull(cotangents)
+    for cotangent in cotangents:
+        np.testing.assert_array_equal(cotangent, 1.0)
+
+
+@pytest.mark.parametrize("case", [r for f, rows in ROWS.items() if isinstance(f, tg.kernels.Kernel) for r in rows])
+@given(data=st.data())
+def test_the_gradients_of_our_kernels_are_arrays_that_nobody_else_has(case: Row, data: Any) -> None:
+    arguments, options = data.draw(case.arguments), data.draw(case.options)
+    seen: list[np.ndarray] = []
+
+    class Aliases(Observer):
+        def backward(self, pull: Pull) -> None:
+            if not isinstance(pull.node.operation, tg.kernels.Kernel):
+                return
+            held = list(arrays_in([pull.gradient, list(pull.node.values(False).values())]))
+            for contribution in pull.contributions.values():
+                seen.append(contribution)
+                assert not any(np.shares_memory(contribution, other) for other in held)
+                held.append(contribution)
+
+    one = operation(case, arguments, options)
+    with observed(Aliases()):
+        values, pull = one.pull(one.inputs)
+        pull([np.ones_like(v) for v in values])
+    assert seen
+
+
+def arrays_in(tree: Any) -> Iterator[np.ndarray]:
+    for leaf in leaves(tree):
+        if isinstance(leaf, np.ndarray) and leaf.size:
+            yield leaf

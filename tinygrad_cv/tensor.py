@@ -267,6 +267,8 @@ class Rule:
     It is called like the function itself, on arrays and tensors.
     """
 
+    gives_new_arrays = False  # a formula may hand on the array that it was given
+
     def __init__(
         self,
         function: Any,
@@ -437,7 +439,7 @@ def backpropagate(
                 walk.add(node.parents[name], contribution, node)
             if not (retain or graph):
                 node.free()
-    return walk.arrived | walk.gradients
+    return walk.results()
 
 
 class Walk:
@@ -534,6 +536,17 @@ class Walk:
             observer.backward(Pull(node, gradient, contributions, started))
         return contributions
 
+    def results(self) -> dict[Place, Any]:
+        """The gradients that have arrived; arrays in memory of their own."""
+        found = self.arrived | self.gradients
+        if self.graph:
+            return found
+        return {place: self.own(place, gradient) for place, gradient in found.items()}
+
+    def own(self, place: Place, gradient: Any) -> Any:
+        """A gradient as an array that nobody else has, such as another place."""
+        return np.array(gradient)
+
 
 def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
     """The nodes between the roots and the ends: gradients that lead to no end are not computed."""
@@ -584,7 +597,7 @@ def silence(contributions: Mapping[str, Any], gradient: Any) -> dict[str, Any]:
     return silenced
 
 
-def deposit(gradients: Mapping[Place, Any], graph: bool) -> None:
+def deposit(gradients: Mapping[Place, Any]) -> None:
     """Add gradients to the `.grad` of the tensors that stand at these places."""
     for place, gradient in gradients.items():
         reference = place.node.tensor
@@ -596,7 +609,7 @@ def deposit(gradients: Mapping[Place, Any], graph: bool) -> None:
         if tensor._grad is not None:
             tensor._grad = tensor._grad + gradient
         else:
-            tensor._grad = gradient if graph else np.array(gradient)
+            tensor._grad = gradient
 
 
 # ------------------------------------------------------------------------------------- the tensor
@@ -726,7 +739,7 @@ class Tensor(NumPyInterface):
         if np.shape(gradient) != self.shape:
             raise errors.unfit_gradient(np.shape(gradient), self.shape)
         root = gradient if create_graph else unwrap(gradient)
-        deposit(backpropagate([(self._node, root)], (), create_graph, retain_graph), create_graph)
+        deposit(backpropagate([(self._node, root)], (), create_graph, retain_graph))
 
     def detach(self) -> Tensor:
         """The same values outside the graph, as a tensor."""

@@ -158,6 +158,8 @@ class Run:
 
     def give(self, result: Any, tensors: bool = False) -> Any:
         """A result as a tensor, or as an array that the caller may write to: as it was given."""
+        if type(result) is np.ndarray and not (self.tensors or tensors):
+            return result[()]  # a gradient, in memory of its own
         if type(result) is not Tensor:
             result = wrap(np.asarray(result))
         if not (self.graph or tensors):

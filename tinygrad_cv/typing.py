@@ -41,6 +41,7 @@ class Operation(Protocol):
     function: Any  # what errors and observers call it by
     selects: bool  # whether some elements of the arguments do not reach the value, as in np.where
     elementwise: bool  # whether each element of the value comes from one of each argument
+    gives_new_arrays: bool  # whether nobody else has the arrays that `pull` gives
 
     @property
     def operands(self) -> Collection[str]:

@@ -7,15 +7,14 @@ operators and kernels on tensors, are recorded in one piece; whatever is unusual
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
 from .. import tensor
-from ..kernels.kernel import Kernel
-from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, dispatch, record, wrap
+from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, dispatch, wrap
 from .errors import calling_line
 from .modes import SWITCHED, is_recording
 from .ownership import constant, read
@@ -76,10 +75,14 @@ def _first(rule: Rule, parents: dict[str, Any], x1: Any, x2: Any) -> Any:
     return result
 
 
-def call_kernel(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
-    """A kernel on tensors, None and plain options: `record` in one piece."""
-    if SWITCHED["observer"]:
-        return record(kernel, args, kwargs)
+plain_record = tensor.record
+
+
+def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """`tensor.record`; in one piece for a kernel on tensors, None and plain options."""
+    if type(operation) is Rule or SWITCHED["observer"]:
+        return plain_record(operation, args, kwargs)
+    kernel = operation
     recording = is_recording()
     values = kernel.bind(args, kwargs)
     parents: dict[str, Any] = {}
@@ -95,21 +98,21 @@ def call_kernel(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
                 parents[name] = value._node
                 need = True
         elif type(value) not in PLAIN:
-            return record(kernel, args, kwargs)
+            return plain_record(kernel, args, kwargs)
         needs.append(need)
     for name in kernel.options:
         if type(values[name]) not in SIMPLE:
-            return record(kernel, args, kwargs)
+            return plain_record(kernel, args, kwargs)
     if not tensors:
-        return record(kernel, args, kwargs)
+        return plain_record(kernel, args, kwargs)
     values["needs"] = needs
     try:
         value, saved = kernel._forward(*[values[name] for name in kernel._forward_uses])
     except Exception:
-        return record(kernel, args, kwargs)  # which explains it
+        return plain_record(kernel, args, kwargs)  # which explains it
     if type(value) is not np.ndarray:
         if not isinstance(value, np.floating):
-            return record(kernel, args, kwargs)
+            return plain_record(kernel, args, kwargs)
         value = np.asarray(value)
     if not parents:
         return wrap(value)
@@ -119,23 +122,34 @@ def call_kernel(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
 
 
 class FastWalk(Walk):
-    """The third and all further contributions are added in place, to the sum of the first two."""
+    """Sums are taken in place, and gradients are not copied, where the memory is this walk's own."""
+
+    def __init__(self, *args: Any) -> None:
+        self.fresh: set[Place] = set()  # the places whose gradient nobody else has
+        super().__init__(*args)
+        self.fresh.clear()  # the roots' gradients are the caller's
+
+    def add(self, place: Any, gradient: Any, node: Node) -> None:
+        """Add what a node contributes; our kernels' gradients are new arrays."""
+        operation = node.operation
+        if operation is not None and operation.gives_new_arrays and place not in self.gradients:
+            self.fresh.add(place)
+        super().add(place, gradient, node)
 
     def sum(self, place: Place, gradient: Any) -> Any:
         """The gradient of a place and one more."""
         present = self.gradients[place]
         arrays = type(present) is type(gradient) is np.ndarray
-        if arrays and place in self.sums:
+        if arrays and place in self.fresh:
             return np.add(present, gradient, out=present)
-        self.sums.add(place)
+        self.fresh.add(place)
         return present + gradient
 
-    @cached_property
-    def sums(self) -> set[Place]:
-        """The places whose gradient is an array that this walk has made."""
-        return set()
+    def own(self, place: Place, gradient: Any) -> Any:
+        """A gradient as an array that nobody else has."""
+        return gradient if place in self.fresh else np.array(gradient)
 
 
 Tensor._operate = staticmethod(operate)  # type: ignore[method-assign]
-Kernel.__call__ = call_kernel  # type: ignore[method-assign, assignment]
-tensor.Walk = FastWalk  # type: ignore[misc]
+tensor.record = record
+tensor.Walk = FastWalk  # type: ignore[misc, assignment]

@@ -42,6 +42,7 @@ class Kernel:
     def __init__(self, reference: Function, selects: bool = False) -> None:
         self.reference = self.function = reference
         self.selects = selects
+        self.gives_new_arrays = reference.__module__.startswith(str(__package__))
         self.signature = Signature(reference)
         self.arrays = self.operands = self.signature.positional
         self._parameters = tuple(self.signature.defaults)
