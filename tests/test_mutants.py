@@ -25,7 +25,12 @@ RULES |= {name_of(f): rule for f, rule in TABLE.items() if isinstance(rule, Rule
 
 # Mutants that survive, and why.
 SUMMED = "the row's argument is broadcast, and the engine sums over the axis that is reversed"
-EQUIVALENT = {
+STARTING = {  # a starting value is one number for all that is reduced
+    f"np.{name}, initial: {mistake}": SUMMED
+    for name in ("prod", "max", "min", "amax", "amin")
+    for mistake in ("transposed", "reversed axis")
+}
+EQUIVALENT = STARTING | {
     "np.linalg.eigvalsh, a: transposed": "the gradient is symmetric; only its rounding changes",
     "scipy.special.ellipkinc, m: reversed axis": SUMMED,
     "scipy.special.ellipeinc, m: reversed axis": SUMMED,

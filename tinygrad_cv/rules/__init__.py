@@ -49,12 +49,11 @@ def refused_options() -> dict[str, list[str]]:
     refused = {}
     for function, row in TABLE.items():
         if function in DEFINITIONS:
-            known, options = (
-                DEFINITIONS[function].parameters,
-                DEFINITIONS[function].signature.defaults,
-            )
+            known = DEFINITIONS[function].parameters
+            options = DEFINITIONS[function].signature.defaults
         elif isinstance(row, Rule) and not hasattr(function, "nin"):
-            known, options = row.honoured, row.signature.defaults
+            known = row.honoured
+            options = row.signature.defaults
         else:
             continue
         harmless = {*known, *INERT.get(function, ()), "out", "where"}

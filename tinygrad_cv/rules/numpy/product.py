@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...typing import Array, Shape
-from ..table import as_array, definition, derivative
+from ..table import definition, derivative
 from .axes import at_least
 
 Axes = int | tuple[int | Sequence[int], int | Sequence[int]]  # those that tensordot sums over
@@ -32,7 +32,6 @@ def _rows(x: Array) -> Array:
 
 def _matmul_left(g: Array, x1_shape: Shape, x2: Array) -> Array:
     """g x2^T; with a vector on either side an outer product, or one matrix and a vector."""
-    x2 = as_array(x2)
     if x2.ndim > 1:
         return g @ x2.mT if len(x1_shape) > 1 else _matvec(x2, g)
     return np.expand_dims(g, -1) * x2 if len(x1_shape) > 1 else g * x2
@@ -40,7 +39,6 @@ def _matmul_left(g: Array, x1_shape: Shape, x2: Array) -> Array:
 
 def _matmul_right(g: Array, x1: Array, x2_shape: Shape) -> Array:
     """x1^T g. One matrix for a whole batch gets one product, in place of a sum of many."""
-    x1 = as_array(x1)
     if x1.ndim == 1 and len(x2_shape) == 1:
         return g * x1
     if x1.ndim == 1:

@@ -29,16 +29,24 @@ derivative(
 
 
 # Maximum and minimum choose among the elements and `initial`.
-def _ties(
+def _is_extreme(
     a: Array,
     y: Array,
     axis: Axis,
     keepdims: bool,
+) -> np.ndarray:
+    """Which elements are equal to the extreme one."""
+    return np.equal(a, restore(y, np.shape(a), axis, keepdims))
+
+
+def _ties(
+    extreme: np.ndarray,
+    y: Array,
+    axis: Axis,
     initial: Operand | None,
 ) -> np.ndarray:
     """How many elements, `initial` among them, are extreme: at least 1, for NaN is none."""
-    extreme = np.equal(a, restore(y, np.shape(a), axis, keepdims))
-    ties = np.sum(extreme, axis=axis, keepdims=True)
+    ties = np.sum(extreme, axis=axis, keepdims=True)  # (..., 1, ...)
     if initial is not None:
         ties = ties + np.reshape(np.equal(initial, y), ties.shape)
     return np.maximum(ties, 1).astype(y.dtype)
@@ -53,9 +61,10 @@ def _extreme(
     initial: Operand | None,
 ) -> Array:
     """The gradient goes to the extreme elements, in equal shares to ties."""
-    shape = np.shape(a)
-    share = restore(g, shape, axis, keepdims) / _ties(a, y, axis, keepdims, initial)
-    return np.where(np.equal(a, restore(y, shape, axis, keepdims)), share, 0)
+    extreme = _is_extreme(a, y, axis, keepdims)
+    ties = _ties(extreme, y, axis, initial)
+    share = restore(g, np.shape(a), axis, keepdims) / ties
+    return np.where(extreme, share, 0)
 
 
 def _extreme_initial(
@@ -67,7 +76,8 @@ def _extreme_initial(
     initial: Operand,
 ) -> Array:
     """The share of `initial`, in the shape of the value."""
-    ties = np.reshape(_ties(a, y, axis, keepdims, initial), np.shape(y))
+    extreme = _is_extreme(a, y, axis, keepdims)
+    ties = np.reshape(_ties(extreme, y, axis, initial), np.shape(y))
     return np.where(np.equal(initial, y), g / ties, 0)
 
 

@@ -264,7 +264,7 @@ def nanstd(
 
 
 # Covariances.
-def _rows(m: Array, rowvar: bool) -> Array:
+def _variables(m: Array, rowvar: bool) -> Array:
     """One row for each variable."""
     return np.atleast_2d(m) if rowvar or np.ndim(m) == 1 else np.transpose(m)
 
@@ -279,9 +279,9 @@ def cov(
     dtype: DTypeLike | None = None,
 ) -> Array:
     """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`."""
-    rows = _rows(m, rowvar)  # (variables, observations)
+    rows = _variables(m, rowvar)  # (variables, observations)
     if y is not None:
-        rows = np.concatenate([rows, _rows(y, rowvar)])
+        rows = np.concatenate([rows, _variables(y, rowvar)])
     if dtype is not None:
         rows = rows.astype(dtype)
     centred = rows - np.mean(rows, axis=1, keepdims=True)
