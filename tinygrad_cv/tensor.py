@@ -355,11 +355,12 @@ class Rule:
         self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
     ) -> dict[str, Any]:
         """The gradient of each argument that is wanted: its formula, applied to what it names."""
-        values = {**node.values(graph), "g": gradient}
+        values = node.values(graph)
         contributions = {}
         for name in wanted:
             formula: Any = self.formulas[name]
-            contributions[name] = formula(*[values[n] for n in self.needs[name]])
+            given = [gradient if n == "g" else values[n] for n in self.needs[name]]
+            contributions[name] = formula(*given)
         return contributions
 
     def __repr__(self) -> str:
@@ -442,6 +443,15 @@ def backpropagate(
     return walk.results()
 
 
+class Start:
+    """What the gradients come from that a walk begins with."""
+
+    gives_new_arrays = False  # they are the caller's
+
+
+START = Node(Start(), {}, {}, (), None)  # type: ignore[arg-type]
+
+
 class Walk:
     """The gradients on their way back, by place, and the operations in a queue, the youngest
     first."""
@@ -455,13 +465,14 @@ class Walk:
         self.queue: list[tuple[int, Node]] = []
         self.waiting: set[Node] = set()  # the operations with several values in it
         self.masked: set[Node] = set()  # of whose values some elements may not have reached a root
+        self.owned: set[Place] = set()  # the places whose gradient is an array that nobody else has
         self.observers = observers()
         self.ends = {place.node for place in targets}
         self.path: set[Node] | None = None  # between the roots and the ends; None: all nodes
         if self.ends:
             self.path = nodes_on_path([place.node for place, _ in roots], self.ends)
         for place, gradient in roots:
-            self.add(place, gradient, place.node)
+            self.add(place, gradient, START)
 
     def add(self, place: Any, gradient: Any, node: Node) -> None:
         """Add what a node contributes to the gradient of a place, or of each place in a list.
@@ -479,8 +490,11 @@ class Walk:
         gradient = unbroadcast(gradient, place, node)
         if place in self.gradients:
             self.gradients[place] = self.sum(place, gradient)
+            self.owned.add(place)
             return
         self.gradients[place] = gradient
+        if node.operation.gives_new_arrays:
+            self.owned.add(place)
         if type(place) is Node:
             if place.operation is not None:
                 heappush(self.queue, (-place.order, place))
@@ -539,13 +553,10 @@ class Walk:
     def results(self) -> dict[Place, Any]:
         """The gradients that have arrived; arrays in memory of their own."""
         found = self.arrived | self.gradients
-        if self.graph:
-            return found
-        return {place: self.own(place, gradient) for place, gradient in found.items()}
-
-    def own(self, place: Place, gradient: Any) -> Any:
-        """A gradient as an array that nobody else has, such as another place."""
-        return np.array(gradient)
+        if not self.graph:
+            for place in found.keys() - self.owned:
+                found[place] = np.array(found[place])
+        return found
 
 
 def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
@@ -633,13 +644,15 @@ class Tensor(NumPyInterface):
     _dispatch = staticmethod(dispatch)
 
     def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
-        given = data.numpy() if type(data) is Tensor else as_operand(data, Tensor, "data")
-        array = np.array(given)
+        if type(data) is not np.ndarray:
+            data = data.numpy() if type(data) is Tensor else as_operand(data, Tensor, "data")
+        array = np.array(data)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"a tensor holds real numbers, not {array.dtype}")
         own(self, array)
         self._node = self._grad = None
-        self.requires_grad = requires_grad
+        if requires_grad:
+            self.requires_grad = True
 
     @property
     def requires_grad(self) -> bool:

@@ -20,7 +20,7 @@ _INSIDE: dict[Any, bool] = {}  # whether a module of that name belongs to the pa
 
 def calling_line() -> Line:
     """The instruction outside this package that is being carried out."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(2)  # the caller is of this package, and so is who calls that
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__")
         if name not in _INSIDE:

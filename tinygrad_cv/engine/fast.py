@@ -83,7 +83,7 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     if type(operation) is Rule or SWITCHED["observer"]:
         return plain_record(operation, args, kwargs)
     kernel = operation
-    recording = is_recording()
+    recording = not SWITCHED["recording"] or is_recording()
     values = kernel.bind(args, kwargs)
     parents: dict[str, Any] = {}
     needs = []
@@ -122,34 +122,16 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 class FastWalk(Walk):
-    """Sums are taken in place, and gradients are not copied, where the memory is this walk's own."""
-
-    def __init__(self, *args: Any) -> None:
-        self.fresh: set[Place] = set()  # the places whose gradient nobody else has
-        super().__init__(*args)
-        self.fresh.clear()  # the roots' gradients are the caller's
-
-    def add(self, place: Any, gradient: Any, node: Node) -> None:
-        """Add what a node contributes; our kernels' gradients are new arrays."""
-        operation = node.operation
-        if operation is not None and operation.gives_new_arrays and place not in self.gradients:
-            self.fresh.add(place)
-        super().add(place, gradient, node)
+    """Gradients are added up in place where the memory is this walk's own."""
 
     def sum(self, place: Place, gradient: Any) -> Any:
         """The gradient of a place and one more."""
         present = self.gradients[place]
-        arrays = type(present) is type(gradient) is np.ndarray
-        if arrays and place in self.fresh:
+        if place in self.owned and type(present) is type(gradient) is np.ndarray:
             return np.add(present, gradient, out=present)
-        self.fresh.add(place)
         return present + gradient
-
-    def own(self, place: Place, gradient: Any) -> Any:
-        """A gradient as an array that nobody else has."""
-        return gradient if place in self.fresh else np.array(gradient)
 
 
 Tensor._operate = staticmethod(operate)  # type: ignore[method-assign]
 tensor.record = record
-tensor.Walk = FastWalk  # type: ignore[misc, assignment]
+tensor.Walk = FastWalk  # type: ignore[misc]

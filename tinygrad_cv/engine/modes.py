@@ -68,7 +68,7 @@ def is_recording() -> bool:
     """Whether operations on tensors that require a gradient are recorded."""
     if SWITCHED["recording"]:
         for switch in reversed(THREAD.switches):
-            if switch.name == "recording" and switch.in_force():
+            if switch.name == "recording" and (switch.frame is None or switch.in_force()):
                 return bool(switch.value)
     return True
 

@@ -20,6 +20,7 @@ it.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,24 @@ def own(tensor: Any, array: Any) -> None:
     tensor._writer = None
 
 
-def is_read(tensor: Any) -> bool:
-    """Whether anyone needs a tensor's array as it is: a record, or a result that is a view of it.
+def are_read(tensors: Sequence[Any]) -> bool:
+    """Whether anyone needs one of their arrays as it is: a record, or a result that is a view of it.
 
-    The tensor lets go of its reader, and looks whether that is gone.
+    The tensors let go of their readers, and look whether these are gone.
     """
-    reader = weakref.ref(tensor._array)
-    tensor._array = None
-    array = reader()
-    tensor._array = np.asarray(tensor._memory) if array is None else array
-    return array is not None
+    readers = []
+    for tensor in tensors:
+        readers.append(weakref.ref(tensor._array))
+        tensor._array = None
+    found = False
+    for tensor, reader in zip(tensors, readers, strict=True):
+        array = reader()
+        if array is None:
+            array = np.asarray(tensor._memory)
+        else:
+            found = True
+        tensor._array = array
+    return found
 
 
 def is_written(tensor: Any) -> bool:
@@ -73,7 +82,7 @@ def write(tensor: Any) -> np.ndarray:
     if is_written(tensor):
         writer: np.ndarray = tensor._writer()
         return writer
-    if tensor._memory is None or is_read(tensor):
+    if tensor._memory is None or are_read([tensor]):
         own(tensor, tensor._array.copy())
     writer = np.asarray(memoryview(tensor._memory.obj))
     tensor._writer = weakref.ref(writer)

@@ -117,9 +117,9 @@ class Kernel:
         """The gradient of each argument that is wanted."""
         if graph:
             return self._pull_reference(node, gradient, wanted)
-        saved, parents = node.values(graph), node.parents
+        saved: Any = node.saved
         given = {"g": gradient}
-        if wanted is not parents:  # else the needs are those of forward
+        if wanted is not node.parents:  # else the needs are those of forward
             given["needs"] = [name in wanted for name in self.arrays]
         values = [given[name] if name in given else saved[name] for name in self._uses]
         gradients = self._backward(*values)

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..engine.ownership import is_read, own
+from ..engine.ownership import are_read, own
 from ..machine import CACHE_LINE, TILE, at_cache_line
 from ..parallel import team
 from ..tensor import Tensor, unwrap
@@ -53,7 +53,7 @@ class FlatParameters:
         self.state = {name: self._zeros() for name in state_names}
         self.exchange = self.ranks.exchange(self._zeros)
         self.gradients = self.exchange.own
-        self.adopted = False  # whether the parameters' arrays have been views of `values`
+        self.memories: list[memoryview | None] = [None] * len(parameters)  # of those adopted
         self.averaged = False  # whether each `.grad` is the average over the ranks already
         self.steps = [0] * len(parameters)  # that each parameter has made
         self.value_views = self._views(self.values)
@@ -95,26 +95,27 @@ class FlatParameters:
         Parameters may have gone on with another array, and a record, or whoever looks at a
         parameter, may need the values as they are. Then `values` is another buffer from now on.
         """
-        members = list(zip(self.parameters, self.value_views, strict=True))
-        here = [lies_in(p, view) for p, view in members]
-        needed = [present and is_read(p) for present, (p, _) in zip(here, members, strict=True)]
-        if all(here) and not any(needed):
+        pairs = zip(self.parameters, self.memories, strict=True)
+        here = [parameter._memory is memory for parameter, memory in pairs]
+        present = [p for p, is_here in zip(self.parameters, here, strict=True) if is_here]
+        needed = are_read(present)
+        if all(here) and not needed:
             return
-        if any(needed) and self.ranks.size > 1:
+        if needed and self.ranks.size > 1:
             raise RuntimeError(
                 "a graph or an array, such as p.numpy(), still needs the values of a parameter "
                 "that several ranks are about to update in place; let go of it, or copy it"
             )
-        if self.adopted and self.ranks.size == 1:
+        if self.memories[0] is not None and self.ranks.size == 1:
             self.values = self._zeros()
             self.value_views = self._views(self.values)
             self.pieces.clear()
             here = [False] * len(here)
-        for parameter, view, present in zip(self.parameters, self.value_views, here, strict=True):
-            if not present:
-                view[...] = parameter._array
-                own(parameter, view)
-        self.adopted = True
+        for i, parameter in enumerate(self.parameters):
+            if not here[i]:
+                self.value_views[i][...] = parameter._array
+                own(parameter, self.value_views[i])
+                self.memories[i] = parameter._memory
 
     def copy_gradients(self) -> None:
         """Copy the gradients into `gradients`, but for those that are read where they are."""
@@ -214,9 +215,3 @@ class FlatParameters:
         self.steps[i] = int(state["step"])
         for name, flat in self.state.items():
             flat[self.parts[i]] = state[name].reshape(-1)
-
-
-def lies_in(parameter: Tensor, view: np.ndarray) -> bool:
-    """Whether this view is the array of a parameter."""
-    owner: object = None if parameter._memory is None else parameter._memory.obj
-    return owner is view
