@@ -32,7 +32,7 @@ from .engine.modes import is_recording, switched
 from .engine.observers import Call, Pull, now, observers
 from .engine.operands import as_operand
 from .engine.ownership import constant, own, read, write
-from .engine.signatures import Signature, parameter_names
+from .engine.signatures import UFUNC_OPTIONS, Signature, parameter_names
 from .typing import Array, ArrayLike, Function, Operation, Shape
 
 # -------------------------------------------------------------------------------------- the graph
@@ -192,8 +192,8 @@ def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any
             arguments[name] = operand(value, operation, name)
             if is_tensor(value):
                 tensors = True
-                place = place_of(value)
-                parents |= {} if place is None else {name: place}
+                if (places := place_of(value)) is not None:
+                    parents[name] = places
     if parents:
         parents = operation.differentiated(bound, parents) if is_recording() else {}
     if parents and others:
@@ -221,19 +221,16 @@ def operand(value: Any, operation: Operation, name: str) -> Any:
     if type(value) is Tensor:
         return unwrap(value)
     if type(value) in (list, tuple) and any(isinstance(v, (Tensor, np.ndarray)) for v in value):
-        parts = [isinstance(v, (Tensor, np.ndarray)) for v in value]
-        return type(value)(
-            [
-                operand(v, operation, name) if part else v
-                for v, part in zip(value, parts, strict=True)
-            ]
-        )
+        items = []
+        for item in value:
+            known = isinstance(item, (Tensor, np.ndarray))
+            items.append(operand(item, operation, name) if known else item)
+        return type(value)(items)
     return as_operand(value, operation.function, name) if name in operation.operands else value
 
 
 def kept(given: Any, array: Any) -> Any:
-    """What a record keeps of an argument: a tensor's array as it is, a private copy of any
-    other."""
+    """What a record keeps of an argument: a tensor's array as it is, of any other a private copy."""
     if type(given) is Tensor:
         return array
     if is_tensor(given):
@@ -281,23 +278,32 @@ class Rule:
         self.formulas = dict(formulas)
         self.signature = Signature(function, signature)
         self.selects = selects
-        ufunc = isinstance(function, np.ufunc)
-        self.elementwise = ufunc and function.nout == 1 and function.signature is None
-        self.needs = {name: parameter_names(f) if f else () for name, f in self.formulas.items()}
-        self.operands = {*self.formulas, *(self.signature.positional if ufunc else ())}
+        self.needs: dict[str, tuple[str, ...]] = {}  # what the formula of an argument names
+        for name, formula in self.formulas.items():
+            self.needs[name] = parameter_names(formula) if formula else ()
+        named = {*self.formulas, *itertools.chain(*self.needs.values())}
+        self._check(named)
+        self.operands = set(self.formulas)
+        self.honoured = {*named, *inert, *self.signature.required}  # the options that are read
+        self.honoured |= {name.removesuffix("_shape") for name in named}
+        self.elementwise = False
+        if isinstance(function, np.ufunc):
+            self.elementwise = function.nout == 1 and function.signature is None
+            self.operands |= set(self.signature.positional)
+            self.honoured |= set(UFUNC_OPTIONS)
+        self._saves: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def _check(self, named: Collection[str]) -> None:
+        """Raise TypeError for a name that stands for nothing."""
         known = ["g", "y", "y_shape"]
         for name in self.signature.defaults:
             known += [name, f"{name}_shape"]
-        named = {*self.formulas, *itertools.chain(*self.needs.values())}
-        for name in sorted(named.difference(known)):
-            raise TypeError(
-                f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}"
-            )
-        self.honoured = {name.removesuffix("_shape") for name in named}
-        self.honoured |= {*inert, *self.signature.required, *named}
-        if ufunc:
-            self.honoured |= {"dtype", "casting", "order", "subok", "signature", "sig"}
-        self._saves: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for name in named:
+            if name not in known:
+                raise TypeError(
+                    f"derivative of {errors.name_of(self.function)}: {name!r} is not one of "
+                    f"{sorted(known)}"
+                )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return record(self, args, kwargs)
@@ -317,8 +323,7 @@ class Rule:
                 raise errors.no_derivative(self.function, name)
         if not self.honoured.issuperset(bound):
             for name in bound.keys() - self.honoured:
-                default = self.signature.defaults.get(name)
-                if bound[name] is not default and bound[name] is not np._NoValue:
+                if not self.signature.is_default(name, bound[name]):
                     raise errors.unread_option(self.function, name, bound[name])
         return {name: place for name, place in parents.items() if self.formulas[name]}
 
@@ -335,21 +340,12 @@ class Rule:
     ) -> tuple[Any, dict[str, Any]]:
         """The function's value, and what its formulas name."""
         value = self.signature.call(self.function, arguments)
-        return value, {n: self.look_up(n, arguments, value) for n in self.saves(parents)}
-
-    def look_up(self, name: str, arguments: Mapping[str, Any], value: Any) -> Any:
-        """What a formula's parameter stands for: an argument, `y` for the value, a shape of
-        either."""
-        defaults = self.signature.defaults
-        if name in arguments:
-            return arguments[name]
-        if name in defaults:
-            return defaults[name]
-        if name == "y":
-            return value
-        of = name.removesuffix("_shape")
-        source = arguments.get(of, defaults.get(of)) if of in defaults else value
-        return [np.shape(v) for v in source] if type(source) in (list, tuple) else np.shape(source)
+        saved: dict[str, Any] = {}
+        if parents:
+            known = {"y": value, **self.signature.defaults, **arguments}
+            for name in self.saves(parents):
+                saved[name] = known[name] if name in known else shape_of(name, known)
+        return value, saved
 
     def pull(
         self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
@@ -367,6 +363,12 @@ class Rule:
         return describe_rule(self)
 
 
+def shape_of(name: str, known: Mapping[str, Any]) -> Any:
+    """What `a_shape` stands for in a formula: the shape of a, or of each of a list."""
+    source = known[name.removesuffix("_shape")]
+    return [np.shape(v) for v in source] if type(source) in (list, tuple) else np.shape(source)
+
+
 def derivative(
     function: Any,
     /,
@@ -376,8 +378,7 @@ def derivative(
     selects: bool = False,
     **formulas: Function | None,
 ) -> Rule:
-    """Enter a function into the calculus table, with one formula for each argument that has a
-    derivative.
+    """Enter a function into the calculus table, with a formula for each argument's gradient.
 
         derivative(np.tanh, x=lambda g, y: g * (1 - y * y))
 
@@ -397,8 +398,7 @@ def derivative(
 
 
 def rule(function: Any) -> Any:
-    """The row of a function: how it is carried out on tensors. It prints as it stands in the
-    table."""
+    """The row of a function: it is called like the function, and prints as it stands."""
     while function not in TABLE:
         if not LAZY_ROOMS:
             raise errors.without_rule(function)

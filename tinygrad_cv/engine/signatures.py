@@ -84,6 +84,14 @@ class Signature:
                 bound[self.keywords] = {n: bound.pop(n) for n in kwargs if n not in known}
         return bound
 
+    def is_default(self, name: str, value: Any) -> bool:
+        """Whether an option was given its default value, so that it says nothing."""
+        default = self.defaults.get(name)
+        if value is default or value is np._NoValue:
+            return True
+        plain = isinstance(value, (bool, int, float, str))
+        return type(value) is type(default) and plain and bool(value == default)
+
     def call(self, function: Callable[..., Any], bound: Mapping[str, Any]) -> Any:
         """`function` with arguments by name, in the form that it takes."""
         args: list[Any] = []

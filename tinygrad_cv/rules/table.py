@@ -98,18 +98,10 @@ class Definition:
             for name in given.keys() - self.parameters - self.inert:
                 if name not in self.signature.defaults:
                     raise TypeError(f"{errors.name_of(self.function)} has no argument {name!r}")
-                if not _same(given[name], self.signature.defaults.get(name)):
+                if not self.signature.is_default(name, given[name]):
                     raise errors.unread_option(self.function, name, given[name])
             given = {name: value for name, value in given.items() if name in self.parameters}
         return given
-
-
-def _same(value: Any, default: Any) -> bool:
-    """Whether an option was given its default value."""
-    if value is default or value is np._NoValue:
-        return True
-    plain = isinstance(value, (bool, int, float, str))
-    return type(value) is type(default) and plain and bool(value == default)
 
 
 def definition(
