@@ -370,6 +370,44 @@ def test_where_gives_exact_zeros_to_the_branch_not_taken(f: Any) -> None:
     np.testing.assert_array_equal(tg.grad(lambda x: tg.grad(chosen)(x).sum())(x), [0, 0, *curvature(x[2:])])
 
 
+CHOOSING = {
+    "where": lambda y: np.where(np.array([False, True, True]), y, 0),
+    "maximum": lambda y: np.maximum(y, 0.25),
+    "minimum": lambda y: -np.minimum(-y, -0.25),
+    "max": lambda y: np.max(y[1:]),
+    "clip": lambda y: np.clip(y, 0.25, None),
+    "relu": lambda y: tg.kernels.relu(y - 0.25),
+    "sort": lambda y: np.sort(y)[1:],
+    "median": lambda y: np.median(y),
+    "getitem": lambda y: y[1:],
+    "take": lambda y: np.take(y, [1, 2]),
+    "nansum": lambda y: np.nansum(np.where(y > 0.25, y, np.nan)),
+    "max_pool2d": lambda y: tg.kernels.max_pool2d(np.reshape(y, (1, 1, 1, 3)), kernel_size=(1, 3)),
+    "dropout": lambda y: tg.kernels.dropout(y, np.array([False, True, True]), p=0.5),
+    "embedding": lambda y: tg.kernels.embedding(np.array([1, 2]), np.reshape(y, (3, 1))),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", CHOOSING)
+@pytest.mark.parametrize("f", [np.sqrt, np.cbrt, lambda x: x**0.5, lambda x: np.sqrt(x * x)], ids=range(4))
+def test_whatever_chooses_gives_exact_zeros_to_what_was_not_chosen(name: str, f: Any) -> None:
+    """f has an infinite slope (or 0 / 0) at 0, which none of them lets through."""
+    x = np.array([0.0, 1.0, 4.0])
+    first = tg.grad(lambda x: np.sum(CHOOSING[name](f(x))))
+    assert first(x)[0] == 0
+    assert np.isfinite(first(x)).all() and first(x)[1:].any()
+    assert np.isfinite(tg.grad(lambda x: np.sum(first(x)))(x)).all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("order", range(3))
+def test_a_nan_does_not_depend_on_the_order_of_unrelated_operations(order: int) -> None:
+    parts = [lambda x: np.sqrt(x) * 0, lambda x: np.where(True, x, 0), lambda x: x]
+    parts = parts[order:] + parts[:order]
+    assert np.isnan(tg.grad(lambda x: sum(f(x) for f in parts))(0.0))
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_nan_that_the_value_does_depend_on_stays() -> None:
     x = np.array([-1.0, 0.0, 2.0])

@@ -286,9 +286,10 @@ class Rule:
         self.operands = set(self.formulas)
         self.honoured = {*named, *inert, *self.signature.required}  # the options that are read
         self.honoured |= {name.removesuffix("_shape") for name in named}
-        self.elementwise = False
+        self.multiplies = False
         if isinstance(function, np.ufunc):
-            self.elementwise = function.nout == 1 and function.signature is None
+            elementwise = function.nout == 1 and function.signature is None
+            self.multiplies = elementwise and any(set(n) - {"g"} for n in self.needs.values())
             self.operands |= set(self.signature.positional)
             self.honoured |= set(UFUNC_OPTIONS)
         self._saves: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -542,7 +543,7 @@ class Walk:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
         contributions = operation.pull(node, gradient, wanted, self.graph)
         masked = node in self.masked
-        if masked and operation.elementwise:
+        if masked and operation.multiplies:
             contributions = silence(contributions, gradient)
         if masked or operation.selects:
             self.masked.update(place.node for place in node.places())

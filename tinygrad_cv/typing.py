@@ -40,7 +40,9 @@ class Operation(Protocol):
 
     function: Any  # what errors and observers call it by
     selects: bool  # whether some elements of the arguments do not reach the value, as in np.where
-    elementwise: bool  # whether each element of the value comes from one of each argument
+    multiplies: (
+        bool  # whether it multiplies a gradient's elements by factors, which may be infinite
+    )
     gives_new_arrays: bool  # whether nobody else has the arrays that `pull` gives
 
     @property

@@ -15,7 +15,7 @@ from .fast.tiles import tiles
 from .kernel import kernel
 
 
-@kernel
+@kernel(selects=True)
 def relu(x: Array) -> Array:
     """max(x, 0), with derivative 0 at 0 (Nair & Hinton 2010)."""
     return np.where(x > 0, x, 0)
@@ -295,7 +295,7 @@ GELU: dict[str, Formula] = {"none": gelu_formula, "tanh": gelu_tanh_formula}
 # ------------------------------------------------------------------------------------------ dropout
 
 
-@kernel
+@kernel(selects=True)
 def dropout(x: Array, mask: np.ndarray, *, p: float) -> Array:
     """x mask / (1 - p): what the mask leaves, scaled to keep its expectation.
 

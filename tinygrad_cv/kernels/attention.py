@@ -17,7 +17,7 @@ from .kernel import kernel
 from .softmax import exponentials, softmax
 
 
-@kernel
+@kernel(selects=True)
 def attention(
     query: Array,
     key: Array,
@@ -80,7 +80,7 @@ def _(
     return *gradients, None
 
 
-@kernel
+@kernel(selects=True)
 def self_attention(
     packed: Array,
     mask: Array | None = None,
@@ -148,7 +148,7 @@ def _(
     return dpacked if needs[0] else None, dmask, None
 
 
-@kernel
+@kernel(selects=True)
 def additive_attention(
     query: Array,
     key: Array,

@@ -8,7 +8,7 @@ from ..typing import Array
 from .kernel import kernel
 
 
-@kernel
+@kernel(selects=True)
 def embedding(indices: np.ndarray, weight: Array) -> Array:
     """weight[indices]: integers (...) and a table (num_embeddings, embedding_dim).
 

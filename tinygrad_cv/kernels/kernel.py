@@ -37,7 +37,7 @@ class Kernel:
     (second derivatives), the engine differentiates the reference instead.
     """
 
-    elementwise = False  # a hand-derived backward makes no NaN of its own
+    multiplies = False  # a hand-derived backward makes no NaN of its own
 
     def __init__(self, reference: Function, selects: bool = False) -> None:
         self.reference = self.function = reference

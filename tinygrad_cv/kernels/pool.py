@@ -13,7 +13,7 @@ from .fast.layout import channels_first, channels_last
 from .kernel import kernel
 
 
-@kernel
+@kernel(selects=True)
 def max_pool2d(
     x: Array,
     *,
