@@ -241,7 +241,16 @@ def test_what_a_function_must_not_return_is_named(name: str, result: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["grad", "value_and_grad", "hessian", "hvp"])
-@pytest.mark.parametrize("f", [lambda x: {"loss": x.sum()}, lambda x: (x.sum(), 1.0), lambda x: x, lambda x: x.sum() > 0, lambda x: 3])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: {"loss": x.sum()},
+        lambda x: (x.sum(), 1.0),
+        lambda x: x,
+        lambda x: x.sum() > 0,
+        lambda x: 3,
+    ],
+)
 def test_a_number_is_due_where_a_gradient_is_taken(name: str, f: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="number"):
         TRANSFORMS[name](f)
