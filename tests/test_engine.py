@@ -492,30 +492,7 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
     np.testing.assert_allclose(tg.hvp(f, x, np.ones(2)), 12 * x)
 
 
-# ------------------------------------------------------------------------------------------------------------ the house
-
-
-ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "special", "kernels"]
-ROOMS += ["transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
-ROOMS += ["testing"]
-PACKAGE = Path(tg.__file__).parent
-
-
-def test_imports_go_down_the_list_of_rooms_only() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] in ("__init__", "py") or parts == ("engine", "fast"):  # which stands above all others
-            continue
-        text = path.read_text()
-        assert "import models" not in text
-        assert "from models" not in text
-        for line in text.splitlines():
-            if line.startswith("from " + "." * len(parts)):
-                rest = line.split()[1].strip(".") or line.split()[3].strip(",")
-                used = rest.split(".")[0]
-                assert used in ROOMS, f"{path}: {line}"
-                assert ROOMS.index(used) <= ROOMS.index(parts[0]), f"{path}: {line}"
-                assert rest != "engine.fast", f"{path}: {line}"
+# -------------------------------------------------------------------------------------------------------- first use
 
 
 FIRST_USE = """
