@@ -121,7 +121,8 @@ def test_a_masked_array_on_the_left_does_not_cut_the_graph_in_silence() -> None:
 COMPLEX = [
     f
     for f in ROWS
-    if isinstance(f, np.ufunc) and getattr(np, f.__name__, None) is f and f.nout == 1 and "DD->D" in f.types and f.signature is None
+    if isinstance(f, np.ufunc) and getattr(np, f.__name__, None) is f
+    if f.nout == 1 and "DD->D" in f.types and f.signature is None
 ]
 
 

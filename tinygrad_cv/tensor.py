@@ -230,7 +230,8 @@ def operand(value: Any, operation: Operation, name: str) -> Any:
 
 
 def kept(given: Any, array: Any) -> Any:
-    """What a record keeps of an argument: a tensor's array as it is, of any other a private copy."""
+    """What a record keeps of an argument: a tensor's array as it is, of any other a private
+    copy."""
     if type(given) is Tensor:
         return array
     if is_tensor(given):
@@ -341,12 +342,18 @@ class Rule:
     ) -> tuple[Any, dict[str, Any]]:
         """The function's value, and what its formulas name."""
         value = self.signature.call(self.function, arguments)
-        saved: dict[str, Any] = {}
-        if parents:
-            known = {"y": value, **self.signature.defaults, **arguments}
-            for name in self.saves(parents):
-                saved[name] = known[name] if name in known else shape_of(name, known)
-        return value, saved
+        return value, {n: self.look_up(n, arguments, value) for n in self.saves(parents)}
+
+    def look_up(self, name: str, arguments: Mapping[str, Any], value: Any) -> Any:
+        """What a formula's parameter stands for: an argument, `y` for the value, a shape of one."""
+        if name in arguments:
+            return arguments[name]
+        if name in self.signature.defaults:
+            return self.signature.defaults[name]
+        if name == "y":
+            return value
+        source = self.look_up(name.removesuffix("_shape"), arguments, value)
+        return [np.shape(v) for v in source] if type(source) in (list, tuple) else np.shape(source)
 
     def pull(
         self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
@@ -362,12 +369,6 @@ class Rule:
 
     def __repr__(self) -> str:
         return describe_rule(self)
-
-
-def shape_of(name: str, known: Mapping[str, Any]) -> Any:
-    """What `a_shape` stands for in a formula: the shape of a, or of each of a list."""
-    source = known[name.removesuffix("_shape")]
-    return [np.shape(v) for v in source] if type(source) in (list, tuple) else np.shape(source)
 
 
 def derivative(

@@ -20,7 +20,7 @@ it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,24 +43,18 @@ def own(tensor: Any, array: Any) -> None:
     tensor._writer = None
 
 
-def are_read(tensors: Sequence[Any]) -> bool:
+def are_read(tensors: Iterable[Any]) -> bool:
     """Whether anyone needs one of their arrays as it is: a record, or a result that is a view of it.
 
-    The tensors let go of their readers, and look whether these are gone.
+    Each tensor takes a new reader, and looks whether the old one is gone. If it is not, nobody may
+    write to that memory any more.
     """
-    readers = []
     for tensor in tensors:
-        readers.append(weakref.ref(tensor._array))
-        tensor._array = None
-    found = False
-    for tensor, reader in zip(tensors, readers, strict=True):
-        array = reader()
-        if array is None:
-            array = np.asarray(tensor._memory)
-        else:
-            found = True
-        tensor._array = array
-    return found
+        reader = weakref.ref(tensor._array)
+        tensor._array = np.asarray(tensor._memory)
+        if reader() is not None:
+            return True
+    return False
 
 
 def is_written(tensor: Any) -> bool:
