@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -276,3 +278,28 @@ def test_weights_that_someone_looks_at_stay_as_they_are() -> None:
     for name, array in state.items():
         np.testing.assert_array_equal(array, before[name])
     assert not np.array_equal(model.weight.numpy(), before["weight"])
+
+
+def test_threads_may_ask_for_one_array_at_the_same_time() -> None:
+    shared, failures = leaf(np.linspace(0.1, 1, 50)), []
+    expected = np.exp(shared.numpy()) * shared.numpy()
+
+    def work() -> None:
+        try:
+            for _ in range(300):
+                found = tg.grad(lambda x: (np.exp(x) * shared).sum())(shared.data)
+                np.testing.assert_array_equal(found, expected)
+        except BaseException as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []

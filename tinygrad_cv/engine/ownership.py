@@ -19,6 +19,7 @@ it.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -34,6 +35,9 @@ def window(array: Any) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------------- the array of a leaf
+
+
+THREADS = threading.RLock()  # that ask one tensor for its array at the same time
 
 
 def own(tensor: Any, array: Any) -> None:
@@ -57,30 +61,32 @@ def are_read(tensors: Iterable[Any]) -> bool:
     return False
 
 
-def is_written(tensor: Any) -> bool:
-    """Whether anyone may write to a tensor's array."""
-    if tensor._writer is not None and tensor._writer() is None:
-        tensor._writer = None
-    return tensor._writer is not None
+def writer_of(tensor: Any) -> np.ndarray | None:
+    """What a tensor has given out to write to, if anyone still has it."""
+    with THREADS:
+        writer: np.ndarray | None = None if tensor._writer is None else tensor._writer()
+        if writer is None:
+            tensor._writer = None
+        return writer
 
 
 def read(tensor: Any) -> np.ndarray:
     """A tensor's array as it is now, and remains whatever is written to the tensor later."""
     array: np.ndarray = tensor._array
-    return window(array.copy()) if is_written(tensor) else array
+    return array if writer_of(tensor) is None else window(array.copy())
 
 
 def write(tensor: Any) -> np.ndarray:
-    """A tensor's array, to write to. If anyone needs it as it is, the tensor goes on with a
-    copy."""
-    if is_written(tensor):
-        writer: np.ndarray = tensor._writer()
+    """A tensor's array, to write to. If anyone needs it as it is, the tensor goes on with a copy."""
+    with THREADS:
+        writer = writer_of(tensor)
+        if writer is not None:
+            return writer
+        if tensor._memory is None or are_read([tensor]):
+            own(tensor, tensor._array.copy())
+        writer = np.asarray(memoryview(tensor._memory.obj))
+        tensor._writer = weakref.ref(writer)
         return writer
-    if tensor._memory is None or are_read([tensor]):
-        own(tensor, tensor._array.copy())
-    writer = np.asarray(memoryview(tensor._memory.obj))
-    tensor._writer = weakref.ref(writer)
-    return writer
 
 
 # -------------------------------------------------------------------------------------- constants
