@@ -133,3 +133,9 @@ def test_a_wheel_has_the_pages_of_the_package() -> None:
     patterns = config["options.package_data"]["tinygrad_cv"].split()
     for page in PAGES:
         assert any(fnmatch(name_of(page), pattern) for pattern in patterns), name_of(page)
+
+
+def test_every_file_of_the_engine_is_on_the_map() -> None:
+    page = (PACKAGE / "README.md").read_text()
+    for path in (PACKAGE / "engine").glob("*.py"):
+        assert path.stem == "__init__" or f"(engine/{path.name})" in page, path.name
