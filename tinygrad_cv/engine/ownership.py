@@ -34,7 +34,7 @@ def window(array: Any) -> np.ndarray:
     return np.asarray(memoryview(array).toreadonly())
 
 
-# ---------------------------------------------------------------------------- the array of a leaf
+# ----------------------------------------------------------------------------- the array of a leaf
 
 
 THREADS = threading.RLock()  # that ask one tensor for its array at the same time
@@ -48,7 +48,7 @@ def own(tensor: Any, array: Any) -> None:
 
 
 def are_read(tensors: Iterable[Any]) -> bool:
-    """Whether anyone needs one of their arrays as it is: a record, or a result that is a view of it.
+    """Whether anyone needs one of their arrays as it is: a record, or a result that is a view.
 
     Each tensor takes a new reader, and looks whether the old one is gone. If it is not, nobody may
     write to that memory any more.
@@ -77,7 +77,7 @@ def read(tensor: Any) -> np.ndarray:
 
 
 def write(tensor: Any) -> np.ndarray:
-    """A tensor's array, to write to. If anyone needs it as it is, the tensor goes on with a copy."""
+    """A tensor's array, to write to; a copy, with which it goes on, if anyone needs it as it is."""
     with THREADS:
         writer = writer_of(tensor)
         if writer is not None:
