@@ -1,8 +1,8 @@
-"""The comparison of speed: `python -m benchmarks` prints tables, writes all it found as JSON and draws a chart.
+"""The comparison of speed: `python -m benchmarks` prints tables, writes the results as JSON and draws a chart.
 
 Workloads are steps of training as `benchmarks/speed/workloads.py` defines them, contenders those of `contenders.py`; how
-they are compared stands at the top of `compare.py`. What a run has found stays in the JSON file: one with --only replaces
-those workloads there and keeps the others.
+they are compared stands at the top of `compare.py`. The results of a run stay in the JSON file: one with --only
+replaces those workloads there and keeps the others.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ GROUPS = {"models": list(WORKLOADS), "operations": list(OPERATIONS)}
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    found.add_argument(
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options.add_argument(
         "--only", action="append", choices=[*GROUPS, *WORKLOADS, *OPERATIONS], metavar="WORKLOAD",
         help=f"{', '.join(GROUPS)}, or one of {', '.join([*WORKLOADS, *OPERATIONS])}",
     )  # fmt: skip
-    found.add_argument("--contender", action="append", choices=list(CONTENDERS), help="who takes part (default: all)")
-    found.add_argument("--rounds", type=int, default=5, help="turns of each contender")
-    found.add_argument("--seconds", type=float, default=0.6, help="of a turn; of single operations a fifth")
-    found.add_argument("--json", type=Path, default=HERE / "speed.json")
-    found.add_argument("--chart", type=Path, default=HERE / "speed.png")
-    found.add_argument(
+    options.add_argument("--contender", action="append", choices=list(CONTENDERS), help="who takes part (default: all)")
+    options.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    options.add_argument("--seconds", type=float, default=0.6, help="of a turn; of single operations a fifth")
+    options.add_argument("--json", type=Path, default=HERE / "speed.json")
+    options.add_argument("--chart", type=Path, default=HERE / "speed.png")
+    options.add_argument(
         "--growth", action="store_true", help="time and memory by batch, width, depth and length instead"
     )
-    found.add_argument("--show", action="store_true", help="print and draw what the JSON file holds, measure nothing")
-    return found
+    options.add_argument("--show", action="store_true", help="print and draw what the JSON file holds, measure nothing")
+    return options
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What earlier runs on this machine have found."""
+    """The results of earlier runs on this machine."""
     fresh = {"machine": report.machine(), "seed": SEED, "workloads": {}}
     if not path.exists():
         return fresh
@@ -53,14 +53,14 @@ def read(path: Path) -> dict[str, Any]:
     return before if before["machine"] == fresh["machine"] else fresh
 
 
-def write(path: Path, found: dict[str, Any]) -> None:
+def write(path: Path, results: dict[str, Any]) -> None:
     with atomic_write(path) as file:
-        file.write(json.dumps(found, indent=1).encode())
+        file.write(json.dumps(results, indent=1).encode())
 
 
-def show(found: dict[str, Any], chart: Path) -> None:
-    models = {w: found[w] for w in WORKLOADS if w in found}
-    operations = {w: found[w] for w in OPERATIONS if w in found}
+def show(results: dict[str, Any], chart: Path) -> None:
+    models = {w: results[w] for w in WORKLOADS if w in results}
+    operations = {w: results[w] for w in OPERATIONS if w in results}
     tables = []
     if models:
         tables += [
@@ -71,7 +71,7 @@ def show(found: dict[str, Any], chart: Path) -> None:
         ]
     if operations:
         tables += [report.times(operations, "µs"), report.overhead(operations)]
-    print("\n\n".join([*tables, report.same_work(found), report.skipped(found)]))
+    print("\n\n".join([*tables, report.same_work(results), report.skipped(results)]))
     if any(report.median(models, w, EAGER) for w in models):
         report.chart(models, chart)
 
@@ -98,9 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
                 result = measure(workload, names, args.rounds, seconds, tick)
                 everything["workloads"][workload] = {"command": command, **result}
                 write(args.json, everything)
-    found = everything["workloads"]
-    show({w: found[w] for w in [*WORKLOADS, *OPERATIONS] if w in found and (args.show or w in chosen)}, args.chart)
-    return int("OTHER WORK" in report.skipped(found))
+    results = everything["workloads"]
+    show({w: results[w] for w in [*WORKLOADS, *OPERATIONS] if w in results and (args.show or w in chosen)}, args.chart)
+    return int("OTHER WORK" in report.skipped(results))
 
 
 if __name__ == "__main__":

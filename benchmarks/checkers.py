@@ -25,13 +25,13 @@ from tinygrad_cv.testing import GradMismatch, check_grad, check_jvp, check_vjp
 
 from .planted import BUGS, CORRECT, Pair, normal
 
-Check = Callable[[], Any]  # raises, or returns False, where it finds something wrong
+Check = Callable[[], Any]  # raises, or returns False, if something is wrong
 REPEATS = 5
-LARGEST = 5000  # elements for which torch's slow mode is asked: it fills the whole Jacobian
+LARGEST = 5000  # elements that torch's slow mode may have: it fills the whole Jacobian
 
 
 class TooLarge(Exception):
-    """A checker that cannot be asked."""
+    """A case that is too large for a checker."""
 
 
 def floats(args: tuple[Any, ...]) -> list[int]:
@@ -41,8 +41,8 @@ def floats(args: tuple[Any, ...]) -> list[int]:
 
 def gradients(pair: Pair, g: Any, y: Any, args: Any) -> list[Any]:
     """What backward returns, as a list."""
-    found = pair.backward(g, y, *args)
-    return list(found) if isinstance(found, tuple) else [found]
+    returned = pair.backward(g, y, *args)
+    return list(returned) if isinstance(returned, tuple) else [returned]
 
 
 # ------------------------------------------------------------------------------------------------------- the checkers
@@ -85,8 +85,8 @@ class Torch:
 
             @staticmethod
             def backward(ctx: Any, g: Any) -> Any:
-                found = gradients(pair, g.numpy(), ctx.y, ctx.args)
-                return tuple(torch.as_tensor(np.asarray(f)) for f in found)
+                arrays = gradients(pair, g.numpy(), ctx.y, ctx.args)
+                return tuple(torch.as_tensor(np.asarray(a)) for a in arrays)
 
         given = [torch.tensor(pair.args[i], requires_grad=True) for i in places]
         if not self.fast and sum(t.numel() for t in given) > LARGEST:
@@ -214,7 +214,7 @@ class Autograd:
         self.extend.defvjp(f, *makers, argnums=places)
         args = tuple(a.copy() if isinstance(a, np.ndarray) else a for a in pair.args)
         whole = lambda *given: f(*[given[places.index(i)] if i in places else a for i, a in enumerate(args)])
-        given = tuple(range(len(places)))  # autograd checks the first argument only, unless told
+        given = tuple(range(len(places)))  # autograd checks the first argument only, unless these are given
         return lambda: self.check_grads(whole, given, modes=["rev"], order=1)(*[args[i] for i in places])
 
     def second(self, right: bool) -> Check:
@@ -244,19 +244,19 @@ def cube(x: Any) -> Any:
 
 def checkers() -> tuple[list[Any], list[str]]:
     """Those that are installed, and the names of those that are not."""
-    found: list[Any] = [Ours()]
+    present: list[Any] = [Ours()]
     missing = []
     peers = {"torch": lambda: [Torch(False), Torch(True)], "jax": lambda: [Jax()], "autograd": lambda: [Autograd()]}
     for name, make in peers.items():
         try:
-            found += make()
+            present += make()
         except ImportError:
             missing.append(name)
-    return found, missing
+    return present, missing
 
 
 def outcome(check: Check) -> tuple[bool, str, float]:
-    """(whether something wrong was found, its first words, seconds). Any exception is a finding."""
+    """(whether the check fails, the first words of its message, seconds). Any exception counts."""
     start = time.perf_counter()
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -271,24 +271,24 @@ def outcome(check: Check) -> tuple[bool, str, float]:
 
 def cases() -> list[tuple[str, bool, Callable[[Any], Check]]]:
     """(name, whether it is a bug, how a checker is set to it)."""
-    found: list[tuple[str, bool, Callable[[Any], Check]]] = [
+    listed: list[tuple[str, bool, Callable[[Any], Check]]] = [
         (p.name, True, lambda c, p=p: c.pair(p)) for p in BUGS  # type: ignore[misc]
     ]
-    found.append(("second derivative 5x of x^3", True, lambda c: c.second(False)))
-    found.append(("JVP wrong by 5 % at 20,000 elements", True, lambda c: c.jvp(1.05)))
-    found += [(p.name, False, lambda c, p=p: c.pair(p)) for p in CORRECT]  # type: ignore[misc]
-    found.append(("second derivative of x^3", False, lambda c: c.second(True)))
-    found.append(("JVP of 20,000 elements", False, lambda c: c.jvp(1.0)))
-    return found
+    listed.append(("second derivative 5x of x^3", True, lambda c: c.second(False)))
+    listed.append(("JVP wrong by 5 % at 20,000 elements", True, lambda c: c.jvp(1.05)))
+    listed += [(p.name, False, lambda c, p=p: c.pair(p)) for p in CORRECT]  # type: ignore[misc]
+    listed.append(("second derivative of x^3", False, lambda c: c.second(True)))
+    listed.append(("JVP of 20,000 elements", False, lambda c: c.jvp(1.0)))
+    return listed
 
 
 def compare(repeats: int = REPEATS) -> dict[str, Any]:
-    """What every checker says of every case, and how long it takes."""
+    """The outcome of every checker on every case, and how long it takes."""
     present, missing = checkers()
     rows = []
     for name, wrong, make in cases():
         times: dict[str, list[float]] = {c.name: [] for c in present}
-        said: dict[str, Any] = {}
+        outcomes: dict[str, Any] = {}
         for _ in range(repeats):
             for checker in present:
                 try:
@@ -296,10 +296,10 @@ def compare(repeats: int = REPEATS) -> dict[str, Any]:
                 except TooLarge:
                     continue
                 times[checker.name].append(seconds)
-                said[checker.name] = {"caught": caught, "words": words}
-        for checker in said:
-            said[checker]["seconds"] = statistics.median(times[checker])
-        rows.append({"name": name, "bug": wrong, "said": said})
+                outcomes[checker.name] = {"caught": caught, "words": words}
+        for checker in outcomes:
+            outcomes[checker]["seconds"] = statistics.median(times[checker])
+        rows.append({"name": name, "bug": wrong, "outcomes": outcomes})
     return {"checkers": [c.name for c in present], "missing": missing, "rows": rows}
 
 
@@ -309,17 +309,17 @@ def table(result: dict[str, Any]) -> str:
     lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for row in result["rows"]:
         good, bad = ("caught", "missed") if row["bug"] else ("FALSE ALARM", "ok")
-        cells = ["-" if n not in row["said"] else good if row["said"][n]["caught"] else bad for n in names]
+        cells = ["-" if n not in row["outcomes"] else good if row["outcomes"][n]["caught"] else bad for n in names]
         lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
     totals = []
     for n in names:
-        bugs = [r["said"].get(n, {"caught": False})["caught"] for r in result["rows"] if r["bug"]]
-        alarms = [r["said"][n]["caught"] for r in result["rows"] if not r["bug"] and n in r["said"]]
+        bugs = [r["outcomes"].get(n, {"caught": False})["caught"] for r in result["rows"] if r["bug"]]
+        alarms = [r["outcomes"][n]["caught"] for r in result["rows"] if not r["bug"] and n in r["outcomes"]]
         totals.append(f"{sum(bugs)} of {len(bugs)}, {sum(alarms)} false alarms")
     lines.append("| **in all** | " + " | ".join(totals) + " |")
     quiet = [r for r in result["rows"] if not r["bug"]]
     ratio = [
-        statistics.median(r["said"][n]["seconds"] / r["said"][names[0]]["seconds"] for r in quiet if n in r["said"])
+        statistics.median(r["outcomes"][n]["seconds"] / r["outcomes"][names[0]]["seconds"] for r in quiet if n in r["outcomes"])
         for n in names
     ]
     lines.append("| time, of correct ones, by ours (median) | " + " | ".join(f"{r:.2f}" for r in ratio) + " |")

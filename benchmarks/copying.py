@@ -39,18 +39,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     keep_freed_memory()
-    found: dict[str, dict[str, float]] = json.loads(args.out.read_text()) if args.out.is_file() else {}
+    results: dict[str, dict[str, float]] = json.loads(args.out.read_text()) if args.out.is_file() else {}
     for delay in DELAYS:
         for cell in CELLS:
-            if str(delay) not in found.setdefault(cell, {}):
+            if str(delay) not in results.setdefault(cell, {}):
                 config = replace(PRESETS["copying"], cell=cell, delay=delay)
-                found[cell][str(delay)] = accuracy(config, args.seed)
+                results[cell][str(delay)] = accuracy(config, args.seed)
                 with atomic_write(args.out) as file:
-                    file.write(json.dumps(found, indent=1).encode())
-    for cell, by_delay in found.items():
+                    file.write(json.dumps(results, indent=1).encode())
+    for cell, by_delay in results.items():
         print(cell, ", ".join(f"{delay}: {value:.3f}" for delay, value in by_delay.items()))
     if args.plot:
-        lines = {cell.upper(): (list(map(int, by)), list(by.values())) for cell, by in found.items()}
+        lines = {cell.upper(): (list(map(int, by)), list(by.values())) for cell, by in results.items()}
         plot(lines, "delay", args.plot)
 
 

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
-    found: dict[str, list[dict[int, float]]] = defaultdict(list)
+    results: dict[str, list[dict[int, float]]] = defaultdict(list)
     along = ""
     for folder in args.runs:
         run = Run(Path(folder)).config
@@ -34,9 +34,9 @@ def main() -> None:
         if not isinstance(task, Transduction):
             raise SystemExit(f"{folder} holds a {task.title}, which has no lengths")
         along, shares = task.along or "form", task.accuracy(read_data(run["data"], run["root"])[1], n=args.n)
-        found[run["config"]["architecture"]].append(shares)
+        results[run["config"]["architecture"]].append(shares)
         print(folder, ", ".join(f"{length}: {share:.3f}" for length, share in shares.items()))
-    means = {name: {length: float(np.mean([by[length] for by in runs])) for length in runs[0]} for name, runs in found.items()}
+    means = {name: {length: float(np.mean([by[length] for by in runs])) for length in runs[0]} for name, runs in results.items()}
     with atomic_write(args.out) as file:
         file.write(json.dumps(means, indent=1).encode())
     if args.plot:

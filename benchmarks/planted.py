@@ -1,7 +1,7 @@
 """Mistakes as people make them in hand-written gradients, and correct gradients that look suspicious.
 
 Each is a pair in plain NumPy: y = forward(*args), and backward(g, y, *args) gives one gradient for each floating-point
-argument, or the single one. What is wrong stands in its sentence.
+argument, or the single one. Its description states what is wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Pair:
     """A function with its gradient, and the arguments at which a checker meets it."""
 
     name: str
-    says: str
+    description: str
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     args: tuple[Any, ...]
@@ -35,21 +35,21 @@ def normal(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def bug(name: str, says: str, forward: Any, *args: Any) -> Callable[[Any], Any]:
+def bug(name: str, description: str, forward: Any, *args: Any) -> Callable[[Any], Any]:
     """Enter a wrong backward pass."""
 
     def enter(backward: Any) -> Any:
-        BUGS.append(Pair(name, says, forward, backward, args))
+        BUGS.append(Pair(name, description, forward, backward, args))
         return backward
 
     return enter
 
 
-def correct(name: str, says: str, forward: Any, *args: Any) -> Callable[[Any], Any]:
+def correct(name: str, description: str, forward: Any, *args: Any) -> Callable[[Any], Any]:
     """Enter a right one."""
 
     def enter(backward: Any) -> Any:
-        CORRECT.append(Pair(name, says, forward, backward, args))
+        CORRECT.append(Pair(name, description, forward, backward, args))
         return backward
 
     return enter

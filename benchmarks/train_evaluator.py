@@ -18,7 +18,7 @@ from tinygrad_cv import data, kernels, nn, optim
 
 
 def train(name: str, root: str | None, epochs: int, seed: int) -> tuple[dict[str, np.ndarray], float]:
-    """The trained weights and the accuracy on the test pictures."""
+    """The trained weights and the accuracy on the test images."""
     read: Any = {"digits": lambda part: data.digits(part), "mnist": lambda part: data.mnist(root, part)}[name]
     training, test = read("train"), read("test")
     rng = np.random.default_rng(seed)
@@ -26,12 +26,12 @@ def train(name: str, root: str | None, epochs: int, seed: int) -> tuple[dict[str
     model = nn.Sequential(
         nn.Linear(pixels, 128, rng=rng), nn.ReLU(), nn.Linear(128, 64, rng=rng), nn.ReLU(), nn.Linear(64, 10, rng=rng)
     )
-    optimizer = optim.AdamW(model.parameters(), learning_rate=2e-3, weight_decay=0.05)
+    optimizer = optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
     batches = data.batches((training.images, training.labels), 64, rng=rng, epochs=epochs)
     steps = epochs * (len(training.images) // 64)
     factor = optim.cosine(steps)
     for step, (images, labels) in enumerate(batches):
-        optimizer.learning_rate = 2e-3 * factor(step)
+        optimizer.lr = 2e-3 * factor(step)
         loss = kernels.cross_entropy(model(tg.Tensor(images.reshape(len(images), -1))), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -51,7 +51,7 @@ def main() -> None:
     path = Path(__file__).parent.parent / "models" / "evaluators" / f"{args.name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     tg.save(state, path, {"test accuracy": f"{accuracy:.4f}", "seed": str(args.seed), "epochs": str(args.epochs)})
-    print(f"{path.name}: {accuracy:.2%} of the test pictures right")
+    print(f"{path.name}: {accuracy:.2%} of the test images right")
 
 
 if __name__ == "__main__":

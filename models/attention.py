@@ -40,7 +40,7 @@ self-attention they come from one sequence, in cross-attention the queries from 
 
 >>> bool(np.allclose(kernels.attention(query, key, value), output))
 True
->>> layer = nn.MultiheadAttention(6, heads=2, rng=np.random.default_rng(0))
+>>> layer = nn.MultiheadAttention(6, num_heads=2, rng=np.random.default_rng(0))
 >>> ours, theirs = np.ones((1, 4, 6), np.float32), np.ones((1, 9, 6), np.float32)
 >>> layer(ours).shape, layer(ours, theirs).shape, layer.weights(ours, theirs).shape
 ((1, 4, 6), (1, 4, 6), (1, 2, 4, 9))
@@ -56,8 +56,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv import kernels, nn
-from tinygrad_cv.nn import init
-from tinygrad_cv.nn.layers import parameter
+from tinygrad_cv.nn import init, parameter
 
 
 def padding_mask(lengths: Any, size: int) -> np.ndarray:

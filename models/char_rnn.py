@@ -75,7 +75,7 @@ class Carried(nn.Module):
 
     @property
     def state(self) -> Any:
-        found = tuple(parallel.team().share(array, axis=1) for _, array in self.named_buffers())
+        found = tuple(parallel.team().shard(array, axis=1) for _, array in self.named_buffers())
         return found if len(found) > 1 else found[0]
 
     def keep(self, state: Any) -> None:
@@ -112,7 +112,7 @@ class CharRNNTask(Task):
 
     def step(self, step: int) -> dict[str, float]:
         *streams, fresh = next(self.batches)
-        inputs, targets = (parallel.team().share(stream, axis=1) for stream in streams)  # (T, N)
+        inputs, targets = (parallel.team().shard(stream, axis=1) for stream in streams)  # (T, N)
         if fresh:
             self.carried.forget()
         logits, state = self.model(inputs, self.carried.state)

@@ -184,7 +184,7 @@ class DDPM(PictureGenerator):
         t = rng.integers(1, config.times + 1, len(x0))
         noise = rng.standard_normal(x0.shape, dtype=np.float32)
         labels = np.where(rng.random(len(x0)) < config.unlabelled, config.classes, labels)
-        x0, t, noise, labels = map(parallel.team().share, (x0, t, noise, labels))
+        x0, t, noise, labels = map(parallel.team().shard, (x0, t, noise, labels))
         predicted = self.model(self.diffusion.q_sample(x0, t, noise), t, labels)
         loss = kernels.mse(predicted, self.diffusion.target(x0, t, noise))
         self.descent.step(loss, step)

@@ -33,8 +33,8 @@ class Descent:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.average_gradients()
-        optim.clip_gradients_by_norm(self.optimizer.parameters, self.clip)
-        self.optimizer.learning_rate = self.rate * self.schedule(step)
+        optim.clip_grad_norm_(self.optimizer.parameters, self.clip)
+        self.optimizer.lr = self.rate * self.schedule(step)
         self.optimizer.step()
         self.average.update()
 

@@ -153,7 +153,7 @@ class GAN(PictureGenerator):
         """One update of the discriminator, then one of the generator; what the log shows of them."""
         config, rng, team = self.config, self.rng, parallel.team()
         real = next(self.batches)
-        real, noise = team.share(real), team.share(self.draw_noise(len(real), rng))  # (B, pixels), (B, noise)
+        real, noise = team.shard(real), team.shard(self.draw_noise(len(real), rng))  # (B, pixels), (B, noise)
         blurred = config.instance_noise * max(0.0, 1 - step / config.steps) * (config.loss != "wgan-gp")
 
         def blur(x: Any) -> Any:

@@ -89,13 +89,13 @@ class Copying(Task):
 
     def step(self, step: int) -> dict[str, float]:
         team, drawn = parallel.team(), copying(self.config, self.config.batch, rng=self.rng)
-        symbols, wanted = (team.share(array, axis=1) for array in drawn)
+        symbols, wanted = (team.shard(array, axis=1) for array in drawn)
         logits = self.model(symbols)[-self.config.length :]  # (length, N, symbols + 2)
         loss = kernels.cross_entropy(logits, wanted)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.average_gradients()
-        optim.clip_gradients_by_norm(self.optimizer.parameters, self.config.clip)
+        optim.clip_grad_norm_(self.optimizer.parameters, self.config.clip)
         self.optimizer.step()
         return {"loss": loss.item(), "accuracy": float(np.mean(logits.numpy().argmax(axis=-1) == wanted))}
 

@@ -112,7 +112,7 @@ class PixelRNNTask(PictureGenerator):
             self.batches = data.batches(levels, min(config.batch, len(levels)), rng=rng)
 
     def step(self, step: int) -> dict[str, float]:
-        levels = parallel.team().share(next(self.batches))  # (N, H W)
+        levels = parallel.team().shard(next(self.batches))  # (N, H W)
         logits, _ = self.model(levels)
         loss = kernels.cross_entropy(logits, levels.T)
         self.descent.step(loss, step)

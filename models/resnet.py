@@ -102,7 +102,7 @@ class Block(nn.Module):
         y, shortcut = x, x if self.downsample is None else self.downsample(x)
         for i in range(1, self.layers + 1):
             conv = getattr(self, f"conv{i}")
-            y, mask = getattr(self, f"bn{i}")(conv(y)), thin(mask, conv.options["stride"])
+            y, mask = getattr(self, f"bn{i}")(conv(y)), thin(mask, conv.stride[0])
             y = quiet(kernels.relu(y), mask) if i < self.layers else y
         return quiet(kernels.relu(y + shortcut), mask)
 

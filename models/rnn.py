@@ -25,8 +25,7 @@ import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
-from tinygrad_cv.nn import init
-from tinygrad_cv.nn.layers import parameter
+from tinygrad_cv.nn import init, parameter
 
 from .page import plot
 from .task import Natural, PictureClassifier, Share
@@ -159,13 +158,13 @@ class RowRNN(nn.Module):
             width, config.hidden, config.layers, bidirectional=config.bidirectional, rng=rng
         )
         self.dropout = nn.Dropout(config.dropout, rng=rng)
-        self.head = nn.Linear(config.hidden * self.recurrent.directions, config.classes, rng=rng)
+        self.head = nn.Linear(config.hidden * self.recurrent.num_directions, config.classes, rng=rng)
 
     def forward(self, images: Any, lengths: Any = None) -> Any:
         """`lengths` (N,): how many rows of each picture there are, where pictures differ in height."""
         rows = np.swapaxes(images.reshape(*images.shape[:2], -1), 0, 1)  # (T, N, I)
         _, state = self.recurrent(rows, lengths=lengths)
-        return self.head(self.dropout(ending(state, self.recurrent.directions)))
+        return self.head(self.dropout(ending(state, self.recurrent.num_directions)))
 
 
 class RowRNNClassifier(PictureClassifier):

@@ -6,7 +6,6 @@ scene is drawn anew, from the digits of one part of a data set: those of the tes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ import numpy as np
 
 from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
+from tinygrad_cv.data.state import jsonable
 
 from .boxes import Objects, area, overlap
 from .descent import Descent
@@ -174,12 +174,11 @@ class scenes:  # named as a function, like batches
         return self
 
     def __next__(self) -> Scenes:
-        return draw_scenes(self.source, self.config, parallel.team().share(self.rng.integers(2**63, size=self.size)))
+        return draw_scenes(self.source, self.config, parallel.team().shard(self.rng.integers(2**63, size=self.size)))
 
     def state(self) -> dict[str, Any]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""
-        plain: dict[str, Any] = json.loads(json.dumps({"rng": self.rng.bit_generator.state}, default=np.ndarray.tolist))
-        return plain
+        return jsonable({"rng": self.rng.bit_generator.state})
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, and set `rng` to what it was then."""

@@ -17,14 +17,13 @@ from scipy import ndimage
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, parallel
+from tinygrad_cv.data import IGNORE_INDEX
 
 from .detection import connected, nearest_digit
 from .pictures import grid, paint, write_png
 from .scenes import INK, TINY, Scenes, SceneTask, SceneTaskConfig
 from .task import in_batches
 from .vit import Encoder, EncoderConfig
-
-PADDING = -100  # the label of pixels that do not count
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,9 @@ class Segmentation(SceneTask):
         super().__init__(Segmenter(config, rng=rng), config, training, rng=rng)
 
     def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
-        logits, labels = self.model(tg.Tensor(drawn.images)), np.where(drawn.mask, drawn.cover, PADDING)
+        logits, labels = self.model(tg.Tensor(drawn.images)), np.where(drawn.mask, drawn.cover, IGNORE_INDEX)
         pixels = parallel.average(np.array(drawn.mask.sum(dtype=float))).item()
-        loss = kernels.cross_entropy(logits, labels, ignore_index=PADDING, reduction="sum") / pixels
+        loss = kernels.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum") / pixels
         right = logits.numpy().argmax(axis=-1) == labels
         return loss, {"accuracy on the batch": float(right.sum() / pixels)}
 

@@ -58,9 +58,9 @@ class Seq2Seq(Transducer):
     def begin(self, source: np.ndarray, lengths: np.ndarray) -> Any:
         x, lengths = self.source(source, lengths)  # (B, S, E)
         values, last = self.encoder(self.dropout(x), lengths=lengths)  # (B, S, 2 H)
-        summary = ending(last, self.encoder.directions)  # (B, 2 H)
+        summary = ending(last, self.encoder.num_directions)  # (B, 2 H)
         start = self.bridge(summary, activation="tanh").reshape(len(summary), self.decoder.num_layers, -1)
-        recurrent = (start,) + (np.zeros(start.shape, start.dtype),) * (self.decoder.state_count - 1)
+        recurrent = (start,) + (np.zeros(start.shape, start.dtype),) * (self.decoder.num_states - 1)
         keys = None if self.attention is None else self.attention.keys(values)
         return values, keys, padding_mask(lengths, values.shape[1]), summary, recurrent
 

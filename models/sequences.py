@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinygrad_cv.data import IGNORE_INDEX
+
 ORDERS = {"same": slice(None), "reversed": slice(None, None, -1)}
 END, START, FIRST = 0, 1, 2  # what ends and starts a sequence, and the number of the first symbol of an alphabet
-IGNORED = -100  # label of what lies behind the end
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Pairs:
     def labels(self) -> np.ndarray:
         """What it is to answer: the target to the first END; behind it nothing counts."""
         ended = np.cumsum(self.target == END, axis=1) > 1
-        return np.where(ended, IGNORED, self.target)
+        return np.where(ended, IGNORE_INDEX, self.target)
 
 
 def encode(texts: Sequence[str], alphabet: str) -> tuple[np.ndarray, np.ndarray]:

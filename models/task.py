@@ -6,7 +6,6 @@ Two kinds of task are shared by several models: those that draw pictures, and th
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from math import inf, isfinite
@@ -17,6 +16,7 @@ import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, parallel
+from tinygrad_cv.data.state import jsonable
 
 from .baselines import BASELINES
 from .descent import Descent
@@ -152,8 +152,7 @@ def restored(presets: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
 
 def stored(config: Any) -> dict[str, Any]:
     """A configuration as JSON gives it back."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return plain
+    return jsonable(asdict(config))
 
 
 def in_batches(images: Any, size: int = 500) -> Iterator[Any]:
@@ -233,7 +232,7 @@ class PictureClassifier(Task):
         others, share = labels, 1.0
         if config.mixup:
             images, others, share = data.mixup(images, labels, config.mixup, rng=self.rng)
-        images, labels, others = map(parallel.team().share, (images, labels, others))
+        images, labels, others = map(parallel.team().shard, (images, labels, others))
         logits = self.model(tg.Tensor(images))
         loss = share * kernels.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         if share < 1:

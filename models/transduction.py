@@ -14,13 +14,14 @@ import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
+from tinygrad_cv.data import IGNORE_INDEX
 
 from .decoding import Transducer, beam_search, greedy, scheduled_inputs
 from .descent import Descent
 from .memory import Endless
 from .page import draw_matrix, plot
 from .seq2seq import Additive, Multiplicative, Plain
-from .sequences import FIRST, IGNORED, Pairs, decode, encode
+from .sequences import FIRST, Pairs, decode, encode
 from .task import Share, Task
 from .transformer import Transformer
 
@@ -120,19 +121,19 @@ class Transduction(Task):
     def step(self, step: int) -> dict[str, float]:
         config = self.config
         pairs, team = self.draw(config.batch, self.training, rng=self.rng), parallel.team()
-        source, lengths = team.share(pairs.source), team.share(pairs.lengths)
-        inputs, labels = team.share(pairs.inputs), team.share(pairs.labels)
+        source, lengths = team.shard(pairs.source), team.shard(pairs.lengths)
+        inputs, labels = team.shard(pairs.inputs), team.shard(pairs.labels)
         share = config.sampled * step / config.steps
         if share:
             with tg.no_grad():
                 inputs = scheduled_inputs(self.model.eval(), source, lengths, inputs, share, rng=self.rng)
             self.model.train()
         logits = self.model(source, lengths, inputs)
-        settings: Any = {"label_smoothing": config.label_smoothing, "ignore_index": IGNORED, "reduction": "sum"}
-        count = np.sum(pairs.labels != IGNORED) / team.size  # of symbols a rank, of whom some have more
+        settings: Any = {"label_smoothing": config.label_smoothing, "ignore_index": IGNORE_INDEX, "reduction": "sum"}
+        count = np.sum(pairs.labels != IGNORE_INDEX) / team.size  # of symbols a rank, of whom some have more
         loss = kernels.cross_entropy(logits, labels, **settings) / np.float32(count)
         self.descent.step(loss, step)
-        right = (logits.numpy().argmax(axis=-1) == labels) | (labels == IGNORED)
+        right = (logits.numpy().argmax(axis=-1) == labels) | (labels == IGNORE_INDEX)
         return {"loss": loss.item(), "exact match on the batch": float(right.all(axis=1).mean())}
 
     def write(self, source: np.ndarray, lengths: np.ndarray, longest: int, beam: int = 1) -> list[str]:

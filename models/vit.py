@@ -20,8 +20,7 @@ import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn
-from tinygrad_cv.nn import init
-from tinygrad_cv.nn.layers import parameter
+from tinygrad_cv.nn import init, parameter
 
 from .pictures import grid, heat, write_png
 from .task import Natural, PictureClassifier, Share

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv import nn
-from tinygrad_cv.nn import init
-from tinygrad_cv.nn.layers import parameter
+from tinygrad_cv.nn import init, parameter
 
 from .detection import Detection, DetectorConfig
 from .detr import BoxHead

@@ -1,4 +1,4 @@
-"""Augmentation: windows of the padded picture, mirrored pictures, mixtures; each by its own draw of the generator."""
+"""Augmentation: windows of the padded image, mirrored images, mixtures; each by its own draw of the generator."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def numbered(n: int, h: int, w: int, extra: tuple[int, ...]) -> np.ndarray:
-    """Pictures without two equal pixels, and without a zero."""
+    """Images without two equal pixels, and without a zero."""
     return np.arange(1, 1 + n * h * w * int(np.prod(extra)), dtype=np.float32).reshape(n, h, w, *extra)
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5), st.integers(0, 2), channels, st.data(), seeds)
-def test_a_crop_is_a_window_of_the_padded_picture(n: int, h: int, w: int, p: int, extra: Any, data_: Any, seed: int) -> None:
+def test_a_crop_is_a_window_of_the_padded_image(n: int, h: int, w: int, p: int, extra: Any, data_: Any, seed: int) -> None:
     images = numbered(n, h, w, extra)
     size = data_.draw(st.integers(1, h + 2 * p)), data_.draw(st.integers(1, w + 2 * p))
     cropped = data.crop(images, size, padding=p, rng=np.random.default_rng(seed))
@@ -32,7 +32,7 @@ def test_a_crop_is_a_window_of_the_padded_picture(n: int, h: int, w: int, p: int
         assert any(np.array_equal(one, whole[y : y + size[0], x : x + size[1]]) for y, x in places)
 
 
-def test_pictures_are_shifted_each_by_itself_to_all_places() -> None:
+def test_images_are_shifted_each_by_itself_to_all_places() -> None:
     images = numbered(1, 3, 3, ()).repeat(400, axis=0)
     shifted = data.shift(images, 1, rng=np.random.default_rng(0))
     assert len(np.unique(shifted.reshape(400, -1), axis=0)) == 9
@@ -77,7 +77,7 @@ def test_a_flip_mirrors_left_and_right(probability: float, extra: Any, seed: int
 
 
 @given(st.floats(0.1, 3), seeds)
-def test_mixup_shares_pictures_and_labels_alike(alpha: float, seed: int) -> None:
+def test_mixup_shares_images_and_labels_alike(alpha: float, seed: int) -> None:
     images, labels = np.eye(5, dtype=np.float32).reshape(5, 5, 1), np.arange(5)
     mixed, others, share = data.mixup(images, labels, alpha, rng=np.random.default_rng(seed))
     assert mixed.dtype == np.float32
@@ -86,5 +86,5 @@ def test_mixup_shares_pictures_and_labels_alike(alpha: float, seed: int) -> None
 
 
 def test_a_window_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a window of \(9, 8\) does not fit pictures of \(8, 8\)"):
+    with pytest.raises(ValueError, match=r"a window of \(9, 8\) does not fit images of \(8, 8\)"):
         data.crop(np.zeros((2, 8, 8)), (9, 8), rng=np.random.default_rng(0))

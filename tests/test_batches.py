@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_cv import data
+from tinygrad_cv.data.state import jsonable
 
 
 @given(rows=st.integers(1, 20), size=st.integers(1, 20), drop_last=st.booleans(), seed=st.integers(0, 99))
@@ -63,6 +64,23 @@ def test_batches_resume_anywhere_to_the_same_bits(
     assert resumed.state() == state
     assert list(itertools.islice(loop_again, 20)) == list(itertools.islice(loop, 20))
     assert resumed.state() == whole.state()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_generator_s_state_is_as_json_gives_it_back_and_draws_the_same(kind: Any) -> None:
+    rng = np.random.Generator(kind(3))
+    rng.normal(size=5)
+    state = jsonable({"rng": rng.bit_generator.state, "shape": (2, 3)})
+    assert state == json.loads(json.dumps(state))
+    assert state["shape"] == [2, 3]
+    again = np.random.Generator(kind(0))
+    again.bit_generator.state = state["rng"]
+    assert np.array_equal(again.integers(1000, size=9), rng.integers(1000, size=9))
+
+
+def test_what_json_cannot_hold_is_refused() -> None:
+    with pytest.raises(TypeError):
+        jsonable({"rng": np.random.default_rng(0)})
 
 
 def test_batches_that_were_all_drawn_stay_so_after_a_restore() -> None:

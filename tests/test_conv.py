@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_cv import Tensor, kernels, nn
-from tinygrad_cv.kernels import im2col, winograd
-from tinygrad_cv.kernels.geometry import Geometry, channels_first, channels_last
-from tinygrad_cv.kernels.multiply import multiply
+from tinygrad_cv.kernels.fast import im2col, winograd
+from tinygrad_cv.kernels.fast.geometry import Geometry
+from tinygrad_cv.kernels.fast.layout import channels_first, channels_last
+from tinygrad_cv.kernels.fast.multiply import multiply
 
 RNG = np.random.default_rng(0)
 
@@ -145,15 +146,15 @@ def test_the_three_maps_of_im2col_are_adjoint(data: Any) -> None:
     y = im2col.correlate(x, weight, geometry)
     g = drawn(*y.shape, dtype=float)
     dx, dweight = im2col.both_gradients(g, x, weight, geometry, (True, True))
-    np.testing.assert_allclose(im2col.spread(g, weight, geometry, (h, w)), dx, atol=1e-11)
+    np.testing.assert_allclose(im2col.input_gradient(g, weight, geometry, (h, w)), dx, atol=1e-11)
     np.testing.assert_allclose(im2col.weight_gradient(x, g, geometry), dweight, atol=1e-11)
     np.testing.assert_allclose([np.vdot(x, dx), np.vdot(weight, dweight)], np.vdot(y, g), atol=1e-10)
 
 
-def test_many_pictures_go_in_blocks() -> None:
+def test_many_images_go_in_blocks() -> None:
     x, w = drawn(70, 12, 12, 20), drawn(24, 20, 3, 3)
-    assert len(list(im2col.blocks(70, 12 * 12 * 9 * 20))) > 1
     geometry = Geometry((3, 3), (2, 2), (1, 1))
+    assert len(list(im2col.image_blocks(geometry, x.shape, (6, 6)))) > 1
     y, g = im2col.correlate(x, w, geometry), drawn(70, 6, 6, 24)
     for value, true in zip(
         [y, *im2col.both_gradients(g, x, w, geometry, (True, True))], exact(x, w, g, geometry), strict=True
@@ -178,7 +179,7 @@ def test_products_in_pieces_are_products(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("channels", [32, 3])
 def test_channels_lie_side_by_side_from_kernel_to_kernel(channels: int) -> None:
-    """Whichever way a picture lies in memory the values are the same; what kernels return has the channels last."""
+    """Whichever way an image lies in memory the values are the same; what kernels return has the channels last."""
     first = drawn(2, channels, 8, 12)
     last = channels_first(np.ascontiguousarray(channels_last(first)))
     strided = np.zeros((2, channels + 3, 9, 24), np.float32)
@@ -208,7 +209,7 @@ def test_channels_lie_side_by_side_from_kernel_to_kernel(channels: int) -> None:
 # -------------------------------------------------------------------------------------------------------------- layers
 
 
-def test_a_convolution_with_a_shift_adds_it_to_each_picture() -> None:
+def test_a_convolution_with_a_shift_adds_it_to_each_image() -> None:
     layer = nn.Conv2d(3, 5, 3, rng=RNG, dtype=np.float64)
     x, shift = drawn(2, 3, 6, 5, dtype=float), drawn(2, 5, dtype=float)
     np.testing.assert_allclose(layer(x, shift).numpy(), layer(x).numpy() + shift[:, :, None, None], rtol=1e-12)

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from tinygrad_cv import data
+from tinygrad_cv import data, kernels
 from tinygrad_cv.data import cifar, idx, source
 
 # -------------------------------------------------------------------------------------------------------------- digits
@@ -61,6 +61,12 @@ def test_an_unknown_split_lists_the_known_ones(tmp_path: Path) -> None:
             reader(split="validation")
 
 
+def test_a_loss_ignores_the_index_that_is_to_be_ignored() -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 4))
+    labels = np.array([1, data.IGNORE_INDEX, 2])
+    assert kernels.cross_entropy(logits, labels) == pytest.approx(kernels.cross_entropy(logits[::2], labels[::2]))
+
+
 # ----------------------------------------------------------------------------------------------------------------- IDX
 
 CODES = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
@@ -97,7 +103,7 @@ TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
         (b"\0\0\x0e\2" + b"\xff" * 8, "has 12 bytes, expected"),
         (idx_file(LABELS), "1 axes of uint8, expected 3"),
         (idx_file(IMAGES.astype("i2")), "3 axes of int16, expected 3 of uint8"),
-        (idx_file(IMAGES[:-1]), "19 pictures, but .* has 20 labels"),
+        (idx_file(IMAGES[:-1]), "19 images, but .* has 20 labels"),
         (gzip.compress(idx_file(IMAGES))[:-9], "cannot be decompressed"),
         (gzip.compress(idx_file(IMAGES))[:-8] + bytes(8), "cannot be decompressed"),
         (b"\x1f\x8b" + bytes(20), "cannot be decompressed"),
@@ -296,7 +302,7 @@ def test_a_damaged_cifar_archive_is_named(tmp_path: Path, kind: str) -> None:
 
 
 def paint(path: Path, pixels: Any, mode: str = "RGB", **options: Any) -> None:
-    """Write a picture of these pixels, (H, W[, C])."""
+    """Write an image of these pixels, (H, W[, C])."""
     image = pytest.importorskip("PIL.Image")
     path.parent.mkdir(parents=True, exist_ok=True)
     image.fromarray(np.asarray(pixels, np.uint16 if mode == "I;16" else np.uint8)).save(path, **options)
@@ -306,13 +312,13 @@ def plain(colour: tuple[int, ...], height: int = 8, width: int = 8) -> np.ndarra
     return np.full((height, width, len(colour)), colour, np.uint8)
 
 
-def test_subfolders_are_classes_and_every_tenth_picture_is_held_out(tmp_path: Path) -> None:
+def test_subfolders_are_classes_and_every_tenth_image_is_held_out(tmp_path: Path) -> None:
     for i in range(20):
         paint(tmp_path / "cat" / f"{i:02}.png", plain((i, 0, 0)))
     for i in range(5):
         paint(tmp_path / "Ant" / "deeper" / f"{i}.PNG", plain((0, 0, 100 + i)))
     (tmp_path / ".cache").mkdir()
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "cat" / "._00.png").write_text("what some systems leave behind")
     train, test, both = (data.image_folder(tmp_path, 4, split) for split in ("train", "test", "all"))
     assert both.classes == train.classes == test.classes == ("Ant", "cat")
@@ -341,7 +347,7 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     assert found.images.shape == (3, 2, 2)
 
 
-def test_pictures_are_scaled_and_cut_about_their_centre(tmp_path: Path) -> None:
+def test_images_are_scaled_and_cut_about_their_centre(tmp_path: Path) -> None:
     wide = np.concatenate([plain((255, 0, 0), 8, 4), plain((0, 255, 0)), plain((0, 0, 255), 8, 4)], axis=1)
     paint(tmp_path / "wide.png", wide)
     paint(tmp_path / "tall.png", wide.transpose(1, 0, 2))
@@ -350,7 +356,7 @@ def test_pictures_are_scaled_and_cut_about_their_centre(tmp_path: Path) -> None:
         assert image[..., 1].min() > 0.8
 
 
-def test_pictures_are_turned_as_the_camera_was_and_transparent_parts_are_white(tmp_path: Path) -> None:
+def test_images_are_turned_as_the_camera_was_and_transparent_parts_are_white(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     upper_white = np.concatenate([plain((255, 255, 255), 4, 8), plain((0, 0, 0), 4, 8)])
     exif = image.Exif()
@@ -362,24 +368,24 @@ def test_pictures_are_turned_as_the_camera_was_and_transparent_parts_are_white(t
     assert transparent[[0, -1], 0].tolist() == [1, 0]
 
 
-def test_bad_folders_and_pictures_are_named(tmp_path: Path) -> None:
+def test_bad_folders_and_images_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         data.image_folder(tmp_path / "nowhere", 8)
-    with pytest.raises(FileNotFoundError, match=r"has no pictures for split='train'"):
+    with pytest.raises(FileNotFoundError, match=r"has no images for split='train'"):
         data.image_folder(tmp_path, 8)
     paint(tmp_path / "deep" / "1.png", np.full((8, 8), 40_000), "I;16")
     with pytest.raises(data.DamagedFile, match=r"1\.png has more than 8 bits"):
         data.image_folder(tmp_path / "deep", 8)
     (tmp_path / "broken").mkdir()
-    for content in (b"", b"no picture", b"P6\nx\n", (tmp_path / "deep" / "1.png").read_bytes()[:40]):
+    for content in (b"", b"no image", b"P6\nx\n", (tmp_path / "deep" / "1.png").read_bytes()[:40]):
         (tmp_path / "broken" / "2.png").write_bytes(content)
-        with pytest.raises(data.DamagedFile, match=r"2\.png cannot be read as a picture"):
+        with pytest.raises(data.DamagedFile, match=r"2\.png cannot be read as an image"):
             data.image_folder(tmp_path / "broken", 8)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"the class .*empty has no pictures"):
+    with pytest.raises(ValueError, match=r"the class .*empty has no images"):
         data.image_folder(tmp_path, 8)
     paint(tmp_path / "loose.png", plain((0, 0, 0)))
-    with pytest.raises(ValueError, match=r"both subfolders and pictures, such as loose\.png"):
+    with pytest.raises(ValueError, match=r"both subfolders and images, such as loose\.png"):
         data.image_folder(tmp_path, 8)
     paint(tmp_path / "half" / "train" / "class" / "1.png", plain((0, 0, 0)))
     paint(tmp_path / "half" / "test" / "1.png", plain((0, 0, 0)))

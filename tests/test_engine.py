@@ -73,7 +73,7 @@ def test_a_dropped_graph_is_freed_at_once_without_the_garbage_collector() -> Non
     try:
         x = leaf(1.0, 2.0)
         y = np.exp(x) * x
-        arrays = [weakref.ref(y._data), weakref.ref(y._node.saved["x1"])]
+        arrays = [weakref.ref(y._array), weakref.ref(y._node.saved["x1"])]
         del y
         assert [ref() for ref in arrays] == [None, None]
         before = len(gc.get_objects())
@@ -191,38 +191,28 @@ def test_backward_where_nothing_was_recorded() -> None:
         tg.Tensor(1.0).backward()
 
 
-@pytest.mark.parametrize("size", [3, 100_000])
-def test_a_mutated_saved_array_is_detected_and_named(size: int) -> None:
+@pytest.mark.parametrize("size", [10, 10_000, 10_000_000])
+def test_a_write_to_a_leaf_after_it_was_used_does_not_reach_the_record(size: int) -> None:
     array = np.ones(size)
     x = tg.Tensor(array, requires_grad=True)
     y = (x * x).sum()
-    array *= 2
-    with pytest.raises(RuntimeError, match=r"'x\d' of np\.multiply at .*test_engine\.py.*changed in place"):
-        y.backward()
-    constant = np.ones(size)
-    y = (x * constant).sum()
-    constant += 1
-    with pytest.raises(RuntimeError, match="changed in place"):
-        y.backward()
-
-
-def test_one_mutated_element_of_a_large_array_is_detected_inside_detect_anomaly() -> None:
-    array = np.ones(100_000)
-    x = tg.Tensor(array, requires_grad=True)
-    with tg.detect_anomaly():
-        y = (x * x).sum()
-        array[77_777] = 5
-        with pytest.raises(RuntimeError, match="changed in place"):
-            y.backward()
-
-
-def test_mutating_what_backward_does_not_need_is_fine() -> None:
-    array = np.ones(3)
-    x = tg.Tensor(array, requires_grad=True)
-    y = (x + 1.0).sum()
-    array += 1
+    x.data[5] = 100.0
+    array[6] = 100.0
     y.backward()
-    np.testing.assert_array_equal(x.grad, 1)
+    np.testing.assert_array_equal(x.grad, 2.0)
+    assert x.data[5] == 100.0
+
+
+@pytest.mark.parametrize("size", [10, 10_000, 10_000_000])
+def test_a_write_to_a_constant_after_it_was_used_does_not_reach_the_record(size: int) -> None:
+    constant = np.ones(size)
+    view = constant[2:7]
+    x = tg.Tensor(np.ones(size), requires_grad=True)
+    y = (x * constant).sum()
+    view[...] = 100.0
+    y.backward()
+    np.testing.assert_array_equal(x.grad, 1.0)
+    assert constant[3] == 100.0
 
 
 def test_a_recorded_result_is_read_only() -> None:
@@ -380,6 +370,44 @@ def test_where_gives_exact_zeros_to_the_branch_not_taken(f: Any) -> None:
     np.testing.assert_array_equal(tg.grad(lambda x: tg.grad(chosen)(x).sum())(x), [0, 0, *curvature(x[2:])])
 
 
+CHOOSING = {
+    "where": lambda y: np.where(np.array([False, True, True]), y, 0),
+    "maximum": lambda y: np.maximum(y, 0.25),
+    "minimum": lambda y: -np.minimum(-y, -0.25),
+    "max": lambda y: np.max(y[1:]),
+    "clip": lambda y: np.clip(y, 0.25, None),
+    "relu": lambda y: tg.kernels.relu(y - 0.25),
+    "sort": lambda y: np.sort(y)[1:],
+    "median": lambda y: np.median(y),
+    "getitem": lambda y: y[1:],
+    "take": lambda y: np.take(y, [1, 2]),
+    "nansum": lambda y: np.nansum(np.where(y > 0.25, y, np.nan)),
+    "max_pool2d": lambda y: tg.kernels.max_pool2d(np.reshape(y, (1, 1, 1, 3)), kernel_size=(1, 3)),
+    "dropout": lambda y: tg.kernels.dropout(y, np.array([False, True, True]), p=0.5),
+    "embedding": lambda y: tg.kernels.embedding(np.array([1, 2]), np.reshape(y, (3, 1))),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", CHOOSING)
+@pytest.mark.parametrize("f", [np.sqrt, np.cbrt, lambda x: x**0.5, lambda x: np.sqrt(x * x)], ids=range(4))
+def test_whatever_chooses_gives_exact_zeros_to_what_was_not_chosen(name: str, f: Any) -> None:
+    """f has an infinite slope (or 0 / 0) at 0, which none of them lets through."""
+    x = np.array([0.0, 1.0, 4.0])
+    first = tg.grad(lambda x: np.sum(CHOOSING[name](f(x))))
+    assert first(x)[0] == 0
+    assert np.isfinite(first(x)).all() and first(x)[1:].any()
+    assert np.isfinite(tg.grad(lambda x: np.sum(first(x)))(x)).all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("order", range(3))
+def test_a_nan_does_not_depend_on_the_order_of_unrelated_operations(order: int) -> None:
+    parts = [lambda x: np.sqrt(x) * 0, lambda x: np.where(True, x, 0), lambda x: x]
+    parts = parts[order:] + parts[:order]
+    assert np.isnan(tg.grad(lambda x: sum(f(x) for f in parts))(0.0))
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_nan_that_the_value_does_depend_on_stays() -> None:
     x = np.array([-1.0, 0.0, 2.0])
@@ -464,29 +492,7 @@ def test_a_kernel_differentiates_its_reference_for_higher_orders() -> None:
     np.testing.assert_allclose(tg.hvp(f, x, np.ones(2)), 12 * x)
 
 
-# ------------------------------------------------------------------------------------------------------------ the house
-
-
-ROOMS = ["typing", "machine", "errors", "mode", "watch", "contributions", "signature", "interface", "tensor", "parallel"]
-ROOMS += ["arena", "rules", "special", "kernels", "transforms", "nn", "optim", "files", "profile", "safetensors", "data"]
-ROOMS += ["testing"]
-PACKAGE = Path(tg.__file__).parent
-
-
-def test_imports_go_down_the_list_of_rooms_only() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] in ("__init__", "py"):
-            continue
-        text = path.read_text()
-        assert "import models" not in text
-        assert "from models" not in text
-        for line in text.splitlines():
-            if line.startswith("from " + "." * len(parts)):
-                rest = line.split()[1].strip(".") or line.split()[3].strip(",")
-                used = rest.split(".")[0]
-                assert used in ROOMS, f"{path}: {line}"
-                assert ROOMS.index(used) <= ROOMS.index(parts[0]), f"{path}: {line}"
+# -------------------------------------------------------------------------------------------------------- first use
 
 
 FIRST_USE = """

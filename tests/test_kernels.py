@@ -15,9 +15,11 @@ import tinygrad_cv as tg
 from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS, Row, operation
 from tinygrad_cv import Tensor, kernels
-from tinygrad_cv.errors import name_of
+from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.kernels import Kernel
-from tinygrad_cv.kernels.linear import FUSED, SLOPED
+from tinygrad_cv.kernels.fast.choose import choose, choose_sum, is_finite
+from tinygrad_cv.kernels.fast.tiles import blocks
+from tinygrad_cv.kernels.linear import ACTIVATIONS
 
 CASES = [(f, i, row) for f, rows in ROWS.items() if isinstance(f, Kernel) for i, row in enumerate(rows)]
 
@@ -59,6 +61,32 @@ def test_a_kernel_agrees_with_its_reference(kernel: Kernel, row: Row, data: Any)
         scale = max((float(np.max(np.abs(e), initial=1.0)) for e in expected), default=1.0)
         for got, want in zip(pull([w.astype(dtype) for w in weights]), expected, strict=True):
             np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
+
+
+def read_only(value: Any) -> Any:
+    """The same array, or arrays of a tuple, in memory that cannot be written to."""
+    if isinstance(value, tuple):
+        return tuple(map(read_only, value))
+    return np.asarray(memoryview(value).toreadonly()) if isinstance(value, np.ndarray) else value
+
+
+@pytest.mark.parametrize("kernel, row", [(k, r) for k, _, r in CASES], ids=[f"{name_of(k)}-{i}" for k, i, _ in CASES])
+@given(data=st.data())
+def test_a_kernel_writes_to_nothing_that_it_is_given(kernel: Kernel, row: Row, data: Any) -> None:
+    """Arguments, cotangents, values and what forward saved may all be read-only, and the results are the same bits."""
+    whole = operation(row, data.draw(row.arguments), data.draw(row.options))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    values, pull = whole.pull(whole.inputs)
+    weights = [rng.normal(size=v.shape) for v in values]
+    expected = [*values, *pull(weights)]
+    forward, backward = kernel._forward, kernel._backward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "_forward", lambda *args: forward(*map(read_only, args)))
+        patch.setattr(kernel, "_backward", lambda *args: backward(*map(read_only, args)))
+        values, pull = whole.pull(whole.inputs)
+        found = [*values, *pull(weights)]
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("kernel", sorted({k for k, _, _ in CASES}, key=name_of), ids=name_of)
@@ -155,10 +183,205 @@ def test_piecewise_functions_give_exact_zeros_and_slopes() -> None:
     np.testing.assert_array_equal(dropped, [-2, 0, 0])
 
 
+# ---------------------------------------------------------------------------------------------- what is not chosen
+
+WILD = st.sampled_from([np.inf, -np.inf, np.nan])
+
+
+def gradients(call: Any, inputs: list[np.ndarray], g: np.ndarray) -> list[np.ndarray]:
+    """Those of sum(g call(*inputs))."""
+    tensors = [Tensor(a, requires_grad=True) for a in inputs]
+    with np.errstate(invalid="ignore"):  # where elements that are chosen meet infinity
+        call(*tensors).backward(g)
+    return [t.grad for t in tensors]
+
+
+def drawn(data: Any, *shape: int) -> np.ndarray:
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    return rng.normal(size=shape).astype(data.draw(st.sampled_from([np.float32, np.float64])))
+
+
+def with_wild(data: Any, g: np.ndarray, unchosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """g with infinities and NaN at some of the places that are not chosen, and with zeros there."""
+    some = unchosen & (np.random.default_rng(data.draw(st.integers(0, 99))).random(g.shape) < 0.5)
+    wild = np.where(some, g.dtype.type(data.draw(WILD)), g)
+    return wild, np.where(some, g.dtype.type(0), g)
+
+
+def assert_unchanged(got: np.ndarray, want: np.ndarray) -> None:
+    """Bit for bit, but for the sign of zeros."""
+    assert np.all(np.isfinite(want))
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "dropout"])
+@given(data=st.data())
+def test_an_element_that_is_not_chosen_gets_exactly_zero(name: str, data: Any) -> None:
+    x = drawn(data, 5, 7)
+    mask = drawn(data, 5, 7) > 0
+    call, unchosen = {
+        "relu": (kernels.relu, x <= 0),
+        "leaky_relu": (lambda t: kernels.leaky_relu(t, negative_slope=0.0), x <= 0),
+        "dropout": (lambda t: kernels.dropout(t, mask, p=0.3), ~mask),
+    }[name]
+    wild, plain = with_wild(data, drawn(data, 5, 7).astype(x.dtype), unchosen)
+    [got], [want] = gradients(call, [x], wild), gradients(call, [x], plain)
+    assert np.all(got[unchosen] == 0)
+    assert_unchanged(got, want)
+
+
+@pytest.mark.parametrize("name", ["linear, relu", "linear, leaky_relu", "rnn, relu"])
+@given(data=st.data())
+def test_an_activation_inside_another_kernel_chooses_too(name: str, data: Any) -> None:
+    kernel, activation = name.split(", ")
+    if kernel == "rnn":
+        shapes: Any = ((3, 4, 2), (4, 5), (5, 2), (5, 5), (5,), (5,))
+        call: Any = lambda *t: kernels.rnn(*t, nonlinearity=activation)
+    else:
+        shapes = ((2, 4, 3), (6, 3), (6,))
+        call = lambda *t: kernels.linear(*t, activation=activation, negative_slope=0.0)
+    inputs = [drawn(data, *shape) for shape in shapes]
+    y = np.asarray(call(*inputs))
+    wild, plain = with_wild(data, drawn(data, *y.shape).astype(y.dtype), y <= 0)
+    for got, want in zip(gradients(call, inputs, wild), gradients(call, inputs, plain), strict=True):
+        assert_unchanged(got, want)
+
+
+@given(data=st.data(), kernel=st.integers(1, 3), stride=st.integers(1, 2), padding=st.integers(0, 1))
+def test_a_pixel_that_is_not_the_largest_of_its_window_gets_exactly_zero(
+    data: Any, kernel: int, stride: int, padding: int
+) -> None:
+    x = drawn(data, 2, 3, 5, 6)
+    call = lambda t: kernels.max_pool2d(t, kernel_size=kernel, stride=stride, padding=min(padding, kernel // 2))
+    y = call(x)
+    wild, plain = with_wild(data, drawn(data, *y.shape).astype(x.dtype), np.ones(y.shape, bool))
+    [met] = gradients(call, [x], (wild != plain).astype(x.dtype))  # positive where a wild window chose
+    [got], [want] = gradients(call, [x], wild), gradients(call, [x], plain)
+    assert_unchanged(got[met == 0], want[met == 0])
+    assert not np.any(np.isfinite(got[met > 0]))
+
+
+@pytest.mark.parametrize("way", ["attention", "causal", "added", "self", "additive", "additive, one query"])
+@given(data=st.data())
+def test_a_key_that_is_masked_gets_exactly_zero_from_its_query(way: str, data: Any) -> None:
+    """g is infinite or NaN at one query: keys that it may not look at go on as if it were 0 there."""
+    queries = 1 if way == "additive, one query" else 5
+    visible = np.random.default_rng(data.draw(st.integers(0, 99))).random((queries, 5)) < 0.6
+    visible[:, 0] = True
+    if way == "causal":
+        visible = np.tri(queries, 5, dtype=bool)
+    q, k, v = drawn(data, 2, queries, 4), drawn(data, 2, 5, 4), drawn(data, 2, 5, 4)
+    calls: dict[str, tuple[Any, list[np.ndarray]]] = {
+        "attention": (lambda *t: kernels.attention(*t, visible), [q, k, v]),
+        "causal": (lambda *t: kernels.attention(*t, causal=True), [q, k, v]),
+        "added": (kernels.attention, [q, k, v, np.where(visible, 0, -np.inf).astype(q.dtype)]),
+        "self": (lambda t: kernels.self_attention(t, visible, num_heads=2), [drawn(data, 2, 5, 12)]),
+        "additive": (lambda *t: kernels.additive_attention(*t, visible), [q, k, drawn(data, 4), v]),
+        "additive, one query": (lambda *t: kernels.additive_attention(*t, visible), [q, k, drawn(data, 4), v]),
+    }
+    call, inputs = calls[way]
+    y = np.asarray(call(*inputs))
+    row = data.draw(st.integers(0, queries - 1))
+    wild = drawn(data, *y.shape).astype(y.dtype)
+    plain = wild.copy()
+    wild[:, row], plain[:, row] = data.draw(WILD), 0
+    got, want = gradients(call, inputs, wild), gradients(call, inputs, plain)
+    hidden = ~visible[row]
+    if way == "self":
+        got, want = ([np.split(a[0], 3, axis=-1)[i] for i in range(3)] for a in (got, want))
+    elif way.startswith("additive"):
+        got, want = ([a[0], a[1], a[3]] for a in (got, want))
+    for one, other in zip(got[1:3], want[1:3], strict=True):  # key and value
+        assert_unchanged(one[:, hidden], other[:, hidden])
+    if way == "added":
+        assert np.all(got[3][row, hidden] == 0)
+
+
+@given(data=st.data())
+def test_a_weight_that_dropout_drops_gives_its_value_exactly_zero(data: Any) -> None:
+    q, k, v = drawn(data, 2, 5, 4), drawn(data, 2, 6, 4), drawn(data, 2, 6, 3)
+    keep = drawn(data, 2, 5, 6) > 0
+    call = lambda *t: kernels.attention(*t, None, keep, p=0.5)
+    wild = drawn(data, 2, 5, 3).astype(np.result_type(q, k, v))
+    plain = wild.copy()
+    wild[:, 2], plain[:, 2] = data.draw(WILD), 0
+    got, want = gradients(call, [q, k, v], wild)[2], gradients(call, [q, k, v], plain)[2]
+    dropped = ~keep[:, 2]
+    assert_unchanged(got[dropped], want[dropped])
+    assert not np.any(np.isfinite(got[~dropped]))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@given(data=st.data())
+def test_a_row_that_is_ignored_gets_exactly_zero(smoothing: float, data: Any) -> None:
+    logits = drawn(data, 6, 4)
+    labels = np.array([0, -100, 3, 2, -100, 1])
+    ignored = labels == -100
+    for reduction in ("none", "mean", "sum"):
+        call = lambda t: kernels.cross_entropy(t, labels, label_smoothing=smoothing, reduction=reduction)  # noqa: B023
+        if reduction == "none":
+            wild, plain = with_wild(data, drawn(data, 6).astype(logits.dtype), ignored)
+            [got], [want] = gradients(call, [logits], wild), gradients(call, [logits], plain)
+            assert_unchanged(got, want)
+        else:
+            [got] = gradients(call, [logits], logits.dtype.type(data.draw(WILD)))
+            assert not np.any(np.isfinite(got[~ignored]))
+        assert np.all(got[ignored] == 0)
+
+
+some_arrays = st.tuples(st.integers(0, 4), st.integers(0, 5)).flatmap(
+    lambda shape: st.lists(
+        st.sampled_from([0.0, -0.0, 1.0, -2.5, 1e30, np.inf, -np.inf, np.nan]),
+        min_size=shape[0] * shape[1],
+        max_size=shape[0] * shape[1],
+    ).map(lambda values: np.array(values, np.float32).reshape(shape))
+)
+
+
+@given(g=some_arrays, data=st.data())
+def test_choose_is_where(g: np.ndarray, data: Any) -> None:
+    factor = np.array(data.draw(st.lists(st.sampled_from([0, 1, 2]), min_size=g.size, max_size=g.size)))
+    factor = factor.reshape(g.shape).astype(g.dtype)
+    with np.errstate(invalid="ignore"):
+        expected = np.where(factor == 0, 0, g * factor)
+        for array in (g, np.asfortranarray(g), np.repeat(g, 2, axis=1)[:, ::2]):
+            np.testing.assert_array_equal(choose(array, factor), expected)
+        np.testing.assert_array_equal(choose(g, factor, out=factor), expected)
+    np.testing.assert_array_equal(factor, expected)
+
+
+@given(g=some_arrays)
+def test_what_is_finite_is_finite(g: np.ndarray) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not is_finite(g) or np.all(np.isfinite(g))
+        assert is_finite(np.nan_to_num(g, nan=0.0, posinf=1.0, neginf=2.0) / np.float32(1e20))
+
+
+@given(g=some_arrays, data=st.data())
+def test_choose_sum_is_where_and_sum(g: np.ndarray, data: Any) -> None:
+    g = np.clip(g, -4, 4) if data.draw(st.booleans()) else g  # NaN stays
+    weights = drawn(data, len(g), 3).astype(g.dtype)
+    weights[weights < 0] = 0
+    with np.errstate(invalid="ignore"):
+        w, gs = weights[..., None], g[..., None, :]  # (L, S, 1), (L, 1, E)
+        expected = np.sum(np.where(w == 0, 0, w * gs), axis=-3)
+        np.testing.assert_allclose(choose_sum(weights, g), expected, rtol=1e-5)
+
+
+@given(count=st.integers(0, 40), elements=st.integers(0, 9), limit=st.integers(1, 20))
+def test_blocks_cover_all_items_in_order_and_keep_to_their_limit(count: int, elements: int, limit: int) -> None:
+    parts = list(blocks(count, elements, limit))
+    assert [i for part in parts for i in range(count)[part]] == list(range(count))
+    for part in parts:
+        length = part.stop - part.start
+        assert length == 1 or length * elements <= limit
+
+
 # -------------------------------------------------------------------------------------------------------------- linear
 
 
-@pytest.mark.parametrize("activation", [None, *FUSED, *SLOPED])
+@pytest.mark.parametrize("activation", [None, *ACTIVATIONS])
 @pytest.mark.parametrize("leading", [(), (5,), (2, 3), (2, 1, 3)])
 def test_linear_with_its_activation_is_linear_then_activation(activation: str | None, leading: tuple[int, ...]) -> None:
     rng = np.random.default_rng(1)
@@ -253,7 +476,6 @@ LOGITS = np.zeros((4, 3))
         (lambda: kernels.cross_entropy(LOGITS, LABELS + 1), ValueError, ["label 3", "(2,)", "0 to 2"]),
         (lambda: kernels.cross_entropy(LOGITS, LABELS - 1), ValueError, ["label -1", "(0,)"]),
         (lambda: kernels.cross_entropy(LOGITS, LABELS.astype(float)), TypeError, ["labels", "integers", "float64"]),
-        (lambda: kernels.cross_entropy(LOGITS, [0, 1, 2, 0]), TypeError, ["labels", "list"]),
         (lambda: kernels.cross_entropy(LOGITS, LABELS, np.ones(4)), ValueError, ["weight", "(4,)", "(3,)"]),
         (lambda: kernels.cross_entropy(LOGITS, LABELS * 0 - 100), ValueError, ["ignore_index", "mean"]),
         (lambda: kernels.cross_entropy(LOGITS, LABELS, label_smoothing=2.0), ValueError, ["label_smoothing", "2.0"]),
@@ -270,7 +492,7 @@ LOGITS = np.zeros((4, 3))
         (lambda: kernels.dropout(FLAT, ROW, p=0.5), ValueError, ["mask", "(4, 1)", "(4,)"]),
         (lambda: kernels.dropout(FLAT, FLAT, p=1.5), ValueError, ["probability", "1.5"]),
         (lambda: kernels.gelu(FLAT, approximate="fast"), ValueError, ["fast", "tanh"]),
-        (lambda: kernels.self_attention(np.zeros((1, 2, 8)), heads=3), ValueError, ["(1, 2, 8)", "3 heads", "(B, L, 3 D)"]),
+        (lambda: kernels.self_attention(np.zeros((1, 2, 8)), num_heads=3), ValueError, ["(1, 2, 8)", "3 heads", "(B, L, 3 D)"]),
         (lambda: kernels.leaky_relu(FLAT, negative_slope=-0.1), ValueError, ["negative_slope", "-0.1"]),
     ],
 )
@@ -323,7 +545,7 @@ def test_gradients_that_nobody_asked_for_are_not_computed(
 
 def test_a_forward_pass_alone_saves_no_derivative() -> None:
     for f in (kernels.gelu, kernels.silu):
-        assert f._forward(FLAT, **{n: v for n, v in f.parameters.items() if n not in f.arrays}, needs=[False])[1] is None
+        assert f._forward(FLAT, **{n: v for n, v in f.signature.defaults.items() if n not in f.arrays}, needs=[False])[1] is None
     assert kernels.cross_entropy._forward(LOGITS, LABELS, None, 0.0, -100, "mean", needs=[False] * 3)[1] is None
 
 
@@ -341,3 +563,10 @@ def test_an_error_that_is_not_about_two_shapes_has_no_hint_about_them() -> None:
     assert "hint" not in str(caught.value)
     with pytest.raises(ValueError, match="hint: axis -1 has length 3 on one side and 4 on the other"):
         np.add(Tensor(np.zeros(3)), np.zeros(4))
+
+
+def test_lists_are_operands_like_arrays() -> None:
+    assert kernels.cross_entropy(LOGITS, LABELS.tolist()) == kernels.cross_entropy(LOGITS, LABELS)
+    x = tg.Tensor(LOGITS, requires_grad=True)
+    kernels.cross_entropy(x, LABELS.tolist()).backward()
+    np.testing.assert_array_equal(x.grad, tg.grad(lambda x: kernels.cross_entropy(x, LABELS))(LOGITS))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_cv import Tensor, arena, nn, optim
+from tinygrad_cv import Tensor, nn, optim
 from tinygrad_cv.machine import ENVIRONMENT
+from tinygrad_cv.optim import flat
 
 OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.1),
@@ -21,8 +25,8 @@ OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
     "nesterov": lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.01),
     "adamw": lambda p: optim.AdamW(p, 0.1),
-    "rmsprop": lambda p: optim.RMSProp(p, 0.05),
-    "rmsprop_centered": lambda p: optim.RMSProp(p, 0.01, momentum=0.9, centered=True),
+    "rmsprop": lambda p: optim.RMSprop(p, 0.05),
+    "rmsprop_centered": lambda p: optim.RMSprop(p, 0.01, momentum=0.9, centered=True),
 }
 every_optimiser = pytest.mark.parametrize("make", OPTIMISERS.values(), ids=OPTIMISERS.keys())
 
@@ -47,7 +51,7 @@ def test_an_optimiser_finds_a_minimum(make: Any) -> None:
     optimiser = make([x])
     for step in range(400):
         optimiser.zero_grad()
-        optimiser.learning_rate = make([Tensor(0.0)]).learning_rate * (1 - step / 400)
+        optimiser.lr = make([Tensor(0.0)]).lr * (1 - step / 400)
         ((x - 1.0) * (x - 1.0)).sum().backward()
         optimiser.step()
     np.testing.assert_allclose(x.data, 1, atol=0.05)
@@ -60,7 +64,7 @@ def test_parameters_keep_their_dtype_and_what_others_hold(make: Any) -> None:
     before = [p.data.copy() for p in parameters]
     give_gradients(parameters, 1)
     gradients = [p.grad.copy() for p in parameters]
-    optimiser.learning_rate = np.float64(0.1)
+    optimiser.lr = np.float64(0.1)
     optimiser.step()
     for p, old, gradient in zip(parameters, before, gradients, strict=True):
         assert p.data.dtype == old.dtype and p.shape == old.shape and not np.array_equal(p.data, old)
@@ -124,11 +128,98 @@ def test_an_optimiser_follows_its_formula(name: str) -> None:
         np.testing.assert_allclose(p.data, value, rtol=1e-10)
 
 
+# ------------------------------------------------------------------------------------- the reference and the fast update
+
+rates = st.floats(1e-4, 0.5)
+nothing_or = lambda values: st.just(0.0) | values
+OPTIONS: dict[type[optim.Optimizer], Any] = {
+    optim.SGD: st.fixed_dictionaries(
+        {
+            "lr": rates,
+            "momentum": nothing_or(st.floats(0.1, 0.99)),
+            "dampening": nothing_or(st.floats(0, 1)),
+            "weight_decay": nothing_or(rates),
+            "nesterov": st.booleans(),
+        }
+    ).filter(lambda o: not o["nesterov"] or (o["momentum"] and not o["dampening"])),
+    optim.RMSprop: st.fixed_dictionaries(
+        {
+            "lr": rates,
+            "alpha": st.floats(0.5, 0.999),
+            "eps": st.sampled_from([1e-8, 1e-3]),
+            "weight_decay": nothing_or(rates),
+            "momentum": nothing_or(st.floats(0.1, 0.99)),
+            "centered": st.booleans(),
+        }
+    ),
+}
+OPTIONS[optim.Adam] = OPTIONS[optim.AdamW] = st.fixed_dictionaries(
+    {
+        "lr": rates,
+        "betas": st.tuples(st.floats(0, 0.999), st.floats(0.5, 0.999)),
+        "eps": st.sampled_from([1e-8, 1e-3]),
+        "weight_decay": nothing_or(rates),
+    }
+)
+
+
+def assert_equal_to_rounding(arrays: list[np.ndarray], expected: list[np.ndarray], name: str) -> None:
+    """To 1e-12 (float32: 1e-4) of the largest element: what roundings in another order do where terms cancel."""
+    scale = max(float(np.abs(array).max()) for array in expected)
+    tolerance = 1e-12 if expected[0].dtype == np.float64 else 1e-4
+    for array, value in zip(arrays, expected, strict=True):
+        assert array.dtype == value.dtype
+        np.testing.assert_allclose(array, value, rtol=0, atol=tolerance * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", OPTIONS, ids=lambda kind: kind.__name__)
+@given(data=st.data(), tile=st.sampled_from([3, 16, 1 << 16]), seed=st.integers(0, 99))
+def test_the_fast_update_equals_the_reference(kind: Any, dtype: Any, data: Any, tile: int, seed: int) -> None:
+    """Over several steps, in tiles of any size, with gradients that are missing now and then."""
+    options = data.draw(OPTIONS[kind])
+    parameters = draw(seed, dtypes=(dtype,))
+    with mock.patch.object(flat, "TILE", tile):
+        optimiser = kind(parameters, **options)
+    values = [p.data.copy() for p in parameters]
+    names = optimiser.state_names(options)
+    states: list[dict[str, np.ndarray]] = [{name: np.zeros_like(v) for name in names} for v in values]
+    steps = [0] * len(parameters)
+    for step in range(6):
+        give_gradients(parameters, 100 * seed + step)
+        if step % 2:
+            parameters[step % 3].grad = None
+        for i, p in enumerate(parameters):
+            if p.grad is not None:
+                steps[i] += 1
+                values[i], states[i] = kind.reference(values[i], p.grad, states[i], steps[i], **options)
+        optimiser.step()
+    given = optimiser.state_dict()
+    assert [given[f"{i}.step"] for i in range(len(parameters))] == steps
+    assert_equal_to_rounding([p.data for p in parameters], values, "p")
+    for name in names:
+        own = [given[f"{i}.{name}"] for i in range(len(parameters))]
+        assert_equal_to_rounding(own, [state[name] for state in states], name)
+
+
+@every_optimiser
+def test_a_reference_changes_none_of_its_arguments(make: Any) -> None:
+    parameters = draw()
+    optimiser = make(parameters)
+    options = {name: value for name, value in optimiser.param_groups[0].items() if name != "params"}
+    p, g = np.ones(3), np.full(3, 2.0)
+    state = {name: np.full(3, 0.5) for name in optimiser.state_names(options)}
+    optimiser.reference(p, g, state, 2, **options)
+    np.testing.assert_array_equal(p, 1)
+    np.testing.assert_array_equal(g, 2)
+    assert all((array == 0.5).all() for array in state.values())
+
+
 @every_optimiser
 def test_a_rate_in_float64_does_not_change_float32_arithmetic(make: Any) -> None:
     one, two = draw(), draw()
     a, b = make(one), make(two)
-    a.learning_rate, b.learning_rate = 0.1, np.float64(0.1)
+    a.lr, b.lr = 0.1, np.float64(0.1)
     for step in range(3):
         for parameters, optimiser in ((one, a), (two, b)):
             give_gradients(parameters, step)
@@ -155,14 +246,14 @@ def test_one_buffer_or_many_gives_the_same_bits(make: Any) -> None:
 def test_large_parameters_go_through_in_tiles(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, tiled = draw(), draw()
     optimiser = make(whole)
-    monkeypatch.setattr(arena, "TILE", 3)
+    monkeypatch.setattr(flat, "TILE", 3)
     small = make(tiled)
     for step in range(3):
         give_gradients(whole, step)
         give_gradients(tiled, step)
         small.step()
         with monkeypatch.context() as patch:
-            patch.setattr(arena, "TILE", 65536)
+            patch.setattr(flat, "TILE", 65536)
             optimiser.step()
     for a, b in zip(whole, tiled, strict=True):
         np.testing.assert_array_equal(a.data, b.data)
@@ -197,7 +288,7 @@ def test_state_dict_continues_to_the_same_bits(make: Any) -> None:
     def run(parameters: list[Tensor], optimiser: optim.Optimizer, steps: range) -> None:
         for step in steps:
             give_gradients(parameters, step)
-            optimiser.learning_rate = 0.1 / (1 + step)
+            optimiser.lr = 0.1 / (1 + step)
             optimiser.step()
 
     run(parameters, optimiser, range(5))
@@ -206,7 +297,7 @@ def test_state_dict_continues_to_the_same_bits(make: Any) -> None:
     resumed = [Tensor(w, requires_grad=True) for w in weights]
     second = make(resumed)
     second.load_state_dict(state)
-    assert second.learning_rate == 0.1 / 5
+    assert second.lr == 0.1 / 5
     run(resumed, second, range(5, 10))
     for a, b in zip(parameters, resumed, strict=True):
         np.testing.assert_array_equal(a.data, b.data)
@@ -217,10 +308,241 @@ def test_state_dict_continues_to_the_same_bits(make: Any) -> None:
 
 def test_a_state_that_does_not_fit_is_refused() -> None:
     adam = optim.Adam(draw())
-    with pytest.raises(ValueError, match=r"Adam.*0.gradient_sum"):
+    with pytest.raises(ValueError, match=r"Adam.*0.exp_avg"):
         adam.load_state_dict(optim.SGD(draw(), 0.1).state_dict())
     with pytest.raises(ValueError, match=r"\(3, 2\).*\(2, 3\)"):
-        adam.load_state_dict(adam.state_dict() | {"0.gradient_sum": np.zeros((2, 3))})
+        adam.load_state_dict(adam.state_dict() | {"0.exp_avg": np.zeros((2, 3))})
+
+
+# -------------------------------------------------------------------------------------------------- groups of parameters
+
+
+def two_groups(kind: Any, first: dict[str, Any], second: dict[str, Any], **options: Any) -> tuple[Any, list[Tensor]]:
+    """An optimiser of two groups, of both dtypes each."""
+    parameters = draw(dtypes=(np.float32, np.float64))
+    return kind([{"params": parameters[::2], **first}, {"params": parameters[1::2], **second}], **options), parameters
+
+
+@pytest.mark.parametrize(
+    "kind, first, second",
+    [
+        (optim.SGD, {"lr": 0.3}, {"momentum": 0.5, "nesterov": True}),
+        (optim.Adam, {"betas": (0.5, 0.9)}, {"weight_decay": 0.1, "eps": 1e-3}),
+        (optim.AdamW, {}, {"weight_decay": 0.0, "lr": 0.01}),
+        (optim.RMSprop, {"alpha": 0.5, "momentum": 0.9}, {"centered": True}),
+    ],
+)
+def test_every_option_may_differ_by_group(kind: Any, first: Any, second: Any) -> None:
+    """Groups of one optimiser make the steps of optimisers of their own."""
+    optimiser, parameters = two_groups(kind, first, second, lr=0.1)
+    others = draw(dtypes=(np.float32, np.float64))
+    alone = [kind(others[::2], **{"lr": 0.1, **first}), kind(others[1::2], **{"lr": 0.1, **second})]
+    for step in range(4):
+        give_gradients(parameters, step)
+        give_gradients(others, step)
+        for each in (optimiser, *alone):
+            each.step()
+    for a, b in zip(parameters, others, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_options_of_groups_take_effect_at_the_next_step() -> None:
+    optimiser, parameters = two_groups(optim.SGD, {"weight_decay": 0.5}, {"lr": 0.25})
+    assert [group["lr"] for group in optimiser.param_groups] == [1e-3, 0.25]
+    assert [group["weight_decay"] for group in optimiser.param_groups] == [0.5, 0.0]
+    with pytest.raises(ValueError, match=r"different learning rates, \[0.001, 0.25\]; see param_groups"):
+        _ = optimiser.lr
+    optimiser.lr = 0.5
+    assert optimiser.lr == 0.5
+    optimiser.param_groups[0]["lr"] = 0.125
+    optimiser.param_groups[0]["weight_decay"] = 0.0
+    before = [p.data.copy() for p in parameters]
+    for p in parameters:
+        p.grad = np.ones_like(p.data)
+    optimiser.step()
+    for i, (p, old) in enumerate(zip(parameters, before, strict=True)):
+        np.testing.assert_array_equal(p.data, old - (0.5 if i % 2 else 0.125))
+
+
+def test_an_option_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="SGD has no option 'betas'; there are lr, momentum, dampening"):
+        optim.SGD([{"params": draw(), "betas": (0.9, 0.99)}])
+    optimiser = optim.Adam(draw())
+    optimiser.param_groups[0]["weigth_decay"] = 0.1
+    give_gradients(optimiser.parameters, 0)
+    with pytest.raises(TypeError, match="weigth_decay"):
+        optimiser.step()
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        *[(kind, {"lr": lr}) for kind in OPTIONS for lr in (-0.1, np.nan, np.inf)],
+        *[(kind, {"weight_decay": -0.1}) for kind in OPTIONS],
+        *[(kind, {"betas": betas}) for kind in (optim.Adam, optim.AdamW) for betas in ((1.0, 0.9), (-0.1, 0.9))],
+        *[(kind, {"eps": -1e-8}) for kind in (optim.Adam, optim.AdamW, optim.RMSprop)],
+        *[(kind, {"momentum": momentum}) for kind in (optim.SGD, optim.RMSprop) for momentum in (-0.1, np.nan)],
+        (optim.Adam, {"betas": (0.9, 1.0)}),
+        (optim.Adam, {"betas": (0.9, np.nan)}),
+        (optim.RMSprop, {"alpha": 1.0}),
+        (optim.SGD, {"dampening": np.nan}),
+        (optim.SGD, {"nesterov": True}),
+        (optim.SGD, {"nesterov": True, "momentum": 0.5, "dampening": 0.5}),
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused_by_name(kind: Any, options: dict[str, Any]) -> None:
+    """Given to the optimiser, or to one of its groups."""
+    [name] = list(options)[:1]
+    with pytest.raises(ValueError, match=name):
+        kind(draw(), **options)
+    with pytest.raises(ValueError, match=name):
+        kind([{"params": draw()}, {"params": draw(), **options}])
+
+
+def test_a_learning_rate_out_of_range_is_refused_when_set() -> None:
+    optimiser = optim.SGD(draw(), 0.1)
+    with pytest.raises(ValueError, match="lr is finite and at least 0, not -1"):
+        optimiser.lr = -1.0
+    assert optimiser.lr == 0.1
+
+
+class SignSGD(optim.Optimizer):
+    """An optimiser as someone might write it."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr=lr)
+
+    @staticmethod
+    def check(lr: float) -> None:
+        assert lr > 0
+
+    def state_names(self, options: Any) -> tuple[str, ...]:
+        return ()
+
+    @staticmethod
+    def update(run: flat.Run, *, lr: float) -> None:
+        for p, g, _, _ in run.tiles:
+            p -= lr * np.sign(g)
+
+
+def test_an_optimiser_of_ones_own_needs_little() -> None:
+    parameters = draw()
+    optimiser = SignSGD([{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.5}], 0.25)
+    give_gradients(parameters, 0)
+    expected = [p.data - (0.25 if i < 2 else 0.5) * np.sign(p.grad) for i, p in enumerate(parameters)]
+    optimiser.step()
+    for p, value in zip(parameters, expected, strict=True):
+        np.testing.assert_array_equal(p.data, value)
+    with pytest.raises(ValueError, match="SignSGD has no option 'momentum'; there are lr"):
+        SignSGD([{"params": parameters, "momentum": 0.9}], 0.1)
+
+
+# ------------------------------------------------------------------------------------------------ copies, and state
+
+CLONES = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}
+
+
+@every_optimiser
+@pytest.mark.parametrize("clone", CLONES.values(), ids=CLONES.keys())
+def test_a_copy_of_model_and_optimiser_trains_on_to_the_same_bits(make: Any, clone: Any) -> None:
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 4, rng=rng), nn.ReLU(), nn.Linear(4, 2, rng=rng))
+    optimiser = make(model.parameters())
+    x = rng.standard_normal((8, 3), np.float32)
+
+    def train(model: Any, optimiser: Any) -> list[np.ndarray]:
+        for _ in range(5):
+            optimiser.zero_grad()
+            (model(x) ** 2).mean().backward()
+            optimiser.step()
+        return [p.data.copy() for p in model.parameters()]
+
+    start = train(model, optimiser)
+    copied, its_optimiser = clone((model, optimiser))
+    assert its_optimiser.param_groups[0]["params"] == tuple(copied.parameters())
+    after = train(copied, its_optimiser)
+    for p, old, new in zip(model.parameters(), start, after, strict=True):
+        np.testing.assert_array_equal(p.data, old)
+        assert not np.array_equal(new, old)
+    for own, theirs in zip(train(model, optimiser), after, strict=True):
+        np.testing.assert_array_equal(own, theirs)
+
+
+@pytest.mark.parametrize(
+    "make, names",
+    [
+        (lambda p: optim.SGD(p, 0.1), ["step"]),
+        (lambda p: optim.SGD(p, 0.1, momentum=0.9), ["step", "momentum_buffer"]),
+        (lambda p: optim.Adam(p), ["step", "exp_avg", "exp_avg_sq"]),
+        (lambda p: optim.RMSprop(p), ["step", "square_avg"]),
+        (
+            lambda p: optim.RMSprop(p, momentum=0.9, centered=True),
+            ["step", "square_avg", "grad_avg", "momentum_buffer"],
+        ),
+    ],
+)
+def test_state_has_the_names_of_pytorch(make: Any, names: list[str]) -> None:
+    optimiser = make(draw())
+    expected = ["param_groups.0.lr", *(f"{n}.{name}" for n in range(4) for name in names)]
+    assert list(optimiser.state_dict()) == expected
+
+
+def test_state_keeps_the_rate_of_each_group() -> None:
+    optimiser, _ = two_groups(optim.SGD, {"lr": 0.3}, {}, lr=0.1)
+    state = optimiser.state_dict()
+    assert (state["param_groups.0.lr"], state["param_groups.1.lr"]) == (0.3, 0.1)
+    optimiser.lr = 0.5
+    group = optimiser.param_groups[0]
+    optimiser.load_state_dict(state)
+    assert optimiser.param_groups[0] is group
+    assert [group["lr"] for group in optimiser.param_groups] == [0.3, 0.1]
+
+
+def test_the_nested_form_of_pytorch_goes_there_and_back_to_the_same_bits() -> None:
+    optimiser, parameters = two_groups(optim.RMSprop, {"momentum": 0.5}, {"centered": True, "lr": 0.2})
+    for step in range(3):
+        give_gradients(parameters, step)
+        parameters[0].grad = None
+        optimiser.step()
+    nested = optimiser.torch_state_dict()
+    assert sorted(nested["state"]) == [1, 2, 3, 4, 5, 6, 7], "one without steps has no state there"
+    assert nested["param_groups"][1]["params"] == [4, 5, 6, 7]
+    other = optim.RMSprop([{"params": parameters[::2]}, {"params": parameters[1::2]}])
+    other.load_state_dict(nested)
+    assert other.param_groups[0]["momentum"] == 0.5
+    assert other.param_groups[1]["centered"] is True
+    assert other.state_dict().keys() == optimiser.state_dict().keys()
+    for name, array in optimiser.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name], array)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"amsgrad": True}, "Adam has amsgrad=False only; the state has True"),
+        ({"maximize": True}, "Adam has maximize=False only"),
+        ({"decoupled_weight_decay": True}, "Adam has decoupled_weight_decay=False only"),
+        ({"momentum": 0.5}, "Adam has no option 'momentum'"),
+        ({"lr": -1.0}, "lr is finite"),
+        ({"params": [0, 1]}, r"groups of the parameters \[\[0, 1\]\]; here they are \[\[0, 1, 2, 3\]\]"),
+    ],
+)
+def test_a_state_of_pytorch_that_means_something_else_is_refused(change: dict[str, Any], words: str) -> None:
+    optimiser = optim.Adam(draw(), 0.25)
+    nested = optimiser.torch_state_dict()
+    with pytest.raises(ValueError, match=words):
+        optimiser.load_state_dict({**nested, "param_groups": [{**nested["param_groups"][0], "lr": 0.5, **change}]})
+    assert optimiser.lr == 0.25, "nothing has changed"
+
+
+def test_options_of_pytorch_without_influence_are_passed_over() -> None:
+    optimiser = optim.Adam(draw())
+    nested = optimiser.torch_state_dict()
+    options = {"foreach": True, "fused": None, "capturable": False, "differentiable": False, "initial_lr": 7.0}
+    optimiser.load_state_dict({**nested, "param_groups": [{**nested["param_groups"][0], **options, "lr": 0.5}]})
+    assert optimiser.lr == 0.5
+    assert "foreach" not in optimiser.param_groups[0]
 
 
 def test_a_parameter_set_anew_is_taken_up() -> None:
@@ -240,9 +562,14 @@ def test_a_parameter_set_anew_is_taken_up() -> None:
     "make, words",
     [
         (lambda: optim.SGD([], 0.1), "no parameters"),
+        (lambda: optim.SGD([{"params": []}], 0.1), "no parameters"),
+        (lambda: optim.SGD([{"lr": 0.1}]), 'a group is a dict with "params", not'),
+        (lambda: optim.SGD([{"params": draw()}, *draw()]), 'a group is a dict with "params", not Tensor'),  # type: ignore[list-item]
         (lambda: optim.SGD([draw()[0]] * 2, 0.1), "twice"),
         (lambda: optim.SGD([np.zeros(3)], 0.1), "leaf tensor"),  # type: ignore[list-item]
         (lambda: optim.SGD([draw()[0] * 2.0], 0.1), "leaf tensor"),
+        (lambda: optim.SGD([{"params": draw()[:1] * 2}], 0.1), "twice"),
+        (lambda: optim.SGD([{"params": p}, {"params": p}] if (p := draw()) else [], 0.1), "twice"),
         (lambda: optim.SGD(draw(), 0.1, nesterov=True), "momentum"),
     ],
 )
@@ -273,7 +600,7 @@ def test_clipping_by_norm(maximum: float, missing: bool) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None]
     before = [g.copy() for g in gradients]
     norm = np.sqrt(sum(np.sum(g.astype(float) ** 2) for g in before))
-    assert optim.clip_gradients_by_norm(parameters, maximum) == pytest.approx(norm, rel=1e-5)
+    assert optim.clip_grad_norm_(parameters, maximum) == pytest.approx(norm, rel=1e-5)
     after = [p.grad for p in parameters if p.grad is not None]
     for old, new in zip(before, after, strict=True):
         np.testing.assert_allclose(new, old * min(1, maximum / norm), rtol=1e-5)
@@ -283,14 +610,22 @@ def test_clipping_by_norm(maximum: float, missing: bool) -> None:
 def test_clipping_by_norm_leaves_what_is_not_finite() -> None:
     [p] = [Tensor(np.zeros(2), requires_grad=True)]
     p.grad = np.array([np.inf, 1.0])
-    assert optim.clip_gradients_by_norm([p], 1.0) == np.inf
+    assert optim.clip_grad_norm_([p], 1.0) == np.inf
     np.testing.assert_array_equal(p.grad, [np.inf, 1])
+
+
+def test_a_limit_of_clipping_out_of_range_is_refused_by_name() -> None:
+    for limit in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="max_norm is at least 0"):
+            optim.clip_grad_norm_(draw(), limit)
+        with pytest.raises(ValueError, match="clip_value is at least 0"):
+            optim.clip_grad_value_(draw(), limit)
 
 
 def test_clipping_by_value() -> None:
     [p] = [Tensor(np.zeros(3, np.float32), requires_grad=True)]
     p.grad = np.array([-3, 0.5, 2], np.float32)
-    optim.clip_gradients_by_value([p, Tensor(0.0)], 1.0)
+    optim.clip_grad_value_([p, Tensor(0.0)], 1.0)
     np.testing.assert_array_equal(p.grad, [-1, 0.5, 1])
 
 
@@ -309,8 +644,10 @@ def test_moments_without_gradient_fade_to_zero_and_do_not_stay_subnormal(name: s
         optimiser.step()
         for p in parameters:
             p.data[...] = 0
-    slot = optimiser.slots[0]
-    assert all(not state.any() for key, state in optimiser.state_dict().items() if key.endswith(slot))
+    name = "momentum_buffer" if name == "momentum" else "exp_avg"
+    faded = [state for key, state in optimiser.state_dict().items() if key.endswith(name)]
+    assert len(faded) == len(parameters)
+    assert not any(state.any() for state in faded)
     one = np.float32(1e-39) * np.ones(4, np.float32)
     assert one.all()  # outside of a step all is as it was
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import re
@@ -85,19 +86,19 @@ def test_a_batch_is_shared_out_and_drawn_for_as_a_whole() -> None:
     whole, normal, state = np.arange(24).reshape(4, 6), rng.standard_normal((4, 6)), rng.bit_generator.state
     for axis in (0, 1):
         with processes(2) as team:
-            share = team.share(whole, axis)
+            share = team.shard(whole, axis)
             np.testing.assert_array_equal(team.gather(share, axis), whole)
             assert share.shape == ((2, 6), (4, 3))[axis]
             again = np.random.default_rng(0)
             drawn = team.draw(again.standard_normal, share.shape, axis)
-            np.testing.assert_array_equal(drawn, team.share(normal, axis))
+            np.testing.assert_array_equal(drawn, team.shard(normal, axis))
             assert again.bit_generator.state == state
 
 
 def test_a_batch_that_does_not_divide_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="a batch of 10 does not divide evenly among 4 ranks; take a batch that is a multiple"):  # noqa: SIM117
         with processes(4) as team:
-            team.share(np.zeros(10))
+            team.shard(np.zeros(10))
 
 
 # --------------------------------------------------------------------------------------- what reaches across the ranks
@@ -159,9 +160,9 @@ def test_batch_normalisation_takes_the_statistics_of_the_whole_batch(ranks: int,
 
     whole = passed(x, g)
     with processes(ranks) as team:
-        own = passed(team.share(x), team.share(g))
+        own = passed(team.shard(x), team.shard(g))
         for i, (there, here) in enumerate(zip(whole, own, strict=True)):
-            np.testing.assert_allclose(here, team.share(there) if i < 3 else there, rtol=1e-10, atol=1e-10, err_msg=str(i))
+            np.testing.assert_allclose(here, team.shard(there) if i < 3 else there, rtol=1e-10, atol=1e-10, err_msg=str(i))
 
 
 # ------------------------------------------------------------------------------------------------------------- optimisers
@@ -170,7 +171,8 @@ OPTIMISERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.1, momentum=0.9),
     "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.1),
     "adamw": lambda p: optim.AdamW(p, 0.1),
-    "rmsprop": lambda p: optim.RMSProp(p, 0.1, centered=True, momentum=0.5),
+    "rmsprop": lambda p: optim.RMSprop(p, 0.1, centered=True, momentum=0.5),
+    "groups": lambda p: optim.Adam([{"params": p[::3]}, {"params": p[1:3], "lr": 0.01, "weight_decay": 0.5}], 0.1),
 }
 
 
@@ -189,7 +191,7 @@ def descend(make_optimizer: Any, share: Callable[[Any], Any], clip: float | None
                 ((parameter - target) ** 2).mean(axis=0).sum().backward()
         if clip is not None:
             optimizer.average_gradients()
-            seen.append(np.array(optim.clip_gradients_by_norm(parameters, clip)))
+            seen.append(np.array(optim.clip_grad_norm_(parameters, clip)))
             seen += [p.grad.copy() for p in parameters if p.grad is not None]
         optimizer.step()
     return [*seen, *(p.data.copy() for p in parameters), *optimizer.state_dict().values()]
@@ -201,8 +203,41 @@ def descend(make_optimizer: Any, share: Callable[[Any], Any], clip: float | None
 def test_optimisers_step_as_one_process_would(name: str, clip: float | None, ranks: int) -> None:
     alone = descend(OPTIMISERS[name], lambda batch: batch, clip)
     with processes(ranks) as team:
-        for here, there in zip(descend(OPTIMISERS[name], team.share, clip), alone, strict=True):
+        for here, there in zip(descend(OPTIMISERS[name], team.shard, clip), alone, strict=True):
             np.testing.assert_allclose(here, there, rtol=2e-5, atol=1e-6)
+
+
+def test_a_step_leaves_each_rank_its_own_gradient() -> None:
+    with processes(2) as team:
+        parameter = tg.Tensor(np.zeros(100), requires_grad=True)
+        optimizer = optim.SGD([parameter], 1.0)
+        own = np.full(100, team.rank * 2.0)
+        parameter.grad = own
+        optimizer.step()
+        assert parameter.grad is own
+        np.testing.assert_array_equal(own, team.rank * 2.0)
+        np.testing.assert_array_equal(parameter.data, -1)
+        optimizer.average_gradients()
+        np.testing.assert_array_equal(parameter.grad, 1)
+        np.testing.assert_array_equal(own, team.rank * 2.0)
+
+
+def test_a_copy_that_is_made_on_all_ranks_trains_on_like_the_original() -> None:
+    with processes(2) as team:
+        pair = [tg.Tensor(np.zeros(100), requires_grad=True)]
+        pair.append(optim.Adam(pair, 0.1))
+        for step in range(4):
+            if step == 2:
+                pair = copy.deepcopy(pair)
+            parameter, optimizer = pair
+            parameter.grad = np.arange(100.0) * (team.rank + 1)
+            optimizer.step()
+        alone = tg.Tensor(np.zeros(100), requires_grad=True)
+    optimizer = optim.Adam([alone], 0.1)
+    for _ in range(4):
+        alone.grad = np.arange(100.0) * 1.5
+        optimizer.step()
+    np.testing.assert_allclose(parameter.data, alone.data, rtol=1e-12)
 
 
 def test_after_the_block_the_optimiser_goes_on_alone() -> None:

@@ -11,7 +11,7 @@ import pytest
 from models.unet import ResidualBlock, UNet, UNetConfig
 from models.vit import Block, ViTConfig, bicubic
 from tinygrad_cv import Tensor, nn, safetensors
-from tinygrad_cv.nn.layers import parameter
+from tinygrad_cv.nn import parameter
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -26,8 +26,8 @@ TOLERANCE: dict[Any, dict[str, float]] = {
 def in_dtype(module: nn.Module, dtype: Any) -> nn.Module:
     """The module with random weights of a dtype, norms' scales near 1."""
     for part in module.modules():
-        for name in part._names("parameter"):
-            drawn = RNG.normal(size=getattr(part, name).shape) * 0.4 + ("Norm" in type(part).__name__)
+        for name, p in part.named_parameters(recurse=False):
+            drawn = RNG.normal(size=p.shape) * 0.4 + ("Norm" in type(part).__name__)
             setattr(part, name, parameter(drawn.astype(dtype)))
     return module
 
@@ -130,8 +130,8 @@ def test_the_whole_unet(dtype: Any) -> None:
     config = UNetConfig(base=32, multipliers=(1, 2), attention=(1,), classes=3, dropout=0.0)
     ours = UNet(config, rng=np.random.default_rng(0))
     for part in ours.modules():
-        for name in part._names("parameter"):
-            array = getattr(part, name).data
+        for name, p in part.named_parameters(recurse=False):
+            array = p.data
             drawn = array if array.any() else 0.1 * RNG.standard_normal(array.shape)  # the silent layers speak
             setattr(part, name, parameter(drawn.astype(dtype)))
     theirs = theirs_like(TheirUNet(config).to(getattr(torch, dtype.__name__)), ours)

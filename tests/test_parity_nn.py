@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,64 @@ def test_batch_norm_layer_of_sequences() -> None:
     np.testing.assert_allclose(ours.running_var, theirs.running_var.numpy(), rtol=1e-10)
 
 
+# ----------------------------------------------------------------------------------- containers
+
+changes = st.sampled_from(["append", "insert", "set", "delete", "delete slice", "pop"])
+
+
+def shapes_by_name(module: Any) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, tuple(array.shape)) for name, array in module.state_dict().items()]
+
+
+@pytest.mark.parametrize("kind", ["ModuleList", "Sequential"])
+@given(course=st.lists(st.tuples(changes, st.integers(-4, 4)), max_size=12))
+def test_lists_of_modules_change_alike(kind: str, course: list[tuple[str, int]]) -> None:
+    """Each module has a size of its own, by which the state shows where it went."""
+    ours = getattr(nn, kind)()
+    theirs = getattr(torch.nn, kind)()
+    for size, (change, index) in enumerate(course, 1):
+        new = nn.Linear(1, size, bias=False, rng=np.random.default_rng(0))
+        for modules, module in ((ours, new), (theirs, torch.nn.Linear(1, size, bias=False))):
+            count = len(modules)
+            if change == "append":
+                modules.append(module)
+            elif change == "insert":
+                modules.insert(min(abs(index), count), module)
+            elif change == "delete slice":
+                del modules[1:index]
+            elif -count <= index < count and change == "set":
+                modules[index] = module
+            elif -count <= index < count and change == "pop":
+                modules.pop(index)
+            elif -count <= index < count:
+                del modules[index]
+        assert shapes_by_name(ours) == shapes_by_name(theirs)
+        assert shapes_by_name(ours[1:3]) == shapes_by_name(theirs[1:3])
+
+
+def test_containers_have_the_names_of_pytorchs() -> None:
+    def filled(n: Any, layer: Any, parameter: Any) -> Any:
+        module = n.Module()
+        module.heads = n.ModuleDict({"box": layer(4), "class": layer(3)})
+        module.tables = n.ParameterList([parameter(2), parameter(5)])
+        module.scales = n.ParameterDict({"x": parameter(1), "y": parameter(6)})
+        module.body = n.Sequential(OrderedDict(first=layer(2), then=n.ReLU(), last=layer(1)))
+        module.heads["mask"] = layer(7)
+        module.tables.append(parameter(3))
+        module.scales["x"] = parameter(8)
+        del module.heads["box"]
+        return module
+
+    rng = np.random.default_rng(0)
+    ours = filled(nn, lambda n: nn.Linear(1, n, rng=rng), lambda n: nn.parameter(np.ones(n)))
+    theirs = filled(
+        torch.nn,
+        lambda n: torch.nn.Linear(1, n),
+        lambda n: torch.nn.Parameter(torch.ones(n)),
+    )
+    assert shapes_by_name(ours) == shapes_by_name(theirs)
+
+
 # ----------------------------------------------------------------------------------------------------------- optimisers
 
 OPTIMISERS = [
@@ -222,14 +281,15 @@ OPTIMISERS = [
     (optim.SGD, "SGD", {"weight_decay": 0.1}),
     (optim.SGD, "SGD", {"momentum": 0.9, "weight_decay": 0.1}),
     (optim.SGD, "SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    (optim.SGD, "SGD", {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1}),
     (optim.Adam, "Adam", {}),
     (optim.Adam, "Adam", {"betas": (0.5, 0.99), "eps": 1e-3, "weight_decay": 0.1}),
     (optim.AdamW, "AdamW", {}),
     (optim.AdamW, "AdamW", {"weight_decay": 0.3, "betas": (0.8, 0.9)}),
-    (optim.RMSProp, "RMSprop", {}),
-    (optim.RMSProp, "RMSprop", {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
-    (optim.RMSProp, "RMSprop", {"momentum": 0.9}),
-    (optim.RMSProp, "RMSprop", {"momentum": 0.5, "centered": True}),
+    (optim.RMSprop, "RMSprop", {}),
+    (optim.RMSprop, "RMSprop", {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
+    (optim.RMSprop, "RMSprop", {"momentum": 0.9}),
+    (optim.RMSprop, "RMSprop", {"momentum": 0.5, "centered": True}),
 ]
 
 
@@ -243,10 +303,10 @@ def test_optimisers_agree_over_fifty_steps(
     values = [rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (4,), ())]
     tensors = [Tensor(v, requires_grad=True) for v in values]
     torches = [torch.tensor(v, requires_grad=True) for v in values]
-    one = ours(tensors, learning_rate=0.01, **options)
+    one = ours(tensors, lr=0.01, **options)
     two = getattr(torch.optim, theirs)(torches, lr=0.01, **options)
     for step in range(50):
-        one.learning_rate = two.param_groups[0]["lr"] = 0.01 * (1 + step % 3)
+        one.lr = two.param_groups[0]["lr"] = 0.01 * (1 + step % 3)
         for a, b in zip(tensors, torches, strict=True):
             gradient = rng.normal(size=a.shape).astype(dtype)
             absent = a is tensors[1] and step % 7 == 3
@@ -257,6 +317,70 @@ def test_optimisers_agree_over_fifty_steps(
         np.testing.assert_allclose(a.data, b.detach().numpy(), rtol=1e-6 if dtype is np.float64 else 2e-5, atol=1e-6)
 
 
+def steps_of_both(one: Any, two: Any, rng: np.random.Generator, count: int) -> None:
+    """Steps of ours and PyTorch's optimiser with the same gradients, the second parameter's missing at times."""
+    torches = [p for group in two.param_groups for p in group["params"]]
+    for step in range(count):
+        for i, (a, b) in enumerate(zip(one.parameters, torches, strict=True)):
+            gradient = rng.normal(size=a.shape).astype(a.dtype)
+            absent = i == 1 and step % 2 == 0
+            a.grad, b.grad = (None, None) if absent else (gradient, torch.tensor(gradient))
+        one.step()
+        two.step()
+
+
+def as_tensors(nested: dict[str, Any]) -> dict[str, Any]:
+    """A state of ours for PyTorch."""
+    states = {n: {name: torch.as_tensor(a) for name, a in s.items()} for n, s in nested["state"].items()}
+    return {**nested, "state": states}
+
+
+def assert_same(one: Any, two: Any, dtype: Any) -> None:
+    """The same parameters, and the same state under the same names."""
+    tolerance = {"rtol": 1e-12, "atol": 1e-13} if dtype == np.float64 else {"rtol": 2e-5, "atol": 1e-6}
+    torches = [p for group in two.param_groups for p in group["params"]]
+    for a, b in zip(one.parameters, torches, strict=True):
+        np.testing.assert_allclose(a.data, b.detach().numpy(), **tolerance)
+    own = one.torch_state_dict()["state"]
+    for n, state in two.state_dict()["state"].items():
+        for name, array in state.items():
+            if array is not None:
+                np.testing.assert_allclose(own[n][name], array, **tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("direction", ["from PyTorch", "to PyTorch"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ours, theirs, options", OPTIMISERS, ids=lambda v: str(v) if not isinstance(v, type) else "")
+def test_the_state_of_optimisers_interchanges(
+    ours: Any, theirs: str, options: dict[str, Any], dtype: Any, direction: str
+) -> None:
+    """Five steps, the state handed over with the options of two groups, five steps more on both sides."""
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=shape).astype(dtype) for shape in ((3, 4), (4,), ())]
+
+    def make(weights: list[np.ndarray], **options: Any) -> tuple[Any, Any]:
+        tensors = [Tensor(v, requires_grad=True) for v in weights]
+        torches = [torch.tensor(v, requires_grad=True) for v in weights]
+        groups = [[{"params": p[:2], **options}, {"params": p[2:], **options}] for p in (tensors, torches)]
+        return ours(groups[0], lr=0.5), getattr(torch.optim, theirs)(groups[1], lr=0.5)
+
+    one, two = make(values, **options)
+    for optimiser in (one, two):
+        optimiser.param_groups[0]["lr"], optimiser.param_groups[1]["lr"] = 0.01, 0.02
+    steps_of_both(one, two, np.random.default_rng(1), 5)
+    other_one, other_two = make([p.data for p in one.parameters])  # without these options
+    if direction == "from PyTorch":
+        other_one.load_state_dict(two.state_dict())
+        one = other_one
+    else:
+        other_two.load_state_dict(as_tensors(one.torch_state_dict()))
+        two = other_two
+    assert [group["lr"] for group in one.param_groups] == [0.01, 0.02]
+    assert_same(one, two, dtype)
+    steps_of_both(one, two, np.random.default_rng(2), 5)
+    assert_same(one, two, dtype)
+
+
 @given(seed=seeds, maximum=st.floats(0.1, 10))
 def test_clipping_agrees(seed: int, maximum: float) -> None:
     values = normal(seed, (3, 4), (5,))
@@ -265,6 +389,6 @@ def test_clipping_agrees(seed: int, maximum: float) -> None:
     for a, b, value in zip(tensors, torches, values, strict=True):
         a.grad, b.grad = value.copy(), torch.tensor(value)
     norm = torch.nn.utils.clip_grad_norm_(torches, maximum)
-    assert optim.clip_gradients_by_norm(tensors, maximum) == pytest.approx(norm.item(), rel=1e-10)
+    assert optim.clip_grad_norm_(tensors, maximum) == pytest.approx(norm.item(), rel=1e-10)
     for a, b in zip(tensors, torches, strict=True):
         np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-5)  # theirs divides by norm + 1e-6

@@ -1,4 +1,4 @@
-"""Recurrent layers and new vision layers against PyTorch's with the same weights: values and gradients."""
+"""Recurrent and vision layers against PyTorch's with the same weights: values and gradients."""
 
 from __future__ import annotations
 
@@ -34,15 +34,24 @@ def test_recurrent_layers(name: str, settings: dict[str, Any], lengths: Any) -> 
         two, final = theirs(b)
     else:
         first = settings.get("batch_first", False)
-        packed = torch.nn.utils.rnn.pack_padded_sequence(b, lengths, batch_first=first, enforce_sorted=False)
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            b, lengths, batch_first=first, enforce_sorted=False
+        )
         said, final = theirs(packed)
         two, _ = torch.nn.utils.rnn.pad_packed_sequence(said, batch_first=first)
     np.testing.assert_allclose(one.numpy(), two.detach().numpy(), rtol=1e-10, atol=1e-12)
-    for ours_last, theirs_last in zip(last if name == "LSTM" else [last], final if name == "LSTM" else [final], strict=True):
-        np.testing.assert_allclose(ours_last.numpy(), theirs_last.detach().numpy(), rtol=1e-10, atol=1e-12)
+    for ours_last, theirs_last in zip(
+        last if name == "LSTM" else [last], final if name == "LSTM" else [final], strict=True
+    ):
+        np.testing.assert_allclose(
+            ours_last.numpy(), theirs_last.detach().numpy(), rtol=1e-10, atol=1e-12
+        )
     c = np.random.default_rng(2).normal(size=one.shape)
     ((one * c).sum() + sum((s * s).sum() for s in (last if name == "LSTM" else [last]))).backward()
-    ((two * torch.from_numpy(c)).sum() + sum((s * s).sum() for s in (final if name == "LSTM" else [final]))).backward()
+    (
+        (two * torch.from_numpy(c)).sum()
+        + sum((s * s).sum() for s in (final if name == "LSTM" else [final]))
+    ).backward()
     np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-10, atol=1e-12)
     grads = {n: p.grad.numpy() for n, p in theirs.named_parameters()}
     for n, p in ours.named_parameters():
@@ -54,7 +63,12 @@ def test_recurrent_layers(name: str, settings: dict[str, Any], lengths: Any) -> 
     [
         ("Conv2d", (4, 6, 3), {"stride": 2, "padding": 1, "groups": 2}, (2, 4, 7, 6)),
         ("Conv2d", (4, 6, (3, 1)), {"bias": False}, (2, 4, 7, 6)),
-        ("ConvTranspose2d", (4, 6, 3), {"stride": 2, "padding": 1, "output_padding": 1}, (2, 4, 3, 5)),
+        (
+            "ConvTranspose2d",
+            (4, 6, 3),
+            {"stride": 2, "padding": 1, "output_padding": 1},
+            (2, 4, 3, 5),
+        ),
         ("GroupNorm", (2, 4), {}, (2, 4, 3, 5)),
     ],
 )

@@ -1,4 +1,4 @@
-"""The Transformer and the attentions before it against PyTorch's layers with the same weights: values and gradients."""
+"""The Transformer and its layers against PyTorch's with the same weights: values and gradients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ class Both(nn.Module):
 @pytest.mark.parametrize(("pre_norm", "final_norm"), [(False, False), (False, True), (True, True)])
 def test_the_transformer_with_all_its_masks(pre_norm: bool, final_norm: bool, dtype: Any) -> None:
     ours = in_dtype(Both(pre_norm, final_norm), dtype)
-    settings = {"batch_first": True, "norm_first": pre_norm, "dtype": getattr(torch, dtype.__name__)}
+    settings = {
+        "batch_first": True,
+        "norm_first": pre_norm,
+        "dtype": getattr(torch, dtype.__name__),
+    }
     theirs = torch.nn.Transformer(8, 2, 2, 3, 12, 0.0, **settings)
     if not final_norm:  # the paper's own has none
         theirs.encoder.norm = theirs.decoder.norm = None
@@ -67,8 +71,14 @@ def test_positions_go_to_queries_and_keys_and_not_to_values(pre_norm: bool) -> N
         own, other = theirs.self_attn, theirs.multihead_attn
         y = add_and_norm(y, lambda y: own(y + at, y + at, y)[0], theirs.norm1)
         mask = torch.from_numpy(~inside[:, 0, 0])
-        y = add_and_norm(y, lambda y: other(y + at, memory + memory_at, memory, key_padding_mask=mask)[0], theirs.norm2)
-        return add_and_norm(y, lambda y: theirs.linear2(torch.relu(theirs.linear1(y))), theirs.norm3)
+        y = add_and_norm(
+            y,
+            lambda y: other(y + at, memory + memory_at, memory, key_padding_mask=mask)[0],
+            theirs.norm2,
+        )
+        return add_and_norm(
+            y, lambda y: theirs.linear2(torch.relu(theirs.linear1(y))), theirs.norm3
+        )
 
     given = lambda y, memory, at, memory_at: ours(
         y, memory, memory_mask=inside, position=at, memory_position=memory_at
@@ -100,16 +110,27 @@ def test_weights_over_the_memory(pre_norm: bool) -> None:
     ours = in_dtype(DecoderLayer(*SIZES, pre_norm, rng=RNG), np.float64)
     settings = {"batch_first": True, "norm_first": pre_norm, "dtype": torch.float64}
     theirs = theirs_like(torch.nn.TransformerDecoderLayer(*SIZES, **settings), ours)
-    y, memory, inside = RNG.normal(size=(3, 4, 8)), RNG.normal(size=(3, 5, 8)), padding_mask(LENGTHS, 5)[:, None]
+    y, memory, inside = (
+        RNG.normal(size=(3, 4, 8)),
+        RNG.normal(size=(3, 5, 8)),
+        padding_mask(LENGTHS, 5)[:, None],
+    )
     found = ours.weights(y, memory, None, inside, causal=True)
     seen: list[Any] = []
     attention = theirs.multihead_attn.forward
 
     def watched(*args: Any, **given: Any) -> Any:
-        seen.append(attention(*args, **given | {"need_weights": True, "average_attn_weights": False}))
+        seen.append(
+            attention(*args, **given | {"need_weights": True, "average_attn_weights": False})
+        )
         return seen[-1]
 
     theirs.multihead_attn.forward = watched
     hidden = {"memory_key_padding_mask": torch.from_numpy(~inside[:, 0, 0])}
-    theirs(torch.from_numpy(y), torch.from_numpy(memory), tgt_mask=torch.triu(torch.ones(4, 4, dtype=torch.bool), 1), **hidden)
+    theirs(
+        torch.from_numpy(y),
+        torch.from_numpy(memory),
+        tgt_mask=torch.triu(torch.ones(4, 4, dtype=torch.bool), 1),
+        **hidden,
+    )
     np.testing.assert_allclose(found.numpy(), seen[0][1].detach().numpy(), rtol=1e-10, atol=1e-12)

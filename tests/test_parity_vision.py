@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.rows.vision import pooled, transposed
 from tinygrad_cv import Tensor, kernels
-from tinygrad_cv.kernels import winograd
-from tinygrad_cv.kernels.geometry import Geometry, channels_last
+from tinygrad_cv.kernels.fast import winograd
+from tinygrad_cv.kernels.fast.geometry import Geometry
+from tinygrad_cv.kernels.fast.layout import channels_last
 from tinygrad_cv.testing.strategies import arrays, attention_inputs, conv_inputs, shapes
 
 torch = pytest.importorskip("torch")

@@ -31,7 +31,7 @@ def test_the_plain_network_is_its_three_lines(nonlinearity: str) -> None:
 
 
 @pytest.mark.parametrize("cell", rnn.CELLS)
-def test_rows_after_a_pictures_end_do_not_count(cell: str) -> None:
+def test_rows_after_an_images_end_do_not_count(cell: str) -> None:
     config = replace(rnn.ROW_PRESETS["tiny"], cell=cell, bidirectional=True, dropout=0.0)
     model = rnn.RowRNN(config, rng=RNG)
     images, lengths = DIGITS.images[:3].copy(), np.array([8, 5, 6])
@@ -92,11 +92,11 @@ def test_draws_follow_their_probabilities() -> None:
 
 
 def test_levels_of_the_discretised_gaussian_add_up_to_one() -> None:
-    """All pictures of two pixels with five levels, their probabilities from their bits."""
+    """All images of two pixels with five levels, their probabilities from their bits."""
     rng = np.random.default_rng(0)
     known, labels = rng.integers(0, 5, (60, 2)), np.repeat([0, 1], 30)
     every = np.stack(np.meshgrid(np.arange(5), np.arange(5)), axis=-1).reshape(-1, 2)
-    bits = [pixel_rnn.discretised(known, labels, picture[None], 5, 1e-2) for picture in every]
+    bits = [pixel_rnn.discretised(known, labels, image[None], 5, 1e-2) for image in every]
     assert sum(2 ** (-2 * b) for b in bits) == pytest.approx(1, abs=1e-9)
 
 

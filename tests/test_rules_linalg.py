@@ -1,9 +1,10 @@
-"""numpy.linalg at its edges: singular matrices, equal eigenvalues, norms at 0, errors; that nothing is forgotten."""
+"""numpy.linalg at its edges: singular matrices, equal eigenvalues, norms at 0, errors."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from numpy import linalg
 import tinygrad_cv as tg
 from tests.rows.linalg import ORDERS, matrices
 from tinygrad_cv.tensor import TABLE
+from tinygrad_cv.typing import Shape
+
+Function = Callable[[Any], Any]
 
 
-def gradient(f: Any, x: np.ndarray) -> Any:
+def gradient(f: Function, x: np.ndarray) -> Any:
     """The gradient, where any warning is an error: no division by 0 on the way."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -25,14 +29,18 @@ def gradient(f: Any, x: np.ndarray) -> Any:
 
 
 def test_every_function_of_numpy_linalg_is_in_the_table() -> None:
-    functions = {n: f for n in linalg.__all__ if callable(f := getattr(linalg, n)) and not inspect.isclass(f)}
+    functions = {
+        n: f for n in linalg.__all__ if callable(f := getattr(linalg, n)) and not inspect.isclass(f)
+    }
     assert [n for n, f in functions.items() if f not in TABLE] == []
 
 
 def test_the_determinant_of_singular_matrices_has_two_derivatives() -> None:
-    """Rank n - 1: the cofactors. Rank n - 2: zero, but the second derivative is not. Expanded by hand."""
+    """Rank n - 1: the cofactors. Rank n - 2: zero, but not the second derivative. By hand."""
     rank_two = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
-    np.testing.assert_allclose(gradient(linalg.det, rank_two), [[-3, 6, -3], [6, -12, 6], [-3, 6, -3]], atol=1e-12)
+    np.testing.assert_allclose(
+        gradient(linalg.det, rank_two), [[-3, 6, -3], [6, -12, 6], [-3, 6, -3]], atol=1e-12
+    )
     by_hand = lambda a: (
         a[0, 0] * (a[1, 1] * a[2, 2] - a[1, 2] * a[2, 1])
         - a[0, 1] * (a[1, 0] * a[2, 2] - a[1, 2] * a[2, 0])
@@ -50,7 +58,9 @@ def test_the_third_derivative_of_the_determinant() -> None:
     for i in range(3):
         for j in range(3):
             step = np.zeros((3, 3))
-            step[i, j] = 1.0  # the determinant has degree 3, and degree 1 in each element: one step is exact
+            step[i, j] = (
+                1.0  # the determinant has degree 3, and degree 1 in each element: one step is exact
+            )
             expected[..., i, j] = tg.hessian(linalg.det)(a + step) - tg.hessian(linalg.det)(a)
     np.testing.assert_allclose(third, expected, atol=1e-9)
 
@@ -64,9 +74,10 @@ def test_slogdet_has_two_values_and_a_constant_sign() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [linalg.inv, lambda a: linalg.solve(a, np.ones(2)), lambda a: linalg.matrix_power(a, -2)]
+    "call",
+    [linalg.inv, lambda a: linalg.solve(a, np.ones(2)), lambda a: linalg.matrix_power(a, -2)],
 )
-def test_singular_matrices_are_an_error_of_numpy(call: Any) -> None:
+def test_singular_matrices_are_an_error_of_numpy(call: Function) -> None:
     with pytest.raises(linalg.LinAlgError, match="Singular"):
         call(tg.Tensor(np.ones((2, 2)), requires_grad=True))
 
@@ -79,24 +90,39 @@ def test_cholesky_of_an_indefinite_matrix_is_an_error_of_numpy() -> None:
 @given(matrices(batch=st.just(())))
 def test_gradients_of_functions_of_symmetric_matrices_are_symmetric(a: np.ndarray) -> None:
     weights = np.arange(a.size).reshape(a.shape)
-    for f in (linalg.cholesky, lambda x: linalg.eigh(x)[1] ** 2, lambda x: linalg.eigvalsh(x)[:, None]):
+    for f in (
+        linalg.cholesky,
+        lambda x: linalg.eigh(x)[1] ** 2,
+        lambda x: linalg.eigvalsh(x)[:, None],
+    ):
         found = tg.grad(lambda x, f=f: np.sum(f(x) * weights))(a @ a.T)
         np.testing.assert_allclose(found, found.T, atol=1e-9 * (1 + np.abs(found).max()))
 
 
 def test_eigenvalues_that_are_equal_have_derivatives_but_their_vectors_have_none() -> None:
     a = np.diag([1.0, 1.0, 2.0])
-    for values in (linalg.eigvalsh, lambda x: linalg.eigh(x)[0], linalg.svdvals, lambda x: linalg.svd(x)[1]):
-        np.testing.assert_allclose(gradient(lambda x, f=values: np.sum(f(x)), a), np.eye(3), atol=1e-12)
+    for values in (
+        linalg.eigvalsh,
+        lambda x: linalg.eigh(x)[0],
+        linalg.svdvals,
+        lambda x: linalg.svd(x)[1],
+    ):
+        np.testing.assert_allclose(
+            gradient(lambda x, f=values: np.sum(f(x)), a), np.eye(3), atol=1e-12
+        )
     lone = gradient(lambda x: linalg.eigh(x)[1][0, 2] ** 2, a + 0.1 * np.ones((3, 3)))
     assert np.all(np.isfinite(lone))
-    for vectors in (lambda x: linalg.eigh(x)[1], lambda x: linalg.svd(x)[0], lambda x: linalg.svd(x)[2]):
+    for vectors in (
+        lambda x: linalg.eigh(x)[1],
+        lambda x: linalg.svd(x)[0],
+        lambda x: linalg.svd(x)[2],
+    ):
         with pytest.raises(linalg.LinAlgError, match="are equal"):
             gradient(lambda x, f=vectors: np.sum(f(x)[:2, :2]), a)
 
 
 def test_a_lone_eigenvector_beside_equal_eigenvalues_has_a_derivative() -> None:
-    """v v^T for the eigenvalue 2 of diag(1, 1, 2): d(v v^T)[0, 2] / dA[0, 2] = 1 / (2 - 1), shared by symmetry."""
+    """For the eigenvalue 2 of diag(1, 1, 2): d(v v^T)[0, 2] / dA[0, 2] = 1 / (2 - 1), shared."""
     entry = lambda x: (lambda v: v[0] * v[2])(linalg.eigh(x)[1][:, 2])
     expected = np.zeros((3, 3))
     expected[0, 2] = expected[2, 0] = 0.5
@@ -121,7 +147,7 @@ def test_singular_vectors_of_a_zero_singular_value() -> None:
         lambda a: linalg.eig(a.T @ a),
     ],
 )
-def test_what_has_no_derivative_is_refused(call: Any) -> None:
+def test_what_has_no_derivative_is_refused(call: Function) -> None:
     with pytest.raises(NotImplementedError):
         call(tg.Tensor(np.ones((3, 2)), requires_grad=True))
 
@@ -130,7 +156,9 @@ def test_results_have_the_names_that_numpy_gives_them() -> None:
     a = tg.Tensor(np.array([[2.0, 1.0, 0.5], [1.0, 3.0, 0.2]]), requires_grad=True)
     s = a[:, :2]
     assert linalg.qr(a).R.shape == (2, 3)
-    assert linalg.svd(a, full_matrices=False).Vh.shape == linalg.svd(s, hermitian=True).Vh.shape[:1] + (3,)
+    assert linalg.svd(a, full_matrices=False).Vh.shape == linalg.svd(s, hermitian=True).Vh.shape[
+        :1
+    ] + (3,)
     assert linalg.eigh(s).eigenvalues.shape == (2,)
     for hermitian in (linalg.svd(s, hermitian=True), linalg.svd(s)):
         np.testing.assert_allclose(((hermitian.U * hermitian.S) @ hermitian.Vh).data, s.data)
@@ -148,24 +176,67 @@ def test_lstsq_agrees_with_numpy_and_with_the_normal_equations() -> None:
     np.testing.assert_allclose(tg.grad(solution)(a), tg.grad(normal)(a))
 
 
-def vector_norms() -> list[Any]:
-    return [
-        lambda x, p=p: np.sum(linalg.norm(x, p, axis=-1)) for p in (None, 1, 1.5, 2, 3, np.inf, -np.inf, -1, 0.5, 0)
-    ]
+def vector_norms(*orders: Any) -> list[Function]:
+    return [lambda x, p=p: np.sum(linalg.norm(x, p, axis=-1)) for p in orders]
 
 
-def matrix_norms() -> list[Any]:
-    return [lambda x, p=p: linalg.matrix_norm(x, ord=p) for p in ORDERS]
+def matrix_norms(*orders: Any) -> list[Function]:
+    return [lambda x, p=p: linalg.matrix_norm(x, ord=p) for p in orders]
 
 
-@pytest.mark.parametrize("norm", [*vector_norms(), *matrix_norms(), linalg.norm, linalg.vector_norm])
+ROOTS = [*vector_norms(None, 2), *matrix_norms("fro"), linalg.norm, linalg.vector_norm]
+OTHERS = [
+    *vector_norms(1, 1.5, 3, np.inf, -np.inf, -1, 0.5, 0),
+    *matrix_norms(*(p for p in ORDERS if p != "fro")),
+]
+
+
+@pytest.mark.parametrize("norm", [*ROOTS, *OTHERS])
 @pytest.mark.parametrize("shape", [(2, 3), (3, 3), (3, 2)])
-def test_a_norm_at_zero_has_gradient_zero_in_both_orders(norm: Any, shape: Any) -> None:
+def test_a_norm_at_zero_has_gradient_zero(norm: Function, shape: Shape) -> None:
     zero = np.zeros(shape)
     np.testing.assert_array_equal(gradient(norm, zero), zero)
+
+
+@pytest.mark.parametrize("norm", OTHERS)
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (3, 2)])
+def test_a_norm_at_zero_has_second_derivative_zero(norm: Function, shape: Shape) -> None:
+    zero = np.zeros(shape)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(tg.hvp(norm, zero, np.ones(shape)), zero)
+
+
+@pytest.mark.parametrize("norm", ROOTS)
+def test_a_norm_that_is_a_root_has_no_second_derivative_at_zero(norm: Function) -> None:
+    """Not 0 in silence, which would be wrong for its square."""
+    zero = np.zeros((2, 3))
+    for f in (norm, lambda x: norm(x) ** 2):
+        with pytest.raises(FloatingPointError, match=r"np\.sum\(x \* x\) in place of"):
+            tg.hvp(f, zero, np.ones((2, 3)))
+    with pytest.raises(FloatingPointError, match="norm"):
+        tg.hessian(lambda x: linalg.norm(x) ** 2)(np.zeros(2))
+    np.testing.assert_array_equal(tg.hessian(lambda x: np.sum(x * x))(np.zeros(2)), 2 * np.eye(2))
+
+
+def test_constant_data_have_a_standard_deviation_without_a_second_derivative() -> None:
+    np.testing.assert_array_equal(tg.grad(np.std)(np.ones(3)), np.zeros(3))
+    with pytest.raises(FloatingPointError, match=r"np\.var"):
+        tg.hessian(np.std)(np.ones(3))
+
+
+def test_a_root_at_zero_drops_an_infinite_gradient() -> None:
+    """sqrt(norm(x)) at 0: the norm chooses slope 0, and 0 times infinity is not NaN."""
+    with np.errstate(divide="ignore", invalid="raise"):
+        np.testing.assert_array_equal(
+            tg.grad(lambda x: np.sqrt(linalg.norm(x)))(np.zeros(2)), np.zeros(2)
+        )
+        assert tg.grad(lambda x: np.sqrt(np.hypot(x, 0.0)))(0.0) == 0
+
+
+def test_forward_derivatives_of_a_norm_at_zero_need_no_second_derivative() -> None:
+    value, slope = tg.jvp(linalg.norm, (np.zeros(2),), (np.ones(2),))
+    assert value == 0 and slope == 0
 
 
 @pytest.mark.parametrize("p", [1.5, 2, 3])
@@ -177,7 +248,9 @@ def test_a_norm_of_a_vector_with_a_zero_in_it(p: float) -> None:
 
 
 def test_ties_of_the_largest_share_equally() -> None:
-    np.testing.assert_allclose(gradient(lambda x: linalg.norm(x, np.inf), np.array([2.0, -2.0, 1.0])), [0.5, -0.5, 0])
+    np.testing.assert_allclose(
+        gradient(lambda x: linalg.norm(x, np.inf), np.array([2.0, -2.0, 1.0])), [0.5, -0.5, 0]
+    )
     np.testing.assert_allclose(
         gradient(lambda x: linalg.matrix_norm(x, ord=2), 3 * np.eye(2)), np.eye(2) / 2, atol=1e-12
     )
@@ -198,7 +271,7 @@ def test_ties_of_the_largest_share_equally() -> None:
         lambda x: linalg.qr(x[0]),
     ],
 )
-def test_what_numpy_refuses_is_refused(call: Any) -> None:
+def test_what_numpy_refuses_is_refused(call: Function) -> None:
     x = np.eye(2) + 1
     with pytest.raises(ValueError):  # LinAlgError is one
         call(x)
@@ -214,3 +287,28 @@ def test_the_power_zero_stays_a_tensor() -> None:
 
 def test_the_rank_is_a_plain_number() -> None:
     assert linalg.matrix_rank(tg.Tensor(np.eye(3), requires_grad=True)) == 3
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: linalg.pinv(a, rcond=0.5),
+        lambda a: linalg.pinv(a, rtol=0.5),
+        lambda a: linalg.lstsq(a, np.ones(2), rcond=0.5)[0],
+    ],
+)
+def test_singular_values_that_are_cut_off_and_not_zero_have_no_derivative(call: Function) -> None:
+    """The formula is that of a constant rank; the pseudo-inverse of a cut matrix has another."""
+    a = np.array([[3.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(linalg.LinAlgError, match="cuts off"):
+        tg.grad(lambda a: np.sum(call(a)))(a)
+    singular = np.outer([1.0, 2.0], [3.0, 1.0])
+    assert np.all(np.isfinite(tg.grad(lambda a: np.sum(call(a)))(singular)))
+
+
+def test_the_pseudo_inverse_of_a_symmetric_matrix_has_a_symmetric_gradient() -> None:
+    a = np.array([[2.0, 0.5], [0.5, 1.0]])
+    weights = np.array([[1.0, 2.0], [3.0, 4.0]])
+    found = tg.grad(lambda a: np.sum(linalg.pinv(a, hermitian=True) * weights))(a)
+    full = tg.grad(lambda a: np.sum(linalg.pinv(a) * weights))(a)
+    np.testing.assert_allclose(found, (full + full.T) / 2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tinygrad_cv.typing import Shape
 
 
 def tensor(*shape: int) -> tg.Tensor:
@@ -15,8 +17,10 @@ def tensor(*shape: int) -> tg.Tensor:
     return tg.Tensor(rng.normal(size=shape), requires_grad=True)
 
 
-@pytest.mark.parametrize("left, right", [((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0, 2, 3), (3, 2)), ((0,), (0, 2))])
-def test_matmul_of_empty_arrays(left: Any, right: Any) -> None:
+@pytest.mark.parametrize(
+    "left, right", [((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0, 2, 3), (3, 2)), ((0,), (0, 2))]
+)
+def test_matmul_of_empty_arrays(left: Shape, right: Shape) -> None:
     a, b = tensor(*left), tensor(*right)
     (a @ b).sum().backward()
     assert a.grad.shape == left and b.grad.shape == right
@@ -107,7 +111,7 @@ def test_einsum_into_an_array_is_refused() -> None:
         lambda t: np.linalg.multi_dot([t, t, t]),
     ],
 )
-def test_shapes_that_do_not_fit_are_errors(call: Any) -> None:
+def test_shapes_that_do_not_fit_are_errors(call: Callable[[tg.Tensor], Any]) -> None:
     """No broadcasting, and no reshaping, where NumPy has none."""
     with pytest.raises(ValueError):
         call(tensor(2, 3))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tests.rows
 from tests.table import ROWS, Row, check
-from tinygrad_cv.errors import name_of
+from tinygrad_cv.engine.errors import name_of
 
 for _module in pkgutil.iter_modules(tests.rows.__path__):
     importlib.import_module(f"tests.rows.{_module.name}")

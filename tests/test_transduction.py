@@ -40,8 +40,8 @@ def model(architecture: str, seed: int = 0, sharp: float = 1.0, **changes: Any) 
     rng = np.random.default_rng(seed)
     made = transduction.build(config, transduction.Symbols(7, 8, rng=rng), VOCABULARY, rng=rng)
     for part in made.modules():
-        for name in part._names("parameter"):
-            setattr(part, name, nn.layers.parameter(getattr(part, name).data.astype(np.float64)))
+        for name, p in part.named_parameters(recurse=False):
+            setattr(part, name, nn.parameter(p.data.astype(np.float64)))
     last = made.head if architecture == "transformer" else made.V
     last.weight.data *= sharp
     return made.eval()
@@ -272,7 +272,7 @@ def test_positions_are_sines_and_cosines(length: int, dimension: int) -> None:
 def test_inputs_and_labels_of_a_target() -> None:
     pairs = Pairs(np.zeros((2, 1)), np.ones(2, int), np.array([[5, 6, END, END], [7, 8, 9, END]]))
     np.testing.assert_array_equal(pairs.inputs, [[START, 5, 6, END], [START, 7, 8, 9]])
-    np.testing.assert_array_equal(pairs.labels, [[5, 6, END, sequences.IGNORED], [7, 8, 9, END]])
+    np.testing.assert_array_equal(pairs.labels, [[5, 6, END, data.IGNORE_INDEX], [7, 8, 9, END]])
 
 
 @given(st.lists(st.text("abc-", max_size=6), min_size=1, max_size=5))

@@ -151,3 +151,138 @@ def test_checkpoint_saves_memory() -> None:
         return x
 
     assert peak(tg.checkpoint(block)) < 0.5 * peak(block)
+
+
+# ------------------------------------------------------------------- argnums, keywords, aux, what is refused
+
+
+def pair(x: Any, y: Any, *, scale: float = 1.0) -> Any:
+    return (x * x * y * scale).sum()
+
+
+X, Y = np.array([1.0, 2.0]), np.array([3.0, 5.0])
+ARGNUMS = [0, 1, -1, -2, np.int64(1), (0, 1), [0, 1], (-1, 0), (np.int64(0),)]
+BY_HAND = [2 * X * Y * 3.0, X * X * 3.0]  # gradients at scale 3
+
+
+def chosen(argnums: Any, of: list[Any]) -> Any:
+    if hasattr(argnums, "__index__"):
+        return of[int(argnums)]
+    return tuple(of[int(n)] for n in argnums)
+
+
+def with_aux(*args: Any, **kwargs: Any) -> Any:
+    return pair(*args, **kwargs), {"x": args[0] * 2.0, "n": 3}
+
+
+def same(found: Any, expected: Any) -> None:
+    assert type(found) is type(expected) or not isinstance(expected, tuple)
+    for f, e in zip(*((v if isinstance(v, tuple) else (v,)) for v in (found, expected)), strict=True):
+        np.testing.assert_allclose(f, e, rtol=1e-12)
+
+
+@pytest.mark.parametrize("argnums", ARGNUMS, ids=str)
+@pytest.mark.parametrize("aux", [False, True])
+def test_every_transform_takes_any_argnums_keywords_and_aux(argnums: Any, aux: bool) -> None:
+    f = with_aux if aux else pair
+    gradient = chosen(argnums, BY_HAND)
+
+    def check_aux(more: Any) -> None:
+        np.testing.assert_array_equal(more["x"], 2 * X)
+        assert type(more["x"]) is np.ndarray and more["n"] == 3
+
+    result = tg.grad(f, argnums, has_aux=aux)(X, Y, scale=3.0)
+    same(result[0] if aux else result, gradient)
+    value, result = tg.value_and_grad(f, argnums, has_aux=aux)(X, Y, scale=3.0)
+    same(result, gradient)
+    assert (value[0] if aux else value) == pair(X, Y, scale=3.0)
+    value, pull, *more = tg.vjp(f, X, Y, argnums=argnums, has_aux=aux, scale=3.0)
+    same(pull(1.0), gradient)
+    tangents = chosen(argnums, [np.array([1.0, -1.0]), np.array([2.0, 0.5])])
+    value, pushed, *also = tg.jvp(f, (X, Y), tangents, argnums=argnums, has_aux=aux, scale=3.0)
+    flat = lambda v: np.concatenate([np.ravel(p) for p in (v if isinstance(v, tuple) else (v,))])
+    assert pushed == pytest.approx(flat(gradient) @ flat(tangents))
+    jacobian = tg.jacobian(f, argnums, has_aux=aux)(X, Y, scale=3.0)
+    same(jacobian[0] if aux else jacobian, gradient)
+    hessian = tg.hessian(f, argnums, has_aux=aux)(X, Y, scale=3.0)
+    blocks = [[np.diag(2 * Y * 3.0), np.diag(2 * X * 3.0)], [np.diag(2 * X * 3.0), np.zeros((2, 2))]]
+    expected = chosen(argnums, [chosen(argnums, row) for row in blocks])
+    found = hessian[0] if aux else hessian
+    rows = zip(*((v if isinstance(v, tuple) else (v,)) for v in (found, expected)), strict=True)
+    for f_row, e_row in rows:
+        same(f_row, e_row)
+    product = tg.hvp(f, (X, Y), tangents, argnums=argnums, has_aux=aux, scale=3.0)
+    v = tangents if isinstance(tangents, tuple) else (tangents,)
+    e = expected if isinstance(expected, tuple) else (expected,)
+    sums = [sum(b @ d for b, d in zip(row if isinstance(row, tuple) else (row,), v, strict=True)) for row in e]
+    same(product[0] if aux else product, tuple(sums) if isinstance(tangents, tuple) else sums[0])
+    if aux:
+        for extra in (more[0], also[0], jacobian[1], hessian[1], product[1]):
+            check_aux(extra)
+
+
+TRANSFORMS: dict[str, Any] = {
+    "grad": lambda f: tg.grad(f)(X),
+    "value_and_grad": lambda f: tg.value_and_grad(f)(X),
+    "vjp": lambda f: tg.vjp(f, X),
+    "jvp": lambda f: tg.jvp(f, (X,), (X,)),
+    "jacobian": lambda f: tg.jacobian(f)(X),
+    "hessian": lambda f: tg.hessian(f)(X),
+    "hvp": lambda f: tg.hvp(f, X, X),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("result", [None, "text", {"a": "text"}, object(), [1.0, lambda: 0]], ids=lambda r: type(r).__name__)
+def test_what_a_function_must_not_return_is_named(name: str, result: Any) -> None:
+    word = "None" if result is None else "text|dict|list|object|no number"
+    with pytest.raises(TypeError, match=word):
+        TRANSFORMS[name](lambda x: result)
+
+
+@pytest.mark.parametrize("name", ["grad", "value_and_grad", "hessian", "hvp"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: {"loss": x.sum()},
+        lambda x: (x.sum(), 1.0),
+        lambda x: x,
+        lambda x: x.sum() > 0,
+        lambda x: 3,
+    ],
+)
+def test_a_number_is_due_where_a_gradient_is_taken(name: str, f: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="number"):
+        TRANSFORMS[name](f)
+
+
+@pytest.mark.parametrize("argnums", [2, -3, (0, 2), (0, 0), (0, -2)])
+def test_argnums_that_name_no_argument_or_one_twice_are_refused(argnums: Any) -> None:
+    for transform in (tg.grad, tg.value_and_grad, tg.jacobian, tg.hessian):
+        with pytest.raises(ValueError, match="argnums"):
+            transform(pair, argnums)(X, Y)
+    with pytest.raises(ValueError, match="argnums"):
+        tg.vjp(pair, X, Y, argnums=argnums)
+
+
+def test_several_results_keep_their_nesting() -> None:
+    f = lambda p: {"double": p["w"] * 2.0, "all": [p["w"].sum() * p["b"], 7.0]}
+    p = {"w": X, "b": np.array(3.0)}
+    value, pull = tg.vjp(f, p)
+    assert value["all"] == [9.0, 7.0]
+    (gradient,) = pull({"double": np.ones(2), "all": [1.0, 1.0]})
+    np.testing.assert_array_equal(gradient["w"], [5.0, 5.0])
+    assert gradient["b"] == 3.0
+    value, pushed = tg.jvp(f, (p,), ({"w": np.ones(2), "b": 0.0},))
+    np.testing.assert_array_equal(pushed["double"], [2.0, 2.0])
+    assert pushed["all"] == [6.0, 0.0]
+    jacobian = tg.jacobian(f)(p)
+    np.testing.assert_array_equal(jacobian["double"]["w"], 2 * np.eye(2))
+    np.testing.assert_array_equal(jacobian["all"][0]["b"], 3.0)
+    np.testing.assert_array_equal(jacobian["all"][1]["w"], [0.0, 0.0])
+
+
+def test_the_second_derivative_of_a_norm_at_zero_is_a_clear_refusal() -> None:
+    with pytest.raises(FloatingPointError, match=r"second derivative at 0"):
+        tg.hessian(lambda x: np.linalg.norm(x) ** 2)(np.zeros(2))
+    np.testing.assert_array_equal(tg.hessian(lambda x: np.sum(x * x))(np.zeros(2)), 2 * np.eye(2))

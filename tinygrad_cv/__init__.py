@@ -1,16 +1,20 @@
-"""A small reverse-mode autograd engine in pure NumPy, with generative and vision models written on it."""
+"""A small reverse-mode autograd engine in pure NumPy, with generative and vision models written on
+it."""
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from .mode import detect_anomaly, no_grad
+from .checkpoint import checkpoint
+from .engine.modes import no_grad
+from .engine.observers import detect_anomaly
 from .profile import profile
 from .safetensors import load, save
-from .tensor import LATER, Tensor, derivative
-from .transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .tensor import LAZY_ROOMS, Tensor, derivative, rule
+from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
-    from . import data, kernels, nn, optim, parallel, rules, special
+    from . import data, kernels, nn, optim, parallel, rules, special, testing
     from .kernels import kernel
 
 __all__ = [
@@ -32,16 +36,19 @@ __all__ = [
     "optim",
     "parallel",
     "profile",
+    "rule",
     "rules",
     "save",
     "special",
+    "testing",
     "value_and_grad",
     "vjp",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The other rooms, imported when first entered, so that `import tinygrad_cv` takes little longer than NumPy's own."""
+    """The other rooms are imported when first entered, so that the package imports as fast as
+    NumPy."""
     if name == "kernel":
         return importlib.import_module(".kernels", __name__).kernel
     if name in __all__:
@@ -49,8 +56,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-LATER.append(lambda: importlib.import_module(".rules", __name__))
-
-
 def __dir__() -> list[str]:
     return [*__all__]
+
+
+LAZY_ROOMS.append(lambda: importlib.import_module(".rules", __name__))
+
+if importlib.util.find_spec(".engine.fast", __name__) is not None:  # all works without it, slower
+    importlib.import_module(".engine.fast", __name__)

@@ -6,15 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
+
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the `with` block ends, if it ends without an error.
+def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the `with` block ends without an error.
 
-    The bytes go to a temporary file in the same folder, are forced to the disk, and then get the name. After an error
-    (a full disk, Ctrl-C) the file that had the name is as it was, and the temporary one is gone.
+    The bytes go to a temporary file in the same folder, are forced to the disk, and then get the
+    name. After an error (a full disk, Ctrl-C) the file that had the name is as it was, and the
+    temporary one is gone. Raises FileNotFoundError if there is no such folder.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():

@@ -1,7 +1,8 @@
 """What suits this computer: memory, cache lines and tiles, BLAS threads, subnormal numbers.
 
-Every constant that was tuned on a machine stands here, with its unit, and so does every call into the C library.
-Elsewhere nothing depends on them but the time that things take.
+Every constant that was tuned on a machine stands here, with its unit, and so does every call into
+the C library. Elsewhere nothing depends on them but the time that things take and the last digits
+of sums.
 """
 
 from __future__ import annotations
@@ -16,15 +17,42 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import DTypeLike
 
-# ------------------------------------------------------------------------------------- the tuning constants
+# --------------------------------------------------------------------------- the tuning constants
 
 CACHE_LINE = 64  # bytes; a vector that straddles two lines costs twice
-TILE = (
-    1 << 16
-)  # elements: a handful of float32 buffers of this size stay in a second-level cache of 2 MB
+LARGE_CONSTANT = 1 << 27  # bytes: a record copies a constant up to this size, locks a larger one
 KEPT_MEMORY = 1 << 30  # bytes of freed memory that the process keeps for the next arrays
 
-# ------------------------------------------------------------------------------------------------ memory
+# Blocks are sized for a second-level cache of 1 to 2 MB and float32.
+TILE = 1 << 16  # elements of each array: a handful of buffers of this size stay in the cache
+IM2COL_BLOCK = 1 << 18  # elements: the windows of so many images at a time stay in the cache
+GROUP_NORM_BLOCK = 1 << 17  # elements: so many samples at a time stay in it, several times over
+RNN_CHUNK = 1 << 19  # elements of the gates: the time steps of a chunk fill the cache
+
+# Element-wise functions are slow on rows of a few channels; longer rows leave the first-level
+# cache.
+GROUP_NORM_ROW = 1 << 10  # elements of a row at most
+
+# OpenBLAS multiplies matrices of up to a million products as they lie and copies larger ones first.
+# Long matrices are cut into pieces below that, unless the pieces would be too short to pay.
+PRODUCTS_UNCOPIED = 10**6  # multiplications
+PIECE_MIN_ROWS = 96  # rows
+
+EINSUM_MAX_ROW = 256  # elements: BLAS, which takes longer to start, sums longer rows faster
+
+# Winograd's products need as many tiles as channels, between these bounds, to be worth a product of
+# matrices. The sums over channels are cut for their rounding, which grows with their length.
+WINOGRAD_MIN_TILES = 64  # tiles
+WINOGRAD_MAX_TILES = 128  # tiles
+WINOGRAD_CHANNELS = 64  # channels that are summed up at a time
+
+# Ranks that wait for another one (`parallel`) look at its word in shared memory, again and again.
+BARRIER_SPINS = 100  # looks without a pause; more would keep the core from other processes
+BARRIER_YIELDS = 1000  # looks that give up the core in between, before the first pause
+LONGEST_PAUSE = 1e-3  # seconds between looks, after that
+STAGE_SIZE = 1 << 16  # bytes of a rank's array that are summed at once: small enough for the cache
+
+# ----------------------------------------------------------------------------------------- memory
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # the parameters of mallopt(3)
 
@@ -32,9 +60,9 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # the parameters of mallop
 def keep_freed_memory() -> bool:
     """Let the process keep the memory of freed arrays for the next ones; return whether it could.
 
-    A training step allocates the same large arrays again and again. By default glibc returns each one
-    to the system, which then hands out, zeroes and maps fresh pages at the next allocation: a third of
-    the time of a small ViT's step.
+    A training step allocates the same large arrays again and again. By default glibc returns each
+    one to the system, which then hands out, zeroes and maps fresh pages at the next allocation: a
+    third of the time of a small ViT's step.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -62,12 +90,13 @@ def at_cache_line(memory: np.ndarray, size: int) -> np.ndarray:
     return memory[start : start + size]
 
 
-# ------------------------------------------------------------------------------------- subnormal numbers
+# ------------------------------------------------------------------------------ subnormal numbers
 #
-# Subnormal numbers are too small to have all their digits (below 1.2e-38 in float32). x86 processors
-# compute with them many times slower. The moments of a weight whose gradient stays exactly zero, behind
-# a ReLU that is never active, say, shrink by a factor each step until they are subnormal, and remain so:
-# after some 850 steps a small network's Adam takes three times as long as at the start.
+# Subnormal numbers are too small to have all their digits (below 1.2e-38 in float32). x86
+# processors compute with them many times slower. The moments of a weight whose gradient stays
+# exactly zero, behind a ReLU that is never active, say, shrink by a factor each step until they are
+# subnormal, and remain so: after some 850 steps a small network's Adam takes three times as long as
+# at the start.
 
 FLUSH_TO_ZERO, DENORMALS_ARE_ZERO = 1 << 15, 1 << 6  # bits of MXCSR: for results and for arguments
 
@@ -116,7 +145,7 @@ class subnormals_as_zero:  # named as a function, like no_grad
         write(self.address)
 
 
-# ------------------------------------------------------------------------------------------ BLAS threads
+# ----------------------------------------------------------------------------------- BLAS threads
 
 PREFIXES = ("scipy_openblas_", "openblas_")  # NumPy's own OpenBLAS; that of a system
 SUFFIXES = ("64_", "")

@@ -1,306 +1,374 @@
 """Reverse-mode automatic differentiation: the whole idea in one file.
 
-1. A **calculus table** holds, for each function, the derivative with respect to each argument:
-   `derivative(np.exp, x=...)`. The names of a formula's parameters say what it needs; exactly that is saved.
-2. `record` computes a function's value and, if a tensor that requires a gradient takes part, puts a `Node` behind the
-   result: which operation, which parents, what was saved.
-3. `walk` goes back over the nodes, youngest first, so that a node's gradient is complete before it is handed on.
-   Formulas are plain NumPy: on arrays they give the gradient; on tensors they record themselves and give the next one.
+1. The **calculus table** holds, for each function, the derivative with respect to each argument:
+   `derivative(np.exp, x=lambda g, y: g * y)`. The names of a formula's parameters say what it
+   needs; exactly that is saved.
+2. `record` computes a function's value and, if a tensor that requires a gradient takes part, puts
+   a `Node` behind the result: which operation, which parents, what was saved.
+3. `backpropagate` goes back over the nodes, youngest first, so that a node's gradient is complete
+   before it is handed on. Formulas are plain NumPy: on arrays they give the gradient; on tensors
+   they record themselves and give the next one.
 
-Worked example: `y = np.exp(x) * x` records two nodes. `exp` saves its value e = exp(x), `multiply` saves e and x.
-Backward from g: multiply hands g * x to exp's node and g * e to x; exp hands (g * x) * e to x; x.grad is their sum.
+Worked example: `y = np.exp(x) * x` records two nodes. `exp` saves its value e = exp(x), `multiply`
+saves e and x. Backward from g: multiply hands g * x to exp's node and g * e to x; exp hands
+(g * x) * e to x; x.grad is their sum.
 """
 
 from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from heapq import heappop
-from time import perf_counter
-from typing import Any, final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import count, repeat
+from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
 
-from . import errors, watch
-from .contributions import Pick, accumulate, conform, leading_to
-from .interface import NumPyInterface
-from .mode import MODE, UNUSUAL, switched
-from .signature import look_up, picker, read_signature
+from .engine import errors
+from .engine.describe import describe_rule
+from .engine.interface import NumPyInterface
+from .engine.modes import is_recording, switched
+from .engine.observers import Call, Pull, now, observers
+from .engine.operands import as_operand
+from .engine.ownership import constant, own, read, write
+from .engine.signatures import UFUNC_OPTIONS, Signature, parameter_names
+from .typing import Array, ArrayLike, Function, Operation, Shape
 
-# ---------------------------------------------------------------------------------------------------------- the graph
+# -------------------------------------------------------------------------------------- the graph
 
-_next_birth, _new = itertools.count().__next__, object.__new__
-CONTAINERS = (list, tuple)
+_next_order = count().__next__
+_new = object.__new__
 
 
 class Node:
-    """One recorded operation; or, without an operation, a leaf: the place where a tensor's gradient arrives."""
+    """One recorded operation; or, without an operation, a leaf: where a tensor's gradient
+    arrives."""
 
-    __slots__ = (
-        "dtype",
-        "line",
-        "operation",
-        "order",
-        "parents",
-        "prints",
-        "shape",
-        "tensor",
-        "values",
-    )
+    __slots__ = ("dtype", "line", "operation", "order", "parents", "saved", "shape", "tensor")
 
     def __init__(
         self,
-        operation: Any,
-        parents: Any,
-        values: Any,
+        operation: Operation | None,
+        parents: dict[str, Any],
+        saved: dict[str, Any],
         shape: Any,
         dtype: Any,
-        line: Any = None,
-        prints: Any = (),
+        line: errors.Line | None = None,
     ) -> None:
-        self.operation = operation
-        self.parents: Any = parents  # a sequence of nodes, lists of nodes, None; None once released
-        self.values: Any = values  # what was saved, in the order of `operation.saves`
-        self.shape, self.dtype = (
-            shape,
-            dtype,
-        )  # of the value; lists for an operation with several values
-        self.order = _next_birth()  # every operation is younger than its parents
+        self.operation: Any = operation
+        self.parents = parents  # by the name of the argument: a place, or a list of places
+        self.saved: dict[str, Any] | None = saved  # by name; None once freed
+        self.shape, self.dtype = shape, dtype  # of the value; lists for an operation with several
+        self.order = _next_order()  # every operation is younger than its parents
         self.line = line
-        self.prints: Sequence[tuple[int, bytes]] = (
-            prints  # fingerprints of saved arrays that others may write to
-        )
-        self.tensor: weakref.ref[Tensor] | None = (
-            None  # whose .grad this is, weakly: no reference cycle
-        )
+        self.tensor: Any = None  # whose .grad this is, weakly: no reference cycle
 
     @property
-    def saved(self) -> dict[str, Any] | None:
-        """What was saved, by name."""
-        return (
-            None
-            if self.values is None
-            else dict(zip(self.operation.saves, self.values, strict=True))
-        )
+    def node(self) -> Node:
+        """Itself: a place in the graph is a node, or one of the outputs of one."""
+        return self
 
-    def inputs(self) -> Iterator[Node]:
-        """The parents, one by one."""
-        for parent in self.parents or ():
-            yield from (p for p in (parent if type(parent) is list else (parent,)) if p is not None)
+    def places(self) -> Iterator[Place]:
+        """The parents one by one, those in lists too."""
+        for parent in self.parents.values():
+            yield from (p for p in each(parent) if p is not None)
+
+    def values(self, graph: bool) -> dict[str, Any]:
+        """What was saved; with `graph` as tensors at their places, so that formulas record
+        themselves."""
+        if self.saved is None:
+            raise errors.freed(self)
+        if not graph:
+            return self.saved
+        places = {"y": self, **self.parents}
+        return {name: at_place(value, places.get(name)) for name, value in self.saved.items()}
+
+    def free(self) -> None:
+        """Forget the parents and what was saved: this node has done its work."""
+        self.parents, self.saved = {}, None
 
     def __str__(self) -> str:
-        return f"{errors.name_of(self.operation.function)} at {errors.describe_line(self.line)}"
+        function = self.operation.function if self.operation else None
+        return f"{errors.name_of(function)} at {errors.describe_line(self.line)}"
 
 
-def wrap(value: Any, node: Node | None = None) -> Any:
-    """A value as a tensor with this node behind it; several values as several tensors."""
-    tensor = _new(Tensor)
-    tensor._data, tensor._node, tensor._grad, tensor._home = value, node, None, None
+class Output(NamedTuple):
+    """One of the several values of an operation."""
+
+    node: Node
+    number: int
+
+    @property
+    def shape(self) -> Shape:
+        shape: Shape = self.node.shape[self.number]
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.node.dtype[self.number]
+        return dtype
+
+    @property
+    def line(self) -> errors.Line | None:
+        return self.node.line
+
+
+Place: TypeAlias = Node | Output  # where a value stands in the graph, and its gradient arrives
+
+
+def each(value: Any) -> Any:
+    """The items of a list; anything else as a list of one."""
+    return value if type(value) in (list, tuple) else (value,)
+
+
+def wrap(value: Any, place: Place | None = None) -> Any:
+    """A value as a tensor at a place in the graph; several values as several tensors."""
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
-            picks = [
-                node and Node(Pick, (node,), (i,), v.shape, v.dtype, node.line)
-                for i, v in enumerate(value)
-            ]
-            tensors = map(wrap, value, picks)
+            places = [None if place is None else Output(place.node, i) for i in range(len(value))]
+            tensors = map(wrap, value, places)
             return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
-        tensor._data = np.asarray(value)
+        value = np.asarray(value)
+    tensor: Tensor = _new(Tensor)
+    tensor._array, tensor._node = value, place
+    tensor._grad = tensor._memory = tensor._writer = None
     return tensor
 
 
 def unwrap(value: Any) -> Any:
-    """The array of a tensor; in lists and tuples of tensors too."""
+    """The array of a tensor, read-only if it is one that may be written to later; in lists, too."""
     if type(value) is Tensor:
-        return value._data
+        return value._array if value._writer is None else read(value)
     return type(value)([unwrap(v) for v in value]) if type(value) in (list, tuple) else value
 
 
-def node_of(value: Any) -> Any:
-    """The node behind a tensor, or a list of those behind a list's items; None where there is none."""
+def at_place(value: Any, place: Any) -> Any:
+    """A saved value as a tensor at its old place in the graph."""
+    if type(place) is list:
+        return list(map(at_place, value, place))
+    return value if place is None else wrap(value, place)
+
+
+def place_of(value: Any) -> Any:
+    """Where a tensor stands in the graph; a list of places for a list; None if nowhere."""
     if type(value) is Tensor:
         return value._node
-    nodes = [node_of(v) for v in value] if type(value) in (list, tuple) else []
-    return nodes if any(node is not None for node in nodes) else None
+    if type(value) in (list, tuple):
+        places = [place_of(v) for v in value]
+        return places if any(p is not None for p in places) else None
+    return None
 
 
-def at_place(value: Any, node: Any) -> Any:
-    """A saved value as a tensor at its old place in the graph, so that formulas record themselves."""
-    if type(node) is list:
-        return list(map(at_place, value, node))
-    return value if node is None else wrap(value, node)
-
-
-def attach(
-    operation: Any, value: Any, parents: Sequence[Any], values: Sequence[Any], watched: Any = ()
-) -> Any:
-    """Put a node behind a value that was just computed. `watched`: the places in `values` of arguments that backward
-    reads, each with its place in `parents` or None."""
-    prints = []
-    for i, place in watched:
-        array, node = values[i], None if place is None else parents[place]
-        if type(array) is np.ndarray and (
-            node is None or node.operation is None or array.base is not None
-        ):
-            prints.append(
-                (i, errors.fingerprint(array, UNUSUAL and MODE.anomaly))
-            )  # others may write to it
-    several = isinstance(value, (tuple, list))
-    shape, dtype = (
-        ([np.shape(v) for v in value], [v.dtype for v in value])
-        if several
-        else (value.shape, value.dtype)
-    )
-    return wrap(
-        value, Node(operation, parents, values, shape, dtype, errors.calling_line(), prints)
+def is_tensor(value: Any) -> bool:
+    """Whether this is a tensor, or a list with tensors in it."""
+    return type(value) is Tensor or (
+        type(value) in (list, tuple) and any(is_tensor(v) for v in value)
     )
 
 
-# -------------------------------------------------------------------------------------------------- the calculus table
+PLAIN = frozenset([type(None), bool, int, float, str, np.float64, np.float32])  # never change
 
-TABLE: dict[Any, Callable[[tuple[Any, ...], Any], Any]] = {}  # function -> how tensors carry it out
-GIVEN: set[Any] = (
-    set()
-)  # the functions in it that `derivative` has entered, which nothing takes the place of
-LATER: list[
-    Callable[[], Any]
-] = []  # what enters more functions, once one comes that is not in the table
+
+def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Carry out an operation, and put a node behind its value if that requires a gradient.
+
+    On arrays alone it gives an array, like the operation's function.
+    """
+    started = now()
+    bound = operation.bind(args, kwargs)
+    arguments = dict(bound)  # the same, as arrays
+    parents: dict[str, Any] = {}
+    others = []  # arguments that are neither tensors nor plain values
+    tensors = False
+    for name, value in bound.items():
+        if type(value) is Tensor:
+            tensors = True
+            arguments[name] = value._array if value._writer is None else read(value)
+            if value._node is not None:
+                parents[name] = value._node
+        elif type(value) not in PLAIN:
+            others.append(name)
+            arguments[name] = operand(value, operation, name)
+            if is_tensor(value):
+                tensors = True
+                if (places := place_of(value)) is not None:
+                    parents[name] = places
+    if parents:
+        parents = operation.differentiated(bound, parents) if is_recording() else {}
+    if parents and others:
+        for name in operation.saves(parents):
+            if name in others:
+                arguments[name] = kept(bound[name], arguments[name])
+    try:
+        value, saved = operation.compute(arguments, parents)
+    except Exception as error:
+        raise errors.explain(error, operation.function, arguments, parents) from None
+    if not tensors:
+        return value
+    shape, dtype = described(value, operation.function)
+    node = None
+    if parents:
+        node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
+    result = wrap(value, node)
+    for observer in observers():
+        observer.forward(Call(operation.function, bound, node, result, started))
+    return result
+
+
+def operand(value: Any, operation: Operation, name: str) -> Any:
+    """An argument as an array; the tensors and arrays of a list one by one."""
+    if type(value) is Tensor:
+        return unwrap(value)
+    if type(value) in (list, tuple) and any(isinstance(v, (Tensor, np.ndarray)) for v in value):
+        items = []
+        for item in value:
+            known = isinstance(item, (Tensor, np.ndarray))
+            items.append(operand(item, operation, name) if known else item)
+        return type(value)(items)
+    return as_operand(value, operation.function, name) if name in operation.operands else value
+
+
+def kept(given: Any, array: Any) -> Any:
+    """What a record keeps of an argument: a tensor's array as it is, of any other a private
+    copy."""
+    if type(given) is Tensor:
+        return array
+    if is_tensor(given):
+        return type(array)(map(kept, given, array))
+    return constant(array)
+
+
+def described(value: Any, function: Any) -> tuple[Any, Any]:
+    """The shape and the dtype of a value; a list of each for several values."""
+    if type(value) is not np.ndarray:
+        if isinstance(value, (tuple, list)):
+            pairs = [described(v, function) for v in value]
+            return [shape for shape, _ in pairs], [dtype for _, dtype in pairs]
+        value = np.asarray(value)
+    dtype = value.dtype
+    if dtype.kind not in "biuf":
+        raise errors.not_real(function, dtype)
+    return value.shape, dtype
+
+
+# ----------------------------------------------------------------------------- the calculus table
+
+TABLE: dict[Any, Function] = {}  # function -> how it is carried out on tensors
+USER_RULES: set[Any] = set()  # the functions in it that a user has entered, which stay
+LAZY_ROOMS: list[Callable[[], Any]] = []  # what enters more functions, once one is missing
 
 
 class Rule:
-    """A row of the table: a function and the formula of the gradient of each argument that has one."""
+    """A row of the calculus table: a function, and a formula for the gradient of each argument.
+
+    It is called like the function itself, on arrays and tensors.
+    """
+
+    gives_new_arrays = False  # a formula may hand on the array that it was given
 
     def __init__(
         self,
         function: Any,
-        formulas: Mapping[str, Callable[..., Any] | None],
-        signature: str | None,
+        formulas: Mapping[str, Function | None],
+        signature: str | None = None,
+        inert: Iterable[str] = (),
+        selects: bool = False,
     ) -> None:
-        self.function, self.formulas = function, formulas
-        self.selects = (
-            False  # whether some elements of the arguments do not reach the value, as with np.where
-        )
-        self.defaults, self.variadic = read_signature(function, signature)
-        self.plans: dict[tuple[str, ...], Plan] = {}  # those met so far
-        self.operators: dict[tuple[bool, bool], Plan] = {}  # and which of them `operate` can follow
-        self.needs = {
-            name: tuple(read_signature(f)[0]) if f else () for name, f in formulas.items()
-        }
-        known = {"g", *(n + end for n in ("y", *self.defaults) for end in ("", "_shape"))}
-        for name in sorted({*formulas, *itertools.chain(*self.needs.values())} - known):
-            raise TypeError(
-                f"derivative of {errors.name_of(function)}: {name!r} is not one of {sorted(known)}"
-            )
+        self.function = function
+        self.formulas = dict(formulas)
+        self.signature = Signature(function, signature)
+        self.selects = selects
+        self.needs: dict[str, tuple[str, ...]] = {}  # what the formula of an argument names
+        for name, formula in self.formulas.items():
+            self.needs[name] = parameter_names(formula) if formula else ()
+        named = {*self.formulas, *itertools.chain(*self.needs.values())}
+        self._check(named)
+        self.operands = set(self.formulas)
+        self.honoured = {*named, *inert, *self.signature.required}  # the options that are read
+        self.honoured |= {name.removesuffix("_shape") for name in named}
+        self.multiplies = False
+        if isinstance(function, np.ufunc):
+            elementwise = function.nout == 1 and function.signature is None
+            self.multiplies = elementwise and any(set(n) - {"g"} for n in self.needs.values())
+            self.operands |= set(self.signature.positional)
+            self.honoured |= set(UFUNC_OPTIONS)
+        self._saves: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The call's arguments by the names of the function's parameters, defaults filled in."""
-        if self.variadic is not None:
-            args = (*args[: self.variadic], args[self.variadic :])
-        elif not kwargs and len(args) == len(self.defaults):
-            return dict(zip(self.defaults, args))  # noqa: B905 (on the hot path)
-        return {**self.defaults, **dict(zip(self.defaults, args, strict=False)), **kwargs}
-
-    def plan(self, names: tuple[str, ...]) -> Plan:
-        """How to go back to those arguments."""
-        return self.plans.get(names) or self.plans.setdefault(names, Plan(self, names))
+    def _check(self, named: Collection[str]) -> None:
+        """Raise TypeError for a name that stands for nothing."""
+        known = ["g", "y", "y_shape"]
+        for name in self.signature.defaults:
+            known += [name, f"{name}_shape"]
+        for name in named:
+            if name not in known:
+                raise TypeError(
+                    f"derivative of {errors.name_of(self.function)}: {name!r} is not one of "
+                    f"{sorted(known)}"
+                )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Like the function itself, on arrays or tensors."""
-        if any(type(a) is Tensor for a in (*args, *kwargs.values())):
-            return self.record(args, kwargs)
-        return self.function(*args, **kwargs)
+        return record(self, args, kwargs)
 
-    def record(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        arrays, start = [a._data if type(a) is Tensor else unwrap(a) for a in args], perf_counter()
-        try:
-            value = self.function(
-                *arrays, **{name: unwrap(a) for name, a in kwargs.items()} if kwargs else kwargs
-            )
-        except Exception as error:
-            raise errors.explain(
-                error, self.function, zip(arrays, map(node_of, args), strict=True)
-            ) from None
-        if UNUSUAL:
-            watch.forward(self.function, value, arrays, start)
-        if not MODE.recording:
-            return wrap(value)
-        bound = self.bind(args, kwargs)
-        nodes = {}
-        for name, a in bound.items():
-            if type(a) is Tensor or type(a) in CONTAINERS:
-                nodes[name], bound[name] = node_of(a), unwrap(a)
-        nodes = {name: node for name, node in nodes.items() if node is not None}
-        plan = self.plan(tuple(nodes)) if nodes else None
-        if plan is None or not plan.arguments:
-            return wrap(value)
-        if plan.operable:
-            self.operators["x1" not in nodes, "x2" not in nodes] = plan
-        saved = [look_up(name, bound, value) for name in plan.saves]
-        return attach(plan, value, [nodes[name] for name in plan.arguments], saved, plan.watched)
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's arguments by the names of the function's parameters."""
+        return self.signature.bind(args, kwargs)
 
+    def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
+        """The parents that a gradient flows to; those of which the derivative is zero are left out.
 
-class Plan:
-    """A rule at work for the arguments that require a gradient: what is saved for them, and what each formula is given."""
+        Raises NotImplementedError for a tensor without a formula, and for an option that no formula
+        reads.
+        """
+        for name in parents:
+            if name not in self.formulas:
+                raise errors.no_derivative(self.function, name)
+        if not self.honoured.issuperset(bound):
+            for name in bound.keys() - self.honoured:
+                if not self.signature.is_default(name, bound[name]):
+                    raise errors.unread_option(self.function, name, bound[name])
+        return {name: place for name, place in parents.items() if self.formulas[name]}
 
-    def __init__(self, rule: Rule, names: tuple[str, ...]) -> None:
-        for name in names:
-            if name not in rule.formulas:
-                raise errors.no_derivative(rule.function, name)
-        self.rule, self.function = rule, rule.function
-        self.arguments = tuple(
-            name for name in names if rule.formulas[name]
-        )  # the others' derivative is zero by nature
-        self.saves = tuple(
-            dict.fromkeys(n for name in self.arguments for n in rule.needs[name] if n != "g")
-        )
-        places = ("g", *self.saves)
-        picks = [picker([places.index(n) for n in rule.needs[name]]) for name in self.arguments]
-        self.formulas = list(
-            zip([rule.formulas[name] for name in self.arguments], picks, strict=True)
-        )
-        own = [(i, n) for i, n in enumerate(self.saves) if n in rule.defaults]
-        self.watched = [
-            (i, self.arguments.index(n) if n in self.arguments else None) for i, n in own
-        ]
-        operator = (
-            ("x1", "x2", "y") if getattr(rule.function, "nin", 0) == 2 else ()
-        )  # what `operate` has at hand
-        self.operable = {*operator} > {*self.saves} and self.arguments == names
-        self.keep = picker([operator.index(n) for n in self.saves if self.operable])
+    def saves(self, parents: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the formulas of these arguments need, by the names of their parameters."""
+        key = tuple(parents)
+        if key not in self._saves:
+            names = itertools.chain.from_iterable(self.needs[name] for name in key)
+            self._saves[key] = tuple(dict.fromkeys(name for name in names if name != "g"))
+        return self._saves[key]
+
+    def compute(
+        self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The function's value, and what its formulas name."""
+        value = self.signature.call(self.function, arguments)
+        return value, {n: self.look_up(n, arguments, value) for n in self.saves(parents)}
+
+    def look_up(self, name: str, arguments: Mapping[str, Any], value: Any) -> Any:
+        """What a formula's parameter stands for: an argument, `y` for the value, a shape of one."""
+        if name in arguments:
+            return arguments[name]
+        if name in self.signature.defaults:
+            return self.signature.defaults[name]
+        if name == "y":
+            return value
+        source = self.look_up(name.removesuffix("_shape"), arguments, value)
+        return [np.shape(v) for v in source] if type(source) in (list, tuple) else np.shape(source)
 
     def pull(
-        self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool
-    ) -> list[tuple[Node, Any]]:
-        """What this node contributes to the gradients of its parents."""
-        values = (gradient, *node.values)
-        if graph:
-            places = {"y": node, **dict(zip(self.arguments, node.parents, strict=True))}
-            values = (
-                gradient,
-                *[at_place(v, places.get(n)) for n, v in zip(self.saves, node.values, strict=True)],
-            )
-        if self.rule.selects:
-            MODE.careful = True
-        careful = MODE.careful and getattr(self.function, "nout", 0) == 1
-        given: list[tuple[Node, Any]] = []
-        for parent, (formula, pick) in zip(node.parents, self.formulas):  # noqa: B905 (on the hot path)
-            several = type(parent) is list
-            if wanted is not None and not any(
-                p in wanted for p in (parent if several else (parent,))
-            ):
-                continue
-            contribution: Any = formula(*pick(values))  # type: ignore[misc]
-            if careful and np.isnan(unwrap(contribution)).any():
-                contribution = np.where(
-                    np.equal(unwrap(gradient), 0), 0, contribution
-                )  # 0 * NaN = 0
-            if several:
-                given += [
-                    pair for pair in zip(parent, contribution, strict=True) if pair[0] is not None
-                ]
-            else:
-                given.append((parent, contribution))
-        return given
+        self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
+    ) -> dict[str, Any]:
+        """The gradient of each argument that is wanted: its formula, applied to what it names."""
+        values = node.values(graph)
+        contributions = {}
+        for name in wanted:
+            formula: Any = self.formulas[name]
+            given = [gradient if n == "g" else values[n] for n in self.needs[name]]
+            contributions[name] = formula(*given)
+        return contributions
+
+    def __repr__(self) -> str:
+        return describe_rule(self)
 
 
 def derivative(
@@ -308,150 +376,285 @@ def derivative(
     /,
     *,
     signature: str | None = None,
-    inert: Sequence[str] = (),
-    **formulas: Callable[..., Any] | None,
+    inert: Iterable[str] = (),
+    selects: bool = False,
+    **formulas: Function | None,
 ) -> Rule:
-    """Enter a function into the calculus table, with one formula per argument that can be differentiated.
+    """Enter a function into the calculus table, with a formula for each argument's gradient.
 
-    `derivative(np.tanh, x=lambda g, y: g * (1 - y * y))`. A formula's parameters are `g`, the incoming gradient, `y`,
-    the function's value, the function's own arguments, and any of these with `_shape` behind it (an argument's name
-    comes first). None for a formula: zero by nature. A list of arrays has a list of gradients; several values have a
-    list for `g`. Broadcast axes and casts are the engine's. `signature="a, axis=0"`: where Python cannot see it.
+        derivative(np.tanh, x=lambda g, y: g * (1 - y * y))
+
+    A formula's parameters are `g`, the incoming gradient, `y`, the function's value, the function's
+    own arguments, and any of these with `_shape` behind it. None for a formula: zero by nature. A
+    list of arrays has a list of gradients; several values have a list for `g`. Sums over broadcast
+    axes and casts are the engine's.
+
+    An option that no formula reads is refused when it is given, unless `inert` names it: one that
+    has no influence on the gradient. `selects` says that elements of the arguments may not reach
+    the value. `signature`, as "a, axis=0", stands where Python cannot see the function's own.
     """
-    TABLE[function] = rule = Rule(function, formulas, signature)
-    GIVEN.add(function)
+    rule = Rule(function, formulas, signature, inert, selects)
+    TABLE[function] = rule
+    USER_RULES.add(function)
     return rule
 
 
-def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] = {}) -> Any:
-    """Carry out a function of the table on tensors."""
+def rule(function: Any) -> Any:
+    """The row of a function: it is called like the function, and prints as it stands."""
     while function not in TABLE:
-        if not LATER:
+        if not LAZY_ROOMS:
             raise errors.without_rule(function)
-        enter = LATER[-1]
+        enter = LAZY_ROOMS[-1]
         enter()  # before it is struck off: another thread may wait for the same
-        if enter in LATER:
-            LATER.remove(enter)
-    row = TABLE[function]
-    return row.record(args, kwargs) if type(row) is Rule else row(args, kwargs)
+        if enter in LAZY_ROOMS:
+            LAZY_ROOMS.remove(enter)
+    return TABLE[function]
 
 
-def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
-    """`record` for an operator: the same in one piece, since on small arrays most of the cost is calls within."""
-    rule = TABLE.get(ufunc)
-    array1, node1 = (x1._data, x1._node) if type(x1) is Tensor else (x1, None)
-    array2, node2 = (x2._data, x2._node) if type(x2) is Tensor else (x2, None)
-    plan = (
-        rule.operators.get((node1 is None, node2 is None))
-        if type(rule) is Rule and not UNUSUAL
-        else None
-    )
-    if plan is None or type(array1) in CONTAINERS or type(array2) in CONTAINERS:
-        return record(ufunc, (x1, x2))
-    try:
-        value = ufunc(array1, array2)
-    except Exception:
-        return record(ufunc, (x1, x2))  # which explains it
-    parents = (node1, node2) if node1 and node2 else (node1 or node2,)
-    return attach(plan, value, parents, plan.keep((array1, array2, value)), plan.watched)
+def dispatch(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Carry out a function of the table on tensors."""
+    return rule(function)(*args, **kwargs)
 
 
-# ------------------------------------------------------------------------------------------------------------ the walk
+# ----------------------------------------------------------------------------------- the way back
 
 
-def walk(
-    roots: Sequence[tuple[Node, Any]],
-    targets: Collection[Node] = (),
+def backpropagate(
+    roots: Sequence[tuple[Place, Any]],
+    targets: Iterable[Place] = (),
     graph: bool = False,
     retain: bool = False,
-) -> dict[Node, Any]:
-    """Carry gradients from the roots back to all leaves, or only to the targets, whose gradients are returned.
+) -> dict[Place, Any]:
+    """Carry gradients from the roots back to all leaves, or only to the targets; return them by
+    place.
 
-    Every operation is younger than its inputs; so, youngest first, a node is reached after all that used it. With
-    `graph` the formulas run on tensors and record themselves. Nodes are freed once passed, unless `retain`.
+    Every operation is younger than its parents; so, youngest first, a node is reached after all
+    that used its value, and its gradient is complete. With `graph` the formulas run on tensors and
+    record themselves. Nodes are freed once passed, unless `retain`.
     """
-    targets = frozenset(targets)
-    wanted = leading_to(targets, [node for node, _ in roots]) if targets else None
-    gradients: dict[Node, Any] = {}
-    sums: set[Node] = set()
-    heap: list[tuple[int, Node]] = []  # the operations in `gradients`, the youngest on top
-    arrived: dict[Node, Any] = {}
-    for node, gradient in roots:
-        if wanted is None or node in wanted:
-            accumulate(gradients, sums, heap, node, conform(gradient, node, node))
-    with switched(recording=graph, careful=False):
-        watched, profile = MODE.anomaly, MODE.profile
-        while heap:
-            node, start = heappop(heap)[1], profile and perf_counter()
-            gradient = gradients.pop(node)
-            if node in targets or (node.tensor is not None and not targets):
-                arrived[node] = gradient
-            if node in targets:
+    walk = Walk(roots, targets, graph)
+    with switched("recording", graph):
+        while walk.queue:
+            node, gradient = walk.next()
+            if walk.arrives(node, gradient):
                 continue
-            if node.parents is None:
-                raise errors.freed(node)
-            if (
-                type(gradient) is list
-            ):  # several values: those that were not used have gradient zero
-                parts = zip(gradient, node.shape, node.dtype, strict=True)
-                gradient = [
-                    np.zeros(shape, dtype) if part is None else part for part, shape, dtype in parts
-                ]
-            for i, print_before in node.prints:
-                if errors.changed(node.values[i], print_before):
-                    raise errors.stale(node, node.operation.saves[i])
-            for parent, contribution in (
-                given := node.operation.pull(node, gradient, wanted, graph)
-            ):
-                if contribution is None or (wanted is not None and parent not in wanted):
-                    continue
-                fits = type(contribution) is np.ndarray and contribution.shape == parent.shape
-                if not fits or contribution.dtype is not parent.dtype or watched:
-                    contribution = conform(contribution, parent, node)
-                accumulate(gradients, sums, heap, parent, contribution)
+            for name, contribution in walk.pull(node, gradient).items():
+                walk.add(node.parents[name], contribution, node)
             if not (retain or graph):
-                node.parents = node.values = None
-            if profile:
-                profile.add(
-                    errors.name_of(node.operation.function), "backward", start, given, node.line
-                )
-    arrived.update(gradients)  # of the leaves, which have no operation to carry them further
-    for node, gradient in (
-        () if targets else arrived.items()
-    ):  # now: a walk that fails leaves nothing half done
-        if node.tensor is not None and (tensor := node.tensor()) is not None:
-            first = (
-                gradient
-                if graph
-                else tensor._home.settle(gradient)
-                if tensor._home
-                else np.array(gradient)
-            )
-            tensor._grad = first if tensor._grad is None else tensor._grad + gradient
-    return arrived
+                node.free()
+    return walk.results()
 
 
-# ---------------------------------------------------------------------------------------------------------- the tensor
+class Start:
+    """What the gradients come from that a walk begins with."""
+
+    gives_new_arrays = False  # they are the caller's
+
+
+START = Node(Start(), {}, {}, (), None)  # type: ignore[arg-type]
+
+
+class Walk:
+    """The gradients on their way back, by place, and the operations in a queue, the youngest
+    first."""
+
+    def __init__(
+        self, roots: Sequence[tuple[Place, Any]], targets: Iterable[Place], graph: bool
+    ) -> None:
+        self.graph = graph
+        self.gradients: dict[Place, Any] = {}
+        self.arrived: dict[Place, Any] = {}  # those of operations that were asked for
+        self.queue: list[tuple[int, Node]] = []
+        self.waiting: set[Node] = set()  # the operations with several values in it
+        self.masked: set[Node] = set()  # of whose values some elements may not have reached a root
+        self.owned: set[Place] = set()  # the places whose gradient is an array that nobody else has
+        self.observers = observers()
+        self.ends = {place.node for place in targets}
+        self.path: set[Node] | None = None  # between the roots and the ends; None: all nodes
+        if self.ends:
+            self.path = nodes_on_path([place.node for place, _ in roots], self.ends)
+        for place, gradient in roots:
+            self.add(place, gradient, START)
+
+    def add(self, place: Any, gradient: Any, node: Node) -> None:
+        """Add what a node contributes to the gradient of a place, or of each place in a list.
+
+        The first contribution is not written to: it may be someone else's array.
+        """
+        if type(place) is list:
+            for one, part in zip(place, gradient, strict=True):
+                self.add(one, part, node)
+            return
+        if place is None or gradient is None:
+            return
+        if self.path is not None and not self.leads_to(place):
+            return
+        gradient = unbroadcast(gradient, place, node)
+        if place in self.gradients:
+            self.gradients[place] = self.sum(place, gradient)
+            self.owned.add(place)
+            return
+        self.gradients[place] = gradient
+        if node.operation.gives_new_arrays:
+            self.owned.add(place)
+        if type(place) is Node:
+            if place.operation is not None:
+                heappush(self.queue, (-place.order, place))
+        elif place.node not in self.waiting:
+            self.waiting.add(place.node)
+            heappush(self.queue, (-place.node.order, place.node))
+
+    def leads_to(self, parent: Any) -> bool:
+        """Whether a place, or one of a list of places, lies on the path."""
+        path = self.path or ()
+        return any(place is not None and place.node in path for place in each(parent))
+
+    def sum(self, place: Place, gradient: Any) -> Any:
+        """The gradient of a place and one more."""
+        return self.gradients[place] + gradient
+
+    def next(self) -> tuple[Node, Any]:
+        """The youngest operation and its gradient; of several values a list, zeros for those
+        unused."""
+        node = heappop(self.queue)[1]
+        if type(node.shape) is not list:
+            return node, self.gradients.pop(node)
+        gradient = []
+        for i, (shape, dtype) in enumerate(zip(node.shape, node.dtype, strict=True)):
+            part = self.gradients.pop(Output(node, i), None)
+            gradient.append(np.zeros(shape, dtype) if part is None else part)
+        return node, gradient
+
+    def arrives(self, node: Node, gradient: Any) -> bool:
+        """Keep a gradient that is asked for; return whether it goes no further."""
+        if node not in self.ends and node.tensor is None:
+            return False
+        places = [node] if type(node.shape) is not list else map(Output, repeat(node), count())
+        self.arrived.update(zip(places, each(gradient), strict=False))
+        return node in self.ends
+
+    def pull(self, node: Node, gradient: Any) -> dict[str, Any]:
+        """What a node contributes to the gradients of its arguments."""
+        started = now() if self.observers else 0.0
+        if node.saved is None:
+            raise errors.freed(node)
+        operation: Operation = node.operation
+        wanted: Collection[str] = node.parents
+        if self.path is not None:
+            wanted = [name for name in wanted if self.leads_to(node.parents[name])]
+        contributions = operation.pull(node, gradient, wanted, self.graph)
+        masked = node in self.masked
+        if masked and operation.multiplies:
+            contributions = silence(contributions, gradient)
+        if masked or operation.selects:
+            self.masked.update(place.node for place in node.places())
+        for observer in self.observers:
+            observer.backward(Pull(node, gradient, contributions, started))
+        return contributions
+
+    def results(self) -> dict[Place, Any]:
+        """The gradients that have arrived; arrays in memory of their own."""
+        found = self.arrived | self.gradients
+        if not self.graph:
+            for place in found.keys() - self.owned:
+                found[place] = np.array(found[place])
+        return found
+
+
+def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
+    """The nodes between the roots and the ends: gradients that lead to no end are not computed."""
+    oldest = min(node.order for node in ends)
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if node in ends or node.operation is None:
+            continue
+        if node.saved is None:
+            raise errors.freed(node)
+        for place in node.places():
+            if place.node not in seen and place.node.order >= oldest:
+                seen.add(place.node)
+                stack.append(place.node)
+    on_path = set(ends)
+    for node in sorted(seen, key=lambda node: node.order):
+        if any(place.node in on_path for place in node.places()):
+            on_path.add(node)
+    return on_path
+
+
+def unbroadcast(gradient: Any, place: Place, node: Node) -> Any:
+    """A contribution in the shape and dtype of its tensor: summed over broadcast axes, cast."""
+    shape, dtype = place.shape, place.dtype
+    if type(gradient) is np.ndarray and gradient.shape == shape and gradient.dtype == dtype:
+        return gradient
+    if not hasattr(gradient, "dtype"):
+        gradient = np.asarray(gradient, dtype)
+    if gradient.shape != shape:
+        extra = gradient.ndim - len(shape)
+        padded = (1,) * extra + shape
+        axes = tuple(i for i, n in enumerate(gradient.shape) if i < extra or n != padded[i])
+        if extra < 0 or any(padded[i] != 1 for i in axes):
+            raise errors.wrong_shape(node, gradient.shape, shape)
+        gradient = np.sum(gradient, axis=axes).reshape(shape)
+    return gradient if gradient.dtype == dtype else gradient.astype(dtype)
+
+
+def silence(contributions: Mapping[str, Any], gradient: Any) -> dict[str, Any]:
+    """0 times infinity is 0 where the gradient is 0 because the value was not chosen."""
+    silenced = {}
+    for name, contribution in contributions.items():
+        if np.isnan(unwrap(contribution)).any():
+            contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)
+        silenced[name] = contribution
+    return silenced
+
+
+def deposit(gradients: Mapping[Place, Any]) -> None:
+    """Add gradients to the `.grad` of the tensors that stand at these places."""
+    for place, gradient in gradients.items():
+        reference = place.node.tensor
+        if isinstance(place, Output):
+            reference = (reference or {}).get(place.number)
+        tensor = reference() if reference is not None else None
+        if tensor is None:
+            continue
+        if tensor._grad is not None:
+            tensor._grad = tensor._grad + gradient
+        else:
+            tensor._grad = gradient
+
+
+# ------------------------------------------------------------------------------------- the tensor
 
 
 @final
 class Tensor(NumPyInterface):
     """An array whose computation is recorded, so that gradients can be taken with respect to it.
 
-    Operators, methods and NumPy's functions work as on an ndarray, whose memory `Tensor(data)` shares.
+    Operators, methods and NumPy's functions work as on an ndarray. `data` (anything that `np.array`
+    takes, of real numbers) is copied: the array is the tensor's own, and is written to through
+    `t.data` only.
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_home", "_node")
-    _record, _operate = staticmethod(record), staticmethod(operate)
+    __slots__ = ("__weakref__", "_array", "_grad", "_memory", "_node", "_writer")
+    _array: np.ndarray  # the value; of a leaf a read-only window on its own array
+    _node: Any  # its place in the graph, or None
+    _grad: Any
+    _memory: memoryview | None  # of the array that is a leaf's own: see `engine/ownership.py`
+    _writer: Any  # a weak reference to what `data` has given out
+    _dispatch = staticmethod(dispatch)
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self._data = np.asarray(data.numpy() if type(data) is Tensor else data)
-        if self._data.dtype.kind not in "biuf":
-            raise TypeError(f"a tensor holds real numbers, not {self._data.dtype}")
-        self._node: Node | None = None
-        self._grad: Any = None
-        self._home: Any = None  # where a first gradient goes, see `arena`
-        self.requires_grad = requires_grad
+    def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
+        if type(data) is not np.ndarray:
+            data = data.numpy() if type(data) is Tensor else as_operand(data, Tensor, "data")
+        array = np.array(data)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"a tensor holds real numbers, not {array.dtype}")
+        own(self, array)
+        self._node = self._grad = None
+        if requires_grad:
+            self.requires_grad = True
 
     @property
     def requires_grad(self) -> bool:
@@ -462,72 +665,98 @@ class Tensor(NumPyInterface):
     def requires_grad(self, on: bool) -> None:
         if not self.is_leaf:
             raise RuntimeError(
-                f"requires_grad can be set on leaves; this is the result of {self._node}"
+                f"requires_grad can be set on leaves; this is the result of {self._node.node}"
             )
-        if on and self._data.dtype.kind != "f":
+        if on and self._array.dtype.kind != "f":
             raise TypeError(
-                f"gradients need floating-point numbers, not {self._data.dtype}; see t.astype(float)"
+                f"gradients need floating-point numbers, not {self._array.dtype}; "
+                "see t.astype(float)"
             )
-        if on != (self._node is not None):
-            self._node = Node(None, None, None, self._data.shape, self._data.dtype) if on else None
-            if self._node is not None:
-                self._node.tensor = weakref.ref(self)
+        if on and self._node is None:
+            self._node = Node(None, {}, {}, self._array.shape, self._array.dtype)
+            self._node.tensor = weakref.ref(self)
+        elif not on:
+            self._node = None
+
+    def retain_grad(self) -> None:
+        """Have backward leave the gradient of this tensor in `.grad` (leaves have it anyway)."""
+        if self._node is None:
+            raise RuntimeError("this tensor does not require a gradient")
+        if isinstance(self._node, Output):
+            node, number = self._node
+            node.tensor = {**(node.tensor or {}), number: weakref.ref(self)}
+        else:
+            self._node.tensor = weakref.ref(self)
 
     @property
     def data(self) -> np.ndarray:
-        """The array. A recorded result's is read-only, since backward may need it; a leaf's may be written to."""
-        if not self.is_leaf:
-            self._data.flags.writeable = False
-        return self._data
+        """The array. A leaf's may be written to; a recorded result's is read-only.
+
+        What was recorded before a write keeps the array as it was; the tensor goes on with another.
+        """
+        return write(self) if self.is_leaf else self.numpy()
 
     @data.setter
-    def data(self, value: Any) -> None:
-        value = np.asarray(value, self._data.dtype)
-        if not self.is_leaf or value.shape != self._data.shape:
-            raise ValueError(f"only a leaf's data can be set, and to its shape, {self._data.shape}")
-        self._data = value
+    def data(self, value: ArrayLike) -> None:
+        if self._writer is not None and value is self._writer():
+            return  # t.data -= step has changed it in place
+        array = np.array(value, self._array.dtype)
+        if not self.is_leaf or array.shape != self._array.shape:
+            raise ValueError(
+                f"only a leaf's data can be set, and to its shape, {self._array.shape}"
+            )
+        own(self, array)
+
+    def numpy(self) -> np.ndarray:
+        """The array outside the graph, read-only, as it is now whatever is written to the tensor
+        later."""
+        array: np.ndarray = unwrap(self)
+        if array.flags.writeable:
+            array.flags.writeable = False
+        return array
 
     @property
     def grad(self) -> Any:
-        """What backward collected, in this tensor's shape and dtype, or None: an array (`create_graph`: a tensor)."""
-        if self._grad is None and not self.is_leaf and self._node.tensor is None:  # type: ignore[union-attr]
-            raise errors.not_a_leaf(self._node)
+        """What backward collected, in this tensor's shape and dtype; None before.
+
+        An array; with `create_graph` a tensor.
+        """
+        if self._grad is None and not self.is_leaf and self._node.node.tensor is None:
+            raise errors.not_a_leaf(self._node.node)
         return self._grad
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: Array | None) -> None:
         if value is not None and np.shape(value) != self.shape:
-            raise ValueError(
-                f"a gradient of shape {np.shape(value)} does not fit a tensor of shape {self.shape}"
-            )
+            raise errors.unfit_gradient(np.shape(value), self.shape)
         self._grad = value
 
     def backward(
-        self, gradient: Any = None, create_graph: bool = False, retain_graph: bool = False
+        self,
+        gradient: ArrayLike | None = None,
+        create_graph: bool = False,
+        retain_graph: bool = False,
     ) -> None:
-        """Add the gradient of this tensor, times `gradient`, to the `.grad` of every leaf that it depends on.
+        """Add the gradient of this tensor, times `gradient`, to the `.grad` of every leaf behind
+        it.
 
-        `gradient` has this tensor's shape; a single number needs none. `create_graph` records the walk itself, for
-        second derivatives; `retain_graph` keeps the graph for another walk.
+        `gradient` has this tensor's shape; a single number needs none. `create_graph` records the
+        way back itself, for second derivatives; `retain_graph` keeps the graph for another time.
         """
         if self._node is None:
             raise RuntimeError(
                 "nothing was recorded: no tensor here requires a gradient, or no_grad was on"
             )
-        if gradient is None and self._data.size != 1:
-            raise errors.not_a_number(self.shape)
-        gradient = np.ones(self.shape, self.dtype) if gradient is None else gradient
+        if gradient is None:
+            if self._array.size != 1:
+                raise errors.not_a_number(self.shape)
+            gradient = np.ones(self.shape, self.dtype)
         if np.shape(gradient) != self.shape:
-            raise ValueError(
-                f"a gradient of shape {np.shape(gradient)} does not fit a tensor of shape {self.shape}"
-            )
-        walk(
-            [(self._node, gradient if create_graph else unwrap(gradient))],
-            (),
-            create_graph,
-            retain_graph,
-        )
+            raise errors.unfit_gradient(np.shape(gradient), self.shape)
+        root = gradient if create_graph else unwrap(gradient)
+        deposit(backpropagate([(self._node, root)], (), create_graph, retain_graph))
 
     def detach(self) -> Tensor:
-        """The same array outside the graph, as a tensor."""
-        return Tensor(self.data)
+        """The same values outside the graph, as a tensor."""
+        detached: Tensor = wrap(unwrap(self))
+        return detached

@@ -1,295 +1,409 @@
-"""Derivatives of plain functions, written in plain NumPy: grad, vjp, jvp, jacobian, hessian, hvp, checkpoint.
+"""Derivatives of plain functions, written in plain NumPy: grad, vjp, jvp, jacobian, hessian, hvp,
+checkpoint.
 
-They take functions of ndarrays or Tensors, and of dicts, lists and tuples of these (pytrees), and return what they
-were given: ndarrays for ndarrays; for Tensors, Tensors that stay in the graph. So they nest to any order.
+They take functions of ndarrays or Tensors, and of nested dicts, lists and tuples of these
+(pytrees), and return what they were given: ndarrays for ndarrays; for Tensors, Tensors that stay in
+the graph. So they nest to any order.
+
+The idea is `pullback`, with tensors in and out. `Run` calls a function on new variables and hands
+results out in the kind that was given; the transforms below it say what is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import operator
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from .mode import MODE, switched
-from .tensor import Node, Tensor, attach, derivative, unwrap, walk, wrap
+from .engine.modes import is_recording, setting, switched
+from .engine.operands import as_operand
+from .engine.ownership import constant
+from .engine.pytrees import leaves, map_leaves, rebuild
+from .tensor import Node, Rule, Tensor, backpropagate, place_of, unwrap, wrap
+from .typing import Array, Function, PyTree
 
-# ------------------------------------------------------------------------------------------------------------- pytrees
+Argnums: TypeAlias = int | Sequence[int]  # positions of arguments, one or several
 
-
-def leaves(tree: Any) -> list[Any]:
-    """The leaves of nested dicts, lists and tuples, in order."""
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in leaves(value)]
-    if isinstance(tree, (list, tuple)):
-        return [leaf for value in tree for leaf in leaves(value)]
-    return [] if tree is None else [tree]
+# -------------------------------------------------------------------------------------- the idea
 
 
-def rebuild(tree: Any, new: Iterator[Any]) -> Any:
-    """The same nesting with other leaves."""
-    if isinstance(tree, dict):
-        return {name: rebuild(value, new) for name, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        values = [rebuild(value, new) for value in tree]
-        return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
-    return None if tree is None else next(new)
+def pullback(
+    values: Sequence[Tensor],
+    cotangents: Sequence[Array],
+    variables: Sequence[Tensor],
+    graph: bool = False,
+    retain: bool = True,
+) -> list[Any]:
+    """The gradients of <values, cotangents> with respect to the variables: J' u.
+
+    Arrays; with `graph` tensors, which depend on the variables and the cotangents.
+    """
+    roots = []
+    for y, u in zip(values, cotangents, strict=True):
+        if y._node is not None:
+            roots.append((y._node, u))
+    places = [x._node for x in variables]
+    gradients = backpropagate(roots, places, graph, retain)
+    found = []
+    for x in variables:
+        gradient = gradients.get(x._node)
+        found.append(zeros(x, graph) if gradient is None else gradient)
+    return found
 
 
-def map_leaves(function: Callable[..., Any], *trees: Any) -> Any:
-    """`function` applied leaf by leaf to trees of one nesting."""
-    return rebuild(
-        trees[0], iter([function(*group) for group in zip(*map(leaves, trees), strict=True)])
-    )
+def zeros(like: Tensor, graph: bool) -> Any:
+    """The gradient of what nothing depends on."""
+    nothing = np.zeros(like.shape, like.dtype)
+    return wrap(nothing) if graph else nothing
 
 
-# ----------------------------------------------------------------------------------------------------------- variables
-
-
-def identity(x: Any) -> Any:
+def identity(x: Array) -> Array:
     """x itself, as a variable of its own in the graph."""
-    return unwrap(x)
+    return x
 
 
-IDENTITY = derivative(identity, x=lambda g: g)
+IDENTITY = Rule(identity, {"x": lambda g: g})
 
 
-def _variable(value: Any) -> Any:
-    """A new variable to differentiate with respect to; it stays connected to the tensor that it came from."""
-    array = np.asarray(unwrap(value))
+def variable(value: Any) -> Tensor:
+    """A new variable to differentiate with respect to; it stays connected to the tensor it came
+    from."""
+    place = place_of(value)
+    array = np.asarray(unwrap(as_operand(unwrap(value), identity, "x")))
     if array.dtype.kind != "f":
         raise TypeError(
-            f"cannot differentiate with respect to {array.dtype} values; give floating-point arguments"
+            f"cannot differentiate with respect to {array.dtype} values; "
+            "give floating-point arguments"
         )
-    if type(value) is Tensor and value.requires_grad:
-        return wrap(
-            array, Node(IDENTITY.plan(("x",)), (value._node,), (), array.shape, array.dtype)
-        )
-    return Tensor(array, requires_grad=True)
+    parents = {} if place is None else {"x": place}
+    array = constant(array) if type(value) is not Tensor else array
+    operation = IDENTITY if parents else None
+    tensor: Tensor = wrap(array, Node(operation, parents, {}, array.shape, array.dtype))
+    return tensor
 
 
-def _variable_if_tracked(value: Any) -> Any:
-    return _variable(value) if type(value) is Tensor and value.requires_grad else value
+# ------------------------------------------------------------------- what comes in, what goes out
 
 
-def _as_given(value: Any, inside: bool) -> Any:
-    """A result as a Tensor where Tensors were given (or it hangs in an outer graph), else as an ndarray or a number."""
-    if type(value) is not Tensor:
-        return wrap(value) if inside else value
-    return value if inside or (MODE.depth and value.requires_grad) else value._data[()]
+class Run:
+    """A call of a function, recorded with respect to the arguments at the positions `argnums`.
 
-
-# ---------------------------------------------------------------------------------------------------------- transforms
-
-
-def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """The value of f(*args), and the pullback: cotangent of the value -> tuple of gradients, one for each argument.
-
-    The cotangent has the nesting and shapes of the value, the gradients those of the arguments.
+    Results are tensors if tensors were given, or if an outer transform needs them; else arrays.
     """
-    inside = any(type(leaf) is Tensor for leaf in leaves(args))
-    graph = MODE.recording and (inside or MODE.depth > 0)
-    variables = map_leaves(_variable, args)
-    with switched(recording=True, depth=MODE.depth + 1):
-        result = f(*variables)
-    targets = [v._node for v in leaves(variables)]
 
-    def pullback(cotangent: Any) -> Any:
-        roots = []
-        for out, c in zip(leaves(result), leaves(cotangent), strict=True):
-            shape, given = np.shape(unwrap(out)), np.shape(unwrap(c))
-            if shape != given:
-                raise ValueError(f"a cotangent of shape {given} for a value of shape {shape}")
-            if type(out) is Tensor and out._node is not None:
-                linked = graph or type(c) is Tensor
-                roots.append((out._node, c if linked else np.asarray(c, out.dtype)))
-        linked = graph or any(type(c) is Tensor for c in leaves(cotangent))
-        found = walk(roots, targets, graph=linked, retain=True)
-        gradients = [found.get(node, np.zeros(node.shape, node.dtype)) for node in targets]
-        gradients = _unshared(gradients, leaves(cotangent))
-        return rebuild(variables, iter([_as_given(g, inside or linked) for g in gradients]))
+    def __init__(
+        self,
+        name: str,  # of the transform, for its errors
+        f: Function,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        argnums: Any = None,  # None: all arguments
+        has_aux: bool = False,
+    ) -> None:
+        self.name, self.has_aux = name, has_aux
+        self.positions, self.one = positions_of(argnums, len(args))
+        self.tensors = has_tensors([args, kwargs])
+        self.nested = bool(setting("transform", False))
+        self.graph = is_recording() and (self.tensors or self.nested)
+        self.trees = tuple(map_leaves(variable, args[p]) for p in self.positions)
+        self.variables = leaves(self.trees)
+        full = list(args)
+        for position, tree in zip(self.positions, self.trees, strict=True):
+            full[position] = tree
+        with switched("recording", True), switched("transform", True):
+            result = f(*full, **kwargs)
+        self.value: Any = result
+        self.aux: Any = None
+        if has_aux:
+            self.value, self.aux = split_aux(result)
 
-    return map_leaves(
-        lambda out: _as_given(_outside(out, targets, graph), inside), result
-    ), pullback
+    def number(self) -> Tensor:
+        """The value, which is to be one floating-point number."""
+        if isinstance(self.value, (dict, list, tuple)):
+            raise TypeError(
+                f"{self.name} needs one number as the function's value, not a "
+                f"{type(self.value).__name__}; with has_aux=True a pair (number, anything) does"
+            )
+        (value,) = self.numbers()
+        if value.size != 1:
+            raise ValueError(
+                f"{self.name} needs one number as the value, not shape {value.shape}; "
+                "see tg.jacobian or tg.vjp"
+            )
+        if value.dtype.kind != "f":
+            raise TypeError(
+                f"{self.name} needs a floating-point number as the value, not {value.dtype}: "
+                "truth values and integers have no derivative"
+            )
+        return value
+
+    def numbers(self) -> list[Tensor]:
+        """The leaves of the value, as tensors. Raises TypeError for what is no number."""
+        if self.value is None:
+            raise TypeError(f"{self.name}: the function returned None; does it lack a return?")
+        return [self.as_tensor(leaf) for leaf in leaves(self.value)]
+
+    def as_tensor(self, leaf: Any) -> Tensor:
+        """A number or an array that does not depend on the variables, as a tensor."""
+        if type(leaf) is Tensor:
+            return leaf
+        if not isinstance(leaf, (np.ndarray, np.generic, bool, int, float)):
+            raise TypeError(
+                f"{self.name}: the function returned {leaf!r}, which is no number or array"
+            )
+        tensor: Tensor = wrap(np.asarray(as_operand(leaf, self.name, "value")))
+        return tensor
+
+    def give(self, result: Any, tensors: bool = False) -> Any:
+        """A result as a tensor, or as an array that the caller may write to: as it was given."""
+        if type(result) is np.ndarray and not (self.tensors or tensors):
+            return result[()]  # a gradient, in memory of its own
+        if type(result) is not Tensor:
+            result = wrap(np.asarray(result))
+        if not (self.graph or tensors):
+            result = result.detach()
+        if self.tensors or tensors:
+            return result
+        if self.nested and result.requires_grad:
+            return result
+        return np.array(unwrap(result))[()]
+
+    def give_value(self) -> PyTree:
+        """The function's value, in its nesting."""
+        values = [self.give(y) for y in self.numbers()]
+        return rebuild(self.value, values)
+
+    def give_gradients(self, gradients: Sequence[Any], tensors: bool = False) -> Any:
+        """A gradient for each argument in its nesting; one alone where `argnums` was one number."""
+        given = [self.give(g, tensors) for g in gradients]
+        trees = rebuild(self.trees, given)
+        return trees[0] if self.one else trees
+
+    def with_aux(self, *results: Any) -> Any:
+        """The results, and the aux behind them if there is one."""
+        if self.has_aux:
+            results = (*results, self.give_aux())
+        return results[0] if len(results) == 1 else results
+
+    def give_aux(self) -> PyTree:
+        """What came beside the value, its tensors in the kind that was given."""
+        parts = []
+        for part in leaves(self.aux):
+            parts.append(self.give(part) if type(part) is Tensor else part)
+        return rebuild(self.aux, parts)
 
 
-def _unshared(gradients: list[Any], others: list[Any]) -> list[Any]:
-    """The gradients, copied where they are another array's memory, so that each may be written to."""
-    seen = {id(other) for other in others}
-    result = []
-    for g in gradients:
-        shared = type(g) is np.ndarray and (g.base is not None or id(g) in seen)
-        seen.add(id(g))
-        result.append(g.copy() if shared else g)
+def positions_of(argnums: Any, count: int) -> tuple[list[int], bool]:
+    """The positions among `count` arguments, and whether it was one number; None stands for all."""
+    one = hasattr(argnums, "__index__")
+    given: Any = [argnums] if one else argnums
+    if argnums is None:
+        given = range(count)
+    numbers = [operator.index(n) for n in given]
+    for n in numbers:
+        if not -count <= n < count:
+            raise ValueError(
+                f"argnums={argnums}: there is no argument {n} among {count} by position"
+            )
+    positions = [n % count for n in numbers]
+    if len({*positions}) < len(positions):
+        raise ValueError(f"argnums={argnums} names an argument twice")
+    return positions, one
+
+
+def split_aux(result: Any) -> tuple[Any, Any]:
+    """The value, and what comes beside it."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"with has_aux=True the function returns a pair (value, aux), not {result!r}"
+        )
     return result
 
 
-def _outside(out: Any, targets: list[Node], graph: bool) -> Any:
-    """A value on its way out of a transform: kept in the graph only if there is an outer one."""
-    return out if graph or type(out) is not Tensor else wrap(out._data)
+# --------------------------------------------------------------------------------- the transforms
 
 
-def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
-    """A function that returns f's value and its gradient with respect to argument(s) `argnums`.
+def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the gradient of f with respect to the argument(s) at `argnums`.
 
-    f returns one number, or with `has_aux` a pair (number, anything). The gradient has the nesting of the argument.
+    f returns one number, or with `has_aux` a pair (number, anything); then so does the result:
+    (gradient, anything). The gradient has the nesting and shapes of the argument.
     """
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
-        aux: list[Any] = []
+    def gradient_of_f(*args: Any, **kwargs: Any) -> Any:
+        run = Run("grad", f, args, kwargs, argnums, has_aux)
+        return run.with_aux(gradient(run))
 
-        def of_chosen(*chosen: Any) -> Any:
-            full = list(args)
-            for position, value in zip(positions, chosen, strict=True):
-                full[position] = value
-            result = f(*full, **kwargs)
-            if has_aux:
-                result, extra = result
-                aux.append(extra)
-            if np.size(unwrap(result)) != 1:
-                shape = np.shape(unwrap(result))
-                raise ValueError(
-                    f"grad needs one number as the value, not shape {shape}; see tg.jacobian or tg.vjp"
-                )
-            return result
+    return gradient_of_f
 
-        value, pullback = vjp(of_chosen, *[args[position] for position in positions])
-        gradients = pullback(
-            np.ones(
-                np.shape(unwrap(value)), unwrap(value).dtype if hasattr(value, "dtype") else None
-            )
+
+def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns f's value and its gradient, as `grad` has it.
+
+    With `has_aux` it returns ((value, aux), gradient).
+    """
+
+    def value_and_gradient_of_f(*args: Any, **kwargs: Any) -> Any:
+        run = Run("grad", f, args, kwargs, argnums, has_aux)
+        found = gradient(run)
+        return run.with_aux(run.give(run.number())), found
+
+    return value_and_gradient_of_f
+
+
+def gradient(run: Run) -> Any:
+    """The gradient of a run's value, one number."""
+    value = run.number()
+    one = np.ones(value.shape, value.dtype)
+    gradients = pullback([value], [one], run.variables, run.graph, retain=False)
+    return run.give_gradients(gradients)
+
+
+def vjp(
+    f: Function,
+    *args: Any,
+    argnums: Argnums | None = None,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """The value of f(*args, **kwargs), and the function from a cotangent u to the gradient J' u.
+
+    u has the nesting and shapes of the value; J' u is a tuple of gradients, one for each argument
+    (or each that `argnums` names; one alone if it is one number). With `has_aux` the aux comes
+    third.
+    """
+    run = Run("vjp", f, args, kwargs, argnums, has_aux)
+    values = run.numbers()
+
+    def pull(cotangent: PyTree) -> Any:
+        tensors = has_tensors(cotangent)
+        cotangents = fitting(leaves(cotangent), values, "cotangent")
+        gradients = pullback(values, cotangents, run.variables, run.graph or tensors)
+        return run.give_gradients(gradients, tensors)
+
+    return run.with_aux(run.give_value(), pull)
+
+
+def has_tensors(tree: PyTree) -> bool:
+    """Whether there is a tensor among the leaves."""
+    return any(type(leaf) is Tensor for leaf in leaves(tree))
+
+
+def fitting(vectors: Sequence[Any], like: Sequence[Any], what: str) -> list[Any]:
+    """Tangents or cotangents in the dtypes of what they belong to. Raises ValueError for shapes."""
+    if len(vectors) != len(like):
+        raise ValueError(
+            f"{what}s must have the nesting of what they belong to: {len(like)} arrays, "
+            f"not {len(vectors)}"
         )
-        found = gradients[0] if isinstance(argnums, int) else gradients
-        if not has_aux:
-            return value, found
-        given = any(type(leaf) is Tensor for leaf in leaves(args))
-        return (
-            value,
-            map_leaves(lambda a: _as_given(a, given) if type(a) is Tensor else a, aux[0]),
-        ), found
-
-    return differentiated
-
-
-def grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
-    """A function that returns the gradient of f with respect to argument(s) `argnums` (with `has_aux`: and the aux)."""
-
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
-        value, gradient = value_and_grad(f, argnums, has_aux)(*args, **kwargs)
-        return (gradient, value[1]) if has_aux else gradient
-
-    return differentiated
+    fitted = []
+    for vector, owner in zip(vectors, like, strict=True):
+        shape = np.shape(unwrap(vector))
+        if shape != owner.shape:
+            raise ValueError(
+                f"{what}s must have the shapes of what they belong to: a {what} of shape "
+                f"{shape} for a value of shape {owner.shape}"
+            )
+        if type(vector) is not Tensor:
+            vector = np.asarray(vector, owner.dtype)
+        fitted.append(vector)
+    return fitted
 
 
-def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """The value of f(*args) and its derivative along the tangents, J v.
+def jvp(
+    f: Function,
+    args: Sequence[Any],
+    tangents: Any,
+    argnums: Argnums | None = None,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """The value of f(*args, **kwargs), and its derivative along the tangents, J v.
 
-    The pullback u -> J'u is linear in u, and its own pullback is v -> J v: reverse mode twice.
+    There is a tangent for each argument, or each that `argnums` names (one alone if it is one
+    number), in its nesting and shapes. With `has_aux` the aux comes third.
+
+    u -> J' u is linear in u, and its own pullback is v -> J v: reverse mode twice.
     """
-    if [np.shape(unwrap(a)) for a in leaves(list(args))] != [
-        np.shape(unwrap(t)) for t in leaves(list(tangents))
-    ]:
-        raise ValueError("tangents must have the nesting and shapes of the arguments")
-    value, pullback = vjp(f, *args)
-    _, push = vjp(
-        pullback, map_leaves(lambda v: np.ones(np.shape(unwrap(v)), unwrap(v).dtype), value)
-    )
-    return value, push(tuple(tangents))[0]
+    run = Run("jvp", f, args, kwargs, argnums, has_aux)
+    vectors = fitting(leaves(tangents), run.variables, "tangent")
+    values = run.numbers()
+    cotangents = [variable(np.ones(y.shape, floating(y.dtype))) for y in values]
+    pulled = pullback(values, cotangents, run.variables, graph=True)
+    pushed = pullback(pulled, vectors, cotangents, run.graph)
+    derivatives = [run.give(p) for p in pushed]
+    return run.with_aux(run.give_value(), rebuild(run.value, derivatives))
 
 
-def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that returns df/dx for an array argument: shape of the value + shape of the argument."""
-
-    def differentiated(*args: Any) -> Any:
-        value, pullback = vjp(lambda x: f(*args[:argnums], x, *args[argnums + 1 :]), args[argnums])
-        array = unwrap(value)
-        basis = np.eye(array.size, dtype=array.dtype).reshape(array.size, *array.shape)
-        rows = [pullback(direction)[0] for direction in basis]
-        shape = (*array.shape, *np.shape(unwrap(args[argnums])))
-        return np.reshape(np.stack(rows), shape) if rows else np.zeros(shape, array.dtype)
-
-    return differentiated
+def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of the derivative of a value."""
+    return dtype if dtype.kind == "f" else np.dtype(float)
 
 
-def hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """A function that returns the second derivatives of a number: shape of the argument twice."""
-    return jacobian(grad(f, argnums), argnums)
+def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the derivatives of f's elements by those of the argument.
 
-
-def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
-    """The Hessian of f at x times v, without the Hessian: the gradient of <grad f(x), v>."""
-
-    def along(x: Any) -> Any:
-        parts = [np.sum(g * d) for g, d in zip(leaves(grad(f)(x)), leaves(v), strict=True)]
-        return sum(parts[1:], start=parts[0])
-
-    return grad(along)(x)
-
-
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f, with its intermediate results not kept for backward but computed again (Chen et al. 2016).
-
-    Tensors that f takes from outside (a module's parameters) get their gradients too. f must give the same result
-    again: pass random masks in.
+    For an array of an array: the shape of the value, then the shape of the argument. In the place
+    of each array of the value's nesting stands the nesting of the argument. With `has_aux`:
+    (jacobian, aux).
     """
 
-    def rematerialised(*args: Any) -> Any:
-        if not MODE.recording:
-            return f(*args)
-        return _Rematerialised(f)(args)
+    def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
+        run = Run("jacobian", f, args, kwargs, argnums, has_aux)
+        parts = []
+        for y in run.numbers():
+            derivatives = rows(y, run.variables, run.graph)
+            parts.append(run.give_gradients(derivatives))
+        return run.with_aux(rebuild(run.value, parts))
 
-    return rematerialised
-
-
-class _Rematerialised:
-    """The operation of a checkpointed call."""
-
-    saves = ("args",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, args: tuple[Any, ...]) -> Any:
-        start = Tensor(0.0, requires_grad=True)._node
-        assert start is not None
-        variables = map_leaves(_variable_if_tracked, args)
-        result = self.function(*variables)
-        if type(result) is not Tensor or result._node is None:
-            return result
-        own = {
-            v._node: a._node
-            for v, a in zip(leaves(variables), leaves(args), strict=True)
-            if v is not a
-        }
-        captured = [node for node in _frontier(result._node, start.order) if node not in own]
-        return attach(self, result._data, [[*own.values()], captured], [args])
-
-    def pull(self, node: Node, gradient: Any, wanted: Any, graph: bool) -> list[tuple[Node, Any]]:
-        (inputs, captured), (args,) = node.parents, node.values
-        with switched(recording=True):
-            variables = map_leaves(_variable_if_tracked, args)
-            result = self.function(*variables)
-        new = [v._node for v, a in zip(leaves(variables), leaves(args), strict=True) if v is not a]
-        found = walk([(result._node, gradient)], [*new, *captured], graph=graph)
-        return [
-            (parent, found.get(node))
-            for node, parent in zip([*new, *captured], [*inputs, *captured], strict=True)
-        ]
+    return jacobian_of_f
 
 
-def _frontier(root: Node, start: int) -> list[Node]:
-    """The nodes older than `start` that the newer ones behind a root use directly."""
-    seen, stack = {root}, [root]
-    frontier: list[Node] = []
-    while stack:
-        for parent in stack.pop().inputs():
-            if parent not in seen:
-                seen.add(parent)
-                (frontier if parent.order < start else stack).append(parent)
-    return frontier
+def rows(value: Tensor, variables: Sequence[Tensor], graph: bool) -> list[Any]:
+    """A value's derivatives by each variable (value shape, variable shape), a pullback each row."""
+    basis = np.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
+    found = [pullback([value], [direction], variables, graph) for direction in basis]
+    jacobians = []
+    for i, x in enumerate(variables):
+        shape = (*value.shape, *x.shape)
+        stacked = np.stack([row[i] for row in found]) if found else np.zeros(shape, x.dtype)
+        jacobians.append(np.reshape(stacked, shape))
+    return jacobians
+
+
+def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the second derivatives of a number: the shape of the argument twice.
+
+    In the place of each array of the argument's nesting stands that nesting. With `has_aux`:
+    (hessian, aux).
+    """
+    return jacobian(grad(f, argnums, has_aux), argnums, has_aux)
+
+
+def hvp(
+    f: Function,
+    x: Any,
+    v: PyTree,
+    argnums: Argnums | None = None,
+    has_aux: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """The Hessian of f at x times v, without the Hessian: the gradient of <grad f(x), v>.
+
+    x is the argument of f. With `argnums` x is the tuple of all of f's arguments, and v has the
+    nesting of those that it names. With `has_aux`: (product, aux).
+    """
+    args, chosen = ((x,), 0) if argnums is None else (tuple(x), argnums)
+
+    def slope(*args: Any, **kwargs: Any) -> Any:
+        run = Run("hvp", f, args, kwargs, chosen, has_aux)
+        value = run.number()
+        one = np.ones(value.shape, value.dtype)
+        slopes = pullback([value], [one], run.variables, graph=True)
+        directions = fitting(leaves(v), slopes, "direction")
+        terms = [np.sum(g * d) for g, d in zip(slopes, directions, strict=True)]
+        return run.with_aux(sum(terms[1:], start=terms[0]))
+
+    return grad(slope, chosen, has_aux)(*args, **kwargs)

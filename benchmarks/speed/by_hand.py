@@ -204,7 +204,7 @@ def gelu(z: Array, derivative: Array) -> None:
 
 
 class ViT:
-    """Pre-norm encoder blocks (W2s); rows are tokens of all pictures, one after the other."""
+    """Pre-norm encoder blocks (W2s); rows are tokens of all images, one after the other."""
 
     def __init__(self, sizes: ViTSizes, weights: dict[str, Array]) -> None:
         self.sizes, self.P = sizes, Parameters(weights)
@@ -252,19 +252,19 @@ class ViT:
         qkv[:, : h * k] *= 1 / math.sqrt(k)  # the queries
         q, key, v = qkv.reshape(b, t, 3, h, k).transpose(2, 0, 3, 1, 4)  # each (B, H, T, K)
         e, sums = exp_and_sums(q @ key.swapaxes(-1, -2))  # (B, H, T, T)
-        said = np.empty_like(x)
-        y = np.matmul(e, v, out=said.reshape(b, t, h, k).swapaxes(1, 2))
+        joined = np.empty_like(x)
+        y = np.matmul(e, v, out=joined.reshape(b, t, h, k).swapaxes(1, 2))
         inverse = (1 / sums)[..., None]
         y *= inverse
-        return self.linear(said, name + ".out_proj"), (x, q, key, v, e, inverse, said)
+        return self.linear(joined, name + ".out_proj"), (x, q, key, v, e, inverse, joined)
 
     def attention_back(self, g: Array, saved: Any, name: str) -> Array:
         """With E = exp(QK'), R = 1 / its sums, Y = R E V: dV = E'(R dY), d(QK') = E (R dY V' - sum(R dY Y))."""
-        x, q, key, v, e, inverse, said = saved
+        x, q, key, v, e, inverse, joined = saved
         b, t, h, k = self.heads
-        g = self.linear_back(g, said, name + ".out_proj").reshape(b, t, h, k).swapaxes(1, 2)
+        g = self.linear_back(g, joined, name + ".out_proj").reshape(b, t, h, k).swapaxes(1, 2)
         g *= inverse
-        y = said.reshape(b, t, h, k).swapaxes(1, 2)
+        y = joined.reshape(b, t, h, k).swapaxes(1, 2)
         dqkv = np.empty((b * t, 3 * h * k), np.float32)
         dq, dkey, dv = dqkv.reshape(b, t, 3, h, k).transpose(2, 0, 3, 1, 4)
         np.matmul(e.swapaxes(-1, -2), g, out=dv)
@@ -319,7 +319,7 @@ class ViT:
 
 
 class RNN:
-    """The character model with a tanh layer: what the input says to the state is a table with a row for each character."""
+    """The character model with a tanh layer: the input's part of the state is a table with a row for each character."""
 
     def __init__(self, sizes: RecurrentSizes, weights: dict[str, Array]) -> None:
         self.sizes, self.P = sizes, Parameters(weights)

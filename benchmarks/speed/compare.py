@@ -47,7 +47,7 @@ class Dropped(Exception):
 
 
 class Process:
-    """A contender at work; stopped but for while it is asked something."""
+    """A contender at work; it is stopped except while it answers."""
 
     def __init__(self, module: str, threads: int | None) -> None:
         environment = {k: v for k, v in os.environ.items() if k not in THREADS}
@@ -83,10 +83,10 @@ class Process:
         line = stdout.readline()
         if not line:
             self.errors.seek(0)
-            said = [
+            lines = [
                 text.strip() for text in self.errors if text.strip() and not text.startswith(("For simplicity", "---"))
             ]
-            raise Dropped(said[-1][:200] if said else "it stopped without a word")
+            raise Dropped(lines[-1][:200] if lines else "it stopped without a word")
         self.signal("SIGSTOP")
         return json.loads(line)
 
@@ -99,7 +99,7 @@ class Process:
 
 
 class Judge:
-    """What our own program says, and how far rounding alone moves it.
+    """The losses of our own program, and how far rounding alone moves them.
 
     `run(seed)` gives the numbers of a run from moved weights, `run()` from the weights themselves. `steps`: the numbers
     follow one from the other.
@@ -117,10 +117,10 @@ class Judge:
     def multiples(self, losses: Any) -> list[float]:
         """How far losses are from ours, in what rounding does. Raises `Dropped` if that is too far."""
         difference = np.abs(np.array(losses) - self.losses)
-        found = difference / self.unit
-        if not (np.all(found <= MULTIPLE) and difference[0] <= FIRST * abs(self.losses[0])):
+        multiples = difference / self.unit
+        if not (np.all(multiples <= MULTIPLE) and difference[0] <= FIRST * abs(self.losses[0])):
             raise Dropped(f"DOES OTHER WORK: its losses are {losses}, not {self.losses.tolist()}")
-        return [round(float(value), 2) for value in found]
+        return [round(float(value), 2) for value in multiples]
 
 
 def unit(losses: np.ndarray, moved: np.ndarray, *, steps: bool) -> np.ndarray:
@@ -134,7 +134,7 @@ def measure(
 ) -> dict[str, Any]:
     """Everything about one workload; `tick` hears of each turn."""
     skipped = {name: why for name in names if (why := absent(name, workload))}
-    found: dict[str, dict[str, Any]] = {}
+    measured: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "weights.safetensors"
         safetensors.save(ours.weights(workload, rng=np.random.default_rng(SEED)), path)
@@ -142,7 +142,7 @@ def measure(
         for name in [n for n in names if n not in skipped]:
             tick(name)
             try:
-                processes[name], found[name] = ready(name, workload, path, judge, stack)
+                processes[name], measured[name] = ready(name, workload, path, judge, stack)
             except Dropped as dropped:
                 skipped[name] = str(dropped)
         times: dict[str, list[float]] = {name: [] for name in processes}
@@ -152,7 +152,7 @@ def measure(
                 taken = process.ask("time", seconds)
                 times[name] += taken if turn else []
         for name, process in processes.items():
-            found[name] |= {
+            measured[name] |= {
                 "milliseconds": (1e3 * np.quantile(times[name], [0.25, 0.5, 0.75])).round(5).tolist(),
                 "memory": process.ask("memory"),
             }
@@ -162,13 +162,13 @@ def measure(
         "seeds": judge.seeds,
         "multiple": MULTIPLE,
     }
-    return {"rounds": rounds, "seconds": seconds, "judge": facts, "skipped": skipped, "contenders": found}
+    return {"rounds": rounds, "seconds": seconds, "judge": facts, "skipped": skipped, "contenders": measured}
 
 
 def judged(workload: str, weights: Path) -> Judge:
     """The judge of a workload, in a process of its own, so that these runs count for nobody's memory."""
-    found = entry(ONE, workload)
-    with Process(found.module, found.threads) as process:
+    contender = entry(ONE, workload)
+    with Process(contender.module, contender.threads) as process:
 
         def run(*seed: int) -> Any:
             process.ask("open", workload, weights, *seed)
@@ -179,8 +179,8 @@ def judged(workload: str, weights: Path) -> Judge:
 
 def ready(name: str, workload: str, weights: Path, judge: Judge, stack: ExitStack) -> tuple[Process, dict[str, Any]]:
     """A contender that has shown that it does the work."""
-    found = entry(name, workload)
-    process = Process(found.module, found.threads)
+    contender = entry(name, workload)
+    process = Process(contender.module, contender.threads)
     with ExitStack() as until_ready:
         until_ready.enter_context(process)
         opened = process.ask("open", workload, weights)

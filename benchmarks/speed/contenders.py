@@ -57,20 +57,19 @@ CONTENDERS: dict[str, Entry] = {
 
 def entry(name: str, workload: str) -> Entry:
     """A contender for a workload: inference on all cores is BLAS with as many threads."""
-    found = CONTENDERS[name]
     if name == ALL and not getattr(sizes_of(workload), "training", True):
         return Entry("ours", "tinygrad_cv", CORES)
-    return found
+    return CONTENDERS[name]
 
 
 def absent(name: str, workload: str) -> str | None:
     """Why a contender does not take part in a workload, if so."""
-    found = entry(name, workload)
-    why = found.leaves_out.get(workload if workload in OPERATIONS else workload.split(" ")[0])
+    contender = entry(name, workload)
+    why = contender.leaves_out.get(workload if workload in OPERATIONS else workload.split(" ")[0])
     if why:
         return why
     try:
-        installed = importlib.util.find_spec(found.needs) is not None
+        installed = importlib.util.find_spec(contender.needs) is not None
     except ModuleNotFoundError:
         installed = False
-    return None if installed else f"{found.needs} is not there"
+    return None if installed else f"{contender.needs} is not there"

@@ -21,14 +21,14 @@ Weights = dict[str, Any]
 
 
 def loop(xp: Any) -> Callable[..., Any]:
-    """Steps through time as a plain loop: what is said at each step, stacked."""
+    """Steps through time as a plain loop: the outputs of each step, stacked."""
 
     def scan(step: Any, state: Any, inputs: Any) -> Any:
-        said = []
+        outputs = []
         for i in range(inputs.shape[0]):
             state, y = step(state, inputs[i])
-            said.append(y)
-        return xp.stack(said)
+            outputs.append(y)
+        return xp.stack(outputs)
 
     return scan
 
@@ -92,8 +92,8 @@ def generator(m: Maths, sizes: GANSizes, w: Weights, noise: Any) -> Any:
     return sigmoid(m, dense(m, w, 0, sizes.generator, sizes.norm, lambda x: m.xp.maximum(x, m.number(0)), noise))
 
 
-def discriminator(m: Maths, sizes: GANSizes, w: Weights, pictures: Any) -> Any:
-    return dense(m, w, 1, sizes.discriminator, False, lambda x: m.xp.maximum(x, m.number(0.2) * x), pictures)
+def discriminator(m: Maths, sizes: GANSizes, w: Weights, images: Any) -> Any:
+    return dense(m, w, 1, sizes.discriminator, False, lambda x: m.xp.maximum(x, m.number(0.2) * x), images)
 
 
 def attention(m: Maths, w: Weights, name: str, x: Any, heads: int) -> Any:
@@ -128,11 +128,11 @@ def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
 
 
 def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> Any:
-    """Logits (T N, characters); what the input says is one product for all steps."""
+    """Logits (T N, characters); the input's part is one product for all steps."""
     xp, name = m.xp, "recurrent."
-    said = w["embedding.weight"][characters.reshape(-1)] @ w[name + "weight_ih_l0"].T
-    said = said + (w[name + "bias_ih_l0"] + w[name + "bias_hh_l0"])
-    said = said.reshape(sizes.length, sizes.batch, -1)  # (T, N, gates H)
+    from_input = w["embedding.weight"][characters.reshape(-1)] @ w[name + "weight_ih_l0"].T
+    from_input = from_input + (w[name + "bias_ih_l0"] + w[name + "bias_hh_l0"])
+    from_input = from_input.reshape(sizes.length, sizes.batch, -1)  # (T, N, gates H)
     back, zeros = w[name + "weight_hh_l0"].T, m.array(np.zeros((sizes.batch, sizes.hidden), np.float32))
 
     def rnn(h: Any, x: Any) -> Any:
@@ -147,7 +147,7 @@ def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> A
         h = o * xp.tanh(c)
         return (h, c), h
 
-    states = m.scan(rnn, zeros, said) if sizes.cell == "RNN" else m.scan(lstm, (zeros, zeros), said)
+    states = m.scan(rnn, zeros, from_input) if sizes.cell == "RNN" else m.scan(lstm, (zeros, zeros), from_input)
     return linear(w, "head", states.reshape(sizes.length * sizes.batch, -1))
 
 
@@ -175,8 +175,8 @@ def unet(m: Maths, config: UNetConfig, w: Weights, x: Any, t: Any) -> Any:
     def looks(name: str, h: Any) -> Any:
         b, c, height, width = h.shape
         pixels = xp.swapaxes(norm(name + ".norm", h).reshape(b, c, height * width), 1, 2)
-        said = attention(m, w, name + ".attention", pixels, config.heads)
-        return h + xp.swapaxes(said, 1, 2).reshape(b, c, height, width)
+        attended = attention(m, w, name + ".attention", pixels, config.heads)
+        return h + xp.swapaxes(attended, 1, 2).reshape(b, c, height, width)
 
     def part(name: str, h: Any) -> Any:
         if name + ".conv.weight" in w:  # to another height

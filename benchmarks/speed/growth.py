@@ -29,28 +29,28 @@ CURVES = {
 NAMES = (ONE, EAGER)
 
 
-def main(rounds: int, seconds: float, json_path: Path, picture: Path) -> None:
+def main(rounds: int, seconds: float, json_path: Path, chart: Path) -> None:
     names = [n for n in NAMES if not absent(n, "W2s")]
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with progress_bar(sum(map(len, CURVES.values())), "growth") as bar:
         for curve, points in CURVES.items():
             for workload in points:
                 bar.set_description(workload)
-                found.setdefault(curve, {})[workload] = point(workload, names, rounds, seconds)
+                results.setdefault(curve, {})[workload] = point(workload, names, rounds, seconds)
                 bar.update()
             with atomic_write(json_path) as file:
-                file.write(json.dumps(found, indent=1).encode())
-    for curve, points in found.items():
+                file.write(json.dumps(results, indent=1).encode())
+    for curve, points in results.items():
         for workload, by_name in points.items():
-            said = (f"{n}: {p['milliseconds']:.2f} ms, {p['megabytes']:.0f} MB" for n, p in by_name.items())
-            print(f"{curve}: {workload}: {'; '.join(said)}")
-    draw(found, picture)
+            figures = (f"{n}: {p['milliseconds']:.2f} ms, {p['megabytes']:.0f} MB" for n, p in by_name.items())
+            print(f"{curve}: {workload}: {'; '.join(figures)}")
+    draw(results, chart)
 
 
 def point(workload: str, names: list[str], rounds: int, seconds: float) -> dict[str, dict[str, float]]:
     """Median time of a step, in turns, and the memory beyond the imports."""
     times: dict[str, list[float]] = {name: [] for name in names}
-    found: dict[str, dict[str, float]] = {}
+    results: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         safetensors.save(ours.weights(workload, rng=np.random.default_rng(SEED)), path)
@@ -64,23 +64,23 @@ def point(workload: str, names: list[str], rounds: int, seconds: float) -> dict[
                     times[name] += process.ask("time", seconds / 3)
             for name, process in processes.items():
                 memory = process.ask("memory")
-                found[name] = {
+                results[name] = {
                     "milliseconds": 1e3 * float(np.median(times[name])),
                     "megabytes": (memory["peak"] - memory["imported"]) / 1e6,
                 }
         finally:
             for process in processes.values():
                 process.__exit__()
-    return found
+    return results
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
+def draw(results: dict[str, Any], path: Path) -> None:
     """Time above, memory below."""
     need("matplotlib").use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, grid = plt.subplots(2, len(found), figsize=(3.2 * len(found), 5.5), layout="constrained", squeeze=False)
-    for column, (curve, points) in enumerate(found.items()):
+    figure, grid = plt.subplots(2, len(results), figsize=(3.2 * len(results), 5.5), layout="constrained", squeeze=False)
+    for column, (curve, points) in enumerate(results.items()):
         x = [int(workload.partition("=")[2]) for workload in points]
         for axes, what, unit in zip(grid[:, column], ("milliseconds", "megabytes"), ("ms a step", "MB"), strict=True):
             for name, colour in zip(NAMES, ("#1f6fb4", "#d1622b"), strict=True):

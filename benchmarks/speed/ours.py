@@ -12,7 +12,7 @@ from models.unet import UNet
 from models.vit import ViT
 from tinygrad_cv import kernels, nn, optim
 from tinygrad_cv.machine import keep_freed_memory
-from tinygrad_cv.nn.layers import parameter
+from tinygrad_cv.nn import parameter
 
 from .workloads import (
     RATE,
@@ -66,7 +66,7 @@ class GANStep:
 
 
 class SupervisedStep:
-    """A model, its inputs, and what it should say of them: a class, or the noise in a picture."""
+    """A model, its inputs, and what it should predict from them: a class, or the noise in an image."""
 
     def __init__(self, model: nn.Module, loss: Any = kernels.cross_entropy) -> None:
         self.model, self.loss, self.optimizer = model, loss, optim.Adam(model.parameters(), RATE)
@@ -134,7 +134,7 @@ class OperationStep:
         return y
 
     def check(self, given: Any) -> list[float]:
-        """Numbers that tell whether value and gradients are right."""
+        """Numbers that show whether value and gradients are right."""
         y = self.step(given)
         return fingerprints([y.numpy(), *(x.grad for x in self.operands())])
 
@@ -194,8 +194,8 @@ class Contender:
 def weights(name: str, *, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Initial weights of a workload. Those that begin at 0 are drawn too, lest they hide what lies behind them."""
     work = build(sizes_of(name), rng)
-    found = {n: a.copy() for n, a in work.model.state_dict().items()}
+    state = {n: a.copy() for n, a in work.model.state_dict().items()}
     for parameter_name, p in work.model.named_parameters():
         if not p.data.any():
-            found[parameter_name] = 0.02 * rng.standard_normal(p.shape, np.float32)
-    return found
+            state[parameter_name] = 0.02 * rng.standard_normal(p.shape, np.float32)
+    return state

@@ -20,7 +20,7 @@ class Contender(ours.Contender):
         self.team = self.stack.enter_context(parallel.workers())
         super().__init__(name, weights)
         axis = 1 if isinstance(sizes_of(name), RecurrentSizes) else 0  # of the samples
-        self.batches = [tuple(self.team.share(array, axis) for array in batch) for batch in self.batches]
+        self.batches = [tuple(self.team.shard(array, axis) for array in batch) for batch in self.batches]
         self.coming, self.loss = np.zeros(1, np.int64), np.zeros(1)
         if self.team.rank:
             self.follow()

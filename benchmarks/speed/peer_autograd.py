@@ -17,8 +17,8 @@ MATHS = Maths(anp, loop(anp), erf)
 
 
 def gradients(loss: Any, chosen: dict[str, np.ndarray], others: dict[str, np.ndarray], batch: Any) -> Any:
-    value, found = value_and_grad(lambda c: loss({**others, **c}, *batch))(chosen)
-    return float(value), found
+    value, slopes = value_and_grad(lambda c: loss({**others, **c}, *batch))(chosen)
+    return float(value), slopes
 
 
 class ChainContender:
@@ -40,8 +40,8 @@ class ChainContender:
         return self.both(self.weights["a"], self.weights["b"], self.given)
 
     def check(self) -> list[float]:
-        found = self.step(0)
-        return fingerprints([self.y._value, *found])
+        slopes = self.step(0)
+        return fingerprints([self.y._value, *slopes])
 
 
 def Contender(name: str, weights: dict[str, np.ndarray]) -> Any:

@@ -34,10 +34,10 @@ class Contender:
         zeros: Any = lambda: {n: jnp.zeros_like(a) for n, a in state.items()} if training else {}
         self.state: Any = (state, zeros(), zeros())
         self.batches = [tuple(map(jnp.asarray, prepared(name, batch))) for batch in batches(name)]
-        self.compiled = jax.jit(self.trained(parts) if training else self.told(parts[0][1]), donate_argnums=(0,))
+        self.compiled = jax.jit(self.trained(parts) if training else self.inference(parts[0][1]), donate_argnums=(0,))
         self.steps = 0
 
-    def told(self, loss: Any) -> Any:
+    def inference(self, loss: Any) -> Any:
         return lambda state, step, *batch: (state, loss(state[0], *batch))
 
     def trained(self, parts: Any) -> Any:

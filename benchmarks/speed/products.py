@@ -1,4 +1,4 @@
-"""The floor: how much of our step passes inside matrix products. What the rest takes could at best be nothing."""
+"""The floor: how much of our step passes inside matrix products. The rest could at best take no time."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Contender(ours.Contender):
         super().__init__(name, weights)
         rehearsal = ours.Contender(name, weights)
         rehearsal.step(0)  # lets the rules in, which are those of NumPy's own functions
-        with Products() as found:
+        with Products() as products:
             rehearsal.step(1)
-        self.variant = f"{found.count} products, {found.operations / 1e9:.3g} GFLOP"
+        self.variant = f"{products.count} products, {products.operations / 1e9:.3g} GFLOP"
 
     def step(self, i: int) -> Any:
-        with Products() as found:
-            said = super().step(i)
-        self.counted = found.seconds
-        return said
+        with Products() as products:
+            result = super().step(i)
+        self.counted = products.seconds
+        return result

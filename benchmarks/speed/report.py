@@ -15,7 +15,7 @@ from tinygrad_cv.files import atomic_write
 from .contenders import ALL, CONTENDERS, CORES, EAGER, NOT_ASKED, ONE, TRAINING
 from .workloads import TITLES, WORKLOADS
 
-Found = dict[str, Any]  # of `compare.measure`, by workload
+Results = dict[str, Any]  # of `compare.measure`, by workload
 LIBRARIES = ("numpy", "scipy", "torch", "jax", "jaxlib", "autograd", "mygrad", "tinygrad")
 COLOURS = {ONE: "#1f6fb4", ALL: "#0b3c68"}
 
@@ -45,15 +45,15 @@ def installed(library: str) -> str | None:
         return None
 
 
-def median(found: Found, workload: str, name: str) -> float | None:
+def median(results: Results, workload: str, name: str) -> float | None:
     """Milliseconds of a contender at a workload, if it was timed."""
-    contender = found.get(workload, {}).get("contenders", {}).get(name)
+    contender = results.get(workload, {}).get("contenders", {}).get(name)
     return contender and float(contender["milliseconds"][1])
 
 
-def ratio(found: Found, workload: str, other: str, ours: str) -> float | None:
+def ratio(results: Results, workload: str, other: str, ours: str) -> float | None:
     """How many times as long as we another takes."""
-    a, b = median(found, workload, other), median(found, workload, ours)
+    a, b = median(results, workload, other), median(results, workload, ours)
     return a / b if a and b else None
 
 
@@ -72,41 +72,41 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def times(found: Found, unit: str = "ms") -> str:
+def times(results: Results, unit: str = "ms") -> str:
     """Median, quartiles, and the ratio to ours in one process; in milliseconds or microseconds."""
     scale = {"ms": 1, "µs": 1000}[unit]
-    names = [n for n in CONTENDERS if any(n in f["contenders"] for f in found.values())]
+    names = [n for n in CONTENDERS if any(n in f["contenders"] for f in results.values())]
     rows = [[unit, *names]]
-    for workload, result in found.items():
+    for workload, result in results.items():
         row = [workload]
         for name in names:
             if name not in result["contenders"]:
                 row.append("-")
                 continue
             low, middle, high = (number(scale * ms) for ms in result["contenders"][name]["milliseconds"])
-            times_ours = "" if name == ONE else f", {ratio(found, workload, name, ONE) or 0:.2f}x"
+            times_ours = "" if name == ONE else f", {ratio(results, workload, name, ONE) or 0:.2f}x"
             row.append(f"{middle} ({low} to {high}){times_ours}")
         rows.append(row)
     return markdown(rows)
 
 
-def against(found: Found, other: str) -> str:
+def against(results: Results, other: str) -> str:
     """Another's time by ours, and the geometric mean over the training workloads: above 1 we are faster."""
-    workloads = [w for w in WORKLOADS if w in found]
+    workloads = [w for w in WORKLOADS if w in results]
     rows = [[f"{other} / ours", *workloads, "geometric mean of training"]]
     for name in (ONE, ALL):
-        ratios = {w: ratio(found, w, other, name) for w in workloads}
+        ratios = {w: ratio(results, w, other, name) for w in workloads}
         training = [r for w, r in ratios.items() if r and w in TRAINING]
         mean = f"{geometric_mean(training):.2f} of {len(training)}" if training else "-"
         rows.append([name, *(f"{r:.2f}" if r else "-" for r in ratios.values()), mean])
     return markdown(rows)
 
 
-def memory(found: Found) -> str:
+def memory(results: Results) -> str:
     """Megabytes at the most, and what the process took after its imports."""
-    names = [n for n in (ONE, ALL, EAGER) if any(n in f["contenders"] for f in found.values())]
+    names = [n for n in (ONE, ALL, EAGER) if any(n in f["contenders"] for f in results.values())]
     rows = [["MB: more than imported (in all)", *names]]
-    for workload, result in found.items():
+    for workload, result in results.items():
         row = [workload]
         for name in names:
             m = result["contenders"].get(name, {}).get("memory")
@@ -115,30 +115,30 @@ def memory(found: Found) -> str:
     return markdown(rows)
 
 
-def same_work(found: Found) -> str:
+def same_work(results: Results) -> str:
     """How far each contender's losses are from ours at the most, in units of what rounding does to ours."""
-    names = [n for n in CONTENDERS if any(n in f["contenders"] for f in found.values())]
+    names = [n for n in CONTENDERS if any(n in f["contenders"] for f in results.values())]
     rows = [["losses differ by, in units of rounding", *names]]
-    for workload, result in found.items():
+    for workload, result in results.items():
         cells = (result["contenders"].get(name) for name in names)
         rows.append([workload, *(f"{max(c['difference']):.2g}" if c else "-" for c in cells)])
     return markdown(rows)
 
 
-def overhead(found: Found) -> str:
+def overhead(results: Results) -> str:
     """Microseconds for one recorded operation on eight numbers."""
     rows = [["µs per operation", "forward", "backward"]]
-    alone, both = (found.get(f"chain, {kind}", {}) for kind in ("forward", "forward and backward"))
+    alone, both = (results.get(f"chain, {kind}", {}) for kind in ("forward", "forward and backward"))
     for name, contender in both.get("contenders", {}).items():
         whole, first = contender["milliseconds"][1], median({"": alone}, "", name)
         rows.append([name, *([f"{first:.2f}", f"{whole - first:.2f}"] if first else [f"{whole:.2f} in all", ""])])
     return markdown(rows)
 
 
-def skipped(found: Found) -> str:
+def skipped(results: Results) -> str:
     """Who did not take part in what, and why."""
     reasons: dict[tuple[str, str], list[str]] = {}
-    for workload, result in found.items():
+    for workload, result in results.items():
         for name, why in result["skipped"].items():
             if why == NOT_ASKED:
                 continue
@@ -146,20 +146,20 @@ def skipped(found: Found) -> str:
     return "\n".join(f"{name} is left out of {', '.join(where)}: {why}" for (name, why), where in reasons.items())
 
 
-def chart(found: Found, path: Path) -> None:
+def chart(results: Results, path: Path) -> None:
     """How many times as fast as torch eager each contender is, workload by workload."""
     from models.train import need
 
     need("matplotlib").use("Agg")
     import matplotlib.pyplot as plt
 
-    workloads = [w for w in WORKLOADS if median(found, w, EAGER)][::-1]
-    names = [n for n in CONTENDERS if n != EAGER and any(median(found, w, n) for w in workloads)]
+    workloads = [w for w in WORKLOADS if median(results, w, EAGER)][::-1]
+    names = [n for n in CONTENDERS if n != EAGER and any(median(results, w, n) for w in workloads)]
     figure, axes = plt.subplots(figsize=(9, 1.2 + 0.62 * len(workloads)), layout="constrained")
     others = iter(plt.get_cmap("tab10").colors[1:])  # type: ignore[attr-defined]
     marks = iter("osD^v<>P")
     for name in names:
-        places = [(ratio(found, w, EAGER, name), y) for y, w in enumerate(workloads)]
+        places = [(ratio(results, w, EAGER, name), y) for y, w in enumerate(workloads)]
         x, y = zip(*[(r, p) for r, p in places if r], strict=True)
         ours = name in COLOURS
         axes.scatter(

@@ -20,16 +20,16 @@ WARM_UP, TIMED = 3, 5  # steps of each variant
 
 
 class Contender(torch_eager.Contender):
-    """The fastest variant; `variant` says which it is."""
+    """The fastest variant; `variant` names it."""
 
     def __init__(self, name: str, weights: dict[str, np.ndarray]) -> None:
         layouts = (False, True) if isinstance(sizes_of(name), UNetSizes) else (False,)
         adams = ("fused", "foreach") if name in TRAINING else ("fused",)
-        found = {}
+        seconds = {}
         for variant in product(adams, sorted({1, CORES}), layouts):
             self.become(name, weights, *variant)
-            found[variant] = self.seconds()
-        adam, threads, channels_last = fastest = min(found, key=found.__getitem__)
+            seconds[variant] = self.seconds()
+        adam, threads, channels_last = fastest = min(seconds, key=seconds.__getitem__)
         self.variant = f"{adam} Adam, {threads} thread{'s' * (threads > 1)}" + (
             ", channels last" if channels_last else ""
         )
@@ -53,5 +53,5 @@ class Contender(torch_eager.Contender):
 
 
 def last(x: Any) -> Any:
-    """Channels last, if it is a batch of pictures."""
+    """Channels last, for a batch of images."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

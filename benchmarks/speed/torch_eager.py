@@ -86,7 +86,7 @@ class Inference:
 
 
 def cross_entropy(logits: Any, targets: Any) -> Any:
-    """The mean over all places of a sequence, or over pictures."""
+    """The mean over all positions of a sequence, or over images."""
     return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
 
 
@@ -166,7 +166,7 @@ class OperationStep:
         return y
 
     def check(self, given: Any) -> list[float]:
-        """Numbers that tell whether value and gradients are right."""
+        """Numbers that show whether value and gradients are right."""
         y = self.step(given)
         return fingerprints([y.detach().numpy(), *(x.grad.numpy() for x in self.model.parameters())])
 

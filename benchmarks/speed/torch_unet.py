@@ -92,7 +92,7 @@ class Stage(nn.Module):  # type: ignore[misc]
 
 
 class UNet(nn.Module):  # type: ignore[misc]
-    """Noisy pictures (B, C, H, W), times (B,) and classes (B,) -> a prediction (B, C, H, W)."""
+    """Noisy images (B, C, H, W), times (B,) and classes (B,) -> a prediction (B, C, H, W)."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """One contender in a process of its own, so that no other library is loaded beside it. Reads commands, answers in JSON.
 
 `open WORKLOAD WEIGHTS [SEED]` builds it, with a seed from weights of which each is moved to one of its neighbours among
-float32 numbers; `check` takes the first five steps and tells their losses; `time SECONDS` tells how long steps take;
-`memory` tells the high-water mark of the resident memory.
+float32 numbers; `check` takes the first five steps and returns their losses; `time SECONDS` returns how long steps
+take; `memory` returns the high-water mark of the resident memory.
 
 A contender is a module with a class (or function) `Contender(workload, weights)` whose objects have `step(i)`, a step on batch
 i that returns its loss. What else they may have: `check()`, numbers to compare instead of losses; `variant`, what it chose;
@@ -52,11 +52,11 @@ def all_processes() -> list[str]:
 
 def moved(weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """Each weight one unit in the last place up or down."""
-    rng, found = np.random.default_rng(seed), {}
+    rng, neighbours = np.random.default_rng(seed), {}
     for name, array in weights.items():
         sides = np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf).astype(np.float32)
-        found[name] = np.nextafter(array, sides) if array.dtype.kind == "f" else array
-    return found
+        neighbours[name] = np.nextafter(array, sides) if array.dtype.kind == "f" else array
+    return neighbours
 
 
 class Worker:
@@ -74,17 +74,17 @@ class Worker:
         return {"variant": getattr(self.work, "variant", None)}
 
     def steps(self, count: int) -> tuple[list[Any], list[float]]:
-        """What so many steps say, and the seconds they take. A contender of several processes is told how many will come."""
+        """The results of so many steps, and their seconds. `announce` prepares a contender of several processes."""
         if hasattr(self.work, "announce"):
             self.work.announce(count)
-        said, seconds = [], []
+        results, seconds = [], []
         for _ in range(count):
             start = time.perf_counter()
-            said.append(self.work.step(self.done))
+            results.append(self.work.step(self.done))
             self.last = time.perf_counter() - start
             seconds.append(getattr(self.work, "counted", self.last))
             self.done += 1
-        return said, seconds
+        return results, seconds
 
     def check(self) -> Any:
         if hasattr(self.work, "check"):

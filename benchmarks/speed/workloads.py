@@ -144,7 +144,7 @@ def sizes_of(name: str) -> Sizes:
 def batches(name: str) -> list[tuple[np.ndarray, ...]]:
     """The data of a workload, a few batches.
 
-    (real, noise for D, noise for G), (pictures, labels), (noisy pictures, times, noise) or (characters, next characters);
+    (real, noise for D, noise for G), (images, labels), (noisy images, times, noise) or (characters, next characters);
     for an operation the gradient that backward begins with, or labels.
     """
     sizes, rng = sizes_of(name), np.random.default_rng(0)

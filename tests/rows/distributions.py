@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/distributions.py`."""
+"""Rows of `tinygrad_cv/rules/scipy/distributions.py`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,12 @@ if hasattr(sp, "btdtr"):
     row(sp.btdtr, shape, shape, share, call=special.btdtr)
     row(sp.btdtri, shape, shape, share, call=special.btdtri)
 row(sp.nrdtrimn, arrays((3,), domain=(0.1, 0.4)), arrays((2, 3), domain=(0.5, 2)), arrays((3,)))
-row(sp.nrdtrisd, arrays((3,), domain=(-1, 0)), arrays((2, 3), domain=(0.6, 0.9)), arrays((3,), domain=(0.5, 1)))
+row(
+    sp.nrdtrisd,
+    arrays((3,), domain=(-1, 0)),
+    arrays((2, 3), domain=(0.6, 0.9)),
+    arrays((3,), domain=(0.5, 1)),
+)
 
 noncentral = arrays((), domain=(0.1, 3))
 new = tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 17)
@@ -48,7 +53,13 @@ x = arrays((2,), domain=(0.5, 3))
 few = arrays((2,), domain=(0.2, 0.8))
 row(sp.chndtr, x, shape, noncentral)
 row(sp.chndtrix, few, shape, noncentral.map(float))
-row(sp.chndtrinc, arrays((2,), domain=(3, 5)), st.just(2.5), arrays((), domain=(0.1, 0.3)), rtol=digits)
+row(
+    sp.chndtrinc,
+    arrays((2,), domain=(3, 5)),
+    st.just(2.5),
+    arrays((), domain=(0.1, 0.3)),
+    rtol=digits,
+)
 row(sp.ncfdtr, shape, shape, noncentral, x, rtol=digits)
 row(sp.ncfdtri, shape, shape, noncentral.map(float), few, rtol=digits)
 row(sp.nctdtr, shape, arrays((), domain=(-1, 1)).map(float), arrays((2,)))

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/elementwise.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/elementwise.py`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.table import row
+from tinygrad_cv.rules.numpy.elementwise import root, root_slope
 from tinygrad_cv.testing.strategies import arrays, broadcastable
 
 for function in (np.add, np.subtract, np.multiply, np.arctan2, np.logaddexp, np.logaddexp2):
     row(function, broadcastable(avoid=[0]))
 for function in (np.maximum, np.minimum, np.fmax, np.fmin):
-    row(function, st.tuples(arrays((2, 3)), arrays((3,))).map(lambda p: (np.round(p[0], 1), np.round(p[1], 1) + 0.05)))
+    row(
+        function,
+        st.tuples(arrays((2, 3)), arrays((3,))).map(
+            lambda p: (np.round(p[0], 1), np.round(p[1], 1) + 0.05)
+        ),
+    )
 row(np.true_divide, broadcastable(avoid=[0]))
 row(np.hypot, broadcastable(avoid=[0]))
 row(np.power, broadcastable(domain=(0.2, 2)))
 row(np.power, arrays(avoid=[0]), st.sampled_from([2, 3, -1, 0]))
+row(np.power, arrays((2,), domain=(0.2, 2)), st.just(np.array([0.0, 1.0])))
 row(np.float_power, broadcastable(domain=(0.2, 2)))
 for function in (np.fmod, np.remainder):
     row(function, st.tuples(arrays((3,), domain=(2.1, 2.25)), arrays((2, 3), domain=(0.8, 0.95))))
@@ -24,9 +31,30 @@ row(np.modf, arrays(domain=(0.1, 0.9)))
 row(np.frexp, arrays(domain=(0.55, 0.95)), call=lambda x: np.frexp(x)[0])
 row(np.ldexp, arrays(), st.integers(-3, 3))
 row(np.copysign, arrays((2, 3), avoid=[0]), st.just(np.array([-1, 1, -1])), call=np.copysign)
-for function in (np.negative, np.positive, np.square, np.exp, np.exp2, np.expm1, np.sin, np.cos, np.arctan, np.sinh):
+for function in (
+    np.negative,
+    np.positive,
+    np.square,
+    np.exp,
+    np.exp2,
+    np.expm1,
+    np.sin,
+    np.cos,
+    np.arctan,
+    np.sinh,
+):
     row(function, arrays())
-for function in (np.cosh, np.tanh, np.arcsinh, np.rad2deg, np.deg2rad, np.degrees, np.radians, np.sinc, np.conjugate):
+for function in (
+    np.cosh,
+    np.tanh,
+    np.arcsinh,
+    np.rad2deg,
+    np.deg2rad,
+    np.degrees,
+    np.radians,
+    np.sinc,
+    np.conjugate,
+):
     row(function, arrays())
 for function in (np.reciprocal, np.absolute, np.fabs, np.cbrt):
     row(function, arrays(avoid=[0]))
@@ -42,3 +70,6 @@ if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
 row(np.nan_to_num, arrays())
 row(np.real, arrays())
 row(np.real_if_close, arrays())
+row(root.function, arrays(domain=(0.3, 3)), call=root)
+row(root_slope.function, arrays(domain=(0.3, 3)), call=root_slope)
+row(np.clip, arrays((2, 3), avoid=[-0.5, 0.7]), arrays((3,), domain=(-0.5, -0.4)), st.just(0.7))

@@ -100,6 +100,11 @@ def layer_norm_arguments(draw: Any) -> tuple[np.ndarray, ...]:
 row(kernels.layer_norm, layer_norm_arguments(), options=options(eps=[0.1, 1.0]))
 row(
     kernels.layer_norm,
+    layer_norm_arguments().map(lambda a: (a[0], a[2], a[2].shape)),
+    call=lambda x, bias, shape: kernels.layer_norm(x, None, bias, eps=0.1, shape=shape),
+)
+row(
+    kernels.layer_norm,
     arrays(shapes(1, 3, 2, 4), min_gap=0.05).map(lambda x: (x, x.shape[-2:])),
     call=lambda x, shape: kernels.layer_norm(x, eps=0.1, shape=shape),
 )

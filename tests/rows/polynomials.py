@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/polynomials.py`."""
+"""Rows of `tinygrad_cv/rules/scipy/polynomials.py`."""
 
 from __future__ import annotations
 
@@ -22,22 +22,46 @@ for function in (sp.eval_gegenbauer, sp.eval_genlaguerre):
     row(function, degree, parameter, inside)
 row(sp.eval_jacobi, degree, parameter, parameter, inside)
 row(sp.eval_sh_jacobi, degree, st.just(3.5), parameter, arrays(domain=(0, 1)))
-right = arrays(domain=(-0.7, 0.9))  # further left SciPy's hyp2f1, which is behind these, loses all but two digits
-real_degree = st.sampled_from([0.0, 0.5, 1.0, 1.7, 3.2])  # SciPy extends these to degrees that are not whole
-for function in (sp.eval_legendre, sp.eval_chebyt, sp.eval_chebyu, sp.eval_chebyc, sp.eval_laguerre):
+right = arrays(
+    domain=(-0.7, 0.9)
+)  # further left SciPy's hyp2f1, which is behind these, loses all but two digits
+real_degree = st.sampled_from(
+    [0.0, 0.5, 1.0, 1.7, 3.2]
+)  # SciPy extends these to degrees that are not whole
+for function in (
+    sp.eval_legendre,
+    sp.eval_chebyt,
+    sp.eval_chebyu,
+    sp.eval_chebyc,
+    sp.eval_laguerre,
+):
     row(function, real_degree, right)
 row(sp.eval_jacobi, real_degree, parameter, parameter, right)
 row(sp.eval_gegenbauer, real_degree, parameter, right)
 
 row(sp.lpmv, st.integers(-2, 2), st.integers(2, 3), arrays(domain=(-0.9, 0.9)))
 row(sp.lpmv, st.integers(0, 2), real_degree, arrays(domain=(-0.9, 0.9)))
-if hasattr(sp, "legendre_p"):  # diff_n goes to 2: that is one derivative of diff_n=1, two of diff_n=0
+if hasattr(
+    sp, "legendre_p"
+):  # diff_n goes to 2: that is one derivative of diff_n=1, two of diff_n=0
     slopes = [({"diff_n": 0}, 2), ({"diff_n": 1}, 1)]
     for options, orders in slopes:
         for function in (sp.legendre_p, sp.legendre_p_all):
             call = getattr(special, function.__name__)
-            row(function, st.integers(0, 3), inside, options=st.just(options), call=call, order=orders)
-        for function in (sp.assoc_legendre_p, sp.assoc_legendre_p_all, sp.sph_legendre_p, sp.sph_legendre_p_all):
+            row(
+                function,
+                st.integers(0, 3),
+                inside,
+                options=st.just(options),
+                call=call,
+                order=orders,
+            )
+        for function in (
+            sp.assoc_legendre_p,
+            sp.assoc_legendre_p_all,
+            sp.sph_legendre_p,
+            sp.sph_legendre_p_all,
+        ):
             call = getattr(special, function.__name__)
             row(
                 function,

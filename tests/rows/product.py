@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/product.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/product.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-import tinygrad_cv.rules.product  # noqa: F401
+import tinygrad_cv.rules.numpy.product  # noqa: F401
 from tests.table import row
 from tinygrad_cv.testing.strategies import arrays, broadcastable, shapes
 
@@ -17,15 +17,17 @@ side = st.integers(1, 3)
 
 
 @st.composite
-def partly(draw: Any, batch: tuple[int, ...]) -> tuple[int, ...]:
+def partly(draw: st.DrawFn, batch: tuple[int, ...]) -> tuple[int, ...]:
     """A shape that broadcasts to `batch`: leading axes dropped, some others 1."""
     kept = batch[draw(st.integers(0, len(batch))) :]
     return tuple(1 if draw(st.booleans()) else n for n in kept)
 
 
 @st.composite
-def matmul_arguments(draw: Any, left_ndim: int = 1, right_ndim: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors, matrices and batches whose inner axes agree and whose batches broadcast; at least the given ranks."""
+def matmul_arguments(
+    draw: st.DrawFn, left_ndim: int = 1, right_ndim: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Operands whose inner axes agree and whose batches broadcast, of at least the given ranks."""
     n, m, k = draw(side), draw(side), draw(side)
     batch = draw(shapes(max_dims=2))
     left, right = (*draw(partly(batch)), n, m), (*draw(partly(batch)), m, k)
@@ -35,14 +37,14 @@ def matmul_arguments(draw: Any, left_ndim: int = 1, right_ndim: int = 1) -> tupl
 
 
 @st.composite
-def matvec_arguments(draw: Any, vector_first: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def matvec_arguments(draw: st.DrawFn, vector_first: bool = False) -> tuple[np.ndarray, np.ndarray]:
     matrix, other = draw(matmul_arguments(left_ndim=2, right_ndim=2))
     vector = other[..., 0]
     return (vector, np.swapaxes(matrix, -1, -2)) if vector_first else (matrix, vector)
 
 
 @st.composite
-def dot_arguments(draw: Any, second: int = -2) -> tuple[np.ndarray, np.ndarray]:
+def dot_arguments(draw: st.DrawFn, second: int = -2) -> tuple[np.ndarray, np.ndarray]:
     """Ranks 0 to 3, the last axis of the first as long as the axis `second` of the second."""
     a, b = draw(shapes()), draw(shapes())
     if a and b:
@@ -52,13 +54,19 @@ def dot_arguments(draw: Any, second: int = -2) -> tuple[np.ndarray, np.ndarray]:
 
 
 @st.composite
-def tensordot_arguments(draw: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Free axes of both, summed axes at drawn places, `axes` as an integer, two integers or two lists."""
-    summed, free_a, free_b = draw(shapes(max_dims=2)), draw(shapes(max_dims=2)), draw(shapes(max_dims=2))
+def tensordot_arguments(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Free and summed axes at drawn places; `axes` is an integer, two integers or two lists."""
+    summed, free_a, free_b = (
+        draw(shapes(max_dims=2)),
+        draw(shapes(max_dims=2)),
+        draw(shapes(max_dims=2)),
+    )
     n = len(summed)
     if draw(st.booleans()):
         return draw(arrays((*free_a, *summed))), draw(arrays((*summed, *free_b))), n
-    order_a = draw(st.permutations(range(n + len(free_a))))  # order[i] is where axis i of (summed, free) goes
+    order_a = draw(
+        st.permutations(range(n + len(free_a)))
+    )  # order[i] is where axis i of (summed, free) goes
     order_b = draw(st.permutations(range(n + len(free_b))))
     a = draw(arrays(tuple(np.array((*summed, *free_a), int)[np.argsort(order_a)].tolist())))
     b = draw(arrays(tuple(np.array((*summed, *free_b), int)[np.argsort(order_b)].tolist())))
@@ -68,7 +76,7 @@ def tensordot_arguments(draw: Any) -> tuple[np.ndarray, np.ndarray, Any]:
 
 
 @st.composite
-def vecdot_arguments(draw: Any) -> tuple[np.ndarray, np.ndarray, int]:
+def vecdot_arguments(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
     n, batch = draw(side), draw(shapes(max_dims=2))
     first, second = draw(partly(batch)), draw(partly(batch))
     axis = draw(st.sampled_from([0, -1]))
@@ -77,15 +85,17 @@ def vecdot_arguments(draw: Any) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 @st.composite
-def cross_arguments(draw: Any) -> tuple[np.ndarray, np.ndarray, int]:
+def cross_arguments(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
     """Vectors of length 3 along one axis of broadcasting arrays."""
     a, b = draw(broadcastable())
     axis = draw(st.sampled_from([-1, 0] if a.ndim == b.ndim else [-1]))
-    return tuple(draw(arrays((3, *x.shape) if axis == 0 else (*x.shape, 3))) for x in (a, b)) + (axis,)
+    return tuple(draw(arrays((3, *x.shape) if axis == 0 else (*x.shape, 3))) for x in (a, b)) + (
+        axis,
+    )
 
 
 @st.composite
-def chains(draw: Any) -> list[np.ndarray]:
+def chains(draw: st.DrawFn) -> list[np.ndarray]:
     """Two to five matrices, the first and the last perhaps a vector."""
     sides = draw(st.lists(side, min_size=3, max_size=6))
     matrices = [draw(arrays(s)) for s in pairwise(sides)]
@@ -95,9 +105,12 @@ def chains(draw: Any) -> list[np.ndarray]:
 
 
 @st.composite
-def einsum_arguments(draw: Any) -> tuple[Any, ...]:
-    """Any legal call: one to three operands over four letters, some twice in an operand (diagonals), some broadcast
-    from length 1, some summed, an ellipsis of up to two axes, an output that is given or implied, blanks."""
+def einsum_arguments(draw: st.DrawFn) -> tuple[Any, ...]:
+    """Any legal call: one to three operands over four letters.
+
+    Some stand twice in an operand (diagonals), some are broadcast from length 1, some summed; there
+    may be an ellipsis of up to two axes, an output that is given or implied, blanks.
+    """
     sizes = dict(zip("ijBz", draw(st.lists(side, min_size=4, max_size=4)), strict=True))
     dotted = draw(shapes(max_dims=2)) if draw(st.booleans()) else ()
     terms, operands = [], []
@@ -119,15 +132,20 @@ def einsum_arguments(draw: Any) -> tuple[Any, ...]:
 
 
 @st.composite
-def interleaved(draw: Any) -> tuple[Any, ...]:
-    """The same calls with lists of integers in place of letters; tuples, since the table takes lists for arrays."""
+def interleaved(draw: st.DrawFn) -> tuple[Any, ...]:
+    """The same with tuples of integers in place of letters (the table takes lists for arrays)."""
     text, *operands = draw(einsum_arguments())
     numbers = draw(st.permutations(range(52)))
     inputs, arrow, output = text.replace(" ", "").partition("->")
     label = lambda term: tuple(
-        Ellipsis if c == "." else numbers[string.ascii_letters.index(c)] for c in term.replace("...", ".")
+        Ellipsis if c == "." else numbers[string.ascii_letters.index(c)]
+        for c in term.replace("...", ".")
     )
-    calls = [x for operand, term in zip(operands, inputs.split(","), strict=True) for x in (operand, label(term))]
+    calls = [
+        x
+        for operand, term in zip(operands, inputs.split(","), strict=True)
+        for x in (operand, label(term))
+    ]
     return (*calls, label(output)) if arrow else tuple(calls)
 
 
@@ -141,19 +159,34 @@ row(np.linalg.outer, arrays(shapes(1, 1)), arrays(shapes(1, 1)))
 row(np.vdot, shapes().flatmap(lambda s: st.tuples(arrays(s), arrays(s[::-1]))))
 for function in (np.vecdot, np.linalg.vecdot):
     row(function, vecdot_arguments(), call=lambda a, b, axis, f=function: f(a, b, axis=axis))
-row(np.vecdot, vecdot_arguments(), call=lambda a, b, axis: np.vecdot(a, b, axis=axis, keepdims=True))
+row(
+    np.vecdot, vecdot_arguments(), call=lambda a, b, axis: np.vecdot(a, b, axis=axis, keepdims=True)
+)
 if hasattr(np, "matvec"):
     row(np.matvec, matvec_arguments())
     row(np.vecmat, matvec_arguments(vector_first=True))
 row(np.tensordot, tensordot_arguments())
-row(np.linalg.tensordot, tensordot_arguments(), call=lambda a, b, axes: np.linalg.tensordot(a, b, axes=axes))
+row(
+    np.linalg.tensordot,
+    tensordot_arguments(),
+    call=lambda a, b, axes: np.linalg.tensordot(a, b, axes=axes),
+)
 row(np.kron, arrays(shapes(max_dims=2)), arrays(shapes(max_dims=3, max_side=2)))
 row(np.cross, cross_arguments(), call=lambda a, b, axis: np.cross(a, b, axis=axis))
-row(np.cross, arrays((3, 2)), arrays((2, 3)), options=st.sampled_from([{"axisa": 0}, {"axisa": 0, "axisc": 0}]))
+row(
+    np.cross,
+    arrays((3, 2)),
+    arrays((2, 3)),
+    options=st.sampled_from([{"axisa": 0}, {"axisa": 0, "axisc": 0}]),
+)
 row(np.linalg.cross, cross_arguments(), call=lambda a, b, axis: np.linalg.cross(a, b, axis=axis))
 row(np.linalg.multi_dot, chains())
 row(np.einsum, einsum_arguments())
-row(np.einsum, einsum_arguments(), options=st.sampled_from([{"optimize": o} for o in (True, "greedy", "optimal")]))
+row(
+    np.einsum,
+    einsum_arguments(),
+    options=st.sampled_from([{"optimize": o} for o in (True, "greedy", "optimal")]),
+)
 row(np.einsum, interleaved())
 row(
     np.einsum,

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/reduce.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/reduce.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from tests.table import row
 from tinygrad_cv.testing.strategies import arrays
 
 axes = st.sampled_from(
-    [{}, {"axis": 0}, {"axis": -1}, {"axis": (0, 2)}, {"axis": 1, "keepdims": True}, {"keepdims": True}]
+    [
+        {},
+        {"axis": 0},
+        {"axis": -1},
+        {"axis": (0, 2)},
+        {"axis": 1, "keepdims": True},
+        {"keepdims": True},
+    ]
 )
 cube = arrays((2, 3, 2))
 spread = arrays((2, 3, 2), min_gap=0.05)
@@ -20,15 +27,50 @@ for function in (np.sum, np.mean, np.prod):
     row(function, arrays(()))
 for function in dict.fromkeys((np.max, np.min, np.amax, np.amin, np.ptp)):
     row(function, arrays((2, 3, 2), min_gap=0.05), options=axes)
-row(np.prod, st.just(np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 4.0]])), options=st.sampled_from([{}, {"axis": 1}]))
+row(
+    np.prod,
+    st.just(np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 4.0]])),
+    options=st.sampled_from([{}, {"axis": 1}]),
+)
 row(np.var, cube, options=st.just({"ddof": 1}))
 row(np.std, spread, options=st.just({"ddof": 1, "axis": 1}))
 row(np.average, cube, options=st.sampled_from([{}, {"axis": 1}]))
-row(np.average, arrays((2, 3)), arrays((2, 3), domain=(0.5, 2)), call=lambda a, w: np.average(a, axis=1, weights=w))
-row(np.average, arrays((2, 3)), arrays((3,), domain=(0.5, 2)), call=lambda a, w: np.average(a, axis=1, weights=w))
+row(
+    np.average,
+    arrays((2, 3)),
+    arrays((2, 3), domain=(0.5, 2)),
+    call=lambda a, w: np.average(a, axis=1, weights=w),
+)
+row(
+    np.average,
+    arrays((2, 3)),
+    arrays((3,), domain=(0.5, 2)),
+    call=lambda a, w: np.average(a, axis=1, weights=w),
+)
 for function in (np.cumsum, np.cumprod):
     row(function, cube, st.sampled_from([None, 0, 1, -1]))
 row(np.cumprod, st.just(np.array([2.0, 0.0, 3.0, 0.0])))
 if hasattr(np, "cumulative_sum"):
-    row(np.cumulative_sum, arrays((3, 2)), options=st.sampled_from([{"axis": 0}, {"axis": 1, "include_initial": True}]))
+    row(
+        np.cumulative_sum,
+        arrays((3, 2)),
+        options=st.sampled_from([{"axis": 0}, {"axis": 1, "include_initial": True}]),
+    )
     row(np.cumulative_prod, arrays((3,)), options=st.sampled_from([{}, {"include_initial": True}]))
+
+# Starting values, types, means that are given.
+start = arrays((), domain=(0.5, 2))
+apart = arrays((13,), min_gap=0.05).map(lambda v: (v[1:].reshape(2, 3, 2), v[0].reshape(())))
+for axis in (None, 1):
+    for function in (np.sum, np.prod):
+        row(function, spread, start, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s))
+    for function in dict.fromkeys((np.max, np.min, np.amax, np.amin)):
+        row(function, apart, call=lambda a, s, f=function, n=axis: f(a, axis=n, initial=s))
+for function in (np.sum, np.mean, np.prod, np.var, np.std, np.cumsum, np.cumprod):
+    row(function, spread, options=st.just({"dtype": np.float64}))
+for function in (np.var, np.std):
+    row(function, spread, options=st.just({"correction": 1}))
+    row(function, spread, arrays((2, 1, 2)), call=lambda a, m, f=function: f(a, axis=1, mean=m))
+weights = arrays((2, 3), domain=(0.5, 2))
+row(np.average, arrays((2, 3, 2)), weights, call=lambda a, w: np.average(a, axis=(0, 1), weights=w))
+row(np.average, arrays((2, 3)), weights, call=lambda a, w: np.average(a, weights=w, returned=True))

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/special.py`, each function where it is smooth."""
+"""Rows of `tinygrad_cv/rules/scipy/special.py`, each function where it is smooth."""
 
 from __future__ import annotations
 
@@ -48,14 +48,46 @@ for function in (sp.ellipk, sp.ellipe):
 row(sp.erfinv, arrays(domain=(-0.7, 0.7)))
 row(sp.erfcinv, arrays(domain=(0.4, 1.6)))
 row(sp.ndtri_exp, arrays(domain=(-3, -0.5)))
-for function in (sp.gammaln, sp.loggamma, sp.gamma, sp.rgamma, sp.psi, sp.log1p, sp.cbrt, sp.entr, sp.exp1, sp.expi):
+for function in (
+    sp.gammaln,
+    sp.loggamma,
+    sp.gamma,
+    sp.rgamma,
+    sp.psi,
+    sp.log1p,
+    sp.cbrt,
+    sp.entr,
+    sp.exp1,
+    sp.expi,
+):
     row(function, arrays(domain=(0.5, 3)))
-for function in (sp.sici, sp.shichi, sp.y0, sp.y1, sp.k0, sp.k1, sp.i0e, sp.i1e, sp.k0e, sp.k1e, sp.cotdg):
+for function in (
+    sp.sici,
+    sp.shichi,
+    sp.y0,
+    sp.y1,
+    sp.k0,
+    sp.k1,
+    sp.i0e,
+    sp.i1e,
+    sp.k0e,
+    sp.k1e,
+    sp.cotdg,
+):
     row(function, arrays(domain=(0.5, 3)))
 row(sp.i0e, arrays(domain=(-3, -0.5)))
 row(sp.spence, arrays(domain=(0.2, 3)))
 row(sp.polygamma, st.sampled_from([0, 1, 2]), arrays(domain=(0.5, 3)), call=special.polygamma)
-for function in (sp.beta, sp.betaln, sp.poch, sp.rel_entr, sp.kl_div, sp.powm1, sp.pseudo_huber, sp.xlogy):
+for function in (
+    sp.beta,
+    sp.betaln,
+    sp.poch,
+    sp.rel_entr,
+    sp.kl_div,
+    sp.powm1,
+    sp.pseudo_huber,
+    sp.xlogy,
+):
     row(function, broadcastable(domain=(0.5, 3)))
 row(sp.xlog1py, broadcastable(domain=(0.5, 3)))
 row(sp.xlogy, st.just(0.0), arrays((3,), domain=(0.5, 2)), call=lambda x, y: sp.xlogy(x, y))
@@ -77,9 +109,10 @@ for function in (
     sp.boxcox1p,
     sp.hyp0f1,
 ):
-    row(function, order, arrays(domain=(0.5, 3))) if function not in (sp.boxcox, sp.boxcox1p) else row(
-        function, arrays(domain=(0.5, 3)), order
-    )
+    row(function, order, arrays(domain=(0.5, 3))) if function not in (
+        sp.boxcox,
+        sp.boxcox1p,
+    ) else row(function, arrays(domain=(0.5, 3)), order)
 for function in (sp.inv_boxcox, sp.inv_boxcox1p):
     row(function, arrays(domain=(0.5, 2)), order)
 for function in (sp.gammaincinv, sp.gammainccinv):
@@ -115,14 +148,21 @@ row(
     options=st.sampled_from([{}, {"axis": 0}, {"axis": (0, 1)}, {"axis": -1, "keepdims": True}]),
     call=special.logsumexp,
 )
-row(sp.logsumexp, arrays((2, 3)), arrays((3,), domain=(0.5, 2)), call=lambda a, b: special.logsumexp(a, axis=1, b=b))
+row(
+    sp.logsumexp,
+    arrays((2, 3)),
+    arrays((3,), domain=(0.5, 2)),
+    call=lambda a, b: special.logsumexp(a, axis=1, b=b),
+)
 row(sp.softmax, arrays((2, 3)), options=axes, call=special.softmax)
 row(sp.log_softmax, arrays((2, 3)), options=axes, call=special.log_softmax)
 row(sp.sinc, arrays(), call=lambda x: np.sinc(x))
 if hasattr(sp, "softplus"):
     row(sp.softplus, arrays(), call=special.softplus)
 row(sp.ellipj, arrays(), arrays((), domain=(0.2, 0.8)).map(float))
-symmetric = arrays((2,), domain=(0.5, 2), decimals=1)  # equal arguments are frequent, near ones are not
+symmetric = arrays(
+    (2,), domain=(0.5, 2), decimals=1
+)  # equal arguments are frequent, near ones are not
 for function, count in (
     (sp.elliprc, 2),
     (sp.elliprf, 3),

@@ -102,7 +102,7 @@ def packed(draw: Any) -> Any:
     x = draw(arrays((b, n, 3 * heads * d), domain=(-1, 1)))
     mask = draw(st.none() | arrays((n, n), domain=(-1, 1)))
     keep = draw(st.none() | arrays((b, heads, n, n), domain=(0, 1)).map(lambda a: a > 0.3))
-    return x, mask, keep, {"heads": heads, "causal": draw(st.booleans()), "p": 0.3}
+    return x, mask, keep, {"num_heads": heads, "causal": draw(st.booleans()), "p": 0.3}
 
 
 row(kernels.self_attention, packed(), call=lambda x, mask, keep, options: kernels.self_attention(x, mask, keep, **options))

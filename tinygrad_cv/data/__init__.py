@@ -1,9 +1,9 @@
-"""Real data: readers of the field's own formats, digits that travel in the package, batches and augmentation."""
+"""Real data: readers of the field's formats, digits in the package, batches and augmentation."""
 
 from .augment import affine, crop, flip, mixup, shift
 from .batches import batches
 from .cifar import cifar10
-from .dataset import Dataset
+from .dataset import IGNORE_INDEX, Dataset
 from .digits import digits
 from .folder import image_folder
 from .idx import mnist
@@ -12,6 +12,7 @@ from .streams import streams
 from .text import Text, text
 
 __all__ = [
+    "IGNORE_INDEX",
     "DamagedFile",
     "Dataset",
     "Text",

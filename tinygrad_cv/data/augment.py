@@ -1,4 +1,7 @@
-"""Augmentation: random changes of a batch of pictures, (N, H, W) or (N, H, W, C), that leave their classes alone."""
+"""Augmentation: random changes of a batch of images that leave their classes alone.
+
+All take images (N, H, W) or (N, H, W, C), and return new ones of the same dtype.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,50 @@ import numpy as np
 
 
 def crop(
-    images: np.ndarray, size: tuple[int, int], *, padding: int = 0, rng: np.random.Generator
+    images: np.ndarray,
+    size: tuple[int, int],
+    *,
+    padding: int = 0,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """A window (height, width) of each picture, at a random place, after padding with zeros on all sides."""
-    n, channels = len(images), images.shape[3:]
-    padded = np.pad(
-        images, [(0, 0), (padding, padding), (padding, padding), *[(0, 0)] * len(channels)]
-    )
-    room = [have - want for have, want in zip(padded.shape[1:3], size, strict=True)]
-    if min(room) < 0:
+    """A window (height, width) of each image, at a random position.
+
+    The images are first padded with zeros on all sides. Raises ValueError for a window that is
+    larger than they are then.
+    """
+    n = len(images)
+    height, width = size
+    padded = _pad(images, (padding, padding))
+    room_above = padded.shape[1] - height
+    room_left = padded.shape[2] - width
+    if min(room_above, room_left) < 0:
         raise ValueError(
-            f"a window of {size} does not fit pictures of {images.shape[1:3]} padded by {padding}"
+            f"a window of {size} does not fit images of {images.shape[1:3]} padded by {padding}"
         )
-    top, left = (rng.integers(0, free + 1, n) for free in room)
-    rows = top[:, None] + np.arange(size[0])  # (N, height)
-    columns = left[:, None] + np.arange(size[1])  # (N, width)
-    cropped: np.ndarray = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    top = rng.integers(0, room_above + 1, (n, 1, 1))
+    left = rng.integers(0, room_left + 1, (n, 1, 1))
+    rows = top + np.arange(height)[:, None]  # (N, height, 1)
+    columns = left + np.arange(width)  # (N, 1, width)
+    image = np.arange(n)[:, None, None]  # (N, 1, 1)
+    cropped: np.ndarray = padded[image, rows, columns]
     return cropped
 
 
-def shift(images: np.ndarray, pixels: int, *, rng: np.random.Generator) -> np.ndarray:
-    """Each picture moved by up to so many pixels along both axes; what comes in is zeros."""
-    return crop(images, (images.shape[1], images.shape[2]), padding=pixels, rng=rng)
+def _pad(images: np.ndarray, widths: tuple[int, int]) -> np.ndarray:
+    """Images with so many rows and columns of zeros (before, after) on all sides."""
+    channels = [(0, 0)] * (images.ndim - 3)
+    return np.pad(images, [(0, 0), widths, widths, *channels])
+
+
+def shift(
+    images: np.ndarray,
+    pixels: int,
+    *,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Each image moved by up to so many pixels along both axes; what comes in is zeros."""
+    height, width = images.shape[1:3]
+    return crop(images, (height, width), padding=pixels, rng=rng)
 
 
 def affine(
@@ -38,52 +63,84 @@ def affine(
     shear: float = 0.0,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Each picture turned by up to `rotation` degrees, slanted, and scaled along each axis, about its centre.
+    """Each image turned, slanted, and scaled along each axis, about its centre.
 
-    Up to `shear` columns a row, and by factors of up to exp(+-`scaling`). Interpolated linearly; what comes in is zeros.
+    Turned by up to `rotation` degrees, slanted by up to `shear` columns a row, scaled by factors
+    of up to exp(+-`scaling`). Interpolated linearly; what comes in is zeros.
     """
     n, height, width = images.shape[:3]
-    angle, slant = (rng.uniform(-most, most, n) for most in (np.radians(rotation), shear))
+    radians = np.radians(rotation)
+    angle = rng.uniform(-radians, radians, n)
+    slant = rng.uniform(-shear, shear, n)
     down, across = np.exp(rng.uniform(-scaling, scaling, (2, n)))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])  # (2, 2, N)
-    stretch = np.array([[down, 0 * down], [slant, across]])
-    centre = (np.array([height, width]) - 1) / 2
-    places = np.indices((height, width)).reshape(2, -1).T - centre  # (H W, 2)
-    y, x = (
-        np.einsum("ijn,jkn,pk->inp", turn, stretch, places) + centre[:, None, None]
-    )  # where each pixel comes from
-    padded = np.pad(images, [(0, 0), (1, 2), (1, 2), *[(0, 0)] * (images.ndim - 3)])
-    y, x = np.clip(y + 1, 0, height + 1), np.clip(x + 1, 0, width + 1)
-    top, left, moved = (
-        y.astype(int),
-        x.astype(int),
-        np.zeros((n, height * width, *images.shape[3:]), images.dtype),
-    )
+    cos = np.cos(angle)
+    sin = np.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]])  # (2, 2, N)
+    stretch = np.array([[down, 0 * down], [slant, across]])  # (2, 2, N)
+
+    centre = np.array([height - 1, width - 1]) / 2
+    pixels = np.indices((height, width)).reshape(2, -1)  # (2, H W)
+    offsets = pixels.T - centre  # (H W, 2)
+    sources = np.einsum("ijn,jkn,pk->inp", turn, stretch, offsets)
+    y, x = sources + centre[:, None, None]  # (N, H W) each: where a pixel comes from
+    return _interpolate(images, y, x).reshape(images.shape)
+
+
+def _interpolate(
+    images: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+) -> np.ndarray:
+    """The images at positions (N, P) between their pixels: (N, P) or (N, P, C); outside, zeros."""
+    n, height, width = images.shape[:3]
+    channels = images.shape[3:]
+    padded = _pad(images, (1, 2))
+    y = np.clip(y + 1, 0, height + 1)
+    x = np.clip(x + 1, 0, width + 1)
+    top = y.astype(int)
+    left = x.astype(int)
+    below = y - top  # the weights of the lower and the right neighbours
+    beside = x - left
+    image = np.arange(n)[:, None]
+    values = np.zeros((*y.shape, *channels), images.dtype)
     for i in (0, 1):
+        vertical = abs(1 - i - below)
         for j in (0, 1):
-            share = np.abs(1 - i - (y - top)) * np.abs(1 - j - (x - left))  # (N, H W)
-            taken = padded[np.arange(n)[:, None], top + i, left + j]
-            moved += taken * share.astype(images.dtype).reshape(
-                *share.shape, *[1] * (images.ndim - 3)
-            )
-    return moved.reshape(images.shape)
+            horizontal = abs(1 - j - beside)
+            weight = (vertical * horizontal).astype(images.dtype)  # (N, P)
+            if channels:
+                weight = weight[:, :, None]
+            values += padded[image, top + i, left + j] * weight
+    return values
 
 
-def flip(images: np.ndarray, *, probability: float = 0.5, rng: np.random.Generator) -> np.ndarray:
-    """Each picture mirrored left to right with a probability."""
-    mirrored = rng.random(len(images)) < probability
-    return np.where(mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[:, :, ::-1], images)
+def flip(
+    images: np.ndarray,
+    *,
+    probability: float = 0.5,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Each image mirrored left to right with a probability."""
+    flipped = images.copy()
+    chosen = rng.random(len(images)) < probability
+    flipped[chosen] = images[chosen, :, ::-1]
+    return flipped
 
 
 def mixup(
-    images: np.ndarray, labels: np.ndarray, alpha: float, *, rng: np.random.Generator
+    images: np.ndarray,
+    labels: np.ndarray,
+    alpha: float,
+    *,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """share x + (1 - share) x' with other pictures x' of the batch, the labels of those, and share ~ Beta(alpha, alpha).
+    """share x + (1 - share) x' with other images x' of the batch; their labels; and the share.
 
-    The loss is shared out in the same way: share loss(y) + (1 - share) loss(y') (Zhang et al. 2018, arXiv 1710.09412).
+    share ~ Beta(alpha, alpha). The loss is shared out in the same way: share loss(y) +
+    (1 - share) loss(y') (Zhang et al. 2018, arXiv 1710.09412).
     """
-    share, order = float(rng.beta(alpha, alpha)), rng.permutation(len(images))
-    mixed: np.ndarray = (
-        images.dtype.type(share) * images + images.dtype.type(1 - share) * images[order]
-    )
+    share = float(rng.beta(alpha, alpha))
+    order = rng.permutation(len(images))
+    dtype = images.dtype.type
+    mixed: np.ndarray = dtype(share) * images + dtype(1 - share) * images[order]
     return mixed, labels[order], share

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypeVar, cast
 
 import numpy as np
+
+from ..typing import PyTree
+from .state import jsonable
 
 Arrays = TypeVar("Arrays", np.ndarray, tuple[np.ndarray, ...])
 
 
 class batches(Generic[Arrays]):  # named as a function, like range
-    """An iterator over batches of `size` rows of an array, or of a tuple of arrays of one length, shuffled each epoch.
+    """An iterator over batches of `size` rows of an array, shuffled each epoch.
 
-    By default every batch has `size` rows, and what is left over at the end of an epoch is dropped; `drop_last=False`
-    yields it as a smaller batch. `epochs=None` never ends. `rng` gives the order and may serve other purposes too.
+    A tuple of arrays of one length gives tuples of batches. By default every batch has `size`
+    rows, and what is left over at the end of an epoch is dropped; `drop_last=False` yields it as a
+    smaller batch. `epochs=None` never ends. `rng` gives the order and may serve other purposes
+    too.
 
-    `state()` is a JSON-able record of where the iteration stands, and of `rng`; `restore(state)` on batches of the same
-    arrays goes on from there as if nothing had happened. `epoch` counts the epochs begun, `position` the batches
-    yielded in this one, of `per_epoch`.
+    `state()` is a record, for JSON, of where the iteration stands, and of `rng`; `restore(state)`
+    on batches of the same arrays goes on from there as if nothing had happened. `epoch` counts the
+    epochs begun, `position` the batches yielded in this one, of `per_epoch`.
+
+    Raises TypeError for something other than arrays with rows and a generator, ValueError for
+    arrays of different lengths and for a size that does not fit them.
     """
 
     def __init__(
@@ -34,14 +41,18 @@ class batches(Generic[Arrays]):  # named as a function, like range
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng is a generator, np.random.default_rng(seed), not {rng!r}")
         self.arrays: Arrays = arrays
-        self.size, self.rng, self.drop_last, self.epochs = size, rng, drop_last, epochs
+        self.size = size
+        self.rng = rng
+        self.drop_last = drop_last
+        self.epochs = epochs
         self.length = _length(arrays)
         if not isinstance(size, (int, np.integer)) or not 1 <= size <= self.length:
             known = f"size is a whole number from 1 to {self.length}"
             raise ValueError(f"cannot make batches of {size!r} from {self.length} rows; {known}")
         self.per_epoch = self.length // size if drop_last else -(-self.length // size)
-        self.epoch, self.position = 0, self.per_epoch
-        self._epoch_start: Mapping[str, Any] = rng.bit_generator.state
+        self.epoch = 0
+        self.position = self.per_epoch
+        self._epoch_start: Mapping[str, PyTree] = rng.bit_generator.state
         self._order = np.empty(0, np.int64)
 
     def __iter__(self) -> Self:
@@ -53,55 +64,58 @@ class batches(Generic[Arrays]):  # named as a function, like range
                 raise StopIteration
             self._epoch_start = self.rng.bit_generator.state
             self._order = self.rng.permutation(self.length)
-            self.epoch, self.position = self.epoch + 1, 0
-        rows = self._order[self.position * self.size :][: self.size]
+            self.epoch += 1
+            self.position = 0
+        start = self.position * self.size
+        rows = self._order[start : start + self.size]
         self.position += 1
-        single = isinstance(self.arrays, np.ndarray)
-        return cast(
-            Arrays, self.arrays[rows] if single else tuple(array[rows] for array in self.arrays)
+        if isinstance(self.arrays, np.ndarray):
+            return self.arrays[rows]
+        return cast(Arrays, tuple(array[rows] for array in self.arrays))
+
+    def state(self) -> dict[str, PyTree]:
+        """Where the iteration stands: plain numbers and strings, for `restore`."""
+        return jsonable(
+            {
+                **self._fingerprint(),
+                "epoch": self.epoch,
+                "position": self.position,
+                "epoch_start": self._epoch_start,  # what rng was before it gave this epoch's order
+                "rng": self.rng.bit_generator.state,
+            }
         )
 
-    def state(self) -> dict[str, Any]:
-        """Where the iteration stands: plain numbers and strings, for `restore`."""
-        state = {
-            **self._shape(),
-            "epoch": self.epoch,
-            "position": self.position,
-            "epoch_start": self._epoch_start,  # what rng was before it gave this epoch's order
-            "rng": self.rng.bit_generator.state,
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(state, default=lambda array: array.tolist()))
-        return plain
-
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, PyTree]) -> None:
         """Go on from a state, and set `rng` to what it was then.
 
         Raises ValueError if other batches left that state, or if it is damaged.
         """
-        other = {key: state.get(key) for key in self._shape()}
-        if other != self._shape():
+        fingerprint = self._fingerprint()
+        other = {key: state.get(key) for key in fingerprint}
+        if other != fingerprint:
             raise ValueError(
-                f"this state is of other batches: it has {other}, but here are {self._shape()}"
+                f"this state is of other batches: it has {other}, but here are {fingerprint}"
             )
-        if not 0 <= state["position"] <= self.per_epoch:
+        position = state["position"]
+        if not 0 <= position <= self.per_epoch:
             raise ValueError(
-                f"this state is damaged: {state['position']} of {self.per_epoch} batches were yielded"
+                f"this state is damaged: {position} of {self.per_epoch} batches were yielded"
             )
         replay = np.random.Generator(type(self.rng.bit_generator)())
         replay.bit_generator.state = state["epoch_start"]
         self._order = replay.permutation(self.length)
         self._epoch_start = state["epoch_start"]
-        self.epoch, self.position = state["epoch"], state["position"]
+        self.epoch = state["epoch"]
+        self.position = position
         self.rng.bit_generator.state = state["rng"]
 
-    def _shape(self) -> dict[str, Any]:
+    def _fingerprint(self) -> dict[str, PyTree]:
         """What a state must share with the batches that it is restored to."""
-        kind = type(self.rng.bit_generator).__name__
         return {
             "length": self.length,
             "size": self.size,
             "drop_last": self.drop_last,
-            "bit_generator": kind,
+            "bit_generator": type(self.rng.bit_generator).__name__,
         }
 
 
@@ -111,7 +125,8 @@ def _length(arrays: np.ndarray | tuple[np.ndarray, ...]) -> int:
     if not columns or not all(isinstance(column, np.ndarray) and column.ndim for column in columns):
         kinds = ", ".join(type(column).__name__ for column in columns)
         raise TypeError(
-            f"batches are made of an array with rows, or of a tuple of such arrays, not of ({kinds})"
+            "batches are made of an array with rows, or of a tuple of such arrays, "
+            f"not of ({kinds})"
         )
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:

@@ -1,14 +1,17 @@
-"""CIFAR-10's binary version. Data and format: https://www.cs.toronto.edu/~kriz/cifar.html"""
+"""CIFAR-10's binary version.
+
+Data and format: https://www.cs.toronto.edu/~kriz/cifar.html
+"""
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from ..files import PathLike
 from .dataset import Dataset, Split, from_bytes, parts
 from .source import DamagedFile, check_sha256, data_root, fetch, find, missing, read
 
@@ -31,33 +34,37 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue plane
 
 
 def cifar10(
-    root: str | os.PathLike[str] | None = None,
+    root: PathLike | None = None,
     split: Split = "train",
     download: bool = False,
     *,
     verify: bool = True,
 ) -> Dataset:
-    """CIFAR-10's 50,000 training and 10,000 test pictures, (N, 32, 32, 3), from its binary version.
+    """CIFAR-10's 50,000 training and 10,000 test images, (N, 32, 32, 3), from its binary version.
 
-    The files lie in `root` or `root/cifar-10-batches-bin`, or packed in `root/cifar-10-binary.tar.gz`; without `root`,
-    the environment variable TINYGRAD_CV_DATA names the folder. `download=True` fetches the archive if there is neither.
-    `verify=False` leaves out the checksums. Raises FileNotFoundError for a missing file, DamagedFile for a wrong one.
+    The files lie in `root` or `root/cifar-10-batches-bin`, or packed in
+    `root/cifar-10-binary.tar.gz`; without `root`, the environment variable TINYGRAD_CV_DATA names
+    the folder. `download=True` fetches the archive if there is neither. `verify=False` leaves out
+    the checksums.
+
+    Raises FileNotFoundError for a missing file, DamagedFile for a wrong one.
     Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
-    files = {
-        name: sha256 if verify else None
-        for part in parts(split)
-        for name, sha256 in FILES[part].items()
-    }
+    files: dict[str, str | None] = {}
+    for part in parts(split):
+        files |= FILES[part]
+    if not verify:
+        files = dict.fromkeys(files)
     contents = _contents(data_root(root, "cifar10"), files, download)
     records = np.concatenate([_records(content, name) for name, content in contents.items()])
-    pixels = np.ascontiguousarray(
-        records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    )  # (N, 32, 32, 3)
-    return Dataset("cifar10", from_bytes(pixels), records[:, 0].astype(np.int64), CLASSES)
+    planes = records[:, 1:].reshape(-1, 3, 32, 32)  # (N, 3, 32, 32)
+    pixels = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))  # (N, 32, 32, 3)
+    labels = records[:, 0].astype(np.int64)
+    return Dataset("cifar10", from_bytes(pixels), labels, CLASSES)
 
 
 def _records(content: bytes, name: str) -> np.ndarray:
+    """The records of one file, (N, RECORD) bytes."""
     if not content or len(content) % RECORD:
         raise DamagedFile(f"{name} has {len(content)} bytes, expected a multiple of {RECORD}")
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
@@ -76,11 +83,8 @@ def _contents(root: Path, files: Mapping[str, str | None], download: bool) -> di
     archive = root / ARCHIVE
     if not archive.is_file():
         if not download:
-            raise missing(
-                f"CIFAR-10's {', '.join(lacking)} or, in place of all files, {ARCHIVE}",
-                folders,
-                archive,
-            )
+            what = f"CIFAR-10's {', '.join(lacking)} or, in place of all files, {ARCHIVE}"
+            raise missing(what, folders, archive)
         sha256 = None if None in files.values() else ARCHIVE_SHA256
         fetch(URLS, archive, lambda content, url: check_sha256(content, sha256, url))
     return _unpack(archive, files)
@@ -90,20 +94,21 @@ def _unpack(archive: Path, files: Mapping[str, str | None]) -> dict[str, bytes]:
     """The contents of files in a tar archive, read in one pass."""
     import tarfile  # only here: importing it takes a while
 
-    found = {}
+    contents = {}
     try:
         with tarfile.open(archive, "r|*") as tar:
             for member in tar:
-                if (name := PurePosixPath(member.name).name) in files and (
-                    stream := tar.extractfile(member)
-                ):
-                    found[name] = stream.read()
+                name = PurePosixPath(member.name).name
+                stream = tar.extractfile(member) if name in files else None
+                if stream:
+                    contents[name] = stream.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DamagedFile(
             f"{archive} cannot be unpacked: {error}. Delete it and fetch it again"
         ) from None
-    if lacking := [name for name in files if name not in found]:
+    lacking = [name for name in files if name not in contents]
+    if lacking:
         raise DamagedFile(f"{archive} lacks {', '.join(lacking)}; is it the binary version?")
     for name, sha256 in files.items():
-        check_sha256(found[name], sha256, f"{name} in {archive}")
-    return {f"{name} in {archive}": found[name] for name in files}
+        check_sha256(contents[name], sha256, f"{name} in {archive}")
+    return {f"{name} in {archive}": contents[name] for name in files}

@@ -1,21 +1,25 @@
-"""What every reader of pictures returns."""
+"""What every reader of images returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-Split = Literal["train", "test", "all"]
+Split: TypeAlias = Literal["train", "test", "all"]
+
+# The label of what counts for nothing in a loss, such as padding: PyTorch's, and the default of
+# `kernels.cross_entropy`.
+IGNORE_INDEX = -100
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pictures and what they show.
+    """Images and what they show.
 
-    images: float32 in [0, 1], (N, H, W) or (N, H, W, C). labels: int64 (N,), the index of each picture's class in
-    `classes`; None where the pictures carry no labels.
+    images: float32 in [0, 1], (N, H, W) or (N, H, W, C).
+    labels: int64 (N,), the index of each image's class in `classes`; None without labels.
     """
 
     name: str
@@ -28,7 +32,10 @@ class Dataset:
 
 
 def parts(split: str) -> tuple[str, ...]:
-    """The parts that a split is made of: "all" is the training part, then the test part."""
+    """The parts that a split is made of: "all" is the training part, then the test part.
+
+    Raises ValueError for a split of another name.
+    """
     if split not in ("train", "test", "all"):
         raise ValueError(f"split is 'train', 'test' or 'all', not {split!r}")
     return ("train", "test") if split == "all" else (split,)

@@ -1,14 +1,17 @@
-"""IDX files, and MNIST, which comes in them. Format and data: http://yann.lecun.com/exdb/mnist/"""
+"""IDX files, and MNIST, which comes in them.
+
+Format and data: http://yann.lecun.com/exdb/mnist/
+"""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from ..files import PathLike
 from .dataset import Dataset, Split, from_bytes, parts
 from .source import DamagedFile, data_root, fetch, find, missing, original, read
 
@@ -19,25 +22,30 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 # SHA-256 of the decompressed contents, the same however they were compressed.
-FILES = {
-    "train": {
-        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    },
-    "test": {
-        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
+TRAIN = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
 }
+TEST = {
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+FILES = {"train": TRAIN, "test": TEST}
 
 
 def parse_idx(content: bytes, name: object) -> np.ndarray:
-    """The array of an IDX file: two zero bytes, a dtype, the number of axes, each length (big endian), the elements."""
+    """The array of an IDX file.
+
+    The file is: two zero bytes, a dtype, the number of axes, each length (big endian), the
+    elements. Raises DamagedFile, with the name, for anything else.
+    """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES:
         raise DamagedFile(
-            f"{name} is no IDX file: it begins with {content[:4].hex(' ')}, expected 00 00 and a dtype"
+            f"{name} is no IDX file: it begins with {content[:4].hex(' ')}, "
+            "expected 00 00 and a dtype"
         )
-    dtype, axes = np.dtype(DTYPES[content[2]]), content[3]
+    dtype = np.dtype(DTYPES[content[2]])
+    axes = content[3]
     start = 4 + 4 * axes
     if len(content) < start:
         raise DamagedFile(f"{name} is cut off inside its header")
@@ -47,30 +55,43 @@ def parse_idx(content: bytes, name: object) -> np.ndarray:
         raise DamagedFile(
             f"{name} has {len(content)} bytes, expected {expected} for an array of shape {shape}"
         )
-    return (
-        np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
-    )
+    array = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return array.astype(dtype.newbyteorder("="))
 
 
 def mnist(
-    root: str | os.PathLike[str] | None = None,
+    root: PathLike | None = None,
     split: Split = "train",
     download: bool = False,
     *,
     verify: bool = True,
 ) -> Dataset:
-    """MNIST's 60,000 training and 10,000 test pictures of digits, (N, 28, 28), from the original IDX files.
+    """MNIST's 60,000 training and 10,000 test images of digits, (N, 28, 28).
 
-    The files, gzipped or not, lie in `root`, `root/mnist` or `root/MNIST/raw`; without `root`, the environment variable
-    TINYGRAD_CV_DATA names the folder. `download=True` fetches those that are missing into `root/mnist`.
-    `verify=False` leaves out the checksums, for other data in the same files (Fashion-MNIST). Raises FileNotFoundError
-    for a missing file, DamagedFile for a wrong one. Source: LeCun, Bottou, Bengio and Haffner, 1998.
+    The original IDX files, gzipped or not, lie in `root`, `root/mnist` or `root/MNIST/raw`;
+    without `root`, the environment variable TINYGRAD_CV_DATA names the folder. `download=True`
+    fetches those that are missing into `root/mnist`. `verify=False` leaves out the checksums, for
+    other data in the same files (Fashion-MNIST).
+
+    Raises FileNotFoundError for a missing file, DamagedFile for a wrong one.
+    Source: LeCun, Bottou, Bengio and Haffner, 1998.
     """
-    chosen = [FILES[part] for part in parts(split)]
     folder = data_root(root, "mnist")
-    pairs = [_pair(folder, files if verify else dict.fromkeys(files), download) for files in chosen]
-    images, labels = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
-    return Dataset("mnist", from_bytes(images), labels.astype(np.int64), tuple("0123456789"))
+    images = []
+    labels = []
+    for part in parts(split):
+        files: Mapping[str, str | None] = FILES[part]
+        if not verify:
+            files = dict.fromkeys(files)
+        some_images, some_labels = _pair(folder, files, download)
+        images.append(some_images)
+        labels.append(some_labels)
+    return Dataset(
+        "mnist",
+        from_bytes(np.concatenate(images)),
+        np.concatenate(labels).astype(np.int64),
+        tuple("0123456789"),
+    )
 
 
 def _pair(
@@ -89,7 +110,7 @@ def _pair(
             )
     if len(images) != len(labels):
         raise DamagedFile(
-            f"{paths[0]} has {len(images)} pictures, but {paths[1]} has {len(labels)} labels"
+            f"{paths[0]} has {len(images)} images, but {paths[1]} has {len(labels)} labels"
         )
     if labels.size and labels.max() > 9:
         raise DamagedFile(f"{paths[1]} has the label {labels.max()}, expected 0..9")
@@ -97,16 +118,15 @@ def _pair(
 
 
 def _locate(root: Path, name: str, sha256: str | None, download: bool) -> Path:
-    """The path of one file, downloaded if it is missing and that is asked for."""
+    """The path of one file; a missing one is downloaded if `download` is True."""
     folders = [root, root / "mnist", root / "MNIST" / "raw"]
-    names = [n + ending for n in (name, name.replace("-idx", ".idx")) for ending in ("", ".gz")]
+    spellings = (name, name.replace("-idx", ".idx"))
+    names = [spelling + ending for spelling in spellings for ending in ("", ".gz")]
     if path := find(names, folders):
         return path
-    path = (root if root.name.lower() == "mnist" else root / "mnist") / f"{name}.gz"
+    folder = root if root.name.lower() == "mnist" else root / "mnist"
+    path = folder / f"{name}.gz"
     if not download:
         raise missing(f"MNIST's file {name}, gzipped or not,", folders, path)
-    return fetch(
-        [mirror + path.name for mirror in MIRRORS],
-        path,
-        lambda content, url: original(content, sha256, url),
-    )
+    urls = [mirror + path.name for mirror in MIRRORS]
+    return fetch(urls, path, lambda content, url: original(content, sha256, url))

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..files import atomic_write
+from ..files import PathLike, atomic_write
 
 VARIABLE = "TINYGRAD_CV_DATA"
 
@@ -18,8 +18,11 @@ class DamagedFile(ValueError):
     """A file that is there but does not hold what it should."""
 
 
-def data_root(root: str | os.PathLike[str] | None, name: str) -> Path:
-    """The folder to look in: `root`, or else what the environment variable TINYGRAD_CV_DATA says."""
+def data_root(root: PathLike | None, name: str) -> Path:
+    """The folder to look in: `root`, or else the one that TINYGRAD_CV_DATA names.
+
+    Raises FileNotFoundError if neither is given; `name` is that of the data set.
+    """
     if root is None and not os.environ.get(VARIABLE):
         raise FileNotFoundError(
             f"{name}: no data folder; pass root=..., or set the environment variable {VARIABLE}"
@@ -28,14 +31,18 @@ def data_root(root: str | os.PathLike[str] | None, name: str) -> Path:
 
 
 def find(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
-    """The first file of one of these names in one of these folders, in the order of the folders."""
+    """The first file of one of these names in one of these folders, in the folders' order."""
     names = list(names)
-    return next(
-        (path for folder in folders for name in names if (path := folder / name).is_file()), None
-    )
+    for folder in folders:
+        for name in names:
+            path = folder / name
+            if path.is_file():
+                return path
+    return None
 
 
 def missing(what: str, folders: Iterable[Path], path: Path) -> FileNotFoundError:
+    """The error about a file that is in none of the folders, and belongs at `path`."""
     looked = ", ".join(map(str, folders))
     return FileNotFoundError(
         f"{what} is missing: looked in {looked}. Put it at {path}, or pass download=True"
@@ -43,7 +50,10 @@ def missing(what: str, folders: Iterable[Path], path: Path) -> FileNotFoundError
 
 
 def read(path: Path, sha256: str | None = None) -> bytes:
-    """A file's contents, decompressed if it is gzipped, whatever its name; checked if the SHA-256 of them is given."""
+    """A file's contents, decompressed if it is gzipped, whatever its name.
+
+    Raises DamagedFile if they cannot be decompressed, or have another SHA-256 than the given one.
+    """
     hint = "Delete it and fetch it again"
     try:
         content = original(path.read_bytes(), None, path)
@@ -55,7 +65,7 @@ def read(path: Path, sha256: str | None = None) -> bytes:
 
 
 def original(content: bytes, sha256: str | None, name: object) -> bytes:
-    """Contents, decompressed if they are gzipped; DamagedFile if they have another SHA-256 than the given one."""
+    """Contents, decompressed if they are gzipped; raises as `read` does."""
     if content.startswith(b"\x1f\x8b"):
         try:
             content = gzip.decompress(content)
@@ -66,16 +76,25 @@ def original(content: bytes, sha256: str | None, name: object) -> bytes:
 
 
 def check_sha256(content: bytes, sha256: str | None, name: object) -> None:
-    if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
+    """Raise DamagedFile for contents with another SHA-256; None accepts any."""
+    actual = hashlib.sha256(content).hexdigest() if sha256 is not None else None
+    if actual != sha256:
         raise DamagedFile(
-            f"{name} is not the original: its contents have SHA-256 {found}, expected {sha256}"
+            f"{name} is not the original: its contents have SHA-256 {actual}, expected {sha256}"
         )
 
 
 def fetch(
-    urls: Iterable[str], path: Path, check: Callable[[bytes, str], object], timeout: float = 60
+    urls: Iterable[str],
+    path: Path,
+    check: Callable[[bytes, str], object],
+    timeout: float = 60,
 ) -> Path:
-    """Download the first of `urls` whose contents pass `check` (which raises DamagedFile) to `path`, atomically."""
+    """Download the first of `urls` whose contents pass `check` to `path`, atomically.
+
+    `check` gets the contents and the address, and raises DamagedFile. Raises OSError, with the
+    reason for each address, if none is left.
+    """
     import urllib.request  # only here: importing it takes a while
     from http.client import HTTPException
 

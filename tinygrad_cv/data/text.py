@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..files import PathLike
 from .source import DamagedFile, read
 
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """A text as numbers: `train` and `test`, int64 (T,), are indices of characters in `vocabulary` (sorted)."""
+    """A text as numbers.
+
+    `train` and `test`, int64 (T,), are indices of characters in `vocabulary`, which is sorted.
+    """
 
     train: np.ndarray
     test: np.ndarray
     vocabulary: str
 
     def encode(self, text: str) -> np.ndarray:
-        """The indices of a text's characters, int64 (T,). Raises ValueError for one that the vocabulary lacks."""
-        known, codes = _codes(self.vocabulary), _codes(text)
+        """The indices of a text's characters, int64 (T,).
+
+        Raises ValueError for a character that the vocabulary lacks.
+        """
+        known = _codes(self.vocabulary)
+        codes = _codes(text)
         ids = np.searchsorted(known, codes).clip(max=len(known) - 1)
         unknown = np.flatnonzero(known[ids] != codes)
         if unknown.size:
@@ -32,19 +39,26 @@ class Text:
         return ids
 
     def decode(self, ids: np.ndarray) -> str:
-        """The text with these indices, (T,); the inverse of `encode`. Raises ValueError for one out of range."""
+        """The text with these indices, (T,); the inverse of `encode`.
+
+        Raises ValueError for an index out of range.
+        """
         ids = np.asarray(ids)
-        unknown = np.flatnonzero((ids < 0) | (ids >= len(self.vocabulary)))
+        number = len(self.vocabulary)
+        unknown = np.flatnonzero((ids < 0) | (ids >= number))
         if unknown.size:
             at = int(unknown[0])
             raise ValueError(
-                f"{ids[at]} at {at} is not the index of one of the {len(self.vocabulary)} characters"
+                f"{ids[at]} at {at} is not the index of one of the {number} characters"
             )
         return "".join(self.vocabulary[i] for i in ids)
 
 
-def text(path: str | os.PathLike[str]) -> Text:
-    """Read a UTF-8 text, gzipped or not, as characters; the last tenth of it is held out for testing."""
+def text(path: PathLike) -> Text:
+    """Read a UTF-8 text, gzipped or not, as characters; its last tenth is held out for testing.
+
+    Raises DamagedFile for a file that is empty or no text.
+    """
     path = Path(path).expanduser()
     try:
         content = read(path).decode()
@@ -54,7 +68,8 @@ def text(path: str | os.PathLike[str]) -> Text:
         raise DamagedFile(f"{path} is empty")
     vocabulary, ids = np.unique(_codes(content), return_inverse=True)
     train = len(ids) * 9 // 10
-    return Text(ids[:train], ids[train:], "".join(map(chr, vocabulary.tolist())))
+    characters = "".join(map(chr, vocabulary.tolist()))
+    return Text(ids[:train], ids[train:], characters)
 
 
 def _codes(text: str) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Our own operations, each with reference, forward and backward."""
+"""Our own operations, each with reference, forward and backward.
+
+`kernel` says what that means, and `softmax` is the simplest to begin with. What makes the others
+fast stands apart, in `fast`.
+"""
 
 from .activation import dropout, gelu, leaky_relu, relu, sigmoid, silu, tanh
 from .attention import additive_attention, attention, self_attention

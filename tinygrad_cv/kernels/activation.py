@@ -4,67 +4,89 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ..machine import aligned
+from ..typing import Array
 from .erf import normal
+from .fast.choose import choose
+from .fast.tiles import tiles
 from .kernel import kernel
-from .tiles import tiles
 
 
-@kernel
-def relu(x: Any) -> Any:
+@kernel(selects=True)
+def relu(x: Array) -> Array:
     """max(x, 0), with derivative 0 at 0 (Nair & Hinton 2010)."""
     return np.where(x > 0, x, 0)
 
 
 @relu.forward
-def _(x: Any) -> Any:
+def _(x: np.ndarray) -> tuple[np.ndarray, None]:
     return np.maximum(x, 0), None
 
 
 @relu.backward
-def _(g: Any, y: Any) -> Any:
-    dx = positive(y)
-    dx *= g
-    return dx
+def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return relu_gradient(g, y)
 
 
-def positive(y: Any) -> Any:
-    """1 where y > 0 and 0 elsewhere, in the dtype of y: NumPy multiplies that faster than booleans."""
+def relu_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g where the value y of `relu` is positive, and exactly 0 elsewhere."""
+    slope = positive(y)
+    return choose(g, slope, out=slope)
+
+
+def positive(y: np.ndarray) -> np.ndarray:
+    """1 where y > 0 and 0 elsewhere, in y's dtype: NumPy multiplies that faster than booleans."""
     return np.greater(y, 0, out=np.empty_like(y))
 
 
 @kernel
-def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> Any:
-    """x above 0, `negative_slope` x elsewhere (Maas et al. 2013). The slope, in [0, 1], is the derivative at 0."""
+def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
+    """x above 0, `negative_slope` x elsewhere (Maas et al. 2013).
+
+    The slope, in [0, 1], is the derivative at 0.
+    """
     return np.where(x > 0, x, negative_slope * x)
 
 
 @leaky_relu.forward
-def _(x: Any, negative_slope: float) -> Any:
-    if not 0 <= negative_slope <= 1:
-        raise ValueError(f"negative_slope lies between 0 and 1, not {negative_slope}")
-    return np.maximum(x, negative_slope * x), None
+def _(x: np.ndarray, negative_slope: float) -> tuple[np.ndarray, None]:
+    return leaky(x, negative_slope), None
 
 
 @leaky_relu.backward
-def _(g: Any, y: Any, negative_slope: float) -> Any:
-    dx = leaky_slope(y, negative_slope)
-    dx *= g
-    return dx
+def _(
+    g: np.ndarray,
+    y: np.ndarray,
+    negative_slope: float,
+) -> np.ndarray:
+    return leaky_gradient(g, y, negative_slope)
 
 
-def leaky_slope(y: Any, negative_slope: float) -> Any:
-    """The derivative of `leaky_relu` where its value is y: exactly 1 or the slope."""
+def leaky(x: np.ndarray, negative_slope: float) -> np.ndarray:
+    """The value of `leaky_relu`."""
+    if not 0 <= negative_slope <= 1:
+        raise ValueError(f"negative_slope lies between 0 and 1, not {negative_slope}")
+    return np.maximum(x, negative_slope * x)
+
+
+def leaky_gradient(
+    g: np.ndarray,
+    y: np.ndarray,
+    negative_slope: float,
+) -> np.ndarray:
+    """g times 1 or the slope, by the value y of `leaky_relu`."""
+    if negative_slope == 0:
+        return relu_gradient(g, y)
     slope = positive(y)
-    return np.maximum(slope, y.dtype.type(negative_slope), out=slope)
+    np.maximum(slope, y.dtype.type(negative_slope), out=slope)
+    return np.multiply(g, slope, out=slope)
 
 
 @kernel
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     from scipy.special import expit
 
@@ -72,41 +94,55 @@ def sigmoid(x: Any) -> Any:
 
 
 @sigmoid.forward
-def _(x: Any) -> Any:
+def _(x: np.ndarray) -> tuple[np.ndarray, None]:
     return logistic(x), None
 
 
 @sigmoid.backward
-def _(g: Any, y: Any) -> Any:
+def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return logistic_gradient(g, y)
+
+
+def logistic(
+    x: np.ndarray,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """The sigmoid, several times faster than SciPy's; where exp(-x) overflows, its limit 0."""
+    with np.errstate(over="ignore"):
+        e = np.exp(np.negative(x, out=out), out=out)
+        e += 1
+        in_place = e if isinstance(e, np.ndarray) else None  # a number, if x has no axes
+        return np.reciprocal(e, out=in_place)
+
+
+def logistic_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g times the derivative of the sigmoid where its value is y."""
     return g * (y * (1 - y))
 
 
-def logistic(x: Any, out: Any = None) -> Any:
-    """The sigmoid of an array, several times faster than SciPy's; where exp(-x) overflows, its limit 0."""
-    with np.errstate(over="ignore"):
-        out = np.exp(np.negative(x, out=out), out=out)
-        out += 1
-        return np.reciprocal(out, out=out if type(out) is np.ndarray else None)
-
-
 @kernel
-def tanh(x: Any) -> Any:
+def tanh(x: Array) -> Array:
     """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
     return np.tanh(x)
 
 
 @tanh.forward
-def _(x: Any) -> Any:
+def _(x: np.ndarray) -> tuple[np.ndarray, None]:
     return np.tanh(x), None
 
 
 @tanh.backward
-def _(g: Any, y: Any) -> Any:
+def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return tanh_gradient(g, y)
+
+
+def tanh_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g times the derivative of tanh where its value is y."""
     return g * (1 - y * y)
 
 
 @kernel
-def gelu(x: Any, *, approximate: str = "none") -> Any:
+def gelu(x: Array, *, approximate: str = "none") -> Array:
     """x Phi(x), with the normal distribution function Phi (Hendrycks & Gimpel 2016).
 
     `approximate="tanh"` is the paper's x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
@@ -115,62 +151,89 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
         from scipy.special import ndtr
 
         return x * ndtr(x)
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+    return 0.5 * x * (1 + np.tanh(inner))
 
 
 @gelu.forward
-def _(x: Any, approximate: str, needs: Sequence[bool]) -> Any:
+def _(
+    x: np.ndarray,
+    approximate: str,
+    needs: Sequence[bool],
+) -> tuple[np.ndarray, np.ndarray | None]:
     if approximate not in GELU:
         raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
     return value_and_slope(GELU[approximate], x, needs[0])
 
 
 @gelu.backward
-def _(g: Any, saved: Any) -> Any:
+def _(g: np.ndarray, saved: np.ndarray) -> np.ndarray:
     return g * saved
 
 
 @kernel
-def silu(x: Any) -> Any:
+def silu(x: Array) -> Array:
     """x sigmoid(x), also called swish (Elfwing et al. 2018; Ramachandran et al. 2017)."""
     return x * sigmoid.reference(x)
 
 
 @silu.forward
-def _(x: Any, needs: Sequence[bool]) -> Any:
+def _(
+    x: np.ndarray,
+    needs: Sequence[bool],
+) -> tuple[np.ndarray, np.ndarray | None]:
     return value_and_slope(silu_formula, x, needs[0])
 
 
 @silu.backward
-def _(g: Any, saved: Any) -> Any:
+def _(g: np.ndarray, saved: np.ndarray) -> np.ndarray:
     return g * saved
 
 
-# ----------------------------------------------------------------------------- value and slope together, while x is hot
+# ------------------------------------------------------ value and slope together, while x is cached
+
+# A formula(x, y, slope, p, u) writes the value to y, which may be x, and unless it is None the
+# derivative to slope; p and u are buffers.
+Formula = Callable[[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray, np.ndarray], None]
+
+
+def value_and_slope(
+    formula: Formula,
+    x: np.ndarray,
+    wanted: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The value and, if wanted, the derivative, in memory of their own."""
+    x = np.asarray(x)
+    if x.dtype.kind != "f":
+        x = x.astype(float)
+    y = aligned(x.shape, x.dtype)
+    slope = aligned(x.shape, x.dtype) if wanted else None
+    fill_value_and_slope(formula, x, y, slope)
+    return y, slope
 
 
 def fill_value_and_slope(
-    formula: Callable[..., None], x: np.ndarray, y: np.ndarray, slope: np.ndarray | None
+    formula: Formula,
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
 ) -> None:
-    """Fill y and, unless it is None, the derivative, tile by tile; `formula` is one of those below. y may be x."""
+    """Fill y and, unless it is None, the slope, tile by tile. y may be x."""
     with np.errstate(over="ignore"):  # exp of a large number: its inverse, 0, is right
         for parts in tiles(x, y, slope, buffers=2):
             formula(*parts)
 
 
-def value_and_slope(
-    formula: Callable[..., None], x: Any, wanted: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The value and, if wanted, the derivative, in memory of their own."""
-    x = np.asarray(x, float if np.asarray(x).dtype.kind != "f" else None)
-    y, slope = aligned(x.shape, x.dtype), aligned(x.shape, x.dtype) if wanted else None
-    fill_value_and_slope(formula, x, y, slope)
-    return y, slope
-
-
-def gelu_formula(x: Any, y: Any, slope: Any, p: Any, u: Any) -> None:
-    """y = x Phi(x), slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi). y may be x; p and u are buffers."""
-    normal(x, np.multiply(x, x, out=u), out=p)
+def gelu_formula(
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    p: np.ndarray,
+    u: np.ndarray,
+) -> None:
+    """y = x Phi(x), slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)."""
+    np.multiply(x, x, out=u)
+    normal(x, u, out=p)
     if slope is not None:
         u *= -0.5 * math.log2(math.e)
         np.exp2(u, out=u)
@@ -180,8 +243,17 @@ def gelu_formula(x: Any, y: Any, slope: Any, p: Any, u: Any) -> None:
     np.multiply(x, p, out=y)
 
 
-def gelu_tanh_formula(x: Any, y: Any, slope: Any, p: Any, u: Any) -> None:
-    """Since (1 + tanh(v / 2)) / 2 = sigmoid(v) =: s, y = x s and slope = s + x s (1 - s) v', v the paper's polynomial."""
+def gelu_tanh_formula(
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    p: np.ndarray,
+    u: np.ndarray,
+) -> None:
+    """y = x s and slope = s + x s (1 - s) v' with s = sigmoid(v) = (1 + tanh(v / 2)) / 2.
+
+    v / 2 is the polynomial in the paper's tanh.
+    """
     linear = 2 * math.sqrt(2 / math.pi)
     cubic = 0.044715 * linear
     np.multiply(x, x, out=u)
@@ -201,8 +273,14 @@ def gelu_tanh_formula(x: Any, y: Any, slope: Any, p: Any, u: Any) -> None:
     np.multiply(x, p, out=y)
 
 
-def silu_formula(x: Any, y: Any, slope: Any, p: Any, _: Any) -> None:
-    """With s = sigmoid(x), y = x s and slope = s + y (1 - s)."""
+def silu_formula(
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    p: np.ndarray,
+    _: np.ndarray,
+) -> None:
+    """y = x s and slope = s + y (1 - s) with s = sigmoid(x)."""
     logistic(x, out=p)
     np.multiply(x, p, out=y)
     if slope is not None:
@@ -211,33 +289,44 @@ def silu_formula(x: Any, y: Any, slope: Any, p: Any, _: Any) -> None:
         slope += p
 
 
-GELU = {"none": gelu_formula, "tanh": gelu_tanh_formula}
+GELU: dict[str, Formula] = {"none": gelu_formula, "tanh": gelu_tanh_formula}
 
 
-# ------------------------------------------------------------------------------------------------------------- dropout
+# ------------------------------------------------------------------------------------------ dropout
 
 
-@kernel
-def dropout(x: Any, mask: Any, *, p: float) -> Any:
-    """x mask / (1 - p): what the mask (1 or True to keep, 0 or False to drop) leaves, scaled to keep its expectation.
+@kernel(selects=True)
+def dropout(x: Array, mask: np.ndarray, *, p: float) -> Array:
+    """x mask / (1 - p): what the mask leaves, scaled to keep its expectation.
 
-    Each element is dropped with probability p (Srivastava et al. 2014). The caller draws the mask; see `nn.Dropout`.
+    The mask, of x's shape, is 1 or True to keep, 0 or False to drop. Each element is dropped with
+    probability p (Srivastava et al. 2014). The caller draws the mask; see `nn.Dropout`.
     """
-    return x * mask * (1 / (1 - p) if p < 1 else 0.0)
+    return np.where(mask, x * inverse_keep(p), 0)
 
 
 @dropout.forward
-def _(x: Any, mask: Any, p: float) -> Any:
+def _(
+    x: np.ndarray,
+    mask: np.ndarray,
+    p: float,
+) -> tuple[np.ndarray, np.ndarray]:
     if not 0 <= p <= 1:
         raise ValueError(f"p is a probability, not {p}")
     if np.shape(mask) != x.shape:
         raise ValueError(
-            f"the mask has shape {np.shape(mask)}, x has {x.shape}: draw one number for each element"
+            f"the mask has shape {np.shape(mask)}, x has {x.shape}: "
+            "draw one number for each element"
         )
-    factor = np.multiply(mask, 1 / (1 - p) if p < 1 else 0.0, dtype=x.dtype)
+    factor = np.multiply(mask, inverse_keep(p), dtype=x.dtype)
     return x * factor, factor
 
 
 @dropout.backward
-def _(g: Any, saved: Any) -> Any:
-    return g * saved
+def _(g: np.ndarray, saved: np.ndarray) -> np.ndarray:
+    return choose(g, saved)
+
+
+def inverse_keep(p: float) -> float:
+    """1 / (1 - p), what the elements that are kept are multiplied by; 0 if none is."""
+    return 1 / (1 - p) if p < 1 else 0.0

@@ -4,246 +4,313 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..machine import aligned
+from ..typing import Array, Gradients, Shape
+from .activation import inverse_keep
+from .fast.choose import choose, choose_sum, is_finite
+from .fast.layout import as_rows
+from .fast.reduction import sum_along, sum_of_products
 from .kernel import kernel
-from .reduction import total as row_total
-from .reduction import total_product
 from .softmax import exponentials, softmax
 
 
-@kernel
+@kernel(selects=True)
 def attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    mask: Any = None,
-    keep: Any = None,
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None = None,
+    keep: np.ndarray | None = None,
     *,
     causal: bool = False,
     scale: float | None = None,
     p: float = 0.0,
-) -> Any:
-    """softmax(query key^T scale + mask) value (Vaswani et al. 2017, equation 1); scale is 1 / sqrt(D) if None.
+) -> Array:
+    """softmax(query key^T scale + mask) value (Vaswani et al. 2017, equation 1).
 
-    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E); leading axes broadcast. `mask`, broadcast to
-    (..., L, S), is boolean (True: may be looked at) or is added to the scores; `causal` hides the keys that come after
-    the query. `keep`: which weights survive dropout with probability p, boolean (..., L, S), drawn by the caller.
-    A query that may look nowhere gets zeros.
+    query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E); leading axes broadcast.
+    The scale is 1 / sqrt(D) if None. `mask`, broadcast to (..., L, S), is boolean (True: may be
+    looked at) or is added to the scores; `causal` hides the keys that come after the query.
+    `keep`, boolean (..., L, S) and drawn by the caller, says which weights survive dropout with
+    probability p. A query that may look nowhere gets zeros.
     """
-    scores = query @ np.matrix_transpose(key) * _scale(scale, query)
-    scores = scores if mask is None or mask.dtype == bool else scores + mask
-    weights = _shares_reference(scores, _visible(mask, causal, scores.shape))
-    weights = weights if keep is None else weights * (keep / (1 - p)).astype(weights.dtype)
+    scores = query @ np.matrix_transpose(key) * scale_of(scale, query)
+    if mask is not None and mask.dtype != bool:
+        scores = scores + mask
+    weights = masked_softmax_reference(scores, visible_keys(mask, causal, scores.shape))
+    if keep is not None:
+        weights = np.where(keep, weights * inverse_keep(p), 0)
     return weights @ value
 
 
 @attention.forward
 def _(
-    query: Any,
-    key: Any,
-    value: Any,
-    mask: Any,
-    keep: Any,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    mask: np.ndarray | None,
+    keep: np.ndarray | None,
     causal: bool,
     scale: float | None,
     p: float,
-) -> Any:
-    _check(query, key, value)
+) -> tuple[np.ndarray, Weights]:
+    check_shapes(query, key, value)
     return attend(query, key, value, mask, keep, causal, scale, p)
 
 
 @attention.backward
 def _(
-    g: Any,
-    y: Any,
-    query: Any,
-    key: Any,
-    value: Any,
-    mask: Any,
-    keep: Any,
-    saved: Any,
+    g: np.ndarray,
+    y: np.ndarray,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    mask: np.ndarray | None,
+    keep: np.ndarray | None,
+    saved: Weights,
+    causal: bool,
     scale: float | None,
-    p: float,
     needs: Sequence[bool],
-) -> Any:
-    return *attend_back(g, y, query, key, value, keep, saved, scale, p, needs), None
+) -> Gradients:
+    chooses = mask is not None or keep is not None or causal
+    gradients = attend_gradients(g, y, query, key, value, saved, scale, chooses, needs)
+    return *gradients, None
 
 
-@kernel
+@kernel(selects=True)
 def self_attention(
-    packed: Any,
-    mask: Any = None,
-    keep: Any = None,
+    packed: Array,
+    mask: Array | None = None,
+    keep: np.ndarray | None = None,
     *,
-    heads: int,
+    num_heads: int,
     causal: bool = False,
     p: float = 0.0,
-) -> Any:
-    """Attention of a sequence to itself in several heads: queries, keys and values of all heads in one, without copies.
+) -> Array:
+    """Attention of a sequence to itself in several heads, without copies of their parts.
 
-    packed (B, L, 3 D), the heads' queries first, then keys, then values, as one product makes them -> (B, L, D). Mask
-    (broadcast to (B, heads, L, L)), `keep`, `causal` and `p` are those of `attention`.
+    packed (B, L, 3 D), the heads' queries first, then keys, then values, as one product makes them
+    -> (B, L, D). The mask, broadcast to (B, num_heads, L, L), `keep`, `causal` and `p` are those of
+    `attention`.
     """
     b, n, d = packed.shape
-    parts = np.reshape(packed, (b, n, 3, heads, d // 3 // heads))
-    query, key, value = (
-        np.swapaxes(parts[:, :, i], 1, 2) for i in range(3)
-    )  # (B, heads, L, D / heads)
+    parts = np.reshape(packed, (b, n, 3 * num_heads, -1))
+    heads = np.swapaxes(parts, 1, 2)  # (B, 3 num_heads, L, D / num_heads)
+    query, key, value = np.split(heads, 3, axis=1)
     y = attention.reference(query, key, value, mask, keep, causal=causal, p=p)
-    return np.reshape(np.swapaxes(y, 1, 2), (b, n, d // 3))  # (B, L, D)
+    return np.reshape(np.swapaxes(y, 1, 2), (b, n, d // 3))
 
 
 @self_attention.forward
-def _(packed: Any, mask: Any, keep: Any, heads: int, causal: bool, p: float) -> Any:
-    if packed.ndim != 3 or packed.shape[2] % (3 * heads):
+def _(
+    packed: np.ndarray,
+    mask: np.ndarray | None,
+    keep: np.ndarray | None,
+    num_heads: int,
+    causal: bool,
+    p: float,
+) -> tuple[np.ndarray, Weights]:
+    if packed.ndim != 3 or packed.shape[2] % (3 * num_heads):
         raise ValueError(
-            f"packed has shape {packed.shape}; for {heads} heads it is (B, L, 3 D), where {heads} divides D"
+            f"packed has shape {packed.shape}; for {num_heads} heads it is (B, L, 3 D), "
+            f"where {num_heads} divides D"
         )
     b, n, d = packed.shape
-    y = aligned((b, n, heads, d // 3 // heads), packed.dtype)
-    query, key, value = _heads(packed, heads)
-    _, saved = attend(query, key, value, mask, keep, causal, None, p, out=np.swapaxes(y, 1, 2))
-    return y.reshape(b, n, d // 3), saved
+    query, key, value = split_packed(packed, num_heads)
+    y = aligned((b, n, d // 3), packed.dtype)
+    out = split_heads(y, num_heads)
+    _, saved = attend(query, key, value, mask, keep, causal, None, p, out)
+    return y, saved
 
 
 @self_attention.backward
 def _(
-    g: Any,
-    y: Any,
-    packed: Any,
-    mask: Any,
-    keep: Any,
-    heads: int,
-    saved: Any,
-    p: float,
+    g: np.ndarray,
+    y: np.ndarray,
+    packed: np.ndarray,
+    mask: np.ndarray | None,
+    keep: np.ndarray | None,
+    num_heads: int,
+    saved: Weights,
+    causal: bool,
     needs: Sequence[bool],
-) -> Any:
-    apart = (*y.shape[:2], heads, y.shape[2] // heads)
-    g, y = (np.swapaxes(a.reshape(apart), 1, 2) for a in (g, y))  # (B, heads, L, D / heads)
+) -> Gradients:
+    g, y = split_heads(g, num_heads), split_heads(y, num_heads)
+    query, key, value = split_packed(packed, num_heads)
     dpacked = aligned(packed.shape, packed.dtype)
-    wanted = [needs[0]] * 3 + [needs[1]]
-    query, key, value = _heads(packed, heads)
-    *_, dmask = attend_back(
-        g, y, query, key, value, keep, saved, None, p, wanted, _heads(dpacked, heads)
-    )
+    out = split_packed(dpacked, num_heads)
+    chooses = mask is not None or keep is not None or causal
+    wanted = (needs[0], needs[0], needs[0], needs[1])
+    *_, dmask = attend_gradients(g, y, query, key, value, saved, None, chooses, wanted, out)
     return dpacked if needs[0] else None, dmask, None
 
 
-@kernel
-def additive_attention(query: Any, key: Any, v: Any, value: Any, mask: Any = None) -> Any:
-    """softmax(v . tanh(query + key)) value (Bahdanau et al. 2015, appendix A.1.2), of queries and keys projected already.
+@kernel(selects=True)
+def additive_attention(
+    query: Array,
+    key: Array,
+    v: Array,
+    value: Array,
+    mask: np.ndarray | None = None,
+) -> Array:
+    """softmax(v . tanh(query + key)) value, of queries and keys that are projected already.
 
-    query (..., L, D), key (..., S, D), v (D,), value (..., S, E) -> (..., L, E); leading axes broadcast. `mask`, boolean
-    and broadcast to (..., L, S), says what may be looked at; a query that may look nowhere gets zeros.
+    That is the attention of Bahdanau et al. 2015, appendix A.1.2.
+
+    query (..., L, D), key (..., S, D), v (D,), value (..., S, E) -> (..., L, E); leading axes
+    broadcast. `mask`, boolean and broadcast to (..., L, S), says what may be looked at; a query
+    that may look nowhere gets zeros.
     """
-    scores = np.tanh(query[..., :, None, :] + key[..., None, :, :]) @ v  # (..., L, S, D) @ (D,)
-    return _shares_reference(scores, mask) @ value
+    met = np.tanh(query[..., :, None, :] + key[..., None, :, :])  # (..., L, S, D)
+    return masked_softmax_reference(met @ v, mask) @ value
 
 
 @additive_attention.forward
-def _(query: Any, key: Any, v: Any, value: Any, mask: Any) -> Any:
-    _check(query, key, value)
+def _(
+    query: np.ndarray,
+    key: np.ndarray,
+    v: np.ndarray,
+    value: np.ndarray,
+    mask: np.ndarray | None,
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    check_shapes(query, key, value)
     if v.shape != query.shape[-1:]:
         raise ValueError(f"v has shape {v.shape}; for query {query.shape} it is {query.shape[-1:]}")
     met = query[..., :, None, :] + key[..., None, :, :]
     np.tanh(met, out=met)  # (..., L, S, D)
-    weights = _shares(met @ v, mask)
+    weights = masked_softmax(met @ v, mask)
     return np.matmul(weights, value), (met, weights)
 
 
 @additive_attention.backward
-def _(g: Any, v: Any, value: Any, saved: Any, needs: Sequence[bool]) -> Any:
-    """With dscores = P (dP - sum(dP P)): dv = sum of dscores tanh, and v dscores (1 - tanh^2) goes to query and key."""
-    (met, weights), one = (
-        saved,
-        g.shape[-2] == 1,
-    )  # one query at a time: sums and products of a single row are left out
+def _(
+    g: np.ndarray,
+    v: np.ndarray,
+    value: np.ndarray,
+    mask: np.ndarray | None,
+    saved: tuple[np.ndarray, np.ndarray],
+    needs: Sequence[bool],
+) -> Gradients:
+    """With dscores = P (dP - sum(dP P)): dv = sum of dscores tanh.
+
+    v dscores (1 - tanh^2) goes to query and key. With one query at a time, as in decoding, sums and
+    products of a single row are left out.
+    """
+    met, weights = saved
+    one = g.shape[-2] == 1
+    wild = mask is not None and not is_finite(g)
+    product = choose if wild else np.multiply
     dscores = np.matmul(g, value.mT)  # (..., L, S)
-    dscores -= total_product(dscores, weights, -1)
-    dscores *= weights
-    dv = (
-        np.dot(dscores.reshape(-1), met.reshape(-1, len(v))) if needs[2] else None
-    )  # (L S,) @ (L S, D)
+    dscores -= sum_of_products(dscores, weights, -1)
+    product(dscores, weights, out=dscores)
+    dquery = dkey = dv = dvalue = None
+    if needs[2]:
+        dv = np.dot(dscores.reshape(-1), as_rows(met))  # (... L S,) @ (... L S, D)
     slope = met * met
     np.subtract(1, slope, out=slope)
-    dquery = (
-        np.matmul(dscores[..., None, :], slope)[..., 0, :] * v if needs[0] else None
-    )  # (..., L, D)
-    dkey = None
+    if needs[0]:
+        dquery = np.matmul(dscores[..., None, :], slope)[..., 0, :] * v  # (..., L, D)
     if needs[1]:
         slope *= dscores[..., None] * v
         dkey = slope[..., 0, :, :] if one else np.add.reduce(slope, axis=-3)  # (..., S, D)
-    dvalue = (weights.mT * g if one else np.matmul(weights.mT, g)) if needs[3] else None
+    if needs[3] and wild:
+        dvalue = choose_sum(weights, g)
+    elif needs[3]:
+        dvalue = weights.mT * g if one else np.matmul(weights.mT, g)
     return dquery, dkey, dv, dvalue, None
 
 
-# ----------------------------------------------------------------------------------------------- what they have in common
+# ------------------------------------------------------------------------- what they have in common
+
+# The weights before dropout, and what dropout multiplies them by, if there is any.
+Weights = tuple[np.ndarray, np.ndarray | None]
 
 
 def attend(
-    query: Any,
-    key: Any,
-    value: Any,
-    mask: Any,
-    keep: Any,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    mask: np.ndarray | None,
+    keep: np.ndarray | None,
     causal: bool,
     scale: float | None,
     p: float,
-    out: Any = None,
-) -> Any:
-    """The values that are looked at, and the weights without and with dropout."""
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, Weights]:
+    """The values that are looked at, (..., L, E), and what backward keeps."""
     # Small products are nearly twice as fast on a transposed copy as on a transposed view.
     scores = np.matmul(query, np.ascontiguousarray(key.mT))  # (..., L, S)
-    scores *= query.dtype.type(_scale(scale, query))
+    scores *= query.dtype.type(scale_of(scale, query))
     if mask is not None and mask.dtype != bool:
         scores = scores + mask
-    weights = _shares(scores, _visible(mask, causal, scores.shape))
-    dropped = weights if keep is None else weights * (keep / (1 - p)).astype(weights.dtype)
-    return np.matmul(dropped, value, out=out), (weights, dropped)
+    weights = masked_softmax(scores, visible_keys(mask, causal, scores.shape))
+    if keep is None:
+        return np.matmul(weights, value, out=out), (weights, None)
+    factor = np.multiply(keep, inverse_keep(p), dtype=weights.dtype)
+    return np.matmul(weights * factor, value, out=out), (weights, factor)
 
 
-def attend_back(
-    g: Any,
-    y: Any,
-    query: Any,
-    key: Any,
-    value: Any,
-    keep: Any,
-    saved: Any,
+def attend_gradients(
+    g: np.ndarray,
+    y: np.ndarray,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    saved: Weights,
     scale: float | None,
-    p: float,
+    chooses: bool,
     needs: Sequence[bool],
-    out: Any = (None, None, None),
-) -> Any:
-    """Gradients of query, key, value and mask. With weights P: dvalue = P^T g, dP = g value^T, and
-    dscores = P (dP - sum(dP P)), where the sum over keys of dP P is that over dimensions of g y."""
-    weights, dropped = saved
-    dvalue = np.matmul(dropped.mT, g, out=out[2]) if needs[2] else None
+    out: Sequence[np.ndarray | None] = (None, None, None),
+) -> Gradients:
+    """The gradients of query, key, value and mask.
+
+    With weights P: dvalue = P^T g, dP = g value^T, and dscores = P (dP - sum(dP P)), where the sum
+    over keys of dP P is that over dimensions of g y. `chooses`: whether some weights may be 0
+    because a mask or dropout hides their keys; they get exact zeros even where g is infinite.
+    """
+    weights, factor = saved
+    wild = chooses and not is_finite(g)
+    product = choose if wild else np.multiply
+    dquery = dkey = dvalue = dmask = None
+    if needs[2]:
+        dropped = weights if factor is None else weights * factor
+        dvalue = choose_sum(dropped, g, out[2]) if wild else np.matmul(dropped.mT, g, out=out[2])
     if not (needs[0] or needs[1] or needs[3]):
         return None, None, dvalue, None
     dscores = np.matmul(g, np.ascontiguousarray(value.mT))  # (..., L, S)
-    if keep is not None:
-        dscores *= (keep / (1 - p)).astype(dscores.dtype)
-    dscores -= total_product(g, y, -1)
-    dscores *= weights
-    dmask = dscores.copy() if needs[3] else None
-    dscores *= query.dtype.type(_scale(scale, query))
-    dquery = np.matmul(dscores, key, out=out[0]) if needs[0] else None
-    dkey = np.matmul(dscores.mT, query, out=out[1]) if needs[1] else None
+    if factor is not None:
+        product(dscores, factor, out=dscores)
+    dscores -= sum_of_products(g, y, -1)
+    product(dscores, weights, out=dscores)
+    if needs[3]:
+        dmask = dscores.copy()
+    dscores *= query.dtype.type(scale_of(scale, query))
+    if needs[0]:
+        dquery = np.matmul(dscores, key, out=out[0])
+    if needs[1]:
+        dkey = np.matmul(dscores.mT, query, out=out[1])
     return dquery, dkey, dvalue, dmask
 
 
-def _heads(packed: np.ndarray, heads: int) -> list[np.ndarray]:
-    """Queries, keys and values as views: (B, L, 3 D) -> three of (B, heads, L, D / heads)."""
-    parts = packed.reshape(*packed.shape[:2], 3, heads, packed.shape[2] // 3 // heads)
-    return [np.swapaxes(parts[:, :, i], 1, 2) for i in range(3)]
+def split_heads(x: np.ndarray, num_heads: int) -> np.ndarray:
+    """(B, L, D) -> (B, num_heads, L, D / num_heads), a view if the last axis is contiguous."""
+    b, n, d = x.shape
+    return x.reshape(b, n, num_heads, d // num_heads).swapaxes(1, 2)
 
 
-def _shares_reference(scores: Any, visible: Any) -> Any:
+def split_packed(packed: np.ndarray, num_heads: int) -> list[np.ndarray]:
+    """Views of queries, keys and values.
+
+    (B, L, 3 D) -> three of (B, num_heads, L, D / num_heads)
+    """
+    heads = split_heads(packed, 3 * num_heads)
+    return [heads[:, i * num_heads : (i + 1) * num_heads] for i in range(3)]
+
+
+def masked_softmax_reference(scores: Array, visible: Array | None) -> Array:
     """Softmax over the keys that may be looked at, all of them if None; zeros if there are none."""
     if visible is None:
         return softmax.reference(scores)
@@ -254,21 +321,29 @@ def _shares_reference(scores: Any, visible: Any) -> Any:
     return e / np.where(total == 0, 1, total)
 
 
-def _shares(scores: np.ndarray, visible: Any) -> Any:
+def masked_softmax(scores: np.ndarray, visible: Array | None) -> np.ndarray:
     """The same, in place where it can be."""
-    if visible is not None:
-        scores = np.where(visible, scores, scores.dtype.type(-np.inf))
+    if visible is None:
+        weights = exponentials(scores, out=scores)
+        weights /= sum_along(weights, -1)
+        return weights
+    scores = np.where(visible, scores, scores.dtype.type(-np.inf))
     weights = exponentials(scores, out=scores)
-    total = row_total(weights, -1)
-    weights /= total if visible is None else np.where(total == 0, total.dtype.type(1), total)
+    total = sum_along(weights, -1)
+    weights /= np.where(total == 0, total.dtype.type(1), total)
     return weights
 
 
-def _scale(scale: float | None, query: Any) -> float:
+def scale_of(scale: float | None, query: Array) -> float:
+    """The given scale, or by default 1 / sqrt(D)."""
     return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
 
 
-def _visible(mask: Any, causal: bool, shape: tuple[int, ...]) -> Any:
+def visible_keys(
+    mask: Array | None,
+    causal: bool,
+    shape: Shape,
+) -> Array | None:
     """Which key each query may look at, as booleans; None for all."""
     allowed = mask if mask is not None and mask.dtype == bool else None
     if not causal:
@@ -277,13 +352,15 @@ def _visible(mask: Any, causal: bool, shape: tuple[int, ...]) -> Any:
     return before if allowed is None else before & allowed
 
 
-def _check(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> None:
-    if (
-        min(query.ndim, key.ndim, value.ndim) < 2
-        or query.shape[-1] != key.shape[-1]
-        or key.shape[-2] != value.shape[-2]
-    ):
+def check_shapes(
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+) -> None:
+    """Raise ValueError if query, key and value do not fit."""
+    matrices = min(query.ndim, key.ndim, value.ndim) >= 2
+    if not matrices or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ValueError(
-            f"query {query.shape}, key {key.shape} and value {value.shape} do not fit: they are (..., L, D), (..., S, D) "
-            "and (..., S, E)"
+            f"query {query.shape}, key {key.shape} and value {value.shape} do not fit: "
+            "they are (..., L, D), (..., S, D) and (..., S, E)"
         )

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from ..typing import Array
 from .kernel import kernel
 
 
-@kernel
-def embedding(indices: Any, weight: Any) -> Any:
-    """weight[indices]: integers (...) and a table (number, dimension) -> (..., dimension)."""
+@kernel(selects=True)
+def embedding(indices: np.ndarray, weight: Array) -> Array:
+    """weight[indices]: integers (...) and a table (num_embeddings, embedding_dim).
+
+    -> (..., embedding_dim). Raises ValueError for indices outside the table, negative ones too.
+    """
     return weight[indices]
 
 
 @embedding.forward
-def _(indices: Any, weight: Any) -> Any:
+def _(
+    indices: np.ndarray,
+    weight: np.ndarray,
+) -> tuple[np.ndarray, None]:
     if indices.dtype.kind not in "iu":
         raise TypeError(f"an embedding is looked up by integers, not {indices.dtype}")
     if indices.size and not 0 <= indices.min() <= indices.max() < len(weight):
         raise ValueError(
-            f"indices from {indices.min()} to {indices.max()} do not fit a table of {len(weight)} rows, 0 to {len(weight) - 1}"
+            f"indices from {indices.min()} to {indices.max()} do not fit a table of "
+            f"{len(weight)} rows, 0 to {len(weight) - 1}"
         )
     return weight[indices], None
 
 
 @embedding.backward
-def _(g: Any, indices: Any, weight: Any) -> Any:
-    """Each row collects the gradients of all places where it was used: the product with the sparse one-hot matrix
-    (places, number), transposed, which is far faster than `np.add.at`."""
+def _(
+    g: np.ndarray,
+    indices: np.ndarray,
+    weight: np.ndarray,
+) -> tuple[None, np.ndarray]:
+    """Each row of the table collects the gradients of all positions where it was used.
+
+    That is a product with the sparse one-hot matrix (positions, num_embeddings), transposed, which
+    is far faster than `np.add.at`.
+    """
     from scipy.sparse import csr_array  # when first used: nobody else waits for it
 
-    ones, places = np.ones(indices.size, g.dtype), np.arange(indices.size + 1)
-    one_hot = csr_array(
-        (ones, indices.reshape(-1).astype(np.intp), places), shape=(indices.size, len(weight))
-    )
+    ones = np.ones(indices.size, g.dtype)
+    columns = indices.reshape(-1).astype(np.intp)
+    starts = np.arange(indices.size + 1)  # of the rows, which have one element each
+    one_hot = csr_array((ones, columns, starts), shape=(indices.size, len(weight)))
     return None, one_hot.T @ g.reshape(indices.size, weight.shape[1])

@@ -1,33 +1,32 @@
-"""Group normalisation, perhaps with an activation of it: the usual pair in the networks of diffusion models."""
+"""Group normalisation, perhaps with an activation: the usual pair in the networks of diffusion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
-from typing import Any
 
 import numpy as np
 
+from ..typing import Array, Gradients
 from .activation import silu
+from .fast.lines import Lines
 from .kernel import kernel
-from .norm import _check_shape
+from .norm import check_shape
 
-BLOCK = (
-    1 << 17
-)  # elements: so many samples at a time stay, several times over, in the second-level cache
-ROW = 1 << 10  # elements of a row at most
+# What backward keeps: mean and 1 / sqrt(variance + eps), (N, groups, 1), and twice the slope of the
+# activation, (N, rows, length), if there is one.
+Saved = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 @kernel
 def group_norm(
-    x: Any,
-    weight: Any = None,
-    bias: Any = None,
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
     *,
     groups: int,
     eps: float = 1e-5,
     activation: str | None = None,
-) -> Any:
+) -> Array:
     """(x - mean) / sqrt(variance + eps) over each group of channels of each sample (Wu & He 2018).
 
     x (N, C, ...), weight and bias (C,); groups divides C. `activation`: None, or "silu" of it.
@@ -35,152 +34,139 @@ def group_norm(
     n, c = x.shape[:2]
     rows = np.reshape(x, (n, groups, -1))  # (N, groups, C/groups ...)
     centred = rows - np.mean(rows, axis=-1, keepdims=True)
-    y = np.reshape(
-        centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps), x.shape
-    )
-    shape = (c, *[1] * (x.ndim - 2))
-    y = y if weight is None else y * np.reshape(weight, shape)
-    y = y if bias is None else y + np.reshape(bias, shape)
+    variance = np.mean(centred * centred, axis=-1, keepdims=True)
+    normal = centred / np.sqrt(variance + eps)
+    y = np.reshape(normal, x.shape)
+    shape = (c, *[1] * (x.ndim - 2))  # (C, 1, ...)
+    if weight is not None:
+        y = y * np.reshape(weight, shape)
+    if bias is not None:
+        y = y + np.reshape(bias, shape)
     return y if activation is None else silu.reference(y)
 
 
 @group_norm.forward
 def _(
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
     groups: int,
     eps: float,
     activation: str | None,
     needs: Sequence[bool],
-) -> Any:
-    """With a = 1 + tanh(u / 2), twice the sigmoid of u, SiLU is (u / 2) a and twice its derivative a + (u / 2) a (2 - a),
-    taken here while the data is in the cache. The halves go into weight and bias. Where tanh u nears -1, a and with it the
-    value are exact to a unit in the last place of 1 and of u, not of themselves."""
+) -> tuple[np.ndarray, Saved]:
+    check_group_norm(x, weight, bias, groups, activation)
+    lines = Lines(x, groups)
+    factor = 0.5 if activation else 1.0  # see `silu_of_double`
+    gain = gain_of(weight, lines, factor)
+    shift = shift_of(bias, lines, factor)
+    rows = lines.of(x)
+    y = np.empty(lines.shape, x.dtype)
+    slope = np.empty(lines.shape, x.dtype) if activation and any(needs) else None
+    mean, scale = np.empty((2, len(x), groups, 1), x.dtype)
+    for block in lines.blocks():
+        mean[block] = lines.mean(rows[block])
+        u = rows[block] - lines.along(mean[block])
+        squares = np.multiply(u, u, out=y[block])
+        scale[block] = 1 / np.sqrt(lines.mean(squares) + eps)
+        u *= lines.along(scale[block] * gain)
+        if activation is None:
+            np.add(u, shift, out=y[block])
+            continue
+        u += shift
+        silu_of_double(u, y[block], None if slope is None else slope[block])
+    return lines.back(y), (mean, scale, slope)
+
+
+@group_norm.backward
+def _(
+    g: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    saved: Saved,
+    groups: int,
+    needs: Sequence[bool],
+) -> Gradients:
+    """dbias = sum(h) and dweight = sum(h z) with h = g activation' and the normal z.
+
+    With k = weight h, dx = scale (k - mean(k) - z mean(k z)): k without its parts along the
+    constant and along z. Sums over the pixels serve all three.
+    """
+    lines = Lines(x, groups)
+    mean, scale, slope = saved
+    rows, cotangents = lines.of(x), lines.of(g)
+    factor = 1.0 if slope is None else 0.5  # of h below, see `silu_of_double`
+    gain = gain_of(weight, lines, factor)
+    sum_h, sum_hz = np.empty((2, len(x), *gain.shape[1:]), x.dtype)
+    dx = np.empty(lines.shape, x.dtype) if needs[0] else None
+    for block in lines.blocks():
+        s, h = scale[block], cotangents[block]
+        if slope is not None:
+            h = h * slope[block]
+        centred = rows[block] - lines.along(mean[block])
+        sum_h[block] = lines.total(h)
+        sum_hz[block] = s * lines.total(h * centred)
+        if dx is None:
+            continue
+        mean_k = lines.over_groups(gain * sum_h[block])
+        mean_kz = lines.over_groups(gain * sum_hz[block])
+        centred *= lines.along(s * s * mean_kz)
+        centred += lines.along(s * mean_k)
+        k = h * lines.along(s * gain)  # times the scale
+        np.subtract(k, centred, out=dx[block])
+    dweight = sum_hz.sum(axis=0).reshape(-1) * x.dtype.type(factor)
+    dbias = sum_h.sum(axis=0).reshape(-1) * x.dtype.type(factor)
+    return None if dx is None else lines.back(dx), dweight, dbias
+
+
+def silu_of_double(
+    u: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+) -> None:
+    """y = silu(2 u) and, unless it is None, slope = 2 silu'(2 u). Overwrites u.
+
+    With a = 1 + tanh(u), which is 2 sigmoid(2 u), y = u a and slope = a + u a (2 - a). It is fast
+    because the factors 1/2 that a sigmoid by tanh needs are not in it: they stand in the weight and
+    the bias, a few numbers each, and in the sums of the gradient. Where tanh(u) nears -1, a and y
+    are exact to a unit in the last place of 1 and of u, not of themselves.
+    """
+    a = np.tanh(u, out=slope)
+    a += 1
+    np.multiply(u, a, out=y)
+    if slope is not None:
+        np.subtract(2, a, out=u)
+        u *= y
+        slope += u
+
+
+def gain_of(weight: np.ndarray | None, lines: Lines, factor: float) -> np.ndarray:
+    """The weight times a factor: (1, groups, C/groups)."""
+    if weight is None:
+        weight = np.ones(lines.channels, lines.dtype)
+    return lines.by_group(weight * lines.dtype.type(factor))
+
+
+def shift_of(bias: np.ndarray | None, lines: Lines, factor: float) -> np.ndarray:
+    """The bias times a factor, along a row: (1, 1, length)."""
+    if bias is None:
+        bias = np.zeros(lines.channels, lines.dtype)
+    return lines.along(lines.by_group(bias * lines.dtype.type(factor)))
+
+
+def check_group_norm(
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    groups: int,
+    activation: str | None,
+) -> None:
+    """Raise ValueError if the arguments do not fit."""
     if x.ndim < 2 or x.shape[1] % groups:
         raise ValueError(
             f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)"
         )
     if activation not in (None, "silu"):
         raise ValueError(f'activation is None or "silu", not {activation!r}')
-    for name, value in (("weight", weight), ("bias", bias)):
-        _check_shape(name, value, x.shape[1:2], x)
-    lines, (mean, scale) = Lines(x, groups), np.empty((2, len(x), groups, 1), x.dtype)
-    factor, shift = lines.affine(weight, bias, activation)
-    rows, y = lines.of(x), np.empty(lines.shape, x.dtype)
-    slope = np.empty(lines.shape, x.dtype) if activation and any(needs) else None
-    for block in lines.blocks():
-        mean[block] = lines.mean(rows[block])
-        u = rows[block] - lines.along(mean[block])
-        scale[block] = 1 / np.sqrt(lines.mean(np.multiply(u, u, out=y[block])) + eps)
-        u *= lines.along(scale[block] * factor)
-        np.add(u, shift, out=u if activation else y[block])
-        if activation:
-            a = np.tanh(u, out=None if slope is None else slope[block])
-            a += 1
-            np.multiply(u, a, out=y[block])
-        if slope is not None:
-            np.subtract(2, a, out=u)
-            u *= y[block]
-            a += u
-    return lines.back(y), (mean, scale, slope)
-
-
-@group_norm.backward
-def _(
-    g: Any,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    saved: Any,
-    groups: int,
-    activation: str | None,
-    needs: Sequence[bool],
-) -> Any:
-    """With h = g activation' and the normal z: dbias = sum(h), dweight = sum(h z) and, with k = weight h, dx = scale (k -
-    mean(k) - z mean(k z)), without its parts along the constant and along z. Sums over the pixels serve all three."""
-    lines, (mean, scale, slope) = Lines(x, groups), saved
-    rows, cotangents = lines.of(x), lines.of(g)
-    factor, _ = lines.affine(weight, bias, activation)  # half the weight, where h below is twice h
-    along_constant, along_z = np.empty(
-        (2, len(x), *factor.shape), x.dtype
-    )  # sum(h), sum(h z) over the pixels
-    dx = np.empty(lines.shape, x.dtype) if needs[0] else None
-    for block in lines.blocks():
-        s = scale[block]
-        h = cotangents[block] if slope is None else cotangents[block] * slope[block]
-        centred = rows[block] - lines.along(mean[block])
-        along_constant[block], along_z[block] = lines.total(h), s * lines.total(h * centred)
-        if dx is not None:
-            centred *= lines.along(s * s * lines.over_groups(factor * along_z[block]))
-            centred += lines.along(s * lines.over_groups(factor * along_constant[block]))
-            np.subtract(h * lines.along(s * factor), centred, out=dx[block])
-    sums = (
-        total.sum(axis=0).reshape(-1) * x.dtype.type(0.5 if activation else 1)
-        for total in (along_z, along_constant)
-    )
-    return None if dx is None else lines.back(dx), *sums
-
-
-class Lines:
-    """Samples (N, C, ...) as rows (N, rows, length) with the channels last: a row is so many pixels, along which what
-    belongs to the channels, (n, groups, C/groups or 1), is laid out, since NumPy is slow on rows of a few channels."""
-
-    def __init__(self, x: np.ndarray, groups: int) -> None:
-        self.dtype, self.groups, self.channels, self.shape_of_pixels = (
-            x.dtype,
-            groups,
-            x.shape[1],
-            x.shape[2:],
-        )
-        self.pixels = prod(self.shape_of_pixels)
-        longest = min(self.pixels, ROW // max(1, self.channels))
-        self.across = next(
-            (n for n in range(longest, 0, -1) if self.pixels % n == 0), 1
-        )  # pixels in a row
-        self.shape = (len(x), self.pixels // self.across, self.across * self.channels)
-
-    def of(self, x: np.ndarray) -> Any:
-        """(N, C, ...) -> (N, rows, length)."""
-        return np.moveaxis(x, 1, -1).reshape(self.shape)
-
-    def back(self, rows: np.ndarray) -> Any:
-        """(N, rows, length) -> (N, C, ...), a view."""
-        return np.moveaxis(rows.reshape(len(rows), *self.shape_of_pixels, self.channels), -1, 1)
-
-    def affine(self, weight: Any, bias: Any, activation: str | None) -> tuple[Any, Any]:
-        """The weight (groups, C/groups) and the bias along a row, (1, 1, length); halves of them for an activation."""
-        half = self.dtype.type(0.5 if activation else 1)
-        weight = np.full(self.channels, half) if weight is None else weight * half
-        bias = np.zeros(self.channels, self.dtype) if bias is None else bias * half
-        return weight.reshape(self.groups, -1), self.along(bias.reshape(self.groups, -1))
-
-    def along(self, values: np.ndarray) -> Any:
-        """What belongs to the channels along a row: (n, groups, C/groups or 1) -> (n, 1, length)."""
-        values = values.reshape(-1, 1, *values.shape[-2:])
-        laid = np.empty(
-            (len(values), self.across, self.groups, self.channels // self.groups), values.dtype
-        )
-        laid[...] = values
-        return laid.reshape(len(values), 1, -1)
-
-    def total(self, rows: np.ndarray) -> Any:
-        """The sum over the pixels: (n, rows, length) -> (n, groups, C/groups)."""
-        pixels = rows.reshape(len(rows), self.pixels, self.channels)
-        return np.matmul(np.ones(pixels.shape[1], rows.dtype), pixels).reshape(
-            len(rows), self.groups, -1
-        )
-
-    def over_groups(self, values: np.ndarray) -> Any:
-        """The mean of what was summed over the pixels: (n, groups, C/groups) -> (n, groups, 1)."""
-        count = values.shape[2] * self.pixels
-        return np.add.reduce(values, axis=2, keepdims=True) / values.dtype.type(count)
-
-    def mean(self, rows: np.ndarray) -> Any:
-        """The mean over the pixels and each group of channels: (n, rows, length) -> (n, groups, 1)."""
-        return self.over_groups(self.total(rows))
-
-    def blocks(self) -> Any:
-        """So many samples at a time as the cache holds."""
-        size = max(1, BLOCK // max(1, prod(self.shape[1:])))
-        return (slice(start, start + size) for start in range(0, self.shape[0], size))
+    check_shape("weight", weight, x.shape[1:2], x)
+    check_shape("bias", bias, x.shape[1:2], x)

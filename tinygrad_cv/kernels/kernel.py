@@ -1,155 +1,156 @@
-"""What a kernel is: an operation of our own with its reference, its fast forward and its hand-derived backward."""
+"""What a kernel is: an operation of our own with its reference, its fast forward and its
+hand-derived backward."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection
-from time import perf_counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from .. import errors, watch
-from ..contributions import place_for
-from ..mode import MODE, UNUSUAL
-from ..signature import picker
-from ..tensor import Node, Tensor, at_place, attach, walk, wrap
-
-MISSING = inspect.Parameter.empty
+from ..engine import errors
+from ..engine.observers import scope
+from ..engine.signatures import Signature
+from ..tensor import Node, at_place, backpropagate, each, record
+from ..typing import Function
 
 
 class Kernel:
     """An operation that stands in one place, in this order: reference, forward, backward.
 
         @kernel
-        def square(x):                         # the reference: the definition, plain NumPy on anything
+        def square(x):               # the reference: the definition, plain NumPy on anything
             return x * x
 
         @square.forward
-        def _(x):                              # the fast value, and what backward needs besides
+        def _(x):                    # the fast value, and what backward needs besides
             return x * x, 2 * x
 
         @square.backward
-        def _(g, saved):                       # one gradient for each array argument, in order
+        def _(g, saved):             # one gradient for each array argument, in order
             return g * saved
 
-    Positional parameters of the reference are arrays (or None), keyword-only ones are options. Backward names what it
-    uses: `g`, `y` (the value), `saved` (the second value of forward), `needs` (a bool per array argument: gradients
-    that nobody asked for may be left None), `out` (per array argument an array of its shape and dtype that the gradient may
-    be written into, or None), arguments, options. Forward may name `needs` as well. When a graph of the
-    backward pass is asked for (second derivatives), the engine differentiates the reference instead.
+    Positional parameters of the reference are arrays (or None), keyword-only ones are options.
+    Backward names what it uses: `g`, `y` (the value), `saved` (the second value of forward),
+    `needs` (a bool for each array argument: gradients that nobody asked for may be left None),
+    arguments, options. Forward may name `needs` as well. When the way back is to be recorded
+    (second derivatives), the engine differentiates the reference instead.
     """
 
-    def __init__(self, reference: Callable[..., Any]) -> None:
+    multiplies = False  # a hand-derived backward makes no NaN of its own
+
+    def __init__(self, reference: Function, selects: bool = False) -> None:
         self.reference = self.function = reference
-        parameters = inspect.signature(reference).parameters.values()
-        self.parameters = {p.name: p.default for p in parameters}
-        self.arrays = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        self.saves = ("y", "saved", *self.parameters)
-        self._places = {name: i for i, name in enumerate(self.parameters)}
-        self._defaults = tuple(self.parameters.values())
-        self._fewest = 1 + max(
-            [i for i, value in enumerate(self._defaults) if value is MISSING], default=-1
-        )
+        self.selects = selects
+        self.gives_new_arrays = reference.__module__.startswith(str(__package__))
+        self.signature = Signature(reference)
+        self.arrays = self.operands = self.signature.positional
+        self._parameters = tuple(self.signature.defaults)
+        self._defaults = self.signature.defaults
+        self.options = self._parameters[len(self.arrays) :]
+        self.differentiable = frozenset(self.arrays)
+        self._known = frozenset(self._parameters)
+        self._required = frozenset(self.signature.required)
+        options = self._required.difference(
+            self.arrays
+        )  # without a default: every call is looked at
+        self._fewest = len(self._required) if not options else len(self._parameters) + 1
         functools.update_wrapper(self, reference)
 
-    def forward(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def forward(self, function: Function) -> Function:
+        """Decorates the function that gives the fast value, and what backward needs besides."""
         self._forward = function
-        places = (*self.parameters, "needs")
-        self._forward_picks = picker(
-            [places.index(name) for name in inspect.signature(function).parameters]
-        )
+        self._forward_uses = tuple(inspect.signature(function).parameters)
         return function
 
-    def backward(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def backward(self, function: Function) -> Function:
+        """Decorates the function that gives the gradients of the array arguments."""
         self._backward = function
         self._uses = tuple(inspect.signature(function).parameters)
-        places = ("g", "needs", "out", *self.saves)
-        self._backward_picks = picker([places.index(name) for name in self._uses])
-        self._watched = [(i + 2, i) for i, name in enumerate(self.arrays) if name in self._uses]
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        count = len(args)
-        inputs = [*args, *self._defaults[count:]]
-        usual = self._fewest <= count <= len(self.arrays)
-        for name, value in kwargs.items() if usual else ():
-            place = self._places.get(name, -1)
-            usual = usual and place >= count
-            inputs[place] = value
-        if not usual:
-            inputs = self._bind(args, kwargs)
-        recording, tensors = not UNUSUAL or MODE.recording, False
-        nodes, needs, start = [], [], perf_counter()
-        for i in range(len(self.arrays)):
-            value, node = inputs[i], None
-            if type(value) is Tensor:
-                inputs[i], tensors = value._data, True
-                node = value._node if recording else None
-            nodes.append(node)
-            needs.append(node is not None)
-        try:
-            value, saved = self._forward(*self._forward_picks((*inputs, needs)))
-        except Exception as error:
-            raise errors.explain(error, self.reference, zip(inputs, nodes)) from None  # noqa: B905
-        if UNUSUAL:
-            watch.forward(self.reference, value, inputs, start)
-        if True in needs:
-            return attach(self, value, nodes, (value, saved, *inputs), self._watched)
-        return wrap(value) if tensors else value
+        return record(self, args, kwargs)
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        """The values of all parameters, in order."""
-        given = dict(zip(self.arrays, args, strict=False)) | kwargs
-        inputs = [given.get(name, default) for name, default in self.parameters.items()]
-        known = len(given) == len(args) + len(kwargs) and given.keys() <= self.parameters.keys()
-        if not known or any(value is MISSING for value in inputs):
-            inspect.signature(self.reference).bind(*args, **kwargs)  # raises Python's own error
-        return inputs
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters by name, defaults filled in. Raises TypeError as Python does."""
+        count = len(args)
+        bound = self._defaults.copy()
+        bound.update(zip(self.arrays, args), **kwargs)  # noqa: B905 (on the hot path)
+        if kwargs or not self._fewest <= count <= len(self.arrays):
+            self._check(args, kwargs)
+        return bound
+
+    def _check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError, as Python does, for arguments that are missing, too many, unknown or
+        given twice."""
+        by_position = self.arrays[: len(args)]
+        missing = self._required.difference(by_position, kwargs)
+        twice = not kwargs.keys().isdisjoint(by_position)
+        if missing or twice or len(args) > len(by_position) or not kwargs.keys() <= self._known:
+            inspect.signature(self.reference).bind(*args, **kwargs)
+
+    def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
+        """All parents that are array arguments. Raises if an option is a tensor that requires a
+        gradient."""
+        if not parents.keys() <= self.differentiable:
+            stray = next(name for name in parents if name not in self.arrays)
+            raise errors.no_derivative(self.function, stray)
+        return parents
+
+    def saves(self, parents: Mapping[str, Any]) -> Collection[str]:
+        """All parameters: the reference may be asked for them."""
+        return self._parameters
+
+    def compute(
+        self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The value; and with it all that there is, for backward to choose from."""
+        values = {**arguments, "needs": [name in parents for name in self.arrays]}
+        value, saved = self._forward(*[values[name] for name in self._forward_uses])
+        values["y"], values["saved"] = value, saved
+        return value, values
 
     def pull(
-        self, node: Node, gradient: Any, wanted: Collection[Node] | None, graph: bool
-    ) -> list[tuple[Node, Any]]:
-        """What this node contributes to the gradients of its parents."""
-        parents = node.parents
+        self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
+    ) -> dict[str, Any]:
+        """The gradient of each argument that is wanted."""
         if graph:
             return self._pull_reference(node, gradient, wanted)
-        needs = [parent is not None and (wanted is None or parent in wanted) for parent in parents]
-        out = (
-            [place_for(p) if n else None for n, p in zip(needs, parents, strict=True)]
-            if "out" in self._uses
-            else ()
-        )
-        gradients = self._backward(*self._backward_picks((gradient, needs, out, *node.values)))
-        gradients = gradients if type(gradients) is tuple else (gradients,)
-        given = []
-        for i, needed in enumerate(needs):
-            if needed:
-                if i >= len(gradients) or gradients[i] is None:
-                    raise self._no_gradient(self.arrays[i])
-                given.append((parents[i], gradients[i]))
-        return given
+        saved: Any = node.saved
+        given = {"g": gradient}
+        if wanted is not node.parents:  # else the needs are those of forward
+            given["needs"] = [name in wanted for name in self.arrays]
+        values = [given[name] if name in given else saved[name] for name in self._uses]
+        gradients = self._backward(*values)
+        if type(gradients) is not tuple:
+            gradients = (gradients,)
+        contributions = dict(zip(self.arrays, gradients))  # noqa: B905 (on the hot path)
+        for name in wanted:
+            if contributions.get(name) is None:
+                raise errors.no_derivative(self.function, name)
+        if len(contributions) == len(wanted):
+            return contributions
+        return {name: contributions[name] for name in wanted}
 
-    def _no_gradient(self, name: str) -> NotImplementedError:
-        return NotImplementedError(
-            f"{errors.name_of(self.function)} has no gradient with respect to {name!r}"
-        )
-
-    def _pull_reference(
-        self, node: Node, gradient: Any, wanted: Collection[Node] | None
-    ) -> list[tuple[Node, Any]]:
+    def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""
-        _, _, *inputs = node.values
-        options = dict(zip(self.parameters, inputs, strict=True))
-        arrays = [
-            at_place(options.pop(name), parent)
-            for name, parent in zip(self.arrays, node.parents, strict=True)
-        ]
-        value = self.reference(*arrays, **options)
-        targets = [parent for parent in node.inputs() if wanted is None or parent in wanted]
-        pairs = zip(value, gradient, strict=True) if type(value) is tuple else [(value, gradient)]
-        return list(walk([(v._node, g) for v, g in pairs], targets, graph=True).items())
+        parents, saved = node.parents, node.values(graph=False)
+        arrays = [at_place(saved[name], parents.get(name)) for name in self.arrays]
+        options = {name: saved[name] for name in self._parameters if name not in self.arrays}
+        with scope("kernel", self.reference.__name__, self):
+            value = self.reference(*arrays, **options)
+        roots = [(v._node, g) for v, g in zip(each(value), each(gradient), strict=True)]
+        found = backpropagate(roots, [parents[name] for name in wanted], graph=True)
+        return {name: found.pop(parents[name], None) for name in wanted}
 
 
-def kernel(reference: Callable[..., Any]) -> Kernel:
-    """Make an operation of one's own from its reference; `forward` and `backward` follow as decorators (see `Kernel`)."""
-    return Kernel(reference)
+def kernel(reference: Function | None = None, *, selects: bool = False) -> Any:
+    """Make an operation of one's own from its reference; forward and backward follow as decorators.
+
+    `selects` says that elements of the arguments may not reach the value, as in `relu`: see
+    `Kernel`.
+    """
+    if reference is None:
+        return functools.partial(Kernel, selects=selects)
+    return Kernel(reference, selects)

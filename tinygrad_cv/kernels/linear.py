@@ -2,130 +2,198 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from ..machine import aligned
+from ..typing import Array, Gradients
 from . import activation as activations
+from .fast.layout import as_rows
+from .fast.reduction import sum_of_rows
 from .kernel import kernel
-from .reduction import sum_of_rows
-
-# The activations, in two kinds: those whose derivative can be told from their value, name -> (kernel, derivative where
-# the value is y), and those whose derivative is taken with the value, name -> (reference, formula for both).
-FUSED: dict[str | None, Any] = {
-    "relu": (activations.relu, activations.positive),
-    "leaky_relu": (activations.leaky_relu, activations.leaky_slope),
-    "sigmoid": (activations.sigmoid, lambda y: y * (1 - y)),
-    "tanh": (activations.tanh, lambda y: 1 - y * y),
-}
-SLOPED: dict[str | None, Any] = {
-    "gelu": (activations.gelu.reference, activations.gelu_formula),
-    "gelu_tanh": (
-        lambda x: activations.gelu.reference(x, approximate="tanh"),
-        activations.gelu_tanh_formula,
-    ),
-    "silu": (activations.silu.reference, activations.silu_formula),
-}
 
 
 @kernel
 def linear(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
     *,
     activation: str | None = None,
     negative_slope: float = 0.01,
-) -> Any:
+) -> Array:
     """x weight^T + bias over the last axis of x, and perhaps an activation of it.
 
-    x (..., in), weight (out, in) as in PyTorch, bias (out,) -> (..., out). `activation`: None, "relu", "leaky_relu"
-    (with `negative_slope`), "sigmoid", "tanh", "gelu", "gelu_tanh" (its approximate form) or "silu".
+    x (..., in), weight (out, in) as in PyTorch, bias (out,) -> (..., out). `activation`: None,
+    "relu", "leaky_relu" (with `negative_slope`), "sigmoid", "tanh", "gelu", "gelu_tanh" (its
+    approximate form) or "silu".
     """
-    value = np.matmul(x, np.matrix_transpose(weight))
-    value = value if bias is None else value + bias
-    if activation in SLOPED:
-        return SLOPED[activation][0](value)
-    slope = {"negative_slope": negative_slope} if activation == "leaky_relu" else {}
-    return value if activation is None else FUSED[activation][0].reference(value, **slope)
+    u = np.matmul(x, np.matrix_transpose(weight))
+    if bias is not None:
+        u = u + bias
+    if activation is None:
+        return u
+    return activation_named(activation, negative_slope).reference(u)
 
 
 @linear.forward
 def _(
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
     activation: str | None,
     negative_slope: float,
     needs: Sequence[bool],
-) -> Any:
-    _check(x, weight, bias, activation)
-    y, slope = np.dot(_rows(x), weight.T), None  # (rows, out)
+) -> tuple[np.ndarray, np.ndarray | None]:
+    check_linear(x, weight, bias, activation)
+    y = np.dot(as_rows(x), weight.T)  # (rows, out)
     if bias is not None:
         y = np.add(y, bias, out=y) if y.dtype == bias.dtype else y + bias
-    if activation in SLOPED:
-        slope = aligned(y.shape, y.dtype) if any(needs) else None
-        activations.fill_value_and_slope(SLOPED[activation][1], y, y, slope)
-    elif activation is not None:
-        y, _ = FUSED[activation][0]._forward(y, *_slope(activation, negative_slope))
-    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(weight)), slope
+    kept = None
+    if activation is not None:
+        y, kept = activation_named(activation, negative_slope).forward(y, any(needs))
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], len(weight)), kept
 
 
 @linear.backward
 def _(
-    g: Any,
-    x: Any,
-    weight: Any,
-    y: Any,
-    saved: Any,
+    g: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    saved: np.ndarray | None,
     activation: str | None,
     negative_slope: float,
     needs: Sequence[bool],
-    out: Sequence[Any],
-) -> Any:
-    """One product each on flattened leading axes: dx = g weight, dweight = g^T x, dbias = sum of g over rows."""
-    rows = _rows(g)  # (rows, out)
-    if saved is not None:
-        rows = rows * saved
-    elif activation is not None:
-        slope = FUSED[activation][1](_rows(y), *_slope(activation, negative_slope))
-        rows = np.multiply(slope, rows, out=slope)
-    if not x.dtype == rows.dtype == weight.dtype or (
-        out[2] is not None and out[2].dtype != rows.dtype
-    ):
-        out = (None, None, None)
-    dx = np.dot(rows, weight) if needs[0] else None
-    return (
-        dx if dx is None or x.ndim == 2 else dx.reshape(x.shape),
-        np.dot(rows.T, _rows(x), out=out[1]) if needs[1] else None,
-        sum_of_rows(rows, out[2]) if needs[2] else None,
-    )
+) -> Gradients:
+    """One product each on flattened leading axes, with the gradient g of u = x weight^T + bias:
+
+    dx = g weight, dweight = g^T x, dbias = sum of g over rows.
+    """
+    rows = as_rows(g)  # (rows, out)
+    if activation is not None and saved is not None:
+        rows = activation_named(activation, negative_slope).backward(rows, saved)
+    dx = dweight = dbias = None
+    if needs[0]:
+        dx = np.dot(rows, weight)
+        dx = dx if x.ndim == 2 else dx.reshape(x.shape)
+    if needs[1]:
+        dweight = np.dot(rows.T, as_rows(x))
+    if needs[2]:
+        dbias = sum_of_rows(rows)
+    return dx, dweight, dbias
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
-    """(..., in) -> (rows, in); as it is if it is that already, since a view counts as memory that others may write to."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-
-
-def _slope(activation: str, negative_slope: float) -> tuple[float, ...]:
-    return (negative_slope,) if activation == "leaky_relu" else ()
-
-
-def _check(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: str | None
+def check_linear(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    activation: str | None,
 ) -> None:
+    """Raise ValueError if the arguments do not fit."""
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
-            f"x of shape {x.shape} does not fit a weight of shape {weight.shape}: it is (out, in), where in is the "
-            "length of the last axis of x"
+            f"x of shape {x.shape} does not fit a weight of shape {weight.shape}: "
+            "it is (out, in), where in is the length of the last axis of x"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(
-            f"a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}, (out, in): it is (out,)"
+            f"a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}, "
+            "(out, in): it is (out,)"
         )
-    if activation is not None and activation not in FUSED and activation not in SLOPED:
-        raise ValueError(
-            f"no activation {activation!r} in linear; there are None and {', '.join(map(repr, [*FUSED, *SLOPED]))}"
-        )
+    if activation is not None and activation not in ACTIVATIONS:
+        known = ", ".join(map(repr, ACTIVATIONS))
+        raise ValueError(f"no activation {activation!r} in linear; there are None and {known}")
+
+
+# ------------------------------------------------------------------------------------- activations
+#
+# Two kinds, with the same two methods: forward(u, wanted) gives the value and what is kept for
+# backward(g, kept), which gives the gradient of u.
+
+
+@dataclass(frozen=True)
+class FromValue:
+    """An activation whose gradient follows from its value, which is all that backward keeps."""
+
+    reference: Callable[[Array], Array]
+    value: Callable[[np.ndarray], np.ndarray]
+    gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of g and the value
+
+    def forward(
+        self,
+        u: np.ndarray,
+        wanted: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The value, which is kept, too."""
+        y = self.value(u)
+        return y, y
+
+    def backward(self, g: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """The gradient of u."""
+        return self.gradient(g, kept)
+
+
+@dataclass(frozen=True)
+class WithSlope:
+    """An activation whose derivative is taken together with its value, if it is wanted."""
+
+    reference: Callable[[Array], Array]
+    formula: activations.Formula
+
+    def forward(
+        self,
+        u: np.ndarray,
+        wanted: bool,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The value, in the memory of u, and the derivative, which is kept."""
+        slope = aligned(u.shape, u.dtype) if wanted else None
+        activations.fill_value_and_slope(self.formula, u, u, slope)
+        return u, slope
+
+    def backward(self, g: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """The gradient of u."""
+        return g * kept
+
+
+@lru_cache
+def leaky_relu(negative_slope: float) -> FromValue:
+    """The one activation with an option."""
+    return FromValue(
+        lambda u: activations.leaky_relu.reference(u, negative_slope=negative_slope),
+        lambda u: activations.leaky(u, negative_slope),
+        lambda g, y: activations.leaky_gradient(g, y, negative_slope),
+    )
+
+
+ACTIVATIONS: dict[str, FromValue | WithSlope] = {
+    "relu": FromValue(
+        activations.relu.reference,
+        lambda u: np.maximum(u, 0),
+        activations.relu_gradient,
+    ),
+    "leaky_relu": leaky_relu(0.01),
+    "sigmoid": FromValue(
+        activations.sigmoid.reference,
+        activations.logistic,
+        activations.logistic_gradient,
+    ),
+    "tanh": FromValue(
+        np.tanh,
+        np.tanh,
+        activations.tanh_gradient,
+    ),
+    "gelu": WithSlope(activations.gelu.reference, activations.gelu_formula),
+    "gelu_tanh": WithSlope(
+        lambda u: activations.gelu.reference(u, approximate="tanh"),
+        activations.gelu_tanh_formula,
+    ),
+    "silu": WithSlope(activations.silu.reference, activations.silu_formula),
+}
+
+
+def activation_named(name: str, negative_slope: float) -> FromValue | WithSlope:
+    """An activation of `ACTIVATIONS`, "leaky_relu" with its slope."""
+    return leaky_relu(negative_slope) if name == "leaky_relu" else ACTIVATIONS[name]

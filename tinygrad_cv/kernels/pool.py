@@ -1,106 +1,152 @@
-"""Pooling and upsampling of pictures (N, C, H, W)."""
+"""Pooling and upsampling of images (N, C, H, W)."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
-from .geometry import Geometry, Pair, channels_first, channels_last, pair
+from ..typing import Array
+from .fast.choose import choose, is_finite
+from .fast.geometry import Geometry, Pair, pair
+from .fast.layout import channels_first, channels_last
 from .kernel import kernel
 
 
-@kernel
-def max_pool2d(x: Any, *, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Any:
-    """The largest of each window, whose stride is its size if None. Elements that tie share the gradient equally."""
-    geometry = _geometry(kernel_size, stride, padding)
-    padded = geometry.pad(x, -np.inf)
-    return np.max(
-        np.stack([padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]),
-        axis=0,
-    )
+@kernel(selects=True)
+def max_pool2d(
+    x: Array,
+    *,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+) -> Array:
+    """The largest of each window: (N, C, H, W) -> (N, C, H', W').
+
+    The stride is the window's size if None. H' = (H + 2 padding - size) / stride + 1, rounded down.
+    Elements that tie share the gradient equally. Raises ValueError if the padding is more than half
+    the window.
+    """
+    shifts = window_shifts(x, window(kernel_size, stride, padding), -np.inf)
+    return np.max(np.stack(shifts), axis=0)
 
 
 @max_pool2d.forward
-def _(x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
-    geometry = _geometry(kernel_size, stride, padding)
-    padded = geometry.pad(x, -np.inf)
-    places = [place for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]
-    y = padded[places[0]].copy(order="K")
-    for place in places[1:]:
-        np.maximum(y, padded[place], out=y)
+def _(
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+) -> tuple[np.ndarray, None]:
+    first, *others = window_shifts(x, window(kernel_size, stride, padding), -np.inf)
+    y = first.copy(order="K")
+    for shift in others:
+        np.maximum(y, shift, out=y)
     return y, None
 
 
 @max_pool2d.backward
-def _(g: Any, x: Any, y: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
-    geometry = _geometry(kernel_size, stride, padding)
+def _(
+    g: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+) -> np.ndarray:
+    geometry = window(kernel_size, stride, padding)
     padded = geometry.pad(x, -np.inf)
-    places = [place for *_, place in geometry.offsets(y.shape[-2:])]
-    share = g / sum((padded[place] == y).astype(g.dtype) for place in places)
+    output = y.shape[-2:]
+    shifts = geometry.shifts(padded, output)
+    largest = [(shift == y).astype(g.dtype) for shift in shifts]
+    share = g / functools.reduce(np.add, largest)
+    product = np.multiply if is_finite(share) else choose
     dx = np.zeros_like(padded)
-    for place in places:
-        dx[place] += share * (padded[place] == y)
+    for dshift, chosen in zip(geometry.shifts(dx, output), largest, strict=True):
+        dshift += product(share, chosen)
     return geometry.crop(dx)
 
 
 @kernel
-def avg_pool2d(x: Any, *, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Any:
-    """The mean of each window, whose stride is its size if None; padding counts as zeros."""
-    geometry = _geometry(kernel_size, stride, padding)
-    padded = geometry.pad(x)
-    parts = [padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]
-    return sum(parts[1:], start=parts[0]) / len(parts)
+def avg_pool2d(
+    x: Array,
+    *,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+) -> Array:
+    """The mean of each window; padding counts as zeros. Sizes are those of `max_pool2d`."""
+    first, *others = window_shifts(x, window(kernel_size, stride, padding), 0.0)
+    return sum(others, start=first) / (1 + len(others))
 
 
 @avg_pool2d.forward
-def _(x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
-    geometry = _geometry(kernel_size, stride, padding)
-    padded = geometry.pad(x)
-    y = functools.reduce(
-        np.add, [padded[place] for *_, place in geometry.offsets(geometry.output(x.shape[-2:]))]
-    )
-    return y / (geometry.size[0] * geometry.size[1]), None
+def _(
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+) -> tuple[np.ndarray, None]:
+    shifts = window_shifts(x, window(kernel_size, stride, padding), 0.0)
+    return functools.reduce(np.add, shifts) / len(shifts), None
 
 
 @avg_pool2d.backward
-def _(g: Any, x: Any, kernel_size: Pair, stride: Pair | None, padding: Pair) -> Any:
-    geometry = _geometry(kernel_size, stride, padding)
+def _(
+    g: np.ndarray,
+    x: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+) -> np.ndarray:
+    geometry = window(kernel_size, stride, padding)
     dx = np.zeros_like(geometry.pad(x))
-    share = g / (geometry.size[0] * geometry.size[1])
-    for *_, place in geometry.offsets(g.shape[-2:]):
-        dx[place] += share
+    shifts = geometry.shifts(dx, g.shape[-2:])
+    share = g / len(shifts)
+    for shift in shifts:
+        shift += share
     return geometry.crop(dx)
 
 
-def _geometry(size: Pair, stride: Pair | None, padding: Pair) -> Geometry:
-    geometry = Geometry(pair(size), pair(size if stride is None else stride), pair(padding))
-    if any(2 * p > k for p, k in zip(geometry.padding, geometry.size, strict=True)):
-        raise ValueError(
-            f"padding {geometry.padding} is more than half the window, {geometry.size}"
-        )
-    return geometry
+def window(size: Pair, stride: Pair | None, padding: Pair) -> Geometry:
+    """The geometry of a pooling window."""
+    size, padding = pair(size), pair(padding)
+    if any(2 * p > k for p, k in zip(padding, size, strict=True)):
+        raise ValueError(f"padding {padding} is more than half the window, {size}")
+    return Geometry(size, size if stride is None else pair(stride), padding)
+
+
+def window_shifts(x: Array, geometry: Geometry, padding: float) -> list[Array]:
+    """The pixel of each window that each of its elements meets: arrays (N, C, H', W')."""
+    return geometry.shifts(geometry.pad(x, padding), geometry.output(x.shape[-2:]))
 
 
 @kernel
-def upsample_nearest2d(x: Any, *, scale: Pair = 2) -> Any:
+def upsample_nearest2d(x: Array, *, scale: Pair = 2) -> Array:
     """Each pixel becomes a block of scale x scale: (N, C, H, W) -> (N, C, scale H, scale W)."""
     down, across = pair(scale)
     return np.repeat(np.repeat(x, down, axis=-2), across, axis=-1)
 
 
 @upsample_nearest2d.forward
-def _(x: Any, scale: Pair) -> Any:
-    (down, across), (n, c, h, w) = pair(scale), x.shape
+def _(x: np.ndarray, scale: Pair) -> tuple[np.ndarray, None]:
+    down, across = pair(scale)
+    n, c, h, w = x.shape
     y = np.empty((n, h, down, w, across, c), x.dtype)
     y[...] = channels_last(x)[:, :, None, :, None]
     return channels_first(y.reshape(n, h * down, w * across, c)), None
 
 
 @upsample_nearest2d.backward
-def _(g: Any, x: Any, scale: Pair) -> Any:
+def _(
+    g: np.ndarray,
+    x: np.ndarray,
+    scale: Pair,
+) -> np.ndarray:
     """The sum over each block."""
     down, across = pair(scale)
-    places = [g[..., i::down, j::across] for i in range(down) for j in range(across)]
-    return functools.reduce(np.add, places)
+    first, *others = [g[..., i::down, j::across] for i in range(down) for j in range(across)]
+    dx = first.copy(order="K")
+    for part in others:
+        dx += part
+    return dx

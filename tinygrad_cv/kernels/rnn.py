@@ -1,150 +1,151 @@
 """Recurrent layers: each over all time steps is one operation.
 
-x (T, N, I) is read from t = 0 on, from the state h0 (N, H); the weights have PyTorch's layout, one block of H rows a
-gate: weight_ih (gates H, I), weight_hh (gates H, H), bias_ih and bias_hh (gates H,). The input's projection and the
-weights' gradients are one product for a spell of steps, so many as stay in the cache between that product and the steps
-themselves, which write into memory that is there already. Where `lengths` (N,) are given, a sequence that has ended keeps
-its state.
+x (T, N, I) is read from t = 0 on, from the state h0 (N, H). The weights have PyTorch's layout, one
+block of H rows a gate: weight_ih (gates H, I), weight_hh (gates H, H), bias_ih (gates H,) and
+bias_hh (gates H,). Where `lengths` (N,) are given, a sequence that has ended keeps its state.
+
+The input's projection and the weights' gradients are one product for a chunk of steps, so many as
+stay in the cache between that product and the steps themselves, which write into memory that is
+there already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from ..machine import aligned
+from ..machine import RNN_CHUNK, aligned
+from ..typing import Array, Gradients
 from .activation import positive, sigmoid
+from .fast.choose import choose
+from .fast.layout import as_rows
+from .fast.reduction import sum_of_rows
+from .fast.tiles import blocks
 from .kernel import kernel
-from .reduction import total
-from .tiles import spans
 
 NONLINEARITIES = ("tanh", "relu")
-SPELL = 1 << 19  # elements of the gates of a spell: 2 MB in float32
 
 
-# ------------------------------------------------------------------------------------------------------- the plain RNN
+# ------------------------------------------------------------------------------------ the plain RNN
 
 
 @kernel
 def rnn(
-    x: Any,
-    h0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
-    bias_ih: Any,
-    bias_hh: Any,
+    x: Array,
+    h0: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array,
+    bias_hh: Array,
     *,
     nonlinearity: str = "tanh",
-    lengths: Any = None,
-) -> Any:
-    """h_t = tanh(x_t weight_ih^T + bias_ih + h_(t-1) weight_hh^T + bias_hh), or relu (Elman 1990): (T, N, H)."""
+    lengths: np.ndarray | None = None,
+) -> Array:
+    """Hidden states (T, N, H) of the network of Elman 1990:
+
+    h_t = tanh(x_t weight_ih^T + bias_ih + h_(t-1) weight_hh^T + bias_hh), or relu of that.
+    """
     h, states = h0, []
     for t in range(len(x)):
-        a = (
-            x[t] @ np.matrix_transpose(weight_ih)
-            + bias_ih
-            + h @ np.matrix_transpose(weight_hh)
-            + bias_hh
-        )
-        h = _alive(np.tanh(a) if nonlinearity == "tanh" else np.maximum(a, 0), h, lengths, t)
+        from_input = x[t] @ np.matrix_transpose(weight_ih) + bias_ih
+        from_state = h @ np.matrix_transpose(weight_hh) + bias_hh
+        a = from_input + from_state
+        new = np.tanh(a) if nonlinearity == "tanh" else np.maximum(a, 0)
+        h = where_alive(new, h, lengths, t)
         states.append(h)
     return np.stack(states)
 
 
 @rnn.forward
 def _(
-    x: Any,
-    h0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
-    bias_ih: Any,
-    bias_hh: Any,
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    bias_ih: np.ndarray,
+    bias_hh: np.ndarray,
     nonlinearity: str,
-    lengths: Any,
-) -> Any:
+    lengths: np.ndarray | None,
+) -> tuple[np.ndarray, None]:
     if nonlinearity not in NONLINEARITIES:
-        raise ValueError(
-            f"the nonlinearity is one of {', '.join(NONLINEARITIES)}, not {nonlinearity!r}"
-        )
-    states, steps, h, back = project(
-        x, h0, weight_ih, weight_hh, bias_ih + bias_hh, (1,)
-    )  # activated in place
-    recurrent = aligned(h.shape, h.dtype)
-    for t, a in steps:
-        a += np.dot(h, back, out=recurrent)
-        np.tanh(a, out=a) if nonlinearity == "tanh" else np.maximum(a, 0, out=a)
-        _hold(a, h, lengths, t)
+        known = ", ".join(NONLINEARITIES)
+        raise ValueError(f"the nonlinearity is one of {known}, not {nonlinearity!r}")
+    projection = Projection(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, (1,))
+    h, recurrent = projection.h0, projection.buffer()
+    for t, a in projection.steps():  # a becomes the state, in place
+        a += np.dot(h, projection.weight_hh, out=recurrent)
+        if nonlinearity == "tanh":
+            np.tanh(a, out=a)
+        else:
+            np.maximum(a, 0, out=a)
+        hold(a, h, lengths, t)
         h = a
-    return states, None
+    return projection.memory, None
 
 
 @rnn.backward
 def _(
-    g: Any,
-    y: Any,
-    x: Any,
-    h0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
+    g: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
     nonlinearity: str,
-    lengths: Any,
+    lengths: np.ndarray | None,
     needs: Sequence[bool],
-) -> Any:
-    """da_t = (g_t + da_(t+1) weight_hh) (1 - h_t^2)."""
-    dh, carried = _zeros(2, y)
-    weight_hh, given = weight_hh.astype(y.dtype, copy=False), Gradients(x, h0, y, weight_ih, needs)
-    for part in _backwards(y):
-        da = (
-            np.multiply(y[part], y[part], order="C")
-            if nonlinearity == "tanh"
-            else positive(y[part])
-        )
+) -> Gradients:
+    """da_t = (g_t + da_(t+1) weight_hh) (1 - h_t^2), or for relu times 1 where h_t > 0."""
+    dh, carried = zeros(2, y)
+    weight_hh = weight_hh.astype(y.dtype, copy=False)
+    sums = WeightGradients(x, h0, y, weight_ih, needs)
+    product = np.multiply if nonlinearity == "tanh" else choose
+    for part in backwards(y):
         if nonlinearity == "tanh":
-            np.subtract(1, da, out=da)
-        for t in reversed(range(*part.indices(len(x)))):
-            a = da[t - part.start]
+            slope = np.multiply(y[part], y[part], order="C")
+            np.subtract(1, slope, out=slope)
+        else:
+            slope = positive(y[part])
+        for t in reversed(range(part.start, part.stop)):
+            a = slope[t - part.start]  # becomes da, in place
             np.add(g[t], carried, out=dh)
-            a *= dh
-            _hold(a, 0, lengths, t)
+            product(dh, a, out=a)
+            hold(a, 0, lengths, t)
             np.dot(a, weight_hh, out=carried)
-            _hold(carried, dh, lengths, t)
-        given.add(part, da, da)
-    return given.all(carried)
+            hold(carried, dh, lengths, t)
+        sums.add(part, slope, slope)
+    return sums.gradients(carried)
 
 
-# ------------------------------------------------------------------------------------------------------------ the LSTM
+# ----------------------------------------------------------------------------------------- the LSTM
 
 
 @kernel
 def lstm(
-    x: Any,
-    h0: Any,
-    c0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
-    bias_ih: Any,
-    bias_hh: Any,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array,
+    bias_hh: Array,
     *,
-    lengths: Any = None,
-) -> Any:
-    """Hidden states and cells (T, N, H) of the LSTM (Hochreiter & Schmidhuber 1997, with Gers's forget gate):
+    lengths: np.ndarray | None = None,
+) -> tuple[Array, Array]:
+    """Hidden states and cells (T, N, H) of the LSTM of Hochreiter & Schmidhuber 1997.
 
-    i, f, o = sigmoid(...), z = tanh(...); c_t = f c_(t-1) + i z; h_t = o tanh(c_t). The blocks of the weights are i, f, z, o.
+    With Gers's forget gate: i, f, o = sigmoid(...), z = tanh(...);
+    c_t = f c_(t-1) + i z; h_t = o tanh(c_t). The blocks of the weights are i, f, z, o.
     """
     h, c, states, cells = h0, c0, [], []
     for t in range(len(x)):
-        a = (
-            x[t] @ np.matrix_transpose(weight_ih)
-            + bias_ih
-            + h @ np.matrix_transpose(weight_hh)
-            + bias_hh
-        )
-        i, f, z, o = np.split(a, 4, axis=-1)
+        from_input = x[t] @ np.matrix_transpose(weight_ih) + bias_ih
+        from_state = h @ np.matrix_transpose(weight_hh) + bias_hh
+        i, f, z, o = np.split(from_input + from_state, 4, axis=-1)
         new = sigmoid.reference(f) * c + sigmoid.reference(i) * np.tanh(z)
-        h = _alive(sigmoid.reference(o) * np.tanh(new), h, lengths, t)
-        c = _alive(new, c, lengths, t)
+        h = where_alive(sigmoid.reference(o) * np.tanh(new), h, lengths, t)
+        c = where_alive(new, c, lengths, t)
         states.append(h)
         cells.append(c)
     return np.stack(states), np.stack(cells)
@@ -152,304 +153,400 @@ def lstm(
 
 @lstm.forward
 def _(
-    x: Any,
-    h0: Any,
-    c0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
-    bias_ih: Any,
-    bias_hh: Any,
-    lengths: Any,
-) -> Any:
-    """All gates are squashed by one tanh, since sigmoid(a) = (1 + tanh(a / 2)) / 2."""
-    halves = (0.5, 0.5, 1, 0.5)  # i, f, z, o
-    gates, steps, h, back = project(
-        x, h0, weight_ih, weight_hh, bias_ih + bias_hh, halves
-    )  # squashed in place
-    states, cells = (aligned((len(x), *h.shape), h.dtype) for _ in range(2))
-    half, c = np.repeat(np.array(halves, h.dtype), h.shape[1]), c0.astype(h.dtype, copy=False)
-    recurrent, fresh, shift = aligned(gates.shape[1:], h.dtype), aligned(h.shape, h.dtype), 1 - half
-    for t, a in steps:
-        a += np.dot(h, back, out=recurrent)
+    x: np.ndarray,
+    h0: np.ndarray,
+    c0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    bias_ih: np.ndarray,
+    bias_hh: np.ndarray,
+    lengths: np.ndarray | None,
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """All gates take one tanh, since sigmoid(a) = (1 + tanh(a / 2)) / 2."""
+    factors = (0.5, 0.5, 1, 0.5)  # i, f, z, o
+    projection = Projection(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, factors)
+    dtype, size = projection.dtype, h0.shape[1]
+    half = np.repeat(np.array(factors, dtype), size)
+    shift = 1 - half
+    states = aligned((len(x), *h0.shape), dtype)
+    cells = aligned((len(x), *h0.shape), dtype)
+    recurrent, product = projection.buffer(), aligned(h0.shape, dtype)
+    h, c = projection.h0, c0.astype(dtype, copy=False)
+    for t, a in projection.steps():  # a becomes the gates, in place
+        a += np.dot(h, projection.weight_hh, out=recurrent)
         np.tanh(a, out=a)
         a *= half
         a += shift
-        i, f, z, o = _blocks(a, 4)
+        i, f, z, o = gate_blocks(a, 4)
         new = np.multiply(f, c, out=cells[t])
-        new += np.multiply(i, z, out=fresh)
-        np.multiply(o, np.tanh(new, out=fresh), out=states[t])
-        _hold(states[t], h, lengths, t)
-        _hold(new, c, lengths, t)
+        new += np.multiply(i, z, out=product)
+        np.multiply(o, np.tanh(new, out=product), out=states[t])
+        hold(states[t], h, lengths, t)
+        hold(new, c, lengths, t)
         h, c = states[t], new
-    return (states, cells), gates
+    return (states, cells), projection.memory
 
 
 @lstm.backward
 def _(
-    g: Any,
-    y: Any,
-    saved: Any,
-    x: Any,
-    h0: Any,
-    c0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
-    lengths: Any,
+    g: tuple[np.ndarray, np.ndarray],
+    y: tuple[np.ndarray, np.ndarray],
+    saved: np.ndarray,
+    x: np.ndarray,
+    h0: np.ndarray,
+    c0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    lengths: np.ndarray | None,
     needs: Sequence[bool],
-) -> Any:
-    """Inside the step dc_t = dc_t + dh_t o (1 - tanh(c_t)^2); each gate's da is that (for o: dh_t) times the gate's partner
-    in its product times its own slope, s (1 - s) of a sigmoid and 1 - z^2 of a tanh."""
-    gates, (states, cells), (g_states, g_cells) = saved, y, g
-    dh, dc, squashed, inside, through, slope, carried_h, carried_c = _zeros(8, cells)
-    weight_hh, c0 = weight_hh.astype(dh.dtype, copy=False), c0.astype(dh.dtype, copy=False)
-    given = Gradients(x, h0, states, weight_ih, [n for k, n in enumerate(needs) if k != 2])
-    for part in _backwards(gates):
+) -> Gradients:
+    """Inside the step dc_t = dc_t + dh_t o (1 - tanh(c_t)^2).
+
+    Each gate's da is that (for o: dh_t) times the gate's partner in its product times its own
+    slope, s (1 - s) of a sigmoid and 1 - z^2 of a tanh.
+    """
+    gates = saved
+    states, cells = y
+    g_states, g_cells = g
+    dh, dc, squashed, inside, through, slope, carried_h, carried_c = zeros(8, cells)
+    weight_hh = weight_hh.astype(cells.dtype, copy=False)
+    c0 = c0.astype(cells.dtype, copy=False)
+    sums = WeightGradients(x, h0, states, weight_ih, [*needs[:2], *needs[3:]])
+    for part in backwards(gates):
         da = aligned(gates[part].shape, gates.dtype)
-        for t in reversed(range(*part.indices(len(x)))):
-            (i, f, z, o), (di, df, dz, do) = _blocks(gates[t], 4), _blocks(da[t - part.start], 4)
+        for t in reversed(range(part.start, part.stop)):
+            a = da[t - part.start]
+            i, f, z, o = gate_blocks(gates[t], 4)
+            di, df, dz, do = gate_blocks(a, 4)
             np.add(carried_h, g_states[t], out=dh)
             np.add(carried_c, g_cells[t], out=dc)
+            # dc inside the step
             np.tanh(cells[t], out=squashed)
             np.multiply(dh, o, out=through)
             np.multiply(squashed, squashed, out=slope)
             np.multiply(through, np.subtract(1, slope, out=slope), out=inside)
             inside += dc
+            # do = dh tanh(c) o (1 - o)
             np.multiply(through, squashed, out=do)
             do -= np.multiply(do, o, out=slope)
+            # dz = dc i (1 - z^2) and di = dc z i (1 - i)
             np.multiply(inside, i, out=through)
             np.multiply(through, z, out=di)
             np.subtract(through, np.multiply(di, z, out=slope), out=dz)
             di -= np.multiply(di, i, out=slope)
+            # df = dc c_(t-1) f (1 - f)
             np.multiply(inside, f, out=carried_c)
             np.multiply(carried_c, cells[t - 1] if t else c0, out=df)
             df -= np.multiply(df, f, out=slope)
-            _hold(da[t - part.start], 0, lengths, t)
-            np.dot(da[t - part.start], weight_hh, out=carried_h)
-            _hold(carried_h, dh, lengths, t)
-            _hold(carried_c, dc, lengths, t)
-        given.add(part, da, da)
-    dx, dh0, *weights = given.all(carried_h)
+            hold(a, 0, lengths, t)
+            np.dot(a, weight_hh, out=carried_h)
+            hold(carried_h, dh, lengths, t)
+            hold(carried_c, dc, lengths, t)
+        sums.add(part, da, da)
+    dx, dh0, *weights = sums.gradients(carried_h)
     return dx, dh0, carried_c, *weights
 
 
-# ------------------------------------------------------------------------------------------------------------- the GRU
+# ------------------------------------------------------------------------------------------ the GRU
 
 
 @kernel
 def gru(
-    x: Any,
-    h0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
-    bias_ih: Any,
-    bias_hh: Any,
+    x: Array,
+    h0: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias_ih: Array,
+    bias_hh: Array,
     *,
-    lengths: Any = None,
-) -> Any:
-    """Hidden states (T, N, H) of the GRU (Cho et al. 2014, with the reset inside the product, as in PyTorch and cuDNN):
+    lengths: np.ndarray | None = None,
+) -> Array:
+    """Hidden states (T, N, H) of the GRU of Cho et al. 2014.
 
-    r, z = sigmoid(...), n = tanh(x_t W_n^T + b_n + r (h_(t-1) U_n^T + c_n)); h_t = (1 - z) n + z h_(t-1). The blocks are r,
-    z, n.
+    With the reset inside the product, as in PyTorch and cuDNN: r, z = sigmoid(...),
+    n = tanh(x_t W_n^T + b_n + r (h_(t-1) U_n^T + c_n)); h_t = (1 - z) n + z h_(t-1). The blocks of
+    the weights are r, z, n.
     """
     h, states = h0, []
     for t in range(len(x)):
-        xr, xz, xn = np.split(x[t] @ np.matrix_transpose(weight_ih) + bias_ih, 3, axis=-1)
-        hr, hz, hn = np.split(h @ np.matrix_transpose(weight_hh) + bias_hh, 3, axis=-1)
+        from_input = x[t] @ np.matrix_transpose(weight_ih) + bias_ih
+        from_state = h @ np.matrix_transpose(weight_hh) + bias_hh
+        xr, xz, xn = np.split(from_input, 3, axis=-1)
+        hr, hz, hn = np.split(from_state, 3, axis=-1)
         r, z = sigmoid.reference(xr + hr), sigmoid.reference(xz + hz)
-        h = _alive((1 - z) * np.tanh(xn + r * hn) + z * h, h, lengths, t)
+        n = np.tanh(xn + r * hn)
+        h = where_alive((1 - z) * n + z * h, h, lengths, t)
         states.append(h)
     return np.stack(states)
 
 
 @gru.forward
 def _(
-    x: Any, h0: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, lengths: Any
-) -> Any:
-    halves = (0.5, 0.5, 1)  # r, z, n, as in the LSTM
-    gates, steps, h, back = project(
-        x, h0, weight_ih, weight_hh, bias_ih, halves
-    )  # squashed in place
-    states, inner = (aligned((len(x), *h.shape), h.dtype) for _ in range(2))
-    size, half, recurrent, fresh = (
-        h.shape[1],
-        h.dtype.type(0.5),
-        aligned(gates.shape[1:], h.dtype),
-        aligned(h.shape, h.dtype),
-    )
-    bias_hh = (bias_hh * np.repeat(halves, size)).astype(h.dtype)
-    for t, a in steps:
-        np.dot(h, back, out=recurrent)
-        recurrent += bias_hh
-        inner[t] = recurrent[:, 2 * size :]
-        rz, (r, z, n) = a[:, : 2 * size], _blocks(a, 3)
-        rz += recurrent[:, : 2 * size]
-        np.tanh(rz, out=rz)
-        rz *= half
-        rz += half
-        n += np.multiply(r, inner[t], out=fresh)
-        np.tanh(n, out=n)
-        new = np.subtract(h, n, out=states[t])
-        new *= z
-        new += n
-        _hold(new, h, lengths, t)
-        h = new
-    return states, (gates, inner)
-
-
-@gru.backward
-def _(
-    g: Any,
-    y: Any,
-    saved: Any,
-    x: Any,
-    h0: Any,
-    weight_ih: Any,
-    weight_hh: Any,
-    lengths: Any,
-    needs: Sequence[bool],
-) -> Any:
-    gates, inner = saved
-    dh, slope, carried, back = _zeros(4, y)
-    weight_hh, h0 = weight_hh.astype(y.dtype, copy=False), h0.astype(y.dtype, copy=False)
-    given = Gradients(x, h0, y, weight_ih, needs)
-    for part in _backwards(gates):
-        da, db = (
-            aligned(gates[part].shape, gates.dtype) for _ in range(2)
-        )  # of the input's and the state's projection
-        for t in reversed(range(*part.indices(len(x)))):
-            a, b = da[t - part.start], db[t - part.start]
-            (r, z, n), (dr, dz, dn), dhn = _blocks(gates[t], 3), _blocks(a, 3), _blocks(b, 3)[2]
-            np.add(carried, g[t], out=dh)
-            np.multiply(dh, z, out=carried)
-            np.subtract(y[t - 1] if t else h0, n, out=dz)
-            dz *= carried
-            dz -= np.multiply(dz, z, out=slope)  # dh (h - n) z (1 - z)
-            np.subtract(dh, carried, out=dn)
-            dn -= np.multiply(np.multiply(n, n, out=slope), dn, out=slope)  # dh (1 - z) (1 - n^2)
-            np.multiply(dn, r, out=dhn)
-            np.multiply(dhn, inner[t], out=dr)
-            dr -= np.multiply(dr, r, out=slope)  # dn hn r (1 - r)
-            _hold(a, 0, lengths, t)
-            _hold(dhn, 0, lengths, t)
-            b[:, : 2 * y.shape[2]] = a[:, : 2 * y.shape[2]]
-            carried += np.dot(b, weight_hh, out=back)
-            _hold(carried, dh, lengths, t)
-        given.add(part, da, db)
-    return given.all(carried)
-
-
-# ------------------------------------------------------------------------------------------------------ what they share
-
-
-def project(
     x: np.ndarray,
     h0: np.ndarray,
     weight_ih: np.ndarray,
     weight_hh: np.ndarray,
-    bias: Any,
-    factors: tuple[float, ...],
-) -> Any:
-    """Memory for (T, N, gates H); the steps (t, part of that memory), which hold x_t weight_ih^T + bias once they are
-    reached; h0; weight_hh^T. Each gate's weights and bias are multiplied by its factor."""
-    size, gates = h0.shape[-1], len(factors)
-    shapes = {
-        "weight_ih": (weight_ih, (gates * size, x.shape[-1])),
-        "weight_hh": (weight_hh, (gates * size, size)),
-    }
-    for name, (weight, shape) in shapes.items():
+    bias_ih: np.ndarray,
+    bias_hh: np.ndarray,
+    lengths: np.ndarray | None,
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The sigmoids are taken by tanh, as in the LSTM."""
+    factors = (0.5, 0.5, 1)  # r, z, n
+    projection = Projection(x, h0, weight_ih, weight_hh, bias_ih, factors)
+    dtype, size = projection.dtype, h0.shape[1]
+    half = dtype.type(0.5)
+    bias_hh = (bias_hh * np.repeat(factors, size)).astype(dtype)
+    states = aligned((len(x), *h0.shape), dtype)
+    inner = aligned((len(x), *h0.shape), dtype)  # what the reset multiplies
+    recurrent, product = projection.buffer(), aligned(h0.shape, dtype)
+    h = projection.h0
+    for t, a in projection.steps():  # a becomes the gates, in place
+        np.dot(h, projection.weight_hh, out=recurrent)
+        recurrent += bias_hh
+        inner[t] = recurrent[:, 2 * size :]
+        rz = a[:, : 2 * size]
+        rz += recurrent[:, : 2 * size]
+        np.tanh(rz, out=rz)
+        rz *= half
+        rz += half
+        r, z, n = gate_blocks(a, 3)
+        n += np.multiply(r, inner[t], out=product)
+        np.tanh(n, out=n)
+        new = np.subtract(h, n, out=states[t])
+        new *= z
+        new += n
+        hold(new, h, lengths, t)
+        h = new
+    return states, (projection.memory, inner)
+
+
+@gru.backward
+def _(
+    g: np.ndarray,
+    y: np.ndarray,
+    saved: tuple[np.ndarray, np.ndarray],
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    lengths: np.ndarray | None,
+    needs: Sequence[bool],
+) -> Gradients:
+    gates, inner = saved
+    size = y.shape[2]
+    dh, slope, carried, back = zeros(4, y)
+    weight_hh = weight_hh.astype(y.dtype, copy=False)
+    h0 = h0.astype(y.dtype, copy=False)
+    sums = WeightGradients(x, h0, y, weight_ih, needs)
+    for part in backwards(gates):
+        da = aligned(gates[part].shape, gates.dtype)  # of the input's projection
+        db = aligned(gates[part].shape, gates.dtype)  # of the state's
+        for t in reversed(range(part.start, part.stop)):
+            a, b = da[t - part.start], db[t - part.start]
+            r, z, n = gate_blocks(gates[t], 3)
+            dr, dz, dn = gate_blocks(a, 3)
+            dhn = b[:, 2 * size :]
+            np.add(carried, g[t], out=dh)
+            np.multiply(dh, z, out=carried)
+            # dz = dh (h_(t-1) - n) z (1 - z)
+            np.subtract(y[t - 1] if t else h0, n, out=dz)
+            dz *= carried
+            dz -= np.multiply(dz, z, out=slope)
+            # dn = dh (1 - z) (1 - n^2)
+            np.subtract(dh, carried, out=dn)
+            np.multiply(n, n, out=slope)
+            dn -= np.multiply(slope, dn, out=slope)
+            # dr = dn hn r (1 - r)
+            np.multiply(dn, r, out=dhn)
+            np.multiply(dhn, inner[t], out=dr)
+            dr -= np.multiply(dr, r, out=slope)
+            hold(a, 0, lengths, t)
+            hold(dhn, 0, lengths, t)
+            b[:, : 2 * size] = a[:, : 2 * size]
+            carried += np.dot(b, weight_hh, out=back)
+            hold(carried, dh, lengths, t)
+        sums.add(part, da, db)
+    return sums.gradients(carried)
+
+
+# ---------------------------------------------------------------------------------- what they share
+
+
+class Projection:
+    """The input's part of all gates, x_t weight_ih^T + bias, chunk by chunk.
+
+    It also holds what the steps need besides: the first state and the recurrent weights. Each
+    gate's weights and bias are multiplied by its factor.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        h0: np.ndarray,
+        weight_ih: np.ndarray,
+        weight_hh: np.ndarray,
+        bias: np.ndarray,
+        factors: Sequence[float],
+    ) -> None:
+        check_weights(x, h0, weight_ih, weight_hh, len(factors))
+        steps, n, _ = x.shape
+        dtype = np.result_type(x, h0, weight_ih, weight_hh, bias)
+        factor = np.repeat(np.array(factors, dtype), h0.shape[1])
+        self.x = x
+        self.dtype = dtype
+        self.h0 = h0.astype(dtype, copy=False)
+        self.weight_ih = np.multiply(weight_ih.T, factor, dtype=dtype, order="C")  # (I, gates H)
+        self.weight_hh = np.multiply(weight_hh.T, factor, dtype=dtype, order="C")  # (H, gates H)
+        self.bias = (bias * factor).astype(dtype)
+        self.memory = aligned((steps, n, len(factor)), dtype)
+
+    def buffer(self) -> np.ndarray:
+        """Memory for the state's part of the gates at one step: (N, gates H)."""
+        return aligned(self.memory.shape[1:], self.dtype)
+
+    def steps(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Each t with the memory of that step, which holds the input's part by then."""
+        for part in chunks(self.memory):
+            rows = as_rows(self.memory[part])  # (chunk N, gates H)
+            np.matmul(self.x[part].reshape(len(rows), -1), self.weight_ih, out=rows)
+            rows += self.bias
+            yield from enumerate(self.memory[part], part.start)
+
+
+class WeightGradients:
+    """The gradients of x, the weights and the biases, added up chunk by chunk.
+
+    `needs` is that of x, h0, weight_ih, weight_hh, bias_ih, bias_hh.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        h0: np.ndarray,
+        states: np.ndarray,
+        weight_ih: np.ndarray,
+        needs: Sequence[bool],
+    ) -> None:
+        rows, size = len(weight_ih), h0.shape[1]
+        dtype = states.dtype
+        dx, _, ih, hh, bias_ih, bias_hh = needs
+        self.x = x
+        self.h0 = h0
+        self.states = states
+        self.weight_ih = weight_ih
+        self.dx = np.zeros(x.shape, dtype) if dx else None
+        self.dweight_ih = np.zeros(weight_ih.shape, dtype) if ih else None
+        self.dweight_hh = np.zeros((rows, size), dtype) if hh else None
+        self.dbias_ih = np.zeros(rows, dtype) if bias_ih else None
+        self.dbias_hh = np.zeros(rows, dtype) if bias_hh else None
+
+    def add(
+        self,
+        part: slice,
+        da: np.ndarray,
+        db: np.ndarray,
+    ) -> None:
+        """Add those of a chunk of steps.
+
+        da is the gradient of the input's projection, db of the state's: (chunk, N, gates H).
+        """
+        a, b = as_rows(da), as_rows(db)  # (chunk N, gates H)
+        if self.dx is not None:
+            self.dx[part] = np.dot(a, self.weight_ih).reshape(self.dx[part].shape)
+        if self.dweight_ih is not None:
+            self.dweight_ih += np.dot(a.T, self.x[part].reshape(len(a), -1))
+        if self.dweight_hh is not None:
+            self.dweight_hh += np.dot(b.T, self.states_before(part).reshape(len(b), -1))
+        if self.dbias_ih is not None:
+            self.dbias_ih += sum_of_rows(a)
+        if self.dbias_hh is not None:
+            self.dbias_hh += sum_of_rows(b)
+
+    def states_before(self, part: slice) -> np.ndarray:
+        """The states that the steps of a chunk have begun from: (chunk, N, H)."""
+        if part.start:
+            return self.states[part.start - 1 : part.stop - 1]
+        return np.concatenate([self.h0[None], self.states[: part.stop - 1]])
+
+    def gradients(self, dh0: np.ndarray) -> Gradients:
+        """All, in the order of the kernels' arguments."""
+        return (
+            self.dx,
+            dh0,
+            self.dweight_ih,
+            self.dweight_hh,
+            self.dbias_ih,
+            self.dbias_hh,
+        )
+
+
+def check_weights(
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    gates: int,
+) -> None:
+    """Raise ValueError if shapes do not fit."""
+    size = h0.shape[-1]
+    wanted_ih = (gates * size, x.shape[-1])
+    wanted_hh = (gates * size, size)
+    for name, weight, shape in (
+        ("weight_ih", weight_ih, wanted_ih),
+        ("weight_hh", weight_hh, wanted_hh),
+    ):
         if weight.shape != shape:
             raise ValueError(
                 f"{name} has shape {weight.shape}; for x {x.shape} and h0 {h0.shape} it is {shape}"
             )
     if x.ndim != 3 or h0.shape != (x.shape[1], size):
         raise ValueError(
-            f"x of shape {x.shape} and h0 of shape {h0.shape} do not fit: they are (T, N, I) and (N, H)"
+            f"x of shape {x.shape} and h0 of shape {h0.shape} do not fit: "
+            "they are (T, N, I) and (N, H)"
         )
-    dtype = np.result_type(x, h0, weight_ih, weight_hh, bias)
-    factor = np.repeat(np.array(factors, dtype), size)
-    forth, back = (np.multiply(w.T, factor, dtype=dtype, order="C") for w in (weight_ih, weight_hh))
-    memory, bias = aligned((*x.shape[:2], gates * size), dtype), (bias * factor).astype(dtype)
-
-    def steps() -> Iterator[tuple[int, np.ndarray]]:
-        for part in spans(len(x), memory.shape[1] * memory.shape[2], SPELL):
-            rows = memory[part].reshape(-1, gates * size)  # (spell N, gates H)
-            np.matmul(x[part].reshape(len(rows), -1), forth, out=rows)
-            rows += bias
-            yield from enumerate(memory[part], part.start)
-
-    return memory, steps(), h0.astype(dtype, copy=False), back
 
 
-def _backwards(gates: np.ndarray) -> list[slice]:
-    """The spells of steps, the last first."""
-    return list(spans(len(gates), gates.shape[1] * gates.shape[2], SPELL))[::-1]
+def chunks(gates: np.ndarray) -> Iterator[slice]:
+    """The steps of gates (T, N, gates H), so many at a time as stay in the cache."""
+    steps, n, width = gates.shape
+    return blocks(steps, n * width, RNN_CHUNK)
 
 
-class Gradients:
-    """Those of x, h0, the weights and the biases, from those of the two projections, spell by spell (T, N, gates H)."""
-
-    def __init__(
-        self, x: Any, h0: Any, states: np.ndarray, weight_ih: Any, needs: Sequence[bool]
-    ) -> None:
-        self.x, self.h0, self.states, self.weight_ih, self.needs = x, h0, states, weight_ih, needs
-        self.dx = np.zeros(x.shape, states.dtype) if needs[0] else None
-        rows, size = weight_ih.shape[:1], states.shape[2]
-        shapes = (
-            weight_ih.shape,
-            (*rows, size),
-            rows,
-            rows,
-        )  # of weight_ih, weight_hh, bias_ih, bias_hh
-        self.sums = [
-            np.zeros(s, states.dtype) if needed else None
-            for s, needed in zip(shapes, needs[2:], strict=True)
-        ]
-
-    def add(self, part: slice, da: np.ndarray, db: np.ndarray) -> None:
-        a, b = da.reshape(-1, da.shape[-1]), db.reshape(-1, db.shape[-1])  # (spell N, gates H)
-        if self.dx is not None:
-            self.dx[part] = np.dot(a, self.weight_ih).reshape(self.dx[part].shape)
-        before = (
-            [] if part.start else [self.h0[None]]
-        )  # the states that these steps have begun from
-        before.append(self.states[max(0, part.start - 1) : min(part.stop, len(self.states)) - 1])
-        weight_ih, weight_hh, bias_ih, bias_hh = self.sums
-        if weight_ih is not None:
-            weight_ih += np.dot(a.T, self.x[part].reshape(len(a), -1))
-        if weight_hh is not None:
-            weight_hh += np.dot(b.T, np.concatenate(before).reshape(len(b), -1))
-        if bias_ih is not None:
-            bias_ih += total(a, 0)[0]
-        if bias_hh is not None:
-            bias_hh += total(b, 0)[0]
-
-    def all(self, dh0: np.ndarray) -> tuple[Any, ...]:
-        """In the order of the kernels' arguments."""
-        return self.dx, dh0, *self.sums
+def backwards(gates: np.ndarray) -> list[slice]:
+    """The chunks of steps, the last first."""
+    return list(chunks(gates))[::-1]
 
 
-def _blocks(a: np.ndarray, gates: int) -> list[np.ndarray]:
-    """The gates' parts of a row each, as views: (N, gates H) -> gates times (N, H)."""
+def gate_blocks(a: np.ndarray, gates: int) -> list[np.ndarray]:
+    """Views of the gates' parts of each row: (N, gates H) -> gates times (N, H)."""
     size = a.shape[1] // gates
     return [a[:, k * size : (k + 1) * size] for k in range(gates)]
 
 
-def _hold(new: np.ndarray, old: Any, lengths: Any, t: int) -> None:
+def hold(
+    new: np.ndarray,
+    old: np.ndarray | float,
+    lengths: np.ndarray | None,
+    t: int,
+) -> None:
     """In place: sequences that have ended at step t keep the old state."""
     if lengths is not None:
         np.copyto(new, old, where=np.greater_equal(t, lengths)[:, None])
 
 
-def _alive(new: Any, old: Any, lengths: Any, t: int) -> Any:
+def where_alive(
+    new: Array,
+    old: Array,
+    lengths: np.ndarray | None,
+    t: int,
+) -> Array:
     """The new state of the sequences that go on at step t, the old one of those that have ended."""
-    return (
-        new
-        if lengths is None
-        else np.where(np.less(t, lengths)[:, None], new, old).astype(new.dtype)
-    )
+    if lengths is None:
+        return new
+    return np.where(np.less(t, lengths)[:, None], new, old).astype(new.dtype)
 
 
-def _zeros(count: int, states: np.ndarray) -> np.ndarray:
+def zeros(count: int, states: np.ndarray) -> np.ndarray:
     """Buffers (count, N, H), each like one step of the states (T, N, H)."""
     buffers = aligned((count, *states.shape[1:]), states.dtype)
     buffers[...] = 0

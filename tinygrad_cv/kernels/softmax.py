@@ -2,68 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from ..typing import Array
+from .fast.reduction import sum_along, sum_of_products
 from .kernel import kernel
-from .reduction import total, total_product
 
-SAFE = 60  # neither exp(60), times the length of a row, nor exp(-60) comes near the ends of float32
+# Neither exp(60), times the length of a row, nor exp(-60) comes near the ends of float32.
+SAFE = 60
 
 
 @kernel
-def softmax(x: Any, *, axis: int = -1) -> Any:
+def softmax(x: Array, *, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along an axis: a probability for each entry (Bridle 1990)."""
     e = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
 @softmax.forward
-def _(x: Any, axis: int) -> Any:
+def _(x: np.ndarray, axis: int) -> tuple[np.ndarray, None]:
     y = exponentials(x, axis)
-    y /= total(y, axis)
+    y /= sum_along(y, axis)
     return y, None
 
 
 @softmax.backward
-def _(g: Any, y: Any, axis: int) -> Any:
+def _(
+    g: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
     """dx = y (g - sum(g y))."""
-    dx = g - total_product(g, y, axis)
+    dx = g - sum_of_products(g, y, axis)
     dx *= y
     return dx
 
 
-def exponentials(x: Any, axis: int = -1, out: Any = None) -> Any:
-    """exp(x), or where that could overflow or vanish exp(x - max(x)), with the maximum along the axis; out may be x.
+def exponentials(
+    x: np.ndarray,
+    axis: int = -1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """exp(x), or where that could overflow or vanish exp(x - max(x)), the maximum along the axis.
 
-    Whether all of x is small costs a fifth of what the maximum of each row does. Rows that are -inf throughout give 0.
+    To see whether all of x is small costs a fifth of the maximum of each row. Rows that are -inf
+    throughout give 0. `out` may be x.
     """
-    if (
-        np.minimum.reduce(x, axis=None, initial=0) > -SAFE
-        and np.maximum.reduce(x, axis=None, initial=0) < SAFE
-    ):
+    low = np.minimum.reduce(x, axis=None, initial=0)
+    high = np.maximum.reduce(x, axis=None, initial=0)
+    if low > -SAFE and high < SAFE:
         return np.exp(x, out=out)
     top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    out = np.subtract(x, np.where(top == -np.inf, top.dtype.type(0), top), out=out)
-    return np.exp(out, out=out)
+    top = np.where(top == -np.inf, top.dtype.type(0), top)
+    shifted = np.subtract(x, top, out=out)
+    return np.exp(shifted, out=shifted)
 
 
 @kernel
-def log_softmax(x: Any, *, axis: int = -1) -> Any:
+def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """x - log(sum(exp(x))) along an axis: the logarithm of `softmax`, which does not underflow."""
     shifted = x - np.max(x, axis=axis, keepdims=True)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
+    total = np.sum(np.exp(shifted), axis=axis, keepdims=True)
+    return shifted - np.log(total)
 
 
 @log_softmax.forward
-def _(x: Any, axis: int) -> Any:
-    y = x - np.maximum.reduce(x, axis=axis, keepdims=True)
-    y = y - np.log(total(np.exp(y), axis))
-    return y, None
+def _(x: np.ndarray, axis: int) -> tuple[np.ndarray, None]:
+    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
+    log_total = np.log(sum_along(np.exp(shifted), axis))
+    return shifted - log_total, None
 
 
 @log_softmax.backward
-def _(g: Any, y: Any, axis: int) -> Any:
+def _(
+    g: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
     """dx = g - softmax(x) sum(g)."""
-    return g - np.exp(y) * total(g, axis)
+    return g - np.exp(y) * sum_along(g, axis)

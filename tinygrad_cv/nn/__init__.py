@@ -2,6 +2,7 @@
 
 from . import init
 from .attention import MultiheadAttention, StochasticDepth
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList
 from .layers import (
     GELU,
     BatchNorm1d,
@@ -22,8 +23,9 @@ from .layers import (
     Tanh,
     Unflatten,
 )
-from .module import Module, ModuleList, Sequential
+from .module import Module, parameter
 from .recurrent import GRU, LSTM, RNN
+from .sequential import Sequential
 
 __all__ = [
     "GELU",
@@ -42,8 +44,11 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiheadAttention",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "SiLU",
@@ -53,4 +58,5 @@ __all__ = [
     "Tanh",
     "Unflatten",
     "init",
+    "parameter",
 ]

@@ -1,151 +1,255 @@
-"""Layers: kernels with their parameters. Names and shapes are PyTorch's, so that weights interchange."""
+"""Layers: kernels with their parameters.
+
+Names and shapes are PyTorch's, so that weights interchange. Wherever a layer takes them, `rng`
+draws the initial weights and `dtype` is their type. Sizes are whole numbers, Python's or NumPy's.
+TypeError and ValueError name the layer and the argument that does not fit, when the layer is built.
+"""
 
 from __future__ import annotations
 
 import math
-from types import MappingProxyType
-from typing import Any
+import operator
+from collections.abc import Iterable
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from .. import kernels, parallel
-from ..kernels.geometry import Pair, pair
 from ..tensor import Tensor
+from ..typing import Array, DTypeLike, Shape
 from . import init
-from .module import Module
-
-
-def parameter(array: np.ndarray) -> Tensor:
-    """A tensor to be trained."""
-    return Tensor(array, requires_grad=True)
+from .checks import Pair, number, pair, whole_number
+from .module import Module, parameter
 
 
 class Linear(Module):
-    """x weight^T + bias: (..., in_features) -> (..., out_features).
+    """An affine map of the last axis, x weight^T + bias: (..., in_features) -> (..., out_features).
 
-    The weight (out, in) and the bias start uniform in +- 1 / sqrt(in), as PyTorch's. `forward` takes an activation as
-    `kernels.linear` does.
+    in_features, out_features: lengths of the last axis of x and of the result.
+    bias: whether there is a bias (out_features,).
+    rng, dtype: draw the weight (out_features, in_features) and the bias uniformly in
+        +- 1 / sqrt(in_features).
     """
-
-    takes_activation = True
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        in_features: SupportsIndex,
+        out_features: SupportsIndex,
         bias: bool = True,
         *,
         rng: np.random.Generator,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        bound = 1 / math.sqrt(in_features)
-        self.weight = parameter(
-            init.uniform((out_features, in_features), -bound, bound, rng=rng, dtype=dtype)
-        )
-        self.bias = (
-            parameter(init.uniform((out_features,), -bound, bound, rng=rng, dtype=dtype))
-            if bias
-            else None
-        )
+        inputs = whole_number(self, "in_features", in_features)
+        outputs = whole_number(self, "out_features", out_features)
+        bound = 1 / math.sqrt(inputs)
+        weight = init.uniform((outputs, inputs), -bound, bound, rng=rng, dtype=dtype)
+        self.weight = parameter(weight)
+        self.bias: Tensor | None = None
+        if bias:
+            self.bias = parameter(init.uniform((outputs,), -bound, bound, rng=rng, dtype=dtype))
 
-    def forward(self, x: Any, **activation: Any) -> Any:
+    def forward(self, x: Array, **activation: Any) -> Array:
+        """With an activation, `activation="relu"`, ..., as `kernels.linear` takes it."""
         return kernels.linear(x, self.weight, self.bias, **activation)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         outputs, inputs = self.weight.shape
-        return f"{inputs}, {outputs}" + (", bias=False" if self.bias is None else "")
+        text = f"{inputs}, {outputs}"
+        return text if self.bias is not None else text + ", bias=False"
 
 
 class Conv2d(Module):
-    """Convolution of pictures (N, C, H, W) with kernels (out_channels, in_channels / groups, kh, kw).
+    """Convolution of images: (N, in_channels, H, W) -> (N, out_channels, H', W').
 
-    Weight and bias start uniform in +- 1 / sqrt(in_channels / groups kh kw), as PyTorch's.
+    in_channels, out_channels: channels of x and of the result.
+    kernel_size, stride, padding, dilation: one number, or one for the height and one for the width,
+        in pixels.
+    groups: so many groups of channels are convolved apart; divides both numbers of channels.
+    bias: whether there is a bias (out_channels,).
+    rng, dtype: draw the weight (out_channels, in_channels / groups, kh, kw) and the bias uniformly
+        in +- 1 / sqrt(in_channels / groups kh kw).
     """
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        in_channels: SupportsIndex,
+        out_channels: SupportsIndex,
         kernel_size: Pair,
         stride: Pair = 1,
         padding: Pair = 0,
         dilation: Pair = 1,
-        groups: int = 1,
+        groups: SupportsIndex = 1,
         bias: bool = True,
         *,
         rng: np.random.Generator,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.options: dict[str, Any] = {
-            "stride": stride,
-            "padding": padding,
-            "dilation": dilation,
-            "groups": groups,
-        }
-        shape = self.weight_shape(in_channels, out_channels, groups, pair(kernel_size))
+        self.in_channels = whole_number(self, "in_channels", in_channels)
+        self.out_channels = whole_number(self, "out_channels", out_channels)
+        self.kernel_size = pair(self, "kernel_size", kernel_size)
+        self.stride = pair(self, "stride", stride)
+        self.padding = pair(self, "padding", padding, least=0)
+        self.dilation = pair(self, "dilation", dilation)
+        self.groups = whole_number(self, "groups", groups)
+        for name, channels in (("in", self.in_channels), ("out", self.out_channels)):
+            if channels % self.groups:
+                raise ValueError(
+                    f"{type(self).__name__}: {self.groups} groups do not divide "
+                    f"{name}_channels={channels}"
+                )
+        shape = self.weight_shape()
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         self.weight = parameter(init.uniform(shape, -bound, bound, rng=rng, dtype=dtype))
-        self.bias = (
-            parameter(init.uniform((out_channels,), -bound, bound, rng=rng, dtype=dtype))
-            if bias
-            else None
+        self.bias: Tensor | None = None
+        if bias:
+            drawn = init.uniform((self.out_channels,), -bound, bound, rng=rng, dtype=dtype)
+            self.bias = parameter(drawn)
+
+    def weight_shape(self) -> Shape:
+        """(out_channels, in_channels / groups, kh, kw)."""
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+
+    def forward(self, x: Array, shift: Array | None = None) -> Array:
+        """`shift` (N, out_channels) is added to all pixels of an image, like a bias of its own."""
+        bias = self.bias
+        if shift is not None:
+            bias = shift if bias is None else bias + shift
+        return kernels.conv2d(
+            x,
+            self.weight,
+            bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
         )
 
-    @staticmethod
-    def weight_shape(
-        inputs: int, outputs: int, groups: int, size: tuple[int, int]
-    ) -> tuple[int, ...]:
-        return outputs, inputs // groups, *size
-
-    def forward(self, x: Any, shift: Any = None) -> Any:
-        """With a shift (N, out_channels) that is added to every pixel of its picture, as a bias of its own."""
-        bias = self.bias if shift is None else shift if self.bias is None else self.bias + shift
-        return kernels.conv2d(x, self.weight, bias, **self.options)
-
-    def describe(self) -> str:
-        usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "output_padding": 0}
-        changed = [f"{n}={v}" for n, v in self.options.items() if v != usual[n]]
-        return ", ".join([f"{self.weight.shape}", *changed])
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        if self.stride != (1, 1):
+            text += f", stride={self.stride}"
+        if self.padding != (0, 0):
+            text += f", padding={self.padding}"
+        if self.dilation != (1, 1):
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        return text if self.bias is not None else text + ", bias=False"
 
 
 class ConvTranspose2d(Conv2d):
-    """The adjoint of a convolution as a layer, kernels (in_channels, out_channels / groups, kh, kw): it enlarges pictures."""
+    """The adjoint of a convolution, which enlarges images.
 
-    def __init__(self, *sizes: Any, output_padding: Pair = 0, **settings: Any) -> None:
-        super().__init__(*sizes, **settings)
-        self.options["output_padding"] = output_padding
+    (N, in_channels, H, W) -> (N, out_channels, H', W'), where
+    H' = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1, and likewise W'.
 
-    @staticmethod
-    def weight_shape(
-        inputs: int, outputs: int, groups: int, size: tuple[int, int]
-    ) -> tuple[int, ...]:
-        return inputs, outputs // groups, *size
+    output_padding: rows and columns more at the end, less than the stride or the dilation.
 
-    def forward(self, x: Any) -> Any:  # type: ignore[override]
-        return kernels.conv_transpose2d(x, self.weight, self.bias, **self.options)
+    All other arguments are those of `Conv2d`; the weight is (in_channels, out_channels / groups,
+    kh, kw).
+    """
+
+    def __init__(
+        self,
+        in_channels: SupportsIndex,
+        out_channels: SupportsIndex,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        output_padding: Pair = 0,
+        groups: SupportsIndex = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        *,
+        rng: np.random.Generator,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.output_padding = pair(self, "output_padding", output_padding, least=0)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            rng=rng,
+            dtype=dtype,
+        )
+        steps = map(max, self.stride, self.dilation)
+        if any(map(operator.ge, self.output_padding, steps)):
+            raise ValueError(
+                f"ConvTranspose2d: output_padding={self.output_padding} is not less than "
+                f"stride={self.stride} or dilation={self.dilation}"
+            )
+
+    def weight_shape(self) -> Shape:
+        """(in_channels, out_channels / groups, kh, kw)."""
+        return (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
+
+    def forward(self, x: Array) -> Array:  # type: ignore[override]
+        return kernels.conv_transpose2d(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def extra_repr(self) -> str:
+        text = super().extra_repr()
+        if self.output_padding != (0, 0):
+            text += f", output_padding={self.output_padding}"
+        return text
 
 
 class Embedding(Module):
-    """A table of vectors, looked up by number: integers (...) -> (..., dimension). Starts from N(0, 1), as PyTorch's."""
+    """A table of vectors, looked up by number: integers (...) -> (..., embedding_dim).
+
+    num_embeddings: rows of the table; the integers lie in 0 ... num_embeddings - 1.
+    embedding_dim: length of a vector.
+    rng, dtype: draw the weight (num_embeddings, embedding_dim) from N(0, 1).
+    """
 
     def __init__(
-        self, number: int, dimension: int, *, rng: np.random.Generator, dtype: Any = np.float32
+        self,
+        num_embeddings: SupportsIndex,
+        embedding_dim: SupportsIndex,
+        *,
+        rng: np.random.Generator,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.weight = parameter(rng.standard_normal((number, dimension)).astype(dtype))
+        rows = whole_number(self, "num_embeddings", num_embeddings)
+        columns = whole_number(self, "embedding_dim", embedding_dim)
+        self.weight = parameter(rng.standard_normal((rows, columns)).astype(dtype))
 
-    def forward(self, indices: Any) -> Any:
+    def forward(self, indices: np.ndarray) -> Array:
         return kernels.embedding(indices, self.weight)
 
-    def describe(self) -> str:
-        return ", ".join(map(str, self.weight.shape))
+    def extra_repr(self) -> str:
+        rows, columns = self.weight.shape
+        return f"{rows}, {columns}"
 
 
 class BatchNorm1d(Module):
-    """Batch normalisation of (N, C) or (N, C, L) over all axes but C (Ioffe & Szegedy 2015), the batch being that of all
-    ranks (`parallel`).
+    """Batch normalisation of (N, C) or (N, C, L) over all axes but C; the shape stays.
 
-    Training normalises by the batch's statistics and moves the running ones towards them (with the unbiased variance):
-    running = (1 - momentum) running + momentum batch. Evaluation normalises by the running ones.
+    Ioffe & Szegedy 2015. The batch is that of all ranks (`parallel`). Training normalises by the
+    batch's statistics and moves the running ones towards them (with the unbiased variance):
+
+        running = (1 - momentum) running + momentum batch.
+
+    Evaluation normalises by the running ones.
+
+    num_features: C. Weight, bias and running statistics are (C,).
+    eps: added to the variance.
+    momentum: the weight of a batch in the running statistics, from 0 to 1.
+    dtype: of weight, bias and running statistics, which start at 1, 0, and mean 0 and variance 1.
     """
 
     running_mean: np.ndarray
@@ -154,206 +258,267 @@ class BatchNorm1d(Module):
 
     def __init__(
         self,
-        num_features: int,
+        num_features: SupportsIndex,
         eps: float = 1e-5,
         momentum: float = 0.1,
         *,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.eps, self.momentum = eps, momentum
-        self.weight = parameter(np.ones(num_features, dtype))
-        self.bias = parameter(np.zeros(num_features, dtype))
-        self.register_buffer("running_mean", np.zeros(num_features, dtype))
-        self.register_buffer("running_var", np.ones(num_features, dtype))
+        channels = whole_number(self, "num_features", num_features)
+        self.eps = number(self, "eps", eps)
+        self.momentum = number(self, "momentum", momentum, most=1)
+        self.weight = parameter(np.ones(channels, dtype))
+        self.bias = parameter(np.zeros(channels, dtype))
+        self.register_buffer("running_mean", np.zeros(channels, dtype))
+        self.register_buffer("running_var", np.ones(channels, dtype))
         self.register_buffer("num_batches_tracked", np.array(0))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if not self.training:
-            statistics = {"mean": self.running_mean, "variance": self.running_var}
-            return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, **statistics)
-        count = x.size // self.weight.size * parallel.team().size
+            return kernels.batch_norm(
+                x,
+                self.weight,
+                self.bias,
+                eps=self.eps,
+                mean=self.running_mean,
+                variance=self.running_var,
+            )
+        count = x.size // self.weight.size * parallel.team().size  # values per channel
         if count < 2:
             raise ValueError(
-                f"x of shape {x.shape} has one value per channel, hence no variance; train on larger batches, or eval()"
+                f"x of shape {x.shape} has one value per channel, hence no variance; "
+                "train on larger batches, or eval()"
             )
 
         def observe(mean: np.ndarray, variance: np.ndarray) -> None:
             unbiased = variance * (count / (count - 1))
-            for running, value in ((self.running_mean, mean), (self.running_var, unbiased)):
-                running += self.momentum * (value - running)
-            self.num_batches_tracked += 1
+            move(self.running_mean, mean, self.momentum)
+            move(self.running_var, unbiased, self.momentum)
+            self.num_batches_tracked[...] += 1
 
         return kernels.batch_norm(
             x, self.weight, self.bias, eps=self.eps, observe=observe, average=parallel.average
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         return f"{self.weight.size}, eps={self.eps:g}, momentum={self.momentum:g}"
 
 
-class BatchNorm2d(BatchNorm1d):
-    """Batch normalisation of pictures (N, C, H, W) over all axes but C, in all else as `BatchNorm1d`."""
+def move(running: np.ndarray, value: np.ndarray, momentum: float) -> None:
+    """running = (1 - momentum) running + momentum value, in place."""
+    running += momentum * (value - running)
 
-    def forward(self, x: Any) -> Any:
+
+class BatchNorm2d(BatchNorm1d):
+    """Batch normalisation of images (N, C, H, W) over all axes but C; the shape stays.
+
+    The arguments are those of `BatchNorm1d`.
+    """
+
+    def forward(self, x: Array) -> Array:
         if x.ndim != 4:
-            raise ValueError(f"x has shape {x.shape}; pictures are (N, C, H, W)")
+            raise ValueError(f"x has shape {x.shape}; images are (N, C, H, W)")
         return super().forward(x)
 
 
 class LayerNorm(Module):
-    """Normalisation of each sample over its last axes, which have this shape (Ba, Kiros & Hinton 2016)."""
+    """Normalisation of each sample over its last axes (Ba, Kiros & Hinton 2016); the shape stays.
+
+    normalized_shape: the lengths of these axes, or one number if it is the last axis alone. Weight
+        and bias have this shape and start at 1 and 0.
+    eps: added to the variance.
+    dtype: of weight and bias.
+    """
 
     def __init__(
-        self, shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = np.float32
+        self,
+        normalized_shape: SupportsIndex | Iterable[SupportsIndex],
+        eps: float = 1e-5,
+        *,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.eps = eps
+        sizes = normalized_shape
+        if not isinstance(sizes, Iterable):
+            sizes = [sizes]
+        shape = tuple(whole_number(self, "normalized_shape", size) for size in sizes)
+        self.eps = number(self, "eps", eps)
         self.weight = parameter(np.ones(shape, dtype))
         self.bias = parameter(np.zeros(shape, dtype))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernels.layer_norm(x, self.weight, self.bias, eps=self.eps)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         return f"{self.weight.shape}, eps={self.eps:g}"
 
 
 class GroupNorm(Module):
-    """Normalisation over each of `num_groups` groups of channels of each sample: (N, C, ...) (Wu & He 2018).
+    """Normalisation of each sample (C, ...) over groups of channels; the shape stays.
 
-    `forward` takes an activation as `kernels.group_norm` does.
+    Wu & He 2018.
+
+    num_groups: divides the channels.
+    num_channels: C. Weight and bias are (C,) and start at 1 and 0.
+    eps: added to the variance.
+    dtype: of weight and bias.
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype: Any = np.float32
+        self,
+        num_groups: SupportsIndex,
+        num_channels: SupportsIndex,
+        eps: float = 1e-5,
+        *,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.num_groups, self.eps = num_groups, eps
-        self.weight = parameter(np.ones(num_channels, dtype))
-        self.bias = parameter(np.zeros(num_channels, dtype))
+        self.num_groups = whole_number(self, "num_groups", num_groups)
+        channels = whole_number(self, "num_channels", num_channels)
+        if channels % self.num_groups:
+            raise ValueError(
+                f"GroupNorm: {self.num_groups} groups do not divide {channels} channels"
+            )
+        self.eps = number(self, "eps", eps)
+        self.weight = parameter(np.ones(channels, dtype))
+        self.bias = parameter(np.zeros(channels, dtype))
 
-    def forward(self, x: Any, **activation: Any) -> Any:
+    def forward(self, x: Array, activation: str | None = None) -> Array:
+        """`activation` is that of `kernels.group_norm`."""
         return kernels.group_norm(
-            x, self.weight, self.bias, groups=self.num_groups, eps=self.eps, **activation
+            x,
+            self.weight,
+            self.bias,
+            groups=self.num_groups,
+            eps=self.eps,
+            activation=activation,
         )
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.weight.size}, eps={self.eps:g}"
 
 
 class Dropout(Module):
-    """In training, each element is dropped with probability p and the others are scaled by 1 / (1 - p).
+    """In training, each element is dropped with probability p; the shape stays.
 
-    `batch_axis` says along which axis ranks share a batch (`parallel`): 1 for sequences (T, N, ...).
+    The other elements are scaled by 1 / (1 - p).
+
+    p: a probability, from 0 to 1.
+    batch_axis: along which axis ranks share a batch (`parallel`): 1 for sequences (T, N, ...).
+    rng: draws what is dropped.
     """
 
-    def __init__(self, p: float = 0.5, *, batch_axis: int = 0, rng: np.random.Generator) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"p is a probability, not {p}")
-        self.p, self.batch_axis, self.rng = p, batch_axis, rng
+    def __init__(
+        self, p: float = 0.5, *, batch_axis: SupportsIndex = 0, rng: np.random.Generator
+    ) -> None:
+        self.p = number(self, "p", p, most=1)
+        self.batch_axis = whole_number(self, "batch_axis", batch_axis, least=0)
+        self.rng = rng
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if not self.training or self.p == 0:
             return x
         drawn = parallel.team().draw(self.rng.random, x.shape, self.batch_axis, dtype=np.float32)
         return kernels.dropout(x, drawn >= self.p, p=self.p)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         return f"{self.p:g}"
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0) of each element; the shape stays."""
 
-    activation = MappingProxyType({"activation": "relu"})
-
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernels.relu(x)
 
 
 class LeakyReLU(Module):
-    """x above 0, `negative_slope` x below."""
+    """x where it is above 0, `negative_slope` x below; the shape stays.
+
+    negative_slope: from 0 to 1.
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
-        self.activation = {"activation": "leaky_relu", "negative_slope": negative_slope}
+        self.negative_slope = number(self, "negative_slope", negative_slope, most=1)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernels.leaky_relu(x, negative_slope=self.negative_slope)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         return f"{self.negative_slope:g}"
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)) of each element; the shape stays."""
 
-    activation = MappingProxyType({"activation": "sigmoid"})
-
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernels.sigmoid(x)
 
 
 class Tanh(Module):
-    """tanh x."""
+    """tanh x of each element; the shape stays."""
 
-    activation = MappingProxyType({"activation": "tanh"})
-
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernels.tanh(x)
 
 
 class GELU(Module):
-    """x Phi(x), exact or (`approximate="tanh"`) with a tanh in place of the normal distribution function Phi."""
+    """x Phi(x) of each element, with the normal distribution function Phi; the shape stays.
+
+    approximate: "none", or "tanh" for the approximation of Phi by a tanh.
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         if approximate not in ("none", "tanh"):
-            raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
+            raise ValueError(f'GELU: approximate is "none" or "tanh", not {approximate!r}')
         self.approximate = approximate
-        self.activation = {"activation": "gelu" if approximate == "none" else "gelu_tanh"}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernels.gelu(x, approximate=self.approximate)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         return "" if self.approximate == "none" else f"approximate={self.approximate!r}"
 
 
 class SiLU(Module):
-    """x sigmoid(x)."""
+    """x sigmoid(x) of each element; the shape stays."""
 
-    activation = MappingProxyType({"activation": "silu"})
-
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernels.silu(x)
 
 
 class Softmax(Module):
-    """Probabilities along an axis."""
+    """Probabilities along an axis, exp(x) / sum(exp(x)); the shape stays.
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+    axis: along which they add up to 1.
+    """
 
-    def forward(self, x: Any) -> Any:
+    def __init__(self, axis: SupportsIndex = -1) -> None:
+        self.axis = operator.index(axis)
+
+    def forward(self, x: Array) -> Array:
         return kernels.softmax(x, axis=self.axis)
 
-    def describe(self) -> str:
+    def extra_repr(self) -> str:
         return f"axis={self.axis}"
 
 
 class Flatten(Module):
-    """(N, ...) -> (N, D)."""
+    """All axes but the first become one: (N, ...) -> (N, D)."""
 
-    def forward(self, x: Any) -> Any:
-        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    def forward(self, x: Array) -> Array:
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))  # (N, D)
 
 
 class Unflatten(Module):
-    """(..., D) -> (..., *shape)."""
+    """The last axis becomes several: (..., D) -> (..., *shape).
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = tuple(shape)
+    shape: their lengths, whose product is D; one may be -1, and is what is left.
+    """
 
-    def forward(self, x: Any) -> Any:
-        return x.reshape(*x.shape[:-1], *self.shape)
+    def __init__(self, shape: Iterable[SupportsIndex]) -> None:
+        self.shape = tuple(whole_number(self, "shape", size, least=-1) for size in shape)
 
-    def describe(self) -> str:
+    def forward(self, x: Array) -> Array:
+        return x.reshape(*x.shape[:-1], *self.shape)  # (..., *shape)
+
+    def extra_repr(self) -> str:
         return f"{self.shape}"

@@ -1,172 +1,262 @@
-"""Recurrent layers: stacked, in one direction or both, over sequences of different lengths. Names are PyTorch's."""
+"""Recurrent layers: stacked, in one direction or both, over sequences of different lengths.
+
+Names are PyTorch's.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 
 from .. import kernels
+from ..tensor import Tensor
+from ..typing import Array, ArrayLike, DTypeLike
 from . import init
-from .layers import parameter
-from .module import Module
+from .checks import whole_number
+from .module import Module, parameter
+
+State = Array | tuple[Array, ...]  # of the LSTM: the pair (h, c)
+
+
+class Weights(NamedTuple):
+    """The parameters of one layer in one direction; G is 1 (RNN), 3 (GRU) or 4 (LSTM)."""
+
+    weight_ih: Tensor  # (G H, I)
+    weight_hh: Tensor  # (G H, H)
+    bias_ih: Tensor  # (G H,)
+    bias_hh: Tensor  # (G H,)
 
 
 class Recurrent(Module):
-    """What RNN, GRU and LSTM share: `num_layers` of them on top of each other, each reading what the one below has said.
+    """What RNN, GRU and LSTM share: layers, each of which reads the hidden states of the one below.
 
-    x (T, N, I), or (N, T, I) with `batch_first`; a state (layers x directions, N, H), zeros if None. Returns the top
-    layer's states at all times (T, N, directions x H) and the last state of every layer. Where `lengths` (N,) are given,
-    states after a sequence's end are zeros, and its last state is that at its end. All weights start uniform in
-    +- 1 / sqrt(H).
+    x is (T, N, I), or (N, T, I) with `batch_first`: N sequences of T steps. `state`, from which the
+    sequences go on, is (num_layers num_directions, N, H), zeros if None. Returns the top layer's
+    hidden states at all steps, (T, N, num_directions H) or (N, T, num_directions H), and the last
+    state of every layer.
+
+    Where `lengths` (N,) are given, the states after a sequence's end are zeros, and its last state
+    is that at its end.
+
+    input_size, hidden_size: I and H.
+    num_layers: layers on top of each other.
+    batch_first: whether the axis of x for the sequences comes before that for the steps.
+    bidirectional: whether a second set of weights reads each sequence from its end to its start.
+    rng, dtype: draw all weights uniformly in +- 1 / sqrt(H).
     """
 
-    gates = 1
+    gates = 1  # G: how many hidden sizes a layer's weights have as rows
+    num_states = 1  # arrays that make a state
 
     def __init__(
         self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
         *,
         batch_first: bool = False,
         bidirectional: bool = False,
         rng: np.random.Generator,
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.batch_first, self.directions = batch_first, 2 if bidirectional else 1
-        if min(input_size, hidden_size, num_layers) < 1:
-            raise ValueError(
-                f"{type(self).__name__} of sizes {(input_size, hidden_size, num_layers)}: each is at least 1"
-            )
-        bound = 1 / math.sqrt(hidden_size)
-        for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * self.directions
-            for ending in self.endings(layer):
-                for name, shape in (
-                    ("weight_ih", (width,)),
-                    ("weight_hh", (hidden_size,)),
-                    ("bias_ih", ()),
-                    ("bias_hh", ()),
-                ):
-                    values = init.uniform(
-                        (self.gates * hidden_size, *shape), -bound, bound, rng=rng, dtype=dtype
-                    )
-                    setattr(self, name + ending, parameter(values))
+        self.input_size = whole_number(self, "input_size", input_size)
+        self.hidden_size = whole_number(self, "hidden_size", hidden_size)
+        self.num_layers = whole_number(self, "num_layers", num_layers)
+        self.batch_first = batch_first
+        self.bidirectional = bidirectional
+        self.num_directions = 2 if bidirectional else 1
+        for layer in range(self.num_layers):
+            inputs = self.hidden_size * self.num_directions if layer else self.input_size
+            for suffix in self._suffixes(layer):
+                self._add_weights(suffix, inputs, rng, dtype)
 
-    def endings(self, layer: int) -> list[str]:
-        """The endings of the parameters' names: `_l0`, and `_l0_reverse` for the way back."""
-        return [f"_l{layer}", f"_l{layer}_reverse"][: self.directions]
+    def _suffixes(self, layer: int) -> list[str]:
+        """How the names of a layer's parameters end: "_l0", and "_l0_reverse" for the way back."""
+        suffixes = [f"_l{layer}", f"_l{layer}_reverse"]
+        return suffixes[: self.num_directions]
 
-    def run(self, x: Any, states: list[Any], weights: list[Any], lengths: Any) -> tuple[Any, ...]:
-        """One layer in one direction: all hidden states, and (for the LSTM) all cells."""
+    def _add_weights(
+        self, suffix: str, inputs: int, rng: np.random.Generator, dtype: DTypeLike
+    ) -> None:
+        """The parameters of one layer in one direction: "weight_ih_l0", ..."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        rows = self.gates * self.hidden_size
+
+        def drawn(*shape: int) -> Tensor:
+            return parameter(init.uniform(shape, -bound, bound, rng=rng, dtype=dtype))
+
+        self.register_parameter("weight_ih" + suffix, drawn(rows, inputs))
+        self.register_parameter("weight_hh" + suffix, drawn(rows, self.hidden_size))
+        self.register_parameter("bias_ih" + suffix, drawn(rows))
+        self.register_parameter("bias_hh" + suffix, drawn(rows))
+
+    def _weights(self, suffix: str) -> Weights:
+        """The parameters whose names end so."""
+        return Weights(
+            getattr(self, "weight_ih" + suffix),
+            getattr(self, "weight_hh" + suffix),
+            getattr(self, "bias_ih" + suffix),
+            getattr(self, "bias_hh" + suffix),
+        )
+
+    def run(
+        self, x: Array, states: list[Array], weights: Weights, lengths: np.ndarray | None
+    ) -> tuple[Array, ...]:
+        """One layer in one direction, from states (N, H): hidden states, and an LSTM's cells.
+
+        x (T, N, I) -> (T, N, H) each.
+        """
         raise NotImplementedError
 
-    def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, Any]:
+    def forward(
+        self, x: Array, state: State | None = None, lengths: ArrayLike | None = None
+    ) -> tuple[Array, State]:
         x = np.swapaxes(x, 0, 1) if self.batch_first else x  # (T, N, I)
-        given = state if isinstance(state, tuple) else (state,) * self.state_count
+        starts = state if isinstance(state, tuple) else (state,) * self.num_states
         lengths = None if lengths is None else np.asarray(lengths)
-        self.refuse_what_does_not_fit(x, given, lengths)
-        last: list[list[Any]] = [[] for _ in range(self.state_count)]
+        self._check_input(x)
+        self._check_state(x, starts)
+        if lengths is not None:
+            self._check_lengths(x, lengths)
+
+        last: list[list[Array]] = [[] for _ in range(self.num_states)]
         for layer in range(self.num_layers):
-            sides = []
-            for direction, ending in enumerate(self.endings(layer)):
-                place = layer * self.directions + direction
-                zeros = np.zeros((x.shape[1], self.hidden_size), x.dtype)
-                states = [zeros if s is None else s[place] for s in given]
-                weights = [
-                    getattr(self, n + ending)
-                    for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                ]
-                read = reverse(x, lengths) if direction else x
-                values = self.run(read, states, weights, lengths)
-                for kept, value in zip(last, values, strict=True):
-                    kept.append(value[-1])
-                said = (
-                    values[0]
-                    if lengths is None
-                    else values[0] * alive(lengths, len(x)).astype(x.dtype)
-                )
-                sides.append(reverse(said, lengths) if direction else said)
-            x = (
-                np.concatenate(sides, axis=-1) if len(sides) > 1 else sides[0]
-            )  # (T, N, directions H)
-        final = tuple(np.stack(kept) for kept in last)
-        return np.swapaxes(x, 0, 1) if self.batch_first else x, final if len(final) > 1 else final[
-            0
-        ]
+            hidden = []
+            for direction, suffix in enumerate(self._suffixes(layer)):
+                index = layer * self.num_directions + direction
+                states = self._states_at(index, starts, x)
+                inputs = x if direction == 0 else reverse(x, lengths)
+                values = self.run(inputs, states, self._weights(suffix), lengths)
+                for ends, value in zip(last, values, strict=True):
+                    ends.append(value[-1])
+                h = values[0] if lengths is None else values[0] * inside(lengths, x)
+                hidden.append(h if direction == 0 else reverse(h, lengths))
+            x = hidden[0] if len(hidden) == 1 else np.concatenate(hidden, axis=-1)
 
-    state_count = 1
+        final = tuple(np.stack(ends) for ends in last)  # (num_layers num_directions, N, H)
+        output = np.swapaxes(x, 0, 1) if self.batch_first else x
+        return output, final if len(final) > 1 else final[0]
 
-    def refuse_what_does_not_fit(self, x: Any, states: tuple[Any, ...], lengths: Any) -> None:
-        """x is (T, N, I) here; ValueError names the argument and the shape that it should have."""
-        name = type(self).__name__
+    def _states_at(self, index: int, starts: tuple[Array | None, ...], x: Array) -> list[Array]:
+        """The states (N, H) from which one layer goes on in one direction."""
+        zeros = np.zeros((x.shape[1], self.hidden_size), x.dtype)
+        return [zeros if start is None else start[index] for start in starts]
+
+    def _check_input(self, x: Array) -> None:
+        """Raise ValueError unless x is (T, N, I), none of them 0."""
         if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape:
             raise ValueError(
-                f"{name}: the input, in the order (T, N, I), has shape {x.shape}; I is {self.input_size}"
-            )
-        wanted = (self.num_layers * self.directions, x.shape[1], self.hidden_size)
-        if len(states) != self.state_count or any(
-            s is not None and s.shape != wanted for s in states
-        ):
-            found = ", ".join(str(getattr(s, "shape", s)) for s in states)
-            raise ValueError(
-                f"{name}: the state consists of {self.state_count} arrays of shape {wanted}, not {found}"
-            )
-        if lengths is None:
-            return
-        right = lengths.shape == x.shape[1:2] and lengths.dtype.kind in "iu"
-        if not right or lengths.min() < 1 or lengths.max() > len(x):
-            raise ValueError(
-                f"{name}: lengths is a whole number from 1 to T = {len(x)} for each of the {x.shape[1]} sequences, "
-                f"not {lengths.tolist()}"
+                f"{type(self).__name__}: the input, in the order (T, N, I), has shape {x.shape}; "
+                f"I is {self.input_size}"
             )
 
-    def describe(self) -> str:
-        extra = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
-        return f"{self.input_size}, {self.hidden_size}{extra}" + (
-            ", bidirectional" if self.directions > 1 else ""
-        )
+    def _check_state(self, x: Array, states: tuple[Array | None, ...]) -> None:
+        """Raise ValueError unless the states have the right number and shape."""
+        shape = (self.num_layers * self.num_directions, x.shape[1], self.hidden_size)
+        fits = [state is None or state.shape == shape for state in states]
+        if len(states) != self.num_states or not all(fits):
+            shapes = ", ".join(str(getattr(state, "shape", state)) for state in states)
+            raise ValueError(
+                f"{type(self).__name__}: the state consists of {self.num_states} arrays "
+                f"of shape {shape}, not {shapes}"
+            )
+
+    def _check_lengths(self, x: Array, lengths: np.ndarray) -> None:
+        """Raise ValueError unless lengths (N,) are whole numbers from 1 to T."""
+        steps, sequences, _ = x.shape
+        whole = lengths.shape == (sequences,) and lengths.dtype.kind in "iu"
+        if not whole or lengths.min() < 1 or lengths.max() > steps:
+            raise ValueError(
+                f"{type(self).__name__}: lengths is a whole number from 1 to T = {steps} "
+                f"for each of the {sequences} sequences, not {lengths.tolist()}"
+            )
+
+    def extra_repr(self) -> str:
+        text = f"{self.input_size}, {self.hidden_size}"
+        if self.num_layers > 1:
+            text += f", num_layers={self.num_layers}"
+        if self.batch_first:
+            text += ", batch_first=True"
+        if self.bidirectional:
+            text += ", bidirectional=True"
+        return text
 
 
 class RNN(Recurrent):
-    """The plain recurrent network: h_t = tanh(U x_t + W h_(t-1) + b) (Elman 1990), or relu."""
+    """The plain recurrent network: h_t = tanh(U x_t + W h_(t-1) + b) (Elman 1990), or relu.
 
-    def __init__(self, *sizes: int, nonlinearity: str = "tanh", **settings: Any) -> None:
-        super().__init__(*sizes, **settings)
+    nonlinearity: "tanh" or "relu". All other arguments, and the shapes, are those of `Recurrent`.
+    """
+
+    def __init__(
+        self,
+        input_size: SupportsIndex,
+        hidden_size: SupportsIndex,
+        num_layers: SupportsIndex = 1,
+        nonlinearity: str = "tanh",
+        *,
+        batch_first: bool = False,
+        bidirectional: bool = False,
+        rng: np.random.Generator,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"RNN: nonlinearity is one of tanh, relu, not {nonlinearity!r}")
         self.nonlinearity = nonlinearity
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=batch_first,
+            bidirectional=bidirectional,
+            rng=rng,
+            dtype=dtype,
+        )
 
-    def run(self, x: Any, states: list[Any], weights: list[Any], lengths: Any) -> tuple[Any, ...]:
-        return (kernels.rnn(x, *states, *weights, nonlinearity=self.nonlinearity, lengths=lengths),)
+    def run(
+        self, x: Array, states: list[Array], weights: Weights, lengths: np.ndarray | None
+    ) -> tuple[Array, ...]:
+        h = kernels.rnn(x, *states, *weights, nonlinearity=self.nonlinearity, lengths=lengths)
+        return (h,)
 
 
 class GRU(Recurrent):
-    """Gated recurrent units (Cho et al. 2014)."""
+    """Gated recurrent units (Cho et al. 2014). Arguments and shapes are those of `Recurrent`."""
 
     gates = 3
 
-    def run(self, x: Any, states: list[Any], weights: list[Any], lengths: Any) -> tuple[Any, ...]:
+    def run(
+        self, x: Array, states: list[Array], weights: Weights, lengths: np.ndarray | None
+    ) -> tuple[Array, ...]:
         return (kernels.gru(x, *states, *weights, lengths=lengths),)
 
 
 class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997); the state is a pair (h, c)."""
+    """Long short-term memory (Hochreiter & Schmidhuber 1997); the state is a pair (h, c).
 
-    gates, state_count = 4, 2
+    Arguments and shapes are those of `Recurrent`.
+    """
 
-    def run(self, x: Any, states: list[Any], weights: list[Any], lengths: Any) -> tuple[Any, ...]:
-        return kernels.lstm(x, *states, *weights, lengths=lengths)  # type: ignore[no-any-return]
+    gates = 4
+    num_states = 2
+
+    def run(
+        self, x: Array, states: list[Array], weights: Weights, lengths: np.ndarray | None
+    ) -> tuple[Array, ...]:
+        return kernels.lstm(x, *states, *weights, lengths=lengths)
 
 
-def alive(lengths: np.ndarray, steps: int) -> np.ndarray:
-    """Which sequences go on at each step: (T, N, 1)."""
-    return (np.arange(steps)[:, None] < lengths)[..., None]
+def inside(lengths: np.ndarray, x: Array) -> np.ndarray:
+    """1 at the steps of each sequence and 0 after its end, in the dtype of x: (T, N, 1)."""
+    steps = np.arange(len(x))[:, None]
+    before_end = steps < lengths  # (T, N)
+    return before_end[..., None].astype(x.dtype)
 
 
-def reverse(x: Any, lengths: Any) -> Any:
-    """Each sequence backwards, what lies behind its end staying where it is: (T, N, ...)."""
+def reverse(x: Array, lengths: np.ndarray | None) -> Array:
+    """Each sequence (T, N, ...) from its end to its start; what comes after its end stays."""
     if lengths is None:
         return x[::-1]
     steps = np.arange(len(x))[:, None]

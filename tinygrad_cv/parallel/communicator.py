@@ -1,99 +1,114 @@
-"""The interface that ranks talk through, and the one rank that is alone."""
+"""How ranks communicate, and the communicator of a process that is alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..tensor import derivative
+from ..tensor import Tensor, derivative
+from ..typing import Shape
+
+ArrayT = TypeVar("ArrayT", np.ndarray, Tensor)
 
 
 class RankError(RuntimeError):
-    """A rank has failed, and with it the job; the message names the rank and the cause."""
+    """A rank has failed, which ends all; the message names the rank and the cause."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A flat buffer of this rank's, and every rank's as this one sees it (its own alone where memory isn't shared)."""
+    """A flat buffer for `reduce_scatter`: this rank's own, and those of every rank that it can see.
+
+    Without shared memory a rank sees its own only.
+    """
 
     own: np.ndarray
     every: tuple[np.ndarray, ...]
 
 
 class Communicator:
-    """What ranks share a batch through. This one is a rank alone, for which a sum over ranks is what it was.
+    """How ranks that share a batch communicate. This one is for a rank that is alone.
 
-    Every method but `share` is collective: all ranks call it, in the same order, with arrays of one shape and dtype.
+    All methods but `shard` are collective: all ranks call them, in the same order, with arrays of
+    the same shape and dtype.
     """
 
     rank, size = 0, 1
 
     def all_reduce(self, array: np.ndarray) -> None:
-        """Put the sum over ranks in the place of a contiguous array; on all ranks the same bits."""
+        """Replace a contiguous array by the sum over the ranks, with the same bits on all ranks."""
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> None:
-        """Put one rank's array in the place of everyone's."""
+        """Replace the array of every rank by that of the root."""
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
 
-    # ------------------------------------------------------------------------- the memory of optimisers: `tinygrad_cv.arena`
+    # ---------------------------------------------------- the memory of optimisers: `optim.flat`
 
     def allocate(self, size: int) -> np.ndarray:
-        """So many bytes of zeros: the same memory on all ranks, where they can share one."""
+        """`size` bytes of zeros: the same memory on all ranks, if they can share memory."""
         return np.zeros(size, np.uint8)
 
-    def exchange(self, flat: Callable[[], np.ndarray]) -> Exchange:
-        """Buffers for `reduce`, one for each rank that shares its memory with this one; `flat` makes one."""
-        own = flat()
+    def exchange(self, zeros: Callable[[], np.ndarray]) -> Exchange:
+        """Buffers for `reduce_scatter`, one for each rank that shares memory; `zeros` makes one."""
+        own = zeros()
         return Exchange(own, (own,))
 
-    def stretch(self, size: int) -> slice:
-        """The part of common arrays of that size that this rank is to update; a barrier shows it to the others."""
+    def shard_slice(self, size: int) -> slice:
+        """The part of shared arrays of that size that this rank updates, before a barrier."""
         return slice(0, size)
 
-    def reduce(self, buffer: Exchange) -> slice:
-        """Average a buffer over the ranks, as far as this rank needs it: in its stretch, which is returned."""
-        return self.stretch(len(buffer.own))
+    def reduce_scatter(self, buffer: Exchange) -> slice:
+        """Average a buffer over the ranks, on each rank in its own shard, which is returned."""
+        return self.shard_slice(len(buffer.own))
 
-    def collect(self, buffer: Exchange) -> None:
-        """After `reduce`: let every rank have the whole average."""
+    def all_gather(self, buffer: Exchange) -> None:
+        """After `reduce_scatter`: bring the shards of all ranks to every rank."""
 
-    # ------------------------------------------------------------------------------------------------ a batch, shared out
+    # ------------------------------------------------------------------------ the rows of a batch
 
-    def share(self, array: Any, axis: int = 0) -> Any:
-        """This rank's rows of a batch that all ranks hold: the first rank's come first."""
+    def shard(self, array: ArrayT, axis: int = 0) -> ArrayT:
+        """This rank's rows of a batch that all ranks have: equally many each, in the ranks' order.
+
+        Raises ValueError if the ranks cannot get equally many.
+        """
         if self.size == 1:
             return array
-        each, left = divmod(array.shape[axis], self.size)
+        rows = array.shape[axis]
+        each, left = divmod(rows, self.size)
         if left:
             raise ValueError(
-                f"a batch of {array.shape[axis]} does not divide evenly among {self.size} ranks; take a batch that is a "
-                f"multiple of {self.size}, or another number of workers"
+                f"a batch of {rows} does not divide evenly among {self.size} ranks; "
+                f"take a batch that is a multiple of {self.size}, or another number of workers"
             )
-        return array[(slice(None),) * axis + (slice(self.rank * each, (self.rank + 1) * each),)]
+        start = self.rank * each
+        index = [slice(None)] * axis + [slice(start, start + each)]
+        shard: ArrayT = array[tuple(index)]
+        return shard
 
     def draw(
-        self, sample: Callable[..., Any], shape: tuple[int, ...], axis: int = 0, **options: Any
-    ) -> Any:
-        """This rank's rows, of that shape, of `sample(shape of the whole batch, **options)`.
+        self, sample: Callable[..., np.ndarray], shape: Shape, axis: int = 0, **options: Any
+    ) -> np.ndarray:
+        """This rank's rows, of the given shape, of `sample(shape of the whole batch, **options)`.
 
-        Every rank draws for the whole batch. So one process and several see the same numbers, and their generators stay
-        in step: `team.draw(rng.standard_normal, x.shape)`.
+        Every rank draws for the whole batch. So one process and several get the same numbers, and
+        the generators of all ranks stay in the same state: `team.draw(rng.standard_normal,
+        x.shape)`.
         """
         whole = (*shape[:axis], shape[axis] * self.size, *shape[axis + 1 :])
-        return self.share(sample(whole, **options), axis)
+        return self.shard(sample(whole, **options), axis)
 
     def gather(self, array: np.ndarray, axis: int = 0) -> np.ndarray:
-        """The whole batch from all ranks' rows of it."""
+        """The whole batch, from the rows that each rank has."""
         shape = list(array.shape)
         shape[axis] *= self.size
         whole = np.zeros(shape, array.dtype)
-        self.share(whole, axis)[...] = array
+        self.shard(whole, axis)[...] = array
         self.all_reduce(whole)
         return whole
 
@@ -102,7 +117,7 @@ _team: Communicator = Communicator()
 
 
 def team() -> Communicator:
-    """The ranks that this process works with; outside `workers` it is alone."""
+    """The ranks that this process belongs to; outside of `workers` it is alone."""
     return _team
 
 
@@ -117,18 +132,20 @@ def joined(communicator: Communicator) -> Iterator[None]:
         _team = before
 
 
-def average(x: Any) -> Any:
-    """The mean of x over the ranks, element by element, of an array or a tensor; x itself on a rank that is alone.
+def average(x: ArrayT) -> ArrayT:
+    """The mean of an array or a tensor over the ranks, element by element.
 
-    A batch's mean is the average of the means of its equal shares. The sum over ranks is its own adjoint, and so is this:
-    what each rank's x gets is the average of what came back to the ranks.
+    The mean of a batch is the average of the means of its shards. A sum over the ranks is its own
+    adjoint, and so is an average: the gradient of each rank's x is the average of the gradients
+    that the ranks have for the result.
     """
     if _team.size == 1:
         return x
-    return _rule(x)
+    averaged: ArrayT = _rule(x)
+    return averaged
 
 
-def _average(x: Any) -> np.ndarray:
+def _average(x: np.ndarray) -> np.ndarray:
     mean = np.array(x, order="C")
     _team.all_reduce(mean)
     mean /= _team.size

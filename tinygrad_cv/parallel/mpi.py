@@ -1,4 +1,4 @@
-"""Ranks that `mpiexec` has started, on one machine or on many: mpi4py has the collectives."""
+"""Ranks that `mpiexec` has started, on one machine or on many, by the collectives of mpi4py."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from ..machine import one_blas_thread
 from .communicator import Communicator, Exchange, RankError, joined
 
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # as Open MPI, MPICH and its kin tell it
+# Environment variables with the number of ranks: of Open MPI; of MPICH and what is built on it.
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 
-PASSING_ON = 0.5  # seconds that mpiexec has for a rank's last words
+FLUSH_TIME = 0.5  # seconds that mpiexec has to pass on the error message of a rank
 
 
 def launched() -> bool:
@@ -26,7 +26,7 @@ def launched() -> bool:
 
 
 class MPIRanks(Communicator):
-    """All processes that mpiexec has started. Each has its own memory, and updates all parameters itself."""
+    """All processes that mpiexec has started. Each has memory of its own, with all parameters."""
 
     def __init__(self) -> None:
         try:
@@ -35,29 +35,33 @@ class MPIRanks(Communicator):
             raise RankError(
                 f'mpiexec needs mpi4py, pip install "tinygrad_cv[mpi]": {error}'
             ) from None
-        self._in_place: Any = MPI.IN_PLACE
+        self._in_place = MPI.IN_PLACE
         self.world = MPI.COMM_WORLD
         self.rank, self.size = self.world.rank, self.world.size
 
     def all_reduce(self, array: np.ndarray) -> None:
+        """Replace a contiguous array by the sum over the ranks, with the same bits on all ranks."""
         self.world.Allreduce(self._in_place, array)
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> None:
+        """Replace the array of every rank by that of the root."""
         self.world.Bcast(array, root)
 
     def barrier(self) -> None:
+        """Wait until all ranks are here."""
         self.world.Barrier()
 
-    def reduce(self, buffer: Exchange) -> slice:
+    def reduce_scatter(self, buffer: Exchange) -> slice:
+        """Average a buffer over the ranks, on each rank whole: its shard is all of it."""
         total = buffer.own
         self.all_reduce(total)
         total *= 1 / self.size
-        return super().reduce(buffer)
+        return super().reduce_scatter(buffer)
 
 
 @contextmanager
 def mpi() -> Iterator[Communicator]:
-    """The block below `with` is carried out by all ranks of mpiexec. An exception on one ends the job, after its words."""
+    """All ranks of mpiexec run the block below `with`. An exception on one ends the job."""
     ranks = MPIRanks()
     with joined(ranks), one_blas_thread():
         try:
@@ -69,6 +73,6 @@ def mpi() -> Iterator[Communicator]:
                 file=sys.stderr,
                 flush=True,
             )
-            time.sleep(PASSING_ON)
+            time.sleep(FLUSH_TIME)
             ranks.world.Abort(1)
             raise

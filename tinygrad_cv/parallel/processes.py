@@ -1,8 +1,9 @@
 """Ranks on one machine: processes that fork from this one and share memory with it.
 
-A step of a small model takes a millisecond, so ranks meet without the operating system's help: each counts its arrivals in
-a word of shared memory and watches the others' words, at first without pause (.5 microseconds), then letting others run
-on its core, one of whom may be the rank that is waited for, then with growing pauses.
+A step of a small model takes a millisecond, so the barrier does without the operating system. Each
+rank counts its arrivals in a word of shared memory and watches the words of the others: first
+without pause (.5 microseconds), then yielding its core, perhaps to the rank that it waits for, then
+with growing pauses.
 """
 
 from __future__ import annotations
@@ -16,27 +17,30 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from traceback import format_exception, format_exception_only
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
 
-from ..machine import CACHE_LINE, one_blas_thread
+from ..machine import (
+    BARRIER_SPINS,
+    BARRIER_YIELDS,
+    CACHE_LINE,
+    LONGEST_PAUSE,
+    STAGE_SIZE,
+    one_blas_thread,
+)
 from .communicator import Communicator, Exchange, RankError, joined, team
 
-SPINS, YIELDS = (
-    100,
-    1000,
-)  # looks at another rank's word, without and with giving up the core, before the first pause
-LONGEST_PAUSE = 1e-3  # seconds
-STAGE = 1 << 16  # bytes of a rank's array that are summed in one go
-CAUSE = 1 << 14  # bytes for the last words of a rank
-SAME = "all ranks have to make the same calls, in the same order"
+CAUSE_SIZE = 1 << 14  # bytes for the error message of a rank
+ALL_REDUCE, BROADCAST, REDUCE_SCATTER = 1, 2, 3  # collectives, as a barrier compares them
+SAME_CALLS = "all ranks have to make the same calls, in the same order"
 
 
 class SharedMemory:
-    """Memory that processes share by asking for the same pieces in the same order, also after the fork.
+    """Memory that processes share: pieces that all ask for in the same order, also after a fork.
 
-    It is a file without a name: when the last process is gone, however that came about, so is the memory.
+    It is a file without a name, so the system frees it when the last process ends, whatever ended
+    it.
     """
 
     def __init__(self) -> None:
@@ -51,186 +55,203 @@ class SharedMemory:
 
     def piece(self, size: int) -> np.ndarray:
         """The next bytes, zeros, as an array (size,)."""
-        start, length = (
-            self._end,
-            -(-(size + 1) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY,
-        )
+        start = self._end
+        pages = -(-(size + 1) // mmap.ALLOCATIONGRANULARITY)
+        length = pages * mmap.ALLOCATIONGRANULARITY
         self._end += length
-        os.pwrite(
-            self._file, b"\0", self._end - 1
-        )  # grows the file, never shrinks it; no array has that byte
-        return np.frombuffer(mmap.mmap(self._file, length, offset=start), np.uint8)[:size]
+        # One byte that belongs to no array: it grows the file, and never shrinks it.
+        os.pwrite(self._file, b"\0", self._end - 1)
+        memory = mmap.mmap(self._file, length, offset=start)
+        return np.frombuffer(memory, np.uint8)[:size]
 
     def close(self) -> None:
-        """No more pieces; those that there are stay."""
+        """Give out no more pieces. Those that were given out stay."""
         os.close(self._file)
 
 
 class Processes(Communicator):
-    """This process, as rank 0, and its children, as the others."""
+    """This process, as rank 0, and its children, as the others.
+
+    What they share, by rank: how many barriers it has reached (a word in a cache line of its own),
+    which collective it called there, whether it has ended, why it failed, and a stage for pieces of
+    arrays.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._spins = (
-            SPINS if size <= cores() else 0
-        )  # who waits for a core that it holds itself waits long
+        # A rank that spins on the core of the rank that it waits for would wait for long.
+        self._spins = BARRIER_SPINS if size <= cores() else 0
         self._memory = SharedMemory()
-        self._arrived = self._memory.piece(size * CACHE_LINE).data.cast("q")[
-            :: CACHE_LINE // 8
-        ]  # by rank: how many barriers
-        self._calls = [self._memory.piece(size * 8).data.cast("q") for _ in range(2)]  # what for
-        self._left = self._memory.piece(size).data  # whether it is at its end
-        self._causes = self._memory.piece(size * CAUSE).reshape(size, CAUSE)
-        self._stages = self._memory.piece(2 * size * STAGE).reshape(2, size, STAGE)
-        self._staged: dict[Any, Any] = {}
-        self._turn = self._arrivals = 0
+        words = self._memory.piece(size * CACHE_LINE).data.cast("q")
+        self._arrived = words[:: CACHE_LINE // 8]
+        self._calls = [self._memory.piece(size * 8).data.cast("q") for _ in range(2)]
+        self._left = self._memory.piece(size).data
+        self._causes = self._memory.piece(size * CAUSE_SIZE).reshape(size, CAUSE_SIZE)
+        self._stages = self._memory.piece(2 * size * STAGE_SIZE).reshape(2, size, STAGE_SIZE)
+        self._staged: dict[tuple[int, int, np.dtype], tuple[np.ndarray, np.ndarray]] = {}
+        self._turn = 0
+        self._arrivals = 0
         self._parent = os.getpid()
         self._children: dict[int, int] = {}  # process -> rank
         self._others: list[int] = []
         self._fence = threading.Lock()
 
-    # ---------------------------------------------------------------------------------------------------- the collectives
+    # ------------------------------------------------------------------------------ the collectives
 
     def barrier(self, call: int = 0) -> None:
-        """`call` tells which collective this is the barrier of, and the size of its array: all must mean the same."""
+        """Wait until all ranks are here.
+
+        `call` is a number for the collective that this is the barrier of and the size of its array.
+        Raises RankError if another rank comes with another number.
+        """
         if self.size == 1:
             return
         self._arrivals += 1
         calls = self._calls[self._arrivals & 1]  # two in turn, as with the stages
         calls[self.rank] = call
-        with (
-            self._fence
-        ):  # what was written before is seen before the word, on processors that need to be told
+        with self._fence:  # a memory barrier: others see the word after all that was written before
             self._arrived[self.rank] = self._arrivals
         for other in self._others:
             if self._arrived[other] < self._arrivals:
                 self._wait(other)
             if calls[other] != call:
                 raise RankError(
-                    f"rank {other} makes another call here than rank {self.rank}; {SAME}"
+                    f"rank {other} makes another call here than rank {self.rank}; {SAME_CALLS}"
                 )
 
     def all_reduce(self, array: np.ndarray) -> None:
+        """Replace a contiguous array by the sum over the ranks, with the same bits on all ranks."""
         for piece in self._pieces(array):
             own, every = self._stage(piece)
             own[...] = piece
-            self.barrier(1 + 4 * piece.nbytes)
+            self.barrier(ALL_REDUCE + 4 * piece.nbytes)
             np.add.reduce(every, axis=0, out=piece)
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> None:
+        """Replace the array of every rank by that of the root."""
         for piece in self._pieces(array):
             own, every = self._stage(piece)
             if self.rank == root:
                 own[...] = piece
-            self.barrier(2 + 4 * piece.nbytes)
+            self.barrier(BROADCAST + 4 * piece.nbytes)
             piece[...] = every[root]
 
     def _pieces(self, array: np.ndarray) -> Iterator[np.ndarray]:
-        """A contiguous array in stretches that fit the stage."""
+        """A contiguous array in pieces that fit the stage."""
         if not array.flags.c_contiguous:
             raise ValueError(
-                f"ranks exchange contiguous arrays; this one of shape {array.shape} has strides {array.strides}"
+                f"ranks exchange contiguous arrays; this one of shape {array.shape} "
+                f"has strides {array.strides}"
             )
+        if self.size == 1:
+            return
         flat = array.reshape(-1)
-        step = STAGE // array.itemsize
-        return (
-            flat[start : start + step]
-            for start in range(0, flat.size if self.size > 1 else 0, step)
-        )
+        step = STAGE_SIZE // array.itemsize
+        for start in range(0, flat.size, step):
+            yield flat[start : start + step]
 
     def _stage(self, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where this rank shows a piece, and where all show theirs (ranks, n).
+        """Where this rank shows a piece (n,), and where all ranks show theirs (ranks, n).
 
-        There are two stages in turn: who writes to one has passed a barrier since all have read from it.
+        There are two stages in turn: a rank that writes to one of them has passed a barrier since
+        the others have read from it.
         """
         self._turn ^= 1
         key = (self._turn, piece.size, piece.dtype)
         if key not in self._staged:
             every = self._stages[self._turn, :, : piece.nbytes].view(piece.dtype)
             self._staged[key] = every[self.rank], every
-        found: tuple[np.ndarray, np.ndarray] = self._staged[key]
-        return found
+        return self._staged[key]
 
-    # -------------------------------------------------------------------------------------------- the memory of optimisers
+    # --------------------------------------------------------------------- the memory of optimisers
 
     def allocate(self, size: int) -> np.ndarray:
-        return super().allocate(size) if self.size == 1 else self._memory.piece(size)
+        """`size` bytes of zeros, the same memory on all ranks."""
+        if self.size == 1:
+            return super().allocate(size)
+        return self._memory.piece(size)
 
-    def exchange(self, flat: Callable[[], np.ndarray]) -> Exchange:
-        every = tuple(flat() for _ in range(self.size))
+    def exchange(self, zeros: Callable[[], np.ndarray]) -> Exchange:
+        """Buffers for `reduce_scatter`, one for each rank; `zeros` makes one."""
+        every = tuple(zeros() for _ in range(self.size))
         return Exchange(every[self.rank], every)
 
-    def reduce(self, buffer: Exchange) -> slice:
-        """Each rank sums its stretch of everyone's buffer into its own."""
+    def shard_slice(self, size: int) -> slice:
+        """The part of shared arrays of that size that this rank updates, before a barrier."""
+        return self._shard_slice(self.rank, size)
+
+    def reduce_scatter(self, buffer: Exchange) -> slice:
+        """Average the buffers of all ranks, on each rank in its own shard, which is returned."""
         if self.size == 1:
-            return super().reduce(buffer)
-        self.barrier(3 + 4 * buffer.own.nbytes)
-        stretch = self.stretch(len(buffer.own))
-        total = buffer.own[stretch]
+            return super().reduce_scatter(buffer)
+        self.barrier(REDUCE_SCATTER + 4 * buffer.own.nbytes)
+        shard = self.shard_slice(len(buffer.own))
+        total = buffer.own[shard]
         for rank in self._others:
-            total += buffer.every[rank][stretch]
+            total += buffer.every[rank][shard]
         total *= 1 / self.size
-        return stretch
+        return shard
 
-    def collect(self, buffer: Exchange) -> None:
+    def all_gather(self, buffer: Exchange) -> None:
+        """After `reduce_scatter`: bring the shards of all ranks to every rank."""
         self.barrier()
         for rank in self._others:
-            stretch = self._stretch_of(rank, len(buffer.own))
-            buffer.own[stretch] = buffer.every[rank][stretch]
+            shard = self._shard_slice(rank, len(buffer.own))
+            buffer.own[shard] = buffer.every[rank][shard]
         self.barrier()
 
-    def stretch(self, size: int) -> slice:
-        return self._stretch_of(self.rank, size)
-
-    def _stretch_of(self, rank: int, size: int) -> slice:
+    def _shard_slice(self, rank: int, size: int) -> slice:
         """A rank's part of a flat array of that size, in whole cache lines of any dtype."""
         each = -(-size // self.size // CACHE_LINE) * CACHE_LINE
         return slice(min(rank * each, size), min((rank + 1) * each, size))
 
-    # ---------------------------------------------------------------------------------------------------- life and death
+    # ----------------------------------------------------------------------- waiting, start and end
 
     def _wait(self, other: int) -> None:
-        """Until a rank has arrived; or until it can't any more."""
+        """Wait until a rank has arrived; raise or end if it cannot arrive any more."""
         arrived, arrivals = self._arrived, self._arrivals
         for _ in range(self._spins):
             if arrived[other] >= arrivals:
                 return
-        for _ in range(YIELDS):
+        for _ in range(BARRIER_YIELDS):
             if arrived[other] >= arrivals:
                 return
             os.sched_yield()
         start = time.perf_counter()
         while arrived[other] < arrivals:
-            self._look_after(other)
-            time.sleep(min((time.perf_counter() - start) / 16, LONGEST_PAUSE))
+            self._check_alive(other)
+            waited = time.perf_counter() - start
+            time.sleep(min(waited / 16, LONGEST_PAUSE))
 
-    def _look_after(self, other: int) -> None:
-        """Rank 0 raises if a child has failed; a child ends if its parent has; both raise if who is awaited has left."""
-        left = self._left[other]  # before the arrivals: it may have arrived, and then left
+    def _check_alive(self, other: int) -> None:
+        """Raise RankError if a child has failed, or if the rank that this one waits for has left.
+
+        A child whose parent has ended ends itself.
+        """
+        left = self._left[other]  # read before the arrivals: it may have arrived, and then left
         if self.rank and os.getppid() != self._parent:
             os._exit(1)
         for process, rank in [*self._children.items()]:
-            done, status = os.waitpid(process, os.WNOHANG)
-            if done:
-                self._ended(process, rank, status)
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                self._remove(process, rank, status)
         if left and self._arrived[other] < self._arrivals:
             raise RankError(
-                f"rank {other} is at its end, but rank {self.rank} waits for it; {SAME}"
+                f"rank {other} is at its end, but rank {self.rank} waits for it; {SAME_CALLS}"
             )
 
-    def _ended(self, process: int, rank: int, status: int) -> None:
-        """Take note of a child's end; raise RankError if it was a failure."""
+    def _remove(self, process: int, rank: int, status: int) -> None:
+        """Forget a child that has ended; raise RankError if it has failed."""
         del self._children[process]
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
             return
-        told = self._causes[rank].tobytes().rstrip(b"\0").decode(errors="replace")
-        cause, _, trace = told.partition("\0")
+        message = self._causes[rank].tobytes().rstrip(b"\0").decode(errors="replace")
+        cause, _, trace = message.partition("\0")
         if code < 0:
             cause = f"it was killed by {signal.Signals(-code).name}"
-            cause += (
-                "; if nobody sent that, the memory has run out" if code == -signal.SIGKILL else ""
-            )
+        if code == -signal.SIGKILL:
+            cause += "; if nobody sent that, the memory has run out"
         error = RankError(
             f"rank {rank} of {self.size} (process {process}) failed: {cause or f'exit code {code}'}"
         )
@@ -238,74 +259,87 @@ class Processes(Communicator):
         raise error
 
     def fork(self) -> None:
-        """From here on there are `size` processes; each knows its rank."""
+        """Start the other processes; each knows its rank."""
         sys.stdout.flush()
         sys.stderr.flush()
         for rank in range(1, self.size):
             process = os.fork()
             if process == 0:
-                signal.signal(
-                    signal.SIGINT, signal.SIG_IGN
-                )  # Ctrl-C goes to all; rank 0 says what becomes of it
-                self.rank, self._children = rank, {}
+                # Ctrl-C reaches all processes; rank 0 decides what happens.
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                self.rank = rank
+                self._children = {}
                 break
             self._children[process] = rank
         self._others = [rank for rank in range(self.size) if rank != self.rank]
 
     def leave(self, error: BaseException | None = None) -> None:
-        """The end: of the process on all ranks but 0, which sees to the others' end and then is alone."""
+        """End this process, except on rank 0, which waits for the others' end and goes on alone.
+
+        With an error on rank 0 the others are killed.
+        """
         if self.rank:
-            if error is not None:
-                cause, trace = (
-                    "".join(lines)
-                    for lines in (format_exception_only(error), format_exception(error))
-                )
-                told = f"{cause.strip()}\0{trace}".encode()[:CAUSE]
-                self._causes[self.rank, : len(told)] = np.frombuffer(told, np.uint8)
-            else:
-                self._left[self.rank] = 1
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(error is not None)
+            self._end(error)
         self._left[0] = error is None
         try:
             while error is None and self._children:
-                process = next(iter(self._children))
-                self._ended(process, self._children[process], os.waitpid(process, 0)[1])
+                process, rank = next(iter(self._children.items()))
+                _, status = os.waitpid(process, 0)
+                self._remove(process, rank, status)
         finally:
             for process in self._children:
                 os.kill(process, signal.SIGKILL)
             for process in self._children:
                 os.waitpid(process, 0)
-            self._children, self._others, self.size = {}, [], 1
+            self._children = {}
+            self._others = []
+            self.size = 1
             self._memory.close()
+
+    def _end(self, error: BaseException | None) -> NoReturn:
+        """End this process, and leave the cause to rank 0 if it is an error."""
+        if error is None:
+            self._left[self.rank] = 1
+        else:
+            cause = "".join(format_exception_only(error)).strip()
+            trace = "".join(format_exception(error))
+            message = f"{cause}\0{trace}".encode()[:CAUSE_SIZE]
+            self._causes[self.rank, : len(message)] = np.frombuffer(message, np.uint8)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error is not None)
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager
-def processes(number: int) -> Iterator[Communicator]:
-    """The block below `with` is carried out by so many processes; after it there is this one again, and alone.
+def processes(count: int) -> Iterator[Communicator]:
+    """`count` processes run the block below `with`; after it this process is alone again.
 
-    This process is rank 0, so what the block has made stays; the others start as copies of it. An exception on any rank
-    ends all: rank 0's is raised, another's as RankError. BLAS has one thread in each of several.
+    This process is rank 0, so what the block has made stays; the others start as copies of it. An
+    exception on any rank ends all: that of rank 0 is raised as it is, that of another as RankError.
+    If there are several processes, BLAS has one thread in each.
+
+    Raises ValueError for a count below 1, or within another such block.
     """
-    if number < 1:
-        raise ValueError(f"there is at least one process, not {number}")
+    if count < 1:
+        raise ValueError(f"there is at least one process, not {count}")
     if team().size > 1:
         raise ValueError(
             f"this process is a rank of {team().size} already, and has none of its own"
         )
-    if number == 1:
+    if count == 1:
         with joined(Communicator()):
             yield team()
         return
     if not hasattr(os, "fork"):
         raise RankError("this system cannot fork processes; use one, or MPI")
-    ranks = Processes(number)
+    ranks = Processes(count)
     failure = None
     with joined(ranks), one_blas_thread():
         try:

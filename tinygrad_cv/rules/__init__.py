@@ -1,35 +1,27 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
-from ..tensor import LATER
-from . import elementwise, index, linalg, nature, product, rearrange, reduce, shape, statistics
-from .table import UNSUPPORTED, WITHOUT_GRADIENT, public_functions
+from ..engine.errors import name_of
+from ..tensor import LAZY_ROOMS, TABLE, Rule
+from . import numpy as numpy
+from .table import DEFINITIONS, INERT, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
 
-__all__ = [
-    "counts",
-    "elementwise",
-    "enter_scipy",
-    "index",
-    "linalg",
-    "nature",
-    "product",
-    "rearrange",
-    "reduce",
-    "shape",
-    "statistics",
-]
+__all__ = ["counts", "enter_scipy", "refused_options"]
 
 
 def enter_scipy() -> None:
-    """Enter the functions of scipy.special. That takes longer to import than all else together, so it is done when a
-    tensor first meets a function that is not in the table."""
-    from . import bessel, distributions, polynomials, special  # noqa: F401
+    """Enter the functions of scipy.special.
+
+    That takes longer to import than all else together, so it is done when a tensor first meets a
+    function that is not in the table.
+    """
+    from . import scipy  # noqa: F401
 
 
-LATER.append(enter_scipy)
+LAZY_ROOMS.append(enter_scipy)
 
 
 def counts() -> str:
-    """How many public functions of each namespace are differentiated, without gradient by nature, or unsupported."""
+    """How many public functions each namespace has of each kind, a line for each."""
     import numpy as np
     import scipy.special
 
@@ -37,10 +29,35 @@ def counts() -> str:
     lines = []
     for namespace in (np, np.linalg, np.fft, scipy.special):
         functions = set(public_functions(namespace).values())
-        nature, refused = functions & WITHOUT_GRADIENT, functions & set(UNSUPPORTED)
-        rest = functions - nature - refused
+        without = functions & WITHOUT_GRADIENT
+        refused = functions & set(UNSUPPORTED)
+        differentiated = len(functions - without - refused)
         lines.append(
-            f"{namespace.__name__:14} {len(rest):3} differentiated, {len(nature):3} without a gradient by nature, "
-            f"{len(refused):3} unsupported"
+            f"{namespace.__name__:14} {differentiated:3} differentiated, "
+            f"{len(without):3} without a gradient by nature, {len(refused):3} unsupported"
         )
     return "\n".join(lines)
+
+
+def refused_options() -> dict[str, list[str]]:
+    """The options of each function that tensors refuse, by the function's name.
+
+    All others are read by a formula, honoured by a definition, or without influence. `out` and
+    `where` are refused of every function.
+    """
+    enter_scipy()
+    refused = {}
+    for function, row in TABLE.items():
+        if function in DEFINITIONS:
+            known = DEFINITIONS[function].parameters
+            options = DEFINITIONS[function].signature.defaults
+        elif isinstance(row, Rule) and not hasattr(function, "nin"):
+            known = row.honoured
+            options = row.signature.defaults
+        else:
+            continue
+        harmless = {*known, *INERT.get(function, ()), "out", "where"}
+        names = [name for name in options if name not in harmless]
+        if names:
+            refused[name_of(function)] = names
+    return refused

@@ -1,82 +1,169 @@
-"""How the functions of NumPy and SciPy are entered into the calculus table: by formulas, by definition, without a derivative,
-or as not supported. A rule that a user has given before stays."""
+"""How the functions of NumPy and SciPy are entered into the calculus table.
+
+By formulas (`derivative`), by definition in terms of other functions (`definition`), as functions
+without a gradient, or as not supported. A rule that a user has given before stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from ..errors import name_of
-from ..tensor import GIVEN, TABLE, Rule, unwrap
+import numpy as np
 
-DEFINITIONS: dict[Any, Callable[..., Any]] = {}
-WITHOUT_GRADIENT: set[Any] = set()
-UNSUPPORTED: dict[Any, str] = {}
+from ..engine import errors
+from ..engine.modes import SWITCHED
+from ..engine.observers import scope
+from ..engine.signatures import Signature, parameter_names
+from ..tensor import TABLE, USER_RULES, Rule, Tensor, unwrap
+from ..typing import Array
+
+Function = Any  # a function of NumPy's or SciPy's: a Python function, a builtin or a ufunc
+
+DEFINITIONS: dict[Function, Definition] = {}
+INERT: dict[Function, frozenset[str]] = {}  # the options without influence
+WITHOUT_GRADIENT: set[Function] = set()
+UNSUPPORTED: dict[Function, str] = {}
 
 
-def enter(function: Any, row: Any) -> None:
-    if function not in GIVEN:
+def enter(function: Function, row: Any) -> None:
+    """Put a row into the table, unless a user has given one."""
+    if function not in USER_RULES:
         TABLE[function] = row
 
 
 def derivative(
-    function: Any,
+    function: Function,
     /,
     *,
     signature: str | None = None,
     inert: Sequence[str] = (),
+    selects: bool = False,
     **formulas: Callable[..., Any] | None,
 ) -> Rule:
-    """`tinygrad_cv.derivative`, but a rule that a user has given before stays."""
-    rule = Rule(function, formulas, signature)
+    """`tinygrad_cv.derivative`, but a rule that a user has given before stays.
+
+    `inert` names the options that have no influence on the gradient. `selects`: the value drops
+    elements of the arguments, as np.where does, and these have gradient 0 whatever their own
+    derivative is.
+    """
+    rule = Rule(function, formulas, signature, inert, selects)
+    INERT[function] = frozenset(inert)
     enter(function, rule)
     return rule
 
 
-def definition(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter functions by writing them in terms of functions that are in the table already."""
+class Definition:
+    """A function that is written in terms of functions in the table.
+
+    A call is bound by the function's own signature. The body is handed, by keyword, what was given
+    for each of its parameters; `*args` comes as a tuple, `**kwargs` as a dict. An option that the
+    body does not have is refused by name, unless it is inert or has its default value.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        body: Callable[..., Any],
+        signature: str | None,
+        inert: Sequence[str],
+    ) -> None:
+        self.function = function
+        self.body = body
+        self.text = signature
+        self.inert = frozenset(inert)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The function's own signature, read when it is first called: that takes long."""
+        return Signature(self.function, self.text)
+
+    @cached_property
+    def parameters(self) -> frozenset[str]:
+        """The names of the body's parameters."""
+        return frozenset(parameter_names(self.body))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        bound = self.bind(args, kwargs)
+        if not SWITCHED["observer"]:
+            return self.body(**bound)
+        with scope("definition", errors.name_of(self.function), self.function):
+            return self.body(**bound)
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the body is handed, by name."""
+        given = self.signature.bind(args, kwargs)
+        if not self.parameters.issuperset(given):
+            for name in given.keys() - self.parameters - self.inert:
+                if name not in self.signature.defaults:
+                    raise TypeError(f"{errors.name_of(self.function)} has no argument {name!r}")
+                if not self.signature.is_default(name, given[name]):
+                    raise errors.unread_option(self.function, name, given[name])
+            given = {name: value for name, value in given.items() if name in self.parameters}
+        return given
+
+
+def definition(
+    *functions: Function, signature: str | None = None, inert: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter functions by writing them in terms of functions that are in the table already.
+
+    The body has the parameters that it honours, under NumPy's names. `signature="a, axis=0"`: where
+    Python cannot see it. `inert` names the options that have no influence on the result.
+    """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            DEFINITIONS[function] = body
-            enter(function, lambda args, kwargs: body(*args, **kwargs))
+            DEFINITIONS[function] = Definition(function, body, signature, inert)
+            INERT[function] = frozenset(inert)
+            enter(function, DEFINITIONS[function])
         return body
 
     return define
 
 
-def without_gradient(*functions: Any) -> None:
-    """Enter functions whose derivative is zero or meaningless by nature: they work on the arrays and return arrays."""
+def without_gradient(*functions: Function) -> None:
+    """Enter functions whose derivative is zero or meaningless by nature: they return arrays."""
     for function in functions:
         WITHOUT_GRADIENT.add(function)
-        enter(function, _plain(function))
+        enter(function, _on_arrays(function))
 
 
-def _plain(function: Any) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    return lambda args, kwargs: function(
-        *map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()}
-    )
+def _on_arrays(function: Function) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        options = {name: unwrap(value) for name, value in kwargs.items()}
+        return function(*map(unwrap, args), **options)
+
+    return call
 
 
-def unsupported(reason: str, *functions: Any) -> None:
+def unsupported(reason: str, *functions: Function) -> None:
     """Enter functions that tensors refuse, with a reason of a few words."""
     for function in functions:
         UNSUPPORTED[function] = reason
         enter(function, _refusal(function, reason))
 
 
-def _refusal(function: Any, reason: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        name = name_of(function)
-        raise NotImplementedError(
-            f"{name} does not work on tensors ({reason}); call it on t.detach().numpy()"
-        )
+def _refusal(function: Function, reason: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise errors.unsupported(function, reason)
 
     return refuse
 
 
-def public_functions(namespace: Any) -> dict[str, Any]:
-    """The public functions of a namespace by name: callables that are no classes, submodules or exceptions."""
+def as_array(x: Any) -> Array:
+    """An operand that has axes and a dtype: a tensor as it is, all else as an ndarray."""
+    return x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x)
+
+
+def named(names: str, namespace: Any) -> list[Function]:
+    """The functions of these names, as far as this version of the namespace has them."""
+    return [getattr(namespace, name) for name in names.split() if hasattr(namespace, name)]
+
+
+def public_functions(namespace: Any) -> dict[str, Function]:
+    """The public functions of a namespace by name: callables that are no classes or exceptions."""
     names = namespace.__all__ if namespace.__name__ == "scipy.special" else dir(namespace)
     found = {
         name: getattr(namespace, name)

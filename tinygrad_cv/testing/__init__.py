@@ -1,6 +1,7 @@
 """Gradient checks for anyone's operations: see README.md beside this file.
 
-The checks need NumPy only; the strategies, `gradtest` and `load_profile` need hypothesis, which is imported with them.
+The checks need NumPy only; the strategies, `gradtest` and `load_profile` need hypothesis, which is
+imported with them.
 """
 
 from __future__ import annotations

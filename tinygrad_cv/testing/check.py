@@ -1,20 +1,21 @@
-"""The checks: of functions of tensors, of hand-written pairs, of forward derivatives, of adjoints."""
+"""The checks of functions of tensors, of hand-written pairs and of forward derivatives."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from ..transforms import leaves, vjp
+from ..engine.pytrees import leaves
+from ..transforms import vjp
+from ..typing import PyTree
 from .compare import Finding, Line, TangentLine, compare, compare_ties, default_rtol
 from .contract import contract, draw_cotangents
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
-from .numeric import Array
-from .operation import Operation, results
+from .numeric import largest
+from .operation import Arguments, Function, Operation, Positions, Seed, results
 from .shrink import shrink
 
 MODES = ("auto", "elements", "probes", "holomorphic")
@@ -23,13 +24,11 @@ KINKS = ("subgradient", "error")
 
 @dataclass
 class GradReport:
-    """What a check that held has seen."""
+    """What a check that passed has compared."""
 
     name: str
     elements: int = 0  # whose derivatives were compared, one by one or in probes
-    kinks: int = (
-        0  # elements at a kink, where a derivative between the one-sided slopes was accepted
-    )
+    kinks: int = 0  # elements at a kink, where any derivative between the slopes was accepted
     unresolved: int = 0  # elements where the function is too rough for differences
     worst: float = 0.0  # the largest difference, as a share of what was allowed
     held: list[str] = field(default_factory=list)  # what else was checked
@@ -38,24 +37,26 @@ class GradReport:
 
     def __str__(self) -> str:
         return (
-            f"{self.name}: {self.elements} derivatives agree (largest difference {self.worst:.2g} of what is allowed), "
-            f"{self.kinks} at kinks, {self.unresolved} unresolved; {', '.join(self.held)} held; "
+            f"{self.name}: {self.elements} derivatives agree "
+            f"(largest difference {self.worst:.2g} of what is allowed), "
+            f"{self.kinks} at kinks, {self.unresolved} unresolved; "
+            f"{', '.join(self.held)} held; "
             f"{self.evaluations} evaluations in {self.seconds * 1e3:.0f} ms"
         )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a check is carried out."""
+    """How a check is carried out; ValueError for a mode, an order or kinks that do not exist."""
 
     call: str  # the name of the public function, for the line that reproduces
-    wrt: Any = None
+    wrt: Positions = None
     order: int = 1
-    cotangent: Any = "random"
+    cotangent: PyTree = "random"
     mode: str = "auto"
     rtol: float | None = None
     kinks: str = "subgradient"
-    rng: Any = 0
+    rng: Seed = 0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -65,74 +66,92 @@ class Settings:
         if self.kinks not in KINKS:
             raise ValueError(f"kinks is one of {', '.join(KINKS)}, not {self.kinks!r}")
 
+    @property
+    def random_cotangent(self) -> bool:
+        """Whether the cotangent is drawn, instead of given."""
+        return isinstance(self.cotangent, str) and self.cotangent == "random"
+
     def generator(self) -> np.random.Generator:
+        """The source of all random numbers of one check."""
         return np.random.default_rng(self.rng)
 
     def options(self) -> str:
         """The settings that are not the default, as keyword arguments in a line of code."""
         defaults = Settings(self.call)
-        names = [
-            n
-            for n in ("wrt", "order", "mode", "rtol", "kinks", "rng")
-            if getattr(self, n) != getattr(defaults, n)
+        changed = [
+            name
+            for name in ("wrt", "order", "mode", "rtol", "kinks", "rng")
+            if getattr(self, name) != getattr(defaults, name)
         ]
-        cotangent = (
-            [] if isinstance(self.cotangent, str) and self.cotangent == "random" else ["cotangent"]
-        )
-        return "".join(f", {n}={literal(getattr(self, n))}" for n in names + cotangent)
+        if not self.random_cotangent:
+            changed.append("cotangent")
+        return "".join(f", {name}={literal(getattr(self, name))}" for name in changed)
 
 
 def check_grad(
-    f: Callable[..., Any],
-    *args: Any,
+    f: Function,
+    *args: PyTree,
     wrt: int | Sequence[int] | None = None,
     order: int = 1,
-    cotangent: Any = "random",
+    cotangent: PyTree = "random",
     mode: str = "auto",
     rtol: float | None = None,
     kinks: str = "subgradient",
-    rng: Any = 0,
+    rng: Seed = 0,
 ) -> GradReport:
-    """Check the gradients that the engine gives for f(*args) against differences; GradMismatch if they disagree.
+    """Check the gradients that the engine gives for f(*args) against differences.
 
-    f is written in NumPy or takes tensors; it may return several values. `wrt`: the positions of the arguments to
-    differentiate (all floating-point arrays; the others stay as they are). `order=2` checks the second derivatives
-    too. `cotangent`: "random", or what to multiply the values by. `mode`: "elements", "probes" (random directions, then
-    bisection), "auto" (elements up to 400 an input) or "holomorphic" (the complex step: f takes complex arrays and is
-    analytic). `rtol`: the relative difference that is allowed beside ten error bars; 1e-9 if None, in float32 4e-6.
-    `kinks`: "subgradient" accepts a derivative between the one-sided slopes, "error" does not. Same rng, same check.
+    f is written in NumPy or takes tensors; it may return several values.
+
+    wrt: the positions of the arguments to differentiate; None: all floating-point arrays.
+    order: 2 checks the second derivatives too.
+    cotangent: "random", or what to multiply the values by.
+    mode: "elements", "probes" (random directions, then bisection), "auto" (elements up to 400 an
+        input) or "holomorphic" (the complex step: f takes complex arrays and is analytic).
+    rtol: the relative difference that is allowed beside ten error bars. None: 1e-9, in float32
+        4e-6.
+    kinks: "subgradient" accepts a derivative between the one-sided slopes, "error" does not.
+    rng: a seed or a generator; the same seed gives the same check.
+
+    Raises GradMismatch if the two disagree, TypeError or ValueError for what cannot be checked.
     """
-    return run(f, None, args, Settings("check_grad", wrt, order, cotangent, mode, rtol, kinks, rng))
+    settings = Settings("check_grad", wrt, order, cotangent, mode, rtol, kinks, rng)
+    return run(f, None, args, settings)
 
 
 def check_vjp(
-    forward: Callable[..., Any],
-    backward: Callable[..., Any],
-    *args: Any,
+    forward: Function,
+    backward: Function,
+    *args: PyTree,
     wrt: int | Sequence[int] | None = None,
-    cotangent: Any = "random",
+    cotangent: PyTree = "random",
     mode: str = "auto",
     rtol: float | None = None,
     kinks: str = "subgradient",
-    rng: Any = 0,
+    rng: Seed = 0,
 ) -> GradReport:
-    """The same for a pair in plain NumPy: y = forward(*args), and backward(g, y, *args) returns one gradient for each
-    floating-point array among the arguments, in order, or the single one."""
-    return run(
-        forward, backward, args, Settings("check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng)
-    )
+    """Check a pair in plain NumPy, y = forward(*args) and backward(g, y, *args), as `check_grad`.
+
+    backward returns one gradient for each floating-point array among the arguments, in order, or
+    the single one.
+    """
+    settings = Settings("check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng)
+    return run(forward, backward, args, settings)
 
 
-def run(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings) -> GradReport:
+def run(f: Function, backward: Function | None, args: Arguments, settings: Settings) -> GradReport:
     """Check, and if it fails, look for smaller arguments that fail in the same way."""
     try:
         return check_once(f, backward, args, settings)
-    except GradMismatch as found:
-        smallest = shrink(found, args, lambda smaller: check_once(f, backward, smaller, settings))
+    except GradMismatch as mismatch:
+        again = lambda smaller: check_once(f, backward, smaller, settings)
+        smallest = shrink(mismatch, args, again)
     raise GradMismatch(str(smallest))
 
 
-def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings) -> GradReport:
+def check_once(
+    f: Function, backward: Function | None, args: Arguments, settings: Settings
+) -> GradReport:
     """One check, its failure described for the arguments as they are."""
     start = time.perf_counter()
     operation = Operation(f, args, settings.wrt, backward)
@@ -141,9 +160,8 @@ def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings)
     try:
         for order in range(1, settings.order + 1):
             if order > 1:
-                operation = derivative_of(
-                    operation, draw_cotangents(operation.value(operation.inputs), rng)
-                )
+                cotangents = draw_cotangents(operation.value(operation.inputs), rng)
+                operation = derivative_of(operation, cotangents)
             check_order(operation, order, settings, report, rng)
     except GradMismatch as mismatch:
         raise GradMismatch(f"{mismatch}\n  reproduce: {reproduce(operation, settings)}") from None
@@ -152,29 +170,34 @@ def check_once(f: Any, backward: Any, args: tuple[Any, ...], settings: Settings)
 
 
 def check_order(
-    operation: Operation, order: int, settings: Settings, report: GradReport, rng: Any
+    operation: Operation,
+    order: int,
+    settings: Settings,
+    report: GradReport,
+    rng: np.random.Generator,
 ) -> None:
     """First derivatives of an operation, which for a higher order is a gradient itself."""
     inputs = operation.inputs
     values = operation.value(inputs)
     if not values:
         raise TypeError(
-            f"{operation.name}: the value holds no floating-point numbers, so there is nothing to check"
+            f"{operation.name}: the value holds no floating-point numbers, "
+            "so there is nothing to check"
         )
     describe_not_finite(operation, "value", values)
     cotangents = chosen_cotangents(operation, values, settings, order, rng)
     held: list[str] = []
     gradients = contract(operation, cotangents, held, rng)
+
     line = Line(operation, inputs, cotangents)
     findings: list[Finding] = []
     for which, gradient in enumerate(gradients):
-        rtol = (
-            default_rtol(float(np.finfo(gradient.dtype).eps))
-            if settings.rtol is None
-            else settings.rtol
-        )
+        rtol = settings.rtol
+        if rtol is None:
+            rtol = default_rtol(float(np.finfo(gradient.dtype).eps))
         findings.append(compare(line, which, gradient, mode=settings.mode, rtol=rtol, rng=rng))
     compare_ties(line, findings, gradients)
+
     kinks = sum(f.kinks for f in findings)
     unresolved = sum(f.unresolved for f in findings)
     elements = sum(a.size for a in inputs)
@@ -182,8 +205,9 @@ def check_order(
         raise describe(operation, order, cotangents, gradients, findings, held, line)
     if order == 1 and elements and unresolved > elements / 2:
         raise GradMismatch(
-            f"{operation.name}: differences can't tell the slope of {unresolved} of {elements} elements; the function is "
-            "too rough there (does it round, draw random numbers, or compute in low precision?)"
+            f"{operation.name}: differences can't tell the slope of {unresolved} of {elements} "
+            "elements; the function is too rough there (does it round, draw random numbers, or "
+            "compute in low precision?)"
         )
     report.kinks += kinks
     report.unresolved += unresolved
@@ -195,13 +219,13 @@ def check_order(
 
 def chosen_cotangents(
     operation: Operation,
-    values: list[Array],
+    values: list[np.ndarray],
     settings: Settings,
     order: int,
     rng: np.random.Generator,
-) -> list[Array]:
+) -> list[np.ndarray]:
     """The user's, for the first order, or random ones."""
-    if order > 1 or (isinstance(settings.cotangent, str) and settings.cotangent == "random"):
+    if order > 1 or settings.random_cotangent:
         return draw_cotangents(values, rng)
     given = [np.asarray(c) for c in leaves([settings.cotangent])]
     if [c.shape for c in given] != [v.shape for v in values]:
@@ -212,32 +236,36 @@ def chosen_cotangents(
     return [c.astype(v.dtype) for c, v in zip(given, values, strict=True)]
 
 
-def derivative_of(operation: Operation, cotangents: list[Array]) -> Operation:
+def derivative_of(operation: Operation, cotangents: list[np.ndarray]) -> Operation:
     """The gradients of an operation at fixed cotangents, as an operation itself."""
 
-    def gradients(*inputs: Any) -> Any:
+    def gradients(*inputs: PyTree) -> list[PyTree]:
         values, pullback = vjp(operation.outputs, *inputs)
         return list(pullback([c.astype(v.dtype) for c, v in zip(cotangents, values, strict=True)]))
 
     second = Operation(gradients, tuple(operation.inputs))
-    second.name, second.names = f"gradient of {operation.name}", operation.names
-    second.original, second.given = operation.original, operation.given
-    size = max(float(np.max(np.abs(v), initial=0)) for v in operation.value(operation.inputs))
+    second.name = f"gradient of {operation.name}"
+    second.names = operation.names
+    second.original = operation.original
+    second.given = operation.given
+    values = operation.value(operation.inputs)
+    size = max(map(largest, values))
     second.magnitude = max(operation.natural_slope(size, i) for i in range(len(operation.inputs)))
     return second
 
 
 def check_jvp(
-    f: Callable[..., Any],
-    jvp: Callable[..., Any],
-    *args: Any,
+    f: Function,
+    jvp: Function,
+    *args: PyTree,
     rtol: float | None = None,
-    rng: Any = 0,
+    rng: Seed = 0,
 ) -> GradReport:
-    """Check a forward derivative: jvp(args, tangents) -> tangent of f's value, along random tangents.
+    """Check a forward derivative: jvp(args, tangents) -> tangent of f's value.
 
-    `args` is the tuple of all arguments; `tangents` has an array for each that holds floating-point numbers, and None
-    for the others.
+    `args` is the tuple of all arguments; `tangents`, drawn at random, has an array for each that
+    holds floating-point numbers, and None for the others. Raises GradMismatch if jvp and
+    differences disagree, or if the shapes do.
     """
     start = time.perf_counter()
     generator = np.random.default_rng(rng)
@@ -246,31 +274,38 @@ def check_jvp(
     base = [np.array(a, np.float64) for a in operation.inputs]
     values = results(f(*args))
     for _ in range(3):
-        drawn = [
-            t.astype(a.dtype)
-            for t, a in zip(draw_cotangents(base, generator), operation.inputs, strict=True)
-        ]
-        new = iter(drawn)
+        cotangents = draw_cotangents(base, generator)
+        directions = [c.astype(a.dtype) for c, a in zip(cotangents, operation.inputs, strict=True)]
+        new = iter(directions)
         tangents = tuple(
             next(new) if operation.is_input(p, a) else None for p, a in enumerate(args)
         )
-        found = results(jvp(args, tangents))
-        if [v.shape for v in found] != [v.shape for v in values]:
+        pushed = results(jvp(args, tangents))
+        if [v.shape for v in pushed] != [v.shape for v in values]:
             raise GradMismatch(
-                f"{operation.name}: the tangents have shapes {[v.shape for v in found]}, "
+                f"{operation.name}: the tangents have shapes {[v.shape for v in pushed]}, "
                 f"the values {[v.shape for v in values]}"
             )
-        line = TangentLine(operation, base, drawn)
-        finding = line.judge(found, rtol)
-        report.elements += finding.analytic.size
+        line = TangentLine(operation, base, directions)
+        finding = line.judge(pushed, rtol)
+        report.elements += len(finding.rows)
         report.worst = max(report.worst, finding.worst)
         report.evaluations += line.evaluations
         if finding.wrong.any():
-            k = int(np.argmax(finding.wrong))
-            raise GradMismatch(
-                f"{operation.name}: {int(finding.wrong.sum())} of {finding.wrong.size} elements of the tangent are wrong\n"
-                f"  at flat index {k}: jvp={finding.analytic[k]:+.10g}  numeric={finding.numeric[k]:+.10g} "
-                f"±{finding.error[k]:.0e}\n  tangents: {', '.join(literal(t) for t in drawn)}"
-            )
+            raise _wrong_tangent(operation, finding, directions)
     report.seconds = time.perf_counter() - start
     return report
+
+
+def _wrong_tangent(
+    operation: Operation, finding: Finding, tangents: list[np.ndarray]
+) -> GradMismatch:
+    """The message about a tangent, with its first wrong element."""
+    wrong = finding.wrong
+    first = finding.rows[int(np.argmax(wrong))]
+    return GradMismatch(
+        f"{operation.name}: {int(wrong.sum())} of {wrong.size} elements of the tangent are wrong\n"
+        f"  at flat index {first.element}: jvp={first.analytic:+.10g}  "
+        f"numeric={first.numeric:+.10g} ±{first.error:.0e}\n"
+        f"  tangents: {', '.join(map(literal, tangents))}"
+    )

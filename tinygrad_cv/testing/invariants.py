@@ -1,42 +1,72 @@
-"""What must not matter to a gradient: how its inputs lie in memory, who else reads them, their precision, their size."""
+"""What must not matter to a gradient.
+
+How its inputs lie in memory, who else reads them, their precision, their size.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from ..transforms import vjp
+from ..typing import PyTree
 from .check import GradReport
-from .contract import applies, as_gradient, compare_gradients, contract, draw_cotangents, pull_again
+from .contract import (
+    applies,
+    as_gradient,
+    compare_gradients,
+    contract,
+    draw_cotangents,
+    first_index,
+    pull_again,
+)
 from .message import GradMismatch
-from .numeric import Array
-from .operation import Operation
+from .numeric import largest_finite
+from .operation import Function, Operation, Positions, Seed
+
+EPS = float(np.finfo(np.float32).eps)
+SHAKES = 4  # how often inputs and cotangents are moved by a rounding error
 
 
-def read_only(a: Array) -> Array:
+def _strided(a: np.ndarray) -> np.ndarray:
+    """The same numbers with a gap behind each."""
+    if not a.ndim:
+        return a.copy()
+    doubled = np.repeat(a, 2, axis=-1)
+    return doubled[..., ::2]
+
+
+def _read_only(a: np.ndarray) -> np.ndarray:
     b = a.copy()
     b.flags.writeable = False
     return b
 
 
-LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "non-contiguous": lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a.copy(),
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "non-contiguous": _strided,
     "Fortran-ordered": lambda a: np.array(a, order="F"),
     "negative-stride": lambda a: np.flip(np.flip(a).copy()),
-    "read-only": read_only,
+    "read-only": _read_only,
 }
 
 
-def check_invariants(f: Any, *args: Any, wrt: Any = None, rng: Any = 0) -> GradReport:
-    """Check what holds for the gradient of any operation, without differences; GradMismatch if something does not.
+def check_invariants(
+    f: Function | tuple[Function, Function],
+    *args: PyTree,
+    wrt: Positions = None,
+    rng: Seed = 0,
+) -> GradReport:
+    """Check what holds for the gradient of any operation, without differences.
 
-    `f` is a function of tensors, or a pair (forward, backward) as in `check_vjp`. Checked: nothing mutated, shapes and
-    dtypes, linearity in the cotangent, determinism, no state from another call, one array as two arguments; no
-    aliasing between gradients and inputs; accumulation over a fan-out; every memory layout and read-only inputs;
-    inputs of one element, of none and without axes where the operation takes them; float32 as accurate as it can be.
+    `f` is a function of tensors, or a pair (forward, backward) as in `check_vjp`. Checked:
+    nothing mutated, shapes and dtypes, linearity in the cotangent, determinism, no state from
+    another call, one array as two arguments; no aliasing between gradients and inputs;
+    accumulation over a fan-out; every memory layout and read-only inputs; inputs of one element,
+    of none and without axes where the operation takes them; float32 as accurate as it can be.
+
+    Raises GradMismatch for the first that does not hold.
     """
     start = time.perf_counter()
     forward, backward = f if isinstance(f, tuple) else (f, None)
@@ -45,6 +75,7 @@ def check_invariants(f: Any, *args: Any, wrt: Any = None, rng: Any = 0) -> GradR
     held: list[str] = []
     cotangents = draw_cotangents(operation.value(operation.inputs), generator)
     gradients = contract(operation, cotangents, held, generator)
+
     no_aliasing(operation, gradients)
     held.append("no aliasing")
     if backward is None:
@@ -54,9 +85,8 @@ def check_invariants(f: Any, *args: Any, wrt: Any = None, rng: Any = 0) -> GradR
         _, pull = operation.pull([layout(a) for a in operation.inputs])
         compare_gradients(operation, pull(cotangents), gradients, f"wrong for {name} inputs", 1e5)
         held.append(f"{name} inputs")
-    if all(a.dtype == np.float64 for a in operation.inputs) and applies(
-        lambda: single(operation, cotangents)
-    ):
+    double = all(a.dtype == np.float64 for a in operation.inputs)
+    if double and applies(lambda: single(operation, cotangents)):
         held.append("float32")
     held += sizes(operation, generator)
     return GradReport(
@@ -67,96 +97,112 @@ def check_invariants(f: Any, *args: Any, wrt: Any = None, rng: Any = 0) -> GradR
     )
 
 
-def no_aliasing(operation: Operation, gradients: list[Array]) -> None:
+def no_aliasing(operation: Operation, gradients: list[np.ndarray]) -> None:
     """A caller who writes into a gradient must not change an input or another gradient."""
     for i, gradient in enumerate(gradients):
-        others = [*zip(operation.inputs, operation.names, strict=True)]
-        others += [
-            (g, f"the gradient of {operation.names[j]}") for j, g in enumerate(gradients) if j != i
-        ]
+        others = list(zip(operation.inputs, operation.names, strict=True))
+        for j, other in enumerate(gradients):
+            if j != i:
+                others.append((other, f"the gradient of {operation.names[j]}"))
         for other, name in others:
             if np.may_share_memory(gradient, other) and np.shares_memory(gradient, other):
                 raise GradMismatch(
-                    f"{operation.name}: the gradient with respect to {operation.names[i]} shares memory with {name}: who "
-                    "writes into one changes the other\n  fix: return a copy"
+                    f"{operation.name}: the gradient with respect to {operation.names[i]} "
+                    f"shares memory with {name}: who writes into one changes the other\n"
+                    "  fix: return a copy"
                 )
 
 
-def fan_out(operation: Operation, cotangents: list[Array], gradients: list[Array]) -> None:
+def fan_out(
+    operation: Operation, cotangents: list[np.ndarray], gradients: list[np.ndarray]
+) -> None:
     """The gradient of f(x) + f(x) is twice that of f(x): every use counts."""
 
-    def twice(*inputs: Any) -> Any:
-        return [
-            a + b
-            for a, b in zip(operation.outputs(*inputs), operation.outputs(*inputs), strict=True)
-        ]
+    def twice(*inputs: PyTree) -> list[PyTree]:
+        once = operation.outputs(*inputs)
+        again = operation.outputs(*inputs)
+        return [a + b for a, b in zip(once, again, strict=True)]
 
     _, pullback = vjp(twice, *operation.inputs)
     doubled = [2 * g for g in gradients]
-    compare_gradients(
-        operation,
-        pullback(cotangents),
-        doubled,
-        "a fan-out does not accumulate, f(x) + f(x) is wrong",
-        1e4,
-    )
+    message = "a fan-out does not accumulate, f(x) + f(x) is wrong"
+    compare_gradients(operation, pullback(cotangents), doubled, message, 1e4)
 
 
-def single(operation: Operation, cotangents: list[Array]) -> bool:
-    """In float32 the gradient is float32, and as near to that in float64 as the rounding of its inputs lets it be."""
+def single(operation: Operation, cotangents: list[np.ndarray]) -> bool:
+    """In float32 the gradient is float32, and nearly that of float64.
+
+    As near as the rounding of its inputs lets it be.
+    """
     narrow = operation.at([a.astype(np.float32) for a in operation.inputs])
     values, pull = narrow.pull(narrow.inputs)
     given = [c.astype(v.dtype) for c, v in zip(cotangents, values, strict=True)]
-    found = [as_gradient(narrow, i, g) for i, g in enumerate(pull(given))]
+    gradients = [as_gradient(narrow, i, g) for i, g in enumerate(pull(given))]
     wide = operation.at([a.astype(np.float64) for a in narrow.inputs])
     exact = pull_again(wide, wide.inputs, cotangents)
-    push = max(map(largest, cotangents), default=0.0)
-    rng, eps = np.random.default_rng(0), float(np.finfo(np.float32).eps)
-    spread, size = [0.0] * len(exact), sum(float(np.sum(np.abs(v))) for v in values)
-    for _ in range(
-        4
-    ):  # how much the gradient moves when inputs and cotangents move by a rounding error
-        moved, shaken = (
-            [a * (1 + eps * rng.choice([-1.0, 1.0], a.shape)) for a in v]
-            for v in (wide.inputs, cotangents)
-        )
-        near = pull_again(wide.at(moved), moved, shaken)
-        spread = [max(s, largest(a - b)) for s, a, b in zip(spread, near, exact, strict=True)]
-    for i, (low, high, moves) in enumerate(zip(found, exact, spread, strict=True)):
-        explained = moves + eps * (largest(high) + operation.natural_slope(size, i))
-        if (
-            largest(high) < 1e-10 * push
-        ):  # no gradient at all: what rounding leaves of terms that cancel
-            explained = eps * push
-        wrong = np.argwhere(~(np.abs(low - high) <= 50 * explained) & np.isfinite(high))
-        if len(wrong) and np.isfinite(explained):
-            where = tuple(int(k) for k in wrong[0])
+    shifts = _shifts_by_rounding(wide, cotangents, exact)
+
+    size = sum(float(np.sum(abs(v))) for v in values)
+    push = max(map(largest_finite, cotangents), default=0.0)
+    for i, (low, high) in enumerate(zip(gradients, exact, strict=True)):
+        scale = largest_finite(high)
+        explained = shifts[i] + EPS * (scale + operation.natural_slope(size, i))
+        if scale < 1e-10 * push:
+            explained = EPS * push  # no gradient at all: the rounding of terms that cancel
+        differs = ~(abs(low - high) <= 50 * explained)
+        wrong = differs & np.isfinite(high)
+        if wrong.any() and np.isfinite(explained):
+            where = first_index(wrong)
             raise GradMismatch(
-                f"{operation.name}: float32 loses more than it must, with respect to {operation.names[i]} at "
-                f"{list(where)}: {low[where]:+.9g} in float32, {high[where]:+.9g} in float64, where the rounding of the "
-                f"inputs explains {explained:.1g}\n  pattern: a difference of nearly equal numbers, or an overflow?"
+                f"{operation.name}: float32 loses more than it must, with respect to "
+                f"{operation.names[i]} at {list(where)}: {low[where]:+.9g} in float32, "
+                f"{high[where]:+.9g} in float64, where the rounding of the inputs explains "
+                f"{explained:.1g}\n"
+                "  pattern: a difference of nearly equal numbers, or an overflow?"
             )
     return True
 
 
-def largest(a: Array) -> float:
-    return float(np.max(np.abs(a), initial=0, where=np.isfinite(a)))
+def _shifts_by_rounding(
+    wide: Operation,
+    cotangents: list[np.ndarray],
+    exact: list[np.ndarray],
+) -> list[float]:
+    """How far each gradient moves when inputs and cotangents move by float32's rounding."""
+    rng = np.random.default_rng(0)
+    shifts = [0.0] * len(exact)
+    for _ in range(SHAKES):
+        inputs = [_shaken(a, rng) for a in wide.inputs]
+        near = pull_again(wide.at(inputs), inputs, [_shaken(c, rng) for c in cotangents])
+        for i, gradient in enumerate(near):
+            shifts[i] = max(shifts[i], largest_finite(gradient - exact[i]))
+    return shifts
+
+
+def _shaken(a: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An array whose elements move up or down by float32's rounding."""
+    signs = rng.choice([-1.0, 1.0], a.shape)
+    return a * (1 + EPS * signs)
 
 
 def sizes(operation: Operation, rng: np.random.Generator) -> list[str]:
-    """An operation on one array is tried on one element with and without axes, and on none: all axes as long as the
-    first one are cut, since axes that belong together have one length."""
+    """Try an operation on one array at unusual sizes; those that it takes.
+
+    These are one element with and without axes, and none: all axes as long as the first one are
+    cut, since axes that belong together have one length.
+    """
     if len(operation.inputs) != 1 or not operation.inputs[0].size:
         return []
-    held, array = [], operation.inputs[0]
-    for name, small in (
-        ("one element", array.reshape(-1)[:1].reshape((1,) * max(1, array.ndim))),
-        ("no axes", array.reshape(-1)[0].reshape(())),
-        (
-            "empty",
-            np.zeros([0 if n == array.shape[0] else n for n in array.shape] or 0, array.dtype),
-        ),
-    ):
+    array = operation.inputs[0]
+    first = array.reshape(-1)[0]
+    cut = [0 if length == array.shape[0] else length for length in array.shape]
+    unusual = {
+        "one element": np.full((1,) * max(1, array.ndim), first),
+        "no axes": first,
+        "empty": np.zeros(cut or 0, array.dtype),
+    }
+    held = []
+    for name, small in unusual.items():
         values = applies(lambda: operation.value([small]))  # noqa: B023
         if values is None or not all(np.isfinite(v).all() for v in values):
             continue

@@ -1,4 +1,7 @@
-"""What a failed check says: where, both numbers, the pattern, the inputs, what held, and a line that reproduces it."""
+"""The text of a failed check.
+
+It shows where, both numbers, the pattern, the inputs, what held, and a line that reproduces it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import name_of
-from ..mode import detect_anomaly
+from ..engine.errors import name_of
+from ..engine.observers import detect_anomaly
 from ..tensor import TABLE, Rule, Tensor
-from .numeric import Array
 from .operation import Operation
 from .patterns import recognise
 
 if TYPE_CHECKING:
+    from .check import Settings
     from .compare import Finding, Line
 
 SHOWN = 5  # wrong elements that are listed
 WRITTEN = 200  # the largest array that is written out
+ORDERS = {1: "", 2: "second derivatives, ", 3: "third derivatives, "}
 
 
 class GradMismatch(AssertionError):
@@ -28,87 +32,105 @@ class GradMismatch(AssertionError):
     __module__ = "tinygrad_cv.testing"
 
 
-def literal(value: Any) -> str:
+def literal(value: object) -> str:
     """A value as Python that makes it again: `np.array([[0.5, 1.0]])`."""
     if isinstance(value, Tensor):
         return f"tg.Tensor({literal(value.numpy())})"
     if isinstance(value, np.ndarray):
-        if value.size == 0:
-            return f"np.zeros({value.shape}, np.{value.dtype})"
-        if value.size > WRITTEN:
-            return f"<{value.dtype} array of shape {value.shape}>"
-        plain = value.dtype in (np.float64, np.int64, np.bool_)
-        text = repr(value.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
-        return f"np.array({text})" if plain else f"np.array({text}, np.{value.dtype})"
+        return _array_literal(value)
     if isinstance(value, np.generic):
         return f"np.{value.dtype}({value.item()!r})"
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         text = ", ".join(map(literal, value))
-        return f"[{text}]" if isinstance(value, list) else f"({text}{',' * (len(value) == 1)})"
+        if isinstance(value, list):
+            return f"[{text}]"
+        comma = "," if len(value) == 1 else ""
+        return f"({text}{comma})"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {literal(v)}" for k, v in value.items()) + "}"
+        text = ", ".join(f"{k!r}: {literal(v)}" for k, v in value.items())
+        return f"{{{text}}}"
     return name_of(value) if callable(value) else repr(value)
+
+
+def _array_literal(array: np.ndarray) -> str:
+    if array.size == 0:
+        return f"np.zeros({array.shape}, np.{array.dtype})"
+    if array.size > WRITTEN:
+        return f"<{array.dtype} array of shape {array.shape}>"
+    text = repr(array.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
+    if array.dtype in (np.float64, np.int64, np.bool_):
+        return f"np.array({text})"
+    return f"np.array({text}, np.{array.dtype})"
 
 
 def two_numbers(a: float, b: float) -> tuple[str, str]:
     """Both with as many digits as it takes to see that they differ."""
-    for digits in range(4, 18):
-        texts = f"{a:+.{digits}g}", f"{b:+.{digits}g}"
-        if texts[0] != texts[1] and digits < 17:
+    for digits in range(4, 17):
+        if f"{a:+.{digits}g}" != f"{b:+.{digits}g}":
             return f"{a:+.{digits + 2}g}", f"{b:+.{digits + 2}g}"
-    return texts
+    return f"{a:+.17g}", f"{b:+.17g}"
 
 
 def describe(
     operation: Operation,
     order: int,
-    cotangents: Sequence[Array],
-    gradients: Sequence[Array],
+    cotangents: Sequence[np.ndarray],
+    gradients: Sequence[np.ndarray],
     findings: Sequence[Finding],
     held: Sequence[str],
     line: Line,
 ) -> GradMismatch:
     """The message about wrong elements, or about kinks where none were allowed."""
+    kinks = sum(finding.kinks for finding in findings)
     lines = []
     for finding in findings:
-        if not finding.wrong.any():
-            continue
-        shape = gradients[finding.which].shape
-        many = f"{int(finding.wrong.sum())} of {gradients[finding.which].size} elements wrong"
-        which = ("", "second derivatives, ", "third derivatives, ")[min(order, 3) - 1]
-        lines.append(
-            f"{operation.name}: {which}gradient with respect to {operation.names[finding.which]}: {many}"
-        )
-        for k in np.flatnonzero(finding.wrong)[:SHOWN]:
-            analytic, numeric = two_numbers(finding.analytic[k], finding.numeric[k])
-            place = [int(i) for i in np.unravel_index(int(finding.elements[k]), shape)]
-            difference = abs(finding.analytic[k] - finding.numeric[k])
-            bars = (
-                f", {difference / finding.error[k]:.0e} error bars" if finding.error[k] > 0 else ""
-            )
-            lines.append(
-                f"  at {place}: backward={analytic}  numeric={numeric} ±{finding.error[k]:.0e} "
-                f"(difference {difference:.3g}{bars})"
-            )
-        pattern = recognise(finding, gradients[finding.which], line)
-        lines += [f"  pattern: {pattern}"] if pattern else []
+        if finding.wrong.any():
+            gradient = gradients[finding.which]
+            lines += _describe_finding(operation, order, finding, gradient, line)
     if not lines:
-        lines.append(
-            f"{operation.name}: {sum(f.kinks for f in findings)} elements at a kink, and kinks='error'"
-        )
-    lines.append(f"  held: {', '.join(held)}; at kinks: {sum(f.kinks for f in findings)}")
-    lines += [f"  cotangent: {', '.join(map(literal, cotangents))}"]
-    lines += [f"  {place}" for place in [where(operation)] if place]
+        lines.append(f"{operation.name}: {kinks} elements at a kink, and kinks='error'")
+    lines.append(f"  held: {', '.join(held)}; at kinks: {kinks}")
+    lines.append(f"  cotangent: {', '.join(map(literal, cotangents))}")
+    source = where(operation)
+    if source:
+        lines.append(f"  {source}")
     return GradMismatch("\n".join(lines))
 
 
+def _describe_finding(
+    operation: Operation, order: int, finding: Finding, gradient: np.ndarray, line: Line
+) -> list[str]:
+    """The wrong elements of one input's gradient: how many, the first few, and the pattern."""
+    wrong = [row for row in finding.rows if row.wrong]
+    derivative = f"{ORDERS[min(order, 3)]}gradient"
+    lines = [
+        f"{operation.name}: {derivative} with respect to {operation.names[finding.which]}: "
+        f"{len(wrong)} of {gradient.size} elements wrong"
+    ]
+    for row in wrong[:SHOWN]:
+        index = [int(i) for i in np.unravel_index(row.element, gradient.shape)]
+        analytic, numeric = two_numbers(row.analytic, row.numeric)
+        difference = abs(row.analytic - row.numeric)
+        bars = f", {difference / row.error:.0e} error bars" if row.error > 0 else ""
+        lines.append(
+            f"  at {index}: backward={analytic}  numeric={numeric} ±{row.error:.0e} "
+            f"(difference {difference:.3g}{bars})"
+        )
+    pattern = recognise(finding, gradient, line)
+    if pattern:
+        lines.append(f"  pattern: {pattern}")
+    return lines
+
+
 def where(operation: Operation) -> str:
-    """The file and line of the gradient's code, if it can be told."""
+    """The file and line of the gradient's code, "" if Python does not know them."""
     code: Any = operation.backward
-    rule = TABLE.get(operation.function) if _hashable(operation.function) else None
-    if code is None and isinstance(rule, Rule):
-        code = next((f for f in rule.formulas.values() if f is not None), None)
-    code = getattr(operation.function, "_backward", None) if code is None else code
+    if code is None and _hashable(operation.function):
+        rule = TABLE.get(operation.function)
+        if isinstance(rule, Rule):
+            code = next((f for f in rule.formulas.values() if f is not None), None)
+    if code is None:
+        code = getattr(operation.function, "_backward", None)
     try:
         file = inspect.getsourcefile(code)
         return f"rule: {file}:{inspect.getsourcelines(code)[1]}" if file else ""
@@ -116,7 +138,7 @@ def where(operation: Operation) -> str:
         return ""
 
 
-def _hashable(value: Any) -> bool:
+def _hashable(value: object) -> bool:
     try:
         hash(value)
     except TypeError:
@@ -124,31 +146,39 @@ def _hashable(value: Any) -> bool:
     return True
 
 
-def reproduce(operation: Operation, settings: Any) -> str:
+def reproduce(operation: Operation, settings: Settings) -> str:
     """One line of Python that fails in the same way."""
-    functions = [operation.original, *([] if operation.backward is None else [operation.backward])]
-    return f"{settings.call}({', '.join([*map(name_of, functions), *map(literal, operation.given)])}{settings.options()})"
+    functions = [operation.original]
+    if operation.backward is not None:
+        functions.append(operation.backward)
+    arguments = [*map(name_of, functions), *map(literal, operation.given)]
+    return f"{settings.call}({', '.join(arguments)}{settings.options()})"
 
 
-def describe_not_finite(operation: Operation, what: str, arrays: Sequence[Array]) -> None:
-    """Refuse NaN and infinities, and say with which operation they began."""
+def describe_not_finite(operation: Operation, what: str, arrays: Sequence[np.ndarray]) -> None:
+    """Refuse NaN and infinities in a "value" or a "gradient", and name the first operation."""
     for i, array in enumerate(arrays):
-        if np.isfinite(array).all():
-            continue
         bad = np.argwhere(~np.isfinite(array))
-        place = tuple(int(k) for k in bad[0])
+        if not len(bad):
+            continue
+        index = tuple(int(k) for k in bad[0])
         of = f"gradient with respect to {operation.names[i]}" if what == "gradient" else "value"
-        began = ""
-        if operation.backward is None:
-            try:
-                with detect_anomaly(), np.errstate(all="ignore"):
-                    values, pull = operation.pull(operation.inputs)
-                    pull([np.ones_like(v) for v in values])
-            except FloatingPointError as error:
-                began = f"\n  began: {error}"
-            except Exception:  # the anomaly is all that is looked for
-                began = ""
         raise GradMismatch(
-            f"{operation.name}: the {of} is {array[place]} at {list(place)} ({len(bad)} of {array.size} elements are not "
-            f"finite){began}"
+            f"{operation.name}: the {of} is {array[index]} at {list(index)} "
+            f"({len(bad)} of {array.size} elements are not finite){_began(operation)}"
         )
+
+
+def _began(operation: Operation) -> str:
+    """The operation that made the first NaN or infinity, if anomaly detection names it."""
+    if operation.backward is not None:
+        return ""
+    try:
+        with detect_anomaly(), np.errstate(all="ignore"):
+            values, pull = operation.pull(operation.inputs)
+            pull([np.ones_like(v) for v in values])
+    except FloatingPointError as error:
+        return f"\n  began: {error}"
+    except Exception:  # the anomaly is all that is looked for
+        return ""
+    return ""

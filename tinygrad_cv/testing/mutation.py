@@ -5,27 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
-from ..errors import name_of
+from ..engine.errors import name_of
 from ..kernels.kernel import Kernel
 from ..tensor import Rule, unwrap
+from ..typing import Array, PyTree
+from .operation import Function
+
+Change: TypeAlias = Callable[[Array], Array]
 
 
-def _last_dropped(c: Any) -> Any:
-    keep = np.ones(np.shape(c))
+def _last_dropped(c: Array) -> Array:
+    keep = np.ones(np.shape(c), c.dtype)
     if keep.size:
         keep.reshape(-1)[-1] = 0
-    return c * keep.astype(c.dtype)
+    return c * keep
 
 
-def _transposed(c: Any) -> Any:
-    return np.swapaxes(c, -1, -2) if np.ndim(c) >= 2 and c.shape[-1] == c.shape[-2] else c
+def _transposed(c: Array) -> Array:
+    square = np.ndim(c) >= 2 and c.shape[-1] == c.shape[-2]
+    return np.swapaxes(c, -1, -2) if square else c
 
 
-MISTAKES: dict[str, Callable[[Any], Any]] = {
+MISTAKES: dict[str, Change] = {
     "factor 2": lambda c: c * 2,
     "factor 1/2": lambda c: c / 2,
     "sign": lambda c: -c,
@@ -37,7 +42,7 @@ MISTAKES: dict[str, Callable[[Any], Any]] = {
     "last element missing": _last_dropped,
     "wrong by 1e-6": lambda c: c * (1 + 1e-6),
 }
-COTANGENTS: dict[str, Callable[[Any], Any]] = {
+COTANGENTS: dict[str, Change] = {
     "cotangent ignored": lambda g: g * 0 + 1,
     "cotangent's sign ignored": lambda g: np.abs(g),
 }
@@ -60,77 +65,78 @@ class Mutant:
         """Inside this context the rule makes the mistake."""
         rule = self.rule
         if isinstance(rule, Rule):
-            original: Any = rule.formulas[self.argument]
-            broken = self._broken(original, rule.needs[self.argument], None)
+            original = rule.formulas[self.argument]
+            needs = rule.needs[self.argument]
+            which = None
         else:
             original = rule._backward
-            broken = self._broken(original, rule._uses, rule.arrays.index(self.argument))
-        self._put(broken)
+            needs = rule._uses
+            which = rule.arrays.index(self.argument)
+        assert original is not None
+        self._put(self._broken(original, needs, which))
         try:
             yield
         finally:
             self._put(original)
 
-    def _put(self, formula: Callable[..., Any]) -> None:
+    def _put(self, formula: Function) -> None:
         if isinstance(self.rule, Rule):
             self.rule.formulas = {**self.rule.formulas, self.argument: formula}
-            self.rule.plans.clear()
-            self.rule.operators.clear()
         else:
             self.rule._backward = formula
 
-    def _broken(
-        self, original: Callable[..., Any], needs: Sequence[str], place: int | None
-    ) -> Callable[..., Any]:
-        """The formula with the mistake; of a kernel's gradients, in the one at `place`."""
+    def _broken(self, original: Function, needs: Sequence[str], which: int | None) -> Function:
+        """The formula with the mistake; `which` of a kernel's gradients makes it."""
 
-        def broken(*values: Any) -> Any:
+        def broken(*values: PyTree) -> PyTree:
             right = original(*values)
-            chosen = right if place is None or type(right) is not tuple else right[place]
+            chosen = _gradient(right, which)
             if self.mistake in MISTAKES:
                 wrong = each(MISTAKES[self.mistake], chosen)
             else:
                 change = COTANGENTS[self.mistake]
-                again = original(
-                    *[
-                        each(change, v) if n == "g" else v
-                        for n, v in zip(needs, values, strict=True)
-                    ]
-                )
-                wrong = again if place is None or type(again) is not tuple else again[place]
+                named = zip(needs, values, strict=True)
+                changed = [each(change, v) if name == "g" else v for name, v in named]
+                wrong = _gradient(original(*changed), which)
             self.differs = self.differs or not same(chosen, wrong)
-            if place is None or type(right) is not tuple:
+            if which is None or type(right) is not tuple:
                 return wrong
-            return (*right[:place], wrong, *right[place + 1 :])
+            return (*right[:which], wrong, *right[which + 1 :])
 
         return broken
 
 
-def each(change: Callable[[Any], Any], value: Any) -> Any:
+def _gradient(gradients: PyTree, which: int | None) -> PyTree:
+    """One of a kernel's gradients, or the only one."""
+    return gradients if which is None or type(gradients) is not tuple else gradients[which]
+
+
+def each(change: Change, value: PyTree) -> PyTree:
     """A change applied to a gradient, or to each of a list of them; None stays."""
     if isinstance(value, (list, tuple)):
         return type(value)([each(change, v) for v in value])
-    return (
-        None
-        if value is None
-        else change(value if hasattr(value, "dtype") else np.asarray(value, float))
-    )
+    if value is None:
+        return None
+    return change(value if hasattr(value, "dtype") else np.asarray(value, float))
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: PyTree, b: PyTree) -> bool:
+    """Whether two gradients, or lists of them, are equal to the bit."""
     if isinstance(a, (list, tuple)):
         return all(map(same, a, b))
-    return (a is None and b is None) or np.array_equal(unwrap(a), unwrap(b), equal_nan=True)
+    if a is None and b is None:
+        return True
+    return np.array_equal(unwrap(a), unwrap(b), equal_nan=True)
 
 
 def mutants(rule: Rule | Kernel) -> Iterator[Mutant]:
     """Every mistake of the list in the gradient of every argument of a rule or kernel."""
-    arguments = (
-        [n for n, f in rule.formulas.items() if f is not None]
-        if isinstance(rule, Rule)
-        else list(rule.arrays)
-    )
-    needs = rule.needs if isinstance(rule, Rule) else dict.fromkeys(arguments, rule._uses)
+    if isinstance(rule, Rule):
+        arguments = [name for name, formula in rule.formulas.items() if formula is not None]
+        needs = rule.needs
+    else:
+        arguments = list(rule.arrays)
+        needs = dict.fromkeys(arguments, rule._uses)
     for argument in arguments:
         for mistake in MISTAKES:
             yield Mutant(rule, argument, mistake)
@@ -145,15 +151,17 @@ class Kills:
 
     killed: list[Mutant] = field(default_factory=list)
     survivors: list[Mutant] = field(default_factory=list)
-    equivalent: list[Mutant] = field(
-        default_factory=list
-    )  # those whose mistake never changed a number
+    # The mistake of these never changed a number.
+    equivalent: list[Mutant] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"{len(self.killed)} killed, {len(self.survivors)} survived, {len(self.equivalent)} equivalent"
+        return (
+            f"{len(self.killed)} killed, {len(self.survivors)} survived, "
+            f"{len(self.equivalent)} equivalent"
+        )
 
 
-def try_mutants(check: Callable[[], Any], rule: Rule | Kernel) -> Kills:
+def try_mutants(check: Callable[[], object], rule: Rule | Kernel) -> Kills:
     """Run a check against every mutant of a rule; any exception is a kill."""
     kills = Kills()
     for mutant in mutants(rule):
@@ -167,8 +175,8 @@ def try_mutants(check: Callable[[], Any], rule: Rule | Kernel) -> Kills:
     return kills
 
 
-def assert_kills(check: Callable[[], Any], rule: Rule | Kernel) -> Kills:
-    """Refuse a check that a mutant of this rule survives."""
+def assert_kills(check: Callable[[], object], rule: Rule | Kernel) -> Kills:
+    """Refuse a check that a mutant of this rule survives, with AssertionError."""
     kills = try_mutants(check, rule)
     if kills.survivors:
         names = "\n  ".join(map(str, kills.survivors))

@@ -1,9 +1,10 @@
 """Derivatives by differences, each with an estimate of its own error.
 
-Along a direction d the function phi(t) = <cotangent, f(x + t d) - f(x)> is evaluated at t = +-h, +-h/2, +-h/4, +-h/8.
-Richardson extrapolation (Ridders 1982) of the central differences gives the slope, and of the one-sided differences
-the slopes to the right and to the left: where those two differ, there is a kink. The error estimate is the change that
-the last extrapolation made, plus what rounding does to phi. Where it stays large, the step was too long (a kink or the
+Along a direction d the function phi(t) = <cotangent, f(x + t d) - f(x)> is evaluated at
+t = +-h, +-h/2, +-h/4, +-h/8. Richardson extrapolation (Ridders 1982) of the central differences
+gives the slope, and of the one-sided differences the slopes to the right and to the left: where
+those two differ, there is a kink. The error estimate is the change that the last extrapolation
+made, plus what rounding does to phi. Where it stays large, the step was too long (a kink or the
 edge of the domain is near, or the function bends sharply): the next attempt is shorter.
 """
 
@@ -11,155 +12,234 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
-Array = Any  # an ndarray
+from ..typing import ArrayLike
 
-LEVELS = 4
-STEPS = tuple(2.0**-k for k in (5, 9, 13, 17, 21, 25))
-CONFIRMING = (0.7 * 2.0**-5, 0.6 * 2.0**-8)
+LEVELS = 4  # an attempt takes the steps h, h/2, h/4 and h/8
+STEPS = tuple(2.0**-k for k in (5, 9, 13, 17, 21, 25))  # the h of each attempt
+CONFIRMING = (0.7 * 2.0**-5, 0.6 * 2.0**-8)  # other steps, for a second look
 RESOLVED = 1e-10  # an error below this share of the largest slope needs no further attempt
+
+# phi(i, t) gives phi_i(t) - phi_i(0), and the size of the numbers that were subtracted.
+Phi: TypeAlias = Callable[[int, float], tuple[ArrayLike, ArrayLike]]
 
 
 @dataclass
 class Slopes:
     """Derivatives along D directions, and how far they can be trusted: each an array (D,)."""
 
-    value: Array
-    error: Array
-    right: Array  # one-sided derivatives
-    left: Array
-    side_error: Array
-    jump: Array  # whether the function itself jumps, so that no slope exists
-    rounding: Array  # the part of the error that no shorter step would take away
-    steepest: Array  # the largest |phi(t) / t| that was met: what "small" is to be measured by
+    value: np.ndarray
+    error: np.ndarray
+    right: np.ndarray  # one-sided derivatives
+    left: np.ndarray
+    side_error: np.ndarray
+    jump: np.ndarray  # whether the function itself jumps, so that no slope exists
+    rounding: np.ndarray  # the part of the error that no shorter step would take away
+    steepest: np.ndarray  # the largest |phi(t) / t| that was met, by which "small" is measured
 
     @property
-    def kink(self) -> Array:
+    def kink(self) -> np.ndarray:
         """Where the one-sided slopes differ by more than their errors explain."""
-        return self.jump | (
-            np.abs(self.right - self.left) > 20 * self.side_error + 1e-4 * self.steepest
-        )
+        explained = 20 * self.side_error + 1e-4 * self.steepest
+        bends = abs(self.right - self.left) > explained
+        kink: np.ndarray = self.jump | bends
+        return kink
 
     @property
-    def settled(self) -> Array:
-        """Where another attempt would not tell more."""
-        size = np.abs(self.value)
-        scale = np.maximum(self.steepest, np.max(size, initial=0, where=np.isfinite(size)))
-        side = np.maximum(np.abs(self.right), np.abs(self.left))
-        precise = (self.error <= RESOLVED * scale) | (self.error <= 2 * self.rounding)
-        return np.isfinite(size) & (precise | (self.kink & (self.side_error <= 1e-6 * side)))
+    def settled(self) -> np.ndarray:
+        """Where another attempt would add nothing."""
+        size = abs(self.value)
+        finite = np.isfinite(size)
+        scale = np.maximum(self.steepest, largest_finite(size))
+        resolved = self.error <= RESOLVED * scale
+        as_precise_as_can_be = self.error <= 2 * self.rounding
+        side = np.maximum(abs(self.right), abs(self.left))
+        sides_resolved = self.side_error <= 1e-6 * side
+        enough = resolved | as_precise_as_can_be | (self.kink & sides_resolved)
+        settled: np.ndarray = finite & enough
+        return settled
 
 
-def richardson(table: Array, powers: Sequence[int]) -> tuple[Array, Array]:
-    """Extrapolate table[k], taken at step h / 2^k with error terms h^p for p in powers, to h = 0: (value, error).
+def largest(a: np.ndarray) -> float:
+    """The largest size of an element, 0 for an empty array."""
+    return float(np.max(abs(a), initial=0))
 
-    table: (L, D) -> two arrays (D,). The value is the entry of the scheme that changed least from its neighbours.
+
+def largest_finite(a: np.ndarray) -> float:
+    """The largest size of a finite element, 0 if there is none."""
+    finite = a[np.isfinite(a)]
+    return largest(finite)
+
+
+def richardson(
+    table: np.ndarray,
+    powers: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Extrapolate table[k], taken at step h / 2^k with error terms h^p for p in powers, to h = 0.
+
+    table: (L, D) -> value and error, each (D,). The value is the entry of the scheme that changed
+    least from its neighbours.
     """
-    column, values, errors = table, [table[-1:]], [np.abs(table[-1:] - table[-2:-1])]
+    column = table
+    values = [table[-1:]]
+    errors = [abs(table[-1:] - table[-2:-1])]
     for power in powers[: len(table) - 1]:
-        change = (column[1:] - column[:-1]) / (2**power - 1)
-        following = column[1:] + change
-        values.append(following)
-        errors.append(np.maximum(np.abs(change), np.abs(following - column[:-1])))
-        column = following
-    value, error = np.concatenate(values), np.concatenate(errors)  # (entries, D)
+        following = column[1:]
+        preceding = column[:-1]
+        change = (following - preceding) / (2**power - 1)
+        column = following + change
+        values.append(column)
+        errors.append(np.maximum(abs(change), abs(column - preceding)))
+    value = np.concatenate(values)  # (entries, D)
+    error = np.concatenate(errors)  # (entries, D)
     error[np.isnan(error)] = np.inf
     best = error.argmin(axis=0)[None]
-    return np.take_along_axis(value, best, 0)[0], np.take_along_axis(error, best, 0)[0]
+    least_changed = np.take_along_axis(value, best, 0)
+    least_error = np.take_along_axis(error, best, 0)
+    return least_changed[0], least_error[0]
 
 
 def slopes(
-    phi: Callable[[int, float], tuple[Any, Any]],
+    phi: Phi,
     count: int,
     *,
     eps: float = 2.0**-52,
     steps: Sequence[float] = STEPS,
 ) -> Slopes:
-    """Derivatives at t = 0 of `count` functions. `phi(i, t)` gives phi_i(t) - phi_i(0) and the size of the numbers that
-    were subtracted, which times `eps` is the rounding error. With count 1, phi may give arrays: one function each."""
-    found: Slopes | None = None
+    """Derivatives at t = 0 of `count` functions.
+
+    `phi(i, t)` gives phi_i(t) - phi_i(0) and the size of the numbers that were subtracted, which
+    times `eps` is the rounding error. With count 1, phi may give arrays: one function each.
+    """
+    best: Slopes | None = None
     pending = np.arange(count)
     for step in steps:
         attempt = _attempt(phi, pending, step, eps)
-        positions = pending if len(attempt.value) == len(pending) else np.arange(len(attempt.value))
-        if found is None:
-            found = attempt
+        one_each = len(attempt.value) == len(pending)
+        positions = pending if one_each else np.arange(len(attempt.value))
+        if best is None:
+            best = attempt
         else:
-            _improve(found, attempt, positions)
-        unsettled = np.flatnonzero(~found.settled)
+            _improve(best, attempt, positions)
+        unsettled = np.flatnonzero(~best.settled)
         if not len(unsettled):
             break
-        pending = unsettled if positions is pending else pending
-    assert found is not None
-    return found
+        if one_each:
+            pending = unsettled
+    assert best is not None
+    return best
 
 
 def _attempt(
-    phi: Callable[[int, float], tuple[Any, Any]], which: Array, step: float, eps: float
+    phi: Phi,
+    which: np.ndarray,
+    step: float,
+    eps: float,
 ) -> Slopes:
     """Slopes along some of the directions with one first step."""
     lengths = step / 2.0 ** np.arange(LEVELS)
-    plus, minus, size = [], [], []
-    for i in which:
-        pairs = [(phi(int(i), t), phi(int(i), -t)) for t in lengths]
-        plus.append([p[0] for p, _ in pairs])
-        minus.append([m[0] for _, m in pairs])
-        size.append([np.maximum(p[1], m[1]) for p, m in pairs])
-    # (directions, L) or (1, L, outputs) -> (L, D)
-    forward, backward, sizes = (
-        np.moveaxis(np.array(a, float), 1, 0).reshape(LEVELS, -1) for a in (plus, minus, size)
-    )
-    h = lengths[:, None]
+    forward, backward, sizes = _evaluate(phi, which, lengths)
+    h = lengths[:, None]  # (L, 1)
     with np.errstate(invalid="ignore", over="ignore"):
-        steepest = (np.maximum(np.abs(forward), np.abs(backward)) / h).max(axis=0)
-        rounding = 2 * eps * sizes.max(axis=0) / lengths[-1]
-        value, error = richardson((forward - backward) / (2 * h), (2, 4, 6))
-        sides, errors = richardson(np.concatenate([forward, -backward], axis=1) / h, (1, 2, 3))
-        (right, left), (right_error, left_error) = np.split(sides, 2), np.split(errors, 2)
-        side_error = np.maximum(right_error, left_error) + 2 * rounding
-        # A function whose second derivative jumps has odd error terms: there, the mean of the sides is better.
-        middle, middle_error = (right + left) / 2, np.maximum(right_error, left_error)
-        value, error = (
-            np.where(middle_error < error, middle, value),
-            np.minimum(middle_error, error) + rounding,
-        )
-        jump = _jumps(forward, rounding * lengths[-1]) | _jumps(backward, rounding * lengths[-1])
-    for a in (error, side_error):
-        a[~np.isfinite(a)] = np.inf
-    return Slopes(value, error, right, left, side_error, jump, rounding, np.nan_to_num(steepest))
+        farther = np.maximum(abs(forward), abs(backward))
+        steepest = (farther / h).max(axis=0)
+        noise = 2 * eps * sizes.max(axis=0)
+        rounding = noise / lengths[-1]
+
+        central = (forward - backward) / (2 * h)
+        value, error = richardson(central, (2, 4, 6))
+        one_sided = np.concatenate([forward, -backward], axis=1) / h  # (L, 2 D)
+        sides, errors = richardson(one_sided, (1, 2, 3))
+        right, left = np.split(sides, 2)
+        larger_error = np.maximum(*np.split(errors, 2))
+
+        # The central differences of a function whose second derivative jumps have odd error
+        # terms: there, the mean of the sides is better.
+        middle = (right + left) / 2
+        value = np.where(larger_error < error, middle, value)
+        error = np.minimum(larger_error, error) + rounding
+        side_error = larger_error + 2 * rounding
+        jump = _jumps(forward, noise) | _jumps(backward, noise)
+    error[~np.isfinite(error)] = np.inf
+    side_error[~np.isfinite(side_error)] = np.inf
+    return Slopes(
+        value=value,
+        error=error,
+        right=right,
+        left=left,
+        side_error=side_error,
+        jump=jump,
+        rounding=rounding,
+        steepest=np.nan_to_num(steepest),
+    )
 
 
-def _jumps(values: Array, noise: Array) -> Array:
-    """Whether phi(t) - phi(0) does not shrink with t: the function jumps at 0."""
-    sizes = np.abs(values)  # (L, D)
-    return (sizes.min(axis=0) > 0.8 * sizes.max(axis=0)) & (sizes[-1] > 100 * noise)
+def _evaluate(
+    phi: Phi,
+    which: np.ndarray,
+    lengths: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """phi(t), phi(-t) and the size of their terms at each of L lengths: three arrays (L, D)."""
+    forward = []
+    backward = []
+    sizes = []
+    for i in which.tolist():
+        pairs = [(phi(i, t), phi(i, -t)) for t in lengths]
+        forward.append([change for (change, _), _ in pairs])
+        backward.append([change for _, (change, _) in pairs])
+        sizes.append([np.maximum(size, other) for (_, size), (_, other) in pairs])
+    return _by_level(forward), _by_level(backward), _by_level(sizes)
 
 
-def _improve(found: Slopes, attempt: Slopes, which: Array) -> None:
+def _by_level(rows: Sequence[Sequence[ArrayLike]]) -> np.ndarray:
+    """(directions, L), or (1, L, outputs) of a phi that gives arrays -> (L, D)."""
+    by_level = np.moveaxis(np.array(rows, float), 1, 0)
+    return by_level.reshape(LEVELS, -1)
+
+
+def _jumps(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Whether phi(t) - phi(0) does not shrink with t: the function jumps at 0. (L, D) -> (D,)."""
+    sizes = abs(values)
+    stays = sizes.min(axis=0) > 0.8 * sizes.max(axis=0)
+    visible = sizes[-1] > 100 * noise
+    jumps: np.ndarray = stays & visible
+    return jumps
+
+
+def _improve(best: Slopes, attempt: Slopes, which: np.ndarray) -> None:
     """Keep what is better in a new attempt."""
-    for better, names in (
-        (attempt.error < found.error[which], ("value", "error", "rounding")),
-        (attempt.side_error < found.side_error[which], ("right", "left", "side_error")),
-    ):
-        for name in names:
-            getattr(found, name)[which[better]] = getattr(attempt, name)[better]
-    found.jump[which] = attempt.jump
+    better = attempt.error < best.error[which]
+    there = which[better]
+    best.value[there] = attempt.value[better]
+    best.error[there] = attempt.error[better]
+    best.rounding[there] = attempt.rounding[better]
+
+    better = attempt.side_error < best.side_error[which]
+    there = which[better]
+    best.right[there] = attempt.right[better]
+    best.left[there] = attempt.left[better]
+    best.side_error[there] = attempt.side_error[better]
+
+    best.jump[which] = attempt.jump
 
 
-def doubt(
-    found: Slopes, phi: Callable[[int, float], tuple[Any, Any]], which: Array, eps: float
-) -> None:
-    """Widen the errors of some directions to those of other steps, and to how far these are off: an estimate may be
-    lucky, where a function is made of terms that cancel."""
+def doubt(slopes: Slopes, phi: Phi, which: np.ndarray, eps: float) -> None:
+    """Widen the errors of some directions to those of other steps, and to their disagreement.
+
+    An estimate may be lucky where a function is made of terms that cancel.
+    """
     if not len(which):
         return
     attempts = [_attempt(phi, which, step, eps) for step in CONFIRMING]
-    errors = [found.error[which], np.min([a.error for a in attempts], axis=0)]
+    confirmed = np.min([a.error for a in attempts], axis=0)
+    errors = [slopes.error[which], confirmed]
+    roundings = [slopes.rounding[which]]
     for again in attempts:
-        off = np.abs(again.value - found.value[which])
-        errors.append(np.where(off > again.error, off, 0))
-    found.error[which] = np.max(errors, axis=0)
-    found.rounding[which] = np.max([found.rounding[which], *(a.rounding for a in attempts)], axis=0)
+        disagreement = abs(again.value - slopes.value[which])
+        errors.append(np.where(disagreement > again.error, disagreement, 0))
+        roundings.append(again.rounding)
+    slopes.error[which] = np.max(errors, axis=0)
+    slopes.rounding[which] = np.max(roundings, axis=0)

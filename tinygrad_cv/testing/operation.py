@@ -6,38 +6,51 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import name_of
+from ..engine.errors import name_of
+from ..engine.modes import switched
+from ..engine.pytrees import leaves, rebuild
 from ..kernels.kernel import Kernel
-from ..mode import switched
 from ..tensor import Tensor, unwrap
-from ..transforms import leaves, rebuild, vjp
+from ..transforms import vjp
+from ..typing import PyTree
 
-Array = Any  # an ndarray
-Pullback = Callable[[Sequence[Array]], list[Any]]
+Function: TypeAlias = Callable[..., Any]
+Arguments: TypeAlias = tuple[PyTree, ...]
+Positions: TypeAlias = int | Sequence[int] | None  # of arguments; None: all that can be
+Pullback: TypeAlias = Callable[[Sequence[np.ndarray]], list[PyTree]]
+Seed: TypeAlias = int | Sequence[int] | np.random.Generator | None  # as default_rng takes it
 
 
 class Operation:
     """A function of arrays with a gradient, and one call of it.
 
-    `inputs` are the arrays that are differentiated: the floating-point ones among the arguments, and in lists, tuples
-    and dicts among them, or those at the positions `wrt`; `names` says which they are. A Python float is an input only
-    if `wrt` names it, or if there is no array. Without `backward` the function is one of tensors.
+    `inputs` are the arrays that are differentiated: the floating-point ones among the arguments,
+    and in lists, tuples and dicts among them, or those at the positions `wrt`; `names` are what a
+    message calls them. A Python float is an input only if `wrt` names it, or if there is no array.
+    Without `backward` the function is one of tensors.
+
+    Raises ValueError for a position that no argument has, TypeError if there is no input.
     """
 
     def __init__(
-        self, function: Any, args: tuple[Any, ...], wrt: Any = None, backward: Any = None
+        self,
+        function: Function,
+        args: Arguments,
+        wrt: Positions = None,
+        backward: Function | None = None,
     ) -> None:
-        self.function, self.backward, self.args = function, backward, args
-        self.original, self.given = (
-            function,
-            args,
-        )  # what the user called; of a derivative, what it is derived from
-        self.magnitude = 0.0  # of a derivative: of the terms that may cancel in it
+        self.function = function
+        self.backward = backward
+        self.args = args
+        self.original = function  # what the user called: of a derivative, what it is derived from
+        self.given = args
+        self.magnitude = 0.0  # of a derivative: the size of the terms that may cancel in it
         self.name = name_of(function)
+
         chosen = range(len(args)) if wrt is None else np.atleast_1d(wrt).tolist()
         if not all(isinstance(p, int) and -len(args) <= p < len(args) for p in chosen):
             raise ValueError(
@@ -45,78 +58,82 @@ class Operation:
             )
         self.wrt = [p % len(args) for p in chosen]
         self.scalars = wrt is not None or not any(map(is_array, leaves(list(args))))
-        self.inputs: list[Array] = []
-        self.places: list[
-            tuple[int, int]
-        ] = []  # of each input: which argument, which of its leaves
+
+        self.inputs: list[np.ndarray] = []
+        self.origins: list[tuple[int, int]] = []  # of each input: its argument, its leaf in that
         for position, argument in enumerate(args):
-            found = [
-                (k, leaf)
-                for k, leaf in enumerate(leaves(argument))
-                if self.is_input(position, leaf)
-            ]
-            if wrt is not None and position in self.wrt and not found:
+            before = len(self.inputs)
+            for k, leaf in enumerate(leaves(argument)):
+                if self.is_input(position, leaf):
+                    self.inputs.append(np.asarray(unwrap(leaf)))
+                    self.origins.append((position, k))
+            if wrt is not None and position in self.wrt and len(self.inputs) == before:
                 raise TypeError(
-                    f"{self.name}: argument {position}, which wrt names, holds no floating-point numbers"
+                    f"{self.name}: argument {position}, which wrt names, "
+                    "holds no floating-point numbers"
                 )
-            self.inputs += [np.asarray(unwrap(leaf)) for _, leaf in found]
-            self.places += [(position, k) for k, _ in found]
         if not self.inputs:
             raise TypeError(
-                f"{self.name}: no argument holds floating-point numbers, so there is nothing to check"
+                f"{self.name}: no argument holds floating-point numbers, "
+                "so there is nothing to check"
             )
 
     @functools.cached_property
     def names(self) -> list[str]:
         """What to call the inputs in a message."""
         parameters = parameter_names(self.function, len(self.args))
-        nested = [isinstance(a, (list, tuple, dict)) for a in self.args]
-        return [
-            f"argument {p} {parameters[p]!r}" + (f" item {k}" if nested[p] else "")
-            for p, k in self.places
-        ]
+        names = []
+        for position, k in self.origins:
+            nested = isinstance(self.args[position], (list, tuple, dict))
+            item = f" item {k}" if nested else ""
+            names.append(f"argument {position} {parameters[position]!r}{item}")
+        return names
 
-    def is_input(self, position: int, leaf: Any) -> bool:
-        return position in self.wrt and (
-            is_array(leaf) or (self.scalars and isinstance(leaf, float))
-        )
+    def is_input(self, position: int, leaf: object) -> bool:
+        """Whether a leaf of the argument at a position is differentiated."""
+        number = is_array(leaf) or (self.scalars and isinstance(leaf, float))
+        return position in self.wrt and number
 
-    def arguments(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    def arguments(self, inputs: Sequence[PyTree]) -> Arguments:
         """The arguments with other arrays in the place of the inputs."""
         new = iter(inputs)
-        return tuple(
-            rebuild(
-                a,
-                iter([next(new) if self.is_input(position, leaf) else leaf for leaf in leaves(a)]),
-            )
-            for position, a in enumerate(self.args)
-        )
+        arguments = []
+        for position, argument in enumerate(self.args):
+            replaced = [
+                next(new) if self.is_input(position, leaf) else leaf for leaf in leaves(argument)
+            ]
+            arguments.append(rebuild(argument, iter(replaced)))
+        return tuple(arguments)
 
-    def at(self, inputs: Sequence[Array]) -> Operation:
+    def at(self, inputs: Sequence[np.ndarray]) -> Operation:
         """The same operation with other inputs."""
         other = copy.copy(self)
-        other.args, other.inputs = self.arguments(inputs), list(inputs)
+        other.args = self.arguments(inputs)
+        other.inputs = list(inputs)
         return other
 
-    def call(self, inputs: Sequence[Any]) -> Any:
+    def call(self, inputs: Sequence[PyTree]) -> PyTree:
         """The function's own result."""
         return self.function(*self.arguments(inputs))
 
     def natural_slope(self, size: float, which: int) -> float:
-        """|value| / |input|: what terms that cancel in a gradient may have measured. Inputs near 0 tell no scale."""
+        """|value| / |input|: the size of terms that cancel in a gradient.
+
+        Inputs near 0 set no scale, so the input counts as at least 0.01.
+        """
         return max(size, self.magnitude) / float(np.max(np.abs(self.inputs[which]), initial=0.01))
 
-    def outputs(self, *inputs: Any) -> list[Any]:
+    def outputs(self, *inputs: PyTree) -> list[PyTree]:
         """The floating-point results as they are: arrays or tensors."""
         return [leaf for leaf in leaves(self.call(inputs)) if is_result(leaf)]
 
-    def value(self, inputs: Sequence[Any]) -> list[Array]:
+    def value(self, inputs: Sequence[PyTree]) -> list[np.ndarray]:
         """The floating-point results, as arrays."""
-        with switched(recording=False):
+        with switched("recording", False):
             return [np.asarray(unwrap(v)) for v in self.outputs(*inputs)]
 
-    def pull(self, inputs: Sequence[Array]) -> tuple[list[Array], Pullback]:
-        """The floating-point results, and the function from their cotangents to the gradients of the inputs."""
+    def pull(self, inputs: Sequence[np.ndarray]) -> tuple[list[np.ndarray], Pullback]:
+        """The floating-point results, and the function from their cotangents to the gradients."""
         if self.backward is not None:
             result = self.call(inputs)
             return results(result), lambda cotangents: self._backward(result, inputs, cotangents)
@@ -124,39 +141,44 @@ class Operation:
         return list(map(np.asarray, values)), lambda cotangents: list(pullback(list(cotangents)))
 
     def _backward(
-        self, result: Any, inputs: Sequence[Array], cotangents: Sequence[Array]
-    ) -> list[Any]:
+        self, result: PyTree, inputs: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]
+    ) -> list[PyTree]:
+        """The gradients that the user's backward pass gives, in a flat list."""
+        assert self.backward is not None
         new = iter(cotangents)
-        g = rebuild(
-            result, iter([next(new) if is_result(leaf) else None for leaf in leaves(result)])
-        )
-        found = self.backward(g, result, *self.arguments(inputs))
-        nested = found if isinstance(found, (list, tuple)) else [found]
-        gradients = [v for f in nested for v in (f if isinstance(f, (list, tuple)) else [f])]
+        filled = [next(new) if is_result(leaf) else None for leaf in leaves(result)]
+        g = rebuild(result, iter(filled))
+        returned = self.backward(g, result, *self.arguments(inputs))
+        gradients: list[PyTree] = []
+        for gradient in returned if isinstance(returned, (list, tuple)) else [returned]:
+            if isinstance(gradient, (list, tuple)):
+                gradients += gradient
+            else:
+                gradients.append(gradient)
         if len(gradients) != len(self.inputs):
             raise TypeError(
-                f"the backward pass of {self.name} returned {len(gradients)} gradients for {len(self.inputs)} "
-                f"floating-point inputs: {', '.join(self.names)}"
+                f"the backward pass of {self.name} returned {len(gradients)} gradients for "
+                f"{len(self.inputs)} floating-point inputs: {', '.join(self.names)}"
             )
         return gradients
 
 
-def is_array(leaf: Any) -> bool:
+def is_array(leaf: object) -> bool:
     """Whether this is an array, tensor or NumPy scalar of floating-point numbers."""
     return isinstance(leaf, (Tensor, np.ndarray, np.floating)) and leaf.dtype.kind == "f"
 
 
-def is_result(leaf: Any) -> bool:
+def is_result(leaf: object) -> bool:
     """The same for results, where a Python number counts too."""
     return is_array(leaf) or isinstance(leaf, float)
 
 
-def results(result: Any) -> list[Array]:
+def results(result: PyTree) -> list[np.ndarray]:
     """The floating-point arrays in a result."""
     return [np.asarray(unwrap(leaf)) for leaf in leaves(result) if is_result(leaf)]
 
 
-def parameter_names(function: Any, number: int) -> list[str]:
+def parameter_names(function: Function, number: int) -> list[str]:
     """What the function calls its first arguments."""
     if isinstance(function, np.ufunc):
         return ["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]
@@ -164,11 +186,10 @@ def parameter_names(function: Any, number: int) -> list[str]:
         signature = inspect.signature(
             function.reference if isinstance(function, Kernel) else function
         )
-        names = [
-            p.name
-            for p in signature.parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):  # a function in C that does not tell
-        names = []
-    return [*names, *[f"x{i + 1}" for i in range(len(names), number)]][:number]
+        parameters = list(signature.parameters.values())
+    except (TypeError, ValueError):  # a function in C without a signature
+        parameters = []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in parameters if p.kind in positional]
+    others = [f"x{i + 1}" for i in range(len(names), number)]
+    return [*names, *others][:number]

@@ -1,0 +1,141 @@
+"""What holds the house: who may know whom, and how a line reads."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import io
+import tokenize
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import tinygrad_cv as tg
+
+PACKAGE = Path(tg.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+PAGES = sorted(PACKAGE.rglob("*.md"))
+
+# Each room may import from those before it.
+ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "special", "kernels"]
+ROOMS += ["transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
+ROOMS += ["testing"]
+
+MAX_COLUMNS = 100
+MAX_TOKENS = 10  # of a code line, on average
+MAX_ANY = 0.1  # of all annotations
+BETWEEN_STATEMENTS = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+UNSEEN = {tokenize.COMMENT, tokenize.NL}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    """What a file imports from the package: rooms, and files in them, such as "engine.errors"."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    nodes: list[ast.AST] = [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+        nodes.extend(ast.iter_child_nodes(node))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_go_down_the_list_of_rooms_only(path: Path) -> None:
+    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if name_of(path) in ("__init__.py", "engine/fast.py"):  # which stand above all others
+        return
+    for imported in imported_rooms(path):
+        assert imported != "engine.fast"
+        assert ROOMS.index(imported.partition(".")[0]) <= ROOMS.index(room), imported
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_the_package_knows_no_models_and_itself_by_relative_imports_only(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            imported.add(str(node.module).partition(".")[0])
+    assert imported.isdisjoint({"models", "tests", "benchmarks", "tinygrad_cv"})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_line_of_code_is_longer_than_100_columns(path: Path) -> None:
+    long = [i for i, line in enumerate(path.read_text().splitlines(), 1) if len(line) > MAX_COLUMNS]
+    assert not long, f"lines {long}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_no_line_of_code_on_a_page_is_longer_than_100_columns(path: Path) -> None:
+    long = []
+    inside = False
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.startswith("```"):
+            inside = not inside
+        elif inside and len(line) > MAX_COLUMNS:
+            long.append(number)
+    assert not long, f"lines {long}"
+
+
+def tokens_by_line(text: str) -> list[int]:
+    """How many tokens each line of code has. Comments, docstrings and blank lines are none."""
+    lines: dict[int, int] = {}
+    previous = tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in UNSEEN:
+            continue
+        docstring = token.type == tokenize.STRING and previous in BETWEEN_STATEMENTS
+        if token.type not in BETWEEN_STATEMENTS and not docstring:
+            lines[token.start[0]] = lines.get(token.start[0], 0) + 1
+        previous = token.type
+    return list(lines.values())
+
+
+@pytest.mark.parametrize("group", ["tensor.py", "transforms.py", "optim"])
+def test_what_students_read_has_ten_tokens_a_line_on_average(group: str) -> None:
+    path = PACKAGE / group
+    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    counts = [count for file in files for count in tokens_by_line(file.read_text())]
+    mean = sum(counts) / len(counts)
+    assert mean <= MAX_TOKENS, f"{mean:.1f}"
+
+
+def annotations(path: Path) -> Iterator[ast.expr]:
+    """Those of parameters and results."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            arguments = node.args
+            for given in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+                if given.annotation is not None:
+                    yield given.annotation
+            if node.returns is not None:
+                yield node.returns
+
+
+def test_at_most_a_tenth_of_the_annotations_say_nothing() -> None:
+    every = [annotation for path in SOURCES for annotation in annotations(path)]
+    bare = [a for a in every if isinstance(a, ast.Name) and a.id == "Any"]
+    assert len(bare) <= MAX_ANY * len(every), f"{len(bare)} of {len(every)} are a bare Any"
+
+
+def test_a_wheel_has_the_pages_of_the_package() -> None:
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg")
+    patterns = config["options.package_data"]["tinygrad_cv"].split()
+    for page in PAGES:
+        assert any(fnmatch(name_of(page), pattern) for pattern in patterns), name_of(page)
+
+
+def test_every_file_of_the_engine_is_on_the_map() -> None:
+    page = (PACKAGE / "README.md").read_text()
+    for path in (PACKAGE / "engine").glob("*.py"):
+        assert path.stem == "__init__" or f"(engine/{path.name})" in page, path.name

@@ -1,0 +1,264 @@
+"""What the engine says when something goes wrong: the operation, the shapes, the line, the likely
+fix."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Iterator, Mapping
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from ..typing import Shape
+
+Line = tuple[CodeType, int]  # code and instruction: cheap to take, turned into words if needed
+PACKAGE = __name__.partition(".")[0]
+_INSIDE: dict[Any, bool] = {}  # whether a module of that name belongs to the package
+
+
+def calling_line() -> Line:
+    """The instruction outside this package that is being carried out."""
+    frame = sys._getframe(2)  # the caller is of this package, and so is who calls that
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__")
+        if name not in _INSIDE:
+            _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
+        if not _INSIDE[name]:
+            break
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+def describe_line(line: Line | None) -> str:
+    """`train.py:42: loss = (a * b).sum()` for a line taken by `calling_line`."""
+    if line is None:
+        return "an unknown line"
+    code, instruction = line
+    positions = list(code.co_positions())
+    index = instruction // 2
+    number = positions[index][0] if 0 <= index < len(positions) else None
+    number = number or code.co_firstlineno
+    text = linecache.getline(code.co_filename, number).strip()
+    return f"{code.co_filename}:{number}" + (f": {text}" if text else f" in {code.co_name}")
+
+
+def name_of(function: Any) -> str:
+    """The name a user knows a function by: `np.exp`, `np.linalg.inv`, `scipy.special.erf`."""
+    name = getattr(function, "__name__", None) or repr(function)
+    if isinstance(function, np.ufunc):
+        return f"np.{name}" if getattr(np, name, None) is function else f"scipy.special.{name}"
+    module = getattr(function, "__module__", None) or ""
+    if module.startswith("numpy"):
+        return module.replace("numpy", "np", 1) + f".{name}"
+    if module.startswith("scipy.special"):
+        return f"scipy.special.{name}"
+    return f"operator.{name}" if module == "_operator" else name
+
+
+# ---------------------------------------------------------------------- a forward call that fails
+
+
+def explain(
+    error: Exception, function: Any, arguments: Mapping[str, Any], parents: Mapping[str, Any]
+) -> Exception:
+    """The error of a failed call, with the operation, its operands, where they were made, a likely
+    fix."""
+    operands = [(name, a) for name, a in arguments.items() if isinstance(a, np.ndarray)]
+    lines = [f"{name_of(function)}: {error}"]
+    for i, (name, array) in enumerate(operands):
+        line = getattr(parents.get(name), "line", None)
+        made = f", made at {describe_line(line)}" if line else ""
+        lines.append(f"  operand {i}: shape {array.shape} {array.dtype}{made}")
+    hint = _hint(error, function, [array.shape for _, array in operands])
+    if hint:
+        lines.append(f"  hint: {hint}")
+    message = "\n".join(lines)
+    if type(error) in (ValueError, TypeError, IndexError):
+        return type(error)(message)
+    error.add_note(message)
+    return error
+
+
+def _hint(error: Exception, function: Any, shapes: list[Shape]) -> str:
+    """What two shapes that do not fit have against each other; other errors are not about that."""
+    if len(shapes) != 2:
+        return ""
+    if function in (np.matmul, np.dot):
+        return _matmul_hint(*shapes)
+    return _broadcast_hint(*shapes) if "broadcast" in str(error) else ""
+
+
+def _matmul_hint(left: Shape, right: Shape) -> str:
+    if not left or not right:
+        return "matrix products need at least one axis on both sides; did you mean * ?"
+    inner = right[-2] if len(right) > 1 else right[0]
+    if left[-1] == inner:
+        return ""
+    hint = f"inner axes {left[-1]} and {inner} differ"
+    if len(right) > 1 and left[-1] == right[-1]:
+        return f"{hint}; did you mean b.mT?"
+    if len(left) > 1 and left[-2] == inner:
+        return f"{hint}; did you mean a.mT?"
+    return hint
+
+
+def _broadcast_hint(left: Shape, right: Shape) -> str:
+    for axis, (a, b) in enumerate(zip(reversed(left), reversed(right), strict=False), start=1):
+        if a != b and 1 not in (a, b):
+            return (
+                f"axis -{axis} has length {a} on one side and {b} on the other; "
+                "equal lengths, or 1, broadcast"
+            )
+    return ""
+
+
+def no_derivative(function: Any, argument: str) -> NotImplementedError:
+    """A tensor that requires a gradient stands where no formula is."""
+    return NotImplementedError(
+        f"{name_of(function)} is not differentiated with respect to {argument!r}; "
+        f"pass {argument}.detach()"
+    )
+
+
+def unread_option(function: Any, name: str, value: Any) -> NotImplementedError:
+    """An option was given of which the derivative knows nothing."""
+    return NotImplementedError(
+        f"{name_of(function)} of tensors has no option {name!r} (given: {value!r}): its derivative "
+        "does not read it. Leave it out, or call the function on t.detach().numpy()"
+    )
+
+
+def unsupported(function: Any, reason: str) -> NotImplementedError:
+    """A function that tensors refuse, with a reason of a few words."""
+    return NotImplementedError(
+        f"{name_of(function)} does not work on tensors ({reason}); call it on t.detach().numpy()"
+    )
+
+
+def without_rule(function: Any) -> NotImplementedError:
+    """A function that is not in the calculus table met a tensor."""
+    return NotImplementedError(
+        f"{name_of(function)} has no rule for tensors. Give it one with tg.derivative(...), or, if "
+        "no gradient is to flow through it, call it on t.detach().numpy()"
+    )
+
+
+def not_an_operand(function: Any, name: str, what: str, advice: str) -> TypeError:
+    """An operand that is neither a tensor nor a plain array."""
+    where = f"{name_of(function)}: " if callable(function) else ""
+    return TypeError(f"{where}{name!r} is {what}, which tensors do not work with; {advice}")
+
+
+def not_real(function: Any, dtype: np.dtype[Any]) -> TypeError:
+    """An operation gave something else than real numbers."""
+    hint = "; complex numbers are not supported" if dtype.kind == "c" else ""
+    return TypeError(
+        f"{name_of(function)} of tensors gave {dtype}{hint}; a tensor holds real numbers"
+    )
+
+
+# --------------------------------------------------------------------- a backward pass that fails
+
+
+def freed(node: Any) -> RuntimeError:
+    """The graph was walked already."""
+    return RuntimeError(
+        f"the graph behind {node} was walked already and freed. Call backward once, on the sum of "
+        "the losses; or, if two walks are meant, give the first one retain_graph=True"
+    )
+
+
+def not_a_leaf(node: Any) -> RuntimeError:
+    """`.grad` of a result was asked for."""
+    return RuntimeError(
+        f"this tensor is the result of {node}, so backward leaves no .grad on it. Call "
+        "t.retain_grad() before backward, or use tg.grad"
+    )
+
+
+def not_a_number(shape: Shape) -> ValueError:
+    """`backward()` of an array."""
+    return ValueError(
+        f"backward from a tensor of shape {shape} needs a gradient of that shape. Reduce it to one "
+        "number first, t.sum().backward(), or pass one, t.backward(gradient)"
+    )
+
+
+def unfit_gradient(gradient: Shape, shape: Shape) -> ValueError:
+    """A gradient was given that does not fit its tensor."""
+    return ValueError(f"a gradient of shape {gradient} does not fit a tensor of shape {shape}")
+
+
+def wrong_shape(node: Any, gradient: Shape, argument: Shape) -> ValueError:
+    """A formula gave a gradient that does not fit its argument."""
+    return ValueError(
+        f"the rule of {node} gave a gradient of shape {gradient} to an argument of shape {argument}"
+    )
+
+
+# ----------------------------------------------------------------------------- NaN and infinities
+
+
+def check_finite(function: Any, value: Any, inputs: Any, line: Line | None, what: str = "") -> None:
+    """Raise FloatingPointError if a value has NaN, or infinities that were not among the inputs."""
+    results = list(_floats(value))
+    nan = sum(int(np.isnan(a).sum()) for a in results)
+    infinite = sum(int(np.isinf(a).sum()) for a in results)
+    if not (nan or infinite):
+        return
+    given = list(_floats(inputs))
+    given_nan = any(np.isnan(a).any() for a in given)
+    given_infinite = any(np.isinf(a).any() for a in given)
+    if not nan and (given_nan or given_infinite):
+        return
+    made = f"was given NaN and passed on {nan}"
+    if not given_nan:
+        made = f"made {nan} NaN and {infinite} infinite elements"
+    size = sum(a.size for a in results)
+    raise FloatingPointError(
+        f"{what}{name_of(function)} {made} (of {size}), at {describe_line(line)}"
+    )
+
+
+def _floats(values: Any) -> Iterator[np.ndarray]:
+    """The floating-point arrays among tensors, arrays, numbers and lists of these."""
+    if isinstance(values, (list, tuple)):
+        for value in values:
+            yield from _floats(value)
+        return
+    array = values.numpy() if hasattr(values, "numpy") else values
+    if isinstance(array, (np.ndarray, np.number, float)):
+        array = np.asarray(array)
+        if array.dtype.kind == "f":
+            yield array
+
+
+# ------------------------------------------------------------------------------ leaving the graph
+
+
+def leaves_the_graph(way: str) -> TypeError:
+    """A tensor that requires a gradient was to become a plain array or number."""
+    function = _library_function()
+    hint = (
+        f" For {function}, here use tg.special.{function.rpartition('.')[2]}." if function else ""
+    )
+    return TypeError(
+        f"{way} would silently cut a tensor that requires a gradient out of the graph.{hint} To "
+        "leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy functions of the tensor "
+        "(np.stack in place of np.array)"
+    )
+
+
+def _library_function() -> str:
+    """The function of scipy.special that is being carried out, called from outside; "" if none
+    is."""
+    found = ""
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("scipy.special"):
+            found = f"scipy.special.{frame.f_code.co_name}"
+        frame = frame.f_back
+    return found

@@ -1,0 +1,137 @@
+"""One interface sees each operation as it happens: forward, on the way back, and the scopes around
+it.
+
+    class Printer(Observer):
+        def forward(self, call):
+            print(call.function, call.arguments, call.value)
+
+    with observed(Printer()):
+        loss = model(x).sum()
+
+The profiler and the search for the first NaN are observers; the engine knows none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from . import errors
+from .modes import SWITCHED, settings, switched
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An operation that was carried out on tensors."""
+
+    function: Any
+    arguments: Mapping[str, Any]  # by name, as the caller gave them: tensors, arrays, options
+    node: Any  # what was recorded; None if nothing was
+    value: Any  # the tensor, or several
+    started: float  # of `time.perf_counter`
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """An operation on the way back: what arrived at its node, and what it passed on to its
+    parents."""
+
+    node: Any
+    gradient: Any  # of the value; a list of one for each of several values
+    contributions: Mapping[str, Any]  # by the name of the argument
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A part of a computation that bears a name: operations inside it belong to it."""
+
+    kind: str  # "module", "definition" or "kernel"
+    name: str
+    subject: Any  # the module, the function or the kernel
+
+
+class Observer:
+    """What may be seen of a computation. Subclasses override what they want to see."""
+
+    def forward(self, call: Call) -> None:
+        """An operation has given its value."""
+
+    def backward(self, pull: Pull) -> None:
+        """An operation has passed its gradient on."""
+
+    def enter(self, scope: Scope) -> None:
+        """What follows belongs to this scope."""
+
+    def leave(self, scope: Scope) -> None:
+        """The scope that was entered last is at its end."""
+
+
+def observed(observer: Observer) -> switched:
+    """Inside this context the observer sees every operation of this thread."""
+    return switched("observer", observer)
+
+
+def observers() -> list[Observer]:
+    """Who observes this thread, the first one first."""
+    return settings("observer")
+
+
+@contextmanager
+def scope(kind: str, name: str, subject: Any) -> Iterator[None]:
+    """What happens inside this context is shown to observers as one part."""
+    present = observers()
+    entered = Scope(kind, name, subject)
+    for observer in present:
+        observer.enter(entered)
+    try:
+        yield
+    finally:
+        for observer in reversed(present):
+            observer.leave(entered)
+
+
+# ---------------------------------------------------------------------------------- the first NaN
+
+
+class FirstNaN(Observer):
+    """Raises FloatingPointError at the first operation that makes a NaN or an infinity, with its
+    line."""
+
+    def forward(self, call: Call) -> None:
+        inputs = list(call.arguments.values())
+        errors.check_finite(call.function, call.value, inputs, errors.calling_line())
+
+    def backward(self, pull: Pull) -> None:
+        function = pull.node.operation.function
+        contributions = list(pull.contributions.values())
+        errors.check_finite(function, contributions, [], pull.node.line, "the gradient of ")
+
+
+def detect_anomaly() -> switched:
+    """Inside this context the first operation that makes a NaN or an infinity raises with its line.
+
+    Infinities that an operation was given are no anomaly. The way back is searched as well.
+    """
+    return observed(FirstNaN())
+
+
+def now() -> float:
+    """When an operation begins, if anyone observes."""
+    return perf_counter() if SWITCHED["observer"] else 0.0
+
+
+__all__ = [
+    "Call",
+    "FirstNaN",
+    "Observer",
+    "Pull",
+    "Scope",
+    "detect_anomaly",
+    "observed",
+    "observers",
+    "scope",
+]

@@ -1,0 +1,48 @@
+"""The one door for operands that are no tensors: they become arrays, or are refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import errors
+
+NUMBERS = "biufc"  # kinds of dtype that arithmetic is done with; complex *results* are refused
+ADVICE = {
+    "pandas": "give its .to_numpy()",
+    "scipy": "give its .toarray()",
+    "masked": "give its .filled(value), and choose with np.where",
+    "matrix": "give np.asarray of it",
+    "dtype": "give an array of numbers",
+}
+
+
+def as_operand(value: Any, function: Any, name: str) -> Any:
+    """An operand as an array; a single number stays as it is, since it takes the tensor's dtype.
+
+    Raises TypeError, with the function's name, the operand's and a way out, for masked arrays,
+    sparse matrices, pandas objects, and arrays of anything but numbers.
+    """
+    if type(value) is np.ndarray:
+        return _checked(value, function, name)
+    if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise errors.not_an_operand(function, name, "a masked array", ADVICE["masked"])
+    if isinstance(value, np.matrix):
+        raise errors.not_an_operand(function, name, "a matrix", ADVICE["matrix"])
+    library = type(value).__module__.partition(".")[0]
+    if library in ("pandas", "scipy") and not isinstance(value, np.ndarray):
+        what = f"a {library} {type(value).__name__}"
+        raise errors.not_an_operand(function, name, what, ADVICE[library])
+    if isinstance(value, (list, tuple)) or hasattr(value, "__array__"):
+        return _checked(np.asarray(value), function, name)
+    return value
+
+
+def _checked(array: np.ndarray, function: Any, name: str) -> np.ndarray:
+    if array.dtype.kind not in NUMBERS:
+        what = f"an array of {array.dtype}"
+        raise errors.not_an_operand(function, name, what, ADVICE["dtype"])
+    return array

@@ -1,0 +1,40 @@
+"""Gradient clipping: limits on the gradients, between `backward` and the optimiser's step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..tensor import Tensor, unwrap
+
+
+def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients by one factor, to a Euclidean norm of at most `max_norm`.
+
+    The norm is that of all gradients together (Pascanu et al. 2013, algorithm 1). Returns the norm
+    before clipping. If it is not finite, the gradients stay as they are.
+    """
+    _check_limit("max_norm", max_norm)
+    owners = [p for p in parameters if p.grad is not None]
+    gradients = [unwrap(p.grad) for p in owners]
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
+    if max_norm < norm < math.inf:
+        for parameter, g in zip(owners, gradients, strict=True):
+            out = g if g.flags.writeable else None
+            parameter.grad = np.multiply(g, max_norm / norm, out=out)
+    return norm
+
+
+def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
+    """Limit each element of the gradients to [-clip_value, clip_value]."""
+    _check_limit("clip_value", clip_value)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad = np.clip(unwrap(parameter.grad), -clip_value, clip_value)
+
+
+def _check_limit(name: str, value: float) -> None:
+    if not value >= 0:  # NaN is not, either
+        raise ValueError(f"{name} is at least 0, not {value}")

@@ -1,0 +1,217 @@
+"""Parameters end to end in one flat buffer, with their gradients and state in buffers beside it.
+
+A small model has dozens of small parameters, and most of the time of an update would go into
+calling NumPy for each of them. In flat buffers a step is a few operations on long arrays. Each
+parameter begins on a cache line, where NumPy's loops and BLAS are faster; the gaps hold zeros.
+
+Ranks that share memory (`tinygrad_cv.parallel`) share values and state. Each has its own gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..engine.ownership import are_read, own
+from ..machine import CACHE_LINE, TILE, at_cache_line
+from ..parallel import team
+from ..tensor import Tensor, unwrap
+
+State: TypeAlias = dict[str, np.ndarray]  # by name
+Scratch: TypeAlias = tuple[np.ndarray, np.ndarray]  # memory for intermediate values
+Piece: TypeAlias = tuple[np.ndarray, State, Scratch]  # values p
+Tile: TypeAlias = tuple[np.ndarray, np.ndarray, State, Scratch]  # values p, gradients g
+
+
+class Run(NamedTuple):
+    """What an update is given: parameters that are at the same step t = 1, 2, ..., in tiles.
+
+    A tile is small enough to stay in the cache. Its gradients must not be changed.
+    """
+
+    t: int
+    dtype: np.dtype
+    tiles: Iterator[Tile]
+
+
+class FlatParameters:
+    """Parameters of one dtype in `values`; `gradients` and the arrays in `state` have its layout.
+
+    The gradient of a parameter that is larger than a tile is not copied into `gradients`, but read
+    where it is, unless other ranks need it there.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], state_names: Iterable[str]) -> None:
+        self.parameters = parameters
+        self.dtype = parameters[0].dtype
+        self.ranks = team()
+        self.parts, self.size = self._layout()
+        self.values = self._zeros()
+        self.state = {name: self._zeros() for name in state_names}
+        self.exchange = self.ranks.exchange(self._zeros)
+        self.gradients = self.exchange.own
+        self.memories: list[memoryview | None] = [None] * len(parameters)  # of those adopted
+        self.averaged = False  # whether each `.grad` is the average over the ranks already
+        self.steps = [0] * len(parameters)  # that each parameter has made
+        self.value_views = self._views(self.values)
+        self.gradient_views = self._views(self.gradients)
+        self.in_place = [p.size > TILE and self.ranks.size == 1 for p in parameters]
+        self.tile_size = TILE
+        self.scratch = np.empty((2, min(TILE, self.size)), self.dtype)
+        self.pieces: dict[tuple[int, int], Piece] = {}
+
+    # ----------------------------------------------------------------------------------- the layout
+
+    def _layout(self) -> tuple[list[slice], int]:
+        """The part of the buffers that belongs to each parameter, and the size of the buffers."""
+        line = CACHE_LINE // self.dtype.itemsize  # elements
+        parts = []
+        end = 0
+        for parameter in self.parameters:
+            parts.append(slice(end, end + parameter.size))
+            lines = -(-parameter.size // line)
+            end += lines * line
+        return parts, end
+
+    def _zeros(self) -> np.ndarray:
+        """A flat buffer."""
+        size = self.size * self.dtype.itemsize
+        memory = self.ranks.allocate(size + CACHE_LINE)
+        return at_cache_line(memory, size).view(self.dtype)
+
+    def _views(self, flat: np.ndarray) -> list[np.ndarray]:
+        """The parts of a flat buffer in the shapes of the parameters."""
+        pairs = zip(self.parts, self.parameters, strict=True)
+        return [flat[part].reshape(parameter.shape) for part, parameter in pairs]
+
+    # ------------------------------------------------------------------------- values and gradients
+
+    def adopt(self) -> None:
+        """Make the arrays of all parameters views of `values` that nobody else looks at.
+
+        Parameters may have gone on with another array, and a record, or whoever looks at a
+        parameter, may need the values as they are. Then `values` is another buffer from now on.
+        """
+        pairs = zip(self.parameters, self.memories, strict=True)
+        here = [parameter._memory is memory for parameter, memory in pairs]
+        present = [p for p, is_here in zip(self.parameters, here, strict=True) if is_here]
+        needed = are_read(present)
+        if all(here) and not needed:
+            return
+        if needed and self.ranks.size > 1:
+            raise RuntimeError(
+                "a graph or an array, such as p.numpy(), still needs the values of a parameter "
+                "that several ranks are about to update in place; let go of it, or copy it"
+            )
+        if self.memories[0] is not None and self.ranks.size == 1:
+            self.values = self._zeros()
+            self.value_views = self._views(self.values)
+            self.pieces.clear()
+            here = [False] * len(here)
+        for i, parameter in enumerate(self.parameters):
+            if not here[i]:
+                self.value_views[i][...] = parameter._array
+                own(parameter, self.value_views[i])
+                self.memories[i] = parameter._memory
+
+    def copy_gradients(self) -> None:
+        """Copy the gradients into `gradients`, but for those that are read where they are."""
+        views = zip(self.parameters, self.gradient_views, self.in_place, strict=True)
+        for parameter, view, in_place in views:
+            gradient = parameter._grad
+            if gradient is not None and not in_place:
+                view[...] = gradient if type(gradient) is np.ndarray else unwrap(gradient)
+
+    def reduce_scatter(self) -> slice:
+        """Average the gradients over the ranks, in the shard that this rank updates, and return it.
+
+        Raises RuntimeError if there are ranks that there were not when the buffers were made.
+        """
+        self._check_ranks()
+        self.adopt()  # before the ranks meet: after that the first of them updates what they share
+        self.copy_gradients()
+        if self.averaged:
+            self.averaged = False
+            self.ranks.barrier()  # nobody reads the weights any more that others now change
+            return self.ranks.shard_slice(self.size)
+        return self.ranks.reduce_scatter(self.exchange)
+
+    def all_reduce(self) -> None:
+        """Make each `.grad` the average over the ranks."""
+        self._check_ranks()
+        if self.ranks.size == 1:
+            return
+        self.reduce_scatter()
+        self.ranks.all_gather(self.exchange)
+        self.averaged = True
+        for parameter, view in zip(self.parameters, self.gradient_views, strict=True):
+            if parameter._grad is not None:
+                parameter.grad = view.copy()
+
+    def _check_ranks(self) -> None:
+        if self.ranks is not team() and team().size > 1:
+            raise RuntimeError(
+                "this optimiser was made before its ranks were; "
+                "make it inside `with parallel.workers(...)`"
+            )
+
+    # -------------------------------------------------------------------------------------- a step
+
+    def runs(self, shard: slice) -> Iterator[Run]:
+        """What a step of the shard updates. Advances `steps`.
+
+        Neighbours that are at the same step come together, but a gradient that is read where it is
+        comes alone.
+        """
+        keys = [
+            (parameter._grad is not None, self.steps[i], i if self.in_place[i] else None)
+            for i, parameter in enumerate(self.parameters)
+        ]
+        for (present, step, alone), group in groupby(range(len(keys)), keys.__getitem__):
+            if not present:
+                continue
+            members = list(group)
+            for i in members:
+                self.steps[i] = step + 1
+            run = slice(self.parts[members[0]].start, self.parts[members[-1]].stop)
+            gradient = self.gradients[run]
+            if alone is not None:
+                gradient = np.asarray(unwrap(self.parameters[alone]._grad), self.dtype).reshape(-1)
+            yield Run(step + 1, self.dtype, self._tiles(run, shard, gradient))
+
+    def _tiles(self, run: slice, shard: slice, gradient: np.ndarray) -> Iterator[Tile]:
+        """The part of a run that lies in the shard. `gradient`: of the run."""
+        end = min(run.stop, shard.stop)
+        for low in range(max(run.start, shard.start), end, self.tile_size):
+            high = min(low + self.tile_size, end)
+            p, state, scratch = self._piece(low, high)
+            yield p, gradient[low - run.start : high - run.start], state, scratch
+
+    def _piece(self, low: int, high: int) -> Piece:
+        """Views of the buffers from low to high, kept for the next steps."""
+        piece = self.pieces.get((low, high))
+        if piece is None:
+            state = {name: flat[low:high] for name, flat in self.state.items()}
+            a, b = self.scratch[:, : high - low]
+            piece = self.values[low:high], state, (a, b)
+            self.pieces[low, high] = piece
+        return piece
+
+    # ------------------------------------------------------------------------- a parameter's state
+
+    def get_state(self, i: int) -> State:
+        """Copies of a parameter's state by name, and its "step"."""
+        shape = self.parameters[i].shape
+        state = {"step": np.array(self.steps[i])}
+        for name, flat in self.state.items():
+            state[name] = flat[self.parts[i]].reshape(shape).copy()
+        return state
+
+    def set_state(self, i: int, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from a state that `get_state` gave."""
+        self.steps[i] = int(state["step"])
+        for name, flat in self.state.items():
+            flat[self.parts[i]] = state[name].reshape(-1)

@@ -1,0 +1,29 @@
+"""The calculus table of NumPy's functions, by room."""
+
+from . import (
+    elementwise,
+    index,
+    linalg,
+    norm,
+    numeric,
+    product,
+    rearrange,
+    reduce,
+    shape,
+    statistics,
+    unsupported,
+)
+
+__all__ = [
+    "elementwise",
+    "index",
+    "linalg",
+    "norm",
+    "numeric",
+    "product",
+    "rearrange",
+    "reduce",
+    "shape",
+    "statistics",
+    "unsupported",
+]

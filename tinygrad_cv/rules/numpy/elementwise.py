@@ -1,0 +1,280 @@
+"""The calculus table, element by element: arithmetic, powers, exponentials, trigonometry, choices.
+
+Subgradients: abs'(0) = 0; the root of a norm has slope 0 at 0; ties of maximum and minimum share
+equally; clip has slope 1 at its bounds. What chooses gives exact zeros to what was not chosen, even
+where the incoming gradient is infinite or NaN. Formulas are safe where the derivative is finite,
+whatever their parts do.
+"""
+
+from __future__ import annotations
+
+from math import e, log, pi
+
+import numpy as np
+
+from ...tensor import unwrap
+from ...typing import Array, Operand
+from ..table import definition, derivative, without_gradient
+
+
+def _signed(g: Array, x: Array) -> Array:
+    """g times the sign of x, and 0 at 0."""
+    return np.where(np.equal(x, 0), 0, g) * np.sign(x)
+
+
+def _times_ratio(g: Array, x: Array, y: Array) -> Array:
+    """g x / y, and 0 where y is 0."""
+    zero = np.equal(y, 0)
+    return np.where(zero, 0, g) * (x / np.where(zero, 1, y))
+
+
+# Arithmetic.
+derivative(np.add, x1=lambda g: g, x2=lambda g: g)
+derivative(np.subtract, x1=lambda g: g, x2=lambda g: -g)
+derivative(np.multiply, x1=lambda g, x2: g * x2, x2=lambda g, x1: g * x1)
+derivative(np.true_divide, x1=lambda g, x2: g / x2, x2=lambda g, x2, y: -g * y / x2)
+derivative(np.negative, x=lambda g: -g)
+derivative(np.positive, x=lambda g: g)
+derivative(np.reciprocal, x=lambda g, y: -g * y * y)
+derivative(np.square, x=lambda g, x: g * (2 * x))
+derivative(np.absolute, x=_signed)
+derivative(np.fabs, x=_signed)
+derivative(np.sqrt, x=lambda g, y: g / (2 * y))
+derivative(np.cbrt, x=lambda g, y: g / (3 * y * y))
+derivative(
+    np.hypot,
+    x1=lambda g, x1, y: _times_ratio(g, x1, y),
+    x2=lambda g, x2, y: _times_ratio(g, x2, y),
+)
+derivative(np.fmod, x1=lambda g: g, x2=lambda g, x1, x2: -g * np.trunc(x1 / x2))
+derivative(np.remainder, x1=lambda g: g, x2=lambda g, x1, x2: -g * np.floor(x1 / x2))
+derivative(np.divmod, x1=lambda g: g[1], x2=lambda g, x1, x2: -g[1] * np.floor(x1 / x2))
+derivative(np.modf, x=lambda g: g[0])
+derivative(np.frexp, x=lambda g, x, y: g[0] * np.ldexp(np.ones_like(x), -y[1]))
+derivative(np.ldexp, x1=lambda g, x2: np.ldexp(g, x2), x2=None)
+derivative(
+    np.copysign,
+    x1=lambda g, x1, x2: _signed(g, x1) * np.copysign(np.ones_like(x2), x2),
+    x2=None,
+)
+
+
+# Powers. d x1^x2 / dx1 = x2 x1^(x2-1) is 0 for x2 = 0 even at x1 = 0; d / dx2 = x1^x2 log x1 is 0
+# at x1 = 0.
+def _power_base(g: Array, x1: Array, x2: Array) -> Array:
+    constant = np.equal(x2, 0) & ~np.greater(np.abs(x1), 0)  # 0^0, and NaN^0, which is 1 too
+    return g * (x2 * np.power(np.where(constant, 1, x1), x2 - 1))
+
+
+def _power_exponent(g: Array, x1: Array, y: Array) -> Array:
+    return g * y * np.log(np.where(np.equal(x1, 0), 1, x1))
+
+
+derivative(np.power, x1=_power_base, x2=_power_exponent)
+derivative(np.float_power, x1=_power_base, x2=_power_exponent)
+
+
+# The root of a norm or a standard deviation, with a choice of slope at 0.
+def root(x: Array) -> Array:
+    """The square root, with derivative 0 at 0.
+
+    It stands behind norms and standard deviations, which have a kink there. A second derivative at
+    0 does not exist: `root_slope` raises where it is asked for.
+    """
+    return np.sqrt(x)
+
+
+def root_slope(y: Array) -> Array:
+    """1 / (2 y), the slope of the root whose value is y, and 0 where y is 0."""
+    zero = np.equal(y, 0)
+    return np.where(zero, 0, 0.5 / np.where(zero, 1, y))
+
+
+def _root_curvature(g: Array, y: Array) -> Array:
+    """-1 / (2 y^2). Raises FloatingPointError where y is 0, whether or not g is 0 there: a formula
+    does not know if the elements are dropped later."""
+    if np.any(unwrap(y) == 0):
+        raise FloatingPointError(
+            "a norm or a standard deviation has no second derivative at 0. For its square write "
+            "np.sum(x * x) in place of np.linalg.norm(x)**2, and np.var(x) in place of "
+            "np.std(x)**2; elsewhere put np.where(zero, 1, x) into it, and drop the result there"
+        )
+    return -g / (2 * y * y)
+
+
+def _root_gradient(g: Array, y: Array) -> Array:
+    return np.where(np.equal(y, 0), 0, g) * root_slope(y)
+
+
+root_slope = derivative(root_slope, y=_root_curvature)
+root = derivative(root, x=_root_gradient)
+
+# Exponentials and logarithms.
+derivative(np.exp, x=lambda g, y: g * y)
+derivative(np.exp2, x=lambda g, y: g * y * log(2))
+derivative(np.expm1, x=lambda g, y: g * (y + 1))
+derivative(np.log, x=lambda g, x: g / x)
+derivative(np.log2, x=lambda g, x: g / (x * log(2)))
+derivative(np.log10, x=lambda g, x: g / (x * log(10)))
+derivative(np.log1p, x=lambda g, x: g / (1 + x))
+
+
+def _share(
+    g: Array,
+    x1: Array,
+    x2: Array,
+    base: float,
+) -> Array:
+    """g / (1 + base^(x2 - x1)): the part of a log-sum that is x1's.
+
+    Nothing overflows; where both are -inf, each has half.
+    """
+    both = np.isinf(x1) & np.equal(x1, x2)
+    difference = np.where(both, 0, x2) - np.where(both, 0, x1)
+    return g * (0.5 - 0.5 * np.tanh((0.5 * log(base)) * difference))
+
+
+derivative(
+    np.logaddexp,
+    x1=lambda g, x1, x2: _share(g, x1, x2, e),
+    x2=lambda g, x1, x2: _share(g, x2, x1, e),
+)
+derivative(
+    np.logaddexp2,
+    x1=lambda g, x1, x2: _share(g, x1, x2, 2),
+    x2=lambda g, x1, x2: _share(g, x2, x1, 2),
+)
+
+# Trigonometry.
+derivative(np.sin, x=lambda g, x: g * np.cos(x))
+derivative(np.cos, x=lambda g, x: -g * np.sin(x))
+derivative(np.tan, x=lambda g, y: g * (1 + y * y))
+derivative(np.arcsin, x=lambda g, x: g / np.sqrt(1 - x * x))
+derivative(np.arccos, x=lambda g, x: -g / np.sqrt(1 - x * x))
+derivative(np.arctan, x=lambda g, x: g / (1 + x * x))
+derivative(
+    np.arctan2,
+    x1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2),
+    x2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2),
+)
+derivative(np.sinh, x=lambda g, x: g * np.cosh(x))
+derivative(np.cosh, x=lambda g, x: g * np.sinh(x))
+derivative(np.tanh, x=lambda g, y: g * (1 - y * y))
+derivative(np.arcsinh, x=lambda g, x: g / np.sqrt(x * x + 1))
+derivative(np.arccosh, x=lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
+derivative(np.arctanh, x=lambda g, x: g / ((1 - x) * (1 + x)))
+derivative(np.rad2deg, x=lambda g: g * (180 / pi))
+derivative(np.degrees, x=lambda g: g * (180 / pi))
+derivative(np.deg2rad, x=lambda g: g * (pi / 180))
+derivative(np.radians, x=lambda g: g * (pi / 180))
+
+
+@definition(np.sinc)
+def sinc(x: Array) -> Array:
+    """sin(pi x) / (pi x). Near 0 its series in z = (pi x)^2, which has all derivatives."""
+    z = (pi * x) ** 2
+    small = z < 0.01
+    series = 1 - z / 156
+    for divisor in (110, 72, 42, 20, 6):  # 1 - z/6 (1 - z/20 (1 - ...))
+        series = 1 - z / divisor * series
+    safe = pi * np.where(small, 1, x)
+    return np.where(small, series, np.sin(safe) / safe)
+
+
+def _i1(x: Array) -> Array:
+    from scipy.special import i1
+
+    return i1(x)
+
+
+derivative(np.i0, x=lambda g, x: g * _i1(x))
+
+
+# Choices.
+def _chosen(
+    g: Array,
+    x: Array,
+    y: Array,
+    other: Array,
+) -> Array:
+    """g where x was chosen, half of it where both were equal, else 0."""
+    tied = np.equal(x, other)
+    whole = np.where(np.equal(x, y), g, 0)
+    return np.where(tied, g * 0.5, whole)
+
+
+for _choice in (np.maximum, np.minimum, np.fmax, np.fmin):
+    derivative(
+        _choice,
+        x1=lambda g, x1, x2, y: _chosen(g, x1, y, x2),
+        x2=lambda g, x1, x2, y: _chosen(g, x2, y, x1),
+        selects=True,
+    )
+derivative(
+    np.where,
+    signature="condition, x=None, y=None, /",
+    condition=None,
+    x=lambda g, condition: np.where(condition, g, 0),
+    y=lambda g, condition: np.where(condition, 0, g),
+    selects=True,
+)
+
+
+@definition(np.clip, signature="a, a_min=None, a_max=None, out=None, *, min=None, max=None")
+def clip(
+    a: Array,
+    a_min: Operand | None = None,
+    a_max: Operand | None = None,
+    min: Operand | None = None,
+    max: Operand | None = None,
+) -> Array:
+    """a between two bounds, either of which may be missing.
+
+    a has slope 1 at a bound, the bound itself 0.
+    """
+    low = min if a_min is None else a_min
+    high = max if a_max is None else a_max
+    if low is not None:
+        a = np.where(np.less(a, low), low, a)
+    if high is not None:
+        a = np.where(np.greater(a, high), high, a)
+    return a
+
+
+@definition(np.nan_to_num, inert=("copy",))
+def nan_to_num(
+    x: Array,
+    nan: float = 0.0,
+    posinf: float | None = None,
+    neginf: float | None = None,
+) -> Array:
+    """NaN and infinities replaced by numbers, which have gradient 0."""
+    limits = np.finfo(x.dtype)
+    x = np.where(np.isnan(x), nan, x)
+    x = np.where(np.isposinf(x), limits.max if posinf is None else posinf, x)
+    return np.where(np.isneginf(x), limits.min if neginf is None else neginf, x)
+
+
+# The identity on real numbers.
+@definition(np.real)
+def real(val: Array) -> Array:
+    """A real number is its own real part."""
+    return +val
+
+
+@definition(np.real_if_close, inert=("tol",))
+def real_if_close(a: Array) -> Array:
+    """Real numbers stay as they are."""
+    return +a
+
+
+derivative(np.conjugate, x=lambda g: g)
+
+# Constant between jumps: arrays without gradient.
+without_gradient(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around)
+without_gradient(np.floor_divide, np.heaviside, np.imag, np.angle, np.nextafter, np.spacing)
+without_gradient(np.signbit, np.isnan, np.isfinite, np.isinf, np.isposinf, np.isneginf, np.isreal)
+without_gradient(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
+without_gradient(np.logical_and, np.logical_or, np.logical_not, np.logical_xor)
+without_gradient(np.iscomplex, np.iscomplexobj, np.isrealobj)
+without_gradient(np.isclose, np.allclose, np.array_equal, np.array_equiv)

@@ -1,0 +1,322 @@
+"""The calculus table of numerical analysis.
+
+Polynomials, grids, interpolation, convolution, differences, integrals, functions of functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import pi, prod
+from typing import Any
+
+import numpy as np
+
+from ...tensor import unwrap
+from ...typing import Array, DTypeLike, Operand
+from ..table import as_array, definition
+from .axes import along, at_least, axes_of
+from .index import scatter
+
+
+# Polynomials.
+@definition(np.polyval)
+def polyval(p: Sequence[Operand], x: Array) -> Array:
+    """Horner's rule; the coefficient of the highest power comes first."""
+    x = as_array(x)
+    value: Array = np.zeros(x.shape, x.dtype)
+    for coefficient in p:
+        value = value * x + coefficient
+    return value
+
+
+@definition(np.vander)
+def vander(
+    x: Array,
+    N: int | None = None,
+    increasing: bool = False,
+) -> Array:
+    """The powers of each element: (n,) -> (n, N), the highest first unless `increasing`."""
+    n = x.shape[0] if N is None else N
+    if n == 0:
+        return np.zeros((x.shape[0], 0), x.dtype)
+    powers = [np.ones_like(x)]
+    for _ in range(n - 1):
+        powers.append(powers[-1] * x)
+    return np.stack(powers if increasing else powers[::-1], axis=-1)
+
+
+# Grids.
+@definition(np.linspace, inert=("device",))
+def linspace(
+    start: Operand,
+    stop: Operand,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: DTypeLike | None = None,
+    axis: int = 0,
+) -> Any:
+    """`num` points from start to stop at equal distances; with `retstep` the distance as well."""
+    start = as_array(start)
+    steps = num - 1 if endpoint else num
+    step = (as_array(stop) - start) / max(steps, 1)
+    numbers = np.arange(num, dtype=step.dtype)
+    numbers = np.reshape(numbers, (-1,) + (1,) * step.ndim)  # (num, 1, ...)
+    points = np.expand_dims(start, 0) + numbers * step
+    points = np.moveaxis(points, 0, axis)
+    if dtype is not None:
+        points = points.astype(dtype)
+    return (points, step) if retstep else points
+
+
+@definition(np.logspace)
+def logspace(
+    start: Operand,
+    stop: Operand,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Operand = 10.0,
+    dtype: DTypeLike | None = None,
+    axis: int = 0,
+) -> Array:
+    """Powers of a base with equally spaced exponents."""
+    if np.ndim(base):
+        ndim = max(map(np.ndim, (start, stop, base)))
+        start, stop = at_least(start, ndim), at_least(stop, ndim)
+        base = np.expand_dims(at_least(base, ndim), axis)
+    points = np.power(base, linspace(start, stop, num, endpoint, axis=axis))
+    return points if dtype is None else points.astype(dtype)
+
+
+@definition(np.geomspace)
+def geomspace(
+    start: Operand,
+    stop: Operand,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DTypeLike | None = None,
+    axis: int = 0,
+) -> Array:
+    """Points at equal ratios. Both ends have one sign, and are not 0."""
+    sign = np.sign(start)
+    if not np.all(np.equal(sign, np.sign(stop)) & np.not_equal(sign, 0)):
+        raise ValueError("np.geomspace on tensors needs ends of one sign, and not 0")
+    first, last = np.log(start * sign), np.log(stop * sign)
+    exponents = linspace(first, last, num, endpoint, axis=axis)
+    signs = np.broadcast_to(sign, np.broadcast_shapes(np.shape(start), np.shape(stop)))
+    points = np.exp(exponents) * np.expand_dims(signs, axis)
+    return points if dtype is None else points.astype(dtype)
+
+
+# Interpolation, phases.
+@definition(np.interp, signature="x, xp, fp, left=None, right=None, period=None")
+def interp(
+    x: Array,
+    xp: Array,
+    fp: Array,
+    left: Operand | None = None,
+    right: Operand | None = None,
+) -> Array:
+    """Piecewise linear through (xp, fp), differentiable in all three; constant outside."""
+    x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    n = np.size(xp)
+    before = np.searchsorted(xp, x, side="right") - 1
+    i = np.clip(before, 0, max(n - 2, 0))
+    j = np.minimum(i + 1, n - 1)
+    width = xp[j] - xp[i]
+    slope = (fp[j] - fp[i]) / np.where(np.equal(width, 0), 1, width)
+    y = fp[i] + (x - xp[i]) * slope
+    left = fp[0] if left is None else left
+    right = fp[-1] if right is None else right
+    y = np.where(np.less(x, xp[0]), left, y)
+    return np.where(np.greater(x, xp[-1]), right, y)
+
+
+@definition(np.unwrap)
+def unwrap_phase(
+    p: Array,
+    discont: float | None = None,
+    axis: int = -1,
+    period: float = 2 * pi,
+) -> Array:
+    """Phases without jumps. The jumps that are taken out are constants."""
+    plain = unwrap(p)
+    return p + (np.unwrap(plain, discont, axis, period=period) - plain)
+
+
+# Convolution: the products a_i v_j, added up at i + j.
+@definition(np.convolve)
+def convolve(a: Array, v: Array, mode: str = "full") -> Array:
+    """Of two sequences; "same" keeps the middle, "valid" what overlaps wholly."""
+    n, m = np.size(a), np.size(v)
+    if n == 0 or m == 0:
+        raise ValueError("np.convolve: a sequence is empty")
+    places = np.arange(n)[:, None] + np.arange(m)
+    products = np.ravel(np.outer(a, v))
+    full = scatter(products, np.ravel(places), (n + m - 1,))
+    shorter, longer = min(n, m), max(n, m)
+    if mode == "full":
+        return full
+    if mode == "same":
+        start = (shorter - 1) // 2
+        return full[start : start + longer]
+    if mode == "valid":
+        return full[shorter - 1 : longer]
+    raise ValueError(f"np.convolve: the mode is full, same or valid, not {mode!r}")
+
+
+@definition(np.correlate)
+def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
+    """Convolution with the second sequence reversed, of the longer one with the shorter."""
+    if np.size(v) > np.size(a):
+        return np.flip(convolve(v, np.flip(a), mode))
+    return convolve(a, np.flip(v), mode)
+
+
+# Differences and integrals.
+@definition(np.diff)
+def diff(
+    a: Array,
+    n: int = 1,
+    axis: int = -1,
+    prepend: Operand | None = None,
+    append: Operand | None = None,
+) -> Array:
+    """Each element minus the one before it, n times."""
+    if n < 0:
+        raise ValueError(f"np.diff: the order is not negative, as {n} is")
+    if n == 0:
+        return a
+    a = as_array(a)
+    one = [1 if i == axis % a.ndim else length for i, length in enumerate(a.shape)]
+    before = [] if prepend is None else [_end(prepend, one)]
+    after = [] if append is None else [_end(append, one)]
+    if before or after:
+        a = np.concatenate([*before, a, *after], axis)
+    later = along(axis, a.ndim, slice(1, None))
+    earlier = along(axis, a.ndim, slice(None, -1))
+    for _ in range(n):
+        a = a[later] - a[earlier]
+    return a
+
+
+def _end(value: Operand, shape: Sequence[int]) -> Array:
+    """What stands before or behind a sequence: a number is the same for all."""
+    return as_array(value) if np.ndim(value) else np.broadcast_to(value, shape)
+
+
+@definition(np.ediff1d)
+def ediff1d(
+    ary: Array,
+    to_end: Operand | None = None,
+    to_begin: Operand | None = None,
+) -> Array:
+    """Differences of the flattened array, between given ends."""
+    parts = [to_begin, np.diff(np.ravel(ary)), to_end]
+    return np.concatenate([np.ravel(part) for part in parts if part is not None])
+
+
+@definition(np.gradient)
+def gradient(
+    f: Array,
+    varargs: tuple[float, ...] = (),
+    axis: Any = None,
+) -> Any:
+    """Central differences for even spacing (one number, or one an axis), one-sided at the edges."""
+    axes = axes_of(axis, np.ndim(f))
+    if any(np.ndim(h) for h in varargs):
+        raise NotImplementedError("np.gradient on tensors knows even spacing, that is, numbers")
+    steps = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
+    if len(steps) != len(axes):
+        raise TypeError(f"np.gradient: {len(varargs)} spacings for {len(axes)} axes")
+    results = [_differences(f, i, h) for i, h in zip(axes, steps, strict=True)]
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _differences(f: Array, axis: int, h: float) -> Array:
+    """(f(x + h) - f(x - h)) / 2 h along an axis."""
+    x = np.moveaxis(f, axis, 0)
+    if len(x) < 2:
+        raise ValueError(f"np.gradient: axis {axis} of length {len(x)} has no differences")
+    first = (x[1:2] - x[:1]) / h
+    inside = (x[2:] - x[:-2]) / (2 * h)
+    last = (x[-1:] - x[-2:-1]) / h
+    slopes = np.concatenate([first, inside, last])
+    return np.moveaxis(slopes, 0, axis)
+
+
+@definition(*[getattr(np, name) for name in ("trapezoid", "trapz") if name in dir(np)])
+def trapezoid(
+    y: Array,
+    x: Array | None = None,
+    dx: Operand = 1.0,
+    axis: int = -1,
+) -> Array:
+    """The integral of y over x, or over points at distances dx."""
+    y = np.moveaxis(y, axis, -1)
+    if x is None:
+        width: Any = dx
+    else:
+        x = x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1)
+        width = np.diff(x, axis=-1)
+    means = (y[..., 1:] + y[..., :-1]) / 2
+    return np.sum(width * means, axis=-1)
+
+
+# Functions of functions.
+@definition(np.apply_along_axis)
+def apply_along_axis(
+    func1d: Callable[..., Array],
+    axis: int,
+    arr: Array,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+) -> Array:
+    """A function of vectors, of each along an axis; its result stands in the place of that axis."""
+    rows = np.moveaxis(arr, axis, -1)
+    *rest, length = np.shape(rows)
+    flat = np.reshape(rows, (prod(rest), length))
+    results = [func1d(row, *args, **(kwargs or {})) for row in flat]
+    inner = np.shape(results[0])
+    stacked = np.reshape(np.stack(results), (*rest, *inner))
+    source = range(len(rest), len(rest) + len(inner))
+    at = axis % np.ndim(arr)
+    return np.moveaxis(stacked, tuple(source), tuple(range(at, at + len(inner))))
+
+
+@definition(np.apply_over_axes)
+def apply_over_axes(
+    func: Callable[..., Array],
+    a: Array,
+    axes: int | Sequence[int],
+) -> Array:
+    """A reduction over one axis after the other, which stay with length 1."""
+    for axis in np.ravel(axes).tolist():
+        result = func(a, axis)
+        a = result if np.ndim(result) == np.ndim(a) else np.expand_dims(result, axis)
+    return a
+
+
+@definition(np.piecewise)
+def piecewise(
+    x: Array,
+    condlist: Any,
+    funclist: Sequence[Any],
+    args: tuple[Any, ...] = (),
+    kw: dict[str, Any] | None = None,
+) -> Array:
+    """Each function is given the elements of its condition only; later conditions win."""
+    x = as_array(x)
+    several = np.ndim(condlist[0]) > 0 or x.ndim == 0
+    conditions = [np.asarray(c) for c in (condlist if several else [condlist])]
+    if len(funclist) == len(conditions) + 1:
+        conditions.append(~np.any(conditions, axis=0))
+    result: Array = np.zeros(x.shape, x.dtype)
+    for condition, function in zip(conditions, funclist, strict=True):
+        if callable(function):
+            values = function(x[condition], *args, **(kw or {}))
+            part = scatter(as_array(values), condition, x.shape)
+        else:
+            part = function
+        result = np.where(condition, part, result)
+    return result

@@ -1,0 +1,286 @@
+"""The calculus table of reductions and scans. Ties of max and min share equally.
+
+A cast (`dtype=`) of a sum or a product has no influence on the gradient: the engine undoes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...typing import Array, Axis, DTypeLike, Operand, Scalar, Shape
+from ..table import as_array, definition, derivative, without_gradient
+from .axes import axes_of, count, reduced_back, reduced_last, restore
+from .elementwise import root
+
+derivative(
+    np.sum,
+    a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims),
+    initial=lambda g: np.sum(g),
+    inert=("dtype",),
+)
+derivative(
+    np.mean,
+    a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims) / count(a_shape, axis),
+    inert=("dtype",),
+)
+
+
+# Maximum and minimum choose among the elements and `initial`.
+def _is_extreme(
+    a: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+) -> np.ndarray:
+    """Which elements are equal to the extreme one."""
+    return np.equal(a, restore(y, np.shape(a), axis, keepdims))
+
+
+def _ties(
+    extreme: np.ndarray,
+    y: Array,
+    axis: Axis,
+    initial: Operand | None,
+) -> np.ndarray:
+    """How many elements, `initial` among them, are extreme: at least 1, for NaN is none."""
+    ties = np.sum(extreme, axis=axis, keepdims=True)  # (..., 1, ...)
+    if initial is not None:
+        ties = ties + np.reshape(np.equal(initial, y), ties.shape)
+    return np.maximum(ties, 1).astype(y.dtype)
+
+
+def _extreme(
+    g: Array,
+    a: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+    initial: Operand | None,
+) -> Array:
+    """The gradient goes to the extreme elements, in equal shares to ties."""
+    extreme = _is_extreme(a, y, axis, keepdims)
+    ties = _ties(extreme, y, axis, initial)
+    share = restore(g, np.shape(a), axis, keepdims) / ties
+    return np.where(extreme, share, 0)
+
+
+def _extreme_initial(
+    g: Array,
+    a: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+    initial: Operand,
+) -> Array:
+    """The share of `initial`, in the shape of the value."""
+    extreme = _is_extreme(a, y, axis, keepdims)
+    ties = np.reshape(_ties(extreme, y, axis, initial), np.shape(y))
+    return np.where(np.equal(initial, y), g / ties, 0)
+
+
+for _function in (np.max, np.min, np.amax, np.amin):
+    derivative(_function, a=_extreme, initial=_extreme_initial, selects=True)
+
+
+# Products.
+def _others(a: Array, axis: Axis) -> Array:
+    """For each element the product of all others, without a division: zeros are safe."""
+    last = reduced_last(a, axis)  # (rest..., n)
+    before = _products_before(last)
+    after = np.flip(_products_before(np.flip(last, -1)), -1)
+    return reduced_back(before * after, np.shape(a), axis)
+
+
+def _products_before(x: Array) -> Array:
+    """For each element the product of those before it along the last axis."""
+    ones = np.ones_like(x[..., :1])
+    shifted = np.concatenate([ones, x[..., :-1]], axis=-1)
+    return np.cumprod(shifted, axis=-1)
+
+
+def _product(
+    g: Array,
+    a: Array,
+    axis: Axis,
+    keepdims: bool,
+    initial: Operand | None,
+) -> Array:
+    """g times the product of all other elements, and `initial`."""
+    if np.size(a) == 0:
+        return a
+    gradient = restore(g, np.shape(a), axis, keepdims) * _others(a, axis)
+    return gradient if initial is None else gradient * initial
+
+
+def _product_initial(
+    g: Array,
+    a: Array,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    """g times the product of all elements."""
+    return g * np.prod(a, axis=axis, keepdims=bool(keepdims))
+
+
+derivative(np.prod, a=_product, initial=_product_initial, inert=("dtype",))
+
+
+# Moments.
+@definition(np.var)
+def var(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mean: Operand | None = None,
+    correction: float | None = None,
+) -> Array:
+    """The mean square of the deviations from the mean, with N - ddof in place of N."""
+    a = as_array(a)
+    if dtype is not None:
+        a = a.astype(dtype)
+    centre = np.mean(a, axis=axis, keepdims=True) if mean is None else mean
+    total = np.sum(np.square(a - centre), axis=axis, keepdims=keepdims)
+    lost = ddof if correction is None else correction
+    return total / max(count(np.shape(a), axis) - lost, 0)
+
+
+@definition(np.std)
+def std(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mean: Operand | None = None,
+    correction: float | None = None,
+) -> Array:
+    """The root of the variance. Constant data have gradient 0, and no second derivative."""
+    return root(var(a, axis, dtype, ddof, keepdims, mean, correction))
+
+
+@definition(np.ptp)
+def ptp(a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The largest element minus the smallest."""
+    largest = np.max(a, axis=axis, keepdims=keepdims)
+    smallest = np.min(a, axis=axis, keepdims=keepdims)
+    return largest - smallest
+
+
+@definition(np.average)
+def average(
+    a: Array,
+    axis: Axis = None,
+    weights: Array | None = None,
+    returned: bool = False,
+    keepdims: bool = False,
+) -> Any:
+    """The weighted mean, differentiable in the weights too.
+
+    Weights have the shape of a, or that of its reduced axes. With `returned` their sum comes too.
+    """
+    a = as_array(a)
+    weights = np.ones(a.shape, a.dtype) if weights is None else as_array(weights)
+    if weights.shape != a.shape:
+        weights = _spread(weights, a.shape, axis)
+    total = np.sum(weights, axis=axis, keepdims=keepdims)
+    result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    return (result, total) if returned else result
+
+
+def _spread(weights: Array, shape: Shape, axis: Axis) -> Array:
+    """Weights along the reduced axes, broadcast to the shape of what is weighted."""
+    if axis is None:
+        raise TypeError("np.average: an axis is needed where the weights have a shape of their own")
+    axes = axes_of(axis, len(shape))
+    if np.shape(weights) != tuple(shape[i] for i in axes):
+        raise ValueError(
+            f"np.average: weights of shape {np.shape(weights)} along axis {axis} of shape {shape}"
+        )
+    in_order = np.transpose(weights, np.argsort(axes))
+    kept = [n if i in axes else 1 for i, n in enumerate(shape)]
+    return np.broadcast_to(np.reshape(in_order, kept), shape)
+
+
+# Scans.
+def _sum_of_later(g: Array, a_shape: Shape, axis: int | None) -> Array:
+    """The adjoint of a cumulative sum: the sum of all that comes after."""
+    if axis is None:
+        return np.reshape(np.flip(np.cumsum(np.flip(g))), a_shape)
+    return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
+
+
+derivative(np.cumsum, a=_sum_of_later, inert=("dtype",))
+
+
+@definition(np.cumprod)
+def cumprod(
+    a: Array,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """Products up to each element, as an unrolled chain: zeros are safe to every order."""
+    if dtype is not None:
+        a = a.astype(dtype)
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    a = np.atleast_1d(a)
+    length = np.shape(a)[axis]
+    if length == 0:
+        return a
+    products = [np.take(a, 0, axis=axis)]
+    for i in range(1, length):
+        products.append(products[-1] * np.take(a, i, axis=axis))
+    return np.stack(products, axis=axis)
+
+
+def _cumulative(
+    scan: Callable[..., Array],
+    start: Scalar,
+    x: Array,
+    axis: int | None,
+    dtype: DTypeLike | None,
+    include_initial: bool,
+) -> Array:
+    """A scan by the array API's conventions: it needs an axis unless there is one only."""
+    x = np.atleast_1d(x)
+    if axis is None and x.ndim > 1:
+        raise ValueError(f"a cumulative sum or product of shape {x.shape} needs an axis")
+    axis = 0 if axis is None else axis
+    y = scan(x, axis=axis, dtype=dtype)
+    if not include_initial:
+        return y
+    shape = list(y.shape)
+    shape[axis] = 1
+    return np.concatenate([np.full(shape, start, y.dtype), y], axis=axis)
+
+
+if hasattr(np, "cumulative_sum"):  # NumPy 2.1
+
+    @definition(np.cumulative_sum)
+    def cumulative_sum(
+        x: Array,
+        axis: int | None = None,
+        dtype: DTypeLike | None = None,
+        include_initial: bool = False,
+    ) -> Array:
+        """Sums up to each element; with `include_initial` a 0 comes first."""
+        return _cumulative(np.cumsum, 0, x, axis, dtype, include_initial)
+
+    @definition(np.cumulative_prod)
+    def cumulative_prod(
+        x: Array,
+        axis: int | None = None,
+        dtype: DTypeLike | None = None,
+        include_initial: bool = False,
+    ) -> Array:
+        """Products up to each element; with `include_initial` a 1 comes first."""
+        return _cumulative(np.cumprod, 1, x, axis, dtype, include_initial)
+
+
+without_gradient(np.argmax, np.argmin, np.nanargmax, np.nanargmin)
+without_gradient(np.any, np.all, np.count_nonzero)

@@ -1,0 +1,316 @@
+"""The calculus table of statistics: quantiles, reductions that skip NaN, covariances, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...tensor import unwrap
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
+from ..table import as_array, definition
+from .axes import axes_of, reduced_last
+from .elementwise import root
+from .index import scatter
+
+# Quantiles: between the two neighbours of a position, which have these numbers and this share of
+# the upper one.
+METHODS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]] = {
+    "linear": lambda p: (np.floor(p), np.ceil(p), p - np.floor(p)),
+    "lower": lambda p: (np.floor(p), np.floor(p), 0 * p),
+    "higher": lambda p: (np.ceil(p), np.ceil(p), 0 * p),
+    "midpoint": lambda p: (np.floor(p), np.ceil(p), 0.5 + 0 * p),
+    "nearest": lambda p: (np.rint(p), np.rint(p), 0 * p),
+}
+
+
+def _quantile(
+    a: Array,
+    q: ArrayLike,
+    axis: Axis,
+    method: str,
+    keepdims: bool,
+    skip_nan: bool,
+) -> Array:
+    """Sorted values at the positions q (n - 1). n counts all values, or those that are not NaN."""
+    if method not in METHODS:
+        raise NotImplementedError(
+            f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}"
+        )
+    if np.any(np.less(q, 0) | np.greater(q, 1)):
+        raise ValueError(f"quantiles are of shares between 0 and 1, not {q!r}")
+    if skip_nan and np.size(a) == 0:
+        return np.nanmean(a, axis=axis, keepdims=keepdims)  # as NumPy does, without an axis for q
+    last = reduced_last(a, axis)  # (rest..., n)
+    bad = np.isnan(last)
+    if skip_nan:
+        n = np.sum(~bad, axis=-1)
+        undefined = n == 0
+    else:
+        n = np.full(last.shape[:-1], last.shape[-1])
+        undefined = np.any(bad, axis=-1)
+    ordered = np.sort(last, axis=-1)  # NaN comes last
+    values = []
+    for share in np.ravel(q).tolist():
+        positions = share * np.maximum(n - 1, 0)
+        value = _between(ordered, *METHODS[method](positions))
+        values.append(np.where(undefined, np.nan, value))
+    stacked = values[0] if np.ndim(q) == 0 else np.stack(values)  # (q..., rest...)
+    kept = _kept_shape(a, axis) if keepdims else values[0].shape
+    return np.reshape(stacked, np.shape(q) + kept)
+
+
+def _between(
+    ordered: Array,
+    low: np.ndarray,
+    high: np.ndarray,
+    share: np.ndarray,
+) -> Array:
+    """The value between the elements `low` and `high` of the last axis: (..., n) -> (...)."""
+    lower, upper = _element(ordered, low), _element(ordered, high)
+    return lower + (upper - lower) * np.asarray(share).astype(ordered.dtype)
+
+
+def _element(ordered: Array, number: np.ndarray) -> Array:
+    """The element of the last axis that has a number: (..., n), (...) -> (...)."""
+    index = np.expand_dims(np.asarray(number).astype(int), -1)
+    return np.take_along_axis(ordered, index, -1)[..., 0]
+
+
+def _kept_shape(a: Array, axis: Axis) -> tuple[int, ...]:
+    """The shape of a reduction whose axes stay, with length 1."""
+    axes = axes_of(axis, np.ndim(a))
+    return tuple(1 if i in axes else n for i, n in enumerate(np.shape(a)))
+
+
+def _enter_quantiles(
+    quantile: Any,
+    percentile: Any,
+    median: Any,
+    skip_nan: bool,
+) -> None:
+    """The three functions of a kind, which count all values, or skip NaN."""
+
+    @definition(quantile, inert=("overwrite_input",))
+    def of_share(
+        a: Array,
+        q: ArrayLike,
+        axis: Axis = None,
+        method: str = "linear",
+        keepdims: bool = False,
+    ) -> Array:
+        """The value below which a share q lies."""
+        return _quantile(a, q, axis, method, keepdims, skip_nan)
+
+    @definition(percentile, inert=("overwrite_input",))
+    def of_percent(
+        a: Array,
+        q: ArrayLike,
+        axis: Axis = None,
+        method: str = "linear",
+        keepdims: bool = False,
+    ) -> Array:
+        """The value below which q percent lie."""
+        return _quantile(a, np.true_divide(q, 100), axis, method, keepdims, skip_nan)
+
+    @definition(median, inert=("overwrite_input",))
+    def middle(
+        a: Array,
+        axis: Axis = None,
+        keepdims: bool = False,
+    ) -> Array:
+        """The value below which half of all lie."""
+        return _quantile(a, 0.5, axis, "linear", keepdims, skip_nan)
+
+
+_enter_quantiles(np.quantile, np.percentile, np.median, skip_nan=False)
+_enter_quantiles(np.nanquantile, np.nanpercentile, np.nanmedian, skip_nan=True)
+
+
+# Reductions that skip NaN: it is replaced by what changes nothing, and gets gradient 0.
+def _without_nan(a: Array, neutral: float) -> Array:
+    return np.where(np.isnan(a), neutral, a)
+
+
+def _nan_if_empty(result: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
+    """A reduction of a, and NaN where only NaN was reduced."""
+    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
+    return np.where(empty, np.nan, result)
+
+
+@definition(np.nansum)
+def nansum(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: Any = 0,
+) -> Array:
+    """The sum of what is not NaN."""
+    a = _without_nan(a, 0)
+    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+
+
+@definition(np.nanprod)
+def nanprod(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+    initial: Any = 1,
+) -> Array:
+    """The product of what is not NaN."""
+    a = _without_nan(a, 1)
+    return np.prod(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+
+
+@definition(np.nancumsum)
+def nancumsum(
+    a: Array,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """Sums up to each element of what is not NaN."""
+    return np.cumsum(_without_nan(a, 0), axis=axis, dtype=dtype)
+
+
+@definition(np.nancumprod)
+def nancumprod(
+    a: Array,
+    axis: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """Products up to each element of what is not NaN."""
+    return np.cumprod(_without_nan(a, 1), axis=axis, dtype=dtype)
+
+
+@definition(np.nanmax)
+def nanmax(
+    a: Array,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: Any = None,
+) -> Array:
+    """The largest of what is not NaN, and NaN where all are."""
+    numbers = _without_nan(a, -np.inf)
+    largest = np.max(numbers, axis=axis, keepdims=keepdims, initial=initial)
+    return _nan_if_empty(largest, a, axis, keepdims) if initial is None else largest
+
+
+@definition(np.nanmin)
+def nanmin(
+    a: Array,
+    axis: Axis = None,
+    keepdims: bool = False,
+    initial: Any = None,
+) -> Array:
+    """The smallest of what is not NaN, and NaN where all are."""
+    numbers = _without_nan(a, np.inf)
+    smallest = np.min(numbers, axis=axis, keepdims=keepdims, initial=initial)
+    return _nan_if_empty(smallest, a, axis, keepdims) if initial is None else smallest
+
+
+@definition(np.nanmean)
+def nanmean(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    keepdims: bool = False,
+) -> Array:
+    """The mean of what is not NaN."""
+    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
+    total = np.nansum(a, axis=axis, dtype=dtype, keepdims=keepdims)
+    return total / n.astype(total.dtype)
+
+
+@definition(np.nanvar)
+def nanvar(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mean: Operand | None = None,
+    correction: float | None = None,
+) -> Array:
+    """The variance of what is not NaN, and NaN where no more than ddof are left."""
+    a = as_array(a)
+    if dtype is not None:
+        a = a.astype(dtype)
+    bad = np.isnan(a)
+    centre = np.nanmean(a, axis=axis, keepdims=True) if mean is None else mean
+    squares = np.where(bad, 0, np.square(np.where(bad, 0, a) - centre))
+    total = np.sum(squares, axis=axis, keepdims=keepdims)
+    lost = ddof if correction is None else correction
+    n = np.sum(~bad, axis=axis, keepdims=keepdims) - lost
+    empty = n <= 0
+    divisor = np.where(empty, 1, n).astype(a.dtype)
+    return np.where(empty, np.nan, total / divisor)
+
+
+@definition(np.nanstd)
+def nanstd(
+    a: Array,
+    axis: Axis = None,
+    dtype: DTypeLike | None = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    mean: Operand | None = None,
+    correction: float | None = None,
+) -> Array:
+    """The root of the variance of what is not NaN. Constant data have gradient 0."""
+    return root(nanvar(a, axis, dtype, ddof, keepdims, mean, correction))
+
+
+# Covariances.
+def _variables(m: Array, rowvar: bool) -> Array:
+    """One row for each variable."""
+    return np.atleast_2d(m) if rowvar or np.ndim(m) == 1 else np.transpose(m)
+
+
+@definition(np.cov)
+def cov(
+    m: Array,
+    y: Array | None = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`."""
+    rows = _variables(m, rowvar)  # (variables, observations)
+    if y is not None:
+        rows = np.concatenate([rows, _variables(y, rowvar)])
+    if dtype is not None:
+        rows = rows.astype(dtype)
+    centred = rows - np.mean(rows, axis=1, keepdims=True)
+    lost = ddof if ddof is not None else 0 if bias else 1
+    n = rows.shape[1] - lost
+    return np.squeeze(centred @ centred.mT / max(n, 0))
+
+
+@definition(np.corrcoef, inert=("bias", "ddof"))
+def corrcoef(
+    x: Array,
+    y: Array | None = None,
+    rowvar: bool = True,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """Covariances divided by both standard deviations."""
+    c = cov(x, y, rowvar, dtype=dtype)
+    if np.ndim(c) == 0:
+        return c / c
+    deviation = np.sqrt(np.diagonal(c))
+    return c / np.expand_dims(deviation, 1) / deviation
+
+
+@definition(np.bincount, signature="x, /, weights=None, minlength=0")
+def bincount(
+    x: ArrayLike,
+    weights: Array | None = None,
+    minlength: int = 0,
+) -> Array:
+    """The sum of the weights that fall to each number."""
+    counts = np.bincount(unwrap(x), minlength=minlength)
+    return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)

@@ -1,0 +1,57 @@
+"""What remains of NumPy's main namespace and numpy.fft: without a gradient, or not supported."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..table import named, unsupported, without_gradient
+
+BITS = """
+bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not bitwise_or
+bitwise_right_shift bitwise_xor invert left_shift right_shift gcd lcm packbits unpackbits
+"""
+COUNTING = """
+histogram histogram2d histogramdd histogram_bin_edges isin in1d lexsort isnat
+"""
+DEPENDING_ON_A_SHAPE = """
+arange bartlett blackman hamming hanning kaiser empty eye full identity indices ones zeros tri
+fromfunction ix_ diag_indices diag_indices_from mask_indices tril_indices tril_indices_from
+triu_indices triu_indices_from ravel_multi_index unravel_index broadcast_shapes
+"""
+ABOUT_ARRAYS_AND_TYPES = """
+array2string array_repr array_str base_repr binary_repr format_float_positional
+format_float_scientific can_cast common_type einsum_path isdtype isfortran isscalar issubdtype
+iterable may_share_memory min_scalar_type mintypecode promote_types typename
+"""
+without_gradient(*named(BITS, np), *named(COUNTING, np))
+without_gradient(*named(DEPENDING_ON_A_SHAPE, np), *named(ABOUT_ARRAYS_AND_TYPES, np))
+without_gradient(*named("fftfreq rfftfreq", np.fft))
+
+FOURIER_TRANSFORMS = """
+fft fft2 fftn hfft ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn
+"""
+IN_PLACE = "copyto fill_diagonal place put put_along_axis putmask nested_iters"
+INPUT_AND_OUTPUT = """
+fromfile fromregex fromstring genfromtxt load loadtxt save savetxt savez savez_compressed
+from_dlpack frombuffer fromiter
+"""
+PLAIN_ARRAYS = """
+array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray asmatrix bmat require
+"""
+DATES = "busday_count busday_offset is_busday datetime_as_string datetime_data"
+POLYNOMIALS = "poly polyadd polyder polydiv polyfit polyint polymul polysub roots"
+SETS = """
+intersect1d setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values
+"""
+SETTINGS = """
+get_include get_printoptions getbufsize geterr geterrcall printoptions info set_printoptions
+setbufsize seterr seterrcall show_config show_runtime frompyfunc
+"""
+unsupported("complex numbers", *named(FOURIER_TRANSFORMS, np.fft), *named("sort_complex", np))
+unsupported("works in place", *named(IN_PLACE, np))
+unsupported("input and output", *named(INPUT_AND_OUTPUT, np))
+unsupported("makes a plain array", *named(PLAIN_ARRAYS, np))
+unsupported("dates", *named(DATES, np))
+unsupported("polynomials", *named(POLYNOMIALS, np))
+unsupported("sets", *named(SETS, np))
+unsupported("settings", *named(SETTINGS, np))
