@@ -30,8 +30,8 @@ from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
 from .engine.observers import Call, Pull, now, observers
-from .engine.operands import as_operand
-from .engine.ownership import constant, own, read, write
+from .engine.operands import as_operand, as_real, refuse_foreign
+from .engine.ownership import constant, guarded, own, read, read_only, window, write
 from .engine.signatures import UFUNC_OPTIONS, Signature, parameter_names
 from .typing import Array, ArrayLike, Function, Operation, Shape
 
@@ -126,7 +126,7 @@ def wrap(value: Any, place: Place | None = None) -> Any:
     """A value as a tensor at a place in the graph; several values as several tensors."""
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
-            places = [None if place is None else Output(place.node, i) for i in range(len(value))]
+            places = [output_of(place, i) for i in range(len(value))]
             tensors = map(wrap, value, places)
             return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
         value = np.asarray(value)
@@ -134,6 +134,13 @@ def wrap(value: Any, place: Place | None = None) -> Any:
     tensor._array, tensor._node = value, place
     tensor._grad = tensor._memory = tensor._writer = None
     return tensor
+
+
+def output_of(place: Place | None, number: int) -> Output | None:
+    """The place of one of several values; None if that has no gradient."""
+    if place is None or place.node.dtype[number].kind != "f":
+        return None
+    return Output(place.node, number)
 
 
 def unwrap(value: Any) -> Any:
@@ -209,6 +216,8 @@ def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any
     shape, dtype = described(value, operation.function)
     node = None
     if parents:
+        if type(dtype) is not list and dtype.kind != "f":
+            raise errors.no_float(operation.function, dtype)
         node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
     result = wrap(value, node)
     for observer in observers():
@@ -225,8 +234,12 @@ def operand(value: Any, operation: Operation, name: str) -> Any:
         for item in value:
             known = isinstance(item, (Tensor, np.ndarray))
             items.append(operand(item, operation, name) if known else item)
+            refuse_foreign(item, operation.function, name)
         return type(value)(items)
-    return as_operand(value, operation.function, name) if name in operation.operands else value
+    if name in operation.operands:
+        return as_operand(value, operation.function, name)
+    refuse_foreign(value, operation.function, name)
+    return value
 
 
 def kept(given: Any, array: Any) -> Any:
@@ -266,6 +279,7 @@ class Rule:
     """
 
     gives_new_arrays = False  # a formula may hand on the array that it was given
+    guarded = False  # for a rule of a user's
 
     def __init__(
         self,
@@ -342,6 +356,8 @@ class Rule:
     ) -> tuple[Any, dict[str, Any]]:
         """The function's value, and what its formulas name."""
         value = self.signature.call(self.function, arguments)
+        if self.guarded and parents:
+            value = guarded(value)
         return value, {n: self.look_up(n, arguments, value) for n in self.saves(parents)}
 
     def look_up(self, name: str, arguments: Mapping[str, Any], value: Any) -> Any:
@@ -364,7 +380,10 @@ class Rule:
         for name in wanted:
             formula: Any = self.formulas[name]
             given = [gradient if n == "g" else values[n] for n in self.needs[name]]
-            contributions[name] = formula(*given)
+            contribution = formula(*given)
+            if contribution is None:
+                raise errors.no_gradient(self.function, name)
+            contributions[name] = contribution
         return contributions
 
     def __repr__(self) -> str:
@@ -394,6 +413,7 @@ def derivative(
     the value. `signature`, as "a, axis=0", stands where Python cannot see the function's own.
     """
     rule = Rule(function, formulas, signature, inert, selects)
+    rule.guarded = True
     TABLE[function] = rule
     USER_RULES.add(function)
     return rule
@@ -445,15 +465,6 @@ def backpropagate(
     return walk.results()
 
 
-class Start:
-    """What the gradients come from that a walk begins with."""
-
-    gives_new_arrays = False  # they are the caller's
-
-
-START = Node(Start(), {}, {}, (), None)  # type: ignore[arg-type]
-
-
 class Walk:
     """The gradients on their way back, by place, and the operations in a queue, the youngest
     first."""
@@ -474,10 +485,10 @@ class Walk:
         if self.ends:
             self.path = nodes_on_path([place.node for place, _ in roots], self.ends)
         for place, gradient in roots:
-            self.add(place, gradient, START)
+            self.add(place, gradient)
 
-    def add(self, place: Any, gradient: Any, node: Node) -> None:
-        """Add what a node contributes to the gradient of a place, or of each place in a list.
+    def add(self, place: Any, gradient: Any, node: Node | None = None) -> None:
+        """Add what a node (None: the caller) contributes to the gradient of a place, or of a list.
 
         The first contribution is not written to: it may be someone else's array.
         """
@@ -495,7 +506,7 @@ class Walk:
             self.owned.add(place)
             return
         self.gradients[place] = gradient
-        if node.operation.gives_new_arrays:
+        if node is not None and node.operation.gives_new_arrays:
             self.owned.add(place)
         if type(place) is Node:
             if place.operation is not None:
@@ -539,6 +550,8 @@ class Walk:
         if node.saved is None:
             raise errors.freed(node)
         operation: Operation = node.operation
+        if operation.guarded:
+            gradient = read_only(gradient)
         wanted: Collection[str] = node.parents
         if self.path is not None:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
@@ -583,13 +596,14 @@ def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
     return on_path
 
 
-def unbroadcast(gradient: Any, place: Place, node: Node) -> Any:
+def unbroadcast(gradient: Any, place: Place, node: Node | None) -> Any:
     """A contribution in the shape and dtype of its tensor: summed over broadcast axes, cast."""
     shape, dtype = place.shape, place.dtype
     if type(gradient) is np.ndarray and gradient.shape == shape and gradient.dtype == dtype:
         return gradient
-    if not hasattr(gradient, "dtype"):
-        gradient = np.asarray(gradient, dtype)
+    if type(gradient) is not Tensor:
+        function = None if node is None else node.operation.function
+        gradient = as_real(gradient, function, "gradient")
     if gradient.shape != shape:
         extra = gradient.ndim - len(shape)
         padded = (1,) * extra + shape
@@ -619,10 +633,9 @@ def deposit(gradients: Mapping[Place, Any]) -> None:
         tensor = reference() if reference is not None else None
         if tensor is None:
             continue
-        if tensor._grad is not None:
-            tensor._grad = tensor._grad + gradient
-        else:
-            tensor._grad = gradient
+        if type(gradient) is Tensor:  # which several places may have in common
+            gradient = wrap(gradient._array, gradient._node)
+        tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
 
 # ------------------------------------------------------------------------------------- the tensor
@@ -646,12 +659,7 @@ class Tensor(NumPyInterface):
     _dispatch = staticmethod(dispatch)
 
     def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray:
-            data = data.numpy() if type(data) is Tensor else as_operand(data, Tensor, "data")
-        array = np.array(data)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"a tensor holds real numbers, not {array.dtype}")
-        own(self, array)
+        own(self, np.array(as_real(unwrap(data), Tensor, "data")))
         self._node = self._grad = None
         if requires_grad:
             self.requires_grad = True
@@ -700,7 +708,7 @@ class Tensor(NumPyInterface):
     def data(self, value: ArrayLike) -> None:
         if self._writer is not None and value is self._writer():
             return  # t.data -= step has changed it in place
-        array = np.array(value, self._array.dtype)
+        array = np.array(as_real(unwrap(value), Tensor, "data"), self._array.dtype)
         if not self.is_leaf or array.shape != self._array.shape:
             raise ValueError(
                 f"only a leaf's data can be set, and to its shape, {self._array.shape}"
@@ -710,10 +718,8 @@ class Tensor(NumPyInterface):
     def numpy(self) -> np.ndarray:
         """The array outside the graph, read-only, as it is now whatever is written to the tensor
         later."""
-        array: np.ndarray = unwrap(self)
-        if array.flags.writeable:
-            array.flags.writeable = False
-        return array
+        array: Any = unwrap(self)
+        return array if type(array.base) is memoryview else window(array)
 
     @property
     def grad(self) -> Any:
@@ -727,8 +733,11 @@ class Tensor(NumPyInterface):
 
     @grad.setter
     def grad(self, value: Array | None) -> None:
-        if value is not None and np.shape(value) != self.shape:
-            raise errors.unfit_gradient(np.shape(value), self.shape)
+        if value is not None:
+            if type(value) is not Tensor:
+                value = as_real(value, Tensor, "grad")
+            if value.shape != self.shape:
+                raise errors.unfit_gradient(value.shape, self.shape)
         self._grad = value
 
     def backward(
@@ -751,8 +760,10 @@ class Tensor(NumPyInterface):
             if self._array.size != 1:
                 raise errors.not_a_number(self.shape)
             gradient = np.ones(self.shape, self.dtype)
-        if np.shape(gradient) != self.shape:
-            raise errors.unfit_gradient(np.shape(gradient), self.shape)
+        if type(gradient) is not Tensor:
+            gradient = wrap(np.array(as_real(gradient, Tensor.backward, "gradient")))
+        if gradient.shape != self.shape:
+            raise errors.unfit_gradient(gradient.shape, self.shape)
         root = gradient if create_graph else unwrap(gradient)
         deposit(backpropagate([(self._node, root)], (), create_graph, retain_graph))
 

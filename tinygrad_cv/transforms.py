@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .engine.modes import is_recording, setting, switched
-from .engine.operands import as_operand
+from .engine.operands import as_operand, as_real
 from .engine.ownership import constant
 from .engine.pytrees import leaves, map_leaves, rebuild
 from .tensor import Node, Rule, Tensor, backpropagate, place_of, unwrap, wrap
@@ -71,7 +71,7 @@ def variable(value: Any) -> Tensor:
     """A new variable to differentiate with respect to; it stays connected to the tensor it came
     from."""
     place = place_of(value)
-    array = np.asarray(unwrap(as_operand(unwrap(value), identity, "x")))
+    array = np.asarray(as_operand(unwrap(value), variable, "the argument"))
     if array.dtype.kind != "f":
         raise TypeError(
             f"cannot differentiate with respect to {array.dtype} values; "
@@ -153,7 +153,7 @@ class Run:
             raise TypeError(
                 f"{self.name}: the function returned {leaf!r}, which is no number or array"
             )
-        tensor: Tensor = wrap(np.asarray(as_operand(leaf, self.name, "value")))
+        tensor: Tensor = wrap(np.array(as_real(leaf, self.name, "value")))
         return tensor
 
     def give(self, result: Any, tensors: bool = False) -> Any:
@@ -161,7 +161,7 @@ class Run:
         if type(result) is np.ndarray and not (self.tensors or tensors):
             return result[()]  # a gradient, in memory of its own
         if type(result) is not Tensor:
-            result = wrap(np.asarray(result))
+            result = wrap(np.array(result))
         if not (self.graph or tensors):
             result = result.detach()
         if self.tensors or tensors:
@@ -300,14 +300,13 @@ def fitting(vectors: Sequence[Any], like: Sequence[Any], what: str) -> list[Any]
         )
     fitted = []
     for vector, owner in zip(vectors, like, strict=True):
-        shape = np.shape(unwrap(vector))
-        if shape != owner.shape:
+        if type(vector) is not Tensor:
+            vector = as_real(vector, fitting, what).astype(owner.dtype)
+        if vector.shape != owner.shape:
             raise ValueError(
                 f"{what}s must have the shapes of what they belong to: a {what} of shape "
-                f"{shape} for a value of shape {owner.shape}"
+                f"{vector.shape} for a value of shape {owner.shape}"
             )
-        if type(vector) is not Tensor:
-            vector = np.asarray(vector, owner.dtype)
         fitted.append(vector)
     return fitted
 

@@ -44,6 +44,7 @@ class Operation(Protocol):
         bool  # whether it multiplies a gradient's elements by factors, which may be infinite
     )
     gives_new_arrays: bool  # whether nobody else has the arrays that `pull` gives
+    guarded: bool  # whether it is a user's, so that what it is given must be read-only
 
     @property
     def operands(self) -> Collection[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..engine import errors
 from ..engine.observers import scope
+from ..engine.ownership import guarded
 from ..engine.signatures import Signature
 from ..tensor import Node, at_place, backpropagate, each, record
 from ..typing import Function
@@ -43,6 +44,7 @@ class Kernel:
         self.reference = self.function = reference
         self.selects = selects
         self.gives_new_arrays = reference.__module__.startswith(str(__package__))
+        self.guarded = not self.gives_new_arrays
         self.signature = Signature(reference)
         self.arrays = self.operands = self.signature.positional
         self._parameters = tuple(self.signature.defaults)
@@ -108,6 +110,8 @@ class Kernel:
         """The value; and with it all that there is, for backward to choose from."""
         values = {**arguments, "needs": [name in parents for name in self.arrays]}
         value, saved = self._forward(*[values[name] for name in self._forward_uses])
+        if self.guarded and parents:
+            value = guarded(value)
         values["y"], values["saved"] = value, saved
         return value, values
 
