@@ -306,7 +306,7 @@ def test_a_tensor_may_be_read_by_another_thread_at_any_moment_of_a_write() -> No
         try:
             _ = x * 2.0
         except TypeError as error:
-            errors.append(error)
+            errors.append(str(error))
 
     def at_each_line(frame: Any, event: str, _: Any) -> Any:
         if frame.f_code.co_filename == ownership.__file__:
@@ -318,9 +318,11 @@ def test_a_tensor_may_be_read_by_another_thread_at_any_moment_of_a_write() -> No
 
     before = sys.gettrace()
     sys.settrace(at_each_line)
-    x.data[0] = 3.0
-    sys.settrace(before)
-    assert not errors
+    try:
+        x.data[0] = 3.0
+    finally:
+        sys.settrace(before)
+    assert len(errors) == 0
 
 
 @broken("LOCKS is counted without a lock, by finalizers of any thread")
@@ -345,8 +347,9 @@ def test_threads_that_lock_the_same_constant_leave_it_writable(monkeypatch: Any)
     for thread in threads:
         thread.join()
     records.pop()
-    with pytest.raises(ValueError, match="read-only"):
-        constant[0] = 100.0
+    locked = not constant.flags.writeable
+    records.clear()
+    assert locked
 
 
 # ------------------------------------------------------------------------------------- one door: operands
@@ -871,3 +874,47 @@ def test_a_rule_whose_value_is_no_floating_point_number_has_no_gradient(dtype: A
 
     count = tg.derivative(count, x=lambda g: g)
     assert not refused_or_requires_gradient(lambda: count(leaf([1.5, 2.5])))
+
+
+# -------------------------------------------------------------------- NaN behind what is not elementwise
+
+
+def reciprocal(x: Any) -> Any:
+    return 1 / x
+
+
+ROWS = np.array([[1.0, 1.0], [np.inf, 1.0]])
+FIRST = np.array([True, False])
+NOT_ELEMENTWISE: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "checkpoint": (lambda x: np.where([False, True], tg.checkpoint(np.sqrt)(x), 0.0), [0.0, 1.0]),
+    "checkpoint of exp": (lambda x: np.minimum(tg.checkpoint(np.exp)(x), 1.0), [800.0, 900.0]),
+    "a rule of one's own": (
+        lambda x: np.where([False, True], tg.derivative(reciprocal, x=lambda g, y: -g * y * y)(x), 0.0),
+        [0.0, 1.0],
+    ),
+    "i0": (lambda x: np.where([False, True], np.i0(x), 0.0), [800.0, 1.0]),
+    "matmul": (lambda w: np.where(FIRST, ROWS @ w, 0.0), [1.0, 1.0]),
+    "einsum": (lambda w: np.where(FIRST, np.einsum("ij,j->i", ROWS, w), 0.0), [1.0, 1.0]),
+    "linear": (lambda w: np.where(FIRST, kernels.linear(ROWS, w.reshape(1, 2))[:, 0], 0.0), [1.0, 1.0]),
+    "prod": (
+        lambda x: np.where(FIRST, np.prod(np.log(x.reshape(2, 2)), axis=1), 0.0),
+        [3.0, 2.0, 0.0, 2.0],
+    ),
+    "std": (
+        lambda x: np.where(FIRST, np.std(np.log(x.reshape(2, 2)), axis=1), 0.0),
+        [3.0, 2.0, 0.0, 2.0],
+    ),
+}
+
+
+@broken("silence() is for ufuncs only; a checkpoint's inner walk begins with an empty masked set")
+@pytest.mark.parametrize("name", NOT_ELEMENTWISE)
+def test_a_branch_that_was_not_chosen_makes_no_nan_whatever_it_is(name: str) -> None:
+    function, x = NOT_ELEMENTWISE[name]
+    assert np.isfinite(tg.grad(lambda x: function(x).sum())(np.array(x))).all()
+
+
+@broken("the inner walk of a kernel's reference begins with an empty masked set")
+def test_a_kernel_that_was_not_chosen_has_second_derivative_zero() -> None:
+    f = lambda x: np.where(np.array([False, True]), kernels.gelu(np.exp(x)), 0.0).sum()
+    assert np.isfinite(tg.hessian(f)(np.array([800.0, 0.0]))).all()
