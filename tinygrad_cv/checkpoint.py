@@ -47,7 +47,7 @@ def checkpoint(f: Function) -> Function:
 class Checkpointed:
     """The operation of one checkpointed call. It records itself."""
 
-    selects = multiplies = gives_new_arrays = guarded = False
+    selects = elementwise = linear = gives_new_arrays = guarded = False
 
     def __init__(self, f: Function, given: PyTree) -> None:
         self.function = f

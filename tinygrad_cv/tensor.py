@@ -301,10 +301,11 @@ class Rule:
         self.operands = set(self.formulas)
         self.honoured = {*named, *inert, *self.signature.required}  # the options that are read
         self.honoured |= {name.removesuffix("_shape") for name in named}
-        self.multiplies = False
+        values = {"g", "y", *self.formulas}
+        self.linear = not any(values.intersection(n) - {"g"} for n in self.needs.values())
+        self.elementwise = False
         if isinstance(function, np.ufunc):
-            elementwise = function.nout == 1 and function.signature is None
-            self.multiplies = elementwise and any(set(n) - {"g"} for n in self.needs.values())
+            self.elementwise = function.nout == 1 and function.signature is None
             self.operands |= set(self.signature.positional)
             self.honoured |= set(UFUNC_OPTIONS)
         self._saves: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -477,7 +478,7 @@ class Walk:
         self.arrived: dict[Place, Any] = {}  # those of operations that were asked for
         self.queue: list[tuple[int, Node]] = []
         self.waiting: set[Node] = set()  # the operations with several values in it
-        self.masked: set[Node] = set()  # of whose values some elements may not have reached a root
+        self.dropped: dict[Node, np.ndarray] = {}  # elements of a value that reach no root
         self.owned: set[Place] = set()  # the places whose gradient is an array that nobody else has
         self.observers = observers()
         self.ends = {place.node for place in targets}
@@ -556,14 +557,32 @@ class Walk:
         if self.path is not None:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
         contributions = operation.pull(node, gradient, wanted, self.graph)
-        masked = node in self.masked
-        if masked and operation.multiplies:
-            contributions = silence(contributions, gradient)
-        if masked or operation.selects:
-            self.masked.update(place.node for place in node.places())
+        dropped = self.dropped.pop(node, None)
+        if dropped is not None:
+            contributions = silence(operation, contributions, dropped)
+        if dropped is not None or operation.selects or self.dropped:
+            self.drop(node, contributions, dropped)
         for observer in self.observers:
             observer.backward(Pull(node, gradient, contributions, started))
         return contributions
+
+    def drop(
+        self, node: Node, contributions: Mapping[str, Any], dropped: np.ndarray | None
+    ) -> None:
+        """Note which elements of the parents' values were dropped by all who used them."""
+        used = {p for parent in node.parents.values() for p in each(parent) if p in self.gradients}
+        for name, contribution in contributions.items():
+            parents = each(node.parents[name])
+            if not any(map(can_drop, parents)):
+                continue
+            masks = dropped_by(node, name, contribution, dropped)
+            for parent, mask in zip(parents, masks, strict=True):
+                if parent in used:
+                    before = self.dropped.pop(parent, None)
+                    mask = None if mask is None or before is None else mask & before
+                if mask is not None and mask.any():
+                    self.dropped[parent] = mask
+                used.add(parent)
 
     def results(self) -> dict[Place, Any]:
         """The gradients that have arrived; arrays in memory of their own."""
@@ -614,12 +633,57 @@ def unbroadcast(gradient: Any, place: Place, node: Node | None) -> Any:
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 
-def silence(contributions: Mapping[str, Any], gradient: Any) -> dict[str, Any]:
-    """0 times infinity is 0 where the gradient is 0 because the value was not chosen."""
+def can_drop(place: Any) -> bool:
+    """Whether it matters which elements of the value at a place were dropped."""
+    if type(place) is not Node or place.operation is None:
+        return False
+    operation = place.operation
+    return type(operation) is Rule or operation.elementwise or operation.selects
+
+
+def dropped_by(
+    node: Node, name: str, contribution: Any, dropped: np.ndarray | None
+) -> list[np.ndarray | None]:
+    """The elements of an argument that reach no root through the node; None if that is unknown.
+    (A list, as an argument may be one.)
+
+    Of a rule, what reaches it is what a gradient comes to that is 0 at the elements that were
+    dropped and positive elsewhere (a random one, which no difference cancels).
+    """
+    operation, parents = node.operation, each(node.parents[name])
+    if type(node.dtype) is list or (dropped is None and not operation.selects):
+        return [None] * len(parents)
+    if type(operation) is Rule and (operation.selects or operation.linear):
+        probe = np.random.default_rng(0).uniform(1, 2, node.shape).astype(node.dtype)
+        if dropped is not None:
+            probe[dropped] = 0
+        reached = operation.pull(node, probe, [name], False)[name]
+    elif operation.selects:
+        reached = unwrap(contribution)
+    elif operation.elementwise:
+        reached = np.logical_not(dropped).astype(node.dtype)
+    else:
+        return [None] * len(parents)
+    return [
+        None if parent is None else np.equal(unbroadcast(part, parent, node), 0)
+        for parent, part in zip(parents, each(reached), strict=True)
+    ]
+
+
+def silence(
+    operation: Operation, contributions: Mapping[str, Any], dropped: np.ndarray
+) -> dict[str, Any]:
+    """0 times infinity is 0 where an element was dropped, so that its gradient is 0.
+
+    (If an operation is not elementwise: where all elements were dropped.)
+    """
+    zero: Any = True if dropped.all() else dropped
     silenced = {}
     for name, contribution in contributions.items():
-        if np.isnan(unwrap(contribution)).any():
-            contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)
+        shape = getattr(contribution, "shape", None)
+        fits = zero is True or (operation.elementwise and shape == dropped.shape)
+        if fits and shape is not None and np.isnan(unwrap(contribution)).any():
+            contribution = np.where(zero, 0, contribution)
         silenced[name] = contribution
     return silenced
 

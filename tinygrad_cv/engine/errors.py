@@ -125,7 +125,8 @@ def no_derivative(function: Any, argument: str) -> NotImplementedError:
 def no_gradient(function: Any, argument: str) -> TypeError:
     """A formula gave None."""
     return TypeError(
-        f"the formula of {name_of(function)} for {argument!r} gave no gradient; does it lack a return?"
+        f"the formula of {name_of(function)} for {argument!r} gave no gradient; "
+        "does it lack a return?"
     )
 
 

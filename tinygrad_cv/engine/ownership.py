@@ -64,11 +64,13 @@ def are_read(tensors: Iterable[Any]) -> bool:
 
 def writer_of(tensor: Any) -> np.ndarray | None:
     """What a tensor has given out to write to, if anyone still has it."""
-    with THREADS:
-        writer: np.ndarray | None = None if tensor._writer is None else tensor._writer()
-        if writer is None:
-            tensor._writer = None
-        return writer
+    reference = tensor._writer
+    writer: np.ndarray | None = None if reference is None else reference()
+    if writer is None and THREADS.acquire(blocking=False):
+        if tensor._writer is reference:
+            tensor._writer = None  # so that nobody need ask again
+        THREADS.release()
+    return writer
 
 
 def read(tensor: Any) -> np.ndarray:
@@ -124,7 +126,7 @@ def _is_immutable(memory: Any) -> bool:
 
 
 class Lock:
-    """Of the memory of one array: how many records need it, and which arrays were made read-only."""
+    """The locks of one array's memory: how many records need it, and what was made read-only."""
 
     def __init__(self) -> None:
         self.holders = 0
@@ -170,7 +172,7 @@ def _unlock(key: int) -> None:
 
 
 def guarded(value: Any) -> Any:
-    """What a function of a user's returned: nobody writes to it again, such as the function itself."""
+    """What a user's function returned, made read-only: not even the function writes to it again."""
     if isinstance(value, (list, tuple)):
         parts = [guarded(part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
