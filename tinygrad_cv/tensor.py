@@ -660,7 +660,7 @@ def dropped_by(
         reached = operation.pull(node, probe, [name], False)[name]
     elif operation.selects:
         reached = unwrap(contribution)
-    elif operation.elementwise:
+    elif operation.elementwise and dropped is not None:
         reached = np.logical_not(dropped).astype(node.dtype)
     else:
         return [None] * len(parents)
