@@ -723,7 +723,9 @@ class Tensor(NumPyInterface):
     _dispatch = staticmethod(dispatch)
 
     def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
-        own(self, np.array(as_real(unwrap(data), Tensor, "data")))
+        if isinstance(data, Tensor):
+            data = data._leave("tg.Tensor(t)")
+        own(self, np.array(as_real(data, Tensor, "data")))
         self._node = self._grad = None
         if requires_grad:
             self.requires_grad = True
