@@ -158,6 +158,43 @@ def test_a_class_that_enters_it_covers_the_block_below() -> None:
     assert recording()
 
 
+def test_an_asynchronous_class_that_enters_it_covers_the_block_below_and_nothing_else() -> None:
+    class Evaluation:
+        async def __aenter__(self) -> None:
+            self.context = tg.no_grad()
+            self.context.__enter__()
+
+        async def __aexit__(self, *_: Any) -> None:
+            self.context.__exit__(None, None, None)
+
+    async def steps() -> AsyncIterator[bool]:
+        async with Evaluation():
+            yield recording()
+
+    async def inside_and_outside() -> list[tuple[bool, bool]]:
+        return [(inside, recording()) async for inside in steps()]
+
+    assert asyncio.run(inside_and_outside()) == [(False, True)]
+    assert recording()
+
+
+def test_a_generator_may_be_closed_by_another_thread() -> None:
+    context = tg.no_grad()
+
+    def steps() -> Iterator[bool]:
+        with context:
+            yield recording()
+        yield recording()
+
+    generator = steps()
+    assert not next(generator)
+    thread = threading.Thread(target=generator.close)
+    thread.start()
+    thread.join()
+    assert context.entered == []
+    assert recording()
+
+
 def test_coroutines_do_not_leak_into_each_other() -> None:
     async def evaluates(found: list[bool]) -> None:
         with tg.no_grad():

@@ -20,6 +20,7 @@ from typing import Any
 from ..typing import Function
 
 SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+ENTERS = ("__enter__", "__aenter__")
 
 
 class Switch:
@@ -89,7 +90,11 @@ class switched:  # named as a function, like no_grad
         return self.value
 
     def __exit__(self, *_: object) -> None:
-        switches, switch = self.entered.pop()
+        entered = list(self.entered)  # other threads may enter and leave meanwhile
+        own = [entry for entry in entered if entry[0] is THREAD.switches]
+        entry = (own or entered)[-1]  # another thread may close a generator
+        self.entered.remove(entry)
+        switches, switch = entry
         switches.remove(switch)
         SWITCHED[self.name].remove(switch)
 
@@ -146,14 +151,15 @@ def no_grad() -> switched:
 def _suspendable_owner(frame: FrameType | None) -> FrameType | None:
     """The generator's frame that a switch is set in; None in an ordinary function.
 
-    The body of a `@contextmanager` sets switches for the block below the `with`: then the function
-    that this block stands in is the owner.
+    The body of a `@contextmanager` and an `__enter__` set switches for the block below the `with`:
+    then the function that this block stands in is the owner.
     """
     while frame is not None:
-        if frame.f_code.co_filename == contextlib.__file__:
+        code = frame.f_code
+        if code.co_filename == contextlib.__file__ or code.co_name in ENTERS:
             frame = frame.f_back
             continue
-        if not frame.f_code.co_flags & SUSPENDABLE:
+        if not code.co_flags & SUSPENDABLE:
             return None
         caller = frame.f_back
         if caller is None or caller.f_code.co_filename != contextlib.__file__:
