@@ -169,7 +169,6 @@ def unwrapped(gradient: Any) -> np.ndarray:
     return gradient.numpy() if type(gradient) is tg.Tensor else gradient
 
 
-@broken("FlatParameters.adopt calls own(), which forgets the writer that the user holds")
 def test_a_handle_on_data_goes_on_writing_after_an_optimiser_step() -> None:
     """Or the step is refused."""
     w = leaf([1, 2])
