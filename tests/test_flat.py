@@ -151,6 +151,16 @@ def test_gradients_wherever_they_lie_give_the_same_steps(monkeypatch: pytest.Mon
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+def test_the_value_of_an_operation_may_be_a_parameter() -> None:
+    weight = tg.Tensor(np.ones(3)) * 2.0
+    weight.requires_grad = True
+    optimizer = optim.SGD([weight], 0.5)
+    for expected in (1.5, 1.0):
+        weight.grad = np.ones(3)
+        optimizer.step()
+        np.testing.assert_array_equal(weight.numpy(), np.full(3, expected))
+
+
 def test_parameters_without_elements_are_no_hindrance() -> None:
     for shapes in ([(0, 2)], [(0,), (3,), (2, 0)]):
         weights = parameters(*shapes)

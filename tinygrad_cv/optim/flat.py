@@ -101,7 +101,7 @@ class FlatParameters:
         """
         self.copies.clear()
         pairs = zip(self.parameters, self.memories, strict=True)
-        here = [parameter._memory is memory for parameter, memory in pairs]
+        here = [memory is not None and memory is parameter._memory for parameter, memory in pairs]
         present = [p for p, is_here in zip(self.parameters, here, strict=True) if is_here]
         needed = are_read(present)
         if all(here) and not needed:
