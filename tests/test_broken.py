@@ -1,4 +1,4 @@
-"""What is broken: each test is named after what it keeps, and fails as things are."""
+"""What is or was broken: each test is named after what it keeps; those marked `broken` fail as things are."""
 
 from __future__ import annotations
 
@@ -55,7 +55,6 @@ FOREIGN: dict[str, Callable[[np.ndarray], Any]] = {
 }
 
 
-@broken("as_operand lets through what is neither list, tuple nor __array__; `constant` keeps it as it is")
 @pytest.mark.parametrize("name", FOREIGN)
 def test_an_operand_of_another_library_is_copied_or_refused(name: str) -> None:
     memory, x = np.ones(2), leaf([1, 2])
@@ -71,7 +70,6 @@ def test_an_operand_of_another_library_is_copied_or_refused(name: str) -> None:
     np.testing.assert_array_equal(x.grad, 1.0)
 
 
-@broken("_is_frozen takes a read-only memoryview for memory that nobody writes to")
 @pytest.mark.parametrize("kind", ["array", "bytearray"])
 def test_a_read_only_window_on_memory_that_others_write_to_is_copied(kind: str) -> None:
     x = leaf([1, 2])
@@ -86,7 +84,6 @@ def test_a_read_only_window_on_memory_that_others_write_to_is_copied(kind: str) 
     np.testing.assert_array_equal(x.grad, 1.0)
 
 
-@broken("_is_frozen: also where gradients are taken with respect to it")
 def test_a_pullback_at_a_read_only_window_is_that_of_the_values_as_they_were() -> None:
     memory = np.ones(2)
     _, pull = tg.vjp(lambda x: x * x, read_only_window(memory))
@@ -107,7 +104,6 @@ def results_at_tensors(given: np.ndarray) -> dict[str, tg.Tensor]:
     }
 
 
-@broken("Run.give and as_tensor wrap the caller's array instead of a copy")
 @pytest.mark.parametrize("name", ["vjp", "vjp in no_grad", "value of vjp", "jvp", "value of jvp"])
 def test_a_tensor_that_a_transform_returns_does_not_share_the_callers_array(name: str) -> None:
     given, w = np.ones(2), leaf([1, 2])
@@ -118,7 +114,6 @@ def test_a_tensor_that_a_transform_returns_does_not_share_the_callers_array(name
     np.testing.assert_array_equal(w.grad, 1.0)
 
 
-@broken("Run.give wraps the caller's array; .numpy() then makes that read-only for ever")
 @pytest.mark.parametrize("name", ["vjp", "jvp", "value of vjp"])
 def test_arrays_of_the_caller_stay_writable_whatever_is_read_of_a_result(name: str) -> None:
     given = np.ones(2)
@@ -129,7 +124,6 @@ def test_arrays_of_the_caller_stay_writable_whatever_is_read_of_a_result(name: s
 # ------------------------------------------------------------------- ownership: gradients and create_graph
 
 
-@broken("deposit(graph=True) puts the very array that arrived into .grad of every leaf")
 def test_gradients_with_create_graph_belong_to_their_tensors_alone() -> None:
     x, z, given = leaf([1, 2]), leaf([3, 4]), np.ones(2)
     (x + z).backward(given, create_graph=True)
@@ -138,7 +132,6 @@ def test_gradients_with_create_graph_belong_to_their_tensors_alone() -> None:
     np.testing.assert_array_equal(given, 1.0)
 
 
-@broken("deposit(graph=True) shares one array; clip_grad_norm_ scales it in place once per parameter")
 def test_clipping_scales_each_gradient_once() -> None:
     x, z = leaf([1, 2]), leaf([3, 4])
     (x + z).backward(np.ones(2), create_graph=True)  # norm 2
@@ -147,7 +140,6 @@ def test_clipping_scales_each_gradient_once() -> None:
     np.testing.assert_allclose(unwrapped(z.grad), 0.5)
 
 
-@broken("clip_grad_norm_ writes through unwrap into the array of a recorded result that nodes have saved")
 def test_clipping_does_not_reach_a_recorded_gradient() -> None:
     w = leaf([1.0, 2.0])
     (w**3).sum().backward(create_graph=True)
@@ -158,7 +150,6 @@ def test_clipping_does_not_reach_a_recorded_gradient() -> None:
     np.testing.assert_allclose(w.grad, 36 * np.array([1.0, 8.0]))
 
 
-@broken("the root of create_graph is a plain array, which linear formulas hand on as it is")
 def test_a_gradient_with_create_graph_is_a_tensor() -> None:
     x = leaf([1, 2])
     x.sum().backward(create_graph=True)
@@ -183,7 +174,6 @@ def test_a_handle_on_data_goes_on_writing_after_an_optimiser_step() -> None:
     np.testing.assert_array_equal(w.numpy(), 0.0)
 
 
-@broken("Rule.pull hands the same g to formulas and to other parents, writable")
 def test_a_formula_that_writes_into_g_is_refused_or_reaches_nobody_else() -> None:
     def double(x: Any) -> Any:
         return 2 * x
@@ -235,7 +225,6 @@ def small_limit(monkeypatch: Any) -> Iterator[None]:
     yield
 
 
-@broken("_unlock: a view cannot be made writable while its base is locked by another record; ValueError")
 @pytest.mark.usefixtures("small_limit")
 @pytest.mark.parametrize("order", [0, 1])
 def test_overlapping_views_that_were_locked_are_writable_again(order: int) -> None:
@@ -248,7 +237,6 @@ def test_overlapping_views_that_were_locked_are_writable_again(order: int) -> No
     assert [part.flags.writeable for part in parts] == [True, True]
 
 
-@broken("the same for an array and a view of it, if the view's record goes first")
 @pytest.mark.usefixtures("small_limit")
 def test_a_view_and_its_whole_that_were_locked_are_writable_again() -> None:
     whole = np.ones(100)
@@ -285,7 +273,6 @@ def test_an_older_view_of_a_large_constant_does_not_change_the_gradient() -> Non
     np.testing.assert_array_equal(x.grad, 1.0)
 
 
-@broken("a lock does not cover memory of another owner; such arrays must be copied")
 @pytest.mark.usefixtures("small_limit")
 def test_a_large_constant_in_memory_of_another_owner_is_copied() -> None:
     memory = bytearray(np.ones(100).tobytes())
@@ -296,7 +283,6 @@ def test_a_large_constant_in_memory_of_another_owner_is_copied() -> None:
     np.testing.assert_array_equal(x.grad, 1.0)
 
 
-@broken("is_read sets tensor._array to None for a moment")
 def test_a_tensor_may_be_read_by_another_thread_at_any_moment_of_a_write() -> None:
     """The other thread is given its turn at every line of the write."""
     x, errors = leaf([1, 2]), []
@@ -324,7 +310,6 @@ def test_a_tensor_may_be_read_by_another_thread_at_any_moment_of_a_write() -> No
     assert len(errors) == 0
 
 
-@broken("LOCKS is counted without a lock, by finalizers of any thread")
 def test_threads_that_lock_the_same_constant_leave_it_writable(monkeypatch: Any) -> None:
     """A thread that locks is given up between its reading of the count and its writing."""
     monkeypatch.setattr(ownership, "LARGE_CONSTANT", 64)
@@ -368,7 +353,6 @@ ENTRANCES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@broken("only operands of operations go through as_operand; masks and imaginary parts are lost here")
 @pytest.mark.parametrize("value", [MASKED, COMPLEX], ids=["masked", "complex"])
 @pytest.mark.parametrize("name", ENTRANCES)
 def test_masked_and_complex_arrays_are_refused_at_every_entrance(name: str, value: Any) -> None:
@@ -378,19 +362,16 @@ def test_masked_and_complex_arrays_are_refused_at_every_entrance(name: str, valu
         ENTRANCES[name](value)
 
 
-@broken("np.array(text, float) parses it")
 def test_data_is_not_parsed_from_text() -> None:
     with pytest.raises(TypeError):
         leaf([1, 2]).data = ["3", "4"]  # type: ignore[assignment]
 
 
-@broken("an index is no operand")
 def test_a_masked_index_is_refused() -> None:
     with pytest.raises(TypeError):
         leaf([1, 2])[np.ma.array([0, 1], mask=[False, True])]
 
 
-@broken("as_operand looks at the items of a list only where one of them is a tensor or an array")
 def test_a_sparse_matrix_in_a_list_is_refused_by_name() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(TypeError, match="toarray"):
@@ -411,7 +392,6 @@ TO_INTEGERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@broken("record puts a node behind an integer value; the gradient is that of the identity, cast to int")
 @pytest.mark.parametrize("name", TO_INTEGERS)
 def test_a_cast_to_integers_by_the_dtype_of_a_rule_is_refused_or_has_no_gradient(name: str) -> None:
     assert not refused_or_requires_gradient(lambda: TO_INTEGERS[name](leaf([1.5, 2.0])))
@@ -424,12 +404,10 @@ def refused_or_requires_gradient(call: Any) -> bool:
         return False
 
 
-@broken("the exponent of frexp, an integer, has a place in the graph")
 def test_an_integer_among_several_values_requires_no_gradient() -> None:
     assert not np.frexp(leaf([1.5, 2.5]))[1].requires_grad
 
 
-@broken("unbroadcast casts a recorded cotangent to int32")
 def test_jvp_of_a_function_with_an_integer_among_its_values() -> None:
     _, (mantissa, exponent) = tg.jvp(np.frexp, (5.5,), (1.0,))
     assert (mantissa, exponent) == (0.125, 0.0)
@@ -454,7 +432,6 @@ DROPPED: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
 }
 
 
-@broken("without_gradient drops the gradient of every argument, of these too")
 @pytest.mark.parametrize("name", DROPPED)
 def test_an_argument_with_a_gradient_is_not_dropped_in_silence(name: str) -> None:
     function, x, gradient = DROPPED[name]
@@ -475,7 +452,6 @@ TRUE_BUT_ZERO: dict[str, tuple[Callable[[Any], Any], float]] = {
 }
 
 
-@broken("the masked set is one of nodes, not elements: 0 times infinity of a chosen element becomes 0")
 @pytest.mark.parametrize("name", TRUE_BUT_ZERO)
 @pytest.mark.parametrize("choose", [lambda y: y[0], np.max, lambda y: np.maximum(y, -1.0)[0]])
 def test_what_was_chosen_has_its_gradient_or_nan_but_not_zero(name: str, choose: Any) -> None:
@@ -484,7 +460,6 @@ def test_what_was_chosen_has_its_gradient_or_nan_but_not_zero(name: str, choose:
     assert np.isnan(result) or result == pytest.approx(slope) or result == pytest.approx(slope / 2)
 
 
-@broken("an index before it changes what the gradient is, NaN to 0")
 def test_a_gradient_does_not_depend_on_an_index_behind_it() -> None:
     f = lambda x: np.sqrt(x) * 0
     whole = tg.grad(lambda x: f(x).sum())(np.zeros(2))[0]
@@ -534,26 +509,31 @@ CHOOSING: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
 }
 
 
-@broken("these kernels drop elements and are not declared `selects=True`")
-@pytest.mark.parametrize("name", CHOOSING)
+STRIDE = broken("these kernels drop elements and are not declared `selects=True`")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=STRIDE if name == "a stride over pixels" else ()) for name in CHOOSING]
+)
 def test_what_a_kernel_does_not_choose_has_gradient_zero(name: str) -> None:
     function, x, gradient = CHOOSING[name]
     np.testing.assert_allclose(tg.grad(function)(np.array(x)), gradient)
 
 
-@broken("Kernel.elementwise is False, but the backward passes of gelu and silu make NaN of infinities")
 @pytest.mark.parametrize("name", ["gelu", "silu", "sigmoid", "tanh"])
 @pytest.mark.parametrize("x", [np.inf, np.nan])
 def test_a_kernel_that_was_not_chosen_has_gradient_zero(name: str, x: float) -> None:
-    if np.isinf(x) and name in ("sigmoid", "tanh"):
-        pytest.xfail("these are right")
     function = getattr(kernels, name)
     gradient = tg.grad(lambda x: np.where([True, False], function(x), 0.0).sum())
     assert gradient(np.array([0.0, x]))[1] == 0
 
 
-@broken("a value that is NaN equals none of the elements")
-@pytest.mark.parametrize("function", [np.max, np.min, np.ptp, lambda x: np.maximum(x, 1.0).sum()])
+NAN_RANGE = broken("a value that is NaN equals none of the elements")
+
+
+@pytest.mark.parametrize(
+    "function", [np.max, np.min, pytest.param(np.ptp, marks=NAN_RANGE), lambda x: np.maximum(x, 1.0).sum()]
+)
 def test_a_value_that_is_nan_has_no_gradient_of_zeros_only(function: Any) -> None:
     x = np.array([np.nan, 1.0])
     assert np.isnan(function(x))
@@ -810,7 +790,6 @@ def test_who_saw_a_scope_enter_sees_it_leave_though_another_observer_raises() ->
 # ------------------------------------------------------------------------------ second order, own rules
 
 
-@broken("_times_ratio puts 0 where y is 0, to every order; np.linalg.norm(x)**2 is refused, the same")
 def test_the_square_of_hypot_has_a_second_derivative_at_zero_or_refuses() -> None:
     try:
         hessian = tg.hessian(lambda x: np.hypot(x[0], x[1]) ** 2)(np.zeros(2))
@@ -829,7 +808,6 @@ SECOND: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
 }
 
 
-@broken("the masked set: without the index these are NaN")
 @pytest.mark.parametrize("name", SECOND)
 def test_a_second_derivative_of_what_was_chosen_is_right_or_nan(name: str) -> None:
     function, x, right = SECOND[name]
@@ -837,7 +815,6 @@ def test_a_second_derivative_of_what_was_chosen_is_right_or_nan(name: str) -> No
     assert np.isnan(hessian).any() or np.allclose(hessian, right)
 
 
-@broken("Walk.add skips None, as it must for the parts of a list: a forgotten return is no gradient")
 def test_a_formula_without_a_return_is_refused() -> None:
     def double(x: Any) -> Any:
         return 2 * x
@@ -851,7 +828,6 @@ def test_a_formula_without_a_return_is_refused() -> None:
         (double(x) + x).sum().backward()
 
 
-@broken("unbroadcast casts whatever comes")
 @pytest.mark.parametrize("formula", [lambda g: 1j * g, lambda g: np.ma.array(g, mask=[1, 0])])
 def test_a_formula_that_gives_no_real_array_is_refused(formula: Any) -> None:
     def double(x: Any) -> Any:
@@ -862,7 +838,6 @@ def test_a_formula_that_gives_no_real_array_is_refused(formula: Any) -> None:
         double(leaf([1, 2])).sum().backward()
 
 
-@broken("record: an integer value gets a node")
 @pytest.mark.parametrize("dtype", [int, bool])
 def test_a_rule_whose_value_is_no_floating_point_number_has_no_gradient(dtype: Any) -> None:
     def count(x: Any) -> Any:
@@ -910,7 +885,6 @@ def test_a_branch_that_was_not_chosen_makes_no_nan_whatever_it_is(name: str) -> 
     assert np.isfinite(tg.grad(lambda x: function(x).sum())(np.array(x))).all()
 
 
-@broken("the inner walk of a kernel's reference begins with an empty masked set")
 def test_a_kernel_that_was_not_chosen_has_second_derivative_zero() -> None:
     f = lambda x: np.where(np.array([False, True]), kernels.gelu(np.exp(x)), 0.0).sum()
     assert np.isfinite(tg.hessian(f)(np.array([800.0, 0.0]))).all()
