@@ -102,6 +102,28 @@ def test_one_context_may_be_entered_again() -> None:
     assert recording()
 
 
+def test_one_context_may_be_shared_by_generators() -> None:
+    context = tg.no_grad()
+
+    class Evaluation:
+        def __enter__(self) -> None:
+            context.__enter__()
+
+        def __exit__(self, *_: Any) -> None:
+            context.__exit__(None, None, None)
+
+    def steps(manager: Any) -> Iterator[bool]:
+        with manager:
+            yield recording()
+            yield recording()
+        yield recording()
+
+    for manager in (context, Evaluation()):
+        first, second = steps(manager), steps(manager)
+        assert [next(first), next(second), next(first), next(first)] == [False, False, False, True]
+        assert [next(second), next(second), recording()] == [False, True, True]
+
+
 def test_the_decorator_on_a_generator_function_covers_its_body_and_nothing_else() -> None:
     @tg.no_grad()
     def steps() -> Iterator[bool]:
