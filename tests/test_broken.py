@@ -160,7 +160,6 @@ def unwrapped(gradient: Any) -> np.ndarray:
     return gradient.numpy() if type(gradient) is tg.Tensor else gradient
 
 
-@broken("FlatParameters.adopt calls own(), which forgets the writer that the user holds")
 def test_a_handle_on_data_goes_on_writing_after_an_optimiser_step() -> None:
     """Or the step is refused."""
     w = leaf([1, 2])
@@ -586,7 +585,6 @@ def recording() -> bool:
     return (leaf([1.0]) * 2.0).requires_grad
 
 
-@broken("`entered` is one stack for all threads, so that each leaves what another entered")
 def test_one_context_may_be_shared_by_threads() -> None:
     context, meeting, found = tg.no_grad(), threading.Barrier(2), {}
 
@@ -621,7 +619,6 @@ class Evaluation:
         self.context.__exit__(None, None, None)
 
 
-@broken("the owner is looked for in the caller of __enter__ only")
 def test_a_class_that_enters_no_grad_in_a_generator_does_not_leak() -> None:
     def steps() -> Iterator[bool]:
         with Evaluation():
@@ -634,7 +631,6 @@ def test_a_class_that_enters_no_grad_in_a_generator_does_not_leak() -> None:
     assert after
 
 
-@broken("scope() enters all observers before its try")
 def test_who_saw_a_scope_enter_sees_it_leave_though_another_observer_raises() -> None:
     log: list[str] = []
 
