@@ -648,17 +648,20 @@ def dropped_by(
     (A list, as an argument may be one.)
 
     Of a rule, what reaches it is what a gradient comes to that is 0 at the elements that were
-    dropped and positive elsewhere (a random one, which no difference cancels).
+    dropped and positive elsewhere; behind a sum of both signs a random one, which does not cancel.
     """
     operation, parents = node.operation, each(node.parents[name])
-    if type(node.dtype) is list or (dropped is None and not operation.selects):
+    selects = operation.selects
+    if type(node.dtype) is list or (dropped is None and not selects):
         return [None] * len(parents)
-    if type(operation) is Rule and (operation.selects or operation.linear):
-        probe = np.random.default_rng(0).uniform(1, 2, node.shape).astype(node.dtype)
+    if type(operation) is Rule and (selects or (operation.linear and not operation.elementwise)):
+        probe = np.ones(node.shape, node.dtype)
+        if not selects:
+            probe += np.random.default_rng(0).random(node.shape)
         if dropped is not None:
             probe[dropped] = 0
         reached = operation.pull(node, probe, [name], False)[name]
-    elif operation.selects:
+    elif selects:
         reached = unwrap(contribution)
     elif operation.elementwise and dropped is not None:
         reached = np.logical_not(dropped).astype(node.dtype)
