@@ -539,7 +539,7 @@ class Walk:
 
     def arrives(self, node: Node, gradient: Any) -> bool:
         """Keep a gradient that is asked for; return whether it goes no further."""
-        if node not in self.ends and node.tensor is None:
+        if node.tensor is None and node not in self.ends:
             return False
         places = [node] if type(node.shape) is not list else map(Output, repeat(node), count())
         self.arrived.update(zip(places, each(gradient), strict=False))
@@ -557,10 +557,10 @@ class Walk:
         if self.path is not None:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
         contributions = operation.pull(node, gradient, wanted, self.graph)
-        dropped = self.dropped.pop(node, None)
-        if dropped is not None:
-            contributions = silence(operation, contributions, dropped)
-        if dropped is not None or operation.selects or self.dropped:
+        if operation.selects or self.dropped:
+            dropped = self.dropped.pop(node, None)
+            if dropped is not None:
+                contributions = silence(operation, contributions, dropped)
             self.drop(node, contributions, dropped)
         for observer in self.observers:
             observer.backward(Pull(node, gradient, contributions, started))

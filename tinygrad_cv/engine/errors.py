@@ -23,9 +23,10 @@ def calling_line() -> Line:
     frame = sys._getframe(2)  # the caller is of this package, and so is who calls that
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__")
-        if name not in _INSIDE:
-            _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
-        if not _INSIDE[name]:
+        inside = _INSIDE.get(name)
+        if inside is None:
+            inside = _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
+        if not inside:
             break
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
