@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn
+from tinygrad_cv.checkpoint import agrees, digest
 
 
 def leaf(*shape: int, seed: int = 0) -> tg.Tensor:
     return tg.Tensor(np.random.default_rng(seed).normal(size=shape), requires_grad=True)
+
+
+def vector(values: Any) -> tg.Tensor:
+    return tg.Tensor(np.array(values, float), requires_grad=True)
 
 
 def gradients(f: Any, *tensors: tg.Tensor) -> list[np.ndarray]:
@@ -200,3 +205,192 @@ def test_without_a_tensor_that_requires_a_gradient_it_is_the_function() -> None:
     np.testing.assert_array_equal(f(np.ones(2)), 2)
     with tg.no_grad():
         assert not f(leaf(2)).requires_grad
+
+
+# --------------------------------------------------------------------- what the digest of a value sees
+
+
+class Holder:
+    """Anything that is no module."""
+
+
+def permuted(way: str, order: list[np.ndarray]) -> Any:
+    holder = Holder()
+    holder.rng = np.random.default_rng(0)  # type: ignore[attr-defined]
+    old = np.random.RandomState(0)
+    draw = {
+        "an attribute": lambda: holder.rng.permutation(6),  # type: ignore[attr-defined]
+        "np.random": lambda: np.random.permutation(6),  # noqa: NPY002
+        "RandomState": lambda: old.permutation(6),
+    }[way]
+
+    def shuffle(x: Any) -> Any:
+        order.append(draw())
+        return x[order[-1]]
+
+    return shuffle
+
+
+@pytest.mark.parametrize("way", ["an attribute", "np.random", "RandomState"])
+def test_a_permutation_that_is_drawn_anew_is_the_same_or_refused(way: str) -> None:
+    order: list[np.ndarray] = []
+    x, weights = vector(np.arange(6.0)), np.arange(6.0)
+    loss = (tg.checkpoint(permuted(way, order))(x) * weights).sum()
+    try:
+        loss.backward()
+    except RuntimeError:
+        return
+    expected = np.zeros(6)
+    expected[order[0]] = weights
+    np.testing.assert_array_equal(x.grad, expected)
+
+
+@pytest.mark.parametrize("kind", ["array", "frozen tensor"])
+def test_outside_values_in_another_order_are_those_of_the_forward_pass_or_refused(kind: str) -> None:
+    outside: Any = np.array([1.0, 2.0, 3.0])
+    if kind == "frozen tensor":
+        outside = tg.Tensor(outside)
+    x = vector(np.ones(3))
+    loss = tg.checkpoint(lambda x: x * outside)(x).sum()
+    (outside.data if kind == "frozen tensor" else outside)[...] = [3.0, 2.0, 1.0]
+    try:
+        loss.backward()
+    except RuntimeError:
+        return
+    np.testing.assert_array_equal(x.grad, [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("dtype, size, change", [("f4", 100_000, 1.0), ("f2", 100, 0.05)])
+def test_one_element_that_changed_is_seen(dtype: str, size: int, change: float) -> None:
+    outside = np.ones(size, dtype)
+    x = tg.Tensor(np.ones(size, dtype), requires_grad=True)
+    loss = tg.checkpoint(lambda x: x * outside)(x)[:10].sum()
+    outside[5] += change
+    try:
+        loss.backward()
+    except RuntimeError:
+        return
+    np.testing.assert_array_equal(x.grad[5], 1.0)
+
+
+def test_a_checkpointed_function_may_return_a_tensor_from_outside() -> None:
+    w, x = vector([1, 2]), vector([3, 4])
+    a, b = tg.checkpoint(lambda x: (x * 2.0, w))(x)
+    (a * b).sum().backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0])
+    np.testing.assert_array_equal(w.grad, [6.0, 8.0])
+
+
+def test_a_checkpointed_function_may_return_a_result_from_outside() -> None:
+    w, x = vector([1, 2]), vector([3, 4])
+    h = w * 3.0
+    a, b = tg.checkpoint(lambda x: (x * 2.0, h))(x)
+    ((a * b).sum() + h.sum()).backward()
+    np.testing.assert_array_equal(w.grad, [21.0, 27.0])
+
+
+def test_a_closure_may_have_a_name_that_is_set_later() -> None:
+    def f(x: Any) -> Any:
+        return x * later if x.ndim == 0 else x
+
+    y = tg.checkpoint(f)(vector([1, 2])).sum()
+    later = 3.0
+    y.backward()
+
+
+class Slots:
+    __slots__ = ("factor",)
+
+    def __init__(self) -> None:
+        self.factor = 2.0
+
+    def apply(self, x: Any) -> Any:
+        return x * self.factor
+
+
+def test_the_method_of_an_object_with_slots_is_checkpointed() -> None:
+    x = vector([1, 2])
+    tg.checkpoint(Slots().apply)(x).sum().backward()
+    np.testing.assert_array_equal(x.grad, 2.0)
+
+
+def test_a_generator_in_a_slot_draws_the_same_numbers_again() -> None:
+    class Noise:
+        __slots__ = ("rng",)
+
+        def __init__(self) -> None:
+            self.rng = np.random.default_rng(0)
+
+        def apply(self, x: Any) -> Any:
+            return x * self.rng.random(50)
+
+    x = leaf(50)
+    plain, again = (gradients(lambda f=f: f(x).sum(), x) for f in (Noise().apply, tg.checkpoint(Noise().apply)))
+    np.testing.assert_array_equal(plain, again)
+
+
+def test_a_result_from_outside_may_be_used_and_returned() -> None:
+    w, x = vector([1, 2]), vector([3, 4])
+
+    def loss(wrap: Any) -> Any:
+        h = w * 3.0
+        a, b, c = wrap(lambda x: (x * h * w, h, w))(x)
+        return (a * b * c).sum() + h.sum()
+
+    plain = gradients(lambda: loss(lambda f: f), w, x)
+    again = gradients(lambda: loss(tg.checkpoint), w, x)
+    np.testing.assert_allclose(again, plain, rtol=1e-13)
+
+
+SIZES = [1, 1024, 1025, 70_000]  # a copy, and chunks: of one tile, of two
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_digest_sees_each_element(size: int, dtype: str) -> None:
+    array = np.random.default_rng(0).normal(size=size).astype(dtype)
+    before = digest(array)
+    assert agrees(array, before)
+    for index in {0, size // 2, size - 1}:
+        for value in (array[index] + 0.01, np.nan, np.inf, -np.inf):
+            changed = array.copy()
+            changed[index] = value
+            assert not agrees(changed, before)
+            assert not agrees(array, digest(changed))
+            assert agrees(changed, digest(changed))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_an_element_that_is_not_finite_does_not_hide_the_others(size: int, value: float) -> None:
+    array = np.random.default_rng(0).normal(size=size)
+    array[3] = value
+    changed = array.copy()
+    changed[4] += 0.01
+    assert not agrees(changed, digest(array))
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_a_digest_sees_two_elements_that_changed_places(size: int) -> None:
+    array = np.arange(size, dtype="f4") % 7
+    before = digest(array)
+    for i, j in ((0, 1), (5, 62), (3, size - 1)):
+        swapped = array.copy()
+        swapped[[i, j]] = array[[j, i]]
+        assert array[i] != array[j]
+        assert not agrees(swapped, before)
+
+
+@pytest.mark.parametrize("size", [0, *SIZES])
+def test_a_digest_does_not_see_rounding(size: int) -> None:
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=size).astype("f4")
+    rounded = array * (1 + 4 * np.finfo("f4").eps * rng.uniform(-1, 1, size)).astype("f4")
+    assert agrees(rounded, digest(array))
+
+
+def test_another_shape_the_second_time_is_refused() -> None:
+    shapes = iter([(2, 3), (3, 2)])
+    loss = tg.checkpoint(lambda x: x.reshape(next(shapes)))(vector(np.ones(6))).sum()
+    with pytest.raises(RuntimeError, match="another value"):
+        loss.backward()

@@ -175,3 +175,10 @@ def test_a_rule_prints_as_it_stands_in_the_table() -> None:
         if isinstance(row, Rule):
             assert repr(row).count("<-") == len(row.formulas), function
 
+
+
+def test_a_tensor_of_a_tensor_that_requires_a_gradient_is_refused() -> None:
+    t = tg.Tensor(np.ones(2), requires_grad=True)
+    with pytest.raises(TypeError, match=r"t\.detach\(\)"):
+        tg.Tensor(t * 2)
+    np.testing.assert_array_equal(tg.Tensor(t.detach()).numpy(), np.ones(2))

@@ -47,6 +47,63 @@ def test_a_gradient_that_someone_holds_is_not_written_over(holding: str) -> None
         np.testing.assert_allclose(weight.grad, 2 * scale * weight.numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("since", ["before the first step", "a later step"])
+@pytest.mark.parametrize("held", [0, 1])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_handle_on_data_is_live_after_any_step_and_changes_no_bit(since: str, held: int, recorded: bool) -> None:
+    """Also when a record makes the other parameters move to another buffer."""
+    weights, expected = parameters((3, 4), (5,), (2,)), parameters((3, 4), (5,), (2,))
+    optimizers = [optim.Adam(weights, 0.1), optim.Adam(expected, 0.1)]
+
+    def step(scale: float) -> None:
+        for tensors, optimizer in zip((weights, expected), optimizers, strict=True):
+            optimizer.zero_grad()
+            backward(tensors, scale)
+            optimizer.step()
+        for a, b in zip(weights, expected, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+    if since == "a later step":
+        step(1.0)
+    handle = weights[held].data[1:]
+    for number in range(3):
+        record = [np.square(weights[2])] if recorded else []
+        step(2.0)
+        handle[...] = number
+        expected[held].data[1:] = number
+        np.testing.assert_array_equal(weights[held].numpy()[1:], number)
+        record.clear()
+    del handle
+    step(3.0)
+    (_, buffers), = optimizers[0]._flat
+    assert all(np.shares_memory(weight.numpy(), buffers.values) for weight in weights)
+
+
+def test_a_handle_on_data_that_is_kept_moves_no_other_parameter() -> None:
+    weights = parameters((3, 4), (5,))
+    optimizer = optim.Adam(weights, 0.1)
+    handle = weights[0].data
+    places = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        backward(weights, 1.0)
+        optimizer.step()
+        places.append(weights[1]._memory)
+        assert np.shares_memory(weights[0].numpy(), handle) is False  # a copy, while somebody may write
+        np.testing.assert_array_equal(weights[0].numpy(), handle)
+    assert places[0] is places[1] is places[2]
+
+
+def test_a_handle_on_data_that_was_made_read_only_is_written_to_by_a_step() -> None:
+    (weight,) = weights = parameters((3, 4))
+    optimizer = optim.SGD(weights, 0.5)
+    handle = weight.data
+    handle.flags.writeable = False
+    backward(weights, 1.0)
+    optimizer.step()  # w - 0.5 * 2 w = 0
+    np.testing.assert_array_equal(handle, 0.0)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_each_parameter_and_gradient_begins_on_a_cache_line(dtype: Any) -> None:
     weights = parameters((3,), (), (5, 7), (0, 2), (2, 2, 2), dtype=dtype)
@@ -92,6 +149,16 @@ def test_gradients_wherever_they_lie_give_the_same_steps(monkeypatch: pytest.Mon
             optimizer.step()
     for a, b in zip(small, large, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_the_value_of_an_operation_may_be_a_parameter() -> None:
+    weight = tg.Tensor(np.ones(3)) * 2.0
+    weight.requires_grad = True
+    optimizer = optim.SGD([weight], 0.5)
+    for expected in (1.5, 1.0):
+        weight.grad = np.ones(3)
+        optimizer.step()
+        np.testing.assert_array_equal(weight.numpy(), np.full(3, expected))
 
 
 def test_parameters_without_elements_are_no_hindrance() -> None:

@@ -102,6 +102,28 @@ def test_one_context_may_be_entered_again() -> None:
     assert recording()
 
 
+def test_one_context_may_be_shared_by_generators() -> None:
+    context = tg.no_grad()
+
+    class Evaluation:
+        def __enter__(self) -> None:
+            context.__enter__()
+
+        def __exit__(self, *_: Any) -> None:
+            context.__exit__(None, None, None)
+
+    def steps(manager: Any) -> Iterator[bool]:
+        with manager:
+            yield recording()
+            yield recording()
+        yield recording()
+
+    for manager in (context, Evaluation()):
+        first, second = steps(manager), steps(manager)
+        assert [next(first), next(second), next(first), next(first)] == [False, False, False, True]
+        assert [next(second), next(second), recording()] == [False, True, True]
+
+
 def test_the_decorator_on_a_generator_function_covers_its_body_and_nothing_else() -> None:
     @tg.no_grad()
     def steps() -> Iterator[bool]:
@@ -155,6 +177,43 @@ def test_a_class_that_enters_it_covers_the_block_below() -> None:
 
     with Evaluation():
         assert not recording()
+    assert recording()
+
+
+def test_an_asynchronous_class_that_enters_it_covers_the_block_below_and_nothing_else() -> None:
+    class Evaluation:
+        async def __aenter__(self) -> None:
+            self.context = tg.no_grad()
+            self.context.__enter__()
+
+        async def __aexit__(self, *_: Any) -> None:
+            self.context.__exit__(None, None, None)
+
+    async def steps() -> AsyncIterator[bool]:
+        async with Evaluation():
+            yield recording()
+
+    async def inside_and_outside() -> list[tuple[bool, bool]]:
+        return [(inside, recording()) async for inside in steps()]
+
+    assert asyncio.run(inside_and_outside()) == [(False, True)]
+    assert recording()
+
+
+def test_a_generator_may_be_closed_by_another_thread() -> None:
+    context = tg.no_grad()
+
+    def steps() -> Iterator[bool]:
+        with context:
+            yield recording()
+        yield recording()
+
+    generator = steps()
+    assert not next(generator)
+    thread = threading.Thread(target=generator.close)
+    thread.start()
+    thread.join()
+    assert context.entered == []
     assert recording()
 
 

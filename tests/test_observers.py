@@ -90,6 +90,17 @@ def test_a_scope_is_left_by_an_exception_too() -> None:
     assert log.events == ["(module Fails", "Fails)"]
 
 
+def test_a_scope_is_left_by_all_observers_though_one_raises_as_it_leaves() -> None:
+    class Raises(Observer):
+        def leave(self, scope: Scope) -> None:
+            raise KeyError
+
+    log = Log()
+    with observed(log), observed(Raises()), pytest.raises(KeyError):
+        nn.Softmax()(leaf(1.0))
+    assert log.events == ["(module Softmax", "softmax", "Softmax)"]
+
+
 def test_several_observers_see_the_same_and_none_sees_what_is_outside() -> None:
     x, a, b = leaf(1.0), Log(), Log()
     np.exp(x)

@@ -261,6 +261,21 @@ def test_an_optimiser_from_before_the_ranks_is_refused() -> None:
     optimizer.step()
 
 
+def test_a_handle_on_data_that_would_not_move_to_the_shared_memory_is_refused() -> None:
+    with processes(2):
+        weight = tg.Tensor(np.zeros(3), requires_grad=True)
+        optimizer = optim.SGD([weight], 1.0)
+        handle, weight.grad = weight.data, np.ones(3)
+        with pytest.raises(RuntimeError, match=r"through p\.data.*let go of it"):
+            optimizer.step()
+        np.testing.assert_array_equal(handle, 0.0)
+        del handle
+        optimizer.step()
+        handle = weight.data  # from now on it looks at the shared memory
+        optimizer.step()
+        np.testing.assert_array_equal(handle, -2.0)
+
+
 def test_no_rank_changes_weights_that_others_look_at_before_their_step() -> None:
     with processes(2) as team:
         weight = tg.Tensor(np.zeros(1000), requires_grad=True)

@@ -84,7 +84,7 @@ def test_what_was_not_chosen_has_gradient_zero_whatever_comes_in(name: str, bad:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("name", [name for name in CHOICES if name != "norm"])
+@pytest.mark.parametrize("name", [name for name in CHOICES if name not in ("norm", "hypot")])
 @pytest.mark.parametrize("bad", [INF, NAN])
 def test_what_was_not_chosen_has_second_derivative_zero_whatever_comes_in(
     name: str, bad: float
@@ -120,3 +120,44 @@ def test_a_branch_that_was_not_chosen_may_be_infinite(f: Callable[[Any], Any], x
     assert tg.grad(f)(x) == right
     assert tg.grad(tg.grad(f))(x) == 0
     assert tg.grad(tg.grad(tg.grad(f)))(x) == 0
+
+
+BOTH = np.array([1.0, NAN, 2.0, NAN])
+SPOILED: dict[str, tuple[Any, list[float]]] = {
+    "max": (np.max, [0, 0.5, 0, 0.5]),
+    "min": (np.min, [0, 0.5, 0, 0.5]),
+    "amax": (np.amax, [0, 0.5, 0, 0.5]),
+    "amin": (np.amin, [0, 0.5, 0, 0.5]),
+    "max with a start": (lambda x: np.max(x, initial=9.0), [0, 0.5, 0, 0.5]),
+    "max with the start NaN": (lambda x: np.max(x, initial=NAN), [0, 1 / 3, 0, 1 / 3]),
+    "max of a part": (lambda x: np.max(np.reshape(x, (2, 2)), axis=1)[0], [0, 1, 0, 0]),
+    "maximum": (lambda x: np.sum(np.maximum(x, 1.5)), [0, 1, 1, 1]),
+    "minimum": (lambda x: np.sum(np.minimum(1.5, x)), [1, 1, 0, 1]),
+    "maximum of NaN twice": (lambda x: np.maximum(x[1], x[3]), [0, 0.5, 0, 0.5]),
+    "fmax of NaN twice": (lambda x: np.fmax(x[1], x[3]), [0, 0.5, 0, 0.5]),
+    "fmin of a number": (lambda x: np.fmin(x[0], x[1]), [1, 0, 0, 0]),
+    "median": (np.median, [0, 0.5, 0, 0.5]),
+    "quantile": (lambda x: np.quantile(x, 0.1), [0, 0.5, 0, 0.5]),
+    "percentile": (lambda x: np.sum(np.percentile(x, [10, 90])), [0, 1, 0, 1]),
+    "sort": (lambda x: np.sum(np.sort(x)[2:]), [0, 1, 0, 1]),
+    "partition": (lambda x: np.sum(np.partition(x, 1)[2:]), [0, 1, 0, 1]),
+    "clip": (lambda x: np.sum(np.clip(x, 0.0, 1.5)), [1, 1, 0, 1]),
+    "clip at NaN below": (lambda x: np.sum(np.clip([3.0, 4.0], x[1], 9.0)), [0, 2, 0, 0]),
+    "clip at NaN above": (lambda x: np.sum(np.clip([3.0, 4.0], None, x[3])), [0, 0, 0, 2]),
+    "cumsum": (lambda x: np.cumsum(x)[-1], [1, 1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_what_is_nan_was_chosen_and_has_the_gradient(name: str) -> None:
+    """NaN equals nothing: it shall not lose its gradient in silence for that."""
+    function, expected = SPOILED[name]
+    value, slope = tg.value_and_grad(function)(BOTH)
+    np.testing.assert_array_equal(value, function(BOTH))
+    np.testing.assert_allclose(slope, expected)
+    np.testing.assert_array_equal(tg.hvp(function, BOTH, np.ones(4)), np.zeros(4))
+
+
+def test_a_start_that_is_nan_shares_the_gradient() -> None:
+    slope = tg.grad(lambda s: np.max(tg.Tensor(BOTH), initial=s))
+    np.testing.assert_allclose(slope(NAN), 1 / 3)

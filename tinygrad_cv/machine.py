@@ -46,6 +46,10 @@ WINOGRAD_MIN_TILES = 64  # tiles
 WINOGRAD_MAX_TILES = 128  # tiles
 WINOGRAD_CHANNELS = 64  # channels that are summed up at a time
 
+# A checkpoint compares small values element by element, and larger ones chunk by chunk.
+DIGEST_COPY = 1 << 10  # elements: so many are kept as they are
+DIGEST_CHUNK = 64  # elements a sum; fewer would need more memory, more would hide more in rounding
+
 # Ranks that wait for another one (`parallel`) look at its word in shared memory, again and again.
 BARRIER_SPINS = 100  # looks without a pause; more would keep the core from other processes
 BARRIER_YIELDS = 1000  # looks that give up the core in between, before the first pause

@@ -30,8 +30,8 @@ from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
 from .engine.observers import Call, Pull, now, observers
-from .engine.operands import as_operand
-from .engine.ownership import constant, own, read, write
+from .engine.operands import as_operand, as_real, refuse_foreign
+from .engine.ownership import constant, guarded, own, read, read_only, window, write
 from .engine.signatures import UFUNC_OPTIONS, Signature, parameter_names
 from .typing import Array, ArrayLike, Function, Operation, Shape
 
@@ -126,7 +126,7 @@ def wrap(value: Any, place: Place | None = None) -> Any:
     """A value as a tensor at a place in the graph; several values as several tensors."""
     if type(value) is not np.ndarray:
         if isinstance(value, (tuple, list)):
-            places = [None if place is None else Output(place.node, i) for i in range(len(value))]
+            places = [output_of(place, i) for i in range(len(value))]
             tensors = map(wrap, value, places)
             return type(value)(*tensors) if hasattr(value, "_fields") else type(value)(tensors)
         value = np.asarray(value)
@@ -134,6 +134,13 @@ def wrap(value: Any, place: Place | None = None) -> Any:
     tensor._array, tensor._node = value, place
     tensor._grad = tensor._memory = tensor._writer = None
     return tensor
+
+
+def output_of(place: Place | None, number: int) -> Output | None:
+    """The place of one of several values; None if that has no gradient."""
+    if place is None or place.node.dtype[number].kind != "f":
+        return None
+    return Output(place.node, number)
 
 
 def unwrap(value: Any) -> Any:
@@ -209,6 +216,8 @@ def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any
     shape, dtype = described(value, operation.function)
     node = None
     if parents:
+        if type(dtype) is not list and dtype.kind != "f":
+            raise errors.no_float(operation.function, dtype)
         node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
     result = wrap(value, node)
     for observer in observers():
@@ -225,8 +234,12 @@ def operand(value: Any, operation: Operation, name: str) -> Any:
         for item in value:
             known = isinstance(item, (Tensor, np.ndarray))
             items.append(operand(item, operation, name) if known else item)
+            refuse_foreign(item, operation.function, name)
         return type(value)(items)
-    return as_operand(value, operation.function, name) if name in operation.operands else value
+    if name in operation.operands:
+        return as_operand(value, operation.function, name)
+    refuse_foreign(value, operation.function, name)
+    return value
 
 
 def kept(given: Any, array: Any) -> Any:
@@ -266,6 +279,7 @@ class Rule:
     """
 
     gives_new_arrays = False  # a formula may hand on the array that it was given
+    guarded = False  # for a rule of a user's
 
     def __init__(
         self,
@@ -287,10 +301,11 @@ class Rule:
         self.operands = set(self.formulas)
         self.honoured = {*named, *inert, *self.signature.required}  # the options that are read
         self.honoured |= {name.removesuffix("_shape") for name in named}
-        self.multiplies = False
+        values = {"g", "y", *self.formulas}
+        self.linear = not any(values.intersection(n) - {"g"} for n in self.needs.values())
+        self.elementwise = False
         if isinstance(function, np.ufunc):
-            elementwise = function.nout == 1 and function.signature is None
-            self.multiplies = elementwise and any(set(n) - {"g"} for n in self.needs.values())
+            self.elementwise = function.nout == 1 and function.signature is None
             self.operands |= set(self.signature.positional)
             self.honoured |= set(UFUNC_OPTIONS)
         self._saves: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -342,6 +357,8 @@ class Rule:
     ) -> tuple[Any, dict[str, Any]]:
         """The function's value, and what its formulas name."""
         value = self.signature.call(self.function, arguments)
+        if self.guarded and parents:
+            value = guarded(value)
         return value, {n: self.look_up(n, arguments, value) for n in self.saves(parents)}
 
     def look_up(self, name: str, arguments: Mapping[str, Any], value: Any) -> Any:
@@ -364,7 +381,10 @@ class Rule:
         for name in wanted:
             formula: Any = self.formulas[name]
             given = [gradient if n == "g" else values[n] for n in self.needs[name]]
-            contributions[name] = formula(*given)
+            contribution = formula(*given)
+            if contribution is None:
+                raise errors.no_gradient(self.function, name)
+            contributions[name] = contribution
         return contributions
 
     def __repr__(self) -> str:
@@ -394,6 +414,7 @@ def derivative(
     the value. `signature`, as "a, axis=0", stands where Python cannot see the function's own.
     """
     rule = Rule(function, formulas, signature, inert, selects)
+    rule.guarded = True
     TABLE[function] = rule
     USER_RULES.add(function)
     return rule
@@ -445,15 +466,6 @@ def backpropagate(
     return walk.results()
 
 
-class Start:
-    """What the gradients come from that a walk begins with."""
-
-    gives_new_arrays = False  # they are the caller's
-
-
-START = Node(Start(), {}, {}, (), None)  # type: ignore[arg-type]
-
-
 class Walk:
     """The gradients on their way back, by place, and the operations in a queue, the youngest
     first."""
@@ -466,7 +478,7 @@ class Walk:
         self.arrived: dict[Place, Any] = {}  # those of operations that were asked for
         self.queue: list[tuple[int, Node]] = []
         self.waiting: set[Node] = set()  # the operations with several values in it
-        self.masked: set[Node] = set()  # of whose values some elements may not have reached a root
+        self.dropped: dict[Node, np.ndarray] = {}  # elements of a value that reach no root
         self.owned: set[Place] = set()  # the places whose gradient is an array that nobody else has
         self.observers = observers()
         self.ends = {place.node for place in targets}
@@ -474,10 +486,10 @@ class Walk:
         if self.ends:
             self.path = nodes_on_path([place.node for place, _ in roots], self.ends)
         for place, gradient in roots:
-            self.add(place, gradient, START)
+            self.add(place, gradient)
 
-    def add(self, place: Any, gradient: Any, node: Node) -> None:
-        """Add what a node contributes to the gradient of a place, or of each place in a list.
+    def add(self, place: Any, gradient: Any, node: Node | None = None) -> None:
+        """Add what a node (None: the caller) contributes to the gradient of a place, or of a list.
 
         The first contribution is not written to: it may be someone else's array.
         """
@@ -495,7 +507,7 @@ class Walk:
             self.owned.add(place)
             return
         self.gradients[place] = gradient
-        if node.operation.gives_new_arrays:
+        if node is not None and node.operation.gives_new_arrays:
             self.owned.add(place)
         if type(place) is Node:
             if place.operation is not None:
@@ -527,7 +539,7 @@ class Walk:
 
     def arrives(self, node: Node, gradient: Any) -> bool:
         """Keep a gradient that is asked for; return whether it goes no further."""
-        if node not in self.ends and node.tensor is None:
+        if node.tensor is None and node not in self.ends:
             return False
         places = [node] if type(node.shape) is not list else map(Output, repeat(node), count())
         self.arrived.update(zip(places, each(gradient), strict=False))
@@ -539,18 +551,38 @@ class Walk:
         if node.saved is None:
             raise errors.freed(node)
         operation: Operation = node.operation
+        if operation.guarded:
+            gradient = read_only(gradient)
         wanted: Collection[str] = node.parents
         if self.path is not None:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
         contributions = operation.pull(node, gradient, wanted, self.graph)
-        masked = node in self.masked
-        if masked and operation.multiplies:
-            contributions = silence(contributions, gradient)
-        if masked or operation.selects:
-            self.masked.update(place.node for place in node.places())
+        if operation.selects or self.dropped:
+            dropped = self.dropped.pop(node, None)
+            if dropped is not None:
+                contributions = silence(operation, contributions, dropped)
+            self.drop(node, contributions, dropped)
         for observer in self.observers:
             observer.backward(Pull(node, gradient, contributions, started))
         return contributions
+
+    def drop(
+        self, node: Node, contributions: Mapping[str, Any], dropped: np.ndarray | None
+    ) -> None:
+        """Note which elements of the parents' values were dropped by all who used them."""
+        used = {p for parent in node.parents.values() for p in each(parent) if p in self.gradients}
+        for name, contribution in contributions.items():
+            parents = each(node.parents[name])
+            if not any(map(can_drop, parents)):
+                continue
+            masks = dropped_by(node, name, contribution, dropped)
+            for parent, mask in zip(parents, masks, strict=True):
+                if parent in used:
+                    before = self.dropped.pop(parent, None)
+                    mask = None if mask is None or before is None else mask & before
+                if mask is not None and mask.any():
+                    self.dropped[parent] = mask
+                used.add(parent)
 
     def results(self) -> dict[Place, Any]:
         """The gradients that have arrived; arrays in memory of their own."""
@@ -583,13 +615,14 @@ def nodes_on_path(roots: Iterable[Node], ends: Collection[Node]) -> set[Node]:
     return on_path
 
 
-def unbroadcast(gradient: Any, place: Place, node: Node) -> Any:
+def unbroadcast(gradient: Any, place: Place, node: Node | None) -> Any:
     """A contribution in the shape and dtype of its tensor: summed over broadcast axes, cast."""
     shape, dtype = place.shape, place.dtype
     if type(gradient) is np.ndarray and gradient.shape == shape and gradient.dtype == dtype:
         return gradient
-    if not hasattr(gradient, "dtype"):
-        gradient = np.asarray(gradient, dtype)
+    if type(gradient) is not Tensor:
+        function = None if node is None else node.operation.function
+        gradient = as_real(gradient, function, "gradient")
     if gradient.shape != shape:
         extra = gradient.ndim - len(shape)
         padded = (1,) * extra + shape
@@ -600,12 +633,60 @@ def unbroadcast(gradient: Any, place: Place, node: Node) -> Any:
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 
-def silence(contributions: Mapping[str, Any], gradient: Any) -> dict[str, Any]:
-    """0 times infinity is 0 where the gradient is 0 because the value was not chosen."""
+def can_drop(place: Any) -> bool:
+    """Whether it matters which elements of the value at a place were dropped."""
+    if type(place) is not Node or place.operation is None:
+        return False
+    operation = place.operation
+    return type(operation) is Rule or operation.elementwise or operation.selects
+
+
+def dropped_by(
+    node: Node, name: str, contribution: Any, dropped: np.ndarray | None
+) -> list[np.ndarray | None]:
+    """The elements of an argument that reach no root through the node; None if that is unknown.
+    (A list, as an argument may be one.)
+
+    Of a rule, what reaches it is what a gradient comes to that is 0 at the elements that were
+    dropped and positive elsewhere; behind a sum of both signs a random one, which does not cancel.
+    """
+    operation, parents = node.operation, each(node.parents[name])
+    selects = operation.selects
+    if type(node.dtype) is list or (dropped is None and not selects):
+        return [None] * len(parents)
+    if type(operation) is Rule and (selects or (operation.linear and not operation.elementwise)):
+        probe = np.ones(node.shape, node.dtype)
+        if not selects:
+            probe += np.random.default_rng(0).random(node.shape)
+        if dropped is not None:
+            probe[dropped] = 0
+        reached = operation.pull(node, probe, [name], False)[name]
+    elif selects:
+        reached = unwrap(contribution)
+    elif operation.elementwise and dropped is not None:
+        reached = np.logical_not(dropped).astype(node.dtype)
+    else:
+        return [None] * len(parents)
+    return [
+        None if parent is None else np.equal(unbroadcast(part, parent, node), 0)
+        for parent, part in zip(parents, each(reached), strict=True)
+    ]
+
+
+def silence(
+    operation: Operation, contributions: Mapping[str, Any], dropped: np.ndarray
+) -> dict[str, Any]:
+    """0 times infinity is 0 where an element was dropped, so that its gradient is 0.
+
+    (If an operation is not elementwise: where all elements were dropped.)
+    """
+    zero: Any = True if dropped.all() else dropped
     silenced = {}
     for name, contribution in contributions.items():
-        if np.isnan(unwrap(contribution)).any():
-            contribution = np.where(np.equal(unwrap(gradient), 0), 0, contribution)
+        shape = getattr(contribution, "shape", None)
+        fits = zero is True or (operation.elementwise and shape == dropped.shape)
+        if fits and shape is not None and np.isnan(unwrap(contribution)).any():
+            contribution = np.where(zero, 0, contribution)
         silenced[name] = contribution
     return silenced
 
@@ -619,10 +700,9 @@ def deposit(gradients: Mapping[Place, Any]) -> None:
         tensor = reference() if reference is not None else None
         if tensor is None:
             continue
-        if tensor._grad is not None:
-            tensor._grad = tensor._grad + gradient
-        else:
-            tensor._grad = gradient
+        if type(gradient) is Tensor:  # which several places may have in common
+            gradient = wrap(gradient._array, gradient._node)
+        tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
 
 # ------------------------------------------------------------------------------------- the tensor
@@ -646,12 +726,9 @@ class Tensor(NumPyInterface):
     _dispatch = staticmethod(dispatch)
 
     def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray:
-            data = data.numpy() if type(data) is Tensor else as_operand(data, Tensor, "data")
-        array = np.array(data)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"a tensor holds real numbers, not {array.dtype}")
-        own(self, array)
+        if isinstance(data, Tensor):
+            data = data._leave("tg.Tensor(t)")
+        own(self, np.array(as_real(data, Tensor, "data")))
         self._node = self._grad = None
         if requires_grad:
             self.requires_grad = True
@@ -700,7 +777,7 @@ class Tensor(NumPyInterface):
     def data(self, value: ArrayLike) -> None:
         if self._writer is not None and value is self._writer():
             return  # t.data -= step has changed it in place
-        array = np.array(value, self._array.dtype)
+        array = np.array(as_real(unwrap(value), Tensor, "data"), self._array.dtype)
         if not self.is_leaf or array.shape != self._array.shape:
             raise ValueError(
                 f"only a leaf's data can be set, and to its shape, {self._array.shape}"
@@ -710,10 +787,8 @@ class Tensor(NumPyInterface):
     def numpy(self) -> np.ndarray:
         """The array outside the graph, read-only, as it is now whatever is written to the tensor
         later."""
-        array: np.ndarray = unwrap(self)
-        if array.flags.writeable:
-            array.flags.writeable = False
-        return array
+        array: Any = unwrap(self)
+        return array if type(array.base) is memoryview else window(array)
 
     @property
     def grad(self) -> Any:
@@ -727,8 +802,11 @@ class Tensor(NumPyInterface):
 
     @grad.setter
     def grad(self, value: Array | None) -> None:
-        if value is not None and np.shape(value) != self.shape:
-            raise errors.unfit_gradient(np.shape(value), self.shape)
+        if value is not None:
+            if type(value) is not Tensor:
+                value = as_real(value, Tensor, "grad")
+            if value.shape != self.shape:
+                raise errors.unfit_gradient(value.shape, self.shape)
         self._grad = value
 
     def backward(
@@ -751,8 +829,10 @@ class Tensor(NumPyInterface):
             if self._array.size != 1:
                 raise errors.not_a_number(self.shape)
             gradient = np.ones(self.shape, self.dtype)
-        if np.shape(gradient) != self.shape:
-            raise errors.unfit_gradient(np.shape(gradient), self.shape)
+        if type(gradient) is not Tensor:
+            gradient = wrap(np.array(as_real(gradient, Tensor.backward, "gradient")))
+        if gradient.shape != self.shape:
+            raise errors.unfit_gradient(gradient.shape, self.shape)
         root = gradient if create_graph else unwrap(gradient)
         deposit(backpropagate([(self._node, root)], (), create_graph, retain_graph))
 

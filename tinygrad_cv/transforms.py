@@ -18,13 +18,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .engine.modes import is_recording, setting, switched
-from .engine.operands import as_operand
+from .engine.operands import as_operand, as_real
 from .engine.ownership import constant
-from .engine.pytrees import leaves, map_leaves, rebuild
+from .engine.pytrees import leaves, leaves_like, map_leaves, rebuild
 from .tensor import Node, Rule, Tensor, backpropagate, place_of, unwrap, wrap
 from .typing import Array, Function, PyTree
 
-Argnums: TypeAlias = int | Sequence[int]  # positions of arguments, one or several
+Argnums: TypeAlias = int | Sequence[int] | None  # positions of arguments; None: all
 
 # -------------------------------------------------------------------------------------- the idea
 
@@ -71,7 +71,7 @@ def variable(value: Any) -> Tensor:
     """A new variable to differentiate with respect to; it stays connected to the tensor it came
     from."""
     place = place_of(value)
-    array = np.asarray(unwrap(as_operand(unwrap(value), identity, "x")))
+    array = np.asarray(as_operand(unwrap(value), variable, "the argument"))
     if array.dtype.kind != "f":
         raise TypeError(
             f"cannot differentiate with respect to {array.dtype} values; "
@@ -111,7 +111,7 @@ class Run:
         self.variables = leaves(self.trees)
         full = list(args)
         for position, tree in zip(self.positions, self.trees, strict=True):
-            full[position] = tree
+            full[position] = map_leaves(lambda x: x, tree)  # which the function may write to
         with switched("recording", True), switched("transform", True):
             result = f(*full, **kwargs)
         self.value: Any = result
@@ -153,15 +153,19 @@ class Run:
             raise TypeError(
                 f"{self.name}: the function returned {leaf!r}, which is no number or array"
             )
-        tensor: Tensor = wrap(np.asarray(as_operand(leaf, self.name, "value")))
+        tensor: Tensor = wrap(np.array(as_real(leaf, self.name, "value")))
         return tensor
+
+    def fitting(self, tree: PyTree, what: str) -> list[Any]:
+        """Tangents of the variables, given in the nesting of the arguments."""
+        return fitting(tree, self.trees[0] if self.one else self.trees, self.variables, what)
 
     def give(self, result: Any, tensors: bool = False) -> Any:
         """A result as a tensor, or as an array that the caller may write to: as it was given."""
         if type(result) is np.ndarray and not (self.tensors or tensors):
             return result[()]  # a gradient, in memory of its own
         if type(result) is not Tensor:
-            result = wrap(np.asarray(result))
+            result = wrap(np.array(result))
         if not (self.graph or tensors):
             result = result.detach()
         if self.tensors or tensors:
@@ -195,13 +199,22 @@ class Run:
         return rebuild(self.aux, parts)
 
 
+def as_argnums(argnums: Any) -> int | tuple[int, ...] | None:
+    """One position, or several, as plain integers; an iterator is read once."""
+    if argnums is None:
+        return None
+    if hasattr(argnums, "__index__") and np.ndim(argnums) == 0:
+        return operator.index(argnums)
+    return tuple(operator.index(n) for n in argnums)
+
+
 def positions_of(argnums: Any, count: int) -> tuple[list[int], bool]:
     """The positions among `count` arguments, and whether it was one number; None stands for all."""
-    one = hasattr(argnums, "__index__")
-    given: Any = [argnums] if one else argnums
-    if argnums is None:
-        given = range(count)
-    numbers = [operator.index(n) for n in given]
+    chosen = as_argnums(argnums)
+    one = isinstance(chosen, int)
+    numbers: Any = [chosen] if one else chosen
+    if chosen is None:
+        numbers = range(count)
     for n in numbers:
         if not -count <= n < count:
             raise ValueError(
@@ -231,9 +244,10 @@ def grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     f returns one number, or with `has_aux` a pair (number, anything); then so does the result:
     (gradient, anything). The gradient has the nesting and shapes of the argument.
     """
+    chosen = as_argnums(argnums)
 
     def gradient_of_f(*args: Any, **kwargs: Any) -> Any:
-        run = Run("grad", f, args, kwargs, argnums, has_aux)
+        run = Run("grad", f, args, kwargs, chosen, has_aux)
         return run.with_aux(gradient(run))
 
     return gradient_of_f
@@ -244,9 +258,10 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
     With `has_aux` it returns ((value, aux), gradient).
     """
+    chosen = as_argnums(argnums)
 
     def value_and_gradient_of_f(*args: Any, **kwargs: Any) -> Any:
-        run = Run("grad", f, args, kwargs, argnums, has_aux)
+        run = Run("grad", f, args, kwargs, chosen, has_aux)
         found = gradient(run)
         return run.with_aux(run.give(run.number())), found
 
@@ -263,8 +278,9 @@ def gradient(run: Run) -> Any:
 
 def vjp(
     f: Function,
+    /,
     *args: Any,
-    argnums: Argnums | None = None,
+    argnums: Argnums = None,
     has_aux: bool = False,
     **kwargs: Any,
 ) -> Any:
@@ -279,7 +295,7 @@ def vjp(
 
     def pull(cotangent: PyTree) -> Any:
         tensors = has_tensors(cotangent)
-        cotangents = fitting(leaves(cotangent), values, "cotangent")
+        cotangents = fitting(cotangent, run.value, values, "cotangent")
         gradients = pullback(values, cotangents, run.variables, run.graph or tensors)
         return run.give_gradients(gradients, tensors)
 
@@ -291,23 +307,18 @@ def has_tensors(tree: PyTree) -> bool:
     return any(type(leaf) is Tensor for leaf in leaves(tree))
 
 
-def fitting(vectors: Sequence[Any], like: Sequence[Any], what: str) -> list[Any]:
-    """Tangents or cotangents in the dtypes of what they belong to. Raises ValueError for shapes."""
-    if len(vectors) != len(like):
-        raise ValueError(
-            f"{what}s must have the nesting of what they belong to: {len(like)} arrays, "
-            f"not {len(vectors)}"
-        )
+def fitting(tree: PyTree, like: PyTree, owners: Sequence[Tensor], what: str) -> list[Any]:
+    """Tangents or cotangents in the order and the dtypes of what they belong to: `owners`, the
+    leaves of `like`. Raises ValueError for other nestings and shapes."""
     fitted = []
-    for vector, owner in zip(vectors, like, strict=True):
-        shape = np.shape(unwrap(vector))
-        if shape != owner.shape:
+    for vector, owner in zip(leaves_like(tree, like, what), owners, strict=True):
+        if type(vector) is not Tensor:
+            vector = as_real(vector, fitting, what).astype(owner.dtype)
+        if vector.shape != owner.shape:
             raise ValueError(
                 f"{what}s must have the shapes of what they belong to: a {what} of shape "
-                f"{shape} for a value of shape {owner.shape}"
+                f"{vector.shape} for a value of shape {owner.shape}"
             )
-        if type(vector) is not Tensor:
-            vector = np.asarray(vector, owner.dtype)
         fitted.append(vector)
     return fitted
 
@@ -316,7 +327,8 @@ def jvp(
     f: Function,
     args: Sequence[Any],
     tangents: Any,
-    argnums: Argnums | None = None,
+    /,
+    argnums: Argnums = None,
     has_aux: bool = False,
     **kwargs: Any,
 ) -> Any:
@@ -328,7 +340,7 @@ def jvp(
     u -> J' u is linear in u, and its own pullback is v -> J v: reverse mode twice.
     """
     run = Run("jvp", f, args, kwargs, argnums, has_aux)
-    vectors = fitting(leaves(tangents), run.variables, "tangent")
+    vectors = run.fitting(tangents, "tangent")
     values = run.numbers()
     cotangents = [variable(np.ones(y.shape, floating(y.dtype))) for y in values]
     pulled = pullback(values, cotangents, run.variables, graph=True)
@@ -349,9 +361,10 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functi
     of each array of the value's nesting stands the nesting of the argument. With `has_aux`:
     (jacobian, aux).
     """
+    chosen = as_argnums(argnums)
 
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
-        run = Run("jacobian", f, args, kwargs, argnums, has_aux)
+        run = Run("jacobian", f, args, kwargs, chosen, has_aux)
         parts = []
         for y in run.numbers():
             derivatives = rows(y, run.variables, run.graph)
@@ -379,14 +392,16 @@ def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functio
     In the place of each array of the argument's nesting stands that nesting. With `has_aux`:
     (hessian, aux).
     """
-    return jacobian(grad(f, argnums, has_aux), argnums, has_aux)
+    chosen = as_argnums(argnums)
+    return jacobian(grad(f, chosen, has_aux), chosen, has_aux)
 
 
 def hvp(
     f: Function,
     x: Any,
     v: PyTree,
-    argnums: Argnums | None = None,
+    /,
+    argnums: Argnums = None,
     has_aux: bool = False,
     **kwargs: Any,
 ) -> Any:
@@ -395,15 +410,15 @@ def hvp(
     x is the argument of f. With `argnums` x is the tuple of all of f's arguments, and v has the
     nesting of those that it names. With `has_aux`: (product, aux).
     """
-    args, chosen = ((x,), 0) if argnums is None else (tuple(x), argnums)
+    args, chosen = ((x,), 0) if argnums is None else (tuple(x), as_argnums(argnums))
 
     def slope(*args: Any, **kwargs: Any) -> Any:
         run = Run("hvp", f, args, kwargs, chosen, has_aux)
         value = run.number()
         one = np.ones(value.shape, value.dtype)
         slopes = pullback([value], [one], run.variables, graph=True)
-        directions = fitting(leaves(v), slopes, "direction")
+        directions = run.fitting(v, "direction")
         terms = [np.sum(g * d) for g, d in zip(slopes, directions, strict=True)]
-        return run.with_aux(sum(terms[1:], start=terms[0]))
+        return run.with_aux(sum(terms[1:], start=terms[0]) if terms else 0.0)
 
     return grad(slope, chosen, has_aux)(*args, **kwargs)

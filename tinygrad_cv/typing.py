@@ -40,10 +40,10 @@ class Operation(Protocol):
 
     function: Any  # what errors and observers call it by
     selects: bool  # whether some elements of the arguments do not reach the value, as in np.where
-    multiplies: (
-        bool  # whether it multiplies a gradient's elements by factors, which may be infinite
-    )
+    elementwise: bool  # whether each element of the value depends on one of each argument
+    linear: bool  # whether the way back depends on no values
     gives_new_arrays: bool  # whether nobody else has the arrays that `pull` gives
+    guarded: bool  # whether it is a user's, so that what it is given must be read-only
 
     @property
     def operands(self) -> Collection[str]:

@@ -86,3 +86,8 @@ row(
         x, [x < 0], [lambda v, a, b: a * v, lambda v, a, b: b * v], 2.0, b=3.0
     ),
 )
+row(
+    np.fromfunction,
+    arrays((2,)),
+    call=lambda a: np.fromfunction(lambda i, j, a: i * a**2 + j, (3, 2), a=a, like=a),
+)

@@ -44,3 +44,13 @@ row(
 )
 row(np.copy, cube, options=st.sampled_from([{}, {"order": "F"}]))
 row(np.astype, cube, st.just(np.float64))
+row(np.full, arrays((3,)), call=lambda v: np.full((2, 3), v, like=v))
+row(np.full, arrays(()), call=lambda v: np.full(3, v, np.float64, like=v))
+for options in ({}, {"dtype": np.float64, "shape": (4, 3), "order": "F"}):
+    row(
+        np.full_like,
+        arrays((2, 3)),
+        arrays((3,)),
+        options=st.just(options),
+        call=lambda a, v, **o: np.full_like(a * 0, v, **o),
+    )

@@ -73,3 +73,62 @@ for function in (np.nanvar, np.nanstd):
         options=st.sampled_from([{"ddof": 1}, {"correction": 1, "axis": 1}, {"dtype": float}]),
     )
     row(function, spread, arrays((2, 1)), call=lambda a, mean, f=function: f(a, axis=1, mean=mean))
+
+# Histograms: some values on edges, outside, NaN.
+SAMPLE = np.array([0.0, 0.1, 0.25, 0.25, 0.6, 1.0, 1.4, -0.2, np.nan])
+weights = arrays((9,), domain=(0.5, 2))
+unit = st.sampled_from([{}, {"density": True}])
+EDGES = [0.0, 0.25, 0.5, 1.0]
+for bins, limits in ((4, (0.0, 1.0)), (EDGES, None)):
+    row(
+        np.histogram,
+        weights,
+        options=unit,
+        call=lambda w, bins=bins, limits=limits, **o: np.histogram(
+            SAMPLE, bins, limits, weights=w, **o
+        ),
+    )
+# The extreme elements and the limits move the edges, and so the densities.
+apart = st.just(np.array([0.0, 0.1, 0.4, 0.55, 0.95]))
+row(np.histogram, apart, st.just(3), call=lambda a, n: np.histogram(a, n, density=True))
+row(np.histogram, apart, st.just(3), call=lambda a, n: np.histogram(a, n)[1])
+row(
+    np.histogram,
+    apart,
+    arrays((5,), domain=(0.5, 2)),
+    st.just(np.array([0.0, 0.3, 0.5, 1.0])),
+    call=lambda a, w, edges: np.histogram(a, edges, weights=w, density=True),
+    constant=(0,),
+)
+row(np.histogram_bin_edges, apart, st.sampled_from([3, "auto", "fd"]))
+row(np.histogram_bin_edges, apart, st.just(np.array([0.0, 0.3, 1.0])))
+row(
+    np.histogram,
+    apart,
+    arrays((2,), domain=(0.0, 0.02)),
+    call=lambda a, s: np.histogram(a, 3, (s[0] - 0.1, 1.15 + s[1]), density=True),
+)
+pairs = st.just(np.stack([SAMPLE, np.roll(SAMPLE, 2)], axis=1))
+row(
+    np.histogramdd,
+    pairs,
+    weights,
+    options=unit,
+    call=lambda x, w, **o: np.histogramdd(x, [EDGES, 4], [None, (0.0, 1.0)], weights=w, **o)[0],
+    constant=(0,),
+)
+row(
+    np.histogramdd,
+    weights,
+    call=lambda w: np.histogramdd([SAMPLE, SAMPLE], 3, [(0.0, 1.0), (0.1, 0.8)], weights=w)[0],
+)
+row(np.histogramdd, apart, call=lambda a: np.histogramdd(a, 3, density=True)[0])
+for bins in (EDGES, [EDGES, 2]):
+    row(
+        np.histogram2d,
+        weights,
+        options=unit,
+        call=lambda w, bins=bins, **o: np.histogram2d(
+            SAMPLE, SAMPLE[::-1], bins, [(0.0, 1.0), (0.0, 1.0)], weights=w, **o
+        ),
+    )

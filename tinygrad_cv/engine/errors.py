@@ -23,9 +23,10 @@ def calling_line() -> Line:
     frame = sys._getframe(2)  # the caller is of this package, and so is who calls that
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__")
-        if name not in _INSIDE:
-            _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
-        if not _INSIDE[name]:
+        inside = _INSIDE.get(name)
+        if inside is None:
+            inside = _INSIDE[name] = str(name).partition(".")[0] == PACKAGE
+        if not inside:
             break
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
@@ -122,6 +123,14 @@ def no_derivative(function: Any, argument: str) -> NotImplementedError:
     )
 
 
+def no_gradient(function: Any, argument: str) -> TypeError:
+    """A formula gave None."""
+    return TypeError(
+        f"the formula of {name_of(function)} for {argument!r} gave no gradient; "
+        "does it lack a return?"
+    )
+
+
 def unread_option(function: Any, name: str, value: Any) -> NotImplementedError:
     """An option was given of which the derivative knows nothing."""
     return NotImplementedError(
@@ -149,6 +158,20 @@ def not_an_operand(function: Any, name: str, what: str, advice: str) -> TypeErro
     """An operand that is neither a tensor nor a plain array."""
     where = f"{name_of(function)}: " if callable(function) else ""
     return TypeError(f"{where}{name!r} is {what}, which tensors do not work with; {advice}")
+
+
+def not_real_operand(function: Any, name: str, dtype: np.dtype[Any]) -> TypeError:
+    """Something else than real numbers was given."""
+    return TypeError(
+        f"{name_of(function)}: {name!r} holds {dtype}, but a tensor holds real numbers"
+    )
+
+
+def no_float(function: Any, dtype: np.dtype[Any]) -> TypeError:
+    """A function of tensors that require a gradient gave integers or truth values."""
+    return TypeError(
+        f"{name_of(function)} gave {dtype}, which has no gradient; call it on t.detach()"
+    )
 
 
 def not_real(function: Any, dtype: np.dtype[Any]) -> TypeError:

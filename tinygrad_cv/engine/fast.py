@@ -29,7 +29,7 @@ _saves: dict[
 def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
     """An operator with two sides: `record` in one piece."""
     rule = TABLE.get(ufunc)
-    if SWITCHED["observer"] or type(rule) is not Rule or not is_recording():
+    if SWITCHED["observer"] or type(rule) is not Rule or rule.guarded or not is_recording():
         return dispatch(ufunc, (x1, x2), {})
     parents: dict[str, Any] = {}
     arrays = []
@@ -83,6 +83,8 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     if type(operation) is Rule or SWITCHED["observer"]:
         return plain_record(operation, args, kwargs)
     kernel = operation
+    if kernel.guarded:
+        return plain_record(operation, args, kwargs)
     recording = not SWITCHED["recording"] or is_recording()
     values = kernel.bind(args, kwargs)
     parents: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from typing import Any
 from ..typing import Function
 
 SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+CONTEXT_METHODS = ("__enter__", "__exit__", "__aenter__", "__aexit__")
 
 
 class Switch:
@@ -89,9 +90,23 @@ class switched:  # named as a function, like no_grad
         return self.value
 
     def __exit__(self, *_: object) -> None:
-        switches, switch = self.entered.pop()
+        only = len(self.entered) == 1
+        entry = self.entered[0] if only else self._latest(sys._getframe(1))
+        self.entered.remove(entry)
+        switches, switch = entry
         switches.remove(switch)
         SWITCHED[self.name].remove(switch)
+
+    def _latest(self, frame: FrameType) -> tuple[list[Switch], Switch]:
+        """The latest that a frame entered, or else this thread: others may have entered since.
+
+        The latest of all if there is none, as where another thread closes a generator.
+        """
+        owner = _suspendable_owner(frame)
+        entered = list(self.entered)
+        of_thread = [entry for entry in entered if entry[0] is THREAD.switches]
+        of_frame = [entry for entry in of_thread if entry[1].frame is owner]
+        return (of_frame or of_thread or entered)[-1]
 
     def __call__(self, function: Function) -> Function:
         """`function`, with the switch set whenever it runs; generators and coroutines too."""
@@ -146,14 +161,15 @@ def no_grad() -> switched:
 def _suspendable_owner(frame: FrameType | None) -> FrameType | None:
     """The generator's frame that a switch is set in; None in an ordinary function.
 
-    The body of a `@contextmanager` sets switches for the block below the `with`: then the function
-    that this block stands in is the owner.
+    The body of a `@contextmanager` and an `__enter__` set switches for the block below the `with`:
+    then the function that this block stands in is the owner.
     """
     while frame is not None:
-        if frame.f_code.co_filename == contextlib.__file__:
+        code = frame.f_code
+        if code.co_filename == contextlib.__file__ or code.co_name in CONTEXT_METHODS:
             frame = frame.f_back
             continue
-        if not frame.f_code.co_flags & SUSPENDABLE:
+        if not code.co_flags & SUSPENDABLE:
             return None
         caller = frame.f_back
         if caller is None or caller.f_code.co_filename != contextlib.__file__:

@@ -14,7 +14,7 @@ The profiler and the search for the first NaN are observers; the engine knows no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -82,16 +82,16 @@ def observers() -> list[Observer]:
 
 @contextmanager
 def scope(kind: str, name: str, subject: Any) -> Iterator[None]:
-    """What happens inside this context is shown to observers as one part."""
-    present = observers()
+    """What happens inside this context is shown to observers as one part.
+
+    An observer that saw the scope enter sees it leave, whatever others raise.
+    """
     entered = Scope(kind, name, subject)
-    for observer in present:
-        observer.enter(entered)
-    try:
+    with ExitStack() as leaving:
+        for observer in observers():
+            observer.enter(entered)
+            leaving.callback(observer.leave, entered)
         yield
-    finally:
-        for observer in reversed(present):
-            observer.leave(entered)
 
 
 # ---------------------------------------------------------------------------------- the first NaN

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import errors
 
+REAL = "biuf"  # kinds of dtype that a tensor holds
 NUMBERS = "biufc"  # kinds of dtype that arithmetic is done with; complex *results* are refused
 ADVICE = {
     "pandas": "give its .to_numpy()",
@@ -28,6 +29,20 @@ def as_operand(value: Any, function: Any, name: str) -> Any:
         return _checked(value, function, name)
     if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
         return value
+    refuse_foreign(value, function, name)
+    return _checked(np.asarray(value), function, name)
+
+
+def as_real(value: Any, function: Any, name: str) -> np.ndarray:
+    """An array of real numbers, as a tensor may hold them. Raises TypeError for anything else."""
+    array = np.asarray(as_operand(value, function, name))
+    if array.dtype.kind not in REAL:
+        raise errors.not_real_operand(function, name, array.dtype)
+    return array
+
+
+def refuse_foreign(value: Any, function: Any, name: str) -> None:
+    """Raise TypeError for what is more than an array, of which something would be lost."""
     if isinstance(value, np.ma.MaskedArray):
         raise errors.not_an_operand(function, name, "a masked array", ADVICE["masked"])
     if isinstance(value, np.matrix):
@@ -36,9 +51,6 @@ def as_operand(value: Any, function: Any, name: str) -> Any:
     if library in ("pandas", "scipy") and not isinstance(value, np.ndarray):
         what = f"a {library} {type(value).__name__}"
         raise errors.not_an_operand(function, name, what, ADVICE[library])
-    if isinstance(value, (list, tuple)) or hasattr(value, "__array__"):
-        return _checked(np.asarray(value), function, name)
-    return value
 
 
 def _checked(array: np.ndarray, function: Any, name: str) -> np.ndarray:

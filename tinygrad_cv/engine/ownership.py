@@ -19,6 +19,7 @@ it.
 
 from __future__ import annotations
 
+import mmap
 import threading
 import weakref
 from collections.abc import Iterable
@@ -63,11 +64,13 @@ def are_read(tensors: Iterable[Any]) -> bool:
 
 def writer_of(tensor: Any) -> np.ndarray | None:
     """What a tensor has given out to write to, if anyone still has it."""
-    with THREADS:
-        writer: np.ndarray | None = None if tensor._writer is None else tensor._writer()
-        if writer is None:
-            tensor._writer = None
-        return writer
+    reference = tensor._writer
+    writer: np.ndarray | None = None if reference is None else reference()
+    if writer is None and THREADS.acquire(blocking=False):
+        if tensor._writer is reference:
+            tensor._writer = None  # so that nobody need ask again
+        THREADS.release()
+    return writer
 
 
 def read(tensor: Any) -> np.ndarray:
@@ -95,25 +98,42 @@ def write(tensor: Any) -> np.ndarray:
 def constant(value: Any) -> Any:
     """What a record keeps of an operand that is no tensor: nobody else can write to it."""
     if isinstance(value, np.ndarray):
-        if _is_frozen(value):
-            return value
-        return value.copy() if value.nbytes <= LARGE_CONSTANT else locked(value)
+        if value.nbytes > LARGE_CONSTANT:
+            owner = bases(value)[-1]
+            if owner.base is None:
+                return locked(value)
+            if _is_immutable(owner.base):
+                return window(value)
+        return value.copy()
     if type(value) in (list, tuple):
         return type(value)(map(constant, value))
     return value
 
 
-def _is_frozen(array: np.ndarray) -> bool:
-    """Whether nobody can write to an array: it looks at memory that was given out read-only."""
-    memory: Any = array.base
-    if isinstance(memory, np.ndarray):
-        return _is_frozen(memory)
-    if isinstance(memory, memoryview):
-        return memory.readonly
+def bases(array: np.ndarray) -> list[np.ndarray]:
+    """An array, and the arrays whose memory it looks at; the last one is at the bottom."""
+    chain = [array]
+    while isinstance(chain[-1].base, np.ndarray):
+        chain.append(chain[-1].base)
+    return chain
+
+
+def _is_immutable(memory: Any) -> bool:
+    """Whether memory that is no array's is of a kind that nobody in this process can write to."""
+    if isinstance(memory, mmap.mmap):
+        return memoryview(memory).readonly
     return isinstance(memory, bytes)
 
 
-LOCKS: dict[int, int] = {}  # id of an array -> how many records hold it locked
+class Lock:
+    """The locks of one array's memory: how many records need it, and what was made read-only."""
+
+    def __init__(self) -> None:
+        self.holders = 0
+        self.members: list[np.ndarray] = []
+
+
+LOCKS: dict[int, Lock] = {}  # by the id of the array at the bottom
 
 
 def locked(array: np.ndarray) -> np.ndarray:
@@ -122,26 +142,49 @@ def locked(array: np.ndarray) -> np.ndarray:
     A write to it raises where it is written. A view that was taken before and lies outside keeps
     its own right to write: this is the one handle that a lock does not cover.
     """
-    chain = [a for a in _bases(array) if a.flags.writeable or id(a) in LOCKS]
+    chain = bases(array)
+    key = id(chain[-1])
+    with THREADS:
+        lock = LOCKS.setdefault(key, Lock())
+        lock.holders += 1
+        for member in chain:
+            if member.flags.writeable:
+                member.flags.writeable = False
+                lock.members.append(member)
     reader = window(array)
-    for member in chain:
-        LOCKS[id(member)] = LOCKS.get(id(member), 0) + 1
-        member.flags.writeable = False
-    weakref.finalize(reader, _unlock, chain)
+    weakref.finalize(reader, _unlock, key)
     return reader
 
 
-def _unlock(chain: list[np.ndarray]) -> None:
-    for member in reversed(chain):  # an array can be written to again only after its base can
-        LOCKS[id(member)] -= 1
-        if not LOCKS[id(member)]:
-            del LOCKS[id(member)]
+def _unlock(key: int) -> None:
+    with THREADS:
+        lock = LOCKS[key]
+        lock.holders -= 1
+        if lock.holders:
+            return
+        del LOCKS[key]
+        # An array can be written to again only after the arrays below it can.
+        for member in sorted(lock.members, key=lambda member: len(bases(member))):
             member.flags.writeable = True
 
 
-def _bases(array: np.ndarray) -> list[np.ndarray]:
-    """An array and the arrays whose memory it looks at."""
-    chain = [array]
-    while isinstance(chain[-1].base, np.ndarray):
-        chain.append(chain[-1].base)
-    return chain
+# ------------------------------------------------------------------------------ functions of a user
+
+
+def guarded(value: Any) -> Any:
+    """What a user's function returned, made read-only: not even the function writes to it again."""
+    if isinstance(value, (list, tuple)):
+        parts = [guarded(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if type(value) is np.ndarray:
+        if value.base is not None:
+            value = value.copy()
+        value.flags.writeable = False
+    return value
+
+
+def read_only(gradient: Any) -> Any:
+    """A gradient for a formula of a user's: others are given the same array."""
+    if type(gradient) is list:
+        return [read_only(part) for part in gradient]
+    return window(gradient) if type(gradient) is np.ndarray else gradient

@@ -15,7 +15,7 @@ from .fast.tiles import tiles
 from .kernel import kernel
 
 
-@kernel(selects=True)
+@kernel(selects=True, elementwise=True)
 def relu(x: Array) -> Array:
     """max(x, 0), with derivative 0 at 0 (Nair & Hinton 2010)."""
     return np.where(x > 0, x, 0)
@@ -42,7 +42,7 @@ def positive(y: np.ndarray) -> np.ndarray:
     return np.greater(y, 0, out=np.empty_like(y))
 
 
-@kernel
+@kernel(elementwise=True)
 def leaky_relu(x: Array, *, negative_slope: float = 0.01) -> Array:
     """x above 0, `negative_slope` x elsewhere (Maas et al. 2013).
 
@@ -85,7 +85,7 @@ def leaky_gradient(
     return np.multiply(g, slope, out=slope)
 
 
-@kernel
+@kernel(elementwise=True)
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     from scipy.special import expit
@@ -120,7 +120,7 @@ def logistic_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     return g * (y * (1 - y))
 
 
-@kernel
+@kernel(elementwise=True)
 def tanh(x: Array) -> Array:
     """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
     return np.tanh(x)
@@ -141,7 +141,7 @@ def tanh_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     return g * (1 - y * y)
 
 
-@kernel
+@kernel(elementwise=True)
 def gelu(x: Array, *, approximate: str = "none") -> Array:
     """x Phi(x), with the normal distribution function Phi (Hendrycks & Gimpel 2016).
 
@@ -171,7 +171,7 @@ def _(g: np.ndarray, saved: np.ndarray) -> np.ndarray:
     return g * saved
 
 
-@kernel
+@kernel(elementwise=True)
 def silu(x: Array) -> Array:
     """x sigmoid(x), also called swish (Elfwing et al. 2018; Ramachandran et al. 2017)."""
     return x * sigmoid.reference(x)
@@ -295,7 +295,7 @@ GELU: dict[str, Formula] = {"none": gelu_formula, "tanh": gelu_tanh_formula}
 # ------------------------------------------------------------------------------------------ dropout
 
 
-@kernel(selects=True)
+@kernel(selects=True, elementwise=True)
 def dropout(x: Array, mask: np.ndarray, *, p: float) -> Array:
     """x mask / (1 - p): what the mask leaves, scaled to keep its expectation.
 

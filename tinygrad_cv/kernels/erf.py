@@ -33,7 +33,7 @@ NORMAL = [-2 * math.log2(math.e) * math.sqrt(0.5) * 0.5**k * c for k, c in enume
 TAIL = -4.0  # where the distribution function falls below what the formula can tell from 0
 
 
-@kernel
+@kernel(elementwise=True)
 def erf(x: Array) -> Array:
     """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x; in float32 to 4 ulp."""
     from scipy import special  # when first needed: it takes a while to import

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..engine import errors
 from ..engine.observers import scope
+from ..engine.ownership import guarded
 from ..engine.signatures import Signature
 from ..tensor import Node, at_place, backpropagate, each, record
 from ..typing import Function
@@ -37,12 +38,16 @@ class Kernel:
     (second derivatives), the engine differentiates the reference instead.
     """
 
-    multiplies = False  # a hand-derived backward makes no NaN of its own
+    linear = False
 
-    def __init__(self, reference: Function, selects: bool = False) -> None:
+    def __init__(
+        self, reference: Function, selects: bool = False, elementwise: bool = False
+    ) -> None:
         self.reference = self.function = reference
         self.selects = selects
+        self.elementwise = elementwise
         self.gives_new_arrays = reference.__module__.startswith(str(__package__))
+        self.guarded = not self.gives_new_arrays
         self.signature = Signature(reference)
         self.arrays = self.operands = self.signature.positional
         self._parameters = tuple(self.signature.defaults)
@@ -51,9 +56,8 @@ class Kernel:
         self.differentiable = frozenset(self.arrays)
         self._known = frozenset(self._parameters)
         self._required = frozenset(self.signature.required)
-        options = self._required.difference(
-            self.arrays
-        )  # without a default: every call is looked at
+        # Without a default: every call is looked at.
+        options = self._required.difference(self.arrays)
         self._fewest = len(self._required) if not options else len(self._parameters) + 1
         functools.update_wrapper(self, reference)
 
@@ -108,6 +112,8 @@ class Kernel:
         """The value; and with it all that there is, for backward to choose from."""
         values = {**arguments, "needs": [name in parents for name in self.arrays]}
         value, saved = self._forward(*[values[name] for name in self._forward_uses])
+        if self.guarded and parents:
+            value = guarded(value)
         values["y"], values["saved"] = value, saved
         return value, values
 
@@ -145,12 +151,15 @@ class Kernel:
         return {name: found.pop(parents[name], None) for name in wanted}
 
 
-def kernel(reference: Function | None = None, *, selects: bool = False) -> Any:
+def kernel(
+    reference: Function | None = None, *, selects: bool = False, elementwise: bool = False
+) -> Any:
     """Make an operation of one's own from its reference; forward and backward follow as decorators.
 
-    `selects` says that elements of the arguments may not reach the value, as in `relu`: see
-    `Kernel`.
+    `selects` says that elements of the arguments may not reach the value, as in `relu`;
+    `elementwise`, that each element of the value depends on one of each argument. With both, the
+    engine knows which infinite derivatives do not matter.
     """
     if reference is None:
-        return functools.partial(Kernel, selects=selects)
-    return Kernel(reference, selects)
+        return functools.partial(Kernel, selects=selects, elementwise=elementwise)
+    return Kernel(reference, selects, elementwise)

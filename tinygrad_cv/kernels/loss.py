@@ -182,7 +182,7 @@ def _(
     return saved * g if needs[0] else None, -logits * g if needs[1] else None
 
 
-@kernel
+@kernel(selects=True)
 def cross_entropy(
     logits: Array,
     labels: np.ndarray,

@@ -67,7 +67,7 @@ def _(
     return geometry.crop(dx)
 
 
-@kernel
+@kernel(selects=True)
 def avg_pool2d(
     x: Array,
     *,

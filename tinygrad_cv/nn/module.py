@@ -25,6 +25,7 @@ import numpy as np
 
 from ..engine.modes import SWITCHED
 from ..engine.observers import scope
+from ..engine.operands import as_real
 from ..tensor import Tensor
 from ..typing import ArrayLike
 
@@ -296,7 +297,7 @@ class Module:
         are missing or unexpected.
         """
         own = dict(self._state(""))
-        arrays = {name: np.asarray(value) for name, value in state.items() if name in own}
+        arrays = {name: as_real(v, type(self), name) for name, v in state.items() if name in own}
         misfits = [
             f"{name} {array.shape}, not {own[name].shape}"
             for name, array in arrays.items()

@@ -21,9 +21,10 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     gradients = [unwrap(p.grad) for p in owners]
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
     if max_norm < norm < math.inf:
-        for parameter, g in zip(owners, gradients, strict=True):
-            out = g if g.flags.writeable else None
-            parameter.grad = np.multiply(g, max_norm / norm, out=out)
+        for parameter in owners:
+            g = parameter.grad
+            in_place = type(g) is np.ndarray and g.flags.writeable
+            parameter.grad = np.multiply(g, max_norm / norm, out=g if in_place else None)
     return norm
 
 

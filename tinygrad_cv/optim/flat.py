@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..engine.ownership import are_read, own
+from ..engine.ownership import are_read, own, writer_of
 from ..machine import CACHE_LINE, TILE, at_cache_line
 from ..parallel import team
 from ..tensor import Tensor, unwrap
@@ -54,6 +54,7 @@ class FlatParameters:
         self.exchange = self.ranks.exchange(self._zeros)
         self.gradients = self.exchange.own
         self.memories: list[memoryview | None] = [None] * len(parameters)  # of those adopted
+        self.copies: list[tuple[np.ndarray, np.ndarray]] = []  # a writer, and its part of `values`
         self.averaged = False  # whether each `.grad` is the average over the ranks already
         self.steps = [0] * len(parameters)  # that each parameter has made
         self.value_views = self._views(self.values)
@@ -94,9 +95,13 @@ class FlatParameters:
 
         Parameters may have gone on with another array, and a record, or whoever looks at a
         parameter, may need the values as they are. Then `values` is another buffer from now on.
+
+        A parameter with another array that somebody may write to, through `p.data`, keeps it: its
+        values are copied here, and `copy_back` writes them to that array after the update.
         """
+        self.copies.clear()
         pairs = zip(self.parameters, self.memories, strict=True)
-        here = [parameter._memory is memory for parameter, memory in pairs]
+        here = [memory is not None and memory is parameter._memory for parameter, memory in pairs]
         present = [p for p, is_here in zip(self.parameters, here, strict=True) if is_here]
         needed = are_read(present)
         if all(here) and not needed:
@@ -106,16 +111,47 @@ class FlatParameters:
                 "a graph or an array, such as p.numpy(), still needs the values of a parameter "
                 "that several ranks are about to update in place; let go of it, or copy it"
             )
-        if self.memories[0] is not None and self.ranks.size == 1:
-            self.values = self._zeros()
-            self.value_views = self._views(self.values)
-            self.pieces.clear()
+        if self.ranks.size == 1 and (needed or self._adopted() > len(present)):
+            self._leave_values()
             here = [False] * len(here)
         for i, parameter in enumerate(self.parameters):
             if not here[i]:
-                self.value_views[i][...] = parameter._array
-                own(parameter, self.value_views[i])
-                self.memories[i] = parameter._memory
+                self._take_values(parameter, i)
+
+    def _adopted(self) -> int:
+        """How many parameters have been adopted, some of which may have gone on elsewhere."""
+        return sum(memory is not None for memory in self.memories)
+
+    def _leave_values(self) -> None:
+        """Go on with another buffer of values, which no parameter lies in yet."""
+        self.values = self._zeros()
+        self.value_views = self._views(self.values)
+        self.memories = [None] * len(self.memories)
+        self.pieces.clear()
+
+    def _take_values(self, parameter: Tensor, i: int) -> None:
+        """Make a parameter's array a view of `values`; a copy, if somebody may write to it."""
+        view = self.value_views[i]
+        writer = writer_of(parameter)
+        if writer is None:
+            view[...] = parameter._array
+            own(parameter, view)
+            self.memories[i] = parameter._memory
+            return
+        if self.ranks.size > 1:
+            raise RuntimeError(
+                "somebody may write, through p.data, to the array of a parameter that is about to "
+                "move to memory that several ranks share; let go of it"
+            )
+        view[...] = parameter._array
+        self.copies.append((writer, view))
+
+    def copy_back(self) -> None:
+        """After an update, write to the arrays of the parameters that do not lie in `values`."""
+        for writer, view in self.copies:
+            memory = np.asarray(writer.base)  # the writer itself may have become read-only
+            memory[...] = view
+        self.copies.clear()
 
     def copy_gradients(self) -> None:
         """Copy the gradients into `gradients`, but for those that are read where they are."""

@@ -113,6 +113,7 @@ class Optimizer:
                 for run in flat.runs(shard):
                     self.update(run, **options)
             flat.ranks.barrier()
+            flat.copy_back()
 
     def average_gradients(self) -> None:
         """Make each `.grad` the average over the ranks (`parallel`), to clip it before the step.

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..engine import errors
-from ..engine.modes import SWITCHED
+from ..engine.modes import SWITCHED, is_recording
 from ..engine.observers import scope
 from ..engine.signatures import Signature, parameter_names
-from ..tensor import TABLE, USER_RULES, Rule, Tensor, unwrap
+from ..tensor import TABLE, USER_RULES, Rule, Tensor, place_of, unwrap
 from ..typing import Array
 
 Function = Any  # a function of NumPy's or SciPy's: a Python function, a builtin or a ufunc
@@ -123,15 +123,28 @@ def definition(
     return define
 
 
-def without_gradient(*functions: Function) -> None:
-    """Enter functions whose derivative is zero or meaningless by nature: they return arrays."""
+def without_gradient(
+    *functions: Function, signature: str | None = None, refused: Sequence[str] = ()
+) -> None:
+    """Enter functions whose derivative is zero or meaningless by nature: they return arrays.
+
+    `refused` names the arguments for which it is neither: a tensor that requires a gradient raises
+    NotImplementedError there. `signature="start, stop=None"`: where Python cannot see it.
+    """
     for function in functions:
         WITHOUT_GRADIENT.add(function)
-        enter(function, _on_arrays(function))
+        enter(function, _on_arrays(function, signature, refused))
 
 
-def _on_arrays(function: Function) -> Callable[..., Any]:
+def _on_arrays(
+    function: Function, signature: str | None, refused: Sequence[str]
+) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
+        if refused and is_recording():
+            given = Signature(function, signature).bind(args, kwargs)
+            for name in refused:
+                if place_of(given.get(name)) is not None:
+                    raise errors.no_derivative(function, name)
         options = {name: unwrap(value) for name, value in kwargs.items()}
         return function(*map(unwrap, args), **options)
 

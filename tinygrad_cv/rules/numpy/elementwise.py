@@ -1,9 +1,9 @@
 """The calculus table, element by element: arithmetic, powers, exponentials, trigonometry, choices.
 
-Subgradients: abs'(0) = 0; the root of a norm has slope 0 at 0; ties of maximum and minimum share
-equally; clip has slope 1 at its bounds. What chooses gives exact zeros to what was not chosen, even
-where the incoming gradient is infinite or NaN. Formulas are safe where the derivative is finite,
-whatever their parts do.
+Subgradients: abs'(0) = 0, and its second derivative at 0 is 0 too; the root of a norm has slope 0
+at 0; ties of maximum and minimum share equally, and NaN ties with NaN; clip has slope 1 at its
+bounds. What chooses gives exact zeros to what was not chosen, even where the incoming gradient is
+infinite or NaN. Formulas are safe where the derivative is finite, whatever their parts do.
 """
 
 from __future__ import annotations
@@ -22,12 +22,6 @@ def _signed(g: Array, x: Array) -> Array:
     return np.where(np.equal(x, 0), 0, g) * np.sign(x)
 
 
-def _times_ratio(g: Array, x: Array, y: Array) -> Array:
-    """g x / y, and 0 where y is 0."""
-    zero = np.equal(y, 0)
-    return np.where(zero, 0, g) * (x / np.where(zero, 1, y))
-
-
 # Arithmetic.
 derivative(np.add, x1=lambda g: g, x2=lambda g: g)
 derivative(np.subtract, x1=lambda g: g, x2=lambda g: -g)
@@ -41,11 +35,6 @@ derivative(np.absolute, x=_signed)
 derivative(np.fabs, x=_signed)
 derivative(np.sqrt, x=lambda g, y: g / (2 * y))
 derivative(np.cbrt, x=lambda g, y: g / (3 * y * y))
-derivative(
-    np.hypot,
-    x1=lambda g, x1, y: _times_ratio(g, x1, y),
-    x2=lambda g, x2, y: _times_ratio(g, x2, y),
-)
 derivative(np.fmod, x1=lambda g: g, x2=lambda g, x1, x2: -g * np.trunc(x1 / x2))
 derivative(np.remainder, x1=lambda g: g, x2=lambda g, x1, x2: -g * np.floor(x1 / x2))
 derivative(np.divmod, x1=lambda g: g[1], x2=lambda g, x1, x2: -g[1] * np.floor(x1 / x2))
@@ -74,7 +63,22 @@ derivative(np.power, x1=_power_base, x2=_power_exponent)
 derivative(np.float_power, x1=_power_base, x2=_power_exponent)
 
 
-# The root of a norm or a standard deviation, with a choice of slope at 0.
+# Norms and standard deviations, with a choice of slope at 0.
+def refuse_second_derivative(y: Array) -> None:
+    """Raise FloatingPointError where the value y of a norm is 0: there it has a kink.
+
+    It is raised whether or not the incoming gradient is 0: a formula does not know if the elements
+    are dropped later.
+    """
+    if np.any(unwrap(y) == 0):
+        raise FloatingPointError(
+            "a norm or a standard deviation has no second derivative at 0. For its square write "
+            "np.sum(x * x) in place of np.linalg.norm(x)**2, x * x + y * y in place of "
+            "np.hypot(x, y)**2, and np.var(x) in place of np.std(x)**2; elsewhere put "
+            "np.where(zero, 1, x) into it, and drop the result there"
+        )
+
+
 def root(x: Array) -> Array:
     """The square root, with derivative 0 at 0.
 
@@ -91,14 +95,8 @@ def root_slope(y: Array) -> Array:
 
 
 def _root_curvature(g: Array, y: Array) -> Array:
-    """-1 / (2 y^2). Raises FloatingPointError where y is 0, whether or not g is 0 there: a formula
-    does not know if the elements are dropped later."""
-    if np.any(unwrap(y) == 0):
-        raise FloatingPointError(
-            "a norm or a standard deviation has no second derivative at 0. For its square write "
-            "np.sum(x * x) in place of np.linalg.norm(x)**2, and np.var(x) in place of "
-            "np.std(x)**2; elsewhere put np.where(zero, 1, x) into it, and drop the result there"
-        )
+    """-1 / (2 y^2)."""
+    refuse_second_derivative(y)
     return -g / (2 * y * y)
 
 
@@ -108,6 +106,30 @@ def _root_gradient(g: Array, y: Array) -> Array:
 
 root_slope = derivative(root_slope, y=_root_curvature)
 root = derivative(root, x=_root_gradient)
+
+
+def direction(x: Array, norm: Array) -> Array:
+    """x / norm, a component of a unit vector, and 0 where the norm is 0."""
+    zero = np.equal(norm, 0)
+    return np.where(zero, 0, x) / np.where(zero, 1, norm)
+
+
+def _direction_in_x(g: Array, norm: Array) -> Array:
+    refuse_second_derivative(norm)
+    return g / norm
+
+
+def _direction_in_norm(g: Array, norm: Array, y: Array) -> Array:
+    refuse_second_derivative(norm)
+    return -g * y / norm
+
+
+direction = derivative(direction, x=_direction_in_x, norm=_direction_in_norm)
+derivative(
+    np.hypot,
+    x1=lambda g, x1, y: np.where(np.equal(y, 0), 0, g) * direction(x1, y),
+    x2=lambda g, x2, y: np.where(np.equal(y, 0), 0, g) * direction(x2, y),
+)
 
 # Exponentials and logarithms.
 derivative(np.exp, x=lambda g, y: g * y)
@@ -191,15 +213,22 @@ derivative(np.i0, x=lambda g, x: g * _i1(x))
 
 
 # Choices.
+def same(x: Operand, y: Array) -> np.ndarray:
+    """Where x equals y, NaN and NaN being equal."""
+    equal = np.equal(x, y)
+    undefined = np.isnan(y)
+    return equal | (undefined & np.isnan(x)) if np.any(undefined) else equal
+
+
 def _chosen(
     g: Array,
     x: Array,
     y: Array,
     other: Array,
 ) -> Array:
-    """g where x was chosen, half of it where both were equal, else 0."""
-    tied = np.equal(x, other)
-    whole = np.where(np.equal(x, y), g, 0)
+    """g where x was chosen, half of it where both were the same, else 0."""
+    tied = same(x, other)
+    whole = np.where(same(x, y), g, 0)
     return np.where(tied, g * 0.5, whole)
 
 
@@ -228,16 +257,16 @@ def clip(
     min: Operand | None = None,
     max: Operand | None = None,
 ) -> Array:
-    """a between two bounds, either of which may be missing.
+    """a between two bounds, either of which may be missing; NaN where a bound is NaN.
 
     a has slope 1 at a bound, the bound itself 0.
     """
     low = min if a_min is None else a_min
     high = max if a_max is None else a_max
     if low is not None:
-        a = np.where(np.less(a, low), low, a)
+        a = np.where(np.less(a, low) | np.isnan(low), low, a)
     if high is not None:
-        a = np.where(np.greater(a, high), high, a)
+        a = np.where(np.greater(a, high) | np.isnan(high), high, a)
     return a
 
 
@@ -270,9 +299,13 @@ def real_if_close(a: Array) -> Array:
 
 derivative(np.conjugate, x=lambda g: g)
 
+# Steps in their first argument, and the identity to rounding.
+derivative(np.heaviside, x1=None, x2=lambda g, x1: np.where(np.equal(x1, 0), g, 0), selects=True)
+derivative(np.nextafter, x1=lambda g: g, x2=None)
+
 # Constant between jumps: arrays without gradient.
 without_gradient(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around)
-without_gradient(np.floor_divide, np.heaviside, np.imag, np.angle, np.nextafter, np.spacing)
+without_gradient(np.floor_divide, np.imag, np.angle, np.spacing)
 without_gradient(np.signbit, np.isnan, np.isfinite, np.isinf, np.isposinf, np.isneginf, np.isreal)
 without_gradient(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
 without_gradient(np.logical_and, np.logical_or, np.logical_not, np.logical_xor)

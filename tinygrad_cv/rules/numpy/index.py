@@ -228,4 +228,4 @@ def partition(
 without_gradient(np.argsort, np.argpartition, np.searchsorted, np.digitize)
 without_gradient(np.nonzero, np.flatnonzero, np.argwhere)
 without_gradient(np.shape, np.ndim, np.size, np.result_type, np.shares_memory)
-without_gradient(np.zeros_like, np.ones_like, np.full_like, np.empty_like)
+without_gradient(np.zeros_like, np.ones_like, np.empty_like)

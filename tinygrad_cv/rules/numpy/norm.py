@@ -1,7 +1,8 @@
 """The calculus table of norms, and of the condition number, which is made of two.
 
-A norm at 0 has gradient 0. The 2-norm and Frobenius' norm, which are roots, have no second
-derivative there: it is refused, since 0 would be wrong for their squares.
+A norm at 0 has gradient 0. The 2-norm, Frobenius' norm and those of other powers, which are roots,
+have no second derivative there: it is refused, since 0 would be wrong for their squares. Those made
+of |x| by sums and extremes have 0, as |x| has.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def vector_norm(
     """(sum |x|^p)^(1/p), the largest and smallest |x|, the number of x that are not 0.
 
     At x = 0 the gradient is 0, and so it is in elements that are 0. The 2-norm has no second
-    derivative at 0; its square is np.sum(x * x).
+    derivative at 0; its square is np.sum(x * x). Nor have those of other powers.
     """
     if isinstance(ord, str):
         raise ValueError(f"there is no vector norm of order {ord!r}")
@@ -54,14 +55,19 @@ def _power_norm(
     keepdims: bool,
     p: float,
 ) -> Array:
-    """(sum |x|^p)^(1/p), with zeros and infinite sums as constants."""
+    """(sum |x|^p)^(1/p), with zeros and infinite sums as constants.
+
+    Where all is 0 it has a kink, as `root` has: a second derivative is refused.
+    """
     zero = np.equal(size, 0)
     power_of_zero = 0.0 if p > 0 else np.inf
     powers = np.where(zero, power_of_zero, np.where(zero, 1, size) ** p)
     total = np.sum(powers, axis=axis, keepdims=keepdims)
     flat = np.equal(total, 0) | np.isinf(total)
     constant = unwrap(total) ** (1 / p)
-    return np.where(flat, constant, np.where(flat, 1, total) ** (1 / p))
+    result = np.where(flat, constant, np.where(flat, 1, total) ** (1 / p))
+    kink = np.equal(total, 0) & (p > 0)
+    return np.where(kink, root(np.where(kink, total, 1)), result) if np.any(kink) else result
 
 
 @definition(linalg.matrix_norm)

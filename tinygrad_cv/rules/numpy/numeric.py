@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...tensor import unwrap
-from ...typing import Array, DTypeLike, Operand
+from ...typing import Array, DTypeLike, Operand, Shape
 from ..table import as_array, definition
 from .axes import along, at_least, axes_of
 from .index import scatter
@@ -282,6 +282,17 @@ def apply_along_axis(
     source = range(len(rest), len(rest) + len(inner))
     at = axis % np.ndim(arr)
     return np.moveaxis(stacked, tuple(source), tuple(range(at, at + len(inner))))
+
+
+@definition(np.fromfunction, inert=("like",))
+def fromfunction(
+    function: Callable[..., Any],
+    shape: Shape,
+    dtype: DTypeLike = float,
+    kwargs: dict[str, Any] | None = None,
+) -> Any:
+    """A function of the coordinates of all elements."""
+    return function(*np.indices(shape, dtype), **(kwargs or {}))
 
 
 @definition(np.apply_over_axes)

@@ -13,7 +13,7 @@ import numpy as np
 from ...typing import Array, Axis, DTypeLike, Operand, Scalar, Shape
 from ..table import as_array, definition, derivative, without_gradient
 from .axes import axes_of, count, reduced_back, reduced_last, restore
-from .elementwise import root
+from .elementwise import root, same
 
 derivative(
     np.sum,
@@ -35,8 +35,8 @@ def _is_extreme(
     axis: Axis,
     keepdims: bool,
 ) -> np.ndarray:
-    """Which elements are equal to the extreme one."""
-    return np.equal(a, restore(y, np.shape(a), axis, keepdims))
+    """Which elements are the same as the extreme one; NaN is extreme."""
+    return same(a, restore(y, np.shape(a), axis, keepdims))
 
 
 def _ties(
@@ -45,11 +45,11 @@ def _ties(
     axis: Axis,
     initial: Operand | None,
 ) -> np.ndarray:
-    """How many elements, `initial` among them, are extreme: at least 1, for NaN is none."""
+    """How many elements, `initial` among them, are extreme: at least 1."""
     ties = np.sum(extreme, axis=axis, keepdims=True)  # (..., 1, ...)
     if initial is not None:
-        ties = ties + np.reshape(np.equal(initial, y), ties.shape)
-    return np.maximum(ties, 1).astype(y.dtype)
+        ties = ties + np.reshape(same(initial, y), ties.shape)
+    return ties.astype(y.dtype)
 
 
 def _extreme(
@@ -78,7 +78,7 @@ def _extreme_initial(
     """The share of `initial`, in the shape of the value."""
     extreme = _is_extreme(a, y, axis, keepdims)
     ties = np.reshape(_ties(extreme, y, axis, initial), np.shape(y))
-    return np.where(np.equal(initial, y), g / ties, 0)
+    return np.where(same(initial, y), g / ties, 0)
 
 
 for _function in (np.max, np.min, np.amax, np.amin):
@@ -165,7 +165,7 @@ def std(
 
 @definition(np.ptp)
 def ptp(a: Array, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest element minus the smallest."""
+    """The largest element minus the smallest; where these are one element, its gradient is 0."""
     largest = np.max(a, axis=axis, keepdims=keepdims)
     smallest = np.min(a, axis=axis, keepdims=keepdims)
     return largest - smallest

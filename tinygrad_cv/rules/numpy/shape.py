@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ...typing import Array, Axis, DTypeLike, Shape
-from ..table import definition, derivative
+from ...tensor import unwrap
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
+from ..table import as_array, definition, derivative
 from .axes import at_least, axes_of
 
 # Reshaping: the adjoint is the way back.
@@ -188,3 +189,26 @@ def astype(x: Array, dtype: DTypeLike) -> Array:
             f"write t.detach().astype({np.dtype(dtype)})"
         )
     return cast(x, dtype)
+
+
+@definition(np.full, inert=("order", "device", "like"))
+def full(
+    shape: Any,
+    fill_value: Operand,
+    dtype: DTypeLike | None = None,
+) -> Array:
+    """One value, or an array that broadcasts, in another shape."""
+    values = as_array(fill_value)
+    return np.broadcast_to(values, shape).astype(values.dtype if dtype is None else dtype)
+
+
+@definition(np.full_like, inert=("order", "subok", "device"))
+def full_like(
+    a: ArrayLike,
+    fill_value: Operand,
+    dtype: DTypeLike | None = None,
+    shape: Any = None,
+) -> Array:
+    """The same in the shape and dtype of a."""
+    like = np.empty_like(unwrap(a), dtype=dtype, shape=shape)
+    return full(like.shape, fill_value, like.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,10 @@ def _quantile(
     keepdims: bool,
     skip_nan: bool,
 ) -> Array:
-    """Sorted values at the positions q (n - 1). n counts all values, or those that are not NaN."""
+    """Sorted values at the positions q (n - 1). n counts all values, or those that are not NaN.
+
+    Without `skip_nan` NaN among the values is the result, and shares the gradient.
+    """
     if method not in METHODS:
         raise NotImplementedError(
             f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}"
@@ -47,15 +50,17 @@ def _quantile(
     if skip_nan:
         n = np.sum(~bad, axis=-1)
         undefined = n == 0
+        missing: Operand = np.nan
     else:
         n = np.full(last.shape[:-1], last.shape[-1])
         undefined = np.any(bad, axis=-1)
+        missing = np.max(last, axis=-1) if np.any(undefined) else np.nan  # one of the elements
     ordered = np.sort(last, axis=-1)  # NaN comes last
     values = []
     for share in np.ravel(q).tolist():
         positions = share * np.maximum(n - 1, 0)
         value = _between(ordered, *METHODS[method](positions))
-        values.append(np.where(undefined, np.nan, value))
+        values.append(np.where(undefined, missing, value))
     stacked = values[0] if np.ndim(q) == 0 else np.stack(values)  # (q..., rest...)
     kept = _kept_shape(a, axis) if keepdims else values[0].shape
     return np.reshape(stacked, np.shape(q) + kept)
@@ -314,3 +319,133 @@ def bincount(
     """The sum of the weights that fall to each number."""
     counts = np.bincount(unwrap(x), minlength=minlength)
     return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)
+
+
+# Histograms: the counts are steps in the sample, and linear in the weights.
+Limits = tuple[Any, Any] | None  # two numbers or tensors
+
+
+@definition(np.histogram_bin_edges)
+def histogram_bin_edges(
+    a: ArrayLike,
+    bins: Any = 10,
+    range: Limits = None,
+    weights: ArrayLike | None = None,
+) -> Array:
+    """The bounds of the bins: given, or at equal distances between two limits.
+
+    Without `range` the limits are the extreme elements of a.
+    """
+    if np.ndim(bins) == 1:
+        return as_array(bins)
+    edges = _constant_edges(a, bins, range, weights)
+    if range is None and np.size(a) == 0:
+        return edges
+    first, last = (np.min(a), np.max(a)) if range is None else range
+    if unwrap(first) == unwrap(last):
+        first, last = first - 0.5, last + 0.5
+    return np.linspace(first, last, len(edges))
+
+
+def _constant_edges(
+    a: ArrayLike,
+    bins: Any,
+    range: Limits,
+    weights: ArrayLike | None = None,
+) -> np.ndarray:
+    """The bounds of the bins as NumPy computes them, and refuses them."""
+    limits = None if range is None else tuple(map(unwrap, range))
+    edges = np.histogram_bin_edges(unwrap(a), unwrap(bins), limits, unwrap(weights))
+    return np.asarray(edges)
+
+
+def _bins_of(x: ArrayLike, edges: np.ndarray) -> np.ndarray:
+    """The number of each value's bin: below 0 or too large outside. The last holds its end too."""
+    x = unwrap(x)
+    numbers = np.searchsorted(edges, x, side="right") - 1
+    return np.where(np.equal(x, edges[-1]), len(edges) - 2, numbers)
+
+
+def _histogram(
+    sample: Sequence[Array],
+    bins: Sequence[Any],
+    ranges: Sequence[Limits],
+    density: bool | None,
+    weights: Array,
+) -> tuple[Array, list[Array]]:
+    """The sum of the weights in each bin of a grid, and the edges along each of its axes."""
+    axes = list(zip(sample, bins, ranges, strict=True))
+    edges = [_constant_edges(*axis) for axis in axes]
+    numbers = np.stack([_bins_of(x, e) for x, e in zip(sample, edges, strict=True)])  # (D, N)
+    shape = tuple(len(e) - 1 for e in edges)
+    sizes = np.expand_dims(shape, 1)  # (D, 1)
+    inside = np.all((numbers >= 0) & (numbers < sizes), axis=0)
+    sums = scatter(weights[inside], tuple(numbers[:, inside]), shape)
+    recorded = [histogram_bin_edges(*axis) for axis in axes]
+    if not density:
+        return sums, recorded
+    shares = sums / np.sum(sums)
+    for i, bounds in enumerate(recorded):
+        widths = np.diff(bounds)
+        shares = shares / np.reshape(widths, (-1,) + (1,) * (len(shape) - i - 1))  # (n, 1, ...)
+    return shares, recorded
+
+
+def _length(bins: Any) -> int:
+    """The length of a sequence, and 0 for a single number."""
+    try:
+        return len(bins)
+    except TypeError:
+        return 0
+
+
+@definition(np.histogram)
+def histogram(
+    a: ArrayLike,
+    bins: Any = 10,
+    range: Limits = None,
+    density: bool | None = None,
+    weights: Array | None = None,
+) -> tuple[Array, Array]:
+    """How many elements fall into each bin, or the sum of their weights, and the edges."""
+    _constant_edges(a, bins, range, weights)  # NumPy refuses weights that do not fit
+    x = np.ravel(a)
+    each = np.ones(x.shape, int) if weights is None else np.ravel(weights)
+    sums, edges = _histogram([x], [bins], [range], density, each)
+    return sums, edges[0]
+
+
+@definition(np.histogramdd)
+def histogramdd(
+    sample: Any,
+    bins: Any = 10,
+    range: Sequence[Limits] | None = None,
+    density: bool | None = None,
+    weights: Array | None = None,
+) -> tuple[Array, list[Array]]:
+    """How many rows of a sample (N, D), or of D arrays (N,), fall into each bin of a grid."""
+    if isinstance(sample, (list, tuple)):
+        columns = np.atleast_2d(np.stack(sample))  # (D, N)
+    else:
+        columns = sample.T if np.ndim(sample) == 2 else np.atleast_2d(sample)
+    d, n = columns.shape
+    each = np.ones(n) if weights is None else as_array(weights)
+    along_axes = bins if _length(bins) else [bins] * d
+    ranges = [None] * d if range is None else range
+    return _histogram(list(columns), along_axes, ranges, density, each)
+
+
+@definition(np.histogram2d)
+def histogram2d(
+    x: Array,
+    y: Array,
+    bins: Any = 10,
+    range: Sequence[Limits] | None = None,
+    density: bool | None = None,
+    weights: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """How many pairs fall into each bin of a grid. Edges in one array are those of both axes."""
+    if _length(bins) > 2:
+        bins = [bins, bins]
+    sums, edges = histogramdd([x, y], bins, range, density, weights)
+    return sums, edges[0], edges[1]

@@ -10,13 +10,11 @@ BITS = """
 bitwise_and bitwise_count bitwise_invert bitwise_left_shift bitwise_not bitwise_or
 bitwise_right_shift bitwise_xor invert left_shift right_shift gcd lcm packbits unpackbits
 """
-COUNTING = """
-histogram histogram2d histogramdd histogram_bin_edges isin in1d lexsort isnat
-"""
+COUNTING = "isin in1d lexsort isnat"
 DEPENDING_ON_A_SHAPE = """
-arange bartlett blackman hamming hanning kaiser empty eye full identity indices ones zeros tri
-fromfunction ix_ diag_indices diag_indices_from mask_indices tril_indices tril_indices_from
-triu_indices triu_indices_from ravel_multi_index unravel_index broadcast_shapes
+bartlett blackman hamming hanning empty eye identity indices ones zeros tri diag_indices
+diag_indices_from mask_indices tril_indices tril_indices_from triu_indices triu_indices_from
+ravel_multi_index unravel_index broadcast_shapes
 """
 ABOUT_ARRAYS_AND_TYPES = """
 array2string array_repr array_str base_repr binary_repr format_float_positional
@@ -25,7 +23,14 @@ iterable may_share_memory min_scalar_type mintypecode promote_types typename
 """
 without_gradient(*named(BITS, np), *named(COUNTING, np))
 without_gradient(*named(DEPENDING_ON_A_SHAPE, np), *named(ABOUT_ARRAYS_AND_TYPES, np))
-without_gradient(*named("fftfreq rfftfreq", np.fft))
+without_gradient(np.fft.fftfreq, np.fft.rfftfreq, refused=("d",))
+without_gradient(np.kaiser, refused=("beta",))
+without_gradient(np.ix_, refused=("args",))
+without_gradient(
+    np.arange,
+    signature="start, stop=None, step=1, dtype=None, *, device=None, like=None",
+    refused=("start", "step"),
+)
 
 FOURIER_TRANSFORMS = """
 fft fft2 fftn hfft ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn

@@ -103,6 +103,13 @@ def _psi_difference(a: Array, b: Array) -> Array:
     return sp.psi(a + 1) - sp.psi(b + 1)
 
 
+def _log_ratio(x: Array, y: Array) -> Array:
+    """log(x / y), without the rounding of x / y where it is close to 1."""
+    excess = (x - y) / y
+    close = np.abs(excess) < 0.5
+    return np.where(close, np.log1p(np.where(close, excess, 0)), np.log(x / y))
+
+
 def gamma_density(a: Array, x: Array) -> Array:
     """x^(a - 1) e^-x / Gamma(a)."""
     return np.exp(sp.xlogy(a - 1, x) - x - sp.gammaln(a))
@@ -204,8 +211,8 @@ derivative(
 derivative(
     sp.kl_div,
     signature="x, y",
-    x=lambda g, x, y: g * np.log(x / y),
-    y=lambda g, x, y: g * (1 - x / y),
+    x=lambda g, x, y: g * _log_ratio(x, y),
+    y=lambda g, x, y: g * (y - x) / y,
 )
 derivative(
     sp.huber,

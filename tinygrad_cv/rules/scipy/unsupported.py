@@ -6,21 +6,26 @@ from scipy import special as sp
 
 from ..table import named, unsupported, without_gradient
 
-WHOLE_NUMBERS = """
-gammasgn round comb perm factorial factorial2 factorialk stirling2 bernoulli euler geterr seterr
-"""
+WHOLE_NUMBERS = "gammasgn round stirling2 bernoulli euler geterr seterr"
 ZEROS = """
 ai_zeros bi_zeros bei_zeros beip_zeros ber_zeros berp_zeros erf_zeros fresnel_zeros fresnelc_zeros
 fresnels_zeros jn_zeros jnjnp_zeros jnp_zeros jnyn_zeros kei_zeros keip_zeros kelvin_zeros ker_zeros
 kerp_zeros y0_zeros y1_zeros y1p_zeros yn_zeros ynp_zeros
 """
 ROOTS_OF_POLYNOMIALS = """
-roots_legendre roots_chebyt roots_chebyu roots_chebyc roots_chebys roots_jacobi roots_laguerre
-roots_genlaguerre roots_hermite roots_hermitenorm roots_gegenbauer roots_sh_legendre roots_sh_chebyt
-roots_sh_chebyu roots_sh_jacobi p_roots t_roots u_roots c_roots s_roots j_roots l_roots la_roots
-h_roots he_roots cg_roots ps_roots ts_roots us_roots js_roots
+roots_legendre roots_chebyt roots_chebyu roots_chebyc roots_chebys roots_laguerre roots_hermite
+roots_hermitenorm roots_sh_legendre roots_sh_chebyt roots_sh_chebyu p_roots t_roots u_roots c_roots
+s_roots l_roots h_roots he_roots ps_roots ts_roots us_roots
 """
 without_gradient(*named(WHOLE_NUMBERS, sp), *named(ZEROS, sp), *named(ROOTS_OF_POLYNOMIALS, sp))
+
+# Those of a parameter that may be any real number: differentiable there, without a rule.
+without_gradient(*named("factorial factorial2 factorialk", sp), refused=("n",))
+without_gradient(*named("comb perm", sp), refused=("N", "k"))
+without_gradient(*named("roots_jacobi j_roots", sp), refused=("alpha", "beta"))
+without_gradient(*named("roots_sh_jacobi js_roots", sp), refused=("p1", "q1"))
+without_gradient(*named("roots_genlaguerre la_roots", sp), refused=("alpha",))
+without_gradient(*named("roots_gegenbauer cg_roots", sp), refused=("alpha",))
 
 POLYNOMIAL_CLASSES = """
 legendre chebyt chebyu chebyc chebys jacobi laguerre genlaguerre hermite hermitenorm gegenbauer
