@@ -182,3 +182,17 @@ def test_a_tensor_of_a_tensor_that_requires_a_gradient_is_refused() -> None:
     with pytest.raises(TypeError, match=r"t\.detach\(\)"):
         tg.Tensor(t * 2)
     np.testing.assert_array_equal(tg.Tensor(t.detach()).numpy(), np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "operate, advice",
+    [
+        (lambda x: np.ma.array([1.0, 2.0], mask=[0, 1]) * x, r"\.filled"),
+        (np.ma.log, r"\.filled"),
+        (lambda x: scipy.sparse.eye(2) @ x, r"\.toarray"),
+        (lambda x: scipy.sparse.csr_matrix(np.eye(2)).multiply(x), r"\.toarray"),
+    ],
+)
+def test_a_library_that_makes_an_array_of_a_tensor_is_named(operate: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=advice):
+        operate(tg.Tensor(np.ones(2), requires_grad=True))

@@ -161,3 +161,35 @@ def test_what_is_nan_was_chosen_and_has_the_gradient(name: str) -> None:
 def test_a_start_that_is_nan_shares_the_gradient() -> None:
     slope = tg.grad(lambda s: np.max(tg.Tensor(BOTH), initial=s))
     np.testing.assert_allclose(slope(NAN), 1 / 3)
+
+
+DROPS = np.array([False, True])
+USED_TWICE: dict[
+    str, tuple[Callable[[Any], Any], bool]
+] = {  # and whether the first element matters
+    "dropped by both": (lambda s: np.where(DROPS, s, 0.0) + np.where(DROPS, s, 1.0), False),
+    "dropped by the first": (lambda s: np.where(DROPS, s, 0.0) + s * 0, True),
+    "dropped by the second": (lambda s: s * 0 + np.where(DROPS, s, 0.0), True),
+    "either side of a choice": (lambda s: np.where(DROPS, s, s * 0), True),
+    "both sides are one": (lambda s: np.where(DROPS, s, s) * 0, True),
+    "through a sum": (lambda s: np.where(DROPS, (s + s) * 0, 0.0), False),
+    "through a product": (lambda s: np.where(DROPS, s * s * s, 0.0), False),
+    "through broadcasting": (lambda s: np.where(DROPS, s[:1] * np.ones(2), 0.0) * 0, True),
+    "through a row of which all is dropped": (
+        lambda s: np.where(DROPS, 0.0, s[1:] + [0, 0]),
+        False,
+    ),
+    "through another shape": (lambda s: np.where(DROPS, s.reshape(1, 2)[0], 0.0), False),
+    "through a difference": (lambda s: np.diff(np.where(DROPS, s, 0.0)), False),
+    "before a difference": (lambda s: np.diff(np.stack([s, s + 1, s + 2]), axis=0)[0] * 0, True),
+    "through a stack": (lambda s: np.stack([s, s])[:, 1], False),
+    "through a stack and more": (lambda s: np.stack([s, s])[:, 1] + 0 * s, True),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", USED_TWICE)
+def test_an_infinite_derivative_matters_if_anyone_keeps_the_element(name: str) -> None:
+    f, matters = USED_TWICE[name]
+    gradient = tg.grad(lambda x: np.sum(f(np.sqrt(x) + 0.0)))(np.array([0.0, 4.0]))
+    assert bool(np.isnan(gradient[0]) or np.isinf(gradient[0])) == matters, gradient

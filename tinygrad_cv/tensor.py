@@ -744,16 +744,16 @@ class Tensor(NumPyInterface):
             raise RuntimeError(
                 f"requires_grad can be set on leaves; this is the result of {self._node.node}"
             )
-        if on and self._array.dtype.kind != "f":
-            raise TypeError(
-                f"gradients need floating-point numbers, not {self._array.dtype}; "
-                "see t.astype(float)"
-            )
-        if on and self._node is None:
-            self._node = Node(None, {}, {}, self._array.shape, self._array.dtype)
-            self._node.tensor = weakref.ref(self)
-        elif not on:
+        if not on:
             self._node = None
+        elif self._node is None:
+            array = self._array
+            if array.dtype.kind != "f":
+                raise TypeError(
+                    f"gradients need floating-point numbers, not {array.dtype}; see t.astype(float)"
+                )
+            self._node = Node(None, {}, {}, array.shape, array.dtype)
+            self._node.tensor = weakref.ref(self)
 
     def retain_grad(self) -> None:
         """Have backward leave the gradient of this tensor in `.grad` (leaves have it anyway)."""

@@ -263,25 +263,25 @@ def _floats(values: Any) -> Iterator[np.ndarray]:
 
 def leaves_the_graph(way: str) -> TypeError:
     """A tensor that requires a gradient was to become a plain array or number."""
-    function = _library_function()
-    hint = (
-        f" For {function}, here use tg.special.{function.rpartition('.')[2]}." if function else ""
-    )
     return TypeError(
-        f"{way} would silently cut a tensor that requires a gradient out of the graph.{hint} To "
-        "leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy functions of the tensor "
-        "(np.stack in place of np.array)"
+        f"{way} would silently cut a tensor that requires a gradient out of the graph."
+        f"{_library_hint()} To leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy "
+        "functions of the tensor (np.stack in place of np.array)"
     )
 
 
-def _library_function() -> str:
-    """The function of scipy.special that is being carried out, called from outside; "" if none
-    is."""
-    found = ""
+def _library_hint() -> str:
+    """What to do instead of the library's function that is being carried out; "" if none is."""
+    hint = ""
     frame = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
+        name = frame.f_code.co_name
         if module.startswith("scipy.special"):
-            found = f"scipy.special.{frame.f_code.co_name}"
+            hint = f" For scipy.special.{name}, here use tg.special.{name}."
+        elif module.startswith("numpy.ma"):
+            hint = " For a masked array, give its .filled(value), and choose with np.where."
+        elif module.startswith("scipy.sparse"):
+            hint = " For a sparse matrix, give its .toarray()."
         frame = frame.f_back
-    return found
+    return hint

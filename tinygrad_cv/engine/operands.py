@@ -35,6 +35,8 @@ def as_operand(value: Any, function: Any, name: str) -> Any:
 
 def as_real(value: Any, function: Any, name: str) -> np.ndarray:
     """An array of real numbers, as a tensor may hold them. Raises TypeError for anything else."""
+    if type(value) is np.ndarray and value.dtype.kind in REAL:
+        return value
     array = np.asarray(as_operand(value, function, name))
     if array.dtype.kind not in REAL:
         raise errors.not_real_operand(function, name, array.dtype)
