@@ -586,57 +586,7 @@ def test_hvp_of_nothing() -> None:
     assert tg.hvp(lambda d: 3.0, {}, {}) == {}
 
 
-# -------------------------------------------------------------------------------- modes and observers
-
-
-def recording() -> bool:
-    return (leaf([1.0]) * 2.0).requires_grad
-
-
-def test_one_context_may_be_shared_by_threads() -> None:
-    context, meeting, found = tg.no_grad(), threading.Barrier(2), {}
-
-    def first() -> None:
-        with context:
-            meeting.wait()
-            meeting.wait()
-        found["first"] = recording()
-        meeting.wait()
-
-    def second() -> None:
-        meeting.wait()
-        with context:
-            meeting.wait()
-            meeting.wait()
-            found["second, inside"] = recording()
-
-    threads = [threading.Thread(target=target) for target in (first, second)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == {"first": True, "second, inside": False}
-
-
-class Evaluation:
-    def __enter__(self) -> None:
-        self.context = tg.no_grad()
-        self.context.__enter__()
-
-    def __exit__(self, *_: Any) -> None:
-        self.context.__exit__(None, None, None)
-
-
-def test_a_class_that_enters_no_grad_in_a_generator_does_not_leak() -> None:
-    def steps() -> Iterator[bool]:
-        with Evaluation():
-            yield recording()
-
-    generator = steps()
-    assert not next(generator)
-    after = recording()
-    generator.close()
-    assert after
+# -------------------------------------------------------------------------------------------- observers
 
 
 def test_who_saw_a_scope_enter_sees_it_leave_though_another_observer_raises() -> None:

@@ -166,15 +166,28 @@ def test_a_context_manager_made_of_a_generator_covers_the_block_below_it() -> No
         assert recording()
 
 
+class Evaluation:
+    def __enter__(self) -> None:
+        self.context = tg.no_grad()
+        self.context.__enter__()
+
+    def __exit__(self, *_: Any) -> None:
+        self.context.__exit__(None, None, None)
+
+
+def test_a_class_that_enters_no_grad_in_a_generator_does_not_leak() -> None:
+    def steps() -> Iterator[bool]:
+        with Evaluation():
+            yield recording()
+
+    generator = steps()
+    assert not next(generator)
+    after = recording()
+    generator.close()
+    assert after
+
+
 def test_a_class_that_enters_it_covers_the_block_below() -> None:
-    class Evaluation:
-        def __enter__(self) -> None:
-            self.context = tg.no_grad()
-            self.context.__enter__()
-
-        def __exit__(self, *_: Any) -> None:
-            self.context.__exit__(None, None, None)
-
     with Evaluation():
         assert not recording()
     assert recording()
@@ -266,3 +279,28 @@ def test_an_exception_restores_what_was_changed() -> None:
     with pytest.raises(KeyError), tg.no_grad():
         raise KeyError
     assert recording()
+
+
+def test_one_context_may_be_shared_by_threads() -> None:
+    context, meeting, found = tg.no_grad(), threading.Barrier(2), {}
+
+    def first() -> None:
+        with context:
+            meeting.wait()
+            meeting.wait()
+        found["first"] = recording()
+        meeting.wait()
+
+    def second() -> None:
+        meeting.wait()
+        with context:
+            meeting.wait()
+            meeting.wait()
+            found["second, inside"] = recording()
+
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {"first": True, "second, inside": False}
