@@ -30,7 +30,7 @@ from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
 from .engine.observers import Call, Pull, now, observers
-from .engine.operands import as_operand, as_real, refuse_foreign
+from .engine.operands import REAL, as_operand, as_real, refuse_foreign
 from .engine.ownership import constant, guarded, own, read, read_only, window, write
 from .engine.signatures import UFUNC_OPTIONS, Signature, parameter_names
 from .typing import Array, ArrayLike, Function, Operation, Shape
@@ -260,7 +260,7 @@ def described(value: Any, function: Any) -> tuple[Any, Any]:
             return [shape for shape, _ in pairs], [dtype for _, dtype in pairs]
         value = np.asarray(value)
     dtype = value.dtype
-    if dtype.kind not in "biuf":
+    if dtype.kind not in REAL:
         raise errors.not_real(function, dtype)
     return value.shape, dtype
 
@@ -570,12 +570,11 @@ class Walk:
         self, node: Node, contributions: Mapping[str, Any], dropped: np.ndarray | None
     ) -> None:
         """Note which elements of the parents' values were dropped by all who used them."""
-        used = {p for parent in node.parents.values() for p in each(parent) if p in self.gradients}
-        for name, contribution in contributions.items():
+        names = [n for n in contributions if any(map(can_drop, each(node.parents[n])))]
+        used = {p for n in names for p in each(node.parents[n]) if p in self.gradients}
+        for name in names:
             parents = each(node.parents[name])
-            if not any(map(can_drop, parents)):
-                continue
-            masks = dropped_by(node, name, contribution, dropped)
+            masks = dropped_by(node, name, contributions[name], dropped)
             for parent, mask in zip(parents, masks, strict=True):
                 if parent in used:
                     before = self.dropped.pop(parent, None)
@@ -652,8 +651,9 @@ def dropped_by(
     """
     operation, parents = node.operation, each(node.parents[name])
     selects = operation.selects
+    unknown: list[np.ndarray | None] = [None] * len(parents)
     if type(node.dtype) is list or (dropped is None and not selects):
-        return [None] * len(parents)
+        return unknown
     if type(operation) is Rule and (selects or (operation.linear and not operation.elementwise)):
         probe = np.ones(node.shape, node.dtype)
         if not selects:
@@ -666,7 +666,7 @@ def dropped_by(
     elif operation.elementwise and dropped is not None:
         reached = np.logical_not(dropped).astype(node.dtype)
     else:
-        return [None] * len(parents)
+        return unknown
     return [
         None if parent is None else np.equal(unbroadcast(part, parent, node), 0)
         for parent, part in zip(parents, each(reached), strict=True)

@@ -17,10 +17,10 @@ from .. import tensor
 from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, dispatch, wrap
 from .errors import calling_line
 from .modes import SWITCHED, is_recording
+from .operands import REAL
 from .ownership import constant, read
 
 SIMPLE = PLAIN | {FunctionType, MethodType}
-REAL = "biuf"
 _saves: dict[
     tuple[Any, bool, bool], tuple[str, ...]
 ] = {}  # of operators, by which sides require a gradient

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..engine.modes import SWITCHED
 from ..engine.observers import scope
-from ..engine.operands import as_real
+from ..engine.operands import REAL, as_real
 from ..tensor import Tensor
 from ..typing import ArrayLike
 
@@ -149,7 +149,7 @@ class Module:
             raise TypeError(f"{where} is a buffer, that is, an array; write tensor.numpy()")
         if array is not None:
             array = np.asarray(array)
-            if array.dtype.kind not in "biuf":
+            if array.dtype.kind not in REAL:
                 raise TypeError(f"{where} is a buffer, which holds numbers, not {array.dtype}")
         names = self._names
         if name not in names.buffers:
