@@ -137,7 +137,7 @@ def test_gradients_wherever_they_lie_give_the_same_steps(monkeypatch: pytest.Mon
     optimizers = [optim.Adam(small, 0.1)]
     monkeypatch.setattr(flat, "TILE", 4)
     optimizers.append(optim.Adam(large, 0.1))
-    assert optimizers[1]._flat[0][1].in_place == [True, True, False]
+    assert optimizers[1]._flat[0][1].alone == [0, 1, None]
     for step in range(5):
         for weights, optimizer in zip((small, large), optimizers, strict=True):
             optimizer.zero_grad()

@@ -59,6 +59,8 @@ class Kernel:
         # Without a default: every call is looked at.
         options = self._required.difference(self.arrays)
         self._fewest = len(self._required) if not options else len(self._parameters) + 1
+        self._most = len(self.arrays)
+        self._optional = frozenset(self.options)
         functools.update_wrapper(self, reference)
 
     def forward(self, function: Function) -> Function:
@@ -81,7 +83,7 @@ class Kernel:
         count = len(args)
         bound = self._defaults.copy()
         bound.update(zip(self.arrays, args), **kwargs)  # noqa: B905 (on the hot path)
-        if kwargs or not self._fewest <= count <= len(self.arrays):
+        if not (self._fewest <= count <= self._most and self._optional.issuperset(kwargs)):
             self._check(args, kwargs)
         return bound
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..typing import Array
@@ -63,7 +63,7 @@ class Sequential(ModuleList):
         members = self._members()
         names = iter(members)
         lines = []
-        for layer, activation in fused(list(members.values())):
+        for layer, activation in fused(members.values()):
             line = f"({next(names)}): {layer!r}"
             if activation is not None:
                 layer_alone = line.removesuffix(layer._remark())
@@ -73,19 +73,16 @@ class Sequential(ModuleList):
         return lines
 
 
-def fused(modules: list[Module]) -> Iterator[tuple[Module, Module | None]]:
+def fused(modules: Iterable[Module]) -> list[tuple[Module, Module | None]]:
     """The modules in order, each with the activation behind it that it carries out too, or None."""
-    i = 0
-    while i < len(modules):
-        layer = modules[i]
-        following = modules[i + 1] if i + 1 < len(modules) else None
-        activation = following if fuse(layer, following) else None
-        yield layer, activation
-        i += 1 if activation is None else 2
-
-
-def fuse(layer: Module, following: Module | None) -> bool:
-    """Whether a layer and the module behind it are one operation."""
-    if type(layer) is not Linear or type(following) not in FUSED:
-        return False
-    return "forward" not in vars(layer) and "forward" not in vars(following)
+    pairs: list[tuple[Module, Module | None]] = []
+    layer = None  # the module before, if it may carry out an activation
+    for module in modules:
+        if layer is not None and type(module) in FUSED and "forward" not in vars(module):
+            pairs[-1] = layer, module
+            layer = None
+            continue
+        pairs.append((module, None))
+        fuses = type(module) is Linear and "forward" not in vars(module)
+        layer = module if fuses else None
+    return pairs

@@ -25,6 +25,8 @@ Scratch: TypeAlias = tuple[np.ndarray, np.ndarray]  # memory for intermediate va
 Piece: TypeAlias = tuple[np.ndarray, State, Scratch]  # values p
 Tile: TypeAlias = tuple[np.ndarray, np.ndarray, State, Scratch]  # values p, gradients g
 
+NOT_ADOPTED = memoryview(b"")  # of a parameter that does not lie in `values`
+
 
 class Run(NamedTuple):
     """What an update is given: parameters that are at the same step t = 1, 2, ..., in tiles.
@@ -53,13 +55,15 @@ class FlatParameters:
         self.state = {name: self._zeros() for name in state_names}
         self.exchange = self.ranks.exchange(self._zeros)
         self.gradients = self.exchange.own
-        self.memories: list[memoryview | None] = [None] * len(parameters)  # of those adopted
+        self.memories = [NOT_ADOPTED] * len(parameters)  # the parameter's, once adopted
         self.copies: list[tuple[np.ndarray, np.ndarray]] = []  # a writer, and its part of `values`
         self.averaged = False  # whether each `.grad` is the average over the ranks already
         self.steps = [0] * len(parameters)  # that each parameter has made
         self.value_views = self._views(self.values)
         self.gradient_views = self._views(self.gradients)
-        self.in_place = [p.size > TILE and self.ranks.size == 1 for p in parameters]
+        # The index of a parameter whose gradient is read where it is; None for the others.
+        one_rank = self.ranks.size == 1
+        self.alone = [i if p.size > TILE and one_rank else None for i, p in enumerate(parameters)]
         self.tile_size = TILE
         self.scratch = np.empty((2, min(TILE, self.size)), self.dtype)
         self.pieces: dict[tuple[int, int], Piece] = {}
@@ -101,32 +105,28 @@ class FlatParameters:
         """
         self.copies.clear()
         pairs = zip(self.parameters, self.memories, strict=True)
-        here = [memory is not None and memory is parameter._memory for parameter, memory in pairs]
-        present = [p for p, is_here in zip(self.parameters, here, strict=True) if is_here]
-        needed = are_read(present)
-        if all(here) and not needed:
+        here = [parameter for parameter, memory in pairs if parameter._memory is memory]
+        needed = are_read(here)
+        if len(here) == len(self.parameters) and not needed:
             return
         if needed and self.ranks.size > 1:
             raise RuntimeError(
                 "a graph or an array, such as p.numpy(), still needs the values of a parameter "
                 "that several ranks are about to update in place; let go of it, or copy it"
             )
-        if self.ranks.size == 1 and (needed or self._adopted() > len(present)):
+        # Those that were adopted and are not here any more have gone on with another array.
+        adopted = sum(memory is not NOT_ADOPTED for memory in self.memories)
+        if self.ranks.size == 1 and (needed or adopted > len(here)):
             self._leave_values()
-            here = [False] * len(here)
         for i, parameter in enumerate(self.parameters):
-            if not here[i]:
+            if parameter._memory is not self.memories[i]:
                 self._take_values(parameter, i)
-
-    def _adopted(self) -> int:
-        """How many parameters have been adopted, some of which may have gone on elsewhere."""
-        return sum(memory is not None for memory in self.memories)
 
     def _leave_values(self) -> None:
         """Go on with another buffer of values, which no parameter lies in yet."""
         self.values = self._zeros()
         self.value_views = self._views(self.values)
-        self.memories = [None] * len(self.memories)
+        self.memories = [NOT_ADOPTED] * len(self.memories)
         self.pieces.clear()
 
     def _take_values(self, parameter: Tensor, i: int) -> None:
@@ -155,10 +155,10 @@ class FlatParameters:
 
     def copy_gradients(self) -> None:
         """Copy the gradients into `gradients`, but for those that are read where they are."""
-        views = zip(self.parameters, self.gradient_views, self.in_place, strict=True)
-        for parameter, view, in_place in views:
+        views = zip(self.parameters, self.gradient_views, self.alone, strict=True)
+        for parameter, view, alone in views:
             gradient = parameter._grad
-            if gradient is not None and not in_place:
+            if gradient is not None and alone is None:
                 view[...] = gradient if type(gradient) is np.ndarray else unwrap(gradient)
 
     def reduce_scatter(self) -> slice:
@@ -202,21 +202,20 @@ class FlatParameters:
         Neighbours that are at the same step come together, but a gradient that is read where it is
         comes alone.
         """
-        keys = [
-            (parameter._grad is not None, self.steps[i], i if self.in_place[i] else None)
-            for i, parameter in enumerate(self.parameters)
-        ]
-        for (present, step, alone), group in groupby(range(len(keys)), keys.__getitem__):
-            if not present:
-                continue
-            members = list(group)
-            for i in members:
-                self.steps[i] = step + 1
-            run = slice(self.parts[members[0]].start, self.parts[members[-1]].stop)
-            gradient = self.gradients[run]
-            if alone is not None:
-                gradient = np.asarray(unwrap(self.parameters[alone]._grad), self.dtype).reshape(-1)
-            yield Run(step + 1, self.dtype, self._tiles(run, shard, gradient))
+        pairs = zip(self.parameters, self.steps, strict=True)
+        steps = [None if parameter._grad is None else step + 1 for parameter, step in pairs]
+        start = 0
+        for (step, alone), group in groupby(zip(steps, self.alone, strict=True)):
+            stop = start + len(list(group))
+            if step is not None:
+                self.steps[start:stop] = steps[start:stop]
+                run = slice(self.parts[start].start, self.parts[stop - 1].stop)
+                gradient = self.gradients[run]
+                if alone is not None:
+                    gradient = unwrap(self.parameters[alone]._grad)
+                    gradient = np.asarray(gradient, self.dtype).reshape(-1)
+                yield Run(step, self.dtype, self._tiles(run, shard, gradient))
+            start = stop
 
     def _tiles(self, run: slice, shard: slice, gradient: np.ndarray) -> Iterator[Tile]:
         """The part of a run that lies in the shard. `gradient`: of the run."""
