@@ -55,7 +55,8 @@ class FlatParameters:
         self.state = {name: self._zeros() for name in state_names}
         self.exchange = self.ranks.exchange(self._zeros)
         self.gradients = self.exchange.own
-        self.memories = [NOT_ADOPTED] * len(parameters)  # the parameter's, once adopted
+        # Each parameter's own memory, once adopted.
+        self.memories: list[memoryview | None] = [NOT_ADOPTED] * len(parameters)
         self.copies: list[tuple[np.ndarray, np.ndarray]] = []  # a writer, and its part of `values`
         self.averaged = False  # whether each `.grad` is the average over the ranks already
         self.steps = [0] * len(parameters)  # that each parameter has made
@@ -208,7 +209,7 @@ class FlatParameters:
         for (step, alone), group in groupby(zip(steps, self.alone, strict=True)):
             stop = start + len(list(group))
             if step is not None:
-                self.steps[start:stop] = steps[start:stop]
+                self.steps[start:stop] = [step] * (stop - start)
                 run = slice(self.parts[start].start, self.parts[stop - 1].stop)
                 gradient = self.gradients[run]
                 if alone is not None:
