@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 from scipy import special as sp
 
@@ -80,3 +81,9 @@ if hasattr(
         options=st.just({"branch_cut": 3, "norm": True}),
         call=special.assoc_legendre_p,
     )
+if hasattr(sp, "sph_harm_y"):
+    angles = arrays((3,), domain=(0, 3)), arrays((2, 1), domain=(-3, 3))
+    orders = st.integers(0, 3), st.integers(-3, 3)
+    row(sp.sph_harm_y, *orders, *angles, call=special.sph_harm_y)
+    row(sp.sph_harm_y, st.just(2), st.just(1), st.just(np.zeros(2)), arrays((2,)), call=special.sph_harm_y)
+    row(sp.sph_harm_y_all, st.integers(0, 2), st.integers(0, 2), *angles, call=special.sph_harm_y_all)

@@ -30,8 +30,6 @@ for function in (np.fliplr, np.flipud):
 row(np.rot90, cube, st.integers(-1, 4), st.sampled_from([(0, 1), (1, 2)]))
 row(np.roll, cube, st.sampled_from([1, -2]), st.sampled_from([None, 0, -1]))
 row(np.roll, cube, st.just((1, 2)), st.just((0, 2)))
-for function in (np.fft.fftshift, np.fft.ifftshift):
-    row(function, arrays((3, 4)), st.sampled_from([None, 0, (0, 1)]))
 for function in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
     row(function, st.sampled_from([(), (2,), (2, 3), (2, 1, 2)]).flatmap(arrays))
     row(function, arrays(()), vector)

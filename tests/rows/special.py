@@ -183,3 +183,7 @@ if hasattr(sp, "log_wright_bessel"):
 row(sp.zeta, st.sampled_from([2.0, 3.5]), arrays(domain=(0.5, 3)), call=special.zeta)
 row(sp.radian, *[arrays((2,))] * 3)
 row(sp.diric, arrays(), st.integers(1, 4), call=special.diric)
+row(sp.wofz, arrays())
+row(sp.lambertw, arrays(domain=(0.2, 3)), st.sampled_from([0, -1, 2]), call=special.lambertw)
+for function in (sp.modfresnelp, sp.modfresnelm):
+    row(function, arrays(domain=(0.2, 3)))

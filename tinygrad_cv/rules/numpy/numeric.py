@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, DTypeLike, Operand, Shape
 from ..table import as_array, definition
 from .axes import along, at_least, axes_of
+from .elementwise import is_complex
 from .index import scatter
 
 
@@ -97,11 +99,13 @@ def geomspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Array:
-    """Points at equal ratios. Both ends have one sign, and are not 0."""
+    """Points at equal ratios. Both ends have one sign, unless they are complex, and are not 0."""
+    start, stop = as_array(start), as_array(stop)
     sign = np.sign(start)
-    if not np.all(np.equal(sign, np.sign(stop)) & np.not_equal(sign, 0)):
+    one_sign = is_complex(start) or is_complex(stop) or np.all(np.equal(sign, np.sign(stop)))
+    if not one_sign or np.any(np.equal(start, 0) | np.equal(stop, 0)):
         raise ValueError("np.geomspace on tensors needs ends of one sign, and not 0")
-    first, last = np.log(start * sign), np.log(stop * sign)
+    first, last = np.log(start / sign), np.log(stop / sign)
     exponents = linspace(first, last, num, endpoint, axis=axis)
     signs = np.broadcast_to(sign, np.broadcast_shapes(np.shape(start), np.shape(stop)))
     points = np.exp(exponents) * np.expand_dims(signs, axis)
@@ -167,7 +171,9 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
 
 @definition(np.correlate)
 def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
-    """Convolution with the second sequence reversed, of the longer one with the shorter."""
+    """Convolution with the conjugate of the second sequence, reversed; of the longer one with the
+    shorter."""
+    v = conjugate(as_array(v))
     if np.size(v) > np.size(a):
         return np.flip(convolve(v, np.flip(a), mode))
     return convolve(a, np.flip(v), mode)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
 from ..table import as_array, definition
 from .axes import axes_of, reduced_last
-from .elementwise import root
+from .elementwise import is_complex, root, squared_size
 from .index import scatter
 
 # Quantiles: between the two neighbours of a position, which have these numbers and this share of
@@ -245,12 +246,12 @@ def nanvar(
         a = a.astype(dtype)
     bad = np.isnan(a)
     centre = np.nanmean(a, axis=axis, keepdims=True) if mean is None else mean
-    squares = np.where(bad, 0, np.square(np.where(bad, 0, a) - centre))
+    squares = np.where(bad, 0, squared_size(np.where(bad, 0, a) - centre))
     total = np.sum(squares, axis=axis, keepdims=keepdims)
     lost = ddof if correction is None else correction
     n = np.sum(~bad, axis=axis, keepdims=keepdims) - lost
     empty = n <= 0
-    divisor = np.where(empty, 1, n).astype(a.dtype)
+    divisor = np.where(empty, 1, n).astype(total.dtype)
     return np.where(empty, np.nan, total / divisor)
 
 
@@ -283,7 +284,10 @@ def cov(
     ddof: int | None = None,
     dtype: DTypeLike | None = None,
 ) -> Array:
-    """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`."""
+    """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`.
+
+    Of complex rows x and y the mean of (x - mean) conj(y - mean).
+    """
     rows = _variables(m, rowvar)  # (variables, observations)
     if y is not None:
         rows = np.concatenate([rows, _variables(y, rowvar)])
@@ -292,7 +296,7 @@ def cov(
     centred = rows - np.mean(rows, axis=1, keepdims=True)
     lost = ddof if ddof is not None else 0 if bias else 1
     n = rows.shape[1] - lost
-    return np.squeeze(centred @ centred.mT / max(n, 0))
+    return np.squeeze(centred @ conjugate(centred).mT / max(n, 0))
 
 
 @definition(np.corrcoef, inert=("bias", "ddof"))
@@ -306,7 +310,7 @@ def corrcoef(
     c = cov(x, y, rowvar, dtype=dtype)
     if np.ndim(c) == 0:
         return c / c
-    deviation = np.sqrt(np.diagonal(c))
+    deviation = np.sqrt(np.real(np.diagonal(c)))
     return c / np.expand_dims(deviation, 1) / deviation
 
 

@@ -20,7 +20,7 @@ from scipy import special as sp
 
 from ...tensor import Rule, unwrap
 from ...typing import Array, Axis
-from ..numpy.elementwise import sinc
+from ..numpy.elementwise import is_complex, sinc
 from ..table import definition, derivative
 
 ROOT_PI = sqrt(pi)
@@ -70,6 +70,7 @@ derivative(sp.dawsn, x=lambda g, x, y: g * (1 - 2 * x * y))
 derivative(sp.erfinv, signature="y", y=lambda g, y: g * _over_bell(sp.erfinv(y)))
 derivative(sp.erfcinv, signature="y", y=lambda g, y: -g * _over_bell(sp.erfcinv(y)))
 derivative(sp.ndtr, x=lambda g, x: g * np.exp(-0.5 * x * x) / sqrt(2 * pi))
+derivative(sp.wofz, signature="z", z=lambda g, z, y: g * (2j / ROOT_PI - 2 * z * y))
 derivative(sp.log_ndtr, x=lambda g, x, y: g * np.exp(-0.5 * x * x - y - 0.5 * log(2 * pi)))
 derivative(sp.ndtri, signature="y", y=lambda g, y: g * _over_density(sp.ndtri(y)))
 
@@ -121,11 +122,21 @@ def beta_density(a: Array, b: Array, x: Array) -> Array:
     return np.exp(powers - sp.betaln(a, b))
 
 
+def _trigamma(z: Array) -> Array:
+    """psi', of real numbers."""
+    if is_complex(z):
+        raise NotImplementedError(
+            "scipy.special.psi of complex numbers is not differentiated, since SciPy has no "
+            "polygamma of them; the functions whose slope is psi have a first derivative only"
+        )
+    return polygamma(1, z)
+
+
 derivative(sp.gammaln, x=lambda g, x: g * sp.psi(x))
 derivative(sp.loggamma, signature="z", z=lambda g, z: g * sp.psi(z))
 derivative(sp.gamma, signature="z", z=lambda g, z, y: g * y * sp.psi(z))
 derivative(sp.rgamma, signature="z", z=lambda g, z, y: -g * y * sp.psi(z))
-derivative(sp.psi, signature="z", z=lambda g, z: g * polygamma(1, z))
+derivative(sp.psi, signature="z", z=lambda g, z: g * _trigamma(z))
 polygamma: Rule = derivative(sp.polygamma, x=lambda g, n, x: g * polygamma(n + 1, x))
 derivative(
     sp.beta,
@@ -188,17 +199,24 @@ def multigammaln(a: Array, d: int) -> Array:
 
 # ---------------------------------------------------------------------- entropies and robust losses
 
+
+
+def _beside(x: Array, y: Array) -> Array:
+    """y, among complex numbers if x is one: there a negative number has a logarithm."""
+    return y.astype(x.dtype) if is_complex(x) and not is_complex(y) else y
+
+
 # x log y is 0 at x = 0 whatever y.
 derivative(
     sp.xlogy,
     signature="x, y",
-    x=lambda g, y: g * np.log(y),
+    x=lambda g, x, y: g * np.log(_beside(x, y)),
     y=lambda g, x, y: g * np.where(np.equal(x, 0), 0, x / safe(y)),
 )
 derivative(
     sp.xlog1py,
     signature="x, y",
-    x=lambda g, y: g * np.log1p(y),
+    x=lambda g, x, y: g * np.log1p(_beside(x, y)),
     y=lambda g, x, y: g * np.where(np.equal(x, 0), 0, x / safe(1 + y)),
 )
 derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
@@ -366,7 +384,26 @@ derivative(sp.expn, signature="n, x", n=None, x=lambda g, n, x, y: -g * _expn_sl
 derivative(sp.sici, x=lambda g, x: g[0] * np.sinc(x / pi) + at_pole(g[1], np.cos(x) / x))
 derivative(sp.shichi, x=lambda g, x: g[0] * _sinhc(x) + at_pole(g[1], np.cosh(x) / x))
 derivative(sp.fresnel, signature="z", z=_fresnel)
-derivative(sp.wrightomega, signature="z", z=lambda g, y: g * y / (1 + y))  # of real numbers
+derivative(sp.wrightomega, signature="z", z=lambda g, y: g * y / (1 + y))
+derivative(
+    sp.lambertw,
+    z=lambda g, y: g * np.exp(-y) / (1 + y),
+    inert=("k", "tol"),
+    elementwise=True,
+)
+
+
+def _modified_fresnel(sign: int, g: list[Array], x: Array, y: list[Array]) -> Array:
+    """F(x) is the integral of exp(i s t^2) from x on, s the sign, and K the scaled
+    exp(-i s (x^2 + pi / 4)) F(x) / sqrt(pi)."""
+    turn = sign * 1j
+    slope = -np.exp(turn * x * x)
+    scaled_slope = -2 * turn * x * y[1] - np.exp(-turn * pi / 4) / ROOT_PI
+    return g[0] * slope + g[1] * scaled_slope
+
+
+derivative(sp.modfresnelp, x=lambda g, x, y: _modified_fresnel(1, g, x, y))
+derivative(sp.modfresnelm, x=lambda g, x, y: _modified_fresnel(-1, g, x, y))
 
 
 def _spence_slope(z: Array) -> Array:
