@@ -19,6 +19,7 @@ import numpy as np
 from ...typing import Array, Axis, Shape
 from ..table import as_array, definition, derivative
 from .axes import along, axes_of
+from .elementwise import is_complex
 from .index import scatter
 
 Lengths = Sequence[int | None] | None  # of several axes; None, or -1 for one of them: as it is
@@ -92,8 +93,26 @@ def _hfft(g: Array, a_shape: Shape, axis: int, norm: str | None) -> Array:
     return _fitted(_twice(np.fft.rfft(g, axis=axis, norm=norm), n, axis), a_shape, axis)
 
 
-derivative(np.fft.irfft, a=_irfft, linear="a", inert=("n",))
-derivative(np.fft.hfft, a=_hfft, linear="a", inert=("n",))
+_irfft_of_complex = derivative(np.fft.irfft, a=_irfft, linear="a", inert=("n",))
+_hfft_of_complex = derivative(np.fft.hfft, a=_hfft, linear="a", inert=("n",))
+
+
+def _as_complex(a: Array) -> Array:
+    """Real frequencies as complex ones, so that their gradient, which is complex, is made real."""
+    a = as_array(a)
+    return a if is_complex(a) else a.astype(np.result_type(a.dtype, np.complex64))
+
+
+@definition(np.fft.irfft)
+def irfft(a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Array:
+    """The real numbers that have these frequencies."""
+    return _irfft_of_complex(_as_complex(a), n, axis, norm)
+
+
+@definition(np.fft.hfft)
+def hfft(a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Array:
+    """The real frequencies of numbers of which the first half is given."""
+    return _hfft_of_complex(_as_complex(a), n, axis, norm)
 
 
 # Along several axes, one after the other.
@@ -176,7 +195,7 @@ def irfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: str | None = No
     a = as_array(a)
     lengths, axes = _lengths_and_axes(a, s, axes, halved=True)
     a = _transforms(np.fft.ifft, a, lengths[-2::-1], axes[-2::-1], norm)  # the first axis first
-    return np.fft.irfft(a, lengths[-1], axes[-1], norm)
+    return irfft(a, lengths[-1], axes[-1], norm)
 
 
 @definition(np.fft.irfft2)

@@ -14,7 +14,7 @@ import numpy as np
 from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, DTypeLike, Operand, Shape
-from ..table import as_array, definition
+from ..table import as_array, definition, refuse_complex
 from .axes import along, at_least, axes_of
 from .elementwise import is_complex
 from .index import scatter
@@ -122,6 +122,7 @@ def interp(
     right: Operand | None = None,
 ) -> Array:
     """Piecewise linear through (xp, fp), differentiable in all three; constant outside."""
+    refuse_complex(np.interp, x=x, xp=xp)
     x, xp, fp = as_array(x), as_array(xp), as_array(fp)
     n = np.size(xp)
     before = np.searchsorted(xp, x, side="right") - 1
@@ -218,6 +219,8 @@ def ediff1d(
     to_begin: Operand | None = None,
 ) -> Array:
     """Differences of the flattened array, between given ends."""
+    if not is_complex(as_array(ary)):
+        refuse_complex(np.ediff1d, to_end=to_end, to_begin=to_begin)
     parts = [to_begin, np.diff(np.ravel(ary)), to_end]
     return np.concatenate([np.ravel(part) for part in parts if part is not None])
 

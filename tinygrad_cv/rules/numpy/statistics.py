@@ -10,7 +10,7 @@ import numpy as np
 from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
-from ..table import as_array, definition
+from ..table import as_array, definition, refuse_complex
 from .axes import axes_of, reduced_last
 from .elementwise import is_complex, root, squared_size
 from .index import scatter
@@ -107,6 +107,7 @@ def _enter_quantiles(
         keepdims: bool = False,
     ) -> Array:
         """The value below which a share q lies."""
+        refuse_complex(quantile, a=a)
         return _quantile(a, q, axis, method, keepdims, skip_nan)
 
     @definition(percentile, inert=("overwrite_input",))
@@ -118,6 +119,7 @@ def _enter_quantiles(
         keepdims: bool = False,
     ) -> Array:
         """The value below which q percent lie."""
+        refuse_complex(percentile, a=a)
         return _quantile(a, np.true_divide(q, 100), axis, method, keepdims, skip_nan)
 
     @definition(median, inert=("overwrite_input",))
@@ -321,6 +323,7 @@ def bincount(
     minlength: int = 0,
 ) -> Array:
     """The sum of the weights that fall to each number."""
+    refuse_complex(np.bincount, weights=weights)
     counts = np.bincount(unwrap(x), minlength=minlength)
     return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)
 
@@ -357,7 +360,10 @@ def _constant_edges(
     range: Limits,
     weights: ArrayLike | None = None,
 ) -> np.ndarray:
-    """The bounds of the bins as NumPy computes them, and refuses them."""
+    """The bounds of the bins as NumPy computes them, and refuses them; of real numbers only."""
+    refuse_complex(np.histogram, a=a)
+    if np.ndim(bins) == 1:
+        refuse_complex(np.histogram, bins=bins)
     limits = None if range is None else tuple(map(unwrap, range))
     edges = np.histogram_bin_edges(unwrap(a), unwrap(bins), limits, unwrap(weights))
     return np.asarray(edges)

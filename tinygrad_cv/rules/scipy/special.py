@@ -21,7 +21,7 @@ from scipy import special as sp
 from ...tensor import Rule, unwrap
 from ...typing import Array, Axis
 from ..numpy.elementwise import is_complex, sinc
-from ..table import definition, derivative
+from ..table import definition, derivative, refuse_complex
 
 ROOT_PI = sqrt(pi)
 
@@ -353,6 +353,7 @@ derivative(sp.exprel, x=lambda g, x: g * _exprel_slope(x))
 @definition(sp.diric)
 def diric(x: Array, n: int) -> Array:
     """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0."""
+    refuse_complex(sp.diric, x=x)
     frequencies = np.arange(n) - (n - 1) / 2
     return np.mean(np.cos(np.expand_dims(x, -1) * frequencies), axis=-1)  # (..., n) -> (...)
 
