@@ -12,9 +12,9 @@ import numpy as np
 
 from ...engine.operands import fit
 from ...typing import Array, Axis, DTypeLike, Operand, Scalar, Shape
-from ..table import as_array, definition, derivative, without_gradient
+from ..table import as_array, definition, derivative, refuse_complex, without_gradient
 from .axes import axes_of, count, reduced_back, reduced_last, restore
-from .elementwise import root, same, squared_size
+from .elementwise import is_complex, root, same, squared_size
 
 derivative(
     np.sum,
@@ -79,6 +79,8 @@ def _extreme_initial(
     initial: Operand,
 ) -> Array:
     """The share of `initial`, in the shape of the value."""
+    if not is_complex(y):
+        refuse_complex(np.max, initial=initial)
     extreme = _is_extreme(a, y, axis, keepdims)
     ties = np.reshape(_ties(extreme, y, axis, initial), np.shape(y))
     return np.where(same(initial, y), g / ties, 0)
@@ -149,6 +151,8 @@ def var(
     a = as_array(a)
     if dtype is not None:
         a = a.astype(dtype)
+    if not is_complex(a):
+        refuse_complex(np.var, mean=mean)
     centre = np.mean(a, axis=axis, keepdims=True) if mean is None else mean
     total = np.sum(squared_size(a - centre), axis=axis, keepdims=keepdims)
     lost = ddof if correction is None else correction

@@ -247,6 +247,8 @@ def nanvar(
     if dtype is not None:
         a = a.astype(dtype)
     bad = np.isnan(a)
+    if not is_complex(a):
+        refuse_complex(np.nanvar, mean=mean)
     centre = np.nanmean(a, axis=axis, keepdims=True) if mean is None else mean
     squares = np.where(bad, 0, squared_size(np.where(bad, 0, a) - centre))
     total = np.sum(squares, axis=axis, keepdims=keepdims)

@@ -286,7 +286,7 @@ def logsumexp(
     if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
         shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
         return np.reshape(a if b is None else a + np.log(b), shape)
-    top = np.max(unwrap(a), axis=axis, keepdims=True)
+    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(a - top)
     if b is not None:
