@@ -12,24 +12,27 @@ matrix, vector = arrays((2, 3)), arrays((4,))
 two = st.tuples(arrays((2, 2)), arrays((2, 2))).map(list)
 shapes = st.sampled_from([(), (3,), (2, 3), (2, 3, 2)])
 pair = shapes.flatmap(lambda s: st.tuples(arrays(s), arrays(s)).map(list))
+CAST = "a cast to real numbers"
 cast = st.sampled_from([{}, {"dtype": np.float64}, {"dtype": float, "casting": "unsafe"}])
 for function in dict.fromkeys((np.concatenate, np.concat)):
     for axis in (0, 1, -1, None):
         row(function, two, call=lambda a, f=function, n=axis: f(a, axis=n))
-    row(function, two, options=cast)
+    row(function, two, options=cast, complex=CAST)
     row(function, arrays((2, 3, 2)))  # the rows of one array
 row(np.stack, two, options=st.sampled_from([{}, {"axis": -1}, {"axis": 1}]))
-row(np.stack, two, options=cast)
+row(np.stack, two, options=cast, complex=CAST)
 for function in dict.fromkeys((np.hstack, np.vstack, getattr(np, "row_stack", np.vstack))):
-    row(function, pair, options=cast)
+    row(function, pair, options=cast, complex=CAST)
 row(np.dstack, pair)
 row(np.column_stack, st.tuples(arrays((2,)), arrays((2, 3))).map(list))
 row(np.block, matrix, arrays((2, 1)), arrays((1, 4)), call=lambda a, b, c: np.block([[a, b], [c]]))
 row(np.block, vector, arrays(()), call=lambda a, b: np.block([a, b]))
 row(np.append, matrix, arrays((1, 3)), options=st.sampled_from([{}, {"axis": 0}]))
-row(np.insert, matrix, st.sampled_from([0, 1, -1]), arrays((3,)), options=st.just({"axis": 0}))
-row(np.insert, matrix, st.sampled_from([0, 3]), arrays((2, 2)), options=st.just({"axis": 1}))
-row(np.insert, matrix, st.just(2), arrays(()))
+at_start = st.sampled_from([0, 1, -1])
+row(np.insert, matrix, at_start, arrays((3,)), options=st.just({"axis": 0}), complex=(0,))
+sides = st.sampled_from([0, 3])
+row(np.insert, matrix, sides, arrays((2, 2)), options=st.just({"axis": 1}), complex=(0,))
+row(np.insert, matrix, st.just(2), arrays(()), complex=(0,))
 for function in (np.array_split, np.split):
     row(function, arrays((2, 6)), st.sampled_from([2, 3, [1, 4]]), st.just(1))
 row(np.array_split, arrays((7,)), st.just(3))

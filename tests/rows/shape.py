@@ -41,9 +41,15 @@ row(
     options=st.sampled_from([{}, {"indexing": "ij"}, {"sparse": True}, {"copy": False}]),
 )
 row(np.copy, cube, options=st.sampled_from([{}, {"order": "F"}]))
-row(np.astype, cube, st.just(np.float64))
+row(np.astype, cube, st.just(np.float64), complex="a cast to real numbers")
+row(np.astype, cube, st.just(np.complex128))
 row(np.full, arrays((3,)), call=lambda v: np.full((2, 3), v, like=v))
-row(np.full, arrays(()), call=lambda v: np.full(3, v, np.float64, like=v))
+row(
+    np.full,
+    arrays(()),
+    call=lambda v: np.full(3, v, np.float64, like=v),
+    complex="a cast to real numbers",
+)
 for options in ({}, {"dtype": np.float64, "shape": (4, 3), "order": "F"}):
     row(
         np.full_like,
@@ -51,4 +57,5 @@ for options in ({}, {"dtype": np.float64, "shape": (4, 3), "order": "F"}):
         arrays((3,)),
         options=st.just(options),
         call=lambda a, v, **o: np.full_like(a * 0, v, **o),
+        complex="a cast to real numbers" if options else (0,),
     )

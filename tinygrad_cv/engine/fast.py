@@ -116,6 +116,8 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         if not isinstance(value, np.floating):
             return plain_record(kernel, args, kwargs)
         value = np.asarray(value)
+    if value.dtype.kind == "c":
+        return plain_record(kernel, args, kwargs)  # which refuses it
     if not parents:
         return wrap(value)
     values["y"], values["saved"] = value, saved
