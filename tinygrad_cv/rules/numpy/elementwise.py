@@ -15,7 +15,7 @@ import numpy as np
 from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, Operand
-from ..table import definition, derivative, without_gradient
+from ..table import definition, derivative, refuse_complex, without_gradient
 
 
 def is_complex(x: Array) -> bool:
@@ -350,6 +350,7 @@ derivative(np.conjugate, x=lambda g: conjugate(g)).tangent(x=lambda t: conjugate
 
 def complex_number(real: Array, imaginary: Array) -> Array:
     """Complex numbers of their parts; i times an infinite number would be NaN."""
+    refuse_complex(complex_number, real=real, imaginary=imaginary)
     value = np.empty(np.shape(real), np.result_type(real, np.complex64))
     value.real, value.imag = real, imaginary
     return value
