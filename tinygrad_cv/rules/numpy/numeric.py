@@ -145,6 +145,7 @@ def unwrap_phase(
     period: float = 2 * pi,
 ) -> Array:
     """Phases without jumps. The jumps that are taken out are constants."""
+    refuse_complex(np.unwrap, p=p)
     plain = unwrap(p)
     return p + (np.unwrap(plain, discont, axis, period=period) - plain)
 

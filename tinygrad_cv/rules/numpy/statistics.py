@@ -441,6 +441,7 @@ def histogramdd(
     else:
         columns = sample.T if np.ndim(sample) == 2 else np.atleast_2d(sample)
     d, n = columns.shape
+    refuse_complex(np.histogramdd, weights=weights)
     each = np.ones(n) if weights is None else as_array(weights)
     along_axes = bins if _length(bins) else [bins] * d
     ranges = [None] * d if range is None else range
