@@ -1,9 +1,10 @@
 """The calculus table, element by element: arithmetic, powers, exponentials, trigonometry, choices.
 
 Subgradients: abs'(0) = 0, and its second derivative at 0 is 0 too (of complex numbers it does not
-exist); the root of a norm has slope 0 at 0; ties of maximum and minimum share equally, and NaN ties with NaN; clip has slope 1 at its
-bounds. What chooses gives exact zeros to what was not chosen, even where the incoming gradient is
-infinite or NaN. Formulas are safe where the derivative is finite, whatever their parts do.
+exist); the root of a norm has slope 0 at 0; ties of maximum and minimum share equally, and NaN ties
+with NaN; clip has slope 1 at its bounds. What chooses gives exact zeros to what was not chosen,
+even where the incoming gradient is infinite or NaN. Formulas are safe where the derivative is
+finite, whatever their parts do.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from .index import scatter
 
 Lengths = Sequence[int | None] | None  # of several axes; None, or -1 for one of them: as it is
 Axes = Sequence[int] | None
+Norm = Literal["backward", "ortho", "forward"] | None  # where the scaling by 1 / n stands
 
 
 def _fitted(x: Array, shape: Shape, axis: int) -> Array:
@@ -55,11 +57,11 @@ def _twice(g: Array, n: int, axis: int) -> Array:
 
 
 # From complex to complex.
-def _fft(g: Array, a_shape: Shape, axis: int, norm: str | None) -> Array:
+def _fft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
     return _fitted(np.fft.fft(g, axis=axis, norm=norm), a_shape, axis)
 
 
-def _ifft(g: Array, a_shape: Shape, axis: int, norm: str | None) -> Array:
+def _ifft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
     return _fitted(np.fft.ifft(g, axis=axis, norm=norm), a_shape, axis)
 
 
@@ -68,12 +70,12 @@ derivative(np.fft.ifft, a=_ifft, linear="a", inert=("n",))
 
 
 # From real numbers to half of the frequencies.
-def _rfft(g: Array, a_shape: Shape, n: int | None, axis: int, norm: str | None) -> Array:
+def _rfft(g: Array, a_shape: Shape, n: int | None, axis: int, norm: Norm) -> Array:
     n = a_shape[axis] if n is None else n
     return _fitted(np.fft.hfft(_once(g, n, axis), n, axis, norm), a_shape, axis)
 
 
-def _ihfft(g: Array, a_shape: Shape, n: int | None, axis: int, norm: str | None) -> Array:
+def _ihfft(g: Array, a_shape: Shape, n: int | None, axis: int, norm: Norm) -> Array:
     n = a_shape[axis] if n is None else n
     return _fitted(np.fft.irfft(_once(g, n, axis), n, axis, norm), a_shape, axis)
 
@@ -83,12 +85,12 @@ derivative(np.fft.ihfft, a=_ihfft, linear="a")
 
 
 # From half of the frequencies to real numbers.
-def _irfft(g: Array, a_shape: Shape, axis: int, norm: str | None) -> Array:
+def _irfft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
     n = g.shape[axis]
     return _fitted(_twice(np.fft.ihfft(g, axis=axis, norm=norm), n, axis), a_shape, axis)
 
 
-def _hfft(g: Array, a_shape: Shape, axis: int, norm: str | None) -> Array:
+def _hfft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
     n = g.shape[axis]
     return _fitted(_twice(np.fft.rfft(g, axis=axis, norm=norm), n, axis), a_shape, axis)
 
@@ -104,13 +106,13 @@ def _as_complex(a: Array) -> Array:
 
 
 @definition(np.fft.irfft)
-def irfft(a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Array:
+def irfft(a: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
     """The real numbers that have these frequencies."""
     return _irfft_of_complex(_as_complex(a), n, axis, norm)
 
 
 @definition(np.fft.hfft)
-def hfft(a: Array, n: int | None = None, axis: int = -1, norm: str | None = None) -> Array:
+def hfft(a: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
     """The real frequencies of numbers of which the first half is given."""
     return _hfft_of_complex(_as_complex(a), n, axis, norm)
 
@@ -141,7 +143,7 @@ def _transforms(
     a: Array,
     lengths: Sequence[int | None],
     axes: Sequence[int],
-    norm: str | None,
+    norm: Norm,
 ) -> Array:
     """A transform along one axis after the other, the last one first, as NumPy does it."""
     for n, axis in zip(reversed(lengths), reversed(axes), strict=True):
@@ -155,16 +157,14 @@ def _enter_complex(
     """`transform` along several axes, by default the last two, or all."""
 
     @definition(of_all)
-    def along_all(a: Array, s: Lengths = None, axes: Axes = None, norm: str | None = None) -> Array:
+    def along_all(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
         """The transform along each axis."""
         a = as_array(a)
         lengths, axes = _lengths_and_axes(a, s, axes)
         return _transforms(transform, a, lengths, axes, norm)
 
     @definition(of_planes)
-    def along_two(
-        a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: str | None = None
-    ) -> Array:
+    def along_two(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
         """The transform along each axis, by default the last two."""
         return along_all(a, s, axes, norm)
 
@@ -174,7 +174,7 @@ _enter_complex(np.fft.ifft, np.fft.ifft2, np.fft.ifftn)
 
 
 @definition(np.fft.rfftn)
-def rfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: str | None = None) -> Array:
+def rfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
     """The transform of real numbers: half of the frequencies of the last axis, all of the
     others."""
     a = as_array(a)
@@ -184,13 +184,13 @@ def rfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: str | None = Non
 
 
 @definition(np.fft.rfft2)
-def rfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: str | None = None) -> Array:
+def rfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
     """`rfftn`, by default along the last two axes."""
     return rfftn(a, s, axes, norm)
 
 
 @definition(np.fft.irfftn)
-def irfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: str | None = None) -> Array:
+def irfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
     """Back from half of the frequencies of the last axis to real numbers."""
     a = as_array(a)
     lengths, axes = _lengths_and_axes(a, s, axes, halved=True)
@@ -199,7 +199,7 @@ def irfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: str | None = No
 
 
 @definition(np.fft.irfft2)
-def irfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: str | None = None) -> Array:
+def irfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
     """`irfftn`, by default along the last two axes."""
     return irfftn(a, s, axes, norm)
 

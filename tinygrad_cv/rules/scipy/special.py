@@ -200,7 +200,6 @@ def multigammaln(a: Array, d: int) -> Array:
 # ---------------------------------------------------------------------- entropies and robust losses
 
 
-
 def _beside(x: Array, y: Array) -> Array:
     """y, among complex numbers if x is one: there a negative number has a logarithm."""
     return y.astype(x.dtype) if is_complex(x) and not is_complex(y) else y
