@@ -95,7 +95,9 @@ class Node:
             raise errors.freed(self)
         if not graph:
             return self.saved
-        places = {"y": self, **self.parents}
+        places = dict(self.parents)
+        if "y" not in self.operation.operands:  # where it is an argument's name, it means that
+            places["y"] = self
         return {name: at_place(value, places.get(name)) for name, value in self.saved.items()}
 
     def free(self) -> None:

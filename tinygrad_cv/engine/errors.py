@@ -179,10 +179,11 @@ def complex_gradient(node: Any) -> TypeError:
 
 
 def real_only(function: Any, name: str, dtype: np.dtype[Any]) -> TypeError:
-    """A complex argument of a function of real numbers."""
+    """A complex argument of a function of real numbers; None where `explain` adds its name."""
+    where = "" if function is None else f"{name_of(function)}: "
     return TypeError(
-        f"{name_of(function)}: {name!r} is {dtype}, but the function is of real numbers; give its "
-        "real part, its imaginary part or its absolute value"
+        f"{where}{name!r} is {dtype}, but the function is of real numbers; give its real part, its "
+        "imaginary part or its absolute value"
     )
 
 

@@ -135,7 +135,7 @@ class Kernel:
         for name in self.arrays:
             dtype = getattr(arguments[name], "dtype", None)
             if dtype is not None and dtype.kind == "c":
-                raise errors.real_only(self.reference, name, dtype)
+                raise errors.real_only(None, name, dtype)
         values = {**arguments, "needs": [name in parents for name in self.arrays]}
         value, saved = self._forward(*[values[name] for name in self._forward_uses])
         if self.guarded and parents:

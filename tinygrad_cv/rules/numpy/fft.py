@@ -57,11 +57,21 @@ def _twice(g: Array, n: int, axis: int) -> Array:
 
 
 # From complex to complex.
-def _fft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
+def _fft(
+    g: Array,
+    a_shape: Shape,
+    axis: int,
+    norm: Norm,
+) -> Array:
     return _fitted(np.fft.fft(g, axis=axis, norm=norm), a_shape, axis)
 
 
-def _ifft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
+def _ifft(
+    g: Array,
+    a_shape: Shape,
+    axis: int,
+    norm: Norm,
+) -> Array:
     return _fitted(np.fft.ifft(g, axis=axis, norm=norm), a_shape, axis)
 
 
@@ -70,12 +80,24 @@ derivative(np.fft.ifft, a=_ifft, linear="a", inert=("n",))
 
 
 # From real numbers to half of the frequencies.
-def _rfft(g: Array, a_shape: Shape, n: int | None, axis: int, norm: Norm) -> Array:
+def _rfft(
+    g: Array,
+    a_shape: Shape,
+    n: int | None,
+    axis: int,
+    norm: Norm,
+) -> Array:
     n = a_shape[axis] if n is None else n
     return _fitted(np.fft.hfft(_once(g, n, axis), n, axis, norm), a_shape, axis)
 
 
-def _ihfft(g: Array, a_shape: Shape, n: int | None, axis: int, norm: Norm) -> Array:
+def _ihfft(
+    g: Array,
+    a_shape: Shape,
+    n: int | None,
+    axis: int,
+    norm: Norm,
+) -> Array:
     n = a_shape[axis] if n is None else n
     return _fitted(np.fft.irfft(_once(g, n, axis), n, axis, norm), a_shape, axis)
 
@@ -85,12 +107,22 @@ derivative(np.fft.ihfft, a=_ihfft, linear="a")
 
 
 # From half of the frequencies to real numbers.
-def _irfft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
+def _irfft(
+    g: Array,
+    a_shape: Shape,
+    axis: int,
+    norm: Norm,
+) -> Array:
     n = g.shape[axis]
     return _fitted(_twice(np.fft.ihfft(g, axis=axis, norm=norm), n, axis), a_shape, axis)
 
 
-def _hfft(g: Array, a_shape: Shape, axis: int, norm: Norm) -> Array:
+def _hfft(
+    g: Array,
+    a_shape: Shape,
+    axis: int,
+    norm: Norm,
+) -> Array:
     n = g.shape[axis]
     return _fitted(_twice(np.fft.rfft(g, axis=axis, norm=norm), n, axis), a_shape, axis)
 
@@ -106,20 +138,33 @@ def _as_complex(a: Array) -> Array:
 
 
 @definition(np.fft.irfft)
-def irfft(a: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+def irfft(
+    a: Array,
+    n: int | None = None,
+    axis: int = -1,
+    norm: Norm = None,
+) -> Array:
     """The real numbers that have these frequencies."""
     return _irfft_of_complex(_as_complex(a), n, axis, norm)
 
 
 @definition(np.fft.hfft)
-def hfft(a: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
+def hfft(
+    a: Array,
+    n: int | None = None,
+    axis: int = -1,
+    norm: Norm = None,
+) -> Array:
     """The real frequencies of numbers of which the first half is given."""
     return _hfft_of_complex(_as_complex(a), n, axis, norm)
 
 
 # Along several axes, one after the other.
 def _lengths_and_axes(
-    a: Array, s: Lengths, axes: Axes, halved: bool = False
+    a: Array,
+    s: Lengths,
+    axes: Axes,
+    halved: bool = False,
 ) -> tuple[list[int | None], list[int]]:
     """The length of the transform along each axis. Without axes, of all, or of as many last ones as
     there are lengths.
@@ -152,19 +197,31 @@ def _transforms(
 
 
 def _enter_complex(
-    transform: Callable[..., Array], of_planes: Callable[..., Array], of_all: Callable[..., Array]
+    transform: Callable[..., Array],
+    of_planes: Callable[..., Array],
+    of_all: Callable[..., Array],
 ) -> None:
     """`transform` along several axes, by default the last two, or all."""
 
     @definition(of_all)
-    def along_all(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
+    def along_all(
+        a: Array,
+        s: Lengths = None,
+        axes: Axes = None,
+        norm: Norm = None,
+    ) -> Array:
         """The transform along each axis."""
         a = as_array(a)
         lengths, axes = _lengths_and_axes(a, s, axes)
         return _transforms(transform, a, lengths, axes, norm)
 
     @definition(of_planes)
-    def along_two(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
+    def along_two(
+        a: Array,
+        s: Lengths = None,
+        axes: Axes = (-2, -1),
+        norm: Norm = None,
+    ) -> Array:
         """The transform along each axis, by default the last two."""
         return along_all(a, s, axes, norm)
 
@@ -174,7 +231,12 @@ _enter_complex(np.fft.ifft, np.fft.ifft2, np.fft.ifftn)
 
 
 @definition(np.fft.rfftn)
-def rfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
+def rfftn(
+    a: Array,
+    s: Lengths = None,
+    axes: Axes = None,
+    norm: Norm = None,
+) -> Array:
     """The transform of real numbers: half of the frequencies of the last axis, all of the
     others."""
     a = as_array(a)
@@ -184,13 +246,23 @@ def rfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> 
 
 
 @definition(np.fft.rfft2)
-def rfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
+def rfft2(
+    a: Array,
+    s: Lengths = None,
+    axes: Axes = (-2, -1),
+    norm: Norm = None,
+) -> Array:
     """`rfftn`, by default along the last two axes."""
     return rfftn(a, s, axes, norm)
 
 
 @definition(np.fft.irfftn)
-def irfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
+def irfftn(
+    a: Array,
+    s: Lengths = None,
+    axes: Axes = None,
+    norm: Norm = None,
+) -> Array:
     """Back from half of the frequencies of the last axis to real numbers."""
     a = as_array(a)
     lengths, axes = _lengths_and_axes(a, s, axes, halved=True)
@@ -199,7 +271,12 @@ def irfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) ->
 
 
 @definition(np.fft.irfft2)
-def irfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
+def irfft2(
+    a: Array,
+    s: Lengths = None,
+    axes: Axes = (-2, -1),
+    norm: Norm = None,
+) -> Array:
     """`irfftn`, by default along the last two axes."""
     return irfftn(a, s, axes, norm)
 
