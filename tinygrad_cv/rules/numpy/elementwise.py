@@ -24,7 +24,7 @@ def is_complex(x: Array) -> bool:
     return bool(x.dtype.kind == "c")
 
 
-@definition(np.sign)
+@definition(np.sign, signature="x, /")
 def sign(x: Array) -> Array:
     """-1, 0 or 1, an array without gradient; of complex numbers x / |x|, and 0 at 0."""
     return direction(x, np.abs(x)) if is_complex(x) else np.sign(unwrap(x))
