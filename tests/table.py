@@ -12,7 +12,6 @@ like any other; some of its arrays stay real.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,11 +50,6 @@ class Row:
     constant: Sequence[int] = ()  # positions of floating-point arguments that have no derivative
     complex: bool | str | tuple[int, ...] = True  # the positions that may be complex, True for all; or why none may
     phases: tuple[float, float] = (-2.8, 2.8)  # of complex numbers; the default keeps away from branch cuts
-    complex_order: int | None = None  # as `order`, of complex numbers
-
-    def of_complex_numbers(self) -> Row:
-        """The row for complex arguments."""
-        return dataclasses.replace(self, order=self.complex_order or self.order)
 
 
 ROWS: dict[Any, list[Row]] = {}

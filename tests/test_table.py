@@ -37,7 +37,7 @@ FEW = max(1, settings.default.max_examples // 10)
 @settings(max_examples=FEW)
 @given(data=st.data(), seed=st.integers(0, 2**16))
 def test_row_of_complex_numbers(case: Row, data: Any, seed: int) -> None:
-    check(case.of_complex_numbers(), data.draw(turned(case)), data.draw(case.options), seed)
+    check(case, data.draw(turned(case)), data.draw(case.options), seed)
 
 
 @pytest.mark.parametrize("case", [r for _, r in OF_REAL], ids=[name for name, _ in OF_REAL])

@@ -925,8 +925,8 @@ class Tensor(NumPyInterface):
     """An array whose computation is recorded, so that gradients can be taken with respect to it.
 
     Operators, methods and NumPy's functions work as on an ndarray. `data` (anything that `np.array`
-    takes, of real numbers) is copied: the array is the tensor's own, and is written to through
-    `t.data` only.
+    takes, of real or complex numbers) is copied: the array is the tensor's own, and is written to
+    through `t.data` only.
     """
 
     __slots__ = ("__weakref__", "_array", "_grad", "_memory", "_node", "_writer")

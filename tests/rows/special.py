@@ -49,11 +49,12 @@ for function in (sp.ellipk, sp.ellipe):
 row(sp.erfinv, arrays(domain=(-0.7, 0.7)))
 row(sp.erfcinv, arrays(domain=(0.4, 1.6)))
 row(sp.ndtri_exp, arrays(domain=(-3, -0.5)))
-for function in (sp.loggamma, sp.gamma, sp.rgamma):
-    row(function, arrays(domain=(0.5, 3)), complex_order=1)
-row(sp.psi, arrays(domain=(0.5, 3)), complex="SciPy has no polygamma of complex numbers")
 for function in (
     sp.gammaln,
+    sp.loggamma,
+    sp.gamma,
+    sp.rgamma,
+    sp.psi,
     sp.log1p,
     sp.cbrt,
     sp.entr,

@@ -101,7 +101,8 @@ def refuse_second_derivative(y: Array) -> None:
         raise FloatingPointError(
             "a norm or a standard deviation has no second derivative at 0. For its square write "
             "np.sum(x * x) in place of np.linalg.norm(x)**2, x * x + y * y in place of "
-            "np.hypot(x, y)**2, and np.var(x) in place of np.std(x)**2; elsewhere put "
+            "np.hypot(x, y)**2, np.var(x) in place of np.std(x)**2, and np.real(np.conj(z) * z) in "
+            "place of np.abs(z)**2 of complex numbers; elsewhere put "
             "np.where(zero, 1, x) into it, and drop the result there"
         )
 

@@ -122,14 +122,26 @@ def beta_density(a: Array, b: Array, x: Array) -> Array:
     return np.exp(powers - sp.betaln(a, b))
 
 
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)  # B_2, B_4, ...
+
+
 def _trigamma(z: Array) -> Array:
-    """psi', of real numbers."""
-    if is_complex(z):
-        raise NotImplementedError(
-            "scipy.special.psi of complex numbers is not differentiated, since SciPy has no "
-            "polygamma of them; the functions whose slope is psi have a first derivative only"
-        )
-    return polygamma(1, z)
+    """psi'. SciPy's is of real numbers; of complex ones it is the sum of (z + k)^-2.
+
+    The asymptotic series gives the sum from Re(z + k) >= 15 on (DLMF 5.15.1, 5.15.8).
+    """
+    if not is_complex(z):
+        return polygamma(1, z)
+    least = np.min(np.real(unwrap(z)), initial=15)
+    first = np.arange(max(0, np.ceil(15 - least)))
+    total = np.sum(1 / np.square(np.expand_dims(z, -1) + first), axis=-1)  # (..., k) -> (...)
+    w = 1 / (z + len(first))
+    total = total + w + w * w / 2
+    power = w
+    for number in BERNOULLI:
+        power = power * w * w
+        total = total + number * power
+    return total
 
 
 derivative(sp.gammaln, x=lambda g, x: g * sp.psi(x))
