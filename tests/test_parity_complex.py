@@ -105,13 +105,13 @@ BINARY = {
 MIXTURES = [(True, True), (True, False), (False, True)]
 
 
-@pytest.mark.parametrize("name", UNARY)
-@pytest.mark.parametrize("route", [of_torch, of_jax])
-def test_functions_of_one_array(name: str, route: Any) -> None:
-    of_peer = UNARY[name][route is of_jax]
-    if of_peer is None or (route is of_torch and name in NOT_OF_TORCH):
-        pytest.skip("the peer has no such function")
-    peer = getattr(torch if route is of_torch else jnp, of_peer)
+OF_TORCH = [(name, of_torch, torch, peers[0]) for name, peers in UNARY.items() if peers[0] and name not in NOT_OF_TORCH]
+OF_JAX = [(name, of_jax, jnp, peers[1]) for name, peers in UNARY.items() if peers[1]]
+
+
+@pytest.mark.parametrize("name, route, library, of_peer", [*OF_TORCH, *OF_JAX])
+def test_functions_of_one_array(name: str, route: Any, library: Any, of_peer: str) -> None:
+    peer = getattr(library, of_peer)
     rng = np.random.default_rng(0)
     for _ in range(3):
         agree(getattr(np, name), peer, route, [draw(rng, (3, 4))], rng)
@@ -208,3 +208,31 @@ def test_real_numbers_that_become_complex_and_back() -> None:
     agree(mine, lambda a: torch.abs(torch.fft.fft(a * (1 + 2j))) ** 2, of_torch, [x], rng)
     agree(mine, lambda a: jnp.abs(jnp.fft.fft(a * (1 + 2j))) ** 2, of_jax, [x], rng)
     agree(lambda a: np.exp(1j * a).real, lambda a: torch.exp(1j * a).real, of_torch, [x], rng)
+
+
+SHAPES: dict[str, tuple[Function, Function]] = {  # that move elements: of NumPy, of PyTorch
+    "concatenate": (lambda a: np.concatenate([a, a * 1j], 1), lambda a: torch.cat([a, a * 1j], 1)),
+    "stack": (lambda a: np.stack([a, a.conj()], 1), lambda a: torch.stack([a, a.conj()], 1)),
+    "reshape": (lambda a: np.reshape(a, (4, 3)), lambda a: torch.reshape(a, (4, 3))),
+    "moveaxis": (lambda a: np.moveaxis(a, 0, 1), lambda a: torch.moveaxis(a, 0, 1)),
+    "roll": (lambda a: np.roll(a, 1, 1), lambda a: torch.roll(a, 1, 1)),
+    "flip": (lambda a: np.flip(a, 1), lambda a: torch.flip(a, (1,))),
+    "rot90": (np.rot90, torch.rot90),
+    "tile": (lambda a: np.tile(a, (2, 1)), lambda a: torch.tile(a, (2, 1))),
+    "repeat": (lambda a: np.repeat(a, 2, 1), lambda a: torch.repeat_interleave(a, 2, 1)),
+    "pad": (lambda a: np.pad(a, 1), lambda a: torch.nn.functional.pad(a, (1, 1, 1, 1))),
+    "broadcast_to": (lambda a: np.broadcast_to(a, (2, 3, 4)), lambda a: torch.broadcast_to(a, (2, 3, 4))),
+    "diagonal": (lambda a: np.diagonal(a, 1), lambda a: torch.diagonal(a, 1)),
+    "diag": (lambda a: np.diag(a[0]), lambda a: torch.diag(a[0])),
+    "split": (lambda a: np.split(a, 2, 1), lambda a: torch.tensor_split(a, 2, 1)),
+    "take": (lambda a: np.take(a, [0, 5, 5]), lambda a: torch.take(a, torch.tensor([0, 5, 5]))),
+    "fftshift": (np.fft.fftshift, torch.fft.fftshift),
+    "ifftshift": (np.fft.ifftshift, torch.fft.ifftshift),
+    "astype": (lambda a: a.real.astype(complex) * 2j, lambda a: a.real.to(torch.complex128) * 2j),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_functions_that_move_elements(name: str) -> None:
+    rng = np.random.default_rng(0)
+    agree(*SHAPES[name], of_torch, [draw(rng, (3, 4))], rng)
