@@ -100,6 +100,50 @@ def _(
     return dx, dweight, dbias
 
 
+@conv2d.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """y' = conv2d(x', weight) + conv2d(x, weight') + bias'.
+
+    That is one convolution of the channels of x' and x side by side, with both weights likewise.
+    """
+    if x_dot is not None and weight_dot is not None:
+        x = side_by_side(x_dot, x, groups)
+        weight = np.concatenate([weight, weight_dot], axis=1)  # (F, 2 C/groups, kh, kw)
+    elif x_dot is not None:
+        x = x_dot
+    elif weight_dot is not None:
+        weight = weight_dot
+    else:
+        return np.reshape(bias_dot, (-1, len(weight), 1, 1))
+    y_dot: np.ndarray = conv2d(
+        x, weight, bias_dot, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+    return y_dot
+
+
+def side_by_side(
+    first: np.ndarray,
+    second: np.ndarray,
+    groups: int,
+) -> np.ndarray:
+    """The channels of two images in each group, twice (N, C, H, W) -> (N, 2 C, H, W)."""
+    n, c, h, w = first.shape
+    grouped = (n, h, w, groups, c // groups)
+    parts = [channels_last(a).reshape(grouped) for a in (first, second)]
+    both = np.concatenate(parts, axis=-1)  # (N, H, W, groups, 2 C/groups)
+    return channels_first(both.reshape(n, h, w, 2 * c))
+
+
 def check_conv2d(
     x: np.ndarray,
     weight: np.ndarray,
@@ -212,6 +256,39 @@ def _(
     if needs[2]:
         dbias = sum_of_rows(as_rows(g))
     return dx, dweight, dbias
+
+
+@conv_transpose2d.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair,
+    padding: Pair,
+    output_padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """The product rule of `conv2d`, by one transposed convolution of x' and x side by side."""
+    c, f, kh, kw = weight.shape
+    if x_dot is not None and weight_dot is not None:
+        x = side_by_side(x_dot, x, groups)
+        grouped = (groups, c // groups, f, kh, kw)
+        both = np.concatenate([weight.reshape(grouped), weight_dot.reshape(grouped)], axis=1)
+        weight = both.reshape(2 * c, f, kh, kw)
+    elif x_dot is not None:
+        x = x_dot
+    elif weight_dot is not None:
+        weight = weight_dot
+    else:
+        return np.reshape(bias_dot, (-1, 1, 1))
+    y_dot: np.ndarray = conv_transpose2d(
+        x, weight, bias_dot, stride=stride, padding=padding, output_padding=output_padding,
+        dilation=dilation, groups=groups,
+    )  # fmt: skip
+    return y_dot
 
 
 def transposed_output(
