@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import DIFFERENTIABLE
 from ...tensor import unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative
@@ -188,13 +189,14 @@ cast = derivative(cast, x=lambda g: g, elementwise=True, inert=("dtype",))
 
 @definition(np.astype, inert=("copy", "device"))
 def astype(x: Array, dtype: DTypeLike) -> Array:
-    """A cast. Raises TypeError where one to integers would leave the graph in silence."""
-    if np.dtype(dtype).kind != "f" and getattr(x, "requires_grad", False):
-        raise TypeError(
-            f"a cast to {np.dtype(dtype)} has no gradient; "
-            f"write t.detach().astype({np.dtype(dtype)})"
-        )
-    return cast(x, dtype)
+    """A cast. Raises TypeError where one to integers would leave the graph in silence, and where
+    imaginary parts would be lost."""
+    new = np.dtype(dtype)
+    if new.kind not in DIFFERENTIABLE and getattr(x, "requires_grad", False):
+        raise TypeError(f"a cast to {new} has no gradient; write t.detach().astype({new})")
+    if x.dtype.kind == "c" and new.kind != "c":
+        raise TypeError(f"a cast of {x.dtype} to {new} loses the imaginary part; write t.real")
+    return cast(x, new)
 
 
 @definition(np.full, inert=("order", "device", "like"))
