@@ -373,9 +373,23 @@ def jvp(
     """
     run = Run("jvp", f, args, kwargs, argnums, has_aux)
     vectors = run.fitting(tangents, "tangent")
-    derivatives = pushed(run.numbers(), vectors, run.variables, run.graph)
-    given = [run.give(np.array(d) if type(d) is np.ndarray else d) for d in derivatives]
+    values = run.numbers()
+    derivatives = pushed(values, vectors, run.variables, run.graph)
+    given = [run.give(d) for d in in_own_memory(derivatives, values)]
     return run.with_aux(run.give_value(), rebuild(run.value, given))
+
+
+def in_own_memory(derivatives: Sequence[Any], values: Sequence[Tensor]) -> list[Any]:
+    """Arrays that nobody else has: copies, but of what a kernel has just made for one value."""
+    found = []
+    for d, y in zip(derivatives, values, strict=True):
+        operation = None if y._node is None else y._node.node.operation
+        if type(d) is np.ndarray:
+            new = operation is not None and operation.gives_new_arrays and d.base is None
+            alone = sum(other is d for other in derivatives) == 1
+            d = d if new and alone else np.array(d)
+        found.append(d)
+    return found
 
 
 def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -380,16 +380,17 @@ def scores_tangent(
 
     Both products are one, of query' and query side by side with key and key'.
     """
-    if query_dot is not None and key_dot is not None:
-        query = np.concatenate([query_dot, query], axis=-1)  # (..., L, 2 D)
-        key = np.concatenate([key, key_dot], axis=-1)  # (..., S, 2 D)
-    elif query_dot is not None:
-        query = query_dot
-    elif key_dot is not None:
-        key = key_dot
-    else:
+    if query_dot is None and key_dot is None:
         return mask_dot
-    product = np.matmul(query, np.ascontiguousarray(key.mT))
+    if query_dot is None or key_dot is None:
+        query = query if query_dot is None else query_dot
+        turned = np.ascontiguousarray((key if key_dot is None else key_dot).mT)
+    else:
+        query = np.concatenate([query_dot, query], axis=-1)  # (..., L, 2 D)
+        *leading, keys, d = key.shape
+        turned = np.empty((*leading, 2 * d, keys), key.dtype)
+        np.concatenate([key.mT, key_dot.mT], axis=-2, out=turned)
+    product = np.matmul(query, turned)
     product *= query.dtype.type(scale)
     return product if mask_dot is None else product + mask_dot
 
@@ -410,9 +411,14 @@ def attend_tangent(
     weights, factor = saved
     parts = []
     if scores_dot is not None:
-        product = choose if chooses else np.multiply
-        weights_dot = product(np.broadcast_to(scores_dot, weights.shape), weights)
-        weights_dot -= weights * sum_along(weights_dot, -1)
+        if chooses and not is_finite(scores_dot):
+            product = choose
+            weights_dot = choose(np.broadcast_to(scores_dot, weights.shape), weights)
+            weights_dot -= weights * sum_along(weights_dot, -1)
+        else:
+            product = np.multiply
+            weights_dot = scores_dot - sum_of_products(scores_dot, weights, -1)
+            weights_dot *= weights
         if factor is not None:
             weights_dot = product(weights_dot, factor)
         parts.append(np.matmul(weights_dot, value, out=out))

@@ -80,15 +80,14 @@ def _(
     geometry = window(kernel_size, stride, padding)
     product = np.multiply if is_finite(x_dot) else choose
     y_dot = np.zeros_like(y)
-    count = np.zeros_like(y)
-    shifts = zip(
-        window_shifts(x, geometry, -np.inf), window_shifts(x_dot, geometry, 0), strict=True
-    )
-    for shift, shift_dot in shifts:
-        largest = np.equal(shift, y, out=np.empty_like(y))
-        count += largest
-        y_dot += product(shift_dot, largest, out=largest)
-    y_dot /= count
+    largest = []
+    moved = window_shifts(x_dot, geometry, 0)
+    for shift, shift_dot in zip(window_shifts(x, geometry, -np.inf), moved, strict=True):
+        largest.append(shift == y)
+        chosen = largest[-1].astype(y.dtype)
+        y_dot += product(shift_dot, chosen, out=chosen)
+    if sum(map(np.count_nonzero, largest)) != y.size:  # some tie
+        y_dot /= functools.reduce(np.add, largest, np.zeros(y.shape, np.intp))
     return y_dot
 
 
