@@ -285,14 +285,14 @@ def _(
     if query_dot is not None or key_dot is not None:
         slope = met * met  # (..., L, S, D)
         np.subtract(1, slope, out=slope)
-        if query_dot is None:
-            slope *= key_dot[..., None, :, :]
-        elif key_dot is None:
-            slope *= query_dot[..., :, None, :]
-        else:
-            slope *= query_dot[..., :, None, :] + key_dot[..., None, :, :]
-        moved = slope @ v
-        scores_dot = moved if scores_dot is None else scores_dot + moved
+        moved: Array = np.zeros(1, met.dtype)
+        if query_dot is not None:
+            moved = query_dot[..., :, None, :]
+        if key_dot is not None:
+            moved = moved + key_dot[..., None, :, :]
+        slope *= moved
+        product = slope @ v
+        scores_dot = product if scores_dot is None else scores_dot + product
     return attend_tangent(scores_dot, value_dot, value, (weights, None), mask is not None)
 
 
@@ -425,9 +425,10 @@ def attend_tangent(
     if value_dot is not None:
         dropped = weights if factor is None else weights * factor
         parts.append(np.matmul(dropped, value_dot, out=None if parts else out))
-    if len(parts) == 1:
-        return parts[0]
-    return np.add(*parts, out=parts[0])
+    total, *others = parts
+    for part in others:
+        total += part
+    return total
 
 
 def split_heads(x: np.ndarray, num_heads: int) -> np.ndarray:

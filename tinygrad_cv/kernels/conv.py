@@ -105,6 +105,7 @@ def _(
     x_dot: np.ndarray | None,
     weight_dot: np.ndarray | None,
     bias_dot: np.ndarray | None,
+    y: np.ndarray,
     x: np.ndarray,
     weight: np.ndarray,
     stride: Pair,
@@ -112,36 +113,28 @@ def _(
     dilation: Pair,
     groups: int,
 ) -> np.ndarray:
-    """y' = conv2d(x', weight) + conv2d(x, weight') + bias'.
-
-    That is one convolution of the channels of x' and x side by side, with both weights likewise.
-    """
-    if x_dot is not None and weight_dot is not None:
-        x = side_by_side(x_dot, x, groups)
-        weight = np.concatenate([weight, weight_dot], axis=1)  # (F, 2 C/groups, kh, kw)
-    elif x_dot is not None:
-        x = x_dot
-    elif weight_dot is not None:
-        weight = weight_dot
-    else:
-        return np.reshape(bias_dot, (-1, len(weight), 1, 1))
-    y_dot: np.ndarray = conv2d(
-        x, weight, bias_dot, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
-    return y_dot
+    """y' = conv2d(x', weight) + conv2d(x, weight') + bias'."""
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    parts = []
+    if x_dot is not None:
+        parts.append(conv2d(x_dot, weight, **options))
+    if weight_dot is not None:
+        parts.append(conv2d(x, weight_dot, **options))
+    bias_dot = None if bias_dot is None else bias_dot.reshape(-1, len(weight), 1, 1)
+    return sum_of_parts(parts, bias_dot, y)
 
 
-def side_by_side(
-    first: np.ndarray,
-    second: np.ndarray,
-    groups: int,
+def sum_of_parts(
+    parts: Sequence[np.ndarray],
+    bias_dot: np.ndarray | None,
+    y: np.ndarray,
 ) -> np.ndarray:
-    """The channels of two images in each group, twice (N, C, H, W) -> (N, 2 C, H, W)."""
-    n, c, h, w = first.shape
-    grouped = (n, h, w, groups, c // groups)
-    parts = [channels_last(a).reshape(grouped) for a in (first, second)]
-    both = np.concatenate(parts, axis=-1)  # (N, H, W, groups, 2 C/groups)
-    return channels_first(both.reshape(n, h, w, 2 * c))
+    """What two products, in memory of their own, and a bias come to, in the shape of y."""
+    total = parts[0] if parts else np.zeros_like(y)
+    for part in (*parts[1:], bias_dot):
+        if part is not None:
+            total += part
+    return total
 
 
 def check_conv2d(
@@ -263,6 +256,7 @@ def _(
     x_dot: np.ndarray | None,
     weight_dot: np.ndarray | None,
     bias_dot: np.ndarray | None,
+    y: np.ndarray,
     x: np.ndarray,
     weight: np.ndarray,
     stride: Pair,
@@ -271,24 +265,16 @@ def _(
     dilation: Pair,
     groups: int,
 ) -> np.ndarray:
-    """The product rule of `conv2d`, by one transposed convolution of x' and x side by side."""
-    c, f, kh, kw = weight.shape
-    if x_dot is not None and weight_dot is not None:
-        x = side_by_side(x_dot, x, groups)
-        grouped = (groups, c // groups, f, kh, kw)
-        both = np.concatenate([weight.reshape(grouped), weight_dot.reshape(grouped)], axis=1)
-        weight = both.reshape(2 * c, f, kh, kw)
-    elif x_dot is not None:
-        x = x_dot
-    elif weight_dot is not None:
-        weight = weight_dot
-    else:
-        return np.reshape(bias_dot, (-1, 1, 1))
-    y_dot: np.ndarray = conv_transpose2d(
-        x, weight, bias_dot, stride=stride, padding=padding, output_padding=output_padding,
-        dilation=dilation, groups=groups,
-    )  # fmt: skip
-    return y_dot
+    """y' = conv_transpose2d(x', weight) + conv_transpose2d(x, weight') + bias'."""
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    options["output_padding"] = output_padding
+    parts = []
+    if x_dot is not None:
+        parts.append(conv_transpose2d(x_dot, weight, **options))
+    if weight_dot is not None:
+        parts.append(conv_transpose2d(x, weight_dot, **options))
+    bias_dot = None if bias_dot is None else bias_dot.reshape(-1, 1, 1)
+    return sum_of_parts(parts, bias_dot, y)
 
 
 def transposed_output(

@@ -132,7 +132,7 @@ def _(
     """y' = activation' (weight z' + weight' z + bias') with the normal z.
 
     z' = scale (x' - mean(x') - z mean(x' z)), as in `layer_norm`. With c = x - mean, so z = scale c,
-    that is a sum of x', c and 1, each times a number for each channel of a sample.
+    that is a sum of x', c and 1, each times numbers of its channel and sample.
     """
     lines = Lines(x, groups)
     mean, scale, slope = saved

@@ -100,16 +100,16 @@ def _(
 ) -> np.ndarray:
     """u' = x' weight^T + x weight'^T + bias' for u = x weight^T + bias; y' = activation'(u) u'."""
     shape = (*x.shape[:-1], len(weight))
-    u_dot = None
+    parts = []
     if x_dot is not None:
-        u_dot = np.dot(as_rows(x_dot), weight.T)  # (rows, out)
+        parts.append(np.dot(as_rows(x_dot), weight.T))  # (rows, out)
     if weight_dot is not None:
-        product = np.dot(as_rows(x), weight_dot.T)
-        u_dot = product if u_dot is None else np.add(u_dot, product, out=product)
-    if bias_dot is not None:
-        rows = prod(shape[:-1])
-        u_dot = np.tile(bias_dot, (rows, 1)) if u_dot is None else u_dot + bias_dot
-    if activation is not None:
+        parts.append(np.dot(as_rows(x), weight_dot.T))
+    u_dot = parts[0] if parts else np.zeros((prod(shape[:-1]), len(weight)), x.dtype)
+    for part in (*parts[1:], bias_dot):
+        if part is not None:
+            u_dot += part
+    if activation is not None and saved is not None:
         u_dot = activation_named(activation, negative_slope).backward(u_dot, saved)
     return u_dot.reshape(shape)
 

@@ -130,7 +130,7 @@ def _(
     moved = 0.0 if prediction_dot is None else prediction_dot
     if target_dot is not None:
         moved = moved - target_dot
-    return reduce_array(2 * saved * moved, reduction)
+    return 2 * reduce_array(saved * moved, reduction)
 
 
 # ----------------------------------------------------------------------------------- classification

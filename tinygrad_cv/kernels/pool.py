@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def _(
     product = np.multiply if is_finite(x_dot) else choose
     y_dot = np.zeros_like(y)
     largest = []
-    moved = window_shifts(x_dot, geometry, 0)
+    moved: list[Any] = window_shifts(x_dot, geometry, 0)
     for shift, shift_dot in zip(window_shifts(x, geometry, -np.inf), moved, strict=True):
         largest.append(shift == y)
         chosen = largest[-1].astype(y.dtype)

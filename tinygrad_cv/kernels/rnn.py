@@ -136,7 +136,8 @@ def _(
 ) -> np.ndarray:
     """h'_t = a'_t (1 - h_t^2), or for relu times 1 where h_t > 0, with
 
-    a'_t = x'_t weight_ih^T + x_t weight_ih'^T + h_(t-1) weight_hh'^T + biases' + h'_(t-1) weight_hh^T.
+    a'_t = x'_t weight_ih^T + x_t weight_ih'^T + biases'
+        + h'_(t-1) weight_hh^T + h_(t-1) weight_hh'^T.
     """
     known = [(x_dot, weight_ih), (x, weight_ih_dot), (states_before(h0, y), weight_hh_dot)]
     projection = tangent_projection(known, (bias_ih_dot, bias_hh_dot), h0_dot, weight_hh, y)
@@ -546,7 +547,7 @@ def gru_factors(
     before: np.ndarray,
     inner: np.ndarray,
 ) -> np.ndarray:
-    """What the tangent of r's part counts in that of n's, and those of z and n in h': (chunk, N, 3 H).
+    """What r's tangent counts in that of n's part, and those of z and n in h': (chunk, N, 3 H).
 
     r (1 - r) inner, z (1 - z) (h_(t-1) - n) and (1 - n^2) (1 - z).
     """
