@@ -131,7 +131,7 @@ def _(
 ) -> np.ndarray:
     """y' = activation' (weight z' + weight' z + bias') with the normal z.
 
-    z' = scale (x' - mean(x') - z mean(x' z)), as in `layer_norm`. With c = x - mean, so z = scale c,
+    z' = scale (x' - mean(x') - z mean(x' z)), as in `layer_norm`. With c = x - mean, z = scale c;
     that is a sum of x', c and 1, each times numbers of its channel and sample.
     """
     lines = Lines(x, groups)
