@@ -115,7 +115,7 @@ def cases() -> dict[str, Case]:
         "self_attention": ([(16, 65, 576)], lambda x: k.self_attention(x, num_heads=3)),
         "additive_attention": ([(32, 20, 64), (32, 20, 64), (64,), (32, 20, 64)], k.additive_attention),
         "rnn": (recurrent(1), k.rnn),
-        "lstm": (recurrent(4, 2), k.lstm),
+        "lstm": (recurrent(4, 2), lambda *a: k.lstm(*a)[0]),
         "gru": (recurrent(3), k.gru),
     }
     for name, (shapes, function) in ours.items():
@@ -353,14 +353,15 @@ def drawn(shape: tuple[int, ...], rng: np.random.Generator, scale: float = 1.0) 
 
 def medians(runs: dict[str, Pair], seconds: float) -> tuple[dict[str, list[float]], dict[str, str]]:
     """Milliseconds of each library's two runs, taken in turns; and why some cannot."""
-    reasons = {}
+    reasons, results = {}, {}
     for name, pair in list(runs.items()):
         try:
-            for run in pair * 2:
-                run()
+            results[name] = [run() for run in pair * 2][-1]
         except Exception as error:  # what a peer has no tangent for
             reasons[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
             del runs[name]
+    for name, result in results.items():
+        check_agreement(name, result, results["ours"])
     times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in runs}
     start, turns = time.perf_counter(), 0
     while turns < TURNS or time.perf_counter() - start < seconds:
@@ -371,6 +372,21 @@ def medians(runs: dict[str, Pair], seconds: float) -> tuple[dict[str, list[float
                 run()
                 found.append(time.process_time() - before)
     return {name: [1e3 * statistics.median(t) for t in both] for name, both in times.items()}, reasons
+
+
+def check_agreement(name: str, theirs: Any, ours: Any) -> None:
+    """Raise AssertionError if a library's numbers are not ours, to half of the digits of float32."""
+    pairs = zip(reversed(arrays_of(theirs)), reversed(arrays_of(ours)), strict=False)
+    for their, our in pairs:
+        tolerance = 1e-3 * max(1.0, float(np.max(np.abs(our))))
+        np.testing.assert_allclose(their, our, rtol=1e-3, atol=tolerance, err_msg=name)
+
+
+def arrays_of(result: Any) -> list[np.ndarray]:
+    """The arrays in a result, one by one."""
+    if isinstance(result, (list, tuple)):
+        return [array for part in result for array in arrays_of(part)]
+    return [np.asarray(result)]
 
 
 def measured(runs: dict[str, Pair], seconds: float = SECONDS) -> dict[str, Any]:
@@ -463,9 +479,9 @@ INPUTS, HIDDEN, OUTPUTS = 1000, 100, 3
 def jacobians(inputs: int, outputs: int) -> tuple[dict[str, Pair], int]:
     """The function and its Jacobian in each library, peers in the mode that suits it; and our passes."""
     rng = np.random.default_rng(SEED)
-    w1 = rng.standard_normal((inputs, HIDDEN)) / inputs**0.5
-    w2 = rng.standard_normal((HIDDEN, outputs)) / HIDDEN**0.5
-    x = rng.standard_normal(inputs)
+    w1 = rng.standard_normal((inputs, HIDDEN), np.float32) / np.float32(inputs**0.5)
+    w2 = rng.standard_normal((HIDDEN, outputs), np.float32) / np.float32(HIDDEN**0.5)
+    x = rng.standard_normal(inputs, np.float32)
     f = lambda x: np.tanh(np.tanh(x @ w1) @ w2)
     jacobian = tg.jacobian(f)
     runs: dict[str, Pair] = {"ours": (lambda: f(x), lambda: jacobian(x))}
@@ -480,10 +496,10 @@ def jacobians(inputs: int, outputs: int) -> tuple[dict[str, Pair], int]:
     if "jax" in installed():
         import jax
 
-        a32, b32, x32 = (jax.numpy.asarray(m, np.float32) for m in (w1, w2, x))
-        h = lambda z: jax.numpy.tanh(jax.numpy.tanh(z @ a32) @ b32)
+        aj, bj, xj = map(jax.numpy.asarray, (w1, w2, x))
+        h = lambda z: jax.numpy.tanh(jax.numpy.tanh(z @ aj) @ bj)
         alone, compiled = jax.jit(h), jax.jit((jax.jacfwd if high else jax.jacrev)(h))
-        runs["jax"] = (lambda: jax.block_until_ready(alone(x32)), lambda: jax.block_until_ready(compiled(x32)))
+        runs["jax"] = (lambda: jax.block_until_ready(alone(xj)), lambda: jax.block_until_ready(compiled(xj)))
     return runs, passes(lambda: jacobian(x))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tests.table import Row, operation
+from benchmarks import forward
+from tests.table import ROWS, Row, operation
 from tests.test_kernels import CASES, read_only
+from tests.test_mutants import cases
 from tinygrad_cv import kernels
 from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.kernels import Kernel
 from tinygrad_cv.testing import check_jvp
+from tinygrad_cv.testing.mutation import MISTAKES, each, same
 from tinygrad_cv.testing.operation import Operation
 
 every_row = pytest.mark.parametrize(
@@ -48,12 +51,17 @@ def by_hand() -> Iterator[None]:
 class Moved:
     """A draw of a row, and tangents of some of its inputs; the others stand still."""
 
-    def __init__(self, row: Row, data: Any) -> None:
-        self.operation: Operation = operation(row, data.draw(row.arguments), data.draw(row.options))
-        count = len(self.operation.inputs)
-        self.chosen = sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1)))
-        self.rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    def __init__(self, one: Operation, chosen: Iterable[int], seed: int) -> None:
+        self.operation = one
+        self.chosen = sorted(chosen)
+        self.rng = np.random.default_rng(seed)
         self.tangents = [self.rng.normal(size=self.operation.inputs[i].shape) for i in self.chosen]
+
+    @classmethod
+    def drawn(cls, row: Row, data: Any) -> Moved:
+        one = operation(row, data.draw(row.arguments), data.draw(row.options))
+        chosen = data.draw(st.sets(st.integers(0, len(one.inputs) - 1), min_size=1))
+        return cls(one, chosen, data.draw(st.integers(0, 2**16)))
 
     def inputs(self, dtype: Any = np.float64) -> list[np.ndarray]:
         """Those that move."""
@@ -89,7 +97,7 @@ def assert_close(found: Any, expected: Any, tolerance: float) -> None:
 @given(data=st.data())
 def test_a_kernel_pushes_the_tangents_of_its_reference(kernel: Kernel, row: Row, data: Any) -> None:
     """Of any of its arguments, in float64 and roughly in float32."""
-    moved = Moved(row, data)
+    moved = Moved.drawn(row, data)
     with by_reference():
         expected = moved.jvp()
     with by_hand():
@@ -100,7 +108,7 @@ def test_a_kernel_pushes_the_tangents_of_its_reference(kernel: Kernel, row: Row,
 @every_row
 @given(data=st.data())
 def test_the_tangent_of_a_kernel_is_its_change(kernel: Kernel, row: Row, data: Any) -> None:
-    moved = Moved(row, data)
+    moved = Moved.drawn(row, data)
 
     def jvp(args: Any, tangents: Any) -> Any:
         return tg.jvp(moved.outputs(), args, tangents)[1]
@@ -112,7 +120,7 @@ def test_the_tangent_of_a_kernel_is_its_change(kernel: Kernel, row: Row, data: A
 @given(data=st.data())
 def test_both_directions_of_a_kernel_are_adjoint(kernel: Kernel, row: Row, data: Any) -> None:
     """<u, J v> = <J' u, v>, with tangents that are not contiguous; and nothing that is given is written to."""
-    moved = Moved(row, data)
+    moved = Moved.drawn(row, data)
     strided = [np.repeat(t[..., None], 2, axis=-1)[..., 0] for t in moved.tangents]
     own = kernel._jvp
     with pytest.MonkeyPatch.context() as patch:
@@ -131,6 +139,54 @@ def frozen(array: np.ndarray) -> np.ndarray:
     """The same array, which cannot be written to."""
     array.flags.writeable = False
     return array
+
+
+# ----------------------------------------------------------------------------------------------- the tests are tested
+
+BY_HAND = sorted({k for k, _, _ in CASES if k._jvp is not None}, key=name_of)
+
+
+def noticed(kernel: Kernel, change: Any) -> bool | None:
+    """Whether a row sees that the kernel's tangents are changed so; None if no number ever is."""
+    own: Any = kernel._jvp
+    differs = False
+
+    def changed(*args: Any) -> Any:
+        nonlocal differs
+        right = own(*args)
+        wrong = change(own, kernel._jvp_uses, args)
+        differs = differs or not same(right, wrong)
+        return wrong
+
+    for row in ROWS[kernel]:
+        for arguments, options, seed in cases(row, 8):
+            one = operation(row, arguments, options)
+            moved = Moved(one, range(len(one.inputs)), seed)
+            expected = moved.jvp()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(kernel, "_jvp", changed)
+                found = moved.jvp()
+            try:
+                assert_close(found, expected, 1e-10)
+            except AssertionError:
+                return True
+    return False if differs else None
+
+
+@pytest.mark.parametrize("kernel", BY_HAND, ids=name_of)
+def test_a_mistake_in_the_tangents_of_a_kernel_is_noticed(kernel: Kernel) -> None:
+    """The usual mistakes in the result; and each argument's tangent ignored, or with the wrong sign."""
+    changes: dict[str, Any] = {}
+    for name, mistake in MISTAKES.items():
+        changes[name] = lambda own, uses, args, mistake=mistake: each(mistake, own(*args))
+    for name in kernel._pushes:
+
+        def negated(own: Any, uses: Any, args: Any, name: str = name) -> Any:
+            pairs = zip(uses, args, strict=True)
+            return own(*[-a if n == f"{name}_dot" and a is not None else a for n, a in pairs])
+
+        changes[f"{name}: sign"] = negated
+    assert [name for name, change in changes.items() if noticed(kernel, change) is False] == []
 
 
 # -------------------------------------------------------------------------------------------------------- no numbers
@@ -236,3 +292,59 @@ def test_pixels_that_tie_share_the_tangent() -> None:
     x, x_dot = np.array([[[[2.0, 2.0, 1.0, 3.0]]]]), np.array([[[[1.0, 3.0, 5.0, 7.0]]]])
     found = tg.jvp(lambda t: kernels.max_pool2d(t, kernel_size=(1, 2)), (x,), (x_dot,))[1]
     np.testing.assert_array_equal(found, [[[[2.0, 7.0]]]])
+
+
+# ----------------------------------------------------------------------------------------------- several values, passes
+
+
+def test_a_kernel_with_several_values_is_carried_out_once() -> None:
+    """Recorded or not: its forward pass is not repeated to find out that it has several."""
+    x, h = np.ones((3, 2, 2)), np.ones((2, 3))
+    weights = np.ones((12, 2)), np.ones((12, 3)), np.ones(12), np.ones(12)
+    calls = []
+    forward = kernels.lstm._forward
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels.lstm, "_forward", lambda *args: calls.append(1) or forward(*args))
+        kernels.lstm(tg.Tensor(x, requires_grad=True), h, h, *weights)
+        kernels.lstm(tg.Tensor(x), h, h, *weights)
+    assert len(calls) == 2
+
+
+def test_a_constant_keeps_the_order_of_its_memory() -> None:
+    """Images with their channels last stay so when a record copies them: kernels are fast on these."""
+    images = np.ones((2, 4, 4, 3)).transpose(0, 3, 1, 2)
+    seen = []
+    tg.jvp(lambda x: seen.append(x.detach().numpy().strides) or x * 2, (images,), (images,))
+    assert seen == [images.strides]
+
+
+def test_tangents_are_in_memory_of_their_own() -> None:
+    """Two values with one tangent, a tangent that is handed on as it is, and a kernel's own."""
+    x, v = np.ones((2, 3)), np.ones((2, 3))
+
+    def twice(x: Any) -> Any:
+        y = kernels.tanh(x)
+        return y, y, x, kernels.linear(x, np.eye(3))
+
+    _, found = tg.jvp(twice, (x,), (v,))
+    for tangent in found:
+        assert tangent.flags.writeable
+        assert not any(np.shares_memory(tangent, other) for other in (x, v, *found) if other is not tangent)
+    assert len({id(tangent) for tangent in found}) == len(found)
+
+
+@pytest.mark.parametrize("inputs, outputs", [(1000, 3), (3, 1000)])
+def test_a_jacobian_that_is_wide_or_high_takes_three_passes(inputs: int, outputs: int) -> None:
+    w = np.random.default_rng(0).normal(size=(inputs, outputs)) / inputs
+    jacobian = tg.jacobian(lambda x: np.tanh(x @ w))
+    assert forward.passes(lambda: jacobian(np.ones(inputs))) == 3
+
+
+def test_the_benchmark_measures_the_same_product_in_each_library() -> None:
+    """Without the peers that are not installed; a library that disagrees is refused."""
+    runs = forward.of_case(forward.cases()["layer_norm"])
+    result = forward.measured(runs, seconds=0.0)
+    assert result["ours"]["ratio"] > 1
+    runs["other"] = (runs["ours"][0], lambda: (runs["ours"][1]()[0], np.zeros(3)))
+    with pytest.raises(AssertionError, match="other"):
+        forward.measured(runs, seconds=0.0)
