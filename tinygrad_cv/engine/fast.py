@@ -117,7 +117,10 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     if not parents:
         return wrap(value)
     values["y"], values["saved"] = value, saved
-    shape, dtype = described(value, kernel.function)
+    if type(value) is np.ndarray:
+        shape, dtype = value.shape, value.dtype
+    else:
+        shape, dtype = described(value, kernel.function)
     node = Node(kernel, parents, values, shape, dtype, calling_line())
     return wrap(value, node)
 
