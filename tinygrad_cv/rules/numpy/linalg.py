@@ -352,6 +352,12 @@ def _largest(m: Array) -> np.ndarray:
     return np.max(np.abs(unwrap(m)), axis=(-2, -1), keepdims=True, initial=0)
 
 
+def _refuse(where: np.ndarray, used: Array, error: str) -> None:
+    """Raise LinAlgError if there are elements in which `used` is more than rounding."""
+    if np.any(where & ~_is_negligible(used, _largest(used), np.shape(used)[-1])):
+        raise linalg.LinAlgError(error)
+
+
 def _quotient(
     m: Array,
     d: Array,
@@ -360,9 +366,7 @@ def _quotient(
     error: str,
 ) -> Array:
     """m / d, and 0 where d counts as zero. Raises LinAlgError if `used` is not 0 there."""
-    n = np.shape(used)[-1]
-    if np.any(zero & ~_is_negligible(used, _largest(used), n)):
-        raise linalg.LinAlgError(error)
+    _refuse(zero, used, error)
     return np.where(zero, 0, m / np.where(zero, 1, d))
 
 
@@ -521,7 +525,7 @@ def _eig(g: Sequence[Array], a: Array, y: Sequence[Array]) -> Array:
     m = _mh(v) @ _across(gv, v)
     gaps = conjugate(_row(w) - _column(w))
     diagonal = np.eye(np.shape(w)[-1], dtype=bool)
-    _quotient(gaps, gaps, equal, _row(gw) - _column(gw), DEFECTIVE)
+    _refuse(equal, _row(gw) - _column(gw), DEFECTIVE)
     turning = _quotient(m, gaps, equal | diagonal, m * ~diagonal, DEFECTIVE)
     return _mh(inverse) @ (_diagonal(gw) + turning) @ _mh(v)
 
