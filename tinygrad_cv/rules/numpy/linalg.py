@@ -415,8 +415,8 @@ def _check_phases(name: str, *vectors_and_gradients: tuple[Array, Array]) -> Non
         largest = np.max(size, axis=-1, keepdims=True, initial=0)
         if np.any(np.abs(turning) > np.sqrt(eps) * largest + eps):
             raise linalg.LinAlgError(
-                f"the loss depends on the phase of {name} vectors, which is arbitrary, so that it "
-                "has no gradient; use what does not depend on it, as np.abs(v) ** 2 or the "
+                f"the loss depends on the phase of {name}, which is arbitrary, so that it has "
+                "no gradient; use what does not depend on it, as np.abs(v) ** 2 or the "
                 "projection v v^H"
             )
 
@@ -426,7 +426,7 @@ def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
     (Giles 2008)."""
     w, v = map(conjugate, y)
     gw, gv = g
-    _check_phases("eigen", (v, gv))
+    _check_phases("eigenvectors", (v, gv))
     turning = _over_gaps(_mh(v) @ gv, w, "eigenvalues")
     return _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
 
@@ -497,11 +497,12 @@ def _inverse_and_equal(a: Array, w: Array, v: Array) -> tuple[Array, np.ndarray]
         inverse = linalg.inv(v)
     except linalg.LinAlgError:
         raise linalg.LinAlgError(DEFECTIVE) from None
-    condition = linalg.norm(unwrap(inverse), axis=-1)
-    size = linalg.norm(unwrap(a), axis=(-2, -1))
+    condition = np.max(np.abs(unwrap(inverse)), axis=-1, initial=0)
+    if not np.all(condition * np.finfo(condition.dtype).eps < 1):
+        raise linalg.LinAlgError(DEFECTIVE)
     worse = np.maximum(_row(condition), _column(condition))
     gaps = _row(unwrap(w)) - _column(unwrap(w))
-    equal = _is_negligible(gaps, _number(size) * worse, 10 * n)
+    equal = _is_negligible(gaps, _largest(a) * worse, 10 * n * n)
     return inverse, equal & ~np.eye(n, dtype=bool)
 
 
@@ -520,7 +521,7 @@ def _eig(g: Sequence[Array], a: Array, y: Sequence[Array]) -> Array:
     """
     w, v = map(conjugate, y)
     gw, gv = g
-    _check_phases("eigen", (v, gv))
+    _check_phases("eigenvectors", (v, gv))
     inverse, equal = _inverse_and_equal(conjugate(a), w, v)
     m = _mh(v) @ _across(gv, v)
     gaps = conjugate(_row(w) - _column(w))
@@ -592,7 +593,7 @@ def _svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
     u, s, vh = map(conjugate, y)
     gu, gs, gvh = g
     v, gv = _mh(vh), _mh(gvh)
-    _check_phases("singular", (u, gu), (v, gv))
+    _check_phases("singular vectors", (u, gu), (v, gv))
     of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
     used = np.abs(unwrap(of_u)) + np.abs(unwrap(of_v))
     together = _hermitian(_over_gaps(of_u + of_v, s, "singular values", used))
@@ -795,6 +796,7 @@ def lstsq(
         raise linalg.LinAlgError(
             f"np.linalg.lstsq: {rows} rows on the left, {b.shape[0]} on the right"
         )
+    a = a.astype(np.result_type(a.dtype, b.dtype), copy=False)
     s = linalg.svdvals(a)
     epsilon = float(np.finfo(s.dtype).eps)
     if rcond is None:
