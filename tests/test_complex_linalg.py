@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy import linalg
 
@@ -178,3 +178,179 @@ def test_both_directions_to_second_order(name: str, data: Any, seed: int) -> Non
         recorded = f(tg.Tensor(a.astype(dtype), requires_grad=True))
         for tensor, plain in zip(leaves(recorded), leaves(f(a.astype(dtype))), strict=True):
             assert tensor.dtype == plain.dtype
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+def vectors_of(a: np.ndarray) -> dict[str, tuple[np.ndarray, Function]]:
+    """Arbitrary phases: a matrix, and a function that gives vectors in columns."""
+    return {
+        "eigh": (a + mh(a), lambda x: linalg.eigh(x)[1]),
+        "eig": (a, lambda x: linalg.eig(x)[1]),
+        "svd U": (a, lambda x: linalg.svd(x)[0]),
+        "svd V": (a, lambda x: mh(linalg.svd(x)[2])),
+        "svd hermitian": (a + mh(a), lambda x: linalg.svd(x, hermitian=True)[0]),
+    }
+
+
+VECTORS = list(vectors_of(np.eye(2)))
+
+
+@pytest.mark.parametrize("name", VECTORS)
+@given(
+    seed=st.integers(0, 2**16),
+    n=st.integers(1, 4),
+    scale=st.sampled_from([1e-4, 1.0, 1e6]),
+    dtype=st.sampled_from([np.complex64, np.complex128]),
+)
+def test_a_loss_that_depends_on_phases_is_refused_and_no_other(
+    name: str, seed: int, n: int, scale: float, dtype: Any
+) -> None:
+    rng = np.random.default_rng(seed)
+    a, vectors = vectors_of(general(rng, (n, n)).astype(dtype))[name]
+    c = (scale * normal(rng, (n, n))).astype(dtype)
+    turning = np.imag(np.sum(c * vectors(a), axis=-2))  # how the loss changes with each phase
+    assume(np.any(np.abs(turning) > 0.01 * scale))
+    with pytest.raises(linalg.LinAlgError, match="depends on the phase"):
+        tg.grad(lambda x: np.sum(np.real(c * vectors(x))))(a)
+    invariant = lambda v: np.sum(np.real(c[0, 0] * v * np.conjugate(v[0])))
+    assert np.all(np.isfinite(tg.grad(lambda x: invariant(vectors(x)))(a)))
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(2, 4))
+def test_a_loss_at_its_minimum_is_not_taken_for_one_that_depends_on_phases(seed: int, n: int) -> None:
+    a = hermitian(np.random.default_rng(seed), (n, n))
+    rebuilt = lambda w, v: (v * w) @ mh(v)
+    loss = lambda x: np.sum(sizes_of(rebuilt(*linalg.eigh(x)) - a)[0])
+    np.testing.assert_allclose(tg.grad(loss)(a), 0, atol=1e-12)
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(1, 4))
+def test_tangents_of_vectors_are_orthogonal_to_them(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, t = general(rng, (n, n)), normal(rng, (n, n))
+    along = lambda v, tangent: np.sum(np.conj(v) * tangent, axis=-2)
+    for x, function in ((a + mh(a), linalg.eigh), (a, linalg.eig)):
+        (_, v), (_, tangent) = tg.jvp(lambda x, f=function: list(f(x)), (x,), (t,))
+        np.testing.assert_allclose(along(v, tangent), 0, atol=1e-10 * np.abs(tangent).max())
+    (u, _, vh), (tu, _, tvh) = tg.jvp(lambda x: list(linalg.svd(x)), (a,), (t,))
+    np.testing.assert_allclose(along(u, tu) + along(mh(vh), mh(tvh)), 0, atol=1e-10 * np.abs(tu).max())
+
+
+def similar(rng: np.random.Generator, a: np.ndarray) -> np.ndarray:
+    v = matrix(rng, a.shape)
+    return v @ a @ linalg.inv(v)
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(2, 5), nilpotent=st.booleans())
+def test_defective_matrices_are_refused(seed: int, n: int, nilpotent: bool) -> None:
+    """Two eigenvalues with one vector, which rounding drives apart by the root of eps."""
+    block = np.diag(np.arange(n, dtype=float))
+    block[1, 1] = block[0, 0] = 0.0 if nilpotent else 7.0
+    block[0, 1] = 1
+    weights = 1 + np.arange(n)
+    for a in (block, similar(np.random.default_rng(seed), block)):
+        with pytest.raises(linalg.LinAlgError, match="defective"):
+            tg.grad(lambda x: np.sum(np.real(linalg.eigvals(x)) * weights))(a)
+        with pytest.raises(linalg.LinAlgError, match="defective"):
+            tg.jvp(linalg.eigvals, (a,), (np.ones_like(a),))
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(2, 5))
+def test_equal_eigenvalues_have_no_derivative_one_by_one_but_their_sum_has(seed: int, n: int) -> None:
+    a = similar(np.random.default_rng(seed), np.diag([1.0, *range(1, n)]))
+    for power in (1, 2):
+        found = tg.grad(lambda x, p=power: np.sum(np.real(linalg.eigvals(x) ** p)))(a)
+        expected = power * linalg.matrix_power(a, power - 1).conj().T
+        np.testing.assert_allclose(found, expected, atol=1e-10 * np.abs(expected).max())
+    for f in (
+        lambda x: np.sum(np.real(linalg.eigvals(x)) * (1 + np.arange(n))),
+        lambda x: np.sum(np.real(projections(linalg.eig(x)[1]) * np.arange(n) * np.arange(n)[:, None])),
+    ):
+        with pytest.raises(linalg.LinAlgError, match="equal"):
+            tg.grad(f)(a)
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(2, 4))
+def test_equal_values_of_hermitian_and_of_unitary_matrices(seed: int, n: int) -> None:
+    """The values have a gradient, the vectors have none, the values no second derivative."""
+    rng = np.random.default_rng(seed)
+    v = unitary(rng, n, ())
+    w = np.array([1.0, *range(1, n)])
+    a = (v * w) @ mh(v)
+    np.testing.assert_allclose(tg.grad(lambda x: np.sum(linalg.eigvalsh(x) ** 2))(a), 2 * a, atol=1e-9)
+    np.testing.assert_allclose(tg.grad(lambda x: np.sum(linalg.svdvals(x) ** 2))(v), 2 * v, atol=1e-9)
+    t = normal(rng, (n, n))
+    c = normal(rng, (n, n))
+    of_first = lambda v: np.sum(np.real(c * projections(v)[..., 0]))
+    for x, f in ((a, lambda x: of_first(linalg.eigh(x)[1])), (v, lambda x: of_first(linalg.svd(x)[0]))):
+        with pytest.raises(linalg.LinAlgError, match="are equal"):
+            tg.grad(f)(x)
+        with pytest.raises(linalg.LinAlgError, match="are equal"):
+            tg.jvp(f, (x,), (t,))
+    for x, f in (
+        (a, lambda x: np.sum(linalg.eigvalsh(x) ** 2)),
+        (v, lambda x: np.sum((linalg.svdvals(x) - 1) ** 2)),  # its gradient is 0 there
+    ):
+        with pytest.raises(linalg.LinAlgError, match="are equal"):
+            tg.hvp(f, x, t)
+
+
+# ------------------------------------------------------------------------------------- the edges
+
+EMPTY = {
+    "inv": linalg.inv, "det": linalg.det, "slogdet": lambda a: list(linalg.slogdet(a)), "cholesky": linalg.cholesky,
+    "solve": lambda a: linalg.solve(a, a), "eigh": lambda a: list(linalg.eigh(a)), "eigvalsh": linalg.eigvalsh,
+    "svd": lambda a: list(linalg.svd(a)), "svdvals": linalg.svdvals, "qr": lambda a: list(linalg.qr(a)),
+    "pinv": linalg.pinv, "eig": lambda a: list(linalg.eig(a)), "eigvals": linalg.eigvals, "trace": linalg.trace,
+    "matrix_power": lambda a: linalg.matrix_power(a, -3), "nuc": lambda a: linalg.matrix_norm(a, ord="nuc"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EMPTY)
+@pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0), (0, 2, 2)])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_matrices_without_elements(name: str, shape: Shape, dtype: Any) -> None:
+    f, a = EMPTY[name], np.zeros(shape, dtype)
+    value, tangent = tg.jvp(f, (a,), (a,))
+    for plain, got, pushed in zip(*map(leaves, (f(a), value, tangent)), strict=True):
+        np.testing.assert_array_equal(got, plain)
+        assert np.shape(pushed) == np.shape(plain)
+    _, pull = tg.vjp(f, a)
+    assert pull(value)[0].shape == shape
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(2, 4), rank=st.integers(0, 3))
+def test_the_determinant_of_singular_complex_matrices_has_two_derivatives(
+    seed: int, n: int, rank: int
+) -> None:
+    """It is a polynomial, of degree 1 in each column: differences over one step are exact."""
+    rng = np.random.default_rng(seed)
+    a = normal(rng, (n, rank)) @ normal(rng, (rank, n))
+    t = normal(rng, (n, n))
+    column = np.arange(n) == rng.integers(n)
+    step = t * column
+    _, slope = tg.jvp(linalg.det, (a,), (step,))
+    scale = np.abs(a).max() + np.abs(t).max()
+    np.testing.assert_allclose(slope, linalg.det(a + step) - linalg.det(a), atol=1e-11 * scale**n)
+    other = t * (np.arange(n) == (np.argmax(column) + 1) % n)
+    _, second = tg.jvp(lambda x: tg.jvp(linalg.det, (x,), (step,))[1], (a,), (other,))
+    corners = [linalg.det(a + i * step + j * other) * (-1) ** (i + j) for i in (0, 1) for j in (0, 1)]
+    np.testing.assert_allclose(second, sum(corners), atol=1e-11 * scale**n)
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(1, 4))
+def test_gradients_of_functions_of_hermitian_matrices_are_hermitian(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, c = definite(rng, (n, n)), normal(rng, (n, n))
+    for f in (linalg.cholesky, lambda x: sizes_of(linalg.eigh(x)[1])[0], lambda x: linalg.eigvalsh(x)[:, None]):
+        found = tg.grad(lambda x, f=f: np.sum(np.real(f(x) * c)))(a)
+        np.testing.assert_allclose(found, mh(found), atol=1e-10 * (1 + np.abs(found).max()))
+
+
+def test_eigvals_are_those_of_eig() -> None:
+    a = np.random.default_rng(0).normal(size=(5, 5))
+    recorded = linalg.eigvals(tg.Tensor(a, requires_grad=True))
+    np.testing.assert_array_equal(recorded.numpy(), linalg.eig(a)[0])
+    assert linalg.eig(tg.Tensor(a, requires_grad=True)).eigenvectors.dtype == np.complex128
