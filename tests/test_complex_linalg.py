@@ -219,7 +219,9 @@ def test_a_loss_that_depends_on_phases_is_refused_and_no_other(
 
 
 @given(seed=st.integers(0, 2**16), n=st.integers(2, 4))
-def test_a_loss_at_its_minimum_is_not_taken_for_one_that_depends_on_phases(seed: int, n: int) -> None:
+def test_a_loss_at_its_minimum_is_not_taken_for_one_that_depends_on_phases(
+    seed: int, n: int
+) -> None:
     a = hermitian(np.random.default_rng(seed), (n, n))
     rebuilt = lambda w, v: (v * w) @ mh(v)
     loss = lambda x: np.sum(sizes_of(rebuilt(*linalg.eigh(x)) - a)[0])
@@ -235,7 +237,9 @@ def test_tangents_of_vectors_are_orthogonal_to_them(seed: int, n: int) -> None:
         (_, v), (_, tangent) = tg.jvp(lambda x, f=function: list(f(x)), (x,), (t,))
         np.testing.assert_allclose(along(v, tangent), 0, atol=1e-10 * np.abs(tangent).max())
     (u, _, vh), (tu, _, tvh) = tg.jvp(lambda x: list(linalg.svd(x)), (a,), (t,))
-    np.testing.assert_allclose(along(u, tu) + along(mh(vh), mh(tvh)), 0, atol=1e-10 * np.abs(tu).max())
+    np.testing.assert_allclose(
+        along(u, tu) + along(mh(vh), mh(tvh)), 0, atol=1e-10 * np.abs(tu).max()
+    )
 
 
 def similar(rng: np.random.Generator, a: np.ndarray) -> np.ndarray:
@@ -258,7 +262,9 @@ def test_defective_matrices_are_refused(seed: int, n: int, nilpotent: bool) -> N
 
 
 @given(seed=st.integers(0, 2**16), n=st.integers(2, 5))
-def test_equal_eigenvalues_have_no_derivative_one_by_one_but_their_sum_has(seed: int, n: int) -> None:
+def test_equal_eigenvalues_have_no_derivative_one_by_one_but_their_sum_has(
+    seed: int, n: int
+) -> None:
     a = similar(np.random.default_rng(seed), np.diag([1.0, *range(1, n)]))
     for power in (1, 2):
         found = tg.grad(lambda x, p=power: np.sum(np.real(linalg.eigvals(x) ** p)))(a)
@@ -266,7 +272,9 @@ def test_equal_eigenvalues_have_no_derivative_one_by_one_but_their_sum_has(seed:
         np.testing.assert_allclose(found, expected, atol=1e-10 * np.abs(expected).max())
     for f in (
         lambda x: np.sum(np.real(linalg.eigvals(x)) * (1 + np.arange(n))),
-        lambda x: np.sum(np.real(projections(linalg.eig(x)[1]) * np.arange(n) * np.arange(n)[:, None])),
+        lambda x: np.sum(
+            np.real(projections(linalg.eig(x)[1]) * np.arange(n) * np.arange(n)[:, None])
+        ),
     ):
         with pytest.raises(linalg.LinAlgError, match="equal"):
             tg.grad(f)(a)
@@ -279,12 +287,19 @@ def test_equal_values_of_hermitian_and_of_unitary_matrices(seed: int, n: int) ->
     v = unitary(rng, n, ())
     w = np.array([1.0, *range(1, n)])
     a = (v * w) @ mh(v)
-    np.testing.assert_allclose(tg.grad(lambda x: np.sum(linalg.eigvalsh(x) ** 2))(a), 2 * a, atol=1e-9)
-    np.testing.assert_allclose(tg.grad(lambda x: np.sum(linalg.svdvals(x) ** 2))(v), 2 * v, atol=1e-9)
+    np.testing.assert_allclose(
+        tg.grad(lambda x: np.sum(linalg.eigvalsh(x) ** 2))(a), 2 * a, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        tg.grad(lambda x: np.sum(linalg.svdvals(x) ** 2))(v), 2 * v, atol=1e-9
+    )
     t = normal(rng, (n, n))
     c = normal(rng, (n, n))
     of_first = lambda v: np.sum(np.real(c * projections(v)[..., 0]))
-    for x, f in ((a, lambda x: of_first(linalg.eigh(x)[1])), (v, lambda x: of_first(linalg.svd(x)[0]))):
+    for x, f in (
+        (a, lambda x: of_first(linalg.eigh(x)[1])),
+        (v, lambda x: of_first(linalg.svd(x)[0])),
+    ):
         with pytest.raises(linalg.LinAlgError, match="are equal"):
             tg.grad(f)(x)
         with pytest.raises(linalg.LinAlgError, match="are equal"):
@@ -336,7 +351,9 @@ def test_the_determinant_of_singular_complex_matrices_has_two_derivatives(
     np.testing.assert_allclose(slope, linalg.det(a + step) - linalg.det(a), atol=1e-11 * scale**n)
     other = t * (np.arange(n) == (np.argmax(column) + 1) % n)
     _, second = tg.jvp(lambda x: tg.jvp(linalg.det, (x,), (step,))[1], (a,), (other,))
-    corners = [linalg.det(a + i * step + j * other) * (-1) ** (i + j) for i in (0, 1) for j in (0, 1)]
+    corners = [
+        linalg.det(a + i * step + j * other) * (-1) ** (i + j) for i in (0, 1) for j in (0, 1)
+    ]
     np.testing.assert_allclose(second, sum(corners), atol=1e-11 * scale**n)
 
 
@@ -344,7 +361,11 @@ def test_the_determinant_of_singular_complex_matrices_has_two_derivatives(
 def test_gradients_of_functions_of_hermitian_matrices_are_hermitian(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     a, c = definite(rng, (n, n)), normal(rng, (n, n))
-    for f in (linalg.cholesky, lambda x: sizes_of(linalg.eigh(x)[1])[0], lambda x: linalg.eigvalsh(x)[:, None]):
+    for f in (
+        linalg.cholesky,
+        lambda x: sizes_of(linalg.eigh(x)[1])[0],
+        lambda x: linalg.eigvalsh(x)[:, None],
+    ):
         found = tg.grad(lambda x, f=f: np.sum(np.real(f(x) * c)))(a)
         np.testing.assert_allclose(found, mh(found), atol=1e-10 * (1 + np.abs(found).max()))
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy import linalg
@@ -39,6 +39,8 @@ from ...engine.operands import conjugate
 from ...tensor import Tensor, unwrap
 from ...typing import Array, DTypeLike, Shape
 from ..table import as_array, definition, derivative, without_gradient
+
+Triangle: TypeAlias = Literal["L", "U", "l", "u"]  # the one of a Hermitian matrix that is read
 
 
 def _number(x: Array) -> Array:
@@ -442,7 +444,7 @@ def _eigh_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
 derivative(linalg.eigh, a=_eigh, inert=("UPLO",)).tangent(a=_eigh_tangent)
 
 
-def with_eigenvalues(a: Array, values: Array, UPLO: str = "L") -> Array:
+def with_eigenvalues(a: Array, values: Array, UPLO: Triangle = "L") -> Array:
     """V diag(values) V^H: a Hermitian matrix with other eigenvalues in the place of its own."""
     v = linalg.eigh(a, UPLO)[1]
     return (v * _row(values)) @ _mh(v)
@@ -452,7 +454,7 @@ def _turned_eigenvectors(
     t: Array,
     a: Array,
     values: Array,
-    UPLO: str,
+    UPLO: Triangle,
 ) -> Array:
     """V (E * (x_j - x_i) / (w_j - w_i)) V^H for values x and E = V^H t V: it changes with a.
 
@@ -464,7 +466,7 @@ def _turned_eigenvectors(
     return _hermitian(v @ middle @ _mh(v))
 
 
-def _slopes_of_eigenvalues(t: Array, a: Array, UPLO: str) -> Array:
+def _slopes_of_eigenvalues(t: Array, a: Array, UPLO: Triangle) -> Array:
     """diag(V^H t V); equal eigenvalues do no harm."""
     v = linalg.eigh(a, UPLO)[1]
     return np.sum(np.real(conjugate(v) * (t @ v)), axis=-2)
@@ -635,7 +637,7 @@ reduced_svd = derivative(reduced_svd, a=_svd).tangent(a=_svd_tangent)
 
 def _hermitian_svd(a: Array) -> Any:
     """The SVD of a Hermitian matrix from its eigenvalues: s = |w|, V = U sign(w)."""
-    result = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
+    result: Any = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
     w, u = linalg.eigh(a)
     order = np.argsort(np.abs(unwrap(w)), axis=-1)[..., ::-1]
     w = np.take_along_axis(w, order, -1)
@@ -677,8 +679,10 @@ def with_singular_values(x: Array, values: Array) -> Array:
 
 
 def _turned_singular_vectors(t: Array, x: Array, values: Array) -> Array:
-    """For values g: U [herm(E) * (g_j - g_i) / (s_j - s_i) + skew(E) * (g_j + g_i) / (s_j + s_i)] V^H
-    with E = U^H t V, and what points out of the spans of U and V: how it changes with x.
+    """How U diag(g) V^H changes with x, along t; g are the values.
+
+    U [herm(E) * (g_j - g_i) / (s_j - s_i) + skew(E) * (g_j + g_i) / (s_j + s_i)] V^H with
+    E = U^H t V, and what points out of the spans of U and V.
 
     For equal singular values the first quotient is a derivative of the function which gave the
     values, and unknown. Where singular values are 0 and have gradient 0, the quotients are 0.
@@ -688,7 +692,7 @@ def _turned_singular_vectors(t: Array, x: Array, values: Array) -> Array:
     e = _mh(u) @ t @ v
     zero = _is_negligible(s, np.max(unwrap(s), axis=-1, keepdims=True, initial=0), s.shape[-1])
     flat = zero & np.equal(unwrap(values), 0)
-    flat_pair = _row(flat) & _column(flat)
+    flat_pair = np.logical_and(_row(flat), _column(flat))
     differences = _row(values) - _column(values)
     sums = _row(values) + _column(values)
     together = np.where(flat_pair, 0, _hermitian(e))
