@@ -89,10 +89,15 @@ def pairs(u: Array, s: Array, vh: Array) -> list[Array]:
     return [s, u[..., :, None, :] * vh.mT[..., None, :, :]]
 
 
-def norms(*orders: Any) -> dict[str, tuple[Any, Function]]:
-    return {
-        f"matrix_norm {p}": ("any", lambda a, p=p: linalg.matrix_norm(a, ord=p)) for p in orders
+def norms(name: str, kind: str, *orders: Any) -> dict[str, tuple[Any, Function]]:
+    """matrix_norm, vector_norm along the last axis, or cond, of several orders."""
+    calls: dict[str, Function] = {
+        "matrix_norm": lambda a, p: linalg.matrix_norm(a, ord=p),
+        "vector_norm": lambda a, p: linalg.vector_norm(a, axis=-1, ord=p),
+        "cond": linalg.cond,
     }
+    call = calls[name]
+    return {f"{name} {p}": (kind, lambda a, p=p: call(a, p)) for p in orders}
 
 
 CASES: dict[str, tuple[Any, Function]] = {  # the matrix that is drawn, and the function
@@ -129,9 +134,11 @@ CASES: dict[str, tuple[Any, Function]] = {  # the matrix that is drawn, and the 
     "eig sizes": (general, lambda a: [linalg.eig(a)[0], *sizes_of(linalg.eig(a)[1])]),
     "eig projections": (general, lambda a: projections(linalg.eig(a)[1])),
     "multi_dot": ("four", lambda a: linalg.multi_dot([a[0], a, a[:, :2]])),
-    **norms("fro", "nuc", 2, -2, 1, np.inf),
-    "cond": ("wider", linalg.cond),
-    "cond fro": ("wider square", lambda a: linalg.cond(a, "fro")),
+    **norms("matrix_norm", "any", "fro", "nuc", 2, -2, 1, -1, np.inf, -np.inf),
+    **norms("vector_norm", "any", 2, 1, 3, 0.5, -1, np.inf, -np.inf),
+    "norm": ("flat", lambda a: [linalg.norm(a), linalg.norm(a[0], 3), linalg.norm(a, "nuc", axis=(1, 0))]),
+    **norms("cond", "wider", None, -2),
+    **norms("cond", "wider square", "fro", 1, np.inf),
     "trace": ("any", linalg.trace),
     "diagonal": ("any", linalg.diagonal),
     "matrix_transpose": ("any", linalg.matrix_transpose),
