@@ -17,6 +17,7 @@ from numpy import linalg
 
 import tinygrad_cv as tg
 from tests.table import Row, check
+from tinygrad_cv.rules.numpy import linalg as rules
 from tinygrad_cv.rules.numpy.linalg import cofactor, with_eigenvalues, with_singular_values
 from tinygrad_cv.typing import Array, Shape
 
@@ -362,6 +363,34 @@ def test_the_determinant_of_singular_complex_matrices_has_two_derivatives(
         linalg.det(a + i * step + j * other) * (-1) ** (i + j) for i in (0, 1) for j in (0, 1)
     ]
     np.testing.assert_allclose(second, sum(corners), atol=1e-11 * scale**n)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@given(seed=st.integers(0, 2**16), n=st.integers(1, 5), batch=batches)
+def test_cofactors_by_the_inverse_are_those_by_the_svd(
+    dtype: Any, seed: int, n: int, batch: Shape
+) -> None:
+    rng = np.random.default_rng(seed)
+    a, g = matrix(rng, (*batch, n, n)), normal(rng, (*batch, n, n))
+    if dtype is np.float64:
+        a, g = definite(rng, a.shape).real, g.real
+    both = lambda: [cofactor.function(a), rules._cofactor_gradient(g, a)]
+    fast = both()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "_regular", lambda a: None)
+        careful = both()
+    for one, other in zip(fast, careful, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-11 * (1 + np.abs(other).max()))
+
+
+def test_cofactors_are_finite_where_the_determinant_is_not() -> None:
+    for scale in (1e200, 1e-200):
+        a = tg.Tensor(np.diag([scale, scale]), requires_grad=True)
+        with np.errstate(over="ignore"):
+            det = linalg.det(a)
+        det.backward()
+        found = a.grad
+        np.testing.assert_allclose(found, np.diag([scale, scale]), rtol=1e-12)
 
 
 @given(seed=st.integers(0, 2**16), n=st.integers(1, 4))
