@@ -348,3 +348,23 @@ def test_the_benchmark_measures_the_same_product_in_each_library() -> None:
     runs["other"] = (runs["ours"][0], lambda: (runs["ours"][1]()[0], np.zeros(3)))
     with pytest.raises(AssertionError, match="other"):
         forward.measured(runs, seconds=0.0)
+
+
+def test_batch_norm_takes_the_means_of_its_tangents_over_all_shares() -> None:
+    """Each half of a batch, with `average` over both, has its half of the tangents of the whole."""
+    rng = np.random.default_rng(0)
+    x, x_dot = rng.normal(size=(2, 8, 3))
+    weight, bias = rng.normal(size=(2, 3))
+    z = kernels.batch_norm(x)
+    wholes = {
+        "mean": x.mean(0, keepdims=True),
+        "variance": x.var(0, keepdims=True),
+        "tangents": np.stack([(x_dot * z).mean(0), x_dot.mean(0)]),
+    }
+    expected = tg.jvp(kernels.batch_norm, (x, weight, bias), (x_dot, weight, bias))[1]
+    for part in (slice(0, 4), slice(4, 8)):
+        given = iter(wholes.values())
+        share = lambda x, w, b, given=given: kernels.batch_norm(x, w, b, average=lambda _: next(given))
+        found = tg.jvp(share, (x[part], weight, bias), (x_dot[part], weight, bias))[1]
+        np.testing.assert_allclose(found, expected[part], rtol=1e-10)
+        assert next(given, None) is None
