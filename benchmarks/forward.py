@@ -302,6 +302,9 @@ def jax_functions() -> dict[str, Callable[..., Any]]:
     def batch(x: Any, w: Any, b: Any) -> Any:
         return normal(x, (0, 2, 3), as_column(w), as_column(b), x.shape)
 
+    def evaluated(x: Any, w: Any, b: Any) -> Any:
+        return x * as_column(w / (1 + 1e-5) ** 0.5) + as_column(b)
+
     rows = np.arange(256)
     return {
         "relu": nn.relu, "leaky_relu": nn.leaky_relu, "sigmoid": nn.sigmoid,
@@ -315,7 +318,7 @@ def jax_functions() -> dict[str, Callable[..., Any]]:
         "log_softmax": nn.log_softmax,
         "layer_norm": lambda x, w, b: normal(x, -1, w, b, x.shape),
         "batch_norm": batch,
-        "batch_norm, evaluation": lambda x, w, b: x * as_column(w / (1 + 1e-5) ** 0.5) + as_column(b),
+        "batch_norm, evaluation": evaluated,
         "group_norm": grouped,
         "group_norm, silu": lambda *a: nn.silu(grouped(*a)),
         "mse": lambda p, t: jnp.mean((p - t) ** 2),

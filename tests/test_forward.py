@@ -262,7 +262,7 @@ def test_a_tangent_of_a_key_that_is_hidden_does_not_reach_its_query(way: str, wi
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 def test_a_mask_of_minus_infinity_has_finite_tangents(reduction: str) -> None:
-    """Logits of -inf, as they leave a mask, have probability 0; their tangents count for nothing."""
+    """Logits of -inf, as of a mask, have probability 0; their tangents count for nothing."""
     logits = np.array([[0.0, 1.0, -np.inf], [2.0, 0.0, 0.0]])
     labels = np.array([1, -100])
     move = np.array([[1.0, 2.0, np.inf], [np.nan, 1.0, 1.0]])
