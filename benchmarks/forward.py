@@ -1,11 +1,13 @@
 """What forward mode costs: `python -m benchmarks.forward [--only softmax] [--json FILE]`.
 
-A Jacobian-vector product, value included, over the function alone: of each kernel, with a tangent for each of its arrays, and
-of a ViT and a UNet, with one for the images. Beside ours stand PyTorch's `torch.func.jvp` and JAX's `jax.jvp`, compiled. Then
-Jacobians that are wide or high, and how many passes they take, and Hessian-vector products over the gradient.
+A Jacobian-vector product, value included, over the function alone: of each kernel, with a tangent
+for each of its arrays, and of a ViT and a UNet, with one for the images. Beside ours stand
+PyTorch's `torch.func.jvp` and JAX's `jax.jvp`, compiled. Then Jacobians that are wide or high, and
+how many passes they take, and Hessian-vector products over the gradient.
 
-All have one thread, take turns, and are measured in processor time, because other work may run on the same cores: the medians.
-A peer that cannot do something is left out there, and the JSON file says why.
+All have one thread, take turns, and are measured in processor time, because other work may run on
+the same cores: the medians. A peer that cannot do something is left out there, and the JSON file
+says why.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+)
 
 import numpy as np
 
@@ -48,7 +52,10 @@ Pair = tuple[Run, Run]  # the function, and its product with tangents
 
 @dataclass(frozen=True)
 class Case:
-    """A function of arrays that move, in each library. Shapes are those of W1 to W3, or a quarter of them."""
+    """A function of arrays that move, in each library.
+
+    Shapes are those of W1 to W3, or a quarter of them.
+    """
 
     shapes: Sequence[tuple[int, ...]]
     ours: Callable[..., Any]
@@ -57,7 +64,7 @@ class Case:
     scale: float = 1.0  # of the numbers
 
 
-# ------------------------------------------------------------------------------------------------------------- the cases
+# ---------------------------------------------------------------------------------------- the cases
 
 WIDE = (512, 768)
 IMAGES = (16, 32, 28, 28)
@@ -66,13 +73,25 @@ MASK = np.random.default_rng(SEED).random(WIDE) < 0.9
 KEEP = np.random.default_rng(SEED).random((8, 8, 128, 128)) < 0.9
 TARGETS = np.random.default_rng(SEED).random(WIDE, np.float32)
 FILTERS = np.random.default_rng(SEED).standard_normal((64, 64, 3, 3), np.float32)
-SCALES = {"linear": 0.3, "linear, gelu": 0.3, "rnn": 0.06, "lstm": 0.06, "gru": 0.06}  # sums of order 1
+SCALES = {
+    "linear": 0.3,
+    "linear, gelu": 0.3,
+    "rnn": 0.06,
+    "lstm": 0.06,
+    "gru": 0.06,
+}  # sums of order 1
 INDICES = np.random.default_rng(SEED).integers(0, 96, (64, 64))
 
 
 def recurrent(gates: int, states: int = 1) -> list[tuple[int, ...]]:
     """x, the first states, weights and biases: 64 steps of 64 sequences, 64 inputs, 256 states."""
-    return [(64, 64, 64), *[(64, 256)] * states, (gates * 256, 64), (gates * 256, 256), *[(gates * 256,)] * 2]
+    return [
+        (64, 64, 64),
+        *[(64, 256)] * states,
+        (gates * 256, 64),
+        (gates * 256, 256),
+        *[(gates * 256,)] * 2,
+    ]
 
 
 def cases() -> dict[str, Case]:
@@ -113,9 +132,15 @@ def cases() -> dict[str, Case]:
         "embedding": ([(96, 64)], lambda w: k.embedding(INDICES, w)),
         "attention": ([(16, 3, 65, 64)] * 3, k.attention),
         "attention, causal": ([(8, 8, 128, 64)] * 3, lambda *a: k.attention(*a, causal=True)),
-        "attention, dropout": ([(8, 8, 128, 64)] * 3, lambda *a: k.attention(*a, None, KEEP, p=0.1)),
+        "attention, dropout": (
+            [(8, 8, 128, 64)] * 3,
+            lambda *a: k.attention(*a, None, KEEP, p=0.1),
+        ),
         "self_attention": ([(16, 65, 576)], lambda x: k.self_attention(x, num_heads=3)),
-        "additive_attention": ([(32, 20, 64), (32, 20, 64), (64,), (32, 20, 64)], k.additive_attention),
+        "additive_attention": (
+            [(32, 20, 64), (32, 20, 64), (64,), (32, 20, 64)],
+            k.additive_attention,
+        ),
         "rnn": (recurrent(1), k.rnn),
         "lstm": (recurrent(4, 2), lambda *a: k.lstm(*a)[0]),
         "gru": (recurrent(3), k.gru),
@@ -231,7 +256,9 @@ def jax_functions() -> dict[str, Callable[..., Any]]:
 
     def attend(q: Any, key: Any, v: Any, visible: Any = None, kept: Any = None) -> Any:
         scores = q @ key.swapaxes(-1, -2) * q.shape[-1] ** -0.5
-        weights = nn.softmax(scores if visible is None else jnp.where(visible, scores, -jnp.inf), -1)
+        weights = nn.softmax(
+            scores if visible is None else jnp.where(visible, scores, -jnp.inf), -1
+        )
         return (weights if kept is None else weights * kept / 0.9) @ v
 
     def packed(x: Any) -> Any:
@@ -269,10 +296,19 @@ def jax_functions() -> dict[str, Callable[..., Any]]:
 
         return lax.scan(step, h0, x @ wi.T + bi)[1]
 
-    over, column = (0, 2, 3), (-1, 1, 1)
+    def as_column(w: Any) -> Any:
+        return w.reshape(-1, 1, 1)
+
+    def batch(x: Any, w: Any, b: Any) -> Any:
+        return normal(x, (0, 2, 3), as_column(w), as_column(b), x.shape)
+
+    def evaluated(x: Any, w: Any, b: Any) -> Any:
+        return x * as_column(w / (1 + 1e-5) ** 0.5) + as_column(b)
+
     rows = np.arange(256)
     return {
-        "relu": nn.relu, "leaky_relu": nn.leaky_relu, "sigmoid": nn.sigmoid, "tanh": jnp.tanh, "silu": nn.silu,
+        "relu": nn.relu, "leaky_relu": nn.leaky_relu, "sigmoid": nn.sigmoid,
+        "tanh": jnp.tanh, "silu": nn.silu,
         "gelu": lambda x: nn.gelu(x, approximate=False), "erf": jax.scipy.special.erf,
         "gelu, tanh": nn.gelu,
         "dropout": lambda x: x * MASK / 0.9,
@@ -281,8 +317,8 @@ def jax_functions() -> dict[str, Callable[..., Any]]:
         "softmax": nn.softmax,
         "log_softmax": nn.log_softmax,
         "layer_norm": lambda x, w, b: normal(x, -1, w, b, x.shape),
-        "batch_norm": lambda x, w, b: normal(x, over, w.reshape(column), b.reshape(column), x.shape),
-        "batch_norm, evaluation": lambda x, w, b: x * (w / (1 + 1e-5) ** 0.5).reshape(column) + b.reshape(column),
+        "batch_norm": batch,
+        "batch_norm, evaluation": evaluated,
         "group_norm": grouped,
         "group_norm, silu": lambda *a: nn.silu(grouped(*a)),
         "mse": lambda p, t: jnp.mean((p - t) ** 2),
@@ -306,7 +342,7 @@ def jax_functions() -> dict[str, Callable[..., Any]]:
     }  # fmt: skip
 
 
-# ---------------------------------------------------------------------------------------------------------- the libraries
+# ------------------------------------------------------------------------------------ the libraries
 
 
 def ours(f: Callable[..., Any], args: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> Pair:
@@ -318,10 +354,15 @@ def without_record(f: Callable[..., Any], args: Sequence[Any]) -> Any:
         return f(*args)
 
 
-def in_torch(f: Callable[..., Any], args: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> Pair:
+def in_torch(
+    f: Callable[..., Any], args: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
+) -> Pair:
     import torch
 
-    x, v = (tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays) for arrays in (args, tangents))
+    x, v = (
+        tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
+        for arrays in (args, tangents)
+    )
 
     def alone() -> Any:
         with torch.no_grad():
@@ -330,10 +371,15 @@ def in_torch(f: Callable[..., Any], args: Sequence[np.ndarray], tangents: Sequen
     return alone, lambda: torch.func.jvp(f, x, v)
 
 
-def in_jax(f: Callable[..., Any], args: Sequence[np.ndarray], tangents: Sequence[np.ndarray]) -> Pair:
+def in_jax(
+    f: Callable[..., Any], args: Sequence[np.ndarray], tangents: Sequence[np.ndarray]
+) -> Pair:
     import jax
 
-    x, v = (tuple(jax.numpy.asarray(np.ascontiguousarray(a)) for a in arrays) for arrays in (args, tangents))
+    x, v = (
+        tuple(jax.numpy.asarray(np.ascontiguousarray(a)) for a in arrays)
+        for arrays in (args, tangents)
+    )
     alone, pushed = jax.jit(f), jax.jit(lambda x, v: jax.jvp(f, x, v))
     return lambda: jax.block_until_ready(alone(*x)), lambda: jax.block_until_ready(pushed(x, v))
 
@@ -369,11 +415,13 @@ def medians(runs: dict[str, Pair], seconds: float) -> tuple[dict[str, list[float
                 before = time.process_time()
                 run()
                 found.append(time.process_time() - before)
-    return {name: [1e3 * statistics.median(t) for t in both] for name, both in times.items()}, reasons
+    return {
+        name: [1e3 * statistics.median(t) for t in both] for name, both in times.items()
+    }, reasons
 
 
 def check_agreement(name: str, theirs: Any, ours: Any) -> None:
-    """Raise AssertionError if a library's numbers are not ours, to half of the digits of float32."""
+    """Raise AssertionError if a library's numbers are not ours, to three digits."""
     pairs = zip(reversed(arrays_of(theirs)), reversed(arrays_of(ours)), strict=False)
     for their, our in pairs:
         tolerance = 1e-3 * max(1.0, float(np.max(np.abs(our))))
@@ -392,7 +440,11 @@ def measured(runs: dict[str, Pair], seconds: float = SECONDS) -> dict[str, Any]:
     times, reasons = medians(runs, seconds)
     result: dict[str, Any] = {}
     for name, (alone, pushed) in times.items():
-        result[name] = {"function": round(alone, 4), "derivative": round(pushed, 4), "ratio": round(pushed / alone, 2)}
+        result[name] = {
+            "function": round(alone, 4),
+            "derivative": round(pushed, 4),
+            "ratio": round(pushed / alone, 2),
+        }
     return result | ({"absent": reasons} if reasons else {})
 
 
@@ -401,10 +453,12 @@ def of_case(case: Case) -> dict[str, Pair]:
     args = [drawn(shape, rng, case.scale) for shape in case.shapes]
     tangents = [drawn(shape, rng) for shape in case.shapes]
     functions = {"ours": case.ours, "torch": case.torch, "jax": case.jax}
-    return {name: LIBRARIES[name](f, args, tangents) for name, f in functions.items() if f is not None}
+    return {
+        name: LIBRARIES[name](f, args, tangents) for name, f in functions.items() if f is not None
+    }
 
 
-# ------------------------------------------------------------------------------------------------------------- the models
+# --------------------------------------------------------------------------------------- the models
 
 
 def of_model(workload: str) -> dict[str, Pair]:
@@ -418,7 +472,10 @@ def of_model(workload: str) -> dict[str, Pair]:
         shape, times = (sizes.batch, *sizes.shape), ()
         model: Any = ViT(sizes.config, rng=rng)
     else:
-        shape, times = (sizes.batch, 1, sizes.side, sizes.side), (rng.integers(0, 1000, sizes.batch),)
+        shape, times = (
+            (sizes.batch, 1, sizes.side, sizes.side),
+            (rng.integers(0, 1000, sizes.batch),),
+        )
         model = UNet(sizes.config, rng=rng)
     model.load_state_dict(weights)
     model.eval()
@@ -433,18 +490,24 @@ def of_model(workload: str) -> dict[str, Pair]:
     return runs
 
 
-def torch_model(workload: str, weights: dict[str, np.ndarray], times: tuple[np.ndarray, ...]) -> Callable[..., Any]:
+def torch_model(
+    workload: str, weights: dict[str, np.ndarray], times: tuple[np.ndarray, ...]
+) -> Callable[..., Any]:
     import torch
 
     from .speed import torch_eager, torch_unet
 
     sizes: Any = sizes_of(workload)
     model = torch_eager.ViT(sizes) if isinstance(sizes, ViTSizes) else torch_unet.UNet(sizes.config)
-    model.load_state_dict({n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in weights.items()})
+    model.load_state_dict(
+        {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in weights.items()}
+    )
     model.eval().requires_grad_(False)
     others = [torch.from_numpy(t) for t in times]
     attention = torch.nn.attention
-    math = functools.partial(attention.sdpa_kernel, attention.SDPBackend.MATH)  # the one with forward mode
+    math = functools.partial(
+        attention.sdpa_kernel, attention.SDPBackend.MATH
+    )  # the one with forward mode
 
     def run(images: Any) -> Any:
         with math():
@@ -453,7 +516,9 @@ def torch_model(workload: str, weights: dict[str, np.ndarray], times: tuple[np.n
     return run
 
 
-def jax_model(workload: str, weights: dict[str, np.ndarray], times: tuple[np.ndarray, ...]) -> Callable[..., Any]:
+def jax_model(
+    workload: str, weights: dict[str, np.ndarray], times: tuple[np.ndarray, ...]
+) -> Callable[..., Any]:
     import jax.numpy as jnp
 
     from models.unet import time_embedding
@@ -469,13 +534,16 @@ def jax_model(workload: str, weights: dict[str, np.ndarray], times: tuple[np.nda
     return lambda images: unet(MATHS, sizes.config, w, images, embedded)
 
 
-# ------------------------------------------------------------------------------------------- Jacobians, second derivatives
+# -------------------------------------------------------------------- Jacobians, second derivatives
 
 INPUTS, HIDDEN, OUTPUTS = 1000, 100, 3
 
 
 def jacobians(inputs: int, outputs: int) -> tuple[dict[str, Pair], int]:
-    """The function and its Jacobian in each library, peers in the mode that suits it; and our passes."""
+    """The function and its Jacobian in each library; and the number of our passes.
+
+    Peers get the mode that suits the shape.
+    """
     rng = np.random.default_rng(SEED)
     w1 = rng.standard_normal((inputs, HIDDEN), np.float32) / np.float32(inputs**0.5)
     w2 = rng.standard_normal((HIDDEN, outputs), np.float32) / np.float32(HIDDEN**0.5)
@@ -497,7 +565,10 @@ def jacobians(inputs: int, outputs: int) -> tuple[dict[str, Pair], int]:
         aj, bj, xj = map(jax.numpy.asarray, (w1, w2, x))
         h = lambda z: jax.numpy.tanh(jax.numpy.tanh(z @ aj) @ bj)
         alone, compiled = jax.jit(h), jax.jit((jax.jacfwd if high else jax.jacrev)(h))
-        runs["jax"] = (lambda: jax.block_until_ready(alone(xj)), lambda: jax.block_until_ready(compiled(xj)))
+        runs["jax"] = (
+            lambda: jax.block_until_ready(alone(xj)),
+            lambda: jax.block_until_ready(compiled(xj)),
+        )
     return runs, passes(lambda: jacobian(x))
 
 
@@ -525,7 +596,10 @@ def passes(run: Run) -> int:
 
 
 def hessian_products() -> dict[str, Pair]:
-    """The gradient of a small network's loss in all weights, and its Hessian times a vector: forward over reverse."""
+    """The gradient of a small network's loss in all weights, and its Hessian times a vector.
+
+    That is forward over reverse.
+    """
     rng = np.random.default_rng(SEED)
     x, y = rng.standard_normal((128, 64), np.float32), rng.standard_normal((128, 8), np.float32)
     w = [rng.standard_normal(s, np.float32) / 8 for s in ((64, 256), (256, 8))]
@@ -549,17 +623,24 @@ def hessian_products() -> dict[str, Pair]:
         jw, jv = ([jax.numpy.asarray(a) for a in arrays] for arrays in (w, v))
         jf = jax.grad(loss_in(jax.numpy, jax.numpy.asarray(x), jax.numpy.asarray(y)))
         alone, product = jax.jit(jf), jax.jit(lambda w, v: jax.jvp(jf, (w,), (v,)))
-        runs["jax"] = (lambda: jax.block_until_ready(alone(jw)), lambda: jax.block_until_ready(product(jw, jv)))
+        runs["jax"] = (
+            lambda: jax.block_until_ready(alone(jw)),
+            lambda: jax.block_until_ready(product(jw, jv)),
+        )
     return runs
 
 
 @functools.cache
 def installed() -> list[str]:
     """The peers that are there."""
-    return [name for name, functions in (("torch", torch_functions()), ("jax", jax_functions())) if functions]
+    return [
+        name
+        for name, functions in (("torch", torch_functions()), ("jax", jax_functions()))
+        if functions
+    ]
 
 
-# -------------------------------------------------------------------------------------------------------------- the report
+# --------------------------------------------------------------------------------------- the report
 
 MODELS = {"ViT": "W2", "UNet": "W3"}
 SECOND = {
@@ -581,7 +662,10 @@ def run(name: str, seconds: float) -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """Markdown: ratios, and the milliseconds of the derivative."""
-    lines = ["| | ours | torch | JAX | ours, ms | torch, ms | JAX, ms |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| | ours | torch | JAX | ours, ms | torch, ms | JAX, ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, result in results.items():
         cells = [f"{name}, {result['passes']} passes" if "passes" in result else name]
         for what, form in (("ratio", "{:.2f}"), ("derivative", "{:.3g}")):
@@ -592,9 +676,15 @@ def table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", help="a kernel, ViT, UNet, jacobian, hvp: what begins like this")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each; models take four times as long")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", action="append", help="a kernel, ViT, UNet, jacobian, hvp: what begins like this"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="of each; models take four times as long"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     keep_freed_memory()

@@ -1,4 +1,4 @@
-"""Forward mode of the kernels: hand-derived tangents against the reference's, differences and the way back."""
+"""Forward mode of the kernels: against the reference's tangents, differences and the way back."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_tangent_of_a_kernel_is_its_change(kernel: Kernel, row: Row, data: A
 @every_row
 @given(data=st.data())
 def test_both_directions_of_a_kernel_are_adjoint(kernel: Kernel, row: Row, data: Any) -> None:
-    """<u, J v> = <J' u, v>, with tangents that are not contiguous; and nothing that is given is written to."""
+    """<u, J v> = <J' u, v>, with tangents that are not contiguous; nothing given is written to."""
     moved = Moved.drawn(row, data)
     strided = [np.repeat(t[..., None], 2, axis=-1)[..., 0] for t in moved.tangents]
     own = kernel._jvp
@@ -141,7 +141,7 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
-# ----------------------------------------------------------------------------------------------- the tests are tested
+# ----------------------------------------------------------------------------- the tests are tested
 
 BY_HAND = sorted({k for k, _, _ in CASES if k._jvp is not None}, key=name_of)
 
@@ -175,7 +175,7 @@ def noticed(kernel: Kernel, change: Any) -> bool | None:
 
 @pytest.mark.parametrize("kernel", BY_HAND, ids=name_of)
 def test_a_mistake_in_the_tangents_of_a_kernel_is_noticed(kernel: Kernel) -> None:
-    """The usual mistakes in the result; and each argument's tangent ignored, or with the wrong sign."""
+    """The usual mistakes in the result; and each argument's tangent with the wrong sign."""
     changes: dict[str, Any] = {}
     for name, mistake in MISTAKES.items():
         changes[name] = lambda own, uses, args, mistake=mistake: each(mistake, own(*args))
@@ -189,12 +189,15 @@ def test_a_mistake_in_the_tangents_of_a_kernel_is_noticed(kernel: Kernel) -> Non
     assert [name for name, change in changes.items() if noticed(kernel, change) is False] == []
 
 
-# -------------------------------------------------------------------------------------------------------- no numbers
+# --------------------------------------------------------------------------------------- no numbers
 
 EMPTY: dict[str, Any] = {
     "linear": (lambda x: kernels.linear(x, np.ones((3, 4)), np.ones(3)), (0, 4)),
     "conv2d": (lambda x: kernels.conv2d(x, np.ones((3, 2, 3, 3))), (0, 2, 4, 4)),
-    "conv_transpose2d": (lambda x: kernels.conv_transpose2d(x, np.ones((2, 3, 3, 3))), (0, 2, 4, 4)),
+    "conv_transpose2d": (
+        lambda x: kernels.conv_transpose2d(x, np.ones((2, 3, 3, 3))),
+        (0, 2, 4, 4),
+    ),
     "max_pool2d": (lambda x: kernels.max_pool2d(x, kernel_size=2), (0, 2, 4, 4)),
     "avg_pool2d": (lambda x: kernels.avg_pool2d(x, kernel_size=2), (0, 2, 4, 4)),
     "upsample_nearest2d": (kernels.upsample_nearest2d, (0, 2, 4, 4)),
@@ -205,7 +208,10 @@ EMPTY: dict[str, Any] = {
     "attention": (lambda x: kernels.attention(x, x, x), (0, 5, 4)),
     "self_attention": (lambda x: kernels.self_attention(x, num_heads=2), (0, 5, 12)),
     "additive_attention": (lambda x: kernels.additive_attention(x, x, np.ones(4), x), (0, 5, 4)),
-    "cross_entropy": (lambda x: kernels.cross_entropy(x, np.zeros(0, int), reduction="none"), (0, 4)),
+    "cross_entropy": (
+        lambda x: kernels.cross_entropy(x, np.zeros(0, int), reduction="none"),
+        (0, 4),
+    ),
     "mse": (lambda x: kernels.mse(x, 1.0, reduction="sum"), (0, 4)),
     "bce_with_logits": (lambda x: kernels.bce_with_logits(x, 1.0, reduction="none"), (0, 4)),
     **{name: (getattr(kernels, name), (0, 4)) for name in ("relu", "gelu", "silu", "erf")},
@@ -218,11 +224,13 @@ def test_a_batch_without_samples_has_tangents_without_numbers(name: str) -> None
     x = np.ones(shape, np.float32)
     with by_hand():
         values, tangents = tg.jvp(f, (x,), (x,))
-    for value, tangent in zip(tg.transforms.leaves(values), tg.transforms.leaves(tangents), strict=True):
+    for value, tangent in zip(
+        tg.transforms.leaves(values), tg.transforms.leaves(tangents), strict=True
+    ):
         assert tangent.shape == value.shape and tangent.dtype == value.dtype
 
 
-# ------------------------------------------------------------------------------------------------ what is not chosen
+# ------------------------------------------------------------------------------- what is not chosen
 
 WILD = [np.inf, -np.inf, np.nan]
 
@@ -230,7 +238,7 @@ WILD = [np.inf, -np.inf, np.nan]
 @pytest.mark.parametrize("wild", WILD)
 @pytest.mark.parametrize("way", ["boolean", "causal", "added", "dropout", "self"])
 def test_a_tangent_of_a_key_that_is_hidden_does_not_reach_its_query(way: str, wild: float) -> None:
-    """Query 0 may look at key 0 only; the tangents of key 1 and of its mask are infinite, or no number."""
+    """Query 0 may look at key 0 only; the tangent of key 1 is infinite, or no number."""
     rng = np.random.default_rng(0)
     q, k, v = rng.normal(size=(3, 1, 2, 4))
     q_dot, k_dot = rng.normal(size=(2, 1, 2, 4))
@@ -240,7 +248,9 @@ def test_a_tangent_of_a_key_that_is_hidden_does_not_reach_its_query(way: str, wi
         "causal": lambda *t: kernels.attention(*t, v, causal=True),
         "added": lambda *t: kernels.attention(*t, v, np.where(visible, 0, -np.inf)),
         "dropout": lambda *t: kernels.attention(*t, v, visible, np.ones((1, 2, 2), bool), p=0.5),
-        "self": lambda q, k: kernels.self_attention(np.concatenate([q, k, v], -1), visible, num_heads=2),
+        "self": lambda q, k: kernels.self_attention(
+            np.concatenate([q, k, v], -1), visible, num_heads=2
+        ),
     }
     expected = tg.jvp(calls[way], (q, k), (q_dot, k_dot))[1]
     k_dot[:, 1] = wild
@@ -252,7 +262,7 @@ def test_a_tangent_of_a_key_that_is_hidden_does_not_reach_its_query(way: str, wi
 
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 def test_a_mask_of_minus_infinity_has_finite_tangents(reduction: str) -> None:
-    """Logits of -inf, as they leave a mask, have probability 0, and their tangents count for nothing."""
+    """Logits of -inf, as of a mask, have probability 0; their tangents count for nothing."""
     logits = np.array([[0.0, 1.0, -np.inf], [2.0, 0.0, 0.0]])
     labels = np.array([1, -100])
     move = np.array([[1.0, 2.0, np.inf], [np.nan, 1.0, 1.0]])
@@ -262,7 +272,11 @@ def test_a_mask_of_minus_infinity_has_finite_tangents(reduction: str) -> None:
     found = tg.jvp(loss, (logits,), (move,))[1]
     np.testing.assert_allclose(found, [slope, 0] if reduction == "none" else slope)
     scores = np.where(np.isinf(logits), -np.inf, 0)
-    looked = tg.jvp(lambda m: kernels.attention(logits[:, :2], np.ones((3, 2)), np.eye(3), m), (scores,), (np.ones((2, 3)),))
+    looked = tg.jvp(
+        lambda m: kernels.attention(logits[:, :2], np.ones((3, 2)), np.eye(3), m),
+        (scores,),
+        (np.ones((2, 3)),),
+    )
     assert np.all(np.isfinite(looked[1]))
 
 
@@ -294,7 +308,7 @@ def test_pixels_that_tie_share_the_tangent() -> None:
     np.testing.assert_array_equal(found, [[[[2.0, 7.0]]]])
 
 
-# ----------------------------------------------------------------------------------------------- several values, passes
+# --------------------------------------------------------------------------- several values, passes
 
 
 def test_a_kernel_with_several_values_is_carried_out_once() -> None:
@@ -311,7 +325,7 @@ def test_a_kernel_with_several_values_is_carried_out_once() -> None:
 
 
 def test_a_constant_keeps_the_order_of_its_memory() -> None:
-    """Images with their channels last stay so when a record copies them: kernels are fast on these."""
+    """Images with their channels last stay so when a record copies them: kernels are fast then."""
     images = np.ones((2, 4, 4, 3)).transpose(0, 3, 1, 2)
     seen = []
     tg.jvp(lambda x: seen.append(x.detach().numpy().strides) or x * 2, (images,), (images,))
@@ -329,7 +343,9 @@ def test_tangents_are_in_memory_of_their_own() -> None:
     _, found = tg.jvp(twice, (x,), (v,))
     for tangent in found:
         assert tangent.flags.writeable
-        assert not any(np.shares_memory(tangent, other) for other in (x, v, *found) if other is not tangent)
+        assert not any(
+            np.shares_memory(tangent, other) for other in (x, v, *found) if other is not tangent
+        )
     assert len({id(tangent) for tangent in found}) == len(found)
 
 
@@ -348,3 +364,25 @@ def test_the_benchmark_measures_the_same_product_in_each_library() -> None:
     runs["other"] = (runs["ours"][0], lambda: (runs["ours"][1]()[0], np.zeros(3)))
     with pytest.raises(AssertionError, match="other"):
         forward.measured(runs, seconds=0.0)
+
+
+def test_batch_norm_takes_the_means_of_its_tangents_over_all_shares() -> None:
+    """Each half of a batch, with `average` over both, has its half of the tangents of the whole."""
+    rng = np.random.default_rng(0)
+    x, x_dot = rng.normal(size=(2, 8, 3))
+    weight, bias = rng.normal(size=(2, 3))
+    z = kernels.batch_norm(x)
+    wholes = {
+        "mean": x.mean(0, keepdims=True),
+        "variance": x.var(0, keepdims=True),
+        "tangents": np.stack([(x_dot * z).mean(0), x_dot.mean(0)]),
+    }
+    expected = tg.jvp(kernels.batch_norm, (x, weight, bias), (x_dot, weight, bias))[1]
+    for part in (slice(0, 4), slice(4, 8)):
+        given = iter(wholes.values())
+        share = lambda x, w, b, given=given: kernels.batch_norm(
+            x, w, b, average=lambda _: next(given)
+        )
+        found = tg.jvp(share, (x[part], weight, bias), (x_dot[part], weight, bias))[1]
+        np.testing.assert_allclose(found, expected[part], rtol=1e-10)
+        assert next(given, None) is None
