@@ -4,10 +4,10 @@ What a row buys (see `check`): the value against NumPy's own, first and second d
 at random cotangents, the dtype of gradients, nothing mutated, fan-out, non-contiguous input. `tests/rows/*.py` hold the
 rows.
 
-Complex inputs are a column: `complex` of a row is True, the positions of the arguments that may be complex, or the
-reason why none may; then a complex argument is refused. What a row does not say is said by its function
-(`says_of_complex_numbers`). A draw of a row is made complex by phases, which are drawn too (`turned`), and is checked
-like any other; some of its arrays stay real.
+Complex inputs are a column: `complex` of a row is True, the positions of the arguments that may be
+complex, or the reason why none may; then a complex argument is refused. What a row does not say is
+said by its function (`says_of_complex_numbers`). A draw of a row is made complex by phases, which
+are drawn too (`turned`), and is checked like any other; some of its arrays stay real.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tinygrad_cv.testing.strategies import arrays
 from tinygrad_cv.transforms import leaves
 
 Strategy = st.SearchStrategy[Any]
-ELSEWHERE = "elsewhere: "  # begins what a row says that is checked with complex numbers in another place
+ELSEWHERE = "elsewhere: "  # begins what a row says that is checked in another place
 LINALG = ELSEWHERE + "tests/test_complex_linalg.py"  # with matrices of each kind
 
 
@@ -48,8 +48,8 @@ class Row:
     order: int = 2
     rtol: float | None = None  # the relative error that is allowed where the function itself is no more precise
     constant: Sequence[int] = ()  # positions of floating-point arguments that have no derivative
-    complex: bool | str | tuple[int, ...] = True  # the positions that may be complex, True for all; or why none may
-    phases: tuple[float, float] = (-2.8, 2.8)  # of complex numbers; the default keeps away from branch cuts
+    complex: bool | str | tuple[int, ...] = True  # positions, or True for all; or why none
+    phases: tuple[float, float] = (-2.8, 2.8)  # the default keeps away from branch cuts
 
 
 ROWS: dict[Any, list[Row]] = {}
@@ -68,15 +68,18 @@ def row(
 
 
 def says_of_complex_numbers(function: Any) -> bool | str:
-    """What a function states by itself: ufuncs have loops of complex numbers or not, kernels never; all others take
-    them unless the row says why not."""
+    """What a function states by itself.
+
+    Ufuncs have loops of complex numbers or not, kernels take none; all others take them.
+    """
     if isinstance(function, Kernel):
         return "kernels are of real numbers"
     if isinstance(function, np.ufunc) and function.signature is None:
         takes = [loop.partition("->")[0] for loop in function.types]
         return any("D" in loop for loop in takes) or "the ufunc has no loop of complex numbers"
     module = getattr(function, "__module__", None) or ""
-    return LINALG if module.startswith("numpy.linalg") or module.endswith("rules.numpy.linalg") else True
+    of_linalg = module.startswith("numpy.linalg") or module.endswith("rules.numpy.linalg")
+    return LINALG if of_linalg else True
 
 
 @st.composite

@@ -1,5 +1,7 @@
-"""Complex numbers where the rows of the table do not come: branch cuts, zeros, mixtures, Fourier transforms as matrices,
-and what is refused."""
+"""Complex numbers where the rows of the table do not come.
+
+Branch cuts, zeros, mixtures, Fourier transforms as matrices, and what is refused.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ CUTS: dict[Any, tuple[complex, list[float]]] = {
 @pytest.mark.parametrize("side", ["above", "below"])
 @pytest.mark.parametrize("function", CUTS, ids=name_of)
 def test_slopes_are_right_on_both_sides_of_a_branch_cut(function: Any, side: str) -> None:
-    """Along the cut the function is smooth; the sign of a zero says on which side of it a number stands."""
+    """Along the cut the function is smooth; the sign of a zero says on which side a number is."""
     line, points = CUTS[function]
     for point in points:
         z = np.array(complex(point, 0.0) if line == 1 else complex(0.0, point))
@@ -52,7 +54,9 @@ def test_slopes_are_right_on_both_sides_of_a_branch_cut(function: Any, side: str
         pushed = tg.jvp(function, (z,), (np.array(line + 0j),))[1]
         np.testing.assert_allclose(pushed, slope * line, rtol=1e-8)
         pulled = tg.vjp(function, z)[1](np.array(1 + 0j))
-        np.testing.assert_allclose(pulled[0] if isinstance(pulled, tuple) else pulled, np.conj(slope), rtol=1e-8)
+        np.testing.assert_allclose(
+            pulled[0] if isinstance(pulled, tuple) else pulled, np.conj(slope), rtol=1e-8
+        )
 
 
 @pytest.mark.parametrize("function", [np.power, np.float_power, sp.xlogy])
@@ -97,16 +101,24 @@ def test_a_descent_step_lowers_a_loss_of_complex_numbers() -> None:
 lengths = st.integers(1, 7)
 
 
-@given(length=lengths, n=st.none() | lengths, norm=st.sampled_from(["backward", "ortho", "forward"]))
-def test_a_fourier_transform_is_a_matrix_and_its_gradient_the_transpose(length: int, n: int | None, norm: Any) -> None:
+@given(
+    length=lengths, n=st.none() | lengths, norm=st.sampled_from(["backward", "ortho", "forward"])
+)
+def test_a_fourier_transform_is_a_matrix_and_its_gradient_the_transpose(
+    length: int, n: int | None, norm: Any
+) -> None:
     for function in (np.fft.fft, np.fft.ifft):
-        matrix = np.stack([function(e, n, norm=norm) for e in np.eye(length)], axis=1)  # (n, length)
+        matrix = np.stack(
+            [function(e, n, norm=norm) for e in np.eye(length)], axis=1
+        )  # (n, length)
         g = np.exp(1j * np.arange(matrix.shape[0]))
         pulled = tg.vjp(lambda a, f=function: f(a, n, norm=norm), np.ones(length, complex))[1](g)
         np.testing.assert_allclose(np.ravel(pulled), matrix.conj().T @ g, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "ihfft", "irfft", "hfft", "fft2", "rfft2", "irfft2"])
+@pytest.mark.parametrize(
+    "name", ["fft", "ifft", "rfft", "ihfft", "irfft", "hfft", "fft2", "rfft2", "irfft2"]
+)
 def test_transforms_keep_single_precision(name: str) -> None:
     function = getattr(np.fft, name)
     real = name in ("rfft", "ihfft", "rfft2")
@@ -126,8 +138,10 @@ POINTS = arrays((3,), domain=(0.3, 2.0))
 
 
 @given(size=POINTS, phase=arrays((3,), domain=(-2.8, 2.8)), seed=st.integers(0, 99))
-def test_functions_that_are_scaled_by_a_real_one(size: np.ndarray, phase: np.ndarray, seed: int) -> None:
-    """exp(-|Im z|) and its kin have no complex derivative; away from where the exponent has a kink."""
+def test_functions_that_are_scaled_by_a_real_one(
+    size: np.ndarray, phase: np.ndarray, seed: int
+) -> None:
+    """exp(-|Im z|) and its kin have no complex derivative; away from the exponent's kink."""
     z = size * np.exp(1j * np.sign(phase + 0.01) * (0.3 + abs(phase) * 0.3))
     for function in (sp.jve, sp.yve, sp.ive, sp.kve, sp.hankel1e, sp.hankel2e):
         f = lambda z, function=function: function(1.5, z)
@@ -140,7 +154,9 @@ def test_psi_and_its_slopes_far_from_and_near_its_poles(least: float) -> None:
     z = least + np.array([0.2j, 1 + 0.5j, 3 - 8j])
     check_grad(sp.psi, z, order=2)
     real = least + np.array([0.05, 1.45])
-    slopes = [tg.grad(lambda z: np.sum(np.real(sp.psi(z))))(x) for x in (real, real.astype(complex))]
+    slopes = [
+        tg.grad(lambda z: np.sum(np.real(sp.psi(z))))(x) for x in (real, real.astype(complex))
+    ]
     np.testing.assert_allclose(slopes[1], slopes[0], rtol=1e-13)
 
 
@@ -188,7 +204,11 @@ def test_a_real_array_takes_no_complex_parts() -> None:
 
 def test_the_search_for_nan_sees_complex_numbers() -> None:
     z = tg.Tensor([0j, 1j], requires_grad=True)
-    with pytest.raises(FloatingPointError, match=r"np\.log"), np.errstate(all="ignore"), tg.detect_anomaly():
+    with (
+        pytest.raises(FloatingPointError, match=r"np\.log"),
+        np.errstate(all="ignore"),
+        tg.detect_anomaly(),
+    ):
         np.log(z)
 
 
@@ -206,7 +226,9 @@ def test_infinite_parts_are_replaced_one_by_one() -> None:
     z = np.array([complex(np.nan, 1.0), complex(2.0, np.inf), complex(-np.inf, np.nan), 3 - 4j])
     t = tg.Tensor(z, requires_grad=True)
     for options in ({}, {"posinf": np.inf, "neginf": 5.0, "nan": 7.0}):
-        np.testing.assert_array_equal(np.nan_to_num(t, **options).numpy(), np.nan_to_num(z, **options))
+        np.testing.assert_array_equal(
+            np.nan_to_num(t, **options).numpy(), np.nan_to_num(z, **options)
+        )
     np.sum(np.abs(np.nan_to_num(t, posinf=1.0, neginf=1.0))).backward()
     assert np.isfinite(t.grad).all() and t.grad[0].real == 0 and t.grad[0].imag != 0
 

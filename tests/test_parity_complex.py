@@ -1,8 +1,8 @@
 """Complex numbers against PyTorch and JAX: values, and gradients in both real directions.
 
-The convention of all three is compared by `torch.view_as_real`: a complex number is a pair of real numbers (..., 2),
-and its gradient is that of a real function of the pair. PyTorch's gradient is dL/da + i dL/db, as ours is, and its
-pair the gradient in (a, b); JAX's is the conjugate of that.
+The convention of all three is compared by `torch.view_as_real`: a complex number is a pair of real
+numbers (..., 2), and its gradient is that of a real function of the pair. PyTorch's gradient is
+dL/da + i dL/db, as ours is, and its pair the gradient in (a, b); JAX's is the conjugate of that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Arrays = list[np.ndarray]
 
 
 def pair(array: np.ndarray) -> np.ndarray:
-    """Real and imaginary parts along a last axis, as `torch.view_as_real` has them; real numbers as they are."""
+    """Real and imaginary parts along a last axis, as in `torch.view_as_real`; real ones as they
+    are."""
     return np.stack([array.real, array.imag], axis=-1) if np.iscomplexobj(array) else array
 
 
@@ -58,7 +59,9 @@ def of_jax(f: Function, arrays: Arrays, cotangents: Arrays) -> tuple[Arrays, Arr
     return list(map(np.asarray, values)), [np.conj(np.asarray(g)) for g in gradients]
 
 
-def agree(mine: Function, peer: Function, route: Any, arrays: Arrays, rng: np.random.Generator) -> None:
+def agree(
+    mine: Function, peer: Function, route: Any, arrays: Arrays, rng: np.random.Generator
+) -> None:
     """Values, and gradients at random cotangents, to 1e-10 of their scale."""
     shapes = [(np.shape(v), np.iscomplexobj(v)) for v in several(mine(*arrays))]
     cotangents: Arrays = []
@@ -71,7 +74,9 @@ def agree(mine: Function, peer: Function, route: Any, arrays: Arrays, rng: np.ra
         for one, other in zip(own, others, strict=True):
             assert np.shape(one) == np.shape(other)
             scale = max(1.0, float(np.max(np.abs(other), initial=0)))
-            np.testing.assert_allclose(pair(np.asarray(one)), pair(other), rtol=1e-10, atol=1e-10 * scale)
+            np.testing.assert_allclose(
+                pair(np.asarray(one)), pair(other), rtol=1e-10, atol=1e-10 * scale
+            )
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], is_complex: bool = True) -> np.ndarray:
@@ -80,23 +85,27 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...], is_complex: bool = Tr
     return size * np.exp(1j * rng.uniform(-1.4, 1.4, shape)) if is_complex else size
 
 
-# NumPy's name: PyTorch's, JAX's; None where the peer has none, or another function under that name.
+# NumPy's name: PyTorch's, JAX's; None where the peer has none, or another function of that name.
 SAME_NAME = """
-exp expm1 sqrt log log2 log10 log1p sin cos tan sinh cosh tanh square reciprocal negative abs real imag angle sinc
-cumsum cumprod ravel
+exp expm1 sqrt log log2 log10 log1p sin cos tan sinh cosh tanh square reciprocal negative abs real
+imag angle sinc cumsum cumprod ravel sum mean prod exp2 positive cov corrcoef diff trapezoid trace
+tril triu
 """
-UNARY: dict[str, tuple[str | None, str | None]] = {name: (name, name) for name in SAME_NAME.split()} | {
-    "arcsin": ("asin", "arcsin"), "arccos": ("acos", "arccos"), "arctan": ("atan", "arctan"),
-    "arcsinh": ("asinh", "arcsinh"), "arccosh": ("acosh", "arccosh"), "arctanh": ("atanh", "arctanh"),
-    "conjugate": ("conj", "conj"), "sum": ("sum", "sum"), "mean": ("mean", "mean"), "prod": ("prod", "prod"),
+UNARY: dict[str, tuple[str | None, str | None]] = {name: (name, name) for name in SAME_NAME.split()}
+UNARY |= {
+    "arcsin": ("asin", "arcsin"),
+    "arccos": ("acos", "arccos"),
+    "arctan": ("atan", "arctan"),
+    "arcsinh": ("asinh", "arcsinh"),
+    "arccosh": ("acosh", "arccosh"),
+    "arctanh": ("atanh", "arctanh"),
+    "conjugate": ("conj", "conj"),
     "sign": ("sgn", None),  # JAX gives it the gradient 0
-    "exp2": ("exp2", "exp2"), "positive": ("positive", "positive"),
-    "std": (None, "std"), "var": (None, "var"), "cov": ("cov", "cov"), "corrcoef": ("corrcoef", "corrcoef"),
-    "diff": ("diff", "diff"), "gradient": (None, "gradient"), "trapezoid": ("trapezoid", "trapezoid"),
-    "sort_complex": (None, "sort_complex"), "nan_to_num": (None, "nan_to_num"), "trace": ("trace", "trace"),
-    "tril": ("tril", "tril"), "triu": ("triu", "triu"), "flip": (None, "flip"), "transpose": (None, "transpose"),
-}  # fmt: skip
-# PyTorch's cumsum and cumprod need an axis, NumPy's ravel the elements in one row; its sinc is not of complex numbers.
+    "sort_complex": (None, "sort_complex"),
+}
+for name in "std var gradient nan_to_num flip transpose".split():
+    UNARY[name] = (None, name)
+# PyTorch's cumsum and cumprod need an axis; its sinc is not of complex numbers.
 NOT_OF_TORCH = {"cumsum", "cumprod", "sinc", "positive"}
 BINARY = {
     "add": "add", "subtract": "subtract", "multiply": "multiply", "true_divide": "true_divide", "power": "pow",
@@ -105,7 +114,11 @@ BINARY = {
 MIXTURES = [(True, True), (True, False), (False, True)]
 
 
-OF_TORCH = [(name, of_torch, torch, peers[0]) for name, peers in UNARY.items() if peers[0] and name not in NOT_OF_TORCH]
+OF_TORCH = [
+    (name, of_torch, torch, peers[0])
+    for name, peers in UNARY.items()
+    if peers[0] and name not in NOT_OF_TORCH
+]
 OF_JAX = [(name, of_jax, jnp, peers[1]) for name, peers in UNARY.items() if peers[1]]
 
 
@@ -117,7 +130,9 @@ def test_functions_of_one_array(name: str, route: Any, library: Any, of_peer: st
         agree(getattr(np, name), peer, route, [draw(rng, (3, 4))], rng)
 
 
-@pytest.mark.parametrize("mixture", MIXTURES, ids=["complex", "complex and real", "real and complex"])
+@pytest.mark.parametrize(
+    "mixture", MIXTURES, ids=["complex", "complex and real", "real and complex"]
+)
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two_arrays(name: str, mixture: tuple[bool, bool]) -> None:
     shapes = [(4,), (4,)] if name in ("vdot", "convolve", "outer") else [(3, 3), (3, 3)]
@@ -125,21 +140,39 @@ def test_functions_of_two_arrays(name: str, mixture: tuple[bool, bool]) -> None:
         rng = np.random.default_rng(seed)
         arrays = [draw(rng, shape, kind) for shape, kind in zip(shapes, mixture, strict=True)]
         agree(getattr(np, name), getattr(jnp, name), of_jax, arrays, rng)
-        if BINARY[name] and (mixture == (True, True) or name in ("add", "subtract", "multiply", "true_divide")):
+        if BINARY[name] and (
+            mixture == (True, True) or name in ("add", "subtract", "multiply", "true_divide")
+        ):
             agree(getattr(np, name), getattr(torch, BINARY[name] or ""), of_torch, arrays, rng)
 
 
-@pytest.mark.parametrize("mixture", MIXTURES, ids=["complex", "complex and real", "real and complex"])
+@pytest.mark.parametrize(
+    "mixture", MIXTURES, ids=["complex", "complex and real", "real and complex"]
+)
 def test_products_that_pytorch_names_otherwise(mixture: tuple[bool, bool]) -> None:
     rng = np.random.default_rng(0)
     a, b = (draw(rng, (2, 3), kind) for kind in mixture)
     c = draw(rng, (3, 2))
-    agree(lambda x, y: np.einsum("ij,ij->i", x, y), lambda x, y: jnp.einsum("ij,ij->i", x, y), of_jax, [a, b], rng)
-    agree(np.tensordot, torch.tensordot, of_torch, [draw(rng, (2, 3, 4)), draw(rng, (3, 4, 2))], rng)
+    agree(
+        lambda x, y: np.einsum("ij,ij->i", x, y),
+        lambda x, y: jnp.einsum("ij,ij->i", x, y),
+        of_jax,
+        [a, b],
+        rng,
+    )
+    agree(
+        np.tensordot, torch.tensordot, of_torch, [draw(rng, (2, 3, 4)), draw(rng, (3, 4, 2))], rng
+    )
     agree(np.vecdot, torch.linalg.vecdot, of_torch, [draw(rng, (2, 3)), draw(rng, (2, 3))], rng)
     agree(np.cross, torch.linalg.cross, of_torch, [draw(rng, (2, 3)), draw(rng, (2, 3))], rng)
     agree(lambda x, y: x @ y, lambda x, y: x @ y, of_jax, [a, c], rng)
-    agree(lambda x: np.correlate(x, c[:, 0], "full"), lambda x: jnp.correlate(x, c[:, 0], "full"), of_jax, [a[0]], rng)
+    agree(
+        lambda x: np.correlate(x, c[:, 0], "full"),
+        lambda x: jnp.correlate(x, c[:, 0], "full"),
+        of_jax,
+        [a[0]],
+        rng,
+    )
 
 
 def test_norms_and_choices() -> None:
@@ -151,11 +184,19 @@ def test_norms_and_choices() -> None:
         agree(lambda t, order=order: np.linalg.vector_norm(t, ord=order), peer, of_torch, [z], rng)
     agree(np.linalg.norm, torch.linalg.norm, of_torch, [z], rng)
     mask = torch.tensor(chosen)
-    agree(lambda a, b: np.where(chosen, a, b), lambda a, b: torch.where(mask, a, b), of_torch, [z, w], rng)
+    agree(
+        lambda a, b: np.where(chosen, a, b),
+        lambda a, b: torch.where(mask, a, b),
+        of_torch,
+        [z, w],
+        rng,
+    )
     agree(lambda a: a[[0, 1, 1], 1:], lambda a: a[[0, 1, 1], 1:], of_torch, [z], rng)
     agree(lambda a: np.cumsum(a, 1), lambda a: torch.cumsum(a, 1), of_torch, [z], rng)
     agree(lambda a: np.cumprod(a, 1), lambda a: torch.cumprod(a, 1), of_torch, [z], rng)
-    agree(lambda a: np.var(a, axis=1, ddof=1), lambda a: jnp.var(a, axis=1, ddof=1), of_jax, [z], rng)
+    agree(
+        lambda a: np.var(a, axis=1, ddof=1), lambda a: jnp.var(a, axis=1, ddof=1), of_jax, [z], rng
+    )
     agree(lambda a: np.polyval(a[0], a[1]), lambda a: jnp.polyval(a[0], a[1]), of_jax, [z], rng)
 
 
@@ -196,8 +237,16 @@ def test_fourier_transforms_along_several_axes(name: str, norm: str, route: Any)
 def test_softmax_and_its_kin() -> None:
     rng = np.random.default_rng(0)
     z = draw(rng, (3, 4))
-    agree(lambda a: special.logsumexp(a, axis=1), lambda a: jax.scipy.special.logsumexp(a, axis=1), of_jax, [z], rng)
-    agree(lambda a: special.softmax(a, axis=1), lambda a: jax.nn.softmax(a, axis=1), of_jax, [z], rng)
+    agree(
+        lambda a: special.logsumexp(a, axis=1),
+        lambda a: jax.scipy.special.logsumexp(a, axis=1),
+        of_jax,
+        [z],
+        rng,
+    )
+    agree(
+        lambda a: special.softmax(a, axis=1), lambda a: jax.nn.softmax(a, axis=1), of_jax, [z], rng
+    )
     agree(lambda a: sp.xlogy(a, a + 2), lambda a: a * jnp.log(a + 2), of_jax, [z], rng)
 
 
@@ -221,7 +270,10 @@ SHAPES: dict[str, tuple[Function, Function]] = {  # that move elements: of NumPy
     "tile": (lambda a: np.tile(a, (2, 1)), lambda a: torch.tile(a, (2, 1))),
     "repeat": (lambda a: np.repeat(a, 2, 1), lambda a: torch.repeat_interleave(a, 2, 1)),
     "pad": (lambda a: np.pad(a, 1), lambda a: torch.nn.functional.pad(a, (1, 1, 1, 1))),
-    "broadcast_to": (lambda a: np.broadcast_to(a, (2, 3, 4)), lambda a: torch.broadcast_to(a, (2, 3, 4))),
+    "broadcast_to": (
+        lambda a: np.broadcast_to(a, (2, 3, 4)),
+        lambda a: torch.broadcast_to(a, (2, 3, 4)),
+    ),
     "diagonal": (lambda a: np.diagonal(a, 1), lambda a: torch.diagonal(a, 1)),
     "diag": (lambda a: np.diag(a[0]), lambda a: torch.diag(a[0])),
     "split": (lambda a: np.split(a, 2, 1), lambda a: torch.tensor_split(a, 2, 1)),

@@ -28,7 +28,11 @@ def test_row(case: Row, data: Any, seed: int) -> None:
 
 
 OF_COMPLEX = [(name, r) for name, r in CASES if not isinstance(r.complex, str)]
-OF_REAL = [(name, r) for name, r in CASES if isinstance(r.complex, str) and not r.complex.startswith(ELSEWHERE)]
+OF_REAL = [
+    (name, r)
+    for name, r in CASES
+    if isinstance(r.complex, str) and not r.complex.startswith(ELSEWHERE)
+]
 NAMES = r"np\.|scipy\.special|complex"
 FEW = max(1, settings.default.max_examples // 10)
 
