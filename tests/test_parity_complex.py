@@ -103,13 +103,15 @@ UNARY |= {
     "sign": ("sgn", None),  # JAX gives it the gradient 0
     "sort_complex": (None, "sort_complex"),
 }
-for name in "std var gradient nan_to_num flip transpose".split():
+for name in ["std", "var", "gradient", "nan_to_num", "flip", "transpose"]:
     UNARY[name] = (None, name)
 # PyTorch's cumsum and cumprod need an axis; its sinc is not of complex numbers.
 NOT_OF_TORCH = {"cumsum", "cumprod", "sinc", "positive"}
 BINARY = {
-    "add": "add", "subtract": "subtract", "multiply": "multiply", "true_divide": "true_divide", "power": "pow",
-    "matmul": "matmul", "kron": "kron", "vdot": None, "inner": "inner", "outer": None, "convolve": None,
+    "add": "add", "subtract": "subtract", "multiply": "multiply", "true_divide": "true_divide",
+    "power": "pow",
+    "matmul": "matmul", "kron": "kron", "vdot": None, "inner": "inner", "outer": None,
+    "convolve": None,
 }  # fmt: skip
 MIXTURES = [(True, True), (True, False), (False, True)]
 
