@@ -29,7 +29,7 @@ from .engine import errors
 from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
-from .engine.observers import Call, Pull, now, observers
+from .engine.observers import Call, Deposit, Finish, Pull, Start, now, observers
 from .engine.operands import REAL, as_operand, as_real, refuse_foreign
 from .engine.ownership import constant, guarded, own, read, read_only, window, write
 from .engine.signatures import UFUNC_OPTIONS, Signature, parameter_names
@@ -221,7 +221,7 @@ def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any
         node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
     result = wrap(value, node)
     for observer in observers():
-        observer.forward(Call(operation.function, bound, node, result, started))
+        observer.forward(Call(operation.function, bound, node, result, started, operation))
     return result
 
 
@@ -454,6 +454,8 @@ def backpropagate(
     record themselves. Nodes are freed once passed, unless `retain`.
     """
     walk = Walk(roots, targets, graph)
+    for observer in walk.observers:
+        observer.start(Start(roots, walk.path, graph))
     with switched("recording", graph):
         while walk.queue:
             node, gradient = walk.next()
@@ -463,7 +465,10 @@ def backpropagate(
                 walk.add(node.parents[name], contribution, node)
             if not (retain or graph):
                 node.free()
-    return walk.results()
+    gradients = walk.results()
+    for observer in walk.observers:
+        observer.finish(Finish(gradients))
+    return gradients
 
 
 class Walk:
@@ -551,6 +556,7 @@ class Walk:
         if node.saved is None:
             raise errors.freed(node)
         operation: Operation = node.operation
+        dropped = None
         if operation.guarded:
             gradient = read_only(gradient)
         wanted: Collection[str] = node.parents
@@ -563,7 +569,7 @@ class Walk:
                 contributions = silence(operation, contributions, dropped)
             self.drop(node, contributions, dropped)
         for observer in self.observers:
-            observer.backward(Pull(node, gradient, contributions, started))
+            observer.backward(Pull(node, gradient, contributions, started, dropped))
         return contributions
 
     def drop(
@@ -702,6 +708,8 @@ def deposit(gradients: Mapping[Place, Any]) -> None:
             continue
         if type(gradient) is Tensor:  # which several places may have in common
             gradient = wrap(gradient._array, gradient._node)
+        for observer in observers():
+            observer.deposit(Deposit(tensor, place, tensor._grad, gradient))
         tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
 

@@ -13,7 +13,7 @@ The profiler and the search for the first NaN are observers; the engine knows no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -30,8 +30,9 @@ class Call:
     function: Any
     arguments: Mapping[str, Any]  # by name, as the caller gave them: tensors, arrays, options
     node: Any  # what was recorded; None if nothing was
-    value: Any  # the tensor, or several
+    value: Any  # the tensor, or several; an array of a function without a gradient
     started: float  # of `time.perf_counter`
+    operation: Any = None  # the rule or the kernel; None for a function without a gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,45 @@ class Pull:
     gradient: Any  # of the value; a list of one for each of several values
     contributions: Mapping[str, Any]  # by the name of the argument
     started: float
+    dropped: Any = None  # the elements of the value that reach no root, where that is known
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A way back begins."""
+
+    roots: Sequence[tuple[Any, Any]]  # places, and the gradients that are carried back from them
+    path: Any  # the nodes that it passes; None: all behind the roots
+    graph: bool  # whether the way back is recorded itself
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A way back is at its end."""
+
+    gradients: Mapping[Any, Any]  # by place
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """A gradient is about to be added to a tensor's `.grad`."""
+
+    tensor: Any
+    place: Any
+    before: Any  # the `.grad` so far, or None
+    gradient: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An optimiser has updated a parameter."""
+
+    optimizer: Any  # the class
+    options: Mapping[str, Any]
+    parameter: Any  # the tensor
+    t: int  # the number of the step, 1, 2, ...
+    given: Any  # arrays before the update: the value, the gradient, the state by name
+    result: Any  # after it: the value, the state by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +102,18 @@ class Observer:
 
     def backward(self, pull: Pull) -> None:
         """An operation has passed its gradient on."""
+
+    def start(self, start: Start) -> None:
+        """A way back begins."""
+
+    def finish(self, finish: Finish) -> None:
+        """A way back is at its end: these are its gradients."""
+
+    def deposit(self, deposit: Deposit) -> None:
+        """A gradient is about to be added to a tensor's `.grad`."""
+
+    def step(self, step: Step) -> None:
+        """An optimiser has updated a parameter."""
 
     def enter(self, scope: Scope) -> None:
         """What follows belongs to this scope."""
@@ -126,10 +178,14 @@ def now() -> float:
 
 __all__ = [
     "Call",
+    "Deposit",
+    "Finish",
     "FirstNaN",
     "Observer",
     "Pull",
     "Scope",
+    "Start",
+    "Step",
     "detect_anomaly",
     "observed",
     "observers",

@@ -6,7 +6,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..engine import errors
 from ..engine.observers import scope
@@ -14,6 +16,13 @@ from ..engine.ownership import guarded
 from ..engine.signatures import Signature
 from ..tensor import Node, at_place, backpropagate, each, record
 from ..typing import Function
+
+
+class Kept(NamedTuple):
+    """What a run of a kernel has kept for the way back."""
+
+    wrt: tuple[str, ...]  # the arguments that gradients are wanted of
+    saved: dict[str, Any]
 
 
 class Kernel:
@@ -140,6 +149,34 @@ class Kernel:
         if len(contributions) == len(wanted):
             return contributions
         return {name: contributions[name] for name in wanted}
+
+    def run(self, *args: Any, wrt: Collection[str] = (), **kwargs: Any) -> tuple[Any, Kept]:
+        """The fast value of arrays, and what `pull_arrays` needs: both directions as functions.
+
+        `wrt` names the arguments that gradients are wanted of; all array arguments if it is empty.
+        """
+        bound = self.bind(args, kwargs)
+        arrays = dict(bound)
+        for name in self.arrays:
+            if bound[name] is not None:
+                arrays[name] = np.asarray(bound[name])
+        given = tuple(wrt) or tuple(name for name in self.arrays if arrays[name] is not None)
+        value, saved = self.compute(arrays, dict.fromkeys(given))
+        return value, Kept(given, saved)
+
+    def pull_arrays(self, g: Any, kept: Kept, wrt: Collection[str] = ()) -> Any:
+        """The gradients of the arguments that `run` was given as `wrt`, or of those named here.
+
+        A tuple; of one argument its gradient alone.
+        """
+        wanted = wrt or kept.wrt
+        parents: dict[str, Any] = dict.fromkeys(kept.wrt)
+        node = Node(self, parents, kept.saved, (), None)
+        gradient = [np.asarray(part) for part in g] if type(g) is list else np.asarray(g)
+        same = tuple(wanted) == kept.wrt
+        found = self.pull(node, gradient, parents if same else wanted, graph=False)
+        gradients = tuple(found[name] for name in wanted)
+        return gradients[0] if len(gradients) == 1 else gradients
 
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""

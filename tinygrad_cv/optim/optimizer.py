@@ -14,10 +14,11 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..engine.observers import Step, observers
 from ..machine import subnormals_as_zero
-from ..tensor import Tensor
+from ..tensor import Tensor, unwrap
 from ..typing import Shape
-from .flat import FlatParameters, State
+from .flat import FlatParameters, Run, State
 from .state import check_state, flatten, read_options
 
 Group: TypeAlias = dict[str, Any]  # "params", and each option of the optimiser by name
@@ -109,11 +110,33 @@ class Optimizer:
             options = {**group, "lr": float(group["lr"])}  # no np.float64, which spreads its dtype
             del options["params"]
             shard = flat.reduce_scatter()
+            before = observe(flat)
             with subnormals_as_zero():
                 for run in flat.runs(shard):
                     self.update(run, **options)
             flat.ranks.barrier()
             flat.copy_back()
+            show(type(self), options, flat, before)
+
+    @classmethod
+    def updated(
+        cls,
+        p: np.ndarray,
+        g: np.ndarray,
+        state: State,
+        t: int,
+        **options: Any,
+    ) -> tuple[np.ndarray, State]:
+        """The new p and state after step t, as `reference` gives them, by the fast `update`."""
+        new = np.array(p, order="C")
+        kept = {name: np.array(array, order="C") for name, array in state.items()}
+        flat = {name: array.reshape(-1) for name, array in kept.items()}
+        scratch = (np.empty(new.size, new.dtype), np.empty(new.size, new.dtype))
+        gradient = np.asarray(g, new.dtype).reshape(-1)
+        tile = (new.reshape(-1), gradient, flat, scratch)
+        with subnormals_as_zero():
+            cls.update(Run(t, new.dtype, iter([tile])), **options)
+        return new, kept
 
     def average_gradients(self) -> None:
         """Make each `.grad` the average over the ranks (`parallel`), to clip it before the step.
@@ -231,6 +254,39 @@ class Optimizer:
         self._flatten()
         for (flat, i), state in zip(self._places(), saved["states"], strict=True):
             flat.set_state(i, state)
+
+
+def observe(flat: FlatParameters) -> list[tuple[np.ndarray, np.ndarray, State] | None]:
+    """What each parameter's update is given, copied; an empty list if nobody observes."""
+    if not observers():
+        return []
+    given: list[tuple[np.ndarray, np.ndarray, State] | None] = []
+    for i, parameter in enumerate(flat.parameters):
+        if parameter._grad is None:
+            given.append(None)
+            continue
+        state = flat.get_state(i)
+        del state["step"]
+        given.append((flat.value_views[i].copy(), np.array(unwrap(parameter._grad)), state))
+    return given
+
+
+def show(
+    kind: type[Optimizer],
+    options: Group,
+    flat: FlatParameters,
+    before: list[tuple[np.ndarray, np.ndarray, State] | None],
+) -> None:
+    """Show observers the update of each parameter."""
+    for i, given in enumerate(before):
+        if given is None:
+            continue
+        parameter = flat.parameters[i]
+        state = flat.get_state(i)
+        t = int(state.pop("step"))
+        step = Step(kind, options, parameter, t, given, (parameter.numpy(), state))
+        for observer in observers():
+            observer.step(step)
 
 
 def _as_groups(params: Iterable[Tensor] | Iterable[Group]) -> list[Group]:

@@ -1,0 +1,211 @@
+"""The names that values have in the source: from `h = np.tanh(x @ w)` the name `h`."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import linecache
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+Frames = tuple[tuple[CodeType, int], ...]  # code and instruction, the innermost first
+
+PACKAGE = __name__.partition(".")[0]
+HIDDEN = ("tensor", "engine", "rules", "kernels", "transforms", "checkpoint", "tape", "special")
+DEPTH = 8  # frames that are looked at
+LETTERS = "abcdefghkmnpqrsuvwxyz"
+TAKEN = {"np", "scipy", "operator", "kernels", "optim", "tg", "tinygrad_cv", "program"}
+_HIDDEN: dict[Any, bool] = {}
+
+
+def is_hidden(module: Any) -> bool:
+    """Whether a module is of the engine, whose lines give no names."""
+    found = _HIDDEN.get(module)
+    if found is None:
+        package, _, rest = str(module).partition(".")
+        found = package == PACKAGE and rest.partition(".")[0] in HIDDEN
+        _HIDDEN[module] = found
+    return found
+
+
+def source_frames(depth: int = DEPTH) -> Iterator[FrameType]:
+    """The frames outside of the engine, the innermost first."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and depth:
+        if not is_hidden(frame.f_globals.get("__name__")):
+            yield frame
+            depth -= 1
+        frame = frame.f_back
+
+
+def places() -> Frames:
+    """Where the operation that is being carried out stands in the source."""
+    frame: FrameType | None = sys._getframe(2)
+    found = []
+    depth = DEPTH
+    while frame is not None and depth:
+        hidden = _HIDDEN.get(frame.f_globals.get("__name__"))
+        if hidden is None:
+            hidden = is_hidden(frame.f_globals.get("__name__"))
+        if not hidden:
+            found.append((frame.f_code, frame.f_lasti))
+            depth -= 1
+        frame = frame.f_back
+    return tuple(found)
+
+
+def variable_name(value: Any) -> str | None:
+    """The name of a variable, or of an attribute of one, that is this object, in the nearest
+    frame."""
+    for frame in source_frames():
+        for key, held in frame.f_locals.items():
+            if held is value:
+                return key
+        for held in list(frame.f_locals.values()):
+            attributes = getattr(held, "__dict__", None)
+            if type(attributes) is dict:
+                for key, part in attributes.items():
+                    if part is value:
+                        return key
+    return None
+
+
+# ------------------------------------------------------------------------------- the source's AST
+
+
+class Site(NamedTuple):
+    """What becomes of a value where it is computed."""
+
+    targets: Any  # a name, or a tuple of names and None
+    returned: bool  # whether the function returns it as it is
+
+
+NOWHERE = Site(None, False)
+
+
+def assigned_name(frames: Frames) -> Any:
+    """The name, or the tuple of names, that a value is assigned to; through `return`s, outwards."""
+    for code, instruction in frames:
+        site = site_of(code, instruction)
+        if site.targets is not None:
+            return site.targets
+        if not site.returned:
+            return None
+    return None
+
+
+@cache
+def site_of(code: CodeType, instruction: int) -> Site:
+    """What the line does with the value of an instruction."""
+    positions = list(code.co_positions())
+    position = positions[instruction // 2]
+    if None in position:
+        return NOWHERE
+    line, last, column, end = position
+    nodes = _nodes(code.co_filename)
+    parents = nodes.get((line, column, last, end)) or nodes.get((None, None, last, end), ())
+    for node in parents:
+        site = _site(node)
+        if site is not NOWHERE:
+            return site
+    return NOWHERE
+
+
+class _Placed(NamedTuple):
+    node: ast.AST
+    parents: Sequence[ast.AST]  # the nearest first
+
+
+@cache
+def _nodes(filename: str) -> dict[Any, list[_Placed]]:
+    """The expressions of a source file by their position; none where it cannot be read."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(filename)))
+    except SyntaxError:
+        return {}
+    found: dict[Any, list[_Placed]] = {}
+    stack: list[tuple[ast.AST, tuple[ast.AST, ...]]] = [(tree, ())]
+    while stack:
+        node, parents = stack.pop()
+        if isinstance(node, ast.expr) or isinstance(node, ast.AugAssign):
+            placed = _Placed(node, parents)
+            first = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
+            found.setdefault(first, []).append(placed)
+            if isinstance(node, ast.Call):
+                found.setdefault((None, None, *first[2:]), []).append(placed)
+        for child in ast.iter_child_nodes(node):
+            stack.append((child, (node, *parents[:6])))
+    return found
+
+
+def _site(placed: _Placed) -> Site:
+    """What the statement around an expression does with its value."""
+    node = placed.node
+    if isinstance(node, ast.AugAssign):
+        return Site(_target(node.target), False)
+    for parent in placed.parents:
+        if isinstance(parent, ast.Assign) and parent.value is node:
+            return Site(_target(parent.targets[0]), False)
+        if isinstance(parent, (ast.AnnAssign, ast.NamedExpr)) and parent.value is node:
+            return Site(_target(parent.target), False)
+        if isinstance(parent, ast.Return) or (
+            isinstance(parent, ast.Lambda) and parent.body is node
+        ):
+            return Site(None, True)
+        if not (isinstance(parent, ast.IfExp) and node is not parent.test):
+            return NOWHERE
+        node = parent
+    return NOWHERE
+
+
+def _target(target: ast.AST) -> Any:
+    if isinstance(target, ast.Name):
+        return target.id
+    if isinstance(target, ast.Attribute):
+        return target.attr
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return tuple(_target(t) for t in target.elts)
+    return None
+
+
+# --------------------------------------------------------------------------------- names, given out
+
+
+class Names:
+    """Names that do not clash."""
+
+    def __init__(self) -> None:
+        self.used = set(TAKEN)
+        self.counts: dict[str, int] = {}
+
+    def give(self, wish: str) -> str:
+        """The wish itself, or with a number behind it."""
+        base = identifier(wish)
+        if base not in self.used:
+            self.used.add(base)
+            return base
+        while True:
+            self.counts[base] = self.counts.get(base, 0) + 1
+            found = f"{base}_{self.counts[base]}"
+            if found not in self.used:
+                self.used.add(found)
+                return found
+
+    def fresh(self) -> str:
+        """A short name."""
+        for letter in LETTERS:
+            if letter not in self.used:
+                return self.give(letter)
+        return self.give("t")
+
+
+def identifier(text: str) -> str:
+    """A text as a name of a variable: `layers.0.weight` is `layers_0_weight`."""
+    found = re.sub(r"\W+", "_", text).strip("_") or "x"
+    if found[0].isdigit():
+        found = f"p{found}"
+    return f"{found}_" if keyword.iskeyword(found) else found

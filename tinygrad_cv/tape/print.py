@@ -1,0 +1,137 @@
+"""The text of a program, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .expression import Expression
+from .program import Line, Program
+
+WIDTH = 100
+MAX_CODE = 52  # columns of code before the comments, if longer lines do not stand out
+
+IMPORTS = {
+    "kernels": "from tinygrad_cv import kernels",
+    "optim": "from tinygrad_cv import optim",
+    "special": "from tinygrad_cv import special",
+    "tg": "import tinygrad_cv as tg",
+}
+
+
+def text_of(
+    program: Program, value: str | None, gradients: Mapping[str, Expression] | None = None
+) -> str:
+    """The whole program."""
+    lines = [IMPORTS[key] for key in sorted(program.imports)]
+    if lines:
+        lines += ["", ""]
+    lines += signature(program.inputs)
+    body = list(body_of(program.lines))
+    body += returned(program, value)
+    lines += ["    " + line if line else "" for line in body]
+    return "\n".join(lines)
+
+
+def signature(names: Iterable[str]) -> list[str]:
+    """`def program(x, w):`, in several lines where it is long."""
+    inputs = list(names)
+    line = f"def program({', '.join(inputs)}):"
+    if len(line) <= WIDTH:
+        return [line]
+    return ["def program(", *wrapped(inputs, 4), "):"]
+
+
+def wrapped(parts: Iterable[str], indent: int) -> list[str]:
+    """Parts with commas, in lines."""
+    lines = []
+    line = " " * indent
+    for part in parts:
+        if len(line) + len(part) + 1 > WIDTH - 4 and line.strip():
+            lines.append(line.rstrip())
+            line = " " * indent
+        line += f"{part}, "
+    lines.append(line.rstrip())
+    return lines
+
+
+def body_of(lines: list[Line]) -> Iterator[str]:
+    """The lines with headings, and comments in a column."""
+    codes = [code_of(line) for line in lines]
+    lengths = [len(c) for c, line in zip(codes, lines, strict=True) if line.phase == "forward"]
+    column = min(max(lengths, default=0), MAX_CODE) + 2
+    shapes = [shape_of(line.value) for line in lines if line.phase == "forward"]
+    width = max([len("shape"), *map(len, shapes)])
+    phase = ""
+    section: tuple[str, ...] = ()
+    for code, line in zip(codes, lines, strict=True):
+        if line.phase != phase:
+            phase = line.phase
+            section = ()
+            yield heading(phase, column, width)
+        if line.section != section:
+            yield from sections(section, line.section)
+            section = line.section
+        if phase != "forward":
+            yield code
+            continue
+        comment = f"# {shape_of(line.value):{width}}  {', '.join(line.kept)}".rstrip()
+        yield f"{code:{column}} {comment}"
+
+
+def heading(phase: str, column: int, width: int) -> str:
+    """What stands above a phase."""
+    if phase == "forward":
+        return f"{'# forward':{column}}   {'shape':{width}}  kept for the way back"
+    return f"# {'update' if phase == 'step' else phase}"
+
+
+def sections(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[str]:
+    """A heading for each scope that was entered; the end of one that was left."""
+    common = 0
+    for a, b in zip(before, after, strict=False):
+        if a != b:
+            break
+        common += 1
+    if len(after) == common and after != before:
+        yield f"# {'- ' * len(after)}{after[-1] if after else 'outside'}"
+    for depth in range(common, len(after)):
+        yield f"# {'- ' * (depth + 1)}{after[depth]}"
+
+
+def code_of(line: Line) -> str:
+    """`h = np.tanh(a)`."""
+    targets = ", ".join(line.targets)
+    return f"{targets} = {line.text}"
+
+
+def shape_of(value: Any) -> str:
+    """The shape of a value; of several one after the other."""
+    if isinstance(value, list):
+        return " ".join(map(shape_of, value))
+    return str(np.shape(value))
+
+
+def returned(program: Program, value: str | None) -> list[str]:
+    """The `return`."""
+    parts = [value or "None"]
+    dictionaries = []
+    if program.gradients or program.updated or program.last:
+        dictionaries.append(program.gradients)
+    if program.updated:
+        dictionaries.append(program.updated)
+    for entries in dictionaries:
+        inside = [f'"{name}": {e.text()}' for name, e in entries.items()]
+        parts.append("{" + ", ".join(inside) + "}")
+    line = f"return {', '.join(parts)}"
+    if len(line) <= WIDTH - 4:
+        return [line]
+    lines = [f"return {parts[0]}, {{"]
+    for number, entries in enumerate(dictionaries):
+        if number:
+            lines.append("}, {")
+        inside = [f'"{name}": {e.text()}' for name, e in entries.items()]
+        lines += wrapped(inside, 4)
+    return [*lines, "}"]

@@ -1,0 +1,343 @@
+"""What a tape notes while a computation runs: references only, and copies of what may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..engine.observers import (
+    Call,
+    Deposit,
+    Finish,
+    Observer,
+    Pull,
+    Scope,
+    Start,
+    Step,
+)
+from ..engine.ownership import read
+from ..tensor import PLAIN, Output, Place, Tensor, each, unwrap
+from .names import Frames, places, variable_name
+
+
+class Variable:
+    """A value of the computation: an input, or the value of a noted call."""
+
+    __slots__ = ("array", "call", "copied", "frames", "hint", "tensor")
+
+    def __init__(self, array: Any, call: Any = None, tensor: Any = None) -> None:
+        self.array = array
+        self.call = call  # whose value it is; None: an input
+        self.tensor = tensor  # of an input: the leaf that it was at first
+        self.copied = False  # whether the array may be another one by now
+        self.hint: str | None = None  # a name
+        self.frames: Frames = ()
+
+
+@dataclass(slots=True)
+class NotedCall:
+    """An operation that was carried out."""
+
+    function: Any
+    operation: Any
+    arguments: Mapping[str, Any]  # by name: variables, plain values, lists of these
+    node: Any
+    parents: Mapping[str, Any]
+    saved: Mapping[str, Any]
+    value: Any  # a variable, or several
+    frames: Frames
+    seconds: float
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(slots=True)
+class NotedPull:
+    """An operation on the way back."""
+
+    node: Any
+    operation: Any
+    parents: Mapping[str, Any]
+    saved: Mapping[str, Any]
+    gradient: Any  # a variable or an array; several as a list
+    contributions: Mapping[str, Any]  # those of a call that was computed again: variables
+    wanted: tuple[str, ...]
+    dropped: Any
+    seconds: float
+
+
+@dataclass(slots=True)
+class NotedStart:
+    """A way back begins."""
+
+    roots: list[tuple[Place, Any]]  # places and variables
+    path: Any
+    graph: bool
+
+
+@dataclass(slots=True)
+class NotedFinish:
+    """A way back is at its end."""
+
+    gradients: dict[Place, Variable]
+
+
+@dataclass(slots=True)
+class NotedDeposit:
+    """A gradient is added to a tensor's `.grad`."""
+
+    parameter: Variable
+    before: Variable | None
+    gradient: Variable
+    total: Variable
+
+
+@dataclass(slots=True)
+class NotedStep:
+    """A parameter's update."""
+
+    optimizer: Any
+    options: Mapping[str, Any]
+    parameter: Variable
+    gradient: Variable
+    state: dict[str, Variable]
+    t: int
+    new: Variable
+    new_state: dict[str, Variable]
+
+
+@dataclass(slots=True)
+class Recorder(Observer):
+    """An observer that notes all that it sees, in order."""
+
+    events: list[Any] = field(default_factory=list)
+    scopes: list[Scope] = field(default_factory=list)
+    by_place: dict[Any, Variable] = field(default_factory=dict)
+    by_memory: dict[Any, Variable] = field(default_factory=dict)
+    inputs: list[Variable] = field(default_factory=list)
+    states: dict[Any, Variable] = field(default_factory=dict)  # of optimisers
+    modules: dict[int, Any] = field(default_factory=dict)  # the outermost ones, by id
+    held: list[Any] = field(default_factory=list)
+
+    # --------------------------------------------------------------------------- what is observed
+
+    def forward(self, call: Call) -> None:
+        seconds = perf_counter() - call.started
+        arguments = {name: self.noted(value, name) for name, value in call.arguments.items()}
+        node = call.node
+        saved = node.saved if node is not None else {}
+        frames = places()
+        noted = NotedCall(
+            call.function,
+            call.operation,
+            arguments,
+            node,
+            node.parents if node is not None else {},
+            saved,
+            None,
+            frames,
+            seconds,
+            tuple(self.scopes),
+        )
+        noted.value = self.result(call.value, noted)
+        self.events.append(noted)
+
+    def backward(self, pull: Pull) -> None:
+        seconds = perf_counter() - pull.started
+        node = pull.node
+        contributions: dict[str, Any] = {}
+        if not hasattr(node.operation, "signature"):  # neither a rule nor a kernel
+            for name, value in pull.contributions.items():
+                contributions[name] = self.noted(value, name)
+        gradient: Any = [self.gradient(part) for part in each(pull.gradient)]
+        if type(node.shape) is not list:
+            (gradient,) = gradient
+        self.events.append(
+            NotedPull(
+                node,
+                node.operation,
+                node.parents,
+                node.saved,
+                gradient,
+                contributions,
+                tuple(pull.contributions),
+                pull.dropped,
+                seconds,
+            )
+        )
+
+    def start(self, start: Start) -> None:
+        roots = []
+        for place, gradient in start.roots:
+            if type(gradient) is Tensor:
+                variable = self.of_tensor(gradient)
+            else:
+                variable = self.by_memory.get(key_of(gradient)) or Variable(gradient.copy())
+            roots.append((place, variable))
+        self.events.append(NotedStart(roots, start.path, start.graph))
+
+    def finish(self, finish: Finish) -> None:
+        gradients = {}
+        for place, gradient in finish.gradients.items():
+            if type(gradient) is Tensor:
+                gradients[place] = self.noted(gradient, "gradient")
+                continue
+            variable = gradients[place] = Variable(gradient.copy())
+            variable.copied = True
+            self.by_memory[key_of(gradient)] = variable
+        self.events.append(NotedFinish(gradients))
+
+    def deposit(self, deposit: Deposit) -> None:
+        before = None if deposit.before is None else self.noted(deposit.before, "gradient")
+        gradient = self.noted(deposit.gradient, "gradient")
+        total = gradient
+        if before is not None:
+            total = Variable(unwrap(deposit.before) + unwrap(deposit.gradient))
+        parameter = self.noted(deposit.tensor, "x")
+        self.held.append(deposit.tensor)
+        self.states[id(deposit.tensor), "grad"] = total
+        self.events.append(NotedDeposit(parameter, before, gradient, total))
+
+    def step(self, step: Step) -> None:
+        tensor = step.parameter
+        self.held.append(tensor)
+        value, gradient, state = step.given
+        states = {name: self.state(tensor, name, array) for name, array in state.items()}
+        new, new_state = step.result
+        parameter = self.state(tensor, "value", value)
+        noted = NotedStep(
+            step.optimizer,
+            step.options,
+            parameter,
+            self.state(tensor, "grad", gradient),
+            states,
+            step.t,
+            Variable(new),
+            {name: Variable(array) for name, array in new_state.items()},
+        )
+        self.by_memory[key_of(new)] = self.states[id(tensor), "value"] = noted.new
+        for name, variable in noted.new_state.items():
+            self.states[id(tensor), name] = variable
+        self.events.append(noted)
+
+    def enter(self, scope: Scope) -> None:
+        if scope.kind == "module" and not any(s.kind == "module" for s in self.scopes):
+            self.modules.setdefault(id(scope.subject), scope.subject)
+        self.scopes.append(scope)
+
+    def leave(self, scope: Scope) -> None:
+        self.scopes.pop()
+
+    # --------------------------------------------------------------------------------- variables
+
+    def result(self, value: Any, call: NotedCall) -> Any:
+        """The value of a call as a variable; several in a list."""
+        if isinstance(value, (tuple, list)):
+            return [self.result(part, call) for part in value]
+        array = value._array if type(value) is Tensor else np.asarray(value)
+        variable = Variable(array, call)
+        key = key_of(array)
+        known = self.by_memory.get(key)
+        if type(value) is not Tensor:
+            variable.copied = True
+            variable.array = array.copy()
+            self.held.append(value)
+            self.by_memory[key] = variable
+            return variable
+        if known is None or known.copied:
+            self.by_memory[key] = variable
+        if value._node is not None:
+            self.by_place[value._node] = variable
+        return variable
+
+    def noted(self, value: Any, name: str) -> Any:
+        """An argument: a variable for an array, lists item by item, all else as it is."""
+        if type(value) is Tensor:
+            return self.of_tensor(value)
+        if type(value) in PLAIN:
+            return value
+        if isinstance(value, np.ndarray):
+            return self.changeable(value, name)
+        if type(value) in (list, tuple):
+            return type(value)([self.noted(part, name) for part in value])
+        if type(value) is dict:
+            return {key: self.noted(part, key) for key, part in value.items()}
+        return value
+
+    def of_tensor(self, tensor: Tensor) -> Variable:
+        """The variable of a tensor: by its place in the graph, or by where its array lies."""
+        place = tensor._node
+        array = tensor._array if tensor._writer is None else read(tensor)
+        if place is not None and place.node.operation is not None:
+            found = self.by_place.get(place)
+            if found is not None:
+                return found
+        key = key_of(array)
+        found = self.by_memory.get(key)
+        if found is None or (found.copied and not same(found.array, array)):
+            found = self.input(array, tensor)
+            self.by_memory[key] = found
+        if place is not None:
+            self.by_place.setdefault(place, found)
+        return found
+
+    def changeable(self, array: np.ndarray, name: str = "x") -> Variable:
+        """The variable of an array that someone may write to: an earlier one if it is the same."""
+        key = key_of(array)
+        found = self.by_memory.get(key)
+        if found is not None and (not found.copied or same(found.array, array)):
+            return found
+        found = self.input(array.copy(), array)
+        found.copied = True
+        if found.hint is None:
+            found.hint = name
+        self.by_memory[key] = found
+        return found
+
+    def gradient(self, part: Any) -> Any:
+        """The gradient of a value: nobody writes to it any more."""
+        return self.of_tensor(part) if type(part) is Tensor else part
+
+    def state(self, tensor: Tensor, name: str, array: np.ndarray) -> Variable:
+        """What an optimiser is given: what it left behind, unless someone changed that."""
+        found = self.states.get((id(tensor), name))
+        if name == "value" and found is None:
+            found = self.of_tensor(tensor)
+            known = [v for v in self.inputs if v.tensor is tensor]
+            found = known[-1] if known else found
+        if found is not None and same(found.array, array):
+            return found
+        found = Variable(array, tensor=tensor)
+        found.hint = None if name == "value" else name
+        self.inputs.append(found)
+        self.states[id(tensor), name] = found
+        return found
+
+    def input(self, array: np.ndarray, source: Any) -> Variable:
+        """A value that comes from outside."""
+        variable = Variable(array, tensor=source if type(source) is Tensor else None)
+        variable.hint = variable_name(source)
+        variable.frames = ()
+        self.inputs.append(variable)
+        return variable
+
+
+def key_of(array: np.ndarray) -> Any:
+    """Where an array lies in memory, and how."""
+    return (array.ctypes.data, array.shape, array.strides, array.dtype.char)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays have the same bits."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.itemsize not in (1, 2, 4, 8):
+        return a.tobytes() == b.tobytes()
+    bits = f"u{a.dtype.itemsize}"
+    return bool(np.array_equal(a.view(bits), b.view(bits)))
+
+
+__all__ = ["Output", "Recorder", "Variable"]

@@ -1,0 +1,58 @@
+"""A printed program, executed."""
+
+from __future__ import annotations
+
+import linecache
+import operator
+from collections.abc import Mapping
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..typing import Array
+
+_numbers = count(1).__next__
+
+
+class Executed(NamedTuple):
+    """What a program returned, and its variables."""
+
+    value: Any
+    gradients: dict[str, Array]
+    updated: dict[str, Array]
+    variables: dict[str, Any]
+
+
+def execute(text: str, inputs: Mapping[str, Any]) -> Executed:
+    """Run the text of a program; names in it stand for NumPy, SciPy and this package."""
+    import scipy.special
+
+    import tinygrad_cv
+
+    from .. import kernels, optim
+
+    space: dict[str, Any] = {
+        "np": np,
+        "scipy": scipy,
+        "operator": operator,
+        "tinygrad_cv": tinygrad_cv,
+        "kernels": kernels,
+        "optim": optim,
+    }
+    filename = f"<tape {_numbers()}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)
+    body, _, result = text.rpartition("\n    return ")
+    result = result.replace("\n    ", "\n")
+    code = f"{body}\n    return ({result}), dict(locals())\n"
+    exec(compile(code, filename, "exec"), space)
+    with np.errstate(all="ignore"):
+        found, variables = space["program"](**inputs)
+    return Executed(*found, variables) if False else _sorted(found, variables)
+
+
+def _sorted(found: Any, variables: dict[str, Any]) -> Executed:
+    parts = found if type(found) is tuple else (found,)
+    gradients = parts[1] if len(parts) > 1 else {}
+    updated = parts[2] if len(parts) > 2 else {}
+    return Executed(parts[0], gradients, updated, variables)

@@ -1,0 +1,212 @@
+"""What a person holds: a tape, that prints and runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engine.modes import switched
+from ..engine.observers import observed
+from ..engine.pytrees import leaves, map_leaves
+from ..tensor import Tensor, backpropagate
+from ..transforms import variable
+from ..typing import Array, Function, PyTree
+from .record import Recorder
+
+if TYPE_CHECKING:
+    from .program import Program
+    from .run import Executed
+
+
+class Tape:
+    """A computation that was noted. `print` shows it as a NumPy program; `run` executes that."""
+
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+        self._presets: dict[int, str] = {}
+        self._value: Any = None
+        self._of_function = False
+        self._observing: list[switched] = []
+        self._program: Program | None = None
+
+    def __enter__(self) -> Tape:
+        observing = observed(self.recorder)
+        observing.__enter__()
+        self._observing.append(observing)
+        self._program = None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._observing.pop().__exit__(kind, error, traceback)
+
+    # ------------------------------------------------------------------------------- of a function
+
+    def _carry_out(self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Call a function on variables, and go back if its value is one number."""
+        self._of_function = True
+        given = {**dict(zip(argument_names(f, args), args, strict=True)), **kwargs}
+        new_args = [self._input(name, tree) for name, tree in zip(given, args, strict=False)]
+        new_kwargs = {name: self._input(name, kwargs[name]) for name in kwargs}
+        with self, switched("recording", True):
+            value = f(*new_args, **new_kwargs)
+            self._value = map_leaves(self._noted_value, value)
+            self.result = value
+            roots = [leaf for leaf in leaves(value) if type(leaf) is Tensor]
+            if len(leaves(value)) == 1 and roots and is_number(roots[0]):
+                (root,) = roots
+                one = np.ones(root.shape, root.dtype)
+                backpropagate([(root._node, one)], (), retain=True)
+
+    def _input(self, name: str, tree: PyTree) -> PyTree:
+        """An argument, its arrays of floating-point numbers as variables."""
+        names = iter(leaf_names(name, tree))
+        return map_leaves(lambda leaf: self._variable(leaf, next(names)), tree)
+
+    def _variable(self, leaf: Any, name: str) -> Any:
+        if isinstance(leaf, (np.ndarray, np.floating, float)) and not isinstance(leaf, bool):
+            array = np.asarray(leaf)
+            if array.dtype.kind == "f":
+                leaf = variable(array)
+        if type(leaf) is Tensor and leaf._node is None and leaf.dtype.kind == "f":
+            leaf = variable(leaf)
+        if type(leaf) is Tensor:
+            noted = self.recorder.of_tensor(leaf)
+        elif isinstance(leaf, np.ndarray):
+            noted = self.recorder.changeable(leaf, name)
+        else:
+            return leaf
+        self._presets[id(noted)] = name
+        return leaf
+
+    def _noted_value(self, leaf: Any) -> Any:
+        return self.recorder.noted(leaf, "y")
+
+    # ----------------------------------------------------------------------------- what it contains
+
+    @property
+    def program(self) -> Program:
+        """The lines, made when first asked for."""
+        if self._program is None:
+            from .program import Program
+
+            self._program = Program(self.recorder, self._presets)
+            if self._of_function:
+                self._program.keep_last()
+        return self._program
+
+    def __str__(self) -> str:
+        from .print import text_of
+
+        program = self.program
+        return text_of(program, self._returned())
+
+    def _returned(self) -> str | None:
+        """The value that the program returns, as it is written."""
+        from .program import as_written
+
+        program = self.program
+        value = self._value
+        if not self._of_function:
+            value = tuple(program.roots) if len(program.roots) != 1 else program.roots[0]
+            if not program.roots:
+                value = last_value(self.recorder)
+        if value is None:
+            return None
+        found = map_leaves(program.traced, value)
+        if isinstance(found, dict):
+            return written_dict(found)
+        return as_written(found).text()
+
+    def inputs(self) -> dict[str, Any]:
+        """What the program is given, by name: the arrays of the computation that was noted."""
+        str(self)
+        return dict(self.program.inputs)
+
+    def run(self, **inputs: Array) -> Executed:
+        """Execute the printed text, with other arrays in place of those that are named.
+
+        Returns the value, the gradients by name, the updated parameters by name, and all variables.
+        """
+        from .run import execute
+
+        text = str(self)
+        given = dict(self.program.inputs)
+        for name, array in inputs.items():
+            if name not in given:
+                known = ", ".join(given)
+                raise TypeError(f"the program has no input {name!r}; there are {known}")
+            given[name] = array
+        return execute(text, given)
+
+
+def is_number(tensor: Tensor) -> bool:
+    """Whether a gradient can start here: one floating-point number that was recorded."""
+    return tensor._node is not None and tensor.size == 1 and tensor.dtype.kind == "f"
+
+
+def last_value(recorder: Recorder) -> Any:
+    """The value of the last call."""
+    for event in reversed(recorder.events):
+        value = getattr(event, "value", None)
+        if value is not None:
+            return tuple(value) if isinstance(value, list) else value
+    return None
+
+
+def written_dict(tree: dict[str, Any]) -> str:
+    """`{"a": a}`."""
+    from .program import as_written
+
+    entries = [f'"{key}": {as_written(value).text()}' for key, value in tree.items()]
+    return "{" + ", ".join(entries) + "}"
+
+
+def argument_names(f: Function, args: tuple[Any, ...]) -> list[str]:
+    """The names of positional arguments; x0, x1, ... where Python cannot see them."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (ValueError, TypeError):
+        return [f"x{i}" for i in range(len(args))]
+    names: list[str] = []
+    for i in range(len(args)):
+        parameter = parameters[min(i, len(parameters) - 1)]
+        variadic = parameter.kind is parameter.VAR_POSITIONAL
+        names.append(f"{parameter.name}_{i}" if variadic else parameter.name)
+    return names
+
+
+def leaf_names(name: str, tree: PyTree) -> Iterator[str]:
+    """The names of the leaves of an argument: p["weight"] is `p_weight`."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from leaf_names(f"{name}_{key}", value)
+    elif isinstance(tree, (list, tuple)):
+        for i, value in enumerate(tree):
+            yield from leaf_names(f"{name}_{i}", value)
+    elif tree is not None:
+        yield name
+
+
+def tape(f: Function | None = None, *args: Any, **kwargs: Any) -> Tape:
+    """The program of a computation: of a function with its arguments, or of the `with` block below.
+
+    `tg.tape(f, *args)` calls f with arrays as variables, and, if the value is one number, goes
+    back. Arguments are pytrees; tensors and modules that f takes from outside have their gradients,
+    too. `with tg.tape() as t:` notes any code with `backward()` and `optimizer.step()` in it.
+    """
+    noted = Tape()
+    if f is not None:
+        noted._carry_out(f, args, kwargs)
+    return noted
+
+
+

@@ -1,0 +1,456 @@
+"""A formula as the NumPy expression that it comes to, with its choices made for the shapes at hand.
+
+A formula runs on `Traced` arrays, which compute like arrays and note every call. What depends on
+numbers, not on shapes, cannot be written as one expression: `Untraceable` is raised there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from .. import tensor
+from ..tensor import Rule
+from ..typing import Function, Shape
+from . import expression as ex
+from .expression import Expression
+
+
+class Untraceable(Exception):
+    """A formula does something that is no NumPy expression."""
+
+
+# Functions that only ask for shapes or types: what they give is no value.
+QUESTIONS = (np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj)
+METHODS = frozenset(
+    "sum mean max min prod reshape astype transpose ravel copy squeeze cumsum any all conj "
+    "swapaxes repeat flatten diagonal trace std var clip round argmax argmin argsort take dot "
+    "nonzero item tolist cumprod fill conjugate".split()
+)
+FACTS = frozenset("shape ndim size dtype itemsize nbytes".split())
+PARTS = frozenset("real imag".split())
+
+
+class Traced:
+    """An array that computes like an array, and has the expression that it comes from."""
+
+    __slots__ = ("array", "expression")
+    __hash__ = object.__hash__
+    __array_priority__ = 1e9
+
+    def __init__(self, array: Any, expression: Expression) -> None:
+        self.array, self.expression = array, expression
+
+    def __array_ufunc__(self, ufunc: np.ufunc, how: str, *args: Any, **kwargs: Any) -> Any:
+        if how != "__call__" or kwargs.get("out") is not None:
+            if how not in ("reduce", "accumulate", "outer") or kwargs.get("out") is not None:
+                raise Untraceable(f"np.{ufunc.__name__}.{how} in place")
+            return traced_call(getattr(ufunc, how), args, kwargs)
+        return traced_call(ufunc, args, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if kwargs.get("out") is not None:
+            raise Untraceable(f"{function.__name__} in place")
+        return traced_call(function, args, kwargs)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise Untraceable("np.asarray of a value")
+
+    def __getitem__(self, index: Any) -> Any:
+        return traced_call(operator.getitem, (self, index), {})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise Untraceable("a write into an array")
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self.array)))
+
+    def __bool__(self) -> bool:
+        raise Untraceable("a branch that depends on values")
+
+    __float__ = __int__ = __index__ = __complex__ = __bool__  # type: ignore[assignment]
+
+    def __neg__(self) -> Any:
+        return Traced(-self.array, ex.unary("-", self.expression))
+
+    def __pos__(self) -> Any:
+        return Traced(+self.array, ex.unary("+", self.expression))
+
+    def __invert__(self) -> Any:
+        return Traced(~self.array, ex.unary("~", self.expression))
+
+    def __abs__(self) -> Any:
+        return traced_call(np.absolute, (self,), {})
+
+    @property
+    def T(self) -> Any:
+        """The axes in reverse order."""
+        return Traced(self.array.T, ex.attribute(self.expression, "T"))
+
+    @property
+    def mT(self) -> Any:
+        """The last two axes exchanged."""
+        what = "T" if self.array.ndim == 2 else "mT"
+        return Traced(self.array.mT, ex.attribute(self.expression, what))
+
+    def __getattr__(self, key: str) -> Any:
+        if key in FACTS:
+            return getattr(self.array, key)
+        if key in PARTS:
+            return Traced(getattr(self.array, key), ex.attribute(self.expression, key))
+        if key in METHODS:
+            return lambda *args, **kwargs: traced_method(self, key, args, kwargs)
+        raise Untraceable(f".{key} of an array")
+
+
+def _operator(symbol: str) -> Callable[[Any, Any], Any]:
+    return lambda self, other: traced_operator(symbol, self, other)
+
+
+def _reflected(symbol: str) -> Callable[[Any, Any], Any]:
+    return lambda self, other: traced_operator(symbol, other, self)
+
+
+for _symbol, _name in {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "truediv",
+    "//": "floordiv",
+    "%": "mod",
+    "@": "matmul",
+    "**": "pow",
+    "&": "and",
+    "|": "or",
+    "^": "xor",
+}.items():
+    setattr(Traced, f"__{_name}__", _operator(_symbol))
+    setattr(Traced, f"__r{_name}__", _reflected(_symbol))
+for _symbol, _name in {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt"}.items():
+    setattr(Traced, f"__{_name}__", _operator(_symbol))
+Traced.__ge__ = _operator(">=")  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------------------------- the calls
+
+
+def plain(value: Any) -> Any:
+    """What a traced value stands for; in lists, too."""
+    if type(value) is Traced:
+        return value.array
+    if type(value) in (list, tuple):
+        return type(value)([plain(v) for v in value])
+    if type(value) is slice:
+        return slice(plain(value.start), plain(value.stop), plain(value.step))
+    return value
+
+
+def write(value: Any) -> Expression:
+    """The expression of an argument."""
+    if type(value) is Traced:
+        return value.expression
+    if type(value) in (list, tuple):
+        return ex.sequence(type(value), [write(v) for v in value])
+    if isinstance(value, np.ndarray):
+        return write_array(value)
+    found = ex.literal(value)
+    if found is None:
+        name = ex.function_name(value) if callable(value) else None
+        if name is None:
+            raise Untraceable(f"{value!r} as an argument")
+        return ex.name(name)
+    return found
+
+
+def write_array(array: np.ndarray) -> Expression:
+    """An array that a formula has made itself: of one number, a range, a unit matrix, or small."""
+    shape, dtype = write(array.shape), ex.literal(array.dtype)
+    if dtype is None:
+        raise Untraceable(f"an array of {array.dtype}")
+    kind = {} if array.dtype == np.float64 else {"dtype": dtype}
+    if array.size and bool(np.all(array == array.flat[0])) and array.ndim:
+        first = array.flat[0]
+        if first == 0 and not np.any(np.signbit(array.real)):
+            return ex.call("np.zeros", [shape, *kind.values()], {})
+        if first == 1:
+            return ex.call("np.ones", [shape, *kind.values()], {})
+        return ex.call("np.full", [shape, write(first)], {})
+    if array.ndim == 2 and array.shape[0] == array.shape[1] and array.size:
+        if np.array_equal(array, np.eye(len(array))):
+            return ex.call("np.eye", [write(len(array))], kind)
+    if array.ndim == 1 and array.size > 4 and array.dtype == np.int64:
+        if np.array_equal(array, np.arange(len(array))):
+            return ex.call("np.arange", [write(len(array))], {})
+    if array.size > 16 or array.dtype.kind not in "biuf":
+        raise Untraceable("an array that the formula made")
+    kind = {"dtype": dtype} if np.array(array.tolist()).dtype != array.dtype else {}
+    if array.size == 0:
+        return ex.call("np.zeros", [shape, dtype], {})
+    return ex.call("np.array", [write(array.tolist())], kind)
+
+
+def traced(value: Any, expression: Expression) -> Any:
+    """A value of a call as a traced one; several with their numbers."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return Traced(value, expression)
+    if isinstance(value, (tuple, list)):
+        parts = []
+        for i, part in enumerate(value):
+            parts.append(traced(part, ex.item(expression, write(i))))
+        if hasattr(value, "_fields"):
+            return type(value)(*parts)
+        return type(value)(parts)
+    if isinstance(value, (bool, int, float, complex)):
+        return Traced(value, expression)
+    raise Untraceable(f"a {type(value).__name__} as a value")
+
+
+def traced_call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Carry out a function of NumPy, and note it."""
+    given = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+    arrays = [plain(a) for a in args]
+    options = {k: plain(v) for k, v in given.items()}
+    if function in QUESTIONS:
+        return function(*arrays, **options)
+    value = function(*arrays, **options)
+    return traced(value, express(function, args, given, value))
+
+
+def traced_method(self: Traced, what: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """Carry out a method of an array, and note it."""
+    if kwargs.get("out") is not None or what in ("item", "tolist", "fill"):
+        raise Untraceable(f".{what} of an array")
+    value = getattr(self.array, what)(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
+    arguments = {key: write(v) for key, v in kwargs.items()}
+    return traced(value, ex.method(self.expression, what, map(write, args), arguments))
+
+
+def traced_operator(symbol: str, left: Any, right: Any) -> Any:
+    """Carry out an operator, and note it."""
+    try:
+        value = ex.FUNCTIONS_OF_SYMBOLS[symbol](plain(left), plain(right))
+    except TypeError:
+        return NotImplemented
+    shorter = simplified(symbol, left, right, value)
+    if shorter is not None:
+        return shorter
+    return traced(value, ex.binary(symbol, write(left), write(right)))
+
+
+# ------------------------------------------------------------------------- how a call is written
+
+
+def express(
+    function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], value: Any = None
+) -> Expression:
+    """A call as a person writes it. `value`, where it is known, is what it gives."""
+    if not kwargs:
+        found = short_form(function, args, value)
+        if found is not None:
+            return found
+    if function is np.where and len(args) == 3 and is_false(args[0]):
+        chosen = plain(args[2])
+        if isinstance(value, np.ndarray) and np.shape(chosen) == value.shape:
+            if np.asarray(chosen).dtype == value.dtype:
+                return write(args[2])
+    name = ex.function_name(function)
+    if name is None:
+        name = method_of_ufunc(function)
+    if name is None:
+        raise Untraceable(f"{function!r} has no name in NumPy")
+    options = {key: write(v) for key, v in kwargs.items()}
+    if function is np.astype:
+        return ex.method(write(args[0]), "astype", map(write, args[1:]), options)
+    return ex.call(name, map(write, args), options)
+
+
+def method_of_ufunc(function: Any) -> str | None:
+    """`np.add.reduce`."""
+    owner = getattr(function, "__self__", None)
+    known = ex.function_name(owner) if isinstance(owner, np.ufunc) else None
+    return None if known is None else f"{known}.{function.__name__}"
+
+
+def short_form(function: Any, args: tuple[Any, ...], value: Any) -> Expression | None:
+    """Operators, `.T`, indexing, and what falls away."""
+    if function in ex.SYMBOLS and len(args) == 2:
+        shorter = simplified(ex.SYMBOLS[function], *args, value)
+        if shorter is not None:
+            return shorter.expression
+        if any(isinstance(plain(a), (np.ndarray, np.generic)) for a in args):
+            return ex.binary(ex.SYMBOLS[function], write(args[0]), write(args[1]))
+    if function is np.negative and type(args[0]) is Traced:
+        return ex.unary("-", args[0].expression)
+    if function is np.power and len(args) == 2:
+        return power(*args, value)
+    if function is np.float_power and len(args) == 2:
+        return None
+    if function is operator.getitem:
+        return ex.item(write(args[0]), ex.index_text(args[1], write))
+    if type(args[0]) is not Traced:
+        return None
+    x: Traced = args[0]
+    if function is np.transpose and (len(args) == 1 or args[1] is None):
+        return ex.attribute(x.expression, "T")
+    if function is np.matrix_transpose:
+        return ex.attribute(x.expression, "T" if x.array.ndim == 2 else "mT")
+    if function is np.reshape and len(args) == 2 and np.shape(x.array) == shape_of(args[1]):
+        return x.expression
+    if function is np.expand_dims:
+        return expanded(x, plain(args[1]))
+    if function is np.broadcast_to:
+        return broadcast(x, shape_of(args[1]))
+    return None
+
+
+def shape_of(given: Any) -> Shape:
+    """A shape, from a number too."""
+    return (given,) if isinstance(given, (int, np.integer)) else tuple(given)
+
+
+def power(base: Any, exponent: Any, value: Any) -> Expression | None:
+    """`x ** 2`, where the operator gives the same bits as np.power."""
+    array = plain(base)
+    if type(exponent) not in (int, float) or type(base) is not Traced:
+        return None
+    if value is not None and exponent == 1 and np.asarray(array).dtype == np.asarray(value).dtype:
+        return base.expression
+    if exponent in (2, 3):
+        return ex.binary("**", write(base), write(exponent))
+    return None
+
+
+def expanded(x: Traced, axis: Any) -> Expression:
+    """`x[:, None]`."""
+    axes = [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    ndim = np.ndim(x.array) + len(axes)
+    new = {a % ndim for a in axes}
+    index = ["None" if i in new else ":" for i in range(ndim)]
+    while index and index[-1] == ":":
+        index.pop()
+    if x.expression.kind == "full" or np.ndim(x.array) == 0:
+        return Expression(
+            "np.reshape({}, {})",
+            (x.expression, write((1,) * ndim)),
+            kind="single",
+            details=x.expression,
+        )
+    if ":" in index and ndim > 3:
+        index = [*["None" if 0 in new else ":"] * 0, *index]
+    return ex.item(x.expression, Expression(", ".join(index)))
+
+
+def broadcast(x: Traced, shape: Shape) -> Expression:
+    """`np.full(shape, g)` of a number, `np.broadcast_to(x, shape)` of an array."""
+    if np.shape(x.array) == shape:
+        return x.expression
+    inner = x.expression
+    if inner.kind == "single":
+        inner = inner.details
+    elif inner.kind == "call" and inner.details == "np.reshape":
+        if np.size(x.array) == 1 and inner.parts[0].kind == "name":
+            inner = inner.parts[0]  # a number, given axes
+            return full(inner, shape)
+    if inner is not x.expression or np.ndim(x.array) == 0:
+        return full(inner, shape)
+    return Expression(
+        "np.broadcast_to({}, {})",
+        (inner, write(shape)),
+        kind="broadcast",
+        details=(inner, np.shape(x.array)),
+    )
+
+
+def full(number: Expression, shape: Shape) -> Expression:
+    """An array of one number."""
+    return Expression("np.full({}, {})", (write(shape), number), kind="full", details=shape)
+
+
+def simplified(symbol: str, left: Any, right: Any, value: Any) -> Traced | None:
+    """Shorter ways to write an operator; None if there is none."""
+    if symbol == "&" and (is_false(left) or is_false(right)):
+        return Traced(value, Expression("False", kind="false"))
+    if symbol in "*/" and type(left) is Traced and left.expression.kind == "full":
+        if type(right) in (int, float):
+            inside = ex.binary(symbol, left.expression.parts[1], write(right))
+            return Traced(value, full(inside, left.expression.details))
+    return None
+
+
+def is_false(value: Any) -> bool:
+    """Whether a condition is False whatever the arrays hold."""
+    if type(value) is Traced:
+        return value.expression.kind == "false"
+    return isinstance(value, (bool, np.bool_)) and not value
+
+
+# ---------------------------------------------------------------------- arguments as they are given
+
+
+@cache
+def by_position_only(function: Any) -> frozenset[str] | None:
+    """The parameters that have no keyword; None if Python cannot see them."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):
+        return None
+    return frozenset(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
+
+
+def arranged(operation: Rule, bound: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call by position and by keyword, as a person gives them."""
+    signature = operation.signature
+    args: list[Any] = []
+    rest = dict(bound)
+    without_keyword = by_position_only(operation.function)
+    for name in signature.positional:
+        if name not in rest:
+            break
+        needed = name in signature.required or without_keyword is None or signature.variadic
+        if not needed and name not in without_keyword and name not in operation.operands:
+            break
+        args.append(rest.pop(name))
+    if signature.variadic is not None:
+        args.extend(rest.pop(signature.variadic, ()))
+    if signature.keywords is not None:
+        rest |= rest.pop(signature.keywords, {})
+    return tuple(args), rest
+
+
+# --------------------------------------------------------------------- rules that formulas call
+
+_LOCK = RLock()
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Inside this context rules that meet traced arrays are carried out by their functions."""
+    with _LOCK:
+        record = tensor.record
+
+        def traced_record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+            if not any(type(a) is Traced for a in (*args, *kwargs.values())):
+                return record(operation, args, kwargs)
+            return operation.function(*args, **kwargs)
+
+        tensor.record = traced_record
+        try:
+            yield
+        finally:
+            tensor.record = record
+
+
+def trace(formula: Function, arguments: list[Any]) -> Any:
+    """What a formula gives, as traced values."""
+    with tracing(), np.errstate(all="ignore"):
+        return formula(*arguments)
