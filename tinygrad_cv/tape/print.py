@@ -104,7 +104,7 @@ def sections(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[str]:
 def code_of(line: Line) -> str:
     """`h = np.tanh(a)`."""
     targets = ", ".join(line.targets)
-    return f"{targets} = {line.text}"
+    return f"{targets} = {line.text}" if targets else line.text
 
 
 def shape_of(value: Any) -> str:

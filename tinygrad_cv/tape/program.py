@@ -190,7 +190,8 @@ class Program:
                 name = self.names.give(f"kept_{targets[0]}")
                 self.kept[node] = name
                 kept = (name,)
-                targets = (*targets, name)
+                joined = f"({', '.join(targets)})" if type(call.value) is list else targets[0]
+                targets = (joined, name)
         else:
             expression = self._rule_call(call)
             text, uses = expression.text(), names_in(expression)
@@ -578,8 +579,13 @@ class Program:
         """Write a line; parts that are used several times, or that are too long, in lines of their
         own."""
         for part in parts_of(expression):
-            if part is not expression and id(part) in shared and id(part) not in self.named:
+            if part is expression or id(part) in self.named:
+                continue
+            if id(part) in shared or part.kind == "scatter":
                 self._name_part(part, pull)
+        if expression.kind == "scatter":
+            self._scatter(targets, expression, pull, values)
+            return
         head = sum(map(len, targets)) + 7
         while len(expression.text(self.named)) + head > MAX_LENGTH:
             part = heaviest(expression, self.named)
@@ -589,7 +595,25 @@ class Program:
         text = expression.text(self.named)
         self._line(targets, text, pull, values, names_in(expression, self.named))
 
+    def _scatter(
+        self, targets: Sequence[str], expression: Expression, pull: Any, values: list[Any]
+    ) -> None:
+        """Zeros, and a write into them."""
+        zeros, index, part = expression.parts
+        self._line(targets, zeros.text(), pull, values, ())
+        written = ex.fill(
+            expression.details, [targets[0], index.text(self.named), part.text(self.named)]
+        )
+        uses = (*targets, *names_in(index, self.named), *names_in(part, self.named))
+        self._line((), written, pull, values, uses)
+
     def _name_part(self, part: Expression, pull: Any) -> None:
+        if part.kind == "scatter":
+            name = self.names.fresh()
+            self._scatter([name], part, pull, [])
+            self.named[id(part)] = name
+            self.alive.append(part)
+            return
         text = part.text(self.named)
         uses = names_in(part, self.named)
         name = self.names.fresh()

@@ -175,7 +175,8 @@ class Recorder(Observer):
             if type(gradient) is Tensor:
                 variable = self.of_tensor(gradient)
             else:
-                variable = self.by_memory.get(key_of(gradient)) or Variable(gradient.copy())
+                array = np.asarray(gradient)
+                variable = self.known(array) or Variable(array.copy())
             roots.append((place, variable))
         self.events.append(NotedStart(roots, start.path, start.graph))
 
@@ -185,9 +186,10 @@ class Recorder(Observer):
             if type(gradient) is Tensor:
                 gradients[place] = self.noted(gradient, "gradient")
                 continue
-            variable = gradients[place] = Variable(gradient.copy())
+            array = np.asarray(gradient)
+            variable = gradients[place] = Variable(array.copy())
             variable.copied = True
-            self.by_memory[key_of(gradient)] = variable
+            self.by_memory[key_of(array)] = variable
         self.events.append(NotedFinish(gradients))
 
     def deposit(self, deposit: Deposit) -> None:
@@ -275,26 +277,32 @@ class Recorder(Observer):
             found = self.by_place.get(place)
             if found is not None:
                 return found
-        key = key_of(array)
-        found = self.by_memory.get(key)
-        if found is None or (found.copied and not same(found.array, array)):
+        found = self.known(array)
+        if found is None:
             found = self.input(array, tensor)
-            self.by_memory[key] = found
+            self.by_memory[key_of(array)] = found
         if place is not None:
             self.by_place.setdefault(place, found)
         return found
 
-    def changeable(self, array: np.ndarray, name: str = "x") -> Variable:
+    def changeable(self, given: Any, name: str = "x") -> Variable:
         """The variable of an array that someone may write to: an earlier one if it is the same."""
-        key = key_of(array)
-        found = self.by_memory.get(key)
-        if found is not None and (not found.copied or same(found.array, array)):
+        array = np.asarray(given)
+        found = self.known(array)
+        if found is not None:
             return found
-        found = self.input(array.copy(), array)
+        found = self.input(array.copy(), given)
         found.copied = True
         if found.hint is None:
             found.hint = name
-        self.by_memory[key] = found
+        self.by_memory[key_of(array)] = found
+        return found
+
+    def known(self, array: np.ndarray) -> Variable | None:
+        """The variable whose array lies at the same place, and has not changed since."""
+        found = self.by_memory.get(key_of(array))
+        if found is not None and found.copied and not same(found.array, array):
+            return None
         return found
 
     def gradient(self, part: Any) -> Any:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from .. import tensor
-from ..tensor import Rule
+from ..rules.numpy.index import scatter
+from ..tensor import PLAIN, Rule
 from ..typing import Function, Shape
 from . import expression as ex
 from .expression import Expression
@@ -76,9 +77,15 @@ class Traced:
         return (self[i] for i in range(len(self.array)))
 
     def __bool__(self) -> bool:
+        """Of whether there is a NaN, as it was; what else depends on values is no expression."""
+        if self.expression.text().startswith("np.any(np.isnan("):
+            return bool(self.array)
         raise Untraceable("a branch that depends on values")
 
-    __float__ = __int__ = __index__ = __complex__ = __bool__  # type: ignore[assignment]
+    def __index__(self) -> int:
+        raise Untraceable("a number that depends on values")
+
+    __float__ = __int__ = __complex__ = __index__  # type: ignore[assignment]
 
     def __neg__(self) -> Any:
         return Traced(-self.array, ex.unary("-", self.expression))
@@ -268,10 +275,27 @@ def express(
         name = method_of_ufunc(function)
     if name is None:
         raise Untraceable(f"{function!r} has no name in NumPy")
-    options = {key: write(v) for key, v in kwargs.items()}
+    defaults = defaults_of(function)
+    told = {key: v for key, v in kwargs.items() if not is_default(v, defaults.get(key, Ellipsis))}
+    options = {key: write(v) for key, v in told.items()}
     if function is np.astype:
         return ex.method(write(args[0]), "astype", map(write, args[1:]), options)
     return ex.call(name, map(write, args), options)
+
+
+@cache
+def defaults_of(function: Any) -> dict[str, Any]:
+    """The defaults of a function's options; none where Python cannot see them."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):
+        return {}
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Whether an option says nothing."""
+    return type(value) is type(default) and type(value) in PLAIN and bool(value == default)
 
 
 def method_of_ufunc(function: Any) -> str | None:
@@ -333,6 +357,8 @@ def power(base: Any, exponent: Any, value: Any) -> Expression | None:
 def expanded(x: Traced, axis: Any) -> Expression:
     """`x[:, None]`."""
     axes = [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    if not axes:
+        return x.expression
     ndim = np.ndim(x.array) + len(axes)
     new = {a % ndim for a in axes}
     index = ["None" if i in new else ":" for i in range(ndim)]
@@ -345,8 +371,6 @@ def expanded(x: Traced, axis: Any) -> Expression:
             kind="single",
             details=x.expression,
         )
-    if ":" in index and ndim > 3:
-        index = [*["None" if 0 in new else ":"] * 0, *index]
     return ex.item(x.expression, Expression(", ".join(index)))
 
 
@@ -441,7 +465,8 @@ def tracing() -> Iterator[None]:
         def traced_record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
             if not any(type(a) is Traced for a in (*args, *kwargs.values())):
                 return record(operation, args, kwargs)
-            return operation.function(*args, **kwargs)
+            function = INSTEAD.get(operation.function, operation.function)
+            return function(*args, **kwargs)
 
         tensor.record = traced_record
         try:
@@ -453,4 +478,25 @@ def tracing() -> Iterator[None]:
 def trace(formula: Function, arguments: list[Any]) -> Any:
     """What a formula gives, as traced values."""
     with tracing(), np.errstate(all="ignore"):
-        return formula(*arguments)
+        try:
+            return formula(*arguments)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise Untraceable(str(error)) from error
+
+
+def scattered(values: Any, index: Any, shape: Shape) -> Traced:
+    """Zeros with values added at an index: two lines of a program, an array and a write into it."""
+    array = scatter.function(plain(values), plain(index), shape)
+    where = ex.index_text(index, write)
+    zeros = [write(shape)] if array.dtype == np.float64 else [write(shape), write(array.dtype)]
+    parts = index if isinstance(index, tuple) else (index,)
+    once = all(part is None or part is Ellipsis or isinstance(part, ONCE) for part in parts)
+    form = "{}[{}] = {}" if once else "np.add.at({}, {}, {})"
+    if not once:
+        where = write(index)
+    parts_of = (ex.call("np.zeros", zeros, {}), where, write(values))
+    return Traced(array, Expression("scatter({}, {}, {})", parts_of, kind="scatter", details=form))
+
+
+ONCE = (int, np.integer, slice)
+INSTEAD: dict[Any, Function] = {scatter.function: scattered}  # of functions that write into arrays
