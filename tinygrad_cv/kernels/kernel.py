@@ -21,7 +21,7 @@ from ..typing import Function
 class Kept(NamedTuple):
     """What a run of a kernel has kept for the way back."""
 
-    wrt: tuple[str, ...]  # the arguments that gradients are wanted of
+    wrt: tuple[str, ...]  # the arguments of floating-point numbers
     saved: dict[str, Any]
 
 
@@ -50,11 +50,16 @@ class Kernel:
     linear = False
 
     def __init__(
-        self, reference: Function, selects: bool = False, elementwise: bool = False
+        self,
+        reference: Function,
+        selects: bool = False,
+        elementwise: bool = False,
+        inert: Collection[str] = (),
     ) -> None:
         self.reference = self.function = reference
         self.selects = selects
         self.elementwise = elementwise
+        self.inert = frozenset(inert)
         self.gives_new_arrays = reference.__module__.startswith(str(__package__))
         self.guarded = not self.gives_new_arrays
         self.signature = Signature(reference)
@@ -150,22 +155,20 @@ class Kernel:
             return contributions
         return {name: contributions[name] for name in wanted}
 
-    def run(self, *args: Any, wrt: Collection[str] = (), **kwargs: Any) -> tuple[Any, Kept]:
-        """The fast value of arrays, and what `pull_arrays` needs: both directions as functions.
-
-        `wrt` names the arguments that gradients are wanted of; all array arguments if it is empty.
-        """
-        bound = self.bind(args, kwargs)
-        arrays = dict(bound)
+    def run(self, *args: Any, **kwargs: Any) -> tuple[Any, Kept]:
+        """The fast value of arrays, and what `pull_arrays` needs: both directions as functions."""
+        arrays = self.bind(args, kwargs)
+        given = []
         for name in self.arrays:
-            if bound[name] is not None:
-                arrays[name] = np.asarray(bound[name])
-        given = tuple(wrt) or tuple(name for name in self.arrays if arrays[name] is not None)
+            if arrays[name] is not None:
+                array = arrays[name] = np.asarray(arrays[name])
+                if array.dtype.kind in "fc":
+                    given.append(name)
         value, saved = self.compute(arrays, dict.fromkeys(given))
-        return value, Kept(given, saved)
+        return value, Kept(tuple(given), saved)
 
     def pull_arrays(self, g: Any, kept: Kept, wrt: Collection[str] = ()) -> Any:
-        """The gradients of the arguments that `run` was given as `wrt`, or of those named here.
+        """The gradients of the floating-point arguments that `run` was given, or of those in `wrt`.
 
         A tuple; of one argument its gradient alone.
         """
@@ -191,14 +194,19 @@ class Kernel:
 
 
 def kernel(
-    reference: Function | None = None, *, selects: bool = False, elementwise: bool = False
+    reference: Function | None = None,
+    *,
+    selects: bool = False,
+    elementwise: bool = False,
+    inert: Collection[str] = (),
 ) -> Any:
     """Make an operation of one's own from its reference; forward and backward follow as decorators.
 
     `selects` says that elements of the arguments may not reach the value, as in `relu`;
     `elementwise`, that each element of the value depends on one of each argument. With both, the
-    engine knows which infinite derivatives do not matter.
+    engine knows which infinite derivatives do not matter. `inert` names the options that have no
+    influence on value and gradients, such as one that looks on.
     """
     if reference is None:
-        return functools.partial(Kernel, selects=selects, elementwise=elementwise)
-    return Kernel(reference, selects, elementwise)
+        return functools.partial(Kernel, selects=selects, elementwise=elementwise, inert=inert)
+    return Kernel(reference, selects, elementwise, inert)

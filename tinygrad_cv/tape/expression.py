@@ -218,8 +218,14 @@ def literal(value: Any) -> Expression | None:
 
 def _text(value: Any) -> str | None:
     """A value that is no container, as it is written."""
-    if value is None or value is Ellipsis or type(value) in (bool, int, str):
-        return "..." if value is Ellipsis else repr(value)
+    if value is Ellipsis:
+        return "..."
+    if value is None or type(value) in (bool, int):
+        return repr(value)
+    if type(value) is str:
+        text = repr(value)
+        plain = text[1:-1]
+        return text if '"' in plain or "\\" in plain else f'"{plain}"'
     if type(value) in (float, complex):
         return _number(repr(value))
     if isinstance(value, np.dtype):
@@ -251,6 +257,8 @@ def index_text(index: Any, write: Callable[[Any], Expression]) -> Expression:
     if type(index) is not tuple or not index:
         return _index_part(index, write)
     parts = [_index_part(i, write) for i in index]
+    if len(parts) == 1 and type(index[0]) is not tuple:
+        return parts[0]
     inside = ", ".join(["{}"] * len(parts))
     return Expression(inside + ("," if len(parts) == 1 else ""), parts)
 

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 Frames = tuple[tuple[CodeType, int], ...]  # code and instruction, the innermost first
 
+ROOM = __name__.rpartition(".")[0] + "."
 PACKAGE = __name__.partition(".")[0]
 HIDDEN = ("tensor", "engine", "rules", "kernels", "transforms", "checkpoint", "tape", "special")
 DEPTH = 8  # frames that are looked at
-LETTERS = "abcdefghkmnpqrsuvwxyz"
+LETTERS = "abcdefhkmnpqrsuvwz"
 TAKEN = {"np", "scipy", "operator", "kernels", "optim", "tg", "tinygrad_cv", "program"}
 _HIDDEN: dict[Any, bool] = {}
 
@@ -35,11 +36,21 @@ def is_hidden(module: Any) -> bool:
 def source_frames(depth: int = DEPTH) -> Iterator[FrameType]:
     """The frames outside of the engine, the innermost first."""
     frame: FrameType | None = sys._getframe(2)
+    while frame is not None and is_of_tape(frame.f_globals.get("__name__")):
+        frame = frame.f_back
     while frame is not None and depth:
-        if not is_hidden(frame.f_globals.get("__name__")):
+        module = frame.f_globals.get("__name__")
+        if is_of_tape(module):
+            return
+        if not is_hidden(module):
             yield frame
             depth -= 1
         frame = frame.f_back
+
+
+def is_of_tape(module: Any) -> bool:
+    """Whether a module is of this room, which calls the function that a tape is of."""
+    return str(module).startswith(ROOM)
 
 
 def places() -> Frames:
@@ -51,6 +62,8 @@ def places() -> Frames:
         hidden = _HIDDEN.get(frame.f_globals.get("__name__"))
         if hidden is None:
             hidden = is_hidden(frame.f_globals.get("__name__"))
+        if hidden and is_of_tape(frame.f_globals.get("__name__")):
+            break
         if not hidden:
             found.append((frame.f_code, frame.f_lasti))
             depth -= 1
@@ -84,6 +97,7 @@ class Site(NamedTuple):
     returned: bool  # whether the function returns it as it is
 
 
+RETURNED = ...  # in place of a name: the value of the function that the tape is of
 NOWHERE = Site(None, False)
 
 
@@ -95,7 +109,7 @@ def assigned_name(frames: Frames) -> Any:
             return site.targets
         if not site.returned:
             return None
-    return None
+    return RETURNED
 
 
 @cache

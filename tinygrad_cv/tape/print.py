@@ -13,19 +13,17 @@ from .program import Line, Program
 WIDTH = 100
 MAX_CODE = 52  # columns of code before the comments, if longer lines do not stand out
 
-IMPORTS = {
-    "kernels": "from tinygrad_cv import kernels",
-    "optim": "from tinygrad_cv import optim",
-    "special": "from tinygrad_cv import special",
-    "tg": "import tinygrad_cv as tg",
-}
-
 
 def text_of(
     program: Program, value: str | None, gradients: Mapping[str, Expression] | None = None
 ) -> str:
     """The whole program."""
-    lines = [IMPORTS[key] for key in sorted(program.imports)]
+    lines = []
+    if "tg" in program.imports:
+        lines.append("import tinygrad_cv as tg")
+    rooms = sorted(program.imports - {"tg"})
+    if rooms:
+        lines.append(f"from tinygrad_cv import {', '.join(rooms)}")
     if lines:
         lines += ["", ""]
     lines += signature(program.inputs)
@@ -96,9 +94,9 @@ def sections(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[str]:
             break
         common += 1
     if len(after) == common and after != before:
-        yield f"# {'- ' * len(after)}{after[-1] if after else 'outside'}"
+        yield f"# {'  ' * (len(after) - 1)}{after[-1]}" if after else ""
     for depth in range(common, len(after)):
-        yield f"# {'- ' * (depth + 1)}{after[depth]}"
+        yield f"# {'  ' * depth}{after[depth]}"
 
 
 def code_of(line: Line) -> str:
@@ -119,7 +117,7 @@ def returned(program: Program, value: str | None) -> list[str]:
     parts = [value or "None"]
     dictionaries = []
     if program.gradients or program.updated or program.last:
-        dictionaries.append(program.gradients)
+        dictionaries.append(program.in_order())
     if program.updated:
         dictionaries.append(program.updated)
     for entries in dictionaries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from ..transforms import IDENTITY
 from . import expression as ex
 from . import record
 from .expression import Expression
-from .names import Names, assigned_name
+from .names import RETURNED, Names, assigned_name
 from .record import Recorder, Variable
 from .trace import Traced, Untraceable, arranged, express, plain, trace, traced, write
 
@@ -73,6 +74,9 @@ class Program:
         self.gradients: dict[str, Expression] = {}  # by the name of the input
         self.gradient_values: dict[str, Any] = {}
         self.updated: dict[str, Expression] = {}
+        self.bases: dict[int, str] = {}  # the first name of a parameter, by id of its variables
+        self.states: dict[int, str] = {}  # the names of what optimisers keep, by id
+        self.option_names: dict[str, str] = {}  # of optimisers, by their text
         self.imports: set[str] = set()
         self.section: tuple[str, ...] = ()
         self.own: set[str] = set()  # the gradients' names that lines have assigned
@@ -82,6 +86,10 @@ class Program:
         self.parameter_names = self._parameter_names()
         for variable in recorder.inputs:
             self._wish(variable)
+        for variable in recorder.inputs:
+            if id(variable) in (presets or {}):
+                self.expression(variable)
+        self.inner = inner_calls(recorder.events)
         for event in recorder.events:
             self._handle(event)
 
@@ -102,7 +110,7 @@ class Program:
         for module in modules:
             for path, tensor in module.named_parameters():
                 prefix = f"{type(module).__name__.lower()}." if len(modules) > 1 else ""
-                found.setdefault(id(tensor), prefix + path)
+                found.setdefault(id(tensor), readable(prefix + path))
         return found
 
     def _wish(self, variable: Variable) -> None:
@@ -110,10 +118,6 @@ class Program:
         preset = self.presets.get(id(variable))
         if preset is None:
             preset = self.parameter_names.get(id(variable.tensor))
-            if preset is not None and variable.hint is None:
-                pass
-            elif preset is not None and variable.hint in record_states(variable):
-                preset = f"{preset}_{variable.hint}"
         wish = preset or variable.hint or "x"
         self.presets[id(variable)] = self.names.give(wish)
 
@@ -220,10 +224,12 @@ class Program:
 
     def _targets(self, call: record.NotedCall) -> tuple[str, ...]:
         """The names of a call's values; of several values in one tuple, one each."""
-        assigned = assigned_name(call.frames)
+        assigned = None if id(call) in self.inner else assigned_name(call.frames)
         values = call.value
         if type(values) is Variable:
             wish = assigned if isinstance(assigned, str) else None
+            if assigned is RETURNED:
+                wish = "loss" if values.array.size == 1 else "y"
             return (self._name_value(values, wish),)
         flat = leaves(values)
         wishes: Sequence[Any] = [None] * len(flat)
@@ -266,8 +272,9 @@ class Program:
         if call.node is None:
             return ()
         found: dict[str, None] = {}
-        for name in call.saved:
-            if name == "y":
+        order = [name for name in (*call.arguments, "y") if name in call.saved]
+        for name in order:
+            if name == "y" and "y" not in call.arguments:
                 found |= dict.fromkeys(targets)
                 continue
             for variable in leaves(call.arguments.get(name)):
@@ -296,14 +303,12 @@ class Program:
             args.pop()
         kwargs = {}
         for name in kernel.options:
+            if name in kernel.inert:
+                continue
             if not kernel.signature.is_default(name, bound[name]):
                 kwargs[name] = write(self.traced(bound[name], name))
         where = self._kernel(kernel)
         if call.node is not None:
-            wanted = tuple(name for name in kernel.arrays if name in call.parents)
-            everything = tuple(n for n in kernel.arrays if bound[n] is not None)
-            if wanted != everything:
-                kwargs["wrt"] = write(wanted)
             where += ".run"
         expression = ex.call(where, map(write, args), kwargs)
         return expression.text(), names_in(expression)
@@ -457,7 +462,7 @@ class Program:
         kernel: Kernel = pull.operation
         node = pull.node
         wanted = tuple(n for n in kernel.arrays if n in pull.wanted)
-        whole = tuple(n for n in kernel.arrays if n in pull.parents)
+        whole = tuple(n for n in kernel.arrays if is_float(pull.saved[n]))
         kept = self.kept.get(node)
         if kept is None:
             raise TapeError(f"{node} was recorded before the tape began, so it cannot be printed")
@@ -465,7 +470,7 @@ class Program:
         g = write(gradient)
         expression = ex.call(f"{self._kernel(kernel)}.pull_arrays", [g, ex.name(kept)], given)
         replica = Node(kernel, pull.parents, dict(pull.saved), node.shape, node.dtype)
-        names: Any = pull.parents if wanted == whole else list(wanted)
+        names: Any = pull.parents if wanted == tuple(pull.parents) else list(wanted)
         arrays = kernel.pull(replica, plain(gradient), names, graph=False)
         targets = []
         found: dict[str, Any] = {}
@@ -654,7 +659,7 @@ class Program:
             self.last = finish.gradients
 
     def _deposit(self, deposit: record.NotedDeposit) -> None:
-        name = self.expression(deposit.parameter).text()
+        name = self.base_name(deposit.parameter)
         if deposit.before is None:
             total = self.expression(deposit.gradient)
         else:
@@ -667,6 +672,11 @@ class Program:
         self.expressions[id(deposit.total)] = total
         self.gradients[name] = total
 
+    def in_order(self) -> dict[str, Expression]:
+        """The gradients, in the order of the inputs."""
+        ordered = {name: self.gradients[name] for name in self.inputs if name in self.gradients}
+        return ordered | self.gradients
+
     def keep_last(self) -> None:
         """Return the gradients of the last way back, by the names of their inputs."""
         for place, variable in self.last.items():
@@ -677,46 +687,76 @@ class Program:
     # ------------------------------------------------------------------------------------- updates
 
     def _step(self, step: record.NotedStep) -> None:
-        kind = step.optimizer
+        kind = step.optimizer.__name__
         self.imports.add("optim")
-        old = self.expression(step.parameter)
-        base = old.text()
-        states = {name: self.expression(v) for name, v in step.state.items()}
-        options = {name: write(value) for name, value in step.options.items()}
-        arguments = [old, self.expression(step.gradient), ex.mapping(states), write(step.t)]
-        expression = ex.call(f"optim.{kind.__name__}.updated", arguments, options)
-        target = self.names.give(f"{base}_new")
-        state_target = self.names.give(f"{base}_state")
-        self.section = (f"{kind.__name__}",)
+        self.section = (kind,)
+        base = self.base_name(step.parameter)
+        options = self._options(kind, step.options)
+        state = self.states.get(id(step.state))
+        if state is None:
+            state = self.given(step.state.arrays, f"{base}_state").text()
+        arguments = [
+            self.expression(step.parameter),
+            self.expression(step.gradient),
+            ex.name(state),
+        ]
+        given = {"t": write(step.t)}
+        expression = ex.call(f"optim.{kind}.updated", arguments, given)
+        text = f"{expression.text()[:-1]}, **{options})"
+        targets = (self.names.give(base), self.names.give(f"{base}_state"))
+        uses = (*names_in(expression), options)
         self.lines.append(
-            Line(
-                "step",
-                (target, state_target),
-                expression.text(),
-                f"optim.{kind.__name__}",
-                step.new.array,
-                (),
-                self.section,
-                None,
-                None,
-                names_in(expression),
-            )
+            Line("step", targets, text, f"optim.{kind}", step.new.array, section=(kind,), uses=uses)
         )
-        self.expressions[id(step.new)] = ex.name(target)
-        for name, variable in step.new_state.items():
-            self.expressions[id(variable)] = ex.item(ex.name(state_target), write(name))
-            self.alive.append(variable)
-        self.alive.append(step.new)
-        self.updated[base] = ex.name(target)
+        self.expressions[id(step.new)] = ex.name(targets[0])
+        self.bases[id(step.new)] = base
+        self.states[id(step.new_state)] = targets[1]
+        self.alive += [step.new, step.new_state]
+        self.updated[base] = ex.name(targets[0])
 
+    def _options(self, kind: str, options: Mapping[str, Any]) -> str:
+        """The name of an optimiser's options, which stand in a line once."""
+        text = ex.call("dict", [], {name: write(v) for name, v in options.items()}).text()
+        name = self.option_names.get(text)
+        if name is None:
+            name = self.option_names[text] = self.names.give(kind.lower())
+            self.lines.append(
+                Line("step", (name,), text, f"optim.{kind}", section=self.section)
+            )
+        return name
+
+    def base_name(self, variable: Variable) -> str:
+        """What a parameter was called before its updates."""
+        return self.bases.get(id(variable)) or self.expression(variable).text()
 
 
 # ------------------------------------------------------------------------------------ expressions
 
 
-def record_states(variable: Variable) -> tuple[str, ...]:
-    """The names of what optimisers keep, which parameters' names stand before."""
-    return ("exp_avg", "exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "grad")
+def inner_calls(events: Sequence[Any]) -> set[int]:
+    """The calls, by id, in definitions and references, but for those whose value they return."""
+    found = set()
+    calls = [event for event in events if type(event) is record.NotedCall]
+    for call, after in itertools.pairwise(calls):
+        ours = [s for s in call.scopes if s.kind != "module"]
+        theirs = set(map(id, after.scopes))
+        if any(id(s) in theirs for s in ours):
+            found.add(id(call))
+    return found
+
+
+def is_float(value: Any) -> bool:
+    """Whether this is an array of floating-point numbers."""
+    return value is not None and np.asarray(value).dtype.kind in "fc"
+
+
+def readable(path: str) -> str:
+    """The path of a parameter as a name: "layers.0.weight" is layers_0_weight, "0.weight"
+    weight_0."""
+    first, _, rest = path.partition(".")
+    if first.isdigit() and rest:
+        return f"{readable(rest)}_{first}"
+    return path.replace(".", "_")
 
 
 def values_of(value: Any) -> Any:

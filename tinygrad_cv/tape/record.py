@@ -96,6 +96,13 @@ class NotedDeposit:
 
 
 @dataclass(slots=True)
+class State:
+    """What an optimiser keeps for a parameter."""
+
+    arrays: dict[str, np.ndarray]
+
+
+@dataclass(slots=True)
 class NotedStep:
     """A parameter's update."""
 
@@ -103,10 +110,10 @@ class NotedStep:
     options: Mapping[str, Any]
     parameter: Variable
     gradient: Variable
-    state: dict[str, Variable]
+    state: State
     t: int
     new: Variable
-    new_state: dict[str, Variable]
+    new_state: State
 
 
 @dataclass(slots=True)
@@ -118,13 +125,17 @@ class Recorder(Observer):
     by_place: dict[Any, Variable] = field(default_factory=dict)
     by_memory: dict[Any, Variable] = field(default_factory=dict)
     inputs: list[Variable] = field(default_factory=list)
-    states: dict[Any, Variable] = field(default_factory=dict)  # of optimisers
+    leaves: dict[int, Variable] = field(default_factory=dict)  # by the id of the tensor
+    grads: dict[int, Variable] = field(default_factory=dict)  # each `.grad`, by that
+    states: dict[int, State] = field(default_factory=dict)  # of optimisers, by that
     modules: dict[int, Any] = field(default_factory=dict)  # the outermost ones, by id
     held: list[Any] = field(default_factory=list)
 
     # --------------------------------------------------------------------------- what is observed
 
     def forward(self, call: Call) -> None:
+        if not is_value(call.value):  # a shape, or the number of axes
+            return
         seconds = perf_counter() - call.started
         arguments = {name: self.noted(value, name) for name, value in call.arguments.items()}
         node = call.node
@@ -200,29 +211,26 @@ class Recorder(Observer):
             total = Variable(unwrap(deposit.before) + unwrap(deposit.gradient))
         parameter = self.noted(deposit.tensor, "x")
         self.held.append(deposit.tensor)
-        self.states[id(deposit.tensor), "grad"] = total
+        self.grads[id(deposit.tensor)] = total
         self.events.append(NotedDeposit(parameter, before, gradient, total))
 
     def step(self, step: Step) -> None:
         tensor = step.parameter
         self.held.append(tensor)
         value, gradient, state = step.given
-        states = {name: self.state(tensor, name, array) for name, array in state.items()}
         new, new_state = step.result
-        parameter = self.state(tensor, "value", value)
         noted = NotedStep(
             step.optimizer,
             step.options,
-            parameter,
-            self.state(tensor, "grad", gradient),
-            states,
+            self.parameter(tensor, value),
+            self.grad(tensor, gradient),
+            self.state(tensor, state),
             step.t,
-            Variable(new),
-            {name: Variable(array) for name, array in new_state.items()},
+            Variable(new, tensor=tensor),
+            State(new_state),
         )
-        self.by_memory[key_of(new)] = self.states[id(tensor), "value"] = noted.new
-        for name, variable in noted.new_state.items():
-            self.states[id(tensor), name] = variable
+        self.by_memory[key_of(new)] = self.leaves[id(tensor)] = noted.new
+        self.states[id(tensor)] = noted.new_state
         self.events.append(noted)
 
     def enter(self, scope: Scope) -> None:
@@ -283,6 +291,9 @@ class Recorder(Observer):
             self.by_memory[key_of(array)] = found
         if place is not None:
             self.by_place.setdefault(place, found)
+            if place.node.operation is None:
+                self.leaves[id(tensor)] = found
+                self.held.append(tensor)
         return found
 
     def changeable(self, given: Any, name: str = "x") -> Variable:
@@ -309,20 +320,29 @@ class Recorder(Observer):
         """The gradient of a value: nobody writes to it any more."""
         return self.of_tensor(part) if type(part) is Tensor else part
 
-    def state(self, tensor: Tensor, name: str, array: np.ndarray) -> Variable:
-        """What an optimiser is given: what it left behind, unless someone changed that."""
-        found = self.states.get((id(tensor), name))
-        if name == "value" and found is None:
-            found = self.of_tensor(tensor)
-            known = [v for v in self.inputs if v.tensor is tensor]
-            found = known[-1] if known else found
-        if found is not None and same(found.array, array):
-            return found
-        found = Variable(array, tensor=tensor)
-        found.hint = None if name == "value" else name
-        self.inputs.append(found)
-        self.states[id(tensor), name] = found
+    def parameter(self, tensor: Tensor, value: np.ndarray) -> Variable:
+        """A parameter as it was before an update."""
+        found = self.leaves.get(id(tensor))
+        if found is None or not same(found.array, value):
+            found = self.leaves[id(tensor)] = self.input(value, tensor)
         return found
+
+    def grad(self, tensor: Tensor, gradient: np.ndarray) -> Variable:
+        """What an optimiser is given as a gradient: what backward left, unless that has changed."""
+        found = self.grads.get(id(tensor))
+        if found is None or not same(found.array, gradient):
+            found = Variable(gradient)
+            found.hint = "grad"
+            found.tensor = tensor
+            self.inputs.append(found)
+        return found
+
+    def state(self, tensor: Tensor, arrays: dict[str, np.ndarray]) -> State:
+        """What an optimiser is given as a state: what it left behind, unless that has changed."""
+        found = self.states.get(id(tensor))
+        if found is not None and all(same(a, arrays[name]) for name, a in found.arrays.items()):
+            return found
+        return State(arrays)
 
     def input(self, array: np.ndarray, source: Any) -> Variable:
         """A value that comes from outside."""
@@ -331,6 +351,13 @@ class Recorder(Observer):
         variable.frames = ()
         self.inputs.append(variable)
         return variable
+
+
+def is_value(value: Any) -> bool:
+    """Whether this is an array or a tensor, or several of them."""
+    if isinstance(value, (list, tuple)):
+        return any(map(is_value, value))
+    return isinstance(value, (Tensor, np.ndarray, np.generic))
 
 
 def key_of(array: np.ndarray) -> Any:

@@ -251,7 +251,39 @@ def traced_operator(symbol: str, left: Any, right: Any) -> Any:
     shorter = simplified(symbol, left, right, value)
     if shorter is not None:
         return shorter
-    return traced(value, ex.binary(symbol, write(left), write(right)))
+    return traced(value, operation_on(symbol, left, right, value))
+
+
+def operation_on(symbol: str, left: Any, right: Any, value: Any) -> Expression:
+    """Two sides with an operator between them. What broadcasts by itself is not broadcast before."""
+    sides = [bare(left, right), bare(right, left)]
+    if symbol == "@":
+        return ex.binary(symbol, *sides)
+    for i, side in enumerate(sides):
+        if side.kind != "broadcast":
+            continue
+        inner, shape = side.details
+        other = plain((left, right)[1 - i])
+        if np.shape(other) == np.shape(value):
+            sides[i] = inner
+        elif np.broadcast_shapes(shape, np.shape(other)) == shape:
+            sides[i] = inner
+            return broadcasted(ex.binary(symbol, *sides), shape, np.shape(value))
+    return ex.binary(symbol, *sides)
+
+
+def bare(value: Any, other: Any) -> Expression:
+    """One side of an operator: a number of NumPy's as Python's, where that is the same."""
+    other = plain(other)
+    if type(value) is np.float64 and getattr(other, "dtype", None) == np.float64:
+        return write(float(value))
+    return write(value)
+
+
+def broadcasted(inner: Expression, before: Shape, shape: Shape) -> Expression:
+    """`np.broadcast_to(x, shape)`; `before` is the shape of x."""
+    parts = (inner, write(shape))
+    return Expression("np.broadcast_to({}, {})", parts, kind="broadcast", details=(inner, before))
 
 
 # ------------------------------------------------------------------------- how a call is written
@@ -270,6 +302,8 @@ def express(
         if isinstance(value, np.ndarray) and np.shape(chosen) == value.shape:
             if np.asarray(chosen).dtype == value.dtype:
                 return write(args[2])
+    if function is np.where and len(args) == 3 and not kwargs:
+        return choice(args, value)
     name = ex.function_name(function)
     if name is None:
         name = method_of_ufunc(function)
@@ -281,6 +315,16 @@ def express(
     if function is np.astype:
         return ex.method(write(args[0]), "astype", map(write, args[1:]), options)
     return ex.call(name, map(write, args), options)
+
+
+def choice(args: tuple[Any, ...], value: Any) -> Expression:
+    """`np.where(condition, x, y)`. What broadcasts by itself is not broadcast before."""
+    parts = [write(a) for a in args]
+    for i, part in enumerate(parts):
+        others = [np.shape(plain(a)) for j, a in enumerate(args) if j != i]
+        if part.kind == "broadcast" and np.shape(value) in others:
+            parts[i] = part.details[0]
+    return ex.call("np.where", parts, {})
 
 
 @cache
@@ -312,7 +356,7 @@ def short_form(function: Any, args: tuple[Any, ...], value: Any) -> Expression |
         if shorter is not None:
             return shorter.expression
         if any(isinstance(plain(a), (np.ndarray, np.generic)) for a in args):
-            return ex.binary(ex.SYMBOLS[function], write(args[0]), write(args[1]))
+            return operation_on(ex.SYMBOLS[function], *args, value)
     if function is np.negative and type(args[0]) is Traced:
         return ex.unary("-", args[0].expression)
     if function is np.power and len(args) == 2:
@@ -387,12 +431,7 @@ def broadcast(x: Traced, shape: Shape) -> Expression:
             return full(inner, shape)
     if inner is not x.expression or np.ndim(x.array) == 0:
         return full(inner, shape)
-    return Expression(
-        "np.broadcast_to({}, {})",
-        (inner, write(shape)),
-        kind="broadcast",
-        details=(inner, np.shape(x.array)),
-    )
+    return broadcasted(inner, np.shape(x.array), shape)
 
 
 def full(number: Expression, shape: Shape) -> Expression:
