@@ -127,18 +127,18 @@ COMPLEX = [
 
 
 @pytest.mark.parametrize("ufunc", COMPLEX, ids=lambda f: f.__name__)
-def test_complex_numbers_do_not_enter_by_a_constant(ufunc: np.ufunc) -> None:
-    x, constant = leaf(0.3, 0.4), np.array([0.5, 0.25j])
-    for args in ((x, constant), (constant, x), (x, 0.25j)):
-        with pytest.raises(TypeError, match="complex"):
-            ufunc(*args)
+def test_complex_numbers_that_enter_by_a_constant_are_differentiated(ufunc: np.ufunc) -> None:
+    x, constant = np.array([0.3, 0.4]), np.array([0.5, 0.25j])
+    for f in (lambda x: ufunc(x, constant), lambda x: ufunc(constant, x), lambda x: ufunc(x, 0.25j)):
+        gradient = tg.grad(lambda x, f=f: f(x).real.sum())(x)
+        h = 1e-6
+        slope = (f(x + h).real - f(x - h).real) / (2 * h)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-7, atol=1e-9)
 
 
-def test_the_absolute_value_of_something_complex_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"np\.multiply of tensors gave complex128"):
-        tg.grad(lambda x: np.abs(1j * x))(2.0)
-    with pytest.raises(TypeError, match="complex"):
-        tg.Tensor(2.0) * 1j
+def test_the_absolute_value_of_something_complex_has_a_slope() -> None:
+    assert tg.grad(lambda x: np.abs(1j * x))(2.0) == 1.0
+    assert (tg.Tensor(2.0) * 1j).item() == 2j
 
 
 def test_an_error_names_what_to_use_here() -> None:

@@ -277,11 +277,33 @@ def test_grad_of_an_intermediate_result_says_how_to_get_it() -> None:
     np.testing.assert_array_equal(y.grad, [3, 3])
 
 
-def test_integers_and_complex_numbers_have_no_gradient() -> None:
+def test_integers_have_no_gradient() -> None:
     with pytest.raises(TypeError, match="int64"):
         tg.Tensor([1, 2], requires_grad=True)
-    with pytest.raises(TypeError, match="complex"):
-        tg.Tensor([1j])
+
+
+def test_the_gradient_of_a_complex_number_is_a_descent_direction() -> None:
+    """dL/da + i dL/db for z = a + ib, as in PyTorch."""
+    z = tg.Tensor([3 + 4j, -1j], requires_grad=True)
+    (z * np.conj(z)).real.sum().backward()
+    np.testing.assert_allclose(z.grad, 2 * z.numpy())
+    assert tg.grad(lambda z: (z * z).real)(1 + 2j) == 2 - 4j
+    assert tg.grad(lambda z: (z * z).imag)(1 + 2j) == 4 + 2j
+
+
+def test_a_complex_number_has_no_gradient_of_its_own() -> None:
+    z = tg.Tensor(1 + 2j, requires_grad=True)
+    with pytest.raises(TypeError, match="real part"):
+        (z * z).backward()
+    with pytest.raises(TypeError, match="real part"):
+        tg.grad(lambda z: z * z)(1j)
+
+
+def test_a_real_tensor_that_meets_complex_numbers_has_a_real_gradient() -> None:
+    x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    (x * np.array([2 + 1j, 1j])).real.sum().backward()
+    assert x.grad.dtype == np.float64
+    np.testing.assert_array_equal(x.grad, [2.0, 0.0])
 
 
 def test_a_rule_that_gives_the_wrong_shape_is_refused() -> None:

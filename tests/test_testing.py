@@ -381,6 +381,36 @@ def test_the_complex_step_is_exact() -> None:
     assert report.worst < 1e-3
 
 
+COMPLEX = np.array([0.6 + 0.8j, -0.3 + 0.4j, 0.5j])
+COMPLEX_PAIRS: dict[str, tuple[Any, Any, Any]] = {  # forward, the right backward, a wrong one
+    "square": (lambda z: z * z, lambda g, y, z: g * np.conj(2 * z), lambda g, y, z: g * 2 * z),
+    "abs": (np.abs, lambda g, y, z: g * z / y, lambda g, y, z: g * np.conj(z) / y),
+    "conj": (np.conj, lambda g, y, z: np.conj(g), lambda g, y, z: g + 0),
+    "real": (np.real, lambda g, y, z: g + 0j, lambda g, y, z: g * 1j),
+    "exp": (np.exp, lambda g, y, z: g * np.conj(y), lambda g, y, z: np.conj(g) * y),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX_PAIRS)
+def test_complex_arguments_move_along_both_parts(name: str) -> None:
+    forward, right, wrong = COMPLEX_PAIRS[name]
+    assert check_vjp(forward, right, COMPLEX).elements == 6
+    text = message(forward, wrong, COMPLEX)
+    assert "imaginary part" in text or "real part" in text
+
+
+def test_the_engines_complex_gradients_hold_to_second_order_and_in_every_layout() -> None:
+    f = lambda z, x: np.exp(z) * x + np.real(z) * np.conj(z)
+    check_grad(f, COMPLEX, np.array([1.0, 2.0, 3.0]), order=2)
+    check_invariants(f, COMPLEX, np.array([1.0, 2.0, 3.0]))
+    check_jvp(f, lambda args, tangents: tg.jvp(f, args, tangents)[1], COMPLEX, np.array([1.0, 2.0, 3.0]))
+
+
+def test_a_complex_step_from_a_complex_point_is_refused() -> None:
+    with pytest.raises(ValueError, match="holomorphic"):
+        check_grad(lambda z: z * z, COMPLEX, mode="holomorphic")
+
+
 @gradtest(arrays(), arrays(()), order=2)
 def test_a_decorated_function_is_a_property_test(x: Any, bias: Any) -> Any:
     return np.logaddexp(0, x + bias)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import CellType
 from typing import Any
@@ -23,7 +23,16 @@ from .engine.observers import Observer, Scope, observed
 from .engine.ownership import constant
 from .engine.pytrees import leaves, map_leaves
 from .machine import DIGEST_CHUNK, DIGEST_COPY, TILE
-from .tensor import Node, Place, Tensor, backpropagate, place_of, unwrap, wrap
+from .tensor import (
+    Node,
+    Place,
+    Tensor,
+    backpropagate,
+    place_of,
+    pushforward,
+    unwrap,
+    wrap,
+)
 from .transforms import variable
 from .typing import Function, PyTree
 
@@ -56,7 +65,7 @@ def checkpoint(f: Function) -> Function:
 class Checkpointed:
     """The operation of one checkpointed call. It records itself."""
 
-    selects = elementwise = linear = gives_new_arrays = guarded = False
+    selects = elementwise = affine = gives_new_arrays = guarded = False
 
     def __init__(self, f: Function, given: PyTree) -> None:
         self.function = f
@@ -99,23 +108,37 @@ class Checkpointed:
         self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
     ) -> dict[str, Any]:
         """Compute the value again, recorded this time, and go back through it."""
-        saved, parents = node.values(graph=False), node.parents
-        start = present()
-        inputs = map_leaves(renewed, saved["given"])
-        with switched("recording", True), self.surroundings.restored():
-            args, kwargs = inputs
-            value = self.function(*args, **kwargs)
-        tensors = recorded_since(start, value)
-        self.check_same(tensors, node)
-        own = list(renewed_places(inputs, saved["given"]))
-        outside = parents["outside"]
-        values = [t._node for t in tensors]
+        values, own, outside = self.run_again(node)
         roots = list(zip(values, gradient, strict=True))
         gradients = backpropagate(roots, [*own, *outside], graph)
         return {
             "arguments": [gradients.get(place) for place in own],
             "outside": [gradients.get(place) for place in outside],
         }
+
+    def push(self, node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
+        """Compute the value again, recorded this time, and go forward through it."""
+        values, own, outside = self.run_again(node)
+        seeds: dict[Place, Any] = {}
+        for name, places in ("arguments", own), ("outside", outside):
+            given = tangents.get(name) or [None] * len(places)
+            pairs = zip(places, given, strict=True)
+            seeds |= {place: tangent for place, tangent in pairs if tangent is not None}
+        found = pushforward(seeds, values, graph)
+        return [found.get(place) for place in values]
+
+    def run_again(self, node: Node) -> tuple[list[Place], list[Place], list[Place]]:
+        """The places of the values, of the function's own arguments and of those from outside."""
+        given = node.values(graph=False)["given"]
+        start = present()
+        inputs = map_leaves(renewed, given)
+        with switched("recording", True), self.surroundings.restored():
+            args, kwargs = inputs
+            value = self.function(*args, **kwargs)
+        tensors = recorded_since(start, value)
+        self.check_same(tensors, node)
+        own = list(renewed_places(inputs, given))
+        return [t._node for t in tensors], own, node.parents["outside"]
 
     def check_same(self, tensors: list[Tensor], node: Node) -> None:
         """Raise RuntimeError if the value is another than the first time."""

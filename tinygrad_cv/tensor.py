@@ -7,7 +7,13 @@
    a `Node` behind the result: which operation, which parents, what was saved.
 3. `backpropagate` goes back over the nodes, youngest first, so that a node's gradient is complete
    before it is handed on. Formulas are plain NumPy: on arrays they give the gradient; on tensors
-   they record themselves and give the next one.
+   they record themselves and give the next one. `pushforward` goes the other way, oldest first,
+   and carries tangents with the same formulas.
+
+Complex numbers z = a + ib: the gradient of a real L that a user sees is dL/da + i dL/db, as in
+PyTorch, so that a descent step is z - lr g. On the way back its conjugate is carried, and
+conjugated once where it arrives. There a formula is that of the real function: for y = f(z) it
+multiplies by f'(z), with no conjugate in it, in both directions.
 
 Worked example: `y = np.exp(x) * x` records two nodes. `exp` saves its value e = exp(x), `multiply`
 saves e and x. Backward from g: multiply hands g * x to exp's node and g * e to x; exp hands
@@ -30,7 +36,15 @@ from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
 from .engine.observers import Call, Deposit, Finish, Pull, Start, now, observers
-from .engine.operands import REAL, as_operand, as_real, refuse_foreign
+from .engine.operands import (
+    DIFFERENTIABLE,
+    NUMBERS,
+    as_numbers,
+    as_operand,
+    conjugate,
+    fit,
+    refuse_foreign,
+)
 from .engine.ownership import constant, guarded, own, read, read_only, window, write
 from .engine.signatures import UFUNC_OPTIONS, Signature, parameter_names
 from .typing import Array, ArrayLike, Function, Operation, Shape
@@ -138,7 +152,7 @@ def wrap(value: Any, place: Place | None = None) -> Any:
 
 def output_of(place: Place | None, number: int) -> Output | None:
     """The place of one of several values; None if that has no gradient."""
-    if place is None or place.node.dtype[number].kind != "f":
+    if place is None or place.node.dtype[number].kind not in DIFFERENTIABLE:
         return None
     return Output(place.node, number)
 
@@ -174,7 +188,9 @@ def is_tensor(value: Any) -> bool:
     )
 
 
-PLAIN = frozenset([type(None), bool, int, float, str, np.float64, np.float32])  # never change
+PLAIN = frozenset(  # never change
+    [type(None), bool, int, float, complex, str, np.float64, np.float32, np.complex128]
+)
 
 
 def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -216,7 +232,7 @@ def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any
     shape, dtype = described(value, operation.function)
     node = None
     if parents:
-        if type(dtype) is not list and dtype.kind != "f":
+        if type(dtype) is not list and dtype.kind not in DIFFERENTIABLE:
             raise errors.no_float(operation.function, dtype)
         node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
     result = wrap(value, node)
@@ -260,8 +276,8 @@ def described(value: Any, function: Any) -> tuple[Any, Any]:
             return [shape for shape, _ in pairs], [dtype for _, dtype in pairs]
         value = np.asarray(value)
     dtype = value.dtype
-    if dtype.kind not in REAL:
-        raise errors.not_real(function, dtype)
+    if dtype.kind not in NUMBERS:
+        raise errors.not_numbers(function, dtype)
     return value.shape, dtype
 
 
@@ -288,11 +304,16 @@ class Rule:
         signature: str | None = None,
         inert: Iterable[str] = (),
         selects: bool = False,
+        linear: Iterable[str] = (),
+        elementwise: bool = False,
     ) -> None:
         self.function = function
         self.formulas = dict(formulas)
         self.signature = Signature(function, signature)
         self.selects = selects
+        self.linear = frozenset(linear)
+        self.elementwise = elementwise
+        self.tangents: dict[str, Function] = {}
         self.needs: dict[str, tuple[str, ...]] = {}  # what the formula of an argument names
         for name, formula in self.formulas.items():
             self.needs[name] = parameter_names(formula) if formula else ()
@@ -302,12 +323,15 @@ class Rule:
         self.honoured = {*named, *inert, *self.signature.required}  # the options that are read
         self.honoured |= {name.removesuffix("_shape") for name in named}
         values = {"g", "y", *self.formulas}
-        self.linear = not any(values.intersection(n) - {"g"} for n in self.needs.values())
-        self.elementwise = False
+        self.affine = not any(values.intersection(n) - {"g"} for n in self.needs.values())
+        options: Iterable[str] = self.signature.defaults
         if isinstance(function, np.ufunc):
             self.elementwise = function.nout == 1 and function.signature is None
             self.operands |= set(self.signature.positional)
             self.honoured |= set(UFUNC_OPTIONS)
+            options = ()
+        # A linear function is applied again, to tangents: with the options that no formula names.
+        self.options = [name for name in options if self.linear and name not in named]
         self._saves: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def _check(self, named: Collection[str]) -> None:
@@ -348,7 +372,7 @@ class Rule:
         """What the formulas of these arguments need, by the names of their parameters."""
         key = tuple(parents)
         if key not in self._saves:
-            names = itertools.chain.from_iterable(self.needs[name] for name in key)
+            names = [*itertools.chain(*(self.needs[name] for name in key)), *self.options]
             self._saves[key] = tuple(dict.fromkeys(name for name in names if name != "g"))
         return self._saves[key]
 
@@ -359,7 +383,11 @@ class Rule:
         value = self.signature.call(self.function, arguments)
         if self.guarded and parents:
             value = guarded(value)
-        return value, {n: self.look_up(n, arguments, value) for n in self.saves(parents)}
+        saved = {}
+        for name in self.saves(parents):
+            if name in arguments or name not in self.options:
+                saved[name] = self.look_up(name, arguments, value)
+        return value, saved
 
     def look_up(self, name: str, arguments: Mapping[str, Any], value: Any) -> Any:
         """What a formula's parameter stands for: an argument, `y` for the value, a shape of one."""
@@ -387,6 +415,67 @@ class Rule:
             contributions[name] = contribution
         return contributions
 
+    def push(self, node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
+        """The tangent of the value: the sum of what the tangent of each argument comes to.
+
+        A formula for the tangent is applied. A linear function is applied to the tangent itself;
+        the formula of an elementwise one multiplies by the derivative, and so serves both
+        directions. What is left is transposed.
+        """
+        values = node.values(graph)
+        parts = []
+        others = {}
+        for name, tangent in tangents.items():
+            if name in self.tangents:
+                needed = parameter_names(self.tangents[name])
+                given = [tangent if n == "t" else values[n] for n in needed]
+                parts.append(self.tangents[name](*given))
+            elif name in self.linear:
+                shapes = values.get(f"{name}_shape", ())
+                tangent = filled(tangent, shapes) if type(tangent) is list else tangent
+                parts.append(self._apply({**values, name: tangent}, graph))
+            elif self.elementwise:
+                formula: Any = self.formulas[name]
+                given = [tangent if n == "g" else values[n] for n in self.needs[name]]
+                parts.append(formula(*given))
+            else:
+                others[name] = tangent
+        if others:
+            parts.append(push_by_transposes(node, others, graph))
+        return added(parts)
+
+    def _apply(self, values: Mapping[str, Any], graph: bool) -> Any:
+        """The function of what was saved, and of a tangent, in the place of its own arguments."""
+        given = {}
+        for other in self.signature.defaults:
+            if other not in values:
+                continue
+            required = other in self.signature.required
+            if required or not self.signature.is_default(other, values[other]):
+                given[other] = values[other]
+        return self.signature.call(self if graph else self.function, given)
+
+    def tangent(self, **formulas: Function) -> Rule:
+        """Enter formulas for the tangent of the value, where none of the gradient serves.
+
+            derivative(np.linalg.inv, a=lambda g, y: -(y.mT @ g @ y.mT)).tangent(
+                a=lambda t, y: -(y @ t @ y)
+            )
+
+        A formula's parameters are `t`, the tangent of that argument, and what is saved for its
+        gradient.
+        """
+        for name, formula in formulas.items():
+            known = {"t", *self.needs[name]}
+            for needed in parameter_names(formula):
+                if needed not in known:
+                    raise TypeError(
+                        f"tangent of {errors.name_of(self.function)}: {needed!r} is not one of "
+                        f"{sorted(known)}"
+                    )
+        self.tangents |= formulas
+        return self
+
     def __repr__(self) -> str:
         return describe_rule(self)
 
@@ -398,6 +487,8 @@ def derivative(
     signature: str | None = None,
     inert: Iterable[str] = (),
     selects: bool = False,
+    linear: Iterable[str] = (),
+    elementwise: bool = False,
     **formulas: Function | None,
 ) -> Rule:
     """Enter a function into the calculus table, with a formula for each argument's gradient.
@@ -412,8 +503,12 @@ def derivative(
     An option that no formula reads is refused when it is given, unless `inert` names it: one that
     has no influence on the gradient. `selects` says that elements of the arguments may not reach
     the value. `signature`, as "a, axis=0", stands where Python cannot see the function's own.
+
+    Forward mode follows by itself, fast if it is known how: `linear` names the arguments in which
+    the function is linear; `elementwise` says that each element of the value depends on one of each
+    argument, as it does for a ufunc. `Rule.tangent` takes formulas for the other functions.
     """
-    rule = Rule(function, formulas, signature, inert, selects)
+    rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
     rule.guarded = True
     TABLE[function] = rule
     USER_RULES.add(function)
@@ -627,7 +722,7 @@ def unbroadcast(gradient: Any, place: Place, node: Node | None) -> Any:
         return gradient
     if type(gradient) is not Tensor:
         function = None if node is None else node.operation.function
-        gradient = as_real(gradient, function, "gradient")
+        gradient = as_numbers(gradient, function, "gradient")
     if gradient.shape != shape:
         extra = gradient.ndim - len(shape)
         padded = (1,) * extra + shape
@@ -635,6 +730,10 @@ def unbroadcast(gradient: Any, place: Place, node: Node | None) -> Any:
         if extra < 0 or any(padded[i] != 1 for i in axes):
             raise errors.wrong_shape(node, gradient.shape, shape)
         gradient = np.sum(gradient, axis=axes).reshape(shape)
+    if gradient.dtype.kind == "c" and dtype.kind != "c":
+        if node is None or not any(d.kind == "c" for d in each(node.dtype)):
+            raise errors.complex_gradient(node)
+        gradient = np.real(gradient)  # a real number does not move along the imaginary axis
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 
@@ -660,7 +759,7 @@ def dropped_by(
     unknown: list[np.ndarray | None] = [None] * len(parents)
     if type(node.dtype) is list or (dropped is None and not selects):
         return unknown
-    if type(operation) is Rule and (selects or (operation.linear and not operation.elementwise)):
+    if type(operation) is Rule and (selects or (operation.affine and not operation.elementwise)):
         probe = np.ones(node.shape, node.dtype)
         if not selects:
             probe += np.random.default_rng(0).random(node.shape)
@@ -697,6 +796,116 @@ def silence(
     return silenced
 
 
+# -------------------------------------------------------------------------------- the way forward
+
+
+def pushforward(
+    seeds: Mapping[Place, Any], values: Iterable[Place], graph: bool = False
+) -> dict[Place, Any]:
+    """Carry tangents from the seeds to the values; return them by place.
+
+    The nodes between them come oldest first, so that the tangents of all parents are there. With
+    `graph` the formulas run on tensors and record themselves. A value that does not depend on the
+    seeds has no tangent.
+    """
+    tangents = dict(seeds)
+    ends = {place.node for place in seeds}
+    nodes = nodes_on_path([place.node for place in values], ends) - ends if ends else ()
+    with switched("recording", graph):
+        for node in sorted(nodes, key=lambda node: node.order):
+            given = {name: tangents_at(p, tangents) for name, p in node.parents.items()}
+            given = {name: tangent for name, tangent in given.items() if tangent is not None}
+            tangent = node.operation.push(node, given, graph)
+            several = type(node.shape) is list
+            for i, part in enumerate(tangent if several else [tangent]):
+                place = Output(node, i) if several else node
+                if part is not None:
+                    tangents[place] = broadcast_tangent(part, place, given)
+    return tangents
+
+
+def tangents_at(place: Any, tangents: Mapping[Place, Any]) -> Any:
+    """The tangent at a place; a list for a list of places; None if all are zero."""
+    if type(place) is not list:
+        return tangents.get(place)
+    parts = [tangents.get(p) for p in place]
+    return parts if any(part is not None for part in parts) else None
+
+
+def filled(tangents: Sequence[Any], shapes: Sequence[Shape]) -> list[Any]:
+    """The tangents of a list, with zeros where there is none."""
+    dtype = next(t.dtype for t in tangents if t is not None)
+    pairs = zip(tangents, shapes, strict=True)
+    return [np.zeros(shape, dtype) if t is None else t for t, shape in pairs]
+
+
+def broadcast_tangent(tangent: Any, place: Place, given: Mapping[str, Any]) -> Any:
+    """A tangent in the shape and dtype of its value. Where an elementwise operation was given
+    nothing but zeros, it is 0, whatever the derivative is."""
+    shape, dtype = place.shape, place.dtype
+    operation = place.node.operation
+    if type(tangent) is not Tensor:
+        tangent = np.asarray(tangent)
+    if tangent.shape != shape:
+        tangent = np.broadcast_to(tangent, shape)
+    if operation.elementwise and np.isnan(unwrap(tangent)).any():
+        still = True
+        for part in given.values():
+            still = still & np.equal(unwrap(part), 0)
+        tangent = np.where(still, 0, tangent)
+    if tangent.dtype.kind == "c" and dtype.kind != "c":
+        tangent = np.real(tangent)
+    return tangent if tangent.dtype == dtype else tangent.astype(dtype)
+
+
+def push_by_transposes(node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
+    """The tangent of a value from the formulas of the gradients alone.
+
+    These are linear in the gradient u: what they come to is J' u. So the gradient of <J' u, t> with
+    respect to u is J t.
+    """
+    several = type(node.shape) is list
+    shapes = node.shape if several else [node.shape]
+    dtypes = node.dtype if several else [node.dtype]
+    outputs: list[Any] = []
+    for shape, dtype in zip(shapes, dtypes, strict=True):
+        if dtype.kind in DIFFERENTIABLE:
+            u = Node(None, {}, {}, shape, dtype)
+            outputs.append(wrap(np.ones(shape, dtype), u))
+        else:
+            outputs.append(np.zeros(shape, dtype))
+    roots = []
+    with switched("recording", True):
+        gradient = outputs if several else outputs[0]
+        contributions = node.operation.pull(node, gradient, list(tangents), True)
+        for name, tangent in tangents.items():
+            parts = each(node.parents[name]), each(contributions[name]), each(tangent)
+            for place, part, t in zip(*parts, strict=True):
+                if place is None or part is None or t is None:
+                    continue
+                part = unbroadcast(part, place, node)
+                if type(part) is Tensor and part._node is not None:
+                    roots.append((part._node, t))
+    places = [output._node if type(output) is Tensor else None for output in outputs]
+    wanted = [place for place in places if place is not None]
+    found = backpropagate(roots, wanted, graph) if roots and wanted else {}
+    pushed = [None if place is None else found.get(place) for place in places]
+    return pushed if several else pushed[0]
+
+
+def added(parts: Sequence[Any]) -> Any:
+    """The sum of tangents, or of lists of them; None stands for zero."""
+    total = parts[0]
+    for part in parts[1:]:
+        if type(part) is list:
+            total = [added([a, b]) for a, b in zip(total, part, strict=True)]
+        elif total is None or part is None:
+            total = part if total is None else total
+        else:
+            total = total + part
+    return total
+
+
 def deposit(gradients: Mapping[Place, Any]) -> None:
     """Add gradients to the `.grad` of the tensors that stand at these places."""
     for place, gradient in gradients.items():
@@ -706,6 +915,7 @@ def deposit(gradients: Mapping[Place, Any]) -> None:
         tensor = reference() if reference is not None else None
         if tensor is None:
             continue
+        gradient = conjugate(gradient)
         if type(gradient) is Tensor:  # which several places may have in common
             gradient = wrap(gradient._array, gradient._node)
         for observer in observers():
@@ -736,7 +946,7 @@ class Tensor(NumPyInterface):
     def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
         if isinstance(data, Tensor):
             data = data._leave("tg.Tensor(t)")
-        own(self, np.array(as_real(data, Tensor, "data")))
+        own(self, np.array(as_numbers(data, Tensor, "data")))
         self._node = self._grad = None
         if requires_grad:
             self.requires_grad = True
@@ -756,7 +966,7 @@ class Tensor(NumPyInterface):
             self._node = None
         elif self._node is None:
             array = self._array
-            if array.dtype.kind != "f":
+            if array.dtype.kind not in DIFFERENTIABLE:
                 raise TypeError(
                     f"gradients need floating-point numbers, not {array.dtype}; see t.astype(float)"
                 )
@@ -785,7 +995,8 @@ class Tensor(NumPyInterface):
     def data(self, value: ArrayLike) -> None:
         if self._writer is not None and value is self._writer():
             return  # t.data -= step has changed it in place
-        array = np.array(as_real(unwrap(value), Tensor, "data"), self._array.dtype)
+        array = as_numbers(unwrap(value), Tensor, "data")
+        array = np.array(fit(array, self._array.dtype, Tensor, "data"))
         if not self.is_leaf or array.shape != self._array.shape:
             raise ValueError(
                 f"only a leaf's data can be set, and to its shape, {self._array.shape}"
@@ -812,7 +1023,9 @@ class Tensor(NumPyInterface):
     def grad(self, value: Array | None) -> None:
         if value is not None:
             if type(value) is not Tensor:
-                value = as_real(value, Tensor, "grad")
+                value = as_numbers(value, Tensor, "grad")
+            if value.dtype.kind == "c":
+                value = fit(value, self.dtype, Tensor, "grad")
             if value.shape != self.shape:
                 raise errors.unfit_gradient(value.shape, self.shape)
         self._grad = value
@@ -836,12 +1049,14 @@ class Tensor(NumPyInterface):
         if gradient is None:
             if self._array.size != 1:
                 raise errors.not_a_number(self.shape)
+            if self.dtype.kind == "c":
+                raise errors.not_real("backward", self.dtype)
             gradient = np.ones(self.shape, self.dtype)
         if type(gradient) is not Tensor:
-            gradient = wrap(np.array(as_real(gradient, Tensor.backward, "gradient")))
+            gradient = wrap(np.array(as_numbers(gradient, Tensor.backward, "gradient")))
         if gradient.shape != self.shape:
             raise errors.unfit_gradient(gradient.shape, self.shape)
-        root = gradient if create_graph else unwrap(gradient)
+        root = conjugate(gradient if create_graph else unwrap(gradient))
         deposit(backpropagate([(self._node, root)], (), create_graph, retain_graph))
 
     def detach(self) -> Tensor:

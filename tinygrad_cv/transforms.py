@@ -5,8 +5,9 @@ They take functions of ndarrays or Tensors, and of nested dicts, lists and tuple
 (pytrees), and return what they were given: ndarrays for ndarrays; for Tensors, Tensors that stay in
 the graph. So they nest to any order.
 
-The idea is `pullback`, with tensors in and out. `Run` calls a function on new variables and hands
-results out in the kind that was given; the transforms below it say what is asked.
+The idea is `pullback` and `pushed`, with tensors in and out. `Run` calls a function on new
+variables and hands results out in the kind that was given; the transforms below it say what is
+asked.
 """
 
 from __future__ import annotations
@@ -17,11 +18,21 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .engine import errors
 from .engine.modes import is_recording, setting, switched
-from .engine.operands import as_operand, as_real
+from .engine.operands import DIFFERENTIABLE, as_numbers, as_operand, conjugate, fit
 from .engine.ownership import constant
 from .engine.pytrees import leaves, leaves_like, map_leaves, rebuild
-from .tensor import Node, Rule, Tensor, backpropagate, place_of, unwrap, wrap
+from .tensor import (
+    Node,
+    Rule,
+    Tensor,
+    backpropagate,
+    place_of,
+    pushforward,
+    unwrap,
+    wrap,
+)
 from .typing import Array, Function, PyTree
 
 Argnums: TypeAlias = int | Sequence[int] | None  # positions of arguments; None: all
@@ -43,19 +54,39 @@ def pullback(
     roots = []
     for y, u in zip(values, cotangents, strict=True):
         if y._node is not None:
-            roots.append((y._node, u))
+            roots.append((y._node, conjugate(u)))
     places = [x._node for x in variables]
     gradients = backpropagate(roots, places, graph, retain)
     found = []
     for x in variables:
         gradient = gradients.get(x._node)
-        found.append(zeros(x, graph) if gradient is None else gradient)
+        found.append(zeros(x, graph) if gradient is None else conjugate(gradient))
+    return found
+
+
+def pushed(
+    values: Sequence[Tensor],
+    tangents: Sequence[Array],
+    variables: Sequence[Tensor],
+    graph: bool = False,
+) -> list[Any]:
+    """The derivatives of the values along the tangents of the variables: J v.
+
+    Arrays; with `graph` tensors, which depend on the variables and the tangents.
+    """
+    seeds = {x._node: v for x, v in zip(variables, tangents, strict=True)}
+    places = [y._node for y in values if y._node is not None]
+    derivatives = pushforward(seeds, places, graph)
+    found = []
+    for y in values:
+        derivative = derivatives.get(y._node)
+        found.append(zeros(y, graph) if derivative is None else derivative)
     return found
 
 
 def zeros(like: Tensor, graph: bool) -> Any:
-    """The gradient of what nothing depends on."""
-    nothing = np.zeros(like.shape, like.dtype)
+    """The derivative of what does not depend on the variables."""
+    nothing = np.zeros(like.shape, floating(like.dtype))
     return wrap(nothing) if graph else nothing
 
 
@@ -64,7 +95,7 @@ def identity(x: Array) -> Array:
     return x
 
 
-IDENTITY = Rule(identity, {"x": lambda g: g})
+IDENTITY = Rule(identity, {"x": lambda g: g}, linear="x")
 
 
 def variable(value: Any) -> Tensor:
@@ -72,7 +103,7 @@ def variable(value: Any) -> Tensor:
     from."""
     place = place_of(value)
     array = np.asarray(as_operand(unwrap(value), variable, "the argument"))
-    if array.dtype.kind != "f":
+    if array.dtype.kind not in DIFFERENTIABLE:
         raise TypeError(
             f"cannot differentiate with respect to {array.dtype} values; "
             "give floating-point arguments"
@@ -132,6 +163,8 @@ class Run:
                 f"{self.name} needs one number as the value, not shape {value.shape}; "
                 "see tg.jacobian or tg.vjp"
             )
+        if value.dtype.kind == "c":
+            raise errors.not_real(self.name, value.dtype)
         if value.dtype.kind != "f":
             raise TypeError(
                 f"{self.name} needs a floating-point number as the value, not {value.dtype}: "
@@ -149,11 +182,11 @@ class Run:
         """A number or an array that does not depend on the variables, as a tensor."""
         if type(leaf) is Tensor:
             return leaf
-        if not isinstance(leaf, (np.ndarray, np.generic, bool, int, float)):
+        if not isinstance(leaf, (np.ndarray, np.generic, bool, int, float, complex)):
             raise TypeError(
                 f"{self.name}: the function returned {leaf!r}, which is no number or array"
             )
-        tensor: Tensor = wrap(np.array(as_real(leaf, self.name, "value")))
+        tensor: Tensor = wrap(np.array(as_numbers(leaf, self.name, "value")))
         return tensor
 
     def fitting(self, tree: PyTree, what: str) -> list[Any]:
@@ -313,7 +346,8 @@ def fitting(tree: PyTree, like: PyTree, owners: Sequence[Tensor], what: str) -> 
     fitted = []
     for vector, owner in zip(leaves_like(tree, like, what), owners, strict=True):
         if type(vector) is not Tensor:
-            vector = as_real(vector, fitting, what).astype(owner.dtype)
+            vector = as_numbers(vector, fitting, what)
+        vector = fit(vector, floating(owner.dtype), fitting, what)
         if vector.shape != owner.shape:
             raise ValueError(
                 f"{what}s must have the shapes of what they belong to: a {what} of shape "
@@ -336,22 +370,17 @@ def jvp(
 
     There is a tangent for each argument, or each that `argnums` names (one alone if it is one
     number), in its nesting and shapes. With `has_aux` the aux comes third.
-
-    u -> J' u is linear in u, and its own pullback is v -> J v: reverse mode twice.
     """
     run = Run("jvp", f, args, kwargs, argnums, has_aux)
     vectors = run.fitting(tangents, "tangent")
-    values = run.numbers()
-    cotangents = [variable(np.ones(y.shape, floating(y.dtype))) for y in values]
-    pulled = pullback(values, cotangents, run.variables, graph=True)
-    pushed = pullback(pulled, vectors, cotangents, run.graph)
-    derivatives = [run.give(p) for p in pushed]
-    return run.with_aux(run.give_value(), rebuild(run.value, derivatives))
+    derivatives = pushed(run.numbers(), vectors, run.variables, run.graph)
+    given = [run.give(np.array(d) if type(d) is np.ndarray else d) for d in derivatives]
+    return run.with_aux(run.give_value(), rebuild(run.value, given))
 
 
 def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of the derivative of a value."""
-    return dtype if dtype.kind == "f" else np.dtype(float)
+    return dtype if dtype.kind in DIFFERENTIABLE else np.dtype(float)
 
 
 def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -365,25 +394,50 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functi
 
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
         run = Run("jacobian", f, args, kwargs, chosen, has_aux)
-        parts = []
-        for y in run.numbers():
-            derivatives = rows(y, run.variables, run.graph)
-            parts.append(run.give_gradients(derivatives))
+        values = run.numbers()
+        rows = sum(y.size for y in values)
+        columns = sum(x.size for x in run.variables)
+        derivatives = (by_columns if columns <= rows else by_rows)(values, run)
+        parts = [run.give_gradients(of_one_value) for of_one_value in derivatives]
         return run.with_aux(rebuild(run.value, parts))
 
     return jacobian_of_f
 
 
-def rows(value: Tensor, variables: Sequence[Tensor], graph: bool) -> list[Any]:
-    """A value's derivatives by each variable (value shape, variable shape), a pullback each row."""
-    basis = np.eye(value.size, dtype=value.dtype).reshape(value.size, *value.shape)
-    found = [pullback([value], [direction], variables, graph) for direction in basis]
+def by_rows(values: Sequence[Tensor], run: Run) -> list[list[Any]]:
+    """Of each value the derivatives by each variable (value shape, variable shape).
+
+    A pullback gives a row.
+    """
     jacobians = []
-    for i, x in enumerate(variables):
-        shape = (*value.shape, *x.shape)
-        stacked = np.stack([row[i] for row in found]) if found else np.zeros(shape, x.dtype)
-        jacobians.append(np.reshape(stacked, shape))
+    for y in values:
+        rows = []
+        for direction in basis(y):
+            rows.append(pullback([y], [direction], run.variables, run.graph))
+        parts = []
+        for i, x in enumerate(run.variables):
+            flat = np.stack([row[i] for row in rows]) if rows else np.zeros((0, *x.shape), x.dtype)
+            parts.append(np.reshape(flat, (*y.shape, *x.shape)))  # (y.size, x) -> (y, x)
+        jacobians.append(parts)
     return jacobians
+
+
+def by_columns(values: Sequence[Tensor], run: Run) -> list[list[Any]]:
+    """The same; a pushforward gives a column of the derivatives of all values."""
+    jacobians: list[list[Any]] = [[] for _ in values]
+    for x in run.variables:
+        columns = [pushed(values, [direction], [x], run.graph) for direction in basis(x)]
+        for i, y in enumerate(values):
+            dtype = floating(y.dtype)
+            parts = [column[i] for column in columns]
+            flat = np.stack(parts, -1) if parts else np.zeros((*y.shape, 0), dtype)
+            jacobians[i].append(np.reshape(flat, (*y.shape, *x.shape)))  # (y, x.size) -> (y, x)
+    return jacobians
+
+
+def basis(x: Tensor) -> np.ndarray:
+    """The directions in which one element changes: (size, *shape)."""
+    return np.eye(x.size, dtype=floating(x.dtype)).reshape(x.size, *x.shape)
 
 
 def hessian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -405,20 +459,19 @@ def hvp(
     has_aux: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """The Hessian of f at x times v, without the Hessian: the gradient of <grad f(x), v>.
+    """The Hessian of f at x times v, without the Hessian: the derivative of the gradient along v.
 
-    x is the argument of f. With `argnums` x is the tuple of all of f's arguments, and v has the
-    nesting of those that it names. With `has_aux`: (product, aux).
+    That is forward mode over reverse mode. x is the argument of f. With `argnums` x is the tuple of
+    all of f's arguments, and v has the nesting of those that it names. With `has_aux`:
+    (product, aux).
     """
     args, chosen = ((x,), 0) if argnums is None else (tuple(x), as_argnums(argnums))
-
-    def slope(*args: Any, **kwargs: Any) -> Any:
-        run = Run("hvp", f, args, kwargs, chosen, has_aux)
-        value = run.number()
-        one = np.ones(value.shape, value.dtype)
-        slopes = pullback([value], [one], run.variables, graph=True)
-        directions = run.fitting(v, "direction")
-        terms = [np.sum(g * d) for g, d in zip(slopes, directions, strict=True)]
-        return run.with_aux(sum(terms[1:], start=terms[0]) if terms else 0.0)
-
-    return grad(slope, chosen, has_aux)(*args, **kwargs)
+    run = Run("hvp", f, args, kwargs, chosen, has_aux)
+    value = run.number()
+    one = np.ones(value.shape, value.dtype)
+    gradients = pullback([value], [one], run.variables, graph=True)
+    slopes = [run.as_tensor(g) for g in gradients]  # a constant one may be an array
+    directions = run.fitting(v, "direction")
+    products = pushed(slopes, directions, run.variables, run.graph)
+    given = [np.array(p) if type(p) is np.ndarray else p for p in products]
+    return run.with_aux(run.give_gradients(given))

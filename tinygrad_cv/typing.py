@@ -41,7 +41,7 @@ class Operation(Protocol):
     function: Any  # what errors and observers call it by
     selects: bool  # whether some elements of the arguments do not reach the value, as in np.where
     elementwise: bool  # whether each element of the value depends on one of each argument
-    linear: bool  # whether the way back depends on no values
+    affine: bool  # whether the way back depends on no values
     gives_new_arrays: bool  # whether nobody else has the arrays that `pull` gives
     guarded: bool  # whether it is a user's, so that what it is given must be read-only
 
@@ -70,4 +70,10 @@ class Operation(Protocol):
         """What the node contributes to the gradients of the arguments that are wanted.
 
         With `graph`, in tensors that record how it came about.
+        """
+
+    def push(self, node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
+        """The tangent of the node's value, from the tangents of its arguments by name.
+
+        A list for several values. With `graph`, in tensors that record how it came about.
         """

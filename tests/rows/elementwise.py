@@ -69,6 +69,7 @@ if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
     row(np.clip, arrays((2, 3), avoid=[-0.5]), options=st.just({"min": -0.5}))
 row(np.nan_to_num, arrays())
 row(np.real, arrays())
+row(np.imag, arrays())
 row(np.real_if_close, arrays())
 row(root.function, arrays(domain=(0.3, 3)), call=root)
 row(root_slope.function, arrays(domain=(0.3, 3)), call=root_slope)

@@ -160,13 +160,6 @@ def not_an_operand(function: Any, name: str, what: str, advice: str) -> TypeErro
     return TypeError(f"{where}{name!r} is {what}, which tensors do not work with; {advice}")
 
 
-def not_real_operand(function: Any, name: str, dtype: np.dtype[Any]) -> TypeError:
-    """Something else than real numbers was given."""
-    return TypeError(
-        f"{name_of(function)}: {name!r} holds {dtype}, but a tensor holds real numbers"
-    )
-
-
 def no_float(function: Any, dtype: np.dtype[Any]) -> TypeError:
     """A function of tensors that require a gradient gave integers or truth values."""
     return TypeError(
@@ -174,11 +167,22 @@ def no_float(function: Any, dtype: np.dtype[Any]) -> TypeError:
     )
 
 
-def not_real(function: Any, dtype: np.dtype[Any]) -> TypeError:
-    """An operation gave something else than real numbers."""
-    hint = "; complex numbers are not supported" if dtype.kind == "c" else ""
+def not_numbers(function: Any, dtype: np.dtype[Any]) -> TypeError:
+    """An operation gave something else than numbers."""
+    return TypeError(f"{name_of(function)} of tensors gave {dtype}; a tensor holds numbers")
+
+
+def complex_gradient(node: Any) -> TypeError:
+    """The gradient of a real number is complex, though no complex number came of it."""
+    where = "the gradient that was given" if node is None else f"the formula of {node}"
+    return TypeError(f"{where} is complex, but the value is real")
+
+
+def not_real(where: str, dtype: np.dtype[Any]) -> TypeError:
+    """A gradient was asked for of a complex number, which has no smaller and larger values."""
     return TypeError(
-        f"{name_of(function)} of tensors gave {dtype}{hint}; a tensor holds real numbers"
+        f"{where}: the value is {dtype}, and only a real number has a gradient; take its real "
+        "part, its imaginary part or its absolute value"
     )
 
 

@@ -17,7 +17,7 @@ from .. import tensor
 from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, dispatch, wrap
 from .errors import calling_line
 from .modes import SWITCHED, is_recording
-from .operands import REAL
+from .operands import NUMBERS
 from .ownership import constant, read
 
 SIMPLE = PLAIN | {FunctionType, MethodType}
@@ -38,7 +38,7 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
             arrays.append(x._array if x._writer is None else read(x))
             if x._node is not None:
                 parents[name] = x._node
-        elif type(x) in PLAIN or (type(x) is np.ndarray and x.dtype.kind in REAL):
+        elif type(x) in PLAIN or (type(x) is np.ndarray and x.dtype.kind in NUMBERS):
             arrays.append(x)
         else:
             return dispatch(ufunc, (x1, x2), {})
@@ -51,7 +51,7 @@ def operate(ufunc: np.ufunc, x1: Any, x2: Any) -> Any:
         return dispatch(ufunc, (x1, x2), {})  # which explains it
     if type(value) is not np.ndarray:
         value = np.asarray(value)
-    if value.dtype.kind not in REAL:
+    if value.dtype.kind not in NUMBERS:
         return dispatch(ufunc, (x1, x2), {})
     saved = {}
     for name in saves:

@@ -159,6 +159,16 @@ class NumPyInterface:
         """The last two axes exchanged."""
         return self._dispatch(np.matrix_transpose, (self,), {})
 
+    @property
+    def real(self) -> Any:
+        """The real part."""
+        return self._dispatch(np.real, (self,), {})
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part."""
+        return self._dispatch(np.imag, (self,), {})
+
     def __len__(self) -> int:
         return len(self._array)
 
@@ -187,6 +197,8 @@ class NumPyInterface:
     argsort = _method(np.argsort)
     astype = _method(np.astype)
     clip = _method(np.clip)
+    conj = _method(np.conjugate)
+    conjugate = _method(np.conjugate)
     copy = _method(np.copy)
     cumprod = _method(np.cumprod)
     cumsum = _method(np.cumsum)
@@ -230,6 +242,9 @@ class NumPyInterface:
 
     def __float__(self) -> float:
         return float(self._leave("float(t)"))
+
+    def __complex__(self) -> complex:
+        return complex(self._leave("complex(t)"))
 
     def __int__(self) -> int:
         return int(self._leave("int(t)"))

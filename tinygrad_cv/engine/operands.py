@@ -8,8 +8,8 @@ import numpy as np
 
 from . import errors
 
-REAL = "biuf"  # kinds of dtype that a tensor holds
-NUMBERS = "biufc"  # kinds of dtype that arithmetic is done with; complex *results* are refused
+NUMBERS = "biufc"  # kinds of dtype that a tensor holds
+DIFFERENTIABLE = "fc"  # kinds of dtype that gradients have
 ADVICE = {
     "pandas": "give its .to_numpy()",
     "scipy": "give its .toarray()",
@@ -33,14 +33,26 @@ def as_operand(value: Any, function: Any, name: str) -> Any:
     return _checked(np.asarray(value), function, name)
 
 
-def as_real(value: Any, function: Any, name: str) -> np.ndarray:
-    """An array of real numbers, as a tensor may hold them. Raises TypeError for anything else."""
-    if type(value) is np.ndarray and value.dtype.kind in REAL:
+def as_numbers(value: Any, function: Any, name: str) -> np.ndarray:
+    """An array of numbers, as a tensor may hold them. Raises TypeError for anything else."""
+    if type(value) is np.ndarray and value.dtype.kind in NUMBERS:
         return value
-    array = np.asarray(as_operand(value, function, name))
-    if array.dtype.kind not in REAL:
-        raise errors.not_real_operand(function, name, array.dtype)
-    return array
+    return _checked(np.asarray(as_operand(value, function, name)), function, name)
+
+
+def fit(array: Any, dtype: np.dtype[Any], function: Any, name: str) -> Any:
+    """An array or tensor in another dtype. Raises TypeError if its imaginary part would be lost."""
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        raise TypeError(
+            f"{errors.name_of(function)}: {name!r} is {array.dtype}, but stands for {dtype}; give "
+            "its real part"
+        )
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def conjugate(value: Any) -> Any:
+    """The complex conjugate; what is real stays itself."""
+    return np.conjugate(value) if value.dtype.kind == "c" else value
 
 
 def refuse_foreign(value: Any, function: Any, name: str) -> None:

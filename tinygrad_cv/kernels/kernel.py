@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..engine import errors
+from ..engine.modes import switched
 from ..engine.observers import scope
 from ..engine.ownership import guarded
 from ..engine.signatures import Signature
-from ..tensor import Node, at_place, backpropagate, each, record
+from ..tensor import Node, at_place, backpropagate, each, pushforward, record
 from ..typing import Function
 
 
@@ -45,9 +46,18 @@ class Kernel:
     `needs` (a bool for each array argument: gradients that nobody asked for may be left None),
     arguments, options. Forward may name `needs` as well. When the way back is to be recorded
     (second derivatives), the engine differentiates the reference instead.
+
+    Forward mode pushes tangents through the reference, or is hand-derived too:
+
+        @square.jvp
+        def _(x_dot, x):             # the tangent of the value, from the tangents of the arguments
+            return 2 * x * x_dot
+
+    It names what it uses: `x_dot` is the tangent of the argument x (None for zero), and the others
+    are as in backward.
     """
 
-    linear = False
+    affine = False
 
     def __init__(
         self,
@@ -63,6 +73,7 @@ class Kernel:
         self.gives_new_arrays = reference.__module__.startswith(str(__package__))
         self.guarded = not self.gives_new_arrays
         self.signature = Signature(reference)
+        self._jvp: Function | None = None
         self.arrays = self.operands = self.signature.positional
         self._parameters = tuple(self.signature.defaults)
         self._defaults = self.signature.defaults
@@ -87,6 +98,12 @@ class Kernel:
         """Decorates the function that gives the gradients of the array arguments."""
         self._backward = function
         self._uses = tuple(inspect.signature(function).parameters)
+        return function
+
+    def jvp(self, function: Function) -> Function:
+        """Decorates the function that gives the tangent of the value."""
+        self._jvp = function
+        self._jvp_uses = tuple(inspect.signature(function).parameters)
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -183,14 +200,36 @@ class Kernel:
 
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""
-        parents, saved = node.parents, node.values(graph=False)
-        arrays = [at_place(saved[name], parents.get(name)) for name in self.arrays]
-        options = {name: saved[name] for name in self._parameters if name not in self.arrays}
-        with scope("kernel", self.reference.__name__, self):
-            value = self.reference(*arrays, **options)
+        parents = node.parents
+        value = self._reference_value(node)
         roots = [(v._node, g) for v, g in zip(each(value), each(gradient), strict=True)]
         found = backpropagate(roots, [parents[name] for name in wanted], graph=True)
         return {name: found.pop(parents[name], None) for name in wanted}
+
+    def push(self, node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
+        """The tangent of the value: hand-derived, or by the reference."""
+        if self._jvp is None or graph:
+            return self._push_reference(node, tangents, graph)
+        given = {f"{name}_dot": tangents.get(name) for name in self.arrays}
+        values = {**node.values(graph=False), **given}
+        return self._jvp(*[values[name] for name in self._jvp_uses])
+
+    def _push_reference(self, node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
+        """The same through the reference, which records itself."""
+        value = self._reference_value(node)
+        seeds = {node.parents[name]: tangent for name, tangent in tangents.items()}
+        places = [v._node for v in each(value)]
+        found = pushforward(seeds, [p for p in places if p is not None], graph)
+        pushed = [found.get(place) for place in places]
+        return pushed if type(value) in (list, tuple) else pushed[0]
+
+    def _reference_value(self, node: Node) -> Any:
+        """The reference of what was saved, recorded at the places of the arguments."""
+        saved = node.values(graph=False)
+        arrays = [at_place(saved[name], node.parents.get(name)) for name in self.arrays]
+        options = {name: saved[name] for name in self.options}
+        with scope("kernel", self.reference.__name__, self), switched("recording", True):
+            return self.reference(*arrays, **options)
 
 
 def kernel(

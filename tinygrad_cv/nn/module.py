@@ -25,7 +25,7 @@ import numpy as np
 
 from ..engine.modes import SWITCHED
 from ..engine.observers import scope
-from ..engine.operands import REAL, as_real
+from ..engine.operands import NUMBERS, as_numbers, fit
 from ..tensor import Tensor
 from ..typing import ArrayLike
 
@@ -149,7 +149,7 @@ class Module:
             raise TypeError(f"{where} is a buffer, that is, an array; write tensor.numpy()")
         if array is not None:
             array = np.asarray(array)
-            if array.dtype.kind not in REAL:
+            if array.dtype.kind not in NUMBERS:
                 raise TypeError(f"{where} is a buffer, which holds numbers, not {array.dtype}")
         names = self._names
         if name not in names.buffers:
@@ -297,7 +297,7 @@ class Module:
         are missing or unexpected.
         """
         own = dict(self._state(""))
-        arrays = {name: as_real(v, type(self), name) for name, v in state.items() if name in own}
+        arrays = {name: as_numbers(v, type(self), name) for name, v in state.items() if name in own}
         misfits = [
             f"{name} {array.shape}, not {own[name].shape}"
             for name, array in arrays.items()
@@ -313,6 +313,8 @@ class Module:
             raise ValueError(
                 f"the state does not fit this {type(self).__name__}:{''.join(lines)}{hint}"
             )
+        for name, array in arrays.items():
+            fit(array, own[name].dtype, type(self), name)
         for name, array in arrays.items():
             owner = own[name]
             (owner.data if isinstance(owner, Tensor) else owner)[...] = array

@@ -40,6 +40,8 @@ def derivative(
     signature: str | None = None,
     inert: Sequence[str] = (),
     selects: bool = False,
+    linear: Sequence[str] = (),
+    elementwise: bool = False,
     **formulas: Callable[..., Any] | None,
 ) -> Rule:
     """`tinygrad_cv.derivative`, but a rule that a user has given before stays.
@@ -48,7 +50,7 @@ def derivative(
     elements of the arguments, as np.where does, and these have gradient 0 whatever their own
     derivative is.
     """
-    rule = Rule(function, formulas, signature, inert, selects)
+    rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
     INERT[function] = frozenset(inert)
     enter(function, rule)
     return rule

@@ -660,6 +660,14 @@ class Program:
 
     def _deposit(self, deposit: record.NotedDeposit) -> None:
         name = self.base_name(deposit.parameter)
+        if deposit.carried is not None:
+            carried = self.expression(deposit.carried)
+            target = self.names.give(f"g_{name}")
+            conjugate = ex.call("np.conj", [carried], {})
+            array = deposit.gradient.array
+            self._line([target], conjugate.text(), None, [array], names_in(conjugate))
+            self.expressions[id(deposit.gradient)] = ex.name(target)
+            self.alive.append(deposit.gradient)
         if deposit.before is None:
             total = self.expression(deposit.gradient)
         else:
@@ -682,7 +690,10 @@ class Program:
         for place, variable in self.last.items():
             if place.node.operation is None:
                 name = self._place_name(place)
-                self.gradients[name] = self.expression(variable)
+                expression = self.expression(variable)
+                if variable.array.dtype.kind == "c":
+                    expression = ex.call("np.conj", [expression], {})
+                self.gradients[name] = expression
 
     # ------------------------------------------------------------------------------------- updates
 
@@ -868,6 +879,9 @@ def unbroadcast(gradient: Traced, place: Place) -> Traced:
         axes = tuple(i for i, n in enumerate(array.shape) if i < extra or n != padded[i])
         array = np.sum(array, axis=axes).reshape(shape)
         expression = summed(expression, axes, extra, shape, gradient.array.ndim)
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        array = np.real(array)
+        expression = ex.call("np.real", [expression], {})
     if array.dtype != dtype:
         array = array.astype(dtype)
         expression = ex.method(expression, "astype", [write(dtype)], {})

@@ -91,6 +91,7 @@ class NotedDeposit:
 
     parameter: Variable
     before: Variable | None
+    carried: Variable | None  # of a complex tensor: what its gradient is the conjugate of
     gradient: Variable
     total: Variable
 
@@ -130,6 +131,7 @@ class Recorder(Observer):
     states: dict[int, State] = field(default_factory=dict)  # of optimisers, by that
     modules: dict[int, Any] = field(default_factory=dict)  # the outermost ones, by id
     held: list[Any] = field(default_factory=list)
+    finished: dict[Any, Variable] = field(default_factory=dict)  # of the last way back
 
     # --------------------------------------------------------------------------- what is observed
 
@@ -201,18 +203,26 @@ class Recorder(Observer):
             variable = gradients[place] = Variable(array.copy())
             variable.copied = True
             self.by_memory[key_of(array)] = variable
+        self.finished = gradients
         self.events.append(NotedFinish(gradients))
 
     def deposit(self, deposit: Deposit) -> None:
         before = None if deposit.before is None else self.noted(deposit.before, "gradient")
-        gradient = self.noted(deposit.gradient, "gradient")
+        carried = None
+        if deposit.gradient.dtype.kind == "c" and type(deposit.gradient) is not Tensor:
+            carried = self.finished[deposit.place]
+            gradient = Variable(deposit.gradient.copy())
+            gradient.copied = True
+            self.by_memory[key_of(deposit.gradient)] = gradient
+        else:
+            gradient = self.noted(deposit.gradient, "gradient")
         total = gradient
         if before is not None:
             total = Variable(unwrap(deposit.before) + unwrap(deposit.gradient))
         parameter = self.noted(deposit.tensor, "x")
         self.held.append(deposit.tensor)
         self.grads[id(deposit.tensor)] = total
-        self.events.append(NotedDeposit(parameter, before, gradient, total))
+        self.events.append(NotedDeposit(parameter, before, carried, gradient, total))
 
     def step(self, step: Step) -> None:
         tensor = step.parameter

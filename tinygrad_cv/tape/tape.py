@@ -11,6 +11,7 @@ import numpy as np
 
 from ..engine.modes import switched
 from ..engine.observers import observed
+from ..engine.operands import DIFFERENTIABLE
 from ..engine.pytrees import leaves, map_leaves
 from ..tensor import Tensor, backpropagate
 from ..transforms import variable
@@ -72,11 +73,11 @@ class Tape:
         return map_leaves(lambda leaf: self._variable(leaf, next(names)), tree)
 
     def _variable(self, leaf: Any, name: str) -> Any:
-        if isinstance(leaf, (np.ndarray, np.floating, float)) and not isinstance(leaf, bool):
+        if isinstance(leaf, (np.ndarray, np.inexact, float, complex)):
             array = np.asarray(leaf)
-            if array.dtype.kind == "f":
+            if array.dtype.kind in DIFFERENTIABLE:
                 leaf = variable(array)
-        if type(leaf) is Tensor and leaf._node is None and leaf.dtype.kind == "f":
+        if type(leaf) is Tensor and leaf._node is None and leaf.dtype.kind in DIFFERENTIABLE:
             leaf = variable(leaf)
         if type(leaf) is Tensor:
             noted = self.recorder.of_tensor(leaf)

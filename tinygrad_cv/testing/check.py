@@ -11,7 +11,16 @@ import numpy as np
 from ..engine.pytrees import leaves
 from ..transforms import vjp
 from ..typing import PyTree
-from .compare import Finding, Line, TangentLine, compare, compare_ties, default_rtol
+from .compare import (
+    Finding,
+    Line,
+    TangentLine,
+    compare,
+    compare_ties,
+    default_rtol,
+    real_view,
+    wide,
+)
 from .contract import contract, draw_cotangents
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
 from .numeric import largest
@@ -113,6 +122,9 @@ def check_grad(
     kinks: "subgradient" accepts a derivative between the one-sided slopes, "error" does not.
     rng: a seed or a generator; the same seed gives the same check.
 
+    A complex argument moves along its real and its imaginary part; its gradient is
+    dL/da + i dL/db.
+
     Raises GradMismatch if the two disagree, TypeError or ValueError for what cannot be checked.
     """
     settings = Settings("check_grad", wrt, order, cotangent, mode, rtol, kinks, rng)
@@ -189,7 +201,10 @@ def check_order(
     held: list[str] = []
     gradients = contract(operation, cotangents, held, rng)
 
+    if settings.mode == "holomorphic" and any(a.dtype.kind == "c" for a in inputs):
+        raise ValueError('mode="holomorphic" is for functions of real numbers; leave it out')
     line = Line(operation, inputs, cotangents)
+    gradients = [real_view(gradient) for gradient in gradients]
     findings: list[Finding] = []
     for which, gradient in enumerate(gradients):
         rtol = settings.rtol
@@ -200,7 +215,7 @@ def check_order(
 
     kinks = sum(f.kinks for f in findings)
     unresolved = sum(f.unresolved for f in findings)
-    elements = sum(a.size for a in inputs)
+    elements = sum(a.size for a in line.base)
     if any(f.wrong.any() for f in findings) or (kinks and settings.kinks == "error"):
         raise describe(operation, order, cotangents, gradients, findings, held, line)
     if order == 1 and elements and unresolved > elements / 2:
@@ -271,7 +286,7 @@ def check_jvp(
     generator = np.random.default_rng(rng)
     operation = Operation(f, args)
     report = GradReport(operation.name, held=["shape"])
-    base = [np.array(a, np.float64) for a in operation.inputs]
+    base = [wide(a) for a in operation.inputs]
     values = results(f(*args))
     for _ in range(3):
         cotangents = draw_cotangents(base, generator)

@@ -117,11 +117,11 @@ class Line:
         cotangents: Sequence[np.ndarray],
     ) -> None:
         self.operation = operation
-        self.base = [np.array(a, np.float64, order="C") for a in inputs]
+        moved = [wide(a) for a in inputs]
+        self.base = [real_view(a).copy() for a in moved]
         # The arguments hold the arrays of `moved`, which are changed in place, by flat views.
-        moved = [a.copy() for a in self.base]
         self.arguments = operation.arguments(moved)
-        self.moved = [a.reshape(-1) for a in moved]
+        self.moved = [real_view(a).reshape(-1) for a in moved]
         values = operation.value(moved)
         self.eps = coarsest_eps(values)
         self.start = flat(values)
@@ -137,7 +137,8 @@ class Line:
             moved = self.moved[part.which]
             moved[part.elements] = part.before + t * part.amplitudes
         result = self.operation.function(*self.arguments)
-        values = result.reshape(-1) if type(result) is np.ndarray else flat(results(result))
+        single = type(result) is np.ndarray and result.dtype.kind != "c"
+        values = result.reshape(-1) if single else flat(results(result))
         change = values - self.start  # before the elements move back: the values may be a view
         for part in parts:
             moved = self.moved[part.which]
@@ -260,7 +261,7 @@ class TangentLine:
     ) -> None:
         self.operation = operation
         self.base = inputs
-        self.tangents = [np.asarray(t, np.float64) for t in tangents]
+        self.tangents = [wide(t) for t in tangents]
         values = operation.value(inputs)
         self.eps = coarsest_eps(values)
         self.start = flat(values)
@@ -315,13 +316,30 @@ def coarsest_eps(arrays: Sequence[np.ndarray]) -> float:
 
 
 def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """All elements of several arrays in one: (n,) float64, a copy."""
+    """All elements of several arrays in one: (n,) float64, a copy. A complex number is two."""
     if len(arrays) == 1:
-        return np.array(arrays[0], np.float64).ravel()
+        return np.array(real_view(arrays[0]), np.float64).ravel()
     parts = [np.zeros(0)]
     for array in arrays:
-        parts.append(np.asarray(array, np.float64).reshape(-1))
+        parts.append(np.asarray(real_view(array), np.float64).reshape(-1))
     return np.concatenate(parts)
+
+
+def real_view(array: np.ndarray) -> np.ndarray:
+    """Real and imaginary parts along a last axis, (..., 2); real numbers as they are.
+
+    A gradient dL/da + i dL/db becomes the gradient with respect to the two of them.
+    """
+    if array.dtype.kind != "c":
+        return array
+    contiguous = np.ascontiguousarray(array)
+    return contiguous.view(contiguous.real.dtype).reshape(*array.shape, 2)
+
+
+def wide(array: np.ndarray) -> np.ndarray:
+    """A copy in float64 or complex128."""
+    dtype = np.complex128 if array.dtype.kind == "c" else np.float64
+    return np.array(array, dtype, order="C")
 
 
 def reach(directions: Sequence[Direction]) -> np.ndarray:

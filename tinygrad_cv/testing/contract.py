@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..typing import PyTree
+from ..typing import PyTree, Shape
 from .message import GradMismatch, describe_not_finite, literal, two_numbers
 from .numeric import largest
 from .operation import Operation
@@ -16,16 +16,24 @@ Result = TypeVar("Result")
 
 
 def draw_cotangents(values: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Random cotangents of two decimals, from 0.5 to 1.5 in size.
+    """Random cotangents of two decimals, from 0.5 to 1.5 in size; of a complex value both parts.
 
     They read well, and no term of a gradient vanishes by chance.
     """
     cotangents = []
     for value in values:
-        size = rng.integers(50, 150, value.shape) / 100
-        sign = 2 * rng.integers(0, 2, value.shape) - 1
-        cotangents.append((size * sign).astype(value.dtype))
+        drawn = _two_decimals(value.shape, rng)
+        if value.dtype.kind == "c":
+            drawn = drawn + 1j * _two_decimals(value.shape, rng)
+        cotangents.append(drawn.astype(value.dtype))
     return cotangents
+
+
+def _two_decimals(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    size = rng.integers(50, 150, shape) / 100
+    sign = 2 * rng.integers(0, 2, shape) - 1
+    drawn: np.ndarray = size * sign
+    return drawn
 
 
 def contract(
@@ -77,7 +85,7 @@ def as_gradient(operation: Operation, i: int, gradient: PyTree) -> np.ndarray:
             f"{operation.name}: the gradient with respect to {name} has shape {array.shape}, "
             f"the argument has shape {expected.shape}{_missing_sum(array, expected)}"
         )
-    number = isinstance(gradient, float) and not expected.shape
+    number = isinstance(gradient, (float, complex)) and not expected.shape
     if array.dtype != expected.dtype and not number:
         raise GradMismatch(
             f"{operation.name}: the gradient with respect to {name} is {array.dtype}, "

@@ -27,6 +27,10 @@ from .numeric import largest_finite
 from .operation import Function, Operation, Positions, Seed
 
 EPS = float(np.finfo(np.float32).eps)
+NARROW = {  # dtypes in float32's precision
+    np.dtype(np.float64): np.dtype(np.float32),
+    np.dtype(np.complex128): np.dtype(np.complex64),
+}
 SHAKES = 4  # how often inputs and cotangents are moved by a rounding error
 
 
@@ -85,7 +89,7 @@ def check_invariants(
         _, pull = operation.pull([layout(a) for a in operation.inputs])
         compare_gradients(operation, pull(cotangents), gradients, f"wrong for {name} inputs", 1e5)
         held.append(f"{name} inputs")
-    double = all(a.dtype == np.float64 for a in operation.inputs)
+    double = all(a.dtype in NARROW for a in operation.inputs)
     if double and applies(lambda: single(operation, cotangents)):
         held.append("float32")
     held += sizes(operation, generator)
@@ -134,11 +138,12 @@ def single(operation: Operation, cotangents: list[np.ndarray]) -> bool:
 
     As near as the rounding of its inputs lets it be.
     """
-    narrow = operation.at([a.astype(np.float32) for a in operation.inputs])
+    narrow = operation.at([a.astype(NARROW[a.dtype]) for a in operation.inputs])
     values, pull = narrow.pull(narrow.inputs)
     given = [c.astype(v.dtype) for c, v in zip(cotangents, values, strict=True)]
     gradients = [as_gradient(narrow, i, g) for i, g in enumerate(pull(given))]
-    wide = operation.at([a.astype(np.float64) for a in narrow.inputs])
+    pairs = zip(narrow.inputs, operation.inputs, strict=True)
+    wide = operation.at([a.astype(given.dtype) for a, given in pairs])
     exact = pull_again(wide, wide.inputs, cotangents)
     shifts = _shifts_by_rounding(wide, cotangents, exact)
 

@@ -109,11 +109,14 @@ def _describe_finding(
     ]
     for row in wrong[:SHOWN]:
         index = [int(i) for i in np.unravel_index(row.element, gradient.shape)]
+        part = ""
+        if operation.inputs[finding.which].dtype.kind == "c":
+            part = (" (real part)", " (imaginary part)")[index.pop()]
         analytic, numeric = two_numbers(row.analytic, row.numeric)
         difference = abs(row.analytic - row.numeric)
         bars = f", {difference / row.error:.0e} error bars" if row.error > 0 else ""
         lines.append(
-            f"  at {index}: backward={analytic}  numeric={numeric} ±{row.error:.0e} "
+            f"  at {index}{part}: backward={analytic}  numeric={numeric} ±{row.error:.0e} "
             f"(difference {difference:.3g}{bars})"
         )
     pattern = recognise(finding, gradient, line)

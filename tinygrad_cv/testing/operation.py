@@ -12,6 +12,7 @@ import numpy as np
 
 from ..engine.errors import name_of
 from ..engine.modes import switched
+from ..engine.operands import DIFFERENTIABLE
 from ..engine.pytrees import leaves, rebuild
 from ..kernels.kernel import Kernel
 from ..tensor import Tensor, unwrap
@@ -91,7 +92,7 @@ class Operation:
 
     def is_input(self, position: int, leaf: object) -> bool:
         """Whether a leaf of the argument at a position is differentiated."""
-        number = is_array(leaf) or (self.scalars and isinstance(leaf, float))
+        number = is_array(leaf) or (self.scalars and isinstance(leaf, (float, complex)))
         return position in self.wrt and number
 
     def arguments(self, inputs: Sequence[PyTree]) -> Arguments:
@@ -164,13 +165,15 @@ class Operation:
 
 
 def is_array(leaf: object) -> bool:
-    """Whether this is an array, tensor or NumPy scalar of floating-point numbers."""
-    return isinstance(leaf, (Tensor, np.ndarray, np.floating)) and leaf.dtype.kind == "f"
+    """Whether this is an array, tensor or NumPy scalar of real or complex numbers."""
+    if not isinstance(leaf, (Tensor, np.ndarray, np.inexact)):
+        return False
+    return leaf.dtype.kind in DIFFERENTIABLE
 
 
 def is_result(leaf: object) -> bool:
     """The same for results, where a Python number counts too."""
-    return is_array(leaf) or isinstance(leaf, float)
+    return is_array(leaf) or isinstance(leaf, (float, complex))
 
 
 def results(result: PyTree) -> list[np.ndarray]:

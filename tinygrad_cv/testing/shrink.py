@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..engine.operands import DIFFERENTIABLE
 from ..engine.pytrees import leaves, map_leaves
 from ..typing import PyTree
 from .message import GradMismatch
@@ -92,8 +93,8 @@ def rounded(leaf: PyTree, decimals: int) -> PyTree:
 
 
 def is_float(leaf: object) -> bool:
-    """Whether this is an array of floating-point numbers."""
-    return isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f"
+    """Whether this is an array of real or complex floating-point numbers."""
+    return isinstance(leaf, np.ndarray) and leaf.dtype.kind in DIFFERENTIABLE
 
 
 def _with_simple_elements(args: Arguments, arrays: list[np.ndarray]) -> Iterator[Arguments]:

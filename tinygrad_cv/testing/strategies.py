@@ -51,9 +51,13 @@ def arrays(
 
     `shape` is a tuple, a strategy, or None for `shapes()`. Values keep .05 away from the points of
     `avoid`, and with `min_gap` at least so far from each other. They shrink to 0, 1, -1, .5, ...,
-    as far as those are allowed. Raises ValueError if no numbers are allowed, or too few.
+    as far as those are allowed. With a complex `dtype` both parts are drawn so. Raises ValueError
+    if no numbers are allowed, or too few.
     """
     shape = _drawn(draw, shape)
+    if np.dtype(dtype).kind == "c":
+        real = arrays(shape, domain=domain, avoid=avoid, min_gap=min_gap, decimals=decimals)
+        return (draw(real) + 1j * draw(real)).astype(dtype)
     size = int(np.prod(shape))
     low, high = map(float, domain)
     grid, ends = _grid(low, high, tuple(map(float, avoid)), decimals)

@@ -12,14 +12,20 @@ from math import e, log, pi
 
 import numpy as np
 
+from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, Operand
 from ..table import definition, derivative, without_gradient
 
 
 def _signed(g: Array, x: Array) -> Array:
-    """g times the sign of x, and 0 at 0."""
-    return np.where(np.equal(x, 0), 0, g) * np.sign(x)
+    """g times the sign of x, of a complex x the conjugate of x / |x|, and 0 at 0."""
+    return np.where(np.equal(x, 0), 0, g) * conjugate(np.sign(x))
+
+
+def _along(t: Array, x: Array) -> Array:
+    """How fast |x| changes as x moves along t."""
+    return np.real(_signed(t, x))
 
 
 # Arithmetic.
@@ -31,7 +37,7 @@ derivative(np.negative, x=lambda g: -g)
 derivative(np.positive, x=lambda g: g)
 derivative(np.reciprocal, x=lambda g, y: -g * y * y)
 derivative(np.square, x=lambda g, x: g * (2 * x))
-derivative(np.absolute, x=_signed)
+derivative(np.absolute, x=_signed).tangent(x=_along)
 derivative(np.fabs, x=_signed)
 derivative(np.sqrt, x=lambda g, y: g / (2 * y))
 derivative(np.cbrt, x=lambda g, y: g / (3 * y * y))
@@ -104,8 +110,8 @@ def _root_gradient(g: Array, y: Array) -> Array:
     return np.where(np.equal(y, 0), 0, g) * root_slope(y)
 
 
-root_slope = derivative(root_slope, y=_root_curvature)
-root = derivative(root, x=_root_gradient)
+root_slope = derivative(root_slope, y=_root_curvature, elementwise=True)
+root = derivative(root, x=_root_gradient, elementwise=True)
 
 
 def direction(x: Array, norm: Array) -> Array:
@@ -124,7 +130,7 @@ def _direction_in_norm(g: Array, norm: Array, y: Array) -> Array:
     return -g * y / norm
 
 
-direction = derivative(direction, x=_direction_in_x, norm=_direction_in_norm)
+direction = derivative(direction, x=_direction_in_x, norm=_direction_in_norm, elementwise=True)
 derivative(
     np.hypot,
     x1=lambda g, x1, y: np.where(np.equal(y, 0), 0, g) * direction(x1, y),
@@ -246,6 +252,7 @@ derivative(
     x=lambda g, condition: np.where(condition, g, 0),
     y=lambda g, condition: np.where(condition, 0, g),
     selects=True,
+    elementwise=True,
 )
 
 
@@ -284,11 +291,35 @@ def nan_to_num(
     return np.where(np.isneginf(x), limits.min if neginf is None else neginf, x)
 
 
-# The identity on real numbers.
+# Real and imaginary parts. What moves along i moves the imaginary part only: on the way back, where
+# the conjugate of the gradient is carried, its slope is 1 / i.
+def real_part(z: Array) -> Array:
+    """The real part of complex numbers."""
+    return np.real(z)
+
+
+def imaginary_part(z: Array) -> Array:
+    """The imaginary part of complex numbers."""
+    return np.imag(z)
+
+
+real_part = derivative(real_part, z=lambda g: g, elementwise=True).tangent(z=lambda t: np.real(t))
+imaginary_part = derivative(imaginary_part, z=lambda g: -1j * g, elementwise=True).tangent(
+    z=lambda t: np.imag(t)
+)
+derivative(np.conjugate, x=lambda g: conjugate(g)).tangent(x=lambda t: conjugate(t))
+
+
 @definition(np.real)
 def real(val: Array) -> Array:
-    """A real number is its own real part."""
-    return +val
+    """The real part; of a real number, itself."""
+    return real_part(val) if val.dtype.kind == "c" else +val
+
+
+@definition(np.imag)
+def imag(val: Array) -> Array:
+    """The imaginary part; of real numbers, zeros."""
+    return imaginary_part(val) if val.dtype.kind == "c" else np.zeros(val.shape, val.dtype)
 
 
 @definition(np.real_if_close, inert=("tol",))
@@ -297,15 +328,13 @@ def real_if_close(a: Array) -> Array:
     return +a
 
 
-derivative(np.conjugate, x=lambda g: g)
-
 # Steps in their first argument, and the identity to rounding.
 derivative(np.heaviside, x1=None, x2=lambda g, x1: np.where(np.equal(x1, 0), g, 0), selects=True)
 derivative(np.nextafter, x1=lambda g: g, x2=None)
 
 # Constant between jumps: arrays without gradient.
 without_gradient(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around)
-without_gradient(np.floor_divide, np.imag, np.angle, np.spacing)
+without_gradient(np.floor_divide, np.angle, np.spacing)
 without_gradient(np.signbit, np.isnan, np.isfinite, np.isinf, np.isposinf, np.isneginf, np.isreal)
 without_gradient(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
 without_gradient(np.logical_and, np.logical_or, np.logical_not, np.logical_xor)

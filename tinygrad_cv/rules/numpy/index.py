@@ -49,8 +49,8 @@ def _is_without_repeats(parts: tuple[Any, ...], shape: Shape) -> bool:
     return bool(np.count_nonzero(met) == np.broadcast(*parts).size)
 
 
-scatter = derivative(scatter, values=lambda g, index: g[index], inert=("shape",))
-derivative(getitem, a=lambda g, b, a_shape: scatter(g, b, a_shape), selects=True)
+scatter = derivative(scatter, values=lambda g, index: g[index], linear=["values"], inert=("shape",))
+derivative(getitem, a=lambda g, b, a_shape: scatter(g, b, a_shape), linear="a", selects=True)
 
 
 # At numbered places.

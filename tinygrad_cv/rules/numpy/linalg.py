@@ -67,7 +67,7 @@ def sizes(a: Array) -> tuple[int, int]:
 
 # --------------------------------------------------------------------------- inverses, determinants
 
-derivative(linalg.inv, a=lambda g, y: -(y.mT @ g @ y.mT))
+derivative(linalg.inv, a=lambda g, y: -(y.mT @ g @ y.mT)).tangent(a=lambda t, y: -(y @ t @ y))
 
 
 def _solve_adjoint(g: Array, a: Array, b_shape: Shape) -> Array:

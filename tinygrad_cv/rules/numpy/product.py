@@ -9,7 +9,7 @@ order is there.
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -50,7 +50,7 @@ def _matmul_right(g: Array, x1: Array, x2_shape: Shape) -> Array:
     return x1.mT @ g
 
 
-derivative(np.matmul, x1=_matmul_left, x2=_matmul_right)
+derivative(np.matmul, x1=_matmul_left, x2=_matmul_right, linear=["x1", "x2"])
 
 
 @definition(np.linalg.matmul)
@@ -210,7 +210,7 @@ def _in_order(
     return np.transpose(h, np.argsort([*free, *summed]))
 
 
-derivative(np.tensordot, a=_tensordot_left, b=_tensordot_right)
+derivative(np.tensordot, a=_tensordot_left, b=_tensordot_right, linear="ab")
 
 
 @definition(np.linalg.tensordot)
@@ -277,7 +277,20 @@ def _multi_dot(g: Array, arrays: Sequence[Array]) -> Any:
     return gradients if isinstance(arrays, (list, tuple)) else np.stack(gradients)
 
 
-derivative(np.linalg.multi_dot, arrays=_multi_dot)
+def _in_turn(product: Callable[..., Array], t: Sequence[Any], factors: Sequence[Any]) -> Array:
+    """The tangent of a product: the sum of the products with one factor's tangent in its place."""
+    terms = []
+    for k, tangent in enumerate(t):
+        if tangent is not None:
+            terms.append(product([*factors[:k], tangent, *factors[k + 1 :]]))
+    return sum(terms[1:], start=terms[0])
+
+
+def _multi_dot_tangent(t: Any, arrays: Sequence[Array]) -> Array:
+    return _in_turn(np.linalg.multi_dot, t, arrays)
+
+
+derivative(np.linalg.multi_dot, arrays=_multi_dot).tangent(arrays=_multi_dot_tangent)
 
 # ------------------------------------------------------------------------------------------- einsum
 
@@ -396,7 +409,12 @@ def einsum(
     return np.einsum(*operands, optimize=optimize, dtype=dtype, order=order, casting=casting)
 
 
+def _einsum_tangent(t: Sequence[Any], operands: Sequence[Any], optimize: Any) -> Array:
+    return _in_turn(lambda factors: np.einsum(*factors, optimize=optimize), t, operands)
+
+
 einsum = derivative(einsum, operands=_einsum_gradients, inert=("dtype", "order", "casting"))
+einsum.tangent(operands=_einsum_tangent)
 
 
 @definition(

@@ -46,6 +46,7 @@ for _join in dict.fromkeys((np.concatenate, np.concat)):
         _join,
         signature="arrays, /, axis=0, out=None, *, dtype=None, casting='same_kind'",
         arrays=_parts,
+        linear=["arrays"],
         inert=("dtype", "casting"),
     )
 

@@ -17,12 +17,14 @@ from .elementwise import root, same
 
 derivative(
     np.sum,
+    linear="a",
     a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims),
     initial=lambda g: np.sum(g),
     inert=("dtype",),
 )
 derivative(
     np.mean,
+    linear="a",
     a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims) / count(a_shape, axis),
     inert=("dtype",),
 )
@@ -214,7 +216,7 @@ def _sum_of_later(g: Array, a_shape: Shape, axis: int | None) -> Array:
     return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
 
 
-derivative(np.cumsum, a=_sum_of_later, inert=("dtype",))
+derivative(np.cumsum, a=_sum_of_later, linear="a", inert=("dtype",))
 
 
 @definition(np.cumprod)

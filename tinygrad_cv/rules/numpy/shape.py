@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import DIFFERENTIABLE
 from ...tensor import unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative
@@ -39,11 +40,15 @@ def _reshape_back(g: Array, a_shape: Shape, order: str) -> Array:
     return np.reshape(g, a_shape, order=_index_order(order, a_shape, g.shape))
 
 
-derivative(np.reshape, a=_reshape_back, inert=("shape", "newshape", "copy"))
-derivative(np.ravel, a=_reshape_back)
-derivative(np.squeeze, a=lambda g, a_shape: np.reshape(g, a_shape), inert=("axis",))
-derivative(np.expand_dims, a=lambda g, a_shape: np.reshape(g, a_shape), inert=("axis",))
-derivative(np.broadcast_to, array=lambda g: g, inert=("shape", "subok"))
+def _same_elements(g: Array, a_shape: Shape) -> Array:
+    return np.reshape(g, a_shape)
+
+
+derivative(np.reshape, a=_reshape_back, linear="a", inert=("shape", "newshape", "copy"))
+derivative(np.ravel, a=_reshape_back, linear="a")
+derivative(np.squeeze, a=_same_elements, linear="a", inert=("axis",))
+derivative(np.expand_dims, a=_same_elements, linear="a", inert=("axis",))
+derivative(np.broadcast_to, array=lambda g: g, linear=["array"], inert=("shape", "subok"))
 
 
 def _transpose_back(g: Array, axes: Sequence[int] | None) -> Array:
@@ -54,12 +59,14 @@ def _transpose_back(g: Array, axes: Sequence[int] | None) -> Array:
 
 
 # Axes and order.
-derivative(np.transpose, a=_transpose_back)  # and np.permute_dims, which is the same
-derivative(np.matrix_transpose, x=lambda g: g.mT)
-derivative(np.swapaxes, a=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
-derivative(np.moveaxis, a=lambda g, source, destination: np.moveaxis(g, destination, source))
-derivative(np.flip, m=lambda g, axis: np.flip(g, axis))
-derivative(np.roll, a=lambda g, shift, axis: np.roll(g, np.negative(shift), axis))
+derivative(np.transpose, a=_transpose_back, linear="a")  # and np.permute_dims, which is the same
+derivative(np.matrix_transpose, x=lambda g: g.mT, linear="x")
+derivative(np.swapaxes, linear="a", a=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
+derivative(
+    np.moveaxis, linear="a", a=lambda g, source, destination: np.moveaxis(g, destination, source)
+)
+derivative(np.flip, linear="m", m=lambda g, axis: np.flip(g, axis))
+derivative(np.roll, linear="a", a=lambda g, shift, axis: np.roll(g, np.negative(shift), axis))
 
 
 @definition(np.rollaxis)
@@ -169,7 +176,7 @@ def meshgrid(
 
 
 # Copies and casts.
-derivative(np.copy, a=lambda g: g, inert=("order", "subok"))
+derivative(np.copy, a=lambda g: g, elementwise=True, inert=("order", "subok"))
 
 
 def cast(x: Array, dtype: DTypeLike) -> Array:
@@ -177,18 +184,19 @@ def cast(x: Array, dtype: DTypeLike) -> Array:
     return x.astype(dtype)
 
 
-cast = derivative(cast, x=lambda g: g, inert=("dtype",))
+cast = derivative(cast, x=lambda g: g, elementwise=True, inert=("dtype",))
 
 
 @definition(np.astype, inert=("copy", "device"))
 def astype(x: Array, dtype: DTypeLike) -> Array:
-    """A cast. Raises TypeError where one to integers would leave the graph in silence."""
-    if np.dtype(dtype).kind != "f" and getattr(x, "requires_grad", False):
-        raise TypeError(
-            f"a cast to {np.dtype(dtype)} has no gradient; "
-            f"write t.detach().astype({np.dtype(dtype)})"
-        )
-    return cast(x, dtype)
+    """A cast. Raises TypeError where one to integers would leave the graph in silence, and where
+    imaginary parts would be lost."""
+    new = np.dtype(dtype)
+    if new.kind not in DIFFERENTIABLE and getattr(x, "requires_grad", False):
+        raise TypeError(f"a cast to {new} has no gradient; write t.detach().astype({new})")
+    if x.dtype.kind == "c" and new.kind != "c":
+        raise TypeError(f"a cast of {x.dtype} to {new} loses the imaginary part; write t.real")
+    return cast(x, new)
 
 
 @definition(np.full, inert=("order", "device", "like"))
