@@ -74,6 +74,15 @@ class Deposit:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """The gradients of tensors are about to be changed together."""
+
+    function: Any  # of a list of gradients and a number: gives the new ones
+    tensors: Sequence[Any]
+    number: float
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """An optimiser has updated a parameter."""
 
@@ -111,6 +120,9 @@ class Observer:
 
     def deposit(self, deposit: Deposit) -> None:
         """A gradient is about to be added to a tensor's `.grad`."""
+
+    def edit(self, edit: Edit) -> None:
+        """Gradients are about to be changed."""
 
     def step(self, step: Step) -> None:
         """An optimiser has updated a parameter."""
@@ -179,6 +191,7 @@ def now() -> float:
 __all__ = [
     "Call",
     "Deposit",
+    "Edit",
     "Finish",
     "FirstNaN",
     "Observer",

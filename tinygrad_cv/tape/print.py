@@ -72,11 +72,13 @@ def body_of(lines: list[Line]) -> Iterator[str]:
         if line.section != section:
             yield from sections(section, line.section)
             section = line.section
+        *before, last = broken(code) if len(code) > WIDTH - 4 else [code]
+        yield from before
         if phase != "forward":
-            yield code
+            yield last
             continue
         comment = f"# {shape_of(line.value):{width}}  {', '.join(line.kept)}".rstrip()
-        yield f"{code:{column}} {comment}"
+        yield f"{last:{column}} {comment}"
 
 
 def heading(phase: str, column: int, width: int) -> str:
@@ -103,6 +105,45 @@ def code_of(line: Line) -> str:
     """`h = np.tanh(a)`."""
     targets = ", ".join(line.targets)
     return f"{targets} = {line.text}" if targets else line.text
+
+
+def broken(code: str) -> list[str]:
+    """A long line in several, broken at the commas in its outermost parentheses."""
+    start = code.find("(", code.find(" = "))
+    if start < 0 or not code.endswith(")"):
+        return [code]
+    parts = []
+    depth = 0
+    begin = start + 1
+    quoted = ""
+    for i in range(begin, len(code) - 1):
+        character = code[i]
+        if quoted:
+            quoted = "" if character == quoted else quoted
+        elif character in "\"'":
+            quoted = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and depth == 0:
+            parts.append(code[begin:i].strip())
+            begin = i + 1
+        if depth < 0:  # the first parenthesis is not the last one's
+            return [code]
+    parts.append(code[begin:-1].strip())
+    lines = []
+    for part in parts:
+        lines += long_list(part) if len(part) > WIDTH - 12 else [f"    {part},"]
+    flat = wrapped(parts, 4) if not any(len(p) > WIDTH - 12 for p in parts) else lines
+    return [code[: start + 1], *flat, ")"]
+
+
+def long_list(text: str) -> list[str]:
+    """A list that is too long for a line."""
+    if not text.startswith("[") or not text.endswith("]"):
+        return [f"    {text},"]
+    return ["    [", *wrapped(text[1:-1].split(", "), 8), "    ],"]
 
 
 def shape_of(value: Any) -> str:

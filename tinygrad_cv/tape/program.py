@@ -176,6 +176,8 @@ class Program:
             self._finish(event)
         elif type(event) is record.NotedDeposit:
             self._deposit(event)
+        elif type(event) is record.NotedEdit:
+            self._edit(event)
         else:
             self._step(event)
 
@@ -696,6 +698,20 @@ class Program:
                 self.gradients[name] = expression
 
     # ------------------------------------------------------------------------------------- updates
+
+    def _edit(self, edit: record.NotedEdit) -> None:
+        """Gradients are clipped together: one line, which gives a list."""
+        self.imports.add("optim")
+        what = edit.function.__name__
+        gradients = ex.sequence(list, map(self.expression, edit.gradients))
+        expression = ex.call(f"optim.{what}", [gradients, write(edit.number)], {})
+        target = self.names.give("clipped")
+        text = expression.text()
+        uses = names_in(expression)
+        self.lines.append(Line("step", (target,), text, f"optim.{what}", section=(), uses=uses))
+        for i, variable in enumerate(edit.new):
+            self.expressions[id(variable)] = ex.item(ex.name(target), write(i))
+            self.alive.append(variable)
 
     def _step(self, step: record.NotedStep) -> None:
         kind = step.optimizer.__name__

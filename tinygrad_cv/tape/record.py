@@ -12,6 +12,7 @@ import numpy as np
 from ..engine.observers import (
     Call,
     Deposit,
+    Edit,
     Finish,
     Observer,
     Pull,
@@ -94,6 +95,16 @@ class NotedDeposit:
     carried: Variable | None  # of a complex tensor: what its gradient is the conjugate of
     gradient: Variable
     total: Variable
+
+
+@dataclass(slots=True)
+class NotedEdit:
+    """Gradients that are changed together."""
+
+    function: Any
+    gradients: list[Variable]
+    number: float
+    new: list[Variable]
 
 
 @dataclass(slots=True)
@@ -207,7 +218,9 @@ class Recorder(Observer):
         self.events.append(NotedFinish(gradients))
 
     def deposit(self, deposit: Deposit) -> None:
-        before = None if deposit.before is None else self.noted(deposit.before, "gradient")
+        before = None
+        if deposit.before is not None:
+            before = self.grad(deposit.tensor, unwrap(deposit.before))
         carried = None
         if deposit.gradient.dtype.kind == "c" and type(deposit.gradient) is not Tensor:
             carried = self.finished[deposit.place]
@@ -223,6 +236,17 @@ class Recorder(Observer):
         self.held.append(deposit.tensor)
         self.grads[id(deposit.tensor)] = total
         self.events.append(NotedDeposit(parameter, before, carried, gradient, total))
+
+    def edit(self, edit: Edit) -> None:
+        arrays = [unwrap(tensor.grad) for tensor in edit.tensors]
+        pairs = zip(edit.tensors, arrays, strict=True)
+        gradients = [self.grad(tensor, array.copy()) for tensor, array in pairs]
+        new = [Variable(array) for array in edit.function(arrays, edit.number)]
+        for tensor, variable in zip(edit.tensors, new, strict=True):
+            variable.array = variable.array.copy()
+            self.grads[id(tensor)] = variable
+            self.held.append(tensor)
+        self.events.append(NotedEdit(edit.function, gradients, edit.number, new))
 
     def step(self, step: Step) -> None:
         tensor = step.parameter

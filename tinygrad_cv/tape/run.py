@@ -48,7 +48,7 @@ def execute(text: str, inputs: Mapping[str, Any]) -> Executed:
     exec(compile(code, filename, "exec"), space)
     with np.errstate(all="ignore"):
         found, variables = space["program"](**inputs)
-    return Executed(*found, variables) if False else _sorted(found, variables)
+    return _sorted(found, variables)
 
 
 def _sorted(found: Any, variables: dict[str, Any]) -> Executed:

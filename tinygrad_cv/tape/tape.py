@@ -132,6 +132,16 @@ class Tape:
         str(self)
         return dict(self.program.inputs)
 
+    def parameters(self) -> dict[str, Tensor]:
+        """The tensors that optimisers have updated, by their names in the program."""
+        from .record import NotedStep
+
+        found = {}
+        for event in self.recorder.events:
+            if type(event) is NotedStep:
+                found[self.program.base_name(event.parameter)] = event.parameter.tensor
+        return found
+
     def run(self, **inputs: Array) -> Executed:
         """Execute the printed text, with other arrays in place of those that are named.
 
