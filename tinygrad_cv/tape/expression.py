@@ -139,6 +139,8 @@ def name(text: str) -> Expression:
 
 def binary(symbol: str, left: Expression, right: Expression) -> Expression:
     """`left + right`."""
+    if symbol == "+" and right.kind == "unary" and right.details == "-":
+        symbol, right = "-", right.parts[0]
     whole, of_left, of_right = OPERATORS[symbol]
     template = f"{{}} {symbol} {{}}"
     return Expression(template, (left, right), whole, (of_left, of_right), "binary", symbol)

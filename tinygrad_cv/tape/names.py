@@ -16,6 +16,7 @@ Frames = tuple[tuple[CodeType, int], ...]  # code and instruction, the innermost
 
 ROOM = __name__.rpartition(".")[0] + "."
 PACKAGE = __name__.partition(".")[0]
+KERNELS = f"{PACKAGE}.kernels."
 HIDDEN = ("tensor", "engine", "rules", "kernels", "transforms", "checkpoint", "tape", "special")
 DEPTH = 8  # frames that are looked at
 LETTERS = "abcdefhkmnpqrsuvwz"
@@ -53,18 +54,22 @@ def is_of_tape(module: Any) -> bool:
     return str(module).startswith(ROOM)
 
 
-def places() -> Frames:
-    """Where the operation that is being carried out stands in the source."""
+def places(within: bool = False) -> Frames:
+    """Where the operation that is being carried out stands in the source.
+
+    `within`: the source of kernels, too.
+    """
     frame: FrameType | None = sys._getframe(2)
     found = []
     depth = DEPTH
     while frame is not None and depth:
-        hidden = _HIDDEN.get(frame.f_globals.get("__name__"))
+        module = frame.f_globals.get("__name__")
+        hidden = _HIDDEN.get(module)
         if hidden is None:
-            hidden = is_hidden(frame.f_globals.get("__name__"))
-        if hidden and is_of_tape(frame.f_globals.get("__name__")):
+            hidden = is_hidden(module)
+        if hidden and is_of_tape(module):
             break
-        if not hidden:
+        if not hidden or (within and str(module).startswith(KERNELS)):
             found.append((frame.f_code, frame.f_lasti))
             depth -= 1
         frame = frame.f_back

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from .expression import Expression
 from .program import Line, Program
 
 WIDTH = 100
 MAX_CODE = 52  # columns of code before the comments, if longer lines do not stand out
 
 
-def text_of(
-    program: Program, value: str | None, gradients: Mapping[str, Expression] | None = None
-) -> str:
+def text_of(program: Program, value: str | None) -> str:
     """The whole program."""
     lines = []
     if "tg" in program.imports:
@@ -24,8 +21,11 @@ def text_of(
     rooms = sorted(program.imports - {"tg"})
     if rooms:
         lines.append(f"from tinygrad_cv import {', '.join(rooms)}")
+    lines += program.body_imports
     if lines:
         lines += ["", ""]
+    for body in program.bodies.values():
+        lines += [*body, "", ""]
     lines += signature(program.inputs)
     body = list(body_of(program.lines))
     body += returned(program, value)
@@ -72,13 +72,13 @@ def body_of(lines: list[Line]) -> Iterator[str]:
         if line.section != section:
             yield from sections(section, line.section)
             section = line.section
-        *before, last = broken(code) if len(code) > WIDTH - 4 else [code]
+        comment = ""
+        if phase == "forward":
+            comment = f" # {shape_of(line.value):{width}}  {', '.join(line.kept)}".rstrip()
+        length = max(len(code), column) + len(comment) if comment else len(code)
+        *before, last = broken(code) if length > WIDTH - 4 else [code]
         yield from before
-        if phase != "forward":
-            yield last
-            continue
-        comment = f"# {shape_of(line.value):{width}}  {', '.join(line.kept)}".rstrip()
-        yield f"{last:{column}} {comment}"
+        yield f"{last:{column}}{comment}" if comment else last
 
 
 def heading(phase: str, column: int, width: int) -> str:
@@ -136,7 +136,11 @@ def broken(code: str) -> list[str]:
     for part in parts:
         lines += long_list(part) if len(part) > WIDTH - 12 else [f"    {part},"]
     flat = wrapped(parts, 4) if not any(len(p) > WIDTH - 12 for p in parts) else lines
-    return [code[: start + 1], *flat, ")"]
+    head = code[: start + 1]
+    if len(head) <= WIDTH - 4:
+        return [head, *flat, ")"]
+    targets, _, call = head.partition(" = ")
+    return ["(", *wrapped(targets.split(", "), 4), f") = {call}", *flat, ")"]
 
 
 def long_list(text: str) -> list[str]:

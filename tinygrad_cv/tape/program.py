@@ -21,6 +21,7 @@ from .names import RETURNED, Names, assigned_name
 from .record import Recorder, Variable
 from .trace import Traced, Untraceable, arranged, express, plain, trace, traced, write
 
+DETAILS = ("call", "reference", "body")
 MAX_LENGTH = 92  # columns of a line, before it is taken apart
 
 
@@ -57,8 +58,21 @@ class Way:
 class Program:
     """The lines of a tape, and what goes in and comes out."""
 
-    def __init__(self, recorder: Recorder, presets: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        presets: Mapping[int, str] | None = None,
+        detail: str = "call",
+    ) -> None:
+        if detail not in DETAILS:
+            raise ValueError(f"no detail {detail!r}; there are {', '.join(map(repr, DETAILS))}")
         self.recorder = recorder
+        self.detail = detail  # of kernels
+        self.replicas: dict[Node, Any] = {}  # kernels' references, carried out, by node
+        self.outer: record.NotedCall | None = None  # the kernel whose reference is written
+        self.bodies: dict[Any, list[str]] = {}  # of kernels: functions, as lines
+        self.body_imports: list[str] = []
+        self.gradient_names: dict[str, str] = {}  # of variables
         self.names = Names()
         self.presets = dict(presets or {})  # names of inputs, by the id of their variable
         self.lines: list[Line] = []
@@ -187,7 +201,11 @@ class Program:
         node = call.node
         if node is not None:
             self.calls[node] = call
-        self.section = tuple(self.heading(scope) for scope in call.scopes)
+        scopes = call.scopes if self.outer is None else (*self.outer.scopes, *call.scopes)
+        self.section = tuple(self.heading(scope) for scope in scopes)
+        if isinstance(call.operation, Kernel) and self.detail == "reference" and node is not None:
+            write_reference(self, call)
+            return
         targets = self._targets(call)
         kept: tuple[str, ...] = ()
         if isinstance(call.operation, Kernel):
@@ -230,7 +248,10 @@ class Program:
         values = call.value
         if type(values) is Variable:
             wish = assigned if isinstance(assigned, str) else None
-            if assigned is RETURNED:
+            if assigned is RETURNED and self.outer is not None:
+                outer = assigned_name(self.outer.frames)
+                wish = outer if isinstance(outer, str) else None
+            elif assigned is RETURNED:
                 wish = "loss" if values.array.size == 1 else "y"
             return (self._name_value(values, wish),)
         flat = leaves(values)
@@ -311,6 +332,8 @@ class Program:
                 kwargs[name] = write(self.traced(bound[name], name))
         where = self._kernel(kernel)
         if call.node is not None:
+            if self.detail == "body":
+                return body_call(self, call)
             where += ".run"
         expression = ex.call(where, map(write, args), kwargs)
         return expression.text(), names_in(expression)
@@ -381,6 +404,8 @@ class Program:
 
     def _check(self, pull: record.NotedPull, gradient: Any) -> None:
         """Raise TapeError if a gradient is not the one that the engine had."""
+        if self.detail == "reference":
+            return  # which rounds differently
         for mine, theirs in zip(each(gradient), each(pull.gradient), strict=True):
             array = theirs.array if type(theirs) is Variable else theirs
             if not record.same(np.asarray(mine.array), np.asarray(array)):
@@ -463,6 +488,8 @@ class Program:
         """One line with the gradients of a kernel's arguments."""
         kernel: Kernel = pull.operation
         node = pull.node
+        if self.detail == "reference":
+            return pull_reference(self, pull, gradient)
         wanted = tuple(n for n in kernel.arrays if n in pull.wanted)
         whole = tuple(n for n in kernel.arrays if is_float(pull.saved[n]))
         kept = self.kept.get(node)
@@ -470,6 +497,8 @@ class Program:
             raise TapeError(f"{node} was recorded before the tape began, so it cannot be printed")
         given = {} if wanted == whole else {"wrt": write(wanted)}
         g = write(gradient)
+        if self.detail == "body":
+            return body_pull(self, pull, gradient, wanted)
         expression = ex.call(f"{self._kernel(kernel)}.pull_arrays", [g, ex.name(kept)], given)
         replica = Node(kernel, pull.parents, dict(pull.saved), node.shape, node.dtype)
         names: Any = pull.parents if wanted == tuple(pull.parents) else list(wanted)
@@ -558,6 +587,7 @@ class Program:
             return fitted
         else:
             target = self.names.give(f"g_{self._place_name(place)}")
+        self.gradient_names[self._place_name(place)] = target
         self._emit((target,), expression, pull, [fitted.array], shared)
         found = ex.name(target)
         self.own.add(target)
@@ -573,6 +603,7 @@ class Program:
         self.given_by_kernels.discard(text)
         if fresh:
             self.own.add(text)
+            self.gradient_names[self._place_name(place)] = text
         return fresh
 
     def _emit(
@@ -653,7 +684,8 @@ class Program:
             if way.graph:
                 continue
             mine = way.gradients.get(place, way.passed.get(place))
-            if mine is None or not record.same(np.asarray(mine.array), variable.array):
+            exact = self.detail != "reference"
+            if mine is None or exact and not record.same(np.asarray(mine.array), variable.array):
                 raise TapeError(f"the gradient of {place.node} is not the engine's")
             self.expressions[id(variable)] = mine.expression
             self.alive.append(variable)
@@ -756,6 +788,8 @@ class Program:
         """What a parameter was called before its updates."""
         return self.bases.get(id(variable)) or self.expression(variable).text()
 
+
+from .inside import body_call, body_pull, pull_reference, write_reference  # noqa: E402
 
 # ------------------------------------------------------------------------------------ expressions
 

@@ -25,6 +25,9 @@ from ..tensor import PLAIN, Output, Place, Tensor, each, unwrap
 from .names import Frames, places, variable_name
 
 
+UNTOLD = ("x", "x1", "x2", "a", "b", "gradient")  # names of parameters that say nothing
+
+
 class Variable:
     """A value of the computation: an input, or the value of a noted call."""
 
@@ -141,6 +144,7 @@ class Recorder(Observer):
     grads: dict[int, Variable] = field(default_factory=dict)  # each `.grad`, by that
     states: dict[int, State] = field(default_factory=dict)  # of optimisers, by that
     modules: dict[int, Any] = field(default_factory=dict)  # the outermost ones, by id
+    within: bool = False  # whether names of the source of kernels count
     held: list[Any] = field(default_factory=list)
     finished: dict[Any, Variable] = field(default_factory=dict)  # of the last way back
 
@@ -153,7 +157,7 @@ class Recorder(Observer):
         arguments = {name: self.noted(value, name) for name, value in call.arguments.items()}
         node = call.node
         saved = node.saved if node is not None else {}
-        frames = places()
+        frames = places(self.within)
         noted = NotedCall(
             call.function,
             call.operation,
@@ -339,7 +343,7 @@ class Recorder(Observer):
         found = self.input(array.copy(), given)
         found.copied = True
         if found.hint is None:
-            found.hint = name
+            found.hint = "constant" if name in UNTOLD else name
         self.by_memory[key_of(array)] = found
         return found
 

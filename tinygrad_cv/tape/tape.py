@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.errors import describe_line
 from ..engine.modes import switched
 from ..engine.observers import observed
 from ..engine.operands import DIFFERENTIABLE
@@ -32,13 +33,15 @@ class Tape:
         self._value: Any = None
         self._of_function = False
         self._observing: list[switched] = []
-        self._program: Program | None = None
+        self._programs: dict[str, Program] = {}
+        self._run: Executed | None = None
 
     def __enter__(self) -> Tape:
         observing = observed(self.recorder)
         observing.__enter__()
         self._observing.append(observing)
-        self._program = None
+        self._programs.clear()
+        self._run = None
         return self
 
     def __exit__(
@@ -91,30 +94,37 @@ class Tape:
     def _noted_value(self, leaf: Any) -> Any:
         return self.recorder.noted(leaf, "y")
 
-    # ----------------------------------------------------------------------------- what it contains
+    # ----------------------------------------------------------------------------- as a program
 
-    @property
-    def program(self) -> Program:
+    def program(self, detail: str = "call") -> Program:
         """The lines, made when first asked for."""
-        if self._program is None:
+        found = self._programs.get(detail)
+        if found is None:
             from .program import Program
 
-            self._program = Program(self.recorder, self._presets)
+            found = self._programs[detail] = Program(self.recorder, self._presets, detail)
             if self._of_function:
-                self._program.keep_last()
-        return self._program
+                found.keep_last()
+        return found
 
-    def __str__(self) -> str:
+    def text(self, detail: str = "call") -> str:
+        """The program. Kernels are calls; with "reference" they are the lines of their definition,
+        with "body" their fast functions stand above the program.
+
+        Executed, the text gives the engine's bits; with "reference" the same but for rounding.
+        """
         from .print import text_of
 
-        program = self.program
-        return text_of(program, self._returned())
+        program = self.program(detail)
+        return text_of(program, self._returned(program))
 
-    def _returned(self) -> str | None:
+    def __str__(self) -> str:
+        return self.text()
+
+    def _returned(self, program: Program) -> str | None:
         """The value that the program returns, as it is written."""
         from .program import as_written
 
-        program = self.program
         value = self._value
         if not self._of_function:
             value = tuple(program.roots) if len(program.roots) != 1 else program.roots[0]
@@ -127,10 +137,101 @@ class Tape:
             return written_dict(found)
         return as_written(found).text()
 
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self, detail: str = "call") -> dict[str, Any]:
         """What the program is given, by name: the arrays of the computation that was noted."""
-        str(self)
-        return dict(self.program.inputs)
+        self.text(detail)
+        return dict(self.program(detail).inputs)
+
+    def run(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        detail: str = "call",
+        **others: Any,
+    ) -> Executed:
+        """Execute the text, with other arrays in place of the inputs that are named.
+
+        Returns the value, the gradients by name, the updated parameters by name, and all variables.
+        Raises TypeError for a name that is no input.
+        """
+        from .run import execute
+
+        text = self.text(detail)
+        given = self.inputs(detail)
+        for name, value in {**(inputs or {}), **others}.items():
+            if name not in given:
+                known = ", ".join(given)
+                raise TypeError(f"the program has no input {name!r}; there are {known}")
+            given[name] = value
+        return execute(text, given)
+
+    # ------------------------------------------------------------------------------ what others draw
+
+    @property
+    def _executed(self) -> Executed:
+        if self._run is None:
+            self._run = self.run()
+        return self._run
+
+    def value(self, name: str) -> Any:
+        """The value of a variable of the program. Raises KeyError, with the names that there are."""
+        variables = self._executed.variables
+        if name not in variables:
+            raise KeyError(f"the program has no variable {name!r}; there are {', '.join(variables)}")
+        return variables[name]
+
+    def gradient(self, name: str) -> Any:
+        """The gradient that arrived at a variable. Raises KeyError if none did."""
+        names = self.program().gradient_names
+        if name not in names:
+            raise KeyError(f"no gradient arrived at {name!r}; there are {', '.join(names)}")
+        return self.value(names[name])
+
+    def table(self) -> list[dict[str, Any]]:
+        """The lines as rows: number, phase, name, operation, text, shape, dtype, kept, line,
+        section, seconds."""
+        self.text()
+        rows = []
+        for number, line in enumerate(self.program().lines):
+            arrays = leaves(line.value)
+            rows.append(
+                {
+                    "number": number,
+                    "phase": line.phase,
+                    "name": ", ".join(line.targets),
+                    "operation": line.operation,
+                    "text": line.text,
+                    "shape": [np.shape(a) for a in arrays],
+                    "dtype": [str(np.asarray(a).dtype) for a in arrays],
+                    "kept": list(line.kept),
+                    "line": None if line.line is None else describe_line(line.line),
+                    "section": list(line.section),
+                    "seconds": line.seconds,
+                }
+            )
+        return rows
+
+    def graph(self) -> dict[str, list[dict[str, Any]]]:
+        """The variables as nodes, and as edges which of them is computed from which."""
+        rows = self.table()
+        program = self.program()
+        nodes: dict[str, dict[str, Any]] = {}
+        for name, value in program.inputs.items():
+            nodes[name] = {"name": name, "phase": "input", "shape": np.shape(value)}
+        edges = []
+        for row, line in zip(rows, program.lines, strict=True):
+            for target in line.targets:
+                shape = row["shape"][0] if row["shape"] else None
+                nodes[target] = {
+                    "name": target,
+                    "phase": line.phase,
+                    "operation": line.operation,
+                    "shape": shape,
+                    "row": row["number"],
+                }
+            edges += [{"from": use, "to": t} for t in line.targets for use in line.uses]
+        return {"nodes": list(nodes.values()), "edges": edges}
 
     def parameters(self) -> dict[str, Tensor]:
         """The tensors that optimisers have updated, by their names in the program."""
@@ -139,24 +240,8 @@ class Tape:
         found = {}
         for event in self.recorder.events:
             if type(event) is NotedStep:
-                found[self.program.base_name(event.parameter)] = event.parameter.tensor
+                found[self.program().base_name(event.parameter)] = event.parameter.tensor
         return found
-
-    def run(self, **inputs: Array) -> Executed:
-        """Execute the printed text, with other arrays in place of those that are named.
-
-        Returns the value, the gradients by name, the updated parameters by name, and all variables.
-        """
-        from .run import execute
-
-        text = str(self)
-        given = dict(self.program.inputs)
-        for name, array in inputs.items():
-            if name not in given:
-                known = ", ".join(given)
-                raise TypeError(f"the program has no input {name!r}; there are {known}")
-            given[name] = array
-        return execute(text, given)
 
 
 def is_number(tensor: Tensor) -> bool:
