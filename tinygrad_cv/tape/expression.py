@@ -123,6 +123,23 @@ class Expression:
         return f"<{self.text()}>"
 
 
+def interned(expression: Expression, pool: dict[str, Expression]) -> Expression:
+    """The same expression, in which parts that read the same are one part."""
+    parts = [interned(part, pool) for part in expression.parts]
+    text = expression.text()
+    found = pool.get(text)
+    if found is None:
+        found = pool[text] = Expression(
+            expression.template,
+            parts,
+            expression.precedence,
+            expression.needs,
+            expression.kind,
+            expression.details,
+        )
+    return found
+
+
 def fill(template: str, texts: Iterable[str]) -> str:
     """A template with its places filled in."""
     pieces = template.split("{}")

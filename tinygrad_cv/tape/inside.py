@@ -98,11 +98,9 @@ def pull_reference(program: Program, pull: NotedPull, gradient: Any) -> dict[str
     with observed(recorder):
         backpropagate(roots, places, retain=True)
     program.recorder.by_place |= recorder.by_place
-    section = (*program.section, f"{replica.call.operation.reference.__name__}, by its reference")
-    finish = recorder.events.pop()
+    recorder.events.pop()  # the end
     for event in recorder.events:
         program._handle(event)
-        program.section = section
     way = program.ways.pop()
     found: dict[str, Any] = {}
     for name in pull.wanted:
@@ -110,7 +108,6 @@ def pull_reference(program: Program, pull: NotedPull, gradient: Any) -> dict[str
         found[name] = part
         if part is not None:
             program.given_by_kernels.add(part.expression.text())
-    del finish
     return found
 
 

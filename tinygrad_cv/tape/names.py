@@ -83,6 +83,9 @@ def variable_name(value: Any) -> str | None:
         for key, held in frame.f_locals.items():
             if held is value:
                 return key
+        for key in frame.f_code.co_names:
+            if frame.f_globals.get(key) is value:
+                return key
         for held in list(frame.f_locals.values()):
             attributes = getattr(held, "__dict__", None)
             if type(attributes) is dict:

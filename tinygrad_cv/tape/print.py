@@ -15,6 +15,8 @@ MAX_CODE = 52  # columns of code before the comments, if longer lines do not sta
 
 def text_of(program: Program, value: str | None) -> str:
     """The whole program."""
+    result = returned(program, value)
+    program.shown = program.alive_lines(" ".join(result))
     lines = []
     if "tg" in program.imports:
         lines.append("import tinygrad_cv as tg")
@@ -27,8 +29,7 @@ def text_of(program: Program, value: str | None) -> str:
     for body in program.bodies.values():
         lines += [*body, "", ""]
     lines += signature(program.inputs)
-    body = list(body_of(program.lines))
-    body += returned(program, value)
+    body = [*body_of(program.shown), *result]
     lines += ["    " + line if line else "" for line in body]
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,7 @@ class Line:
     line: errors.Line | None = None
     seconds: float | None = None
     uses: tuple[str, ...] = ()  # the variables in it
+    optional: bool = False  # left out if nobody uses it
 
 
 @dataclass(slots=True)
@@ -74,14 +76,17 @@ class Program:
         self.body_imports: list[str] = []
         self.gradient_names: dict[str, str] = {}  # of variables
         self.names = Names()
+        self.arguments = set(presets or {})
         self.presets = dict(presets or {})  # names of inputs, by the id of their variable
         self.lines: list[Line] = []
+        self.shown: list[Line] = []  # without those that nobody needs
         self.inputs: dict[str, Any] = {}  # values by name, in order
         self.input_variables: dict[str, Variable] = {}
         self.expressions: dict[int, Expression] = {}  # of variables, by id
         self.named: dict[int, str] = {}  # shared parts that have a name, by id of the expression
         self.alive: list[Any] = []
         self.calls: dict[Node, record.NotedCall] = {}
+        self.sections: dict[Node, tuple[str, ...]] = {}  # by node
         self.kept: dict[Node, str] = {}  # what kernels have kept, by node
         self.ways: list[Way] = []
         self.roots: list[Variable] = []
@@ -104,6 +109,8 @@ class Program:
             if id(variable) in (presets or {}):
                 self.expression(variable)
         self.inner = inner_calls(recorder.events)
+        self.gradient_places = gradient_places(recorder.events)
+        self.short = short_scopes(recorder.events)
         for event in recorder.events:
             self._handle(event)
 
@@ -126,6 +133,21 @@ class Program:
                 prefix = f"{type(module).__name__.lower()}." if len(modules) > 1 else ""
                 found.setdefault(id(tensor), readable(prefix + path))
         return found
+
+    def alive_lines(self, returned: str) -> list[Line]:
+        """The lines, without those that formulas had and nobody needs."""
+        needed = set(re.findall(r"\w+", returned))
+        kept = []
+        for line in reversed(self.lines):
+            if line.optional and needed.isdisjoint(line.targets):
+                continue
+            needed.update(line.uses)
+            kept.append(line)
+        words = needed.union(*(re.findall(r"\w+", line.text) for line in kept))
+        for name in [*self.inputs]:
+            if name not in words and id(self.input_variables.get(name)) not in self.arguments:
+                del self.inputs[name]
+        return kept[::-1]
 
     def _wish(self, variable: Variable) -> None:
         """Give an input its name before others take it."""
@@ -202,7 +224,9 @@ class Program:
         if node is not None:
             self.calls[node] = call
         scopes = call.scopes if self.outer is None else (*self.outer.scopes, *call.scopes)
-        self.section = tuple(self.heading(scope) for scope in scopes)
+        self.section = tuple(self.heading(s) for s in scopes if id(s) not in self.short)
+        if node is not None:
+            self.sections[node] = self.section
         if isinstance(call.operation, Kernel) and self.detail == "reference" and node is not None:
             write_reference(self, call)
             return
@@ -232,6 +256,7 @@ class Program:
                 call.frames[0] if call.frames else None,
                 call.seconds,
                 uses,
+                bool(self.ways) or call.node is None,
             )
         )
 
@@ -263,7 +288,12 @@ class Program:
         return tuple(self._name_value(v, w) for v, w in zip(flat, wishes, strict=True))
 
     def _name_value(self, variable: Variable, wish: str | None) -> str:
-        if isinstance(wish, str) and wish != "_":
+        place = self.gradient_places.get(id(variable))
+        if place is not None and self._place_name(place, ""):
+            name = self.names.give(f"g_{self._place_name(place)}")
+        elif self.ways and self.ways[-1].graph:
+            name = self.names.fresh()
+        elif isinstance(wish, str) and wish != "_":
             name = self.names.give(wish)
         else:
             name = self.names.fresh()
@@ -351,13 +381,34 @@ class Program:
         if way.graph:
             return
         for place, gradient in start.roots:
+            outer = self._outer_gradient(gradient)
             if id(gradient) in self.expressions:
                 expression = self.expression(gradient)
+            elif outer is not None:
+                expression = outer
             elif gradient.array.size and np.all(gradient.array == 1):
                 expression = write_ones(gradient.array)
             else:
                 expression = self.given(gradient.array, "g")
+            if expression.kind == "name":
+                way.gradients[place] = Traced(gradient.array, expression)
+                continue
             self._add(place, Traced(gradient.array, expression), [])
+
+    def _outer_gradient(self, gradient: Variable) -> Expression | None:
+        """What a way back inside another begins with: the gradient of the operation that is
+        computed again."""
+        if len(self.ways) < 2 or self.ways[-2].graph:
+            return None
+        waiting = self.ways[-2].gradients
+        nodes = [place.node for place in waiting if place.node.operation is not None]
+        if not nodes:
+            return None
+        node = max(nodes, key=lambda node: node.order)
+        for place, part in waiting.items():
+            if place.node is node and record.same(np.asarray(part.array), gradient.array):
+                return part.expression
+        return None
 
     def _pull(self, pull: record.NotedPull) -> None:
         way = self.ways[-1]
@@ -366,8 +417,7 @@ class Program:
         node = pull.node
         gradient = self._gradient_of(node, way)
         self._check(pull, gradient)
-        call = self.calls.get(node)
-        self.section = () if call is None else tuple(map(self.heading, call.scopes))
+        self.section = self.sections.get(node, ())
         group: list[tuple[Place, Traced]] = []
         if isinstance(pull.operation, Kernel):
             contributions = self._kernel_pull(pull, gradient)
@@ -431,7 +481,7 @@ class Program:
         """A saved value, with the expression of the argument that it was."""
         if type(known) is Variable and isinstance(saved, (np.ndarray, np.generic)):
             return Traced(saved, self.expression(known))
-        if type(known) in (list, tuple) and type(saved) in (list, tuple):
+        if isinstance(known, (list, tuple)) and isinstance(saved, (list, tuple)):
             pairs = zip(saved, known, strict=True)
             parts = [self._matched(s, k, name) for s, k in pairs]
             if hasattr(saved, "_fields"):
@@ -477,8 +527,9 @@ class Program:
         return traced(value, ex.call(where, arguments, {}))
 
     def _argument(self, value: Any) -> Expression:
-        if type(value) in (list, tuple):
-            return ex.sequence(type(value), [self._argument(v) for v in value])
+        if isinstance(value, (list, tuple)):
+            kind = list if type(value) is list else tuple
+            return ex.sequence(kind, [self._argument(v) for v in value])
         try:
             return write(value)
         except Untraceable:
@@ -563,6 +614,10 @@ class Program:
                 expression = ex.binary("+", present.expression, right)
                 fitted = Traced(array, expression)
             pending[place] = fitted
+        pool: dict[str, Expression] = {}
+        for place, fitted in pending.items():
+            whole = ex.interned(fitted.expression, pool)
+            pending[place] = Traced(fitted.array, whole)
         shared = shared_parts([t.expression for t in pending.values()], self.named)
         for place, fitted in pending.items():
             present = way.gradients.get(place)
@@ -579,7 +634,8 @@ class Program:
         """A gradient with a name, assigned in a line."""
         expression = fitted.expression
         operation = place.node.operation
-        if operation is IDENTITY and expression.kind == "name":
+        through = pull is not None and pull.operation is IDENTITY and present is None
+        if (operation is IDENTITY or through) and expression.kind == "name":
             return fitted
         if present is not None and present.expression.kind == "name" and self._is_own(present):
             target = present.expression.text()
@@ -804,6 +860,29 @@ def inner_calls(events: Sequence[Any]) -> set[int]:
         if any(id(s) in theirs for s in ours):
             found.add(id(call))
     return found
+
+
+def gradient_places(events: Sequence[Any]) -> dict[int, Place]:
+    """Whose gradients variables are, by their id, where the way back is recorded itself."""
+    found: dict[int, Place] = {}
+    for event in events:
+        if type(event) is record.NotedPull and type(event.gradient) is Variable:
+            found.setdefault(id(event.gradient), event.node)
+        elif type(event) is record.NotedFinish:
+            for place, variable in event.gradients.items():
+                if variable.call is not None:
+                    found.setdefault(id(variable), place)
+    return found
+
+
+def short_scopes(events: Sequence[Any]) -> set[int]:
+    """The definitions, by id, that consist of one call, and need no heading."""
+    counts: dict[int, int] = {}
+    for event in events:
+        for scope in getattr(event, "scopes", ()):
+            if scope.kind == "definition":
+                counts[id(scope)] = counts.get(id(scope), 0) + 1
+    return {key for key, count in counts.items() if count == 1}
 
 
 def is_float(value: Any) -> bool:

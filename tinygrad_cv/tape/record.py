@@ -21,7 +21,7 @@ from ..engine.observers import (
     Step,
 )
 from ..engine.ownership import read
-from ..tensor import PLAIN, Output, Place, Tensor, each, unwrap
+from ..tensor import PLAIN, Output, Place, Tensor, each, rule, unwrap
 from .names import Frames, places, variable_name
 
 
@@ -172,6 +172,10 @@ class Recorder(Observer):
         )
         noted.value = self.result(call.value, noted)
         self.events.append(noted)
+        for name, copy in saved.items():  # of constants, which formulas are given
+            variable = arguments.get(name)
+            if type(variable) is Variable and variable.copied and type(copy) is np.ndarray:
+                self.by_memory.setdefault(key_of(copy), variable)
 
     def backward(self, pull: Pull) -> None:
         seconds = perf_counter() - pull.started
@@ -337,7 +341,7 @@ class Recorder(Observer):
     def changeable(self, given: Any, name: str = "x") -> Variable:
         """The variable of an array that someone may write to: an earlier one if it is the same."""
         array = np.asarray(given)
-        found = self.known(array)
+        found = self.known(array) or self.transposed(array)
         if found is not None:
             return found
         found = self.input(array.copy(), given)
@@ -346,6 +350,33 @@ class Recorder(Observer):
             found.hint = "constant" if name in UNTOLD else name
         self.by_memory[key_of(array)] = found
         return found
+
+    def transposed(self, array: np.ndarray) -> Variable | None:
+        """A matrix that is the transpose of a variable, as the value of a call of its own."""
+        if array.ndim < 2:
+            return None
+        source = self.known(array.mT)
+        if source is None or array.shape[-1] == 1 or array.shape[-2] == 1:
+            return None
+        row = rule(np.matrix_transpose)
+        call = NotedCall(
+            np.matrix_transpose,
+            row,
+            {row.signature.positional[0]: source},
+            None,
+            {},
+            {},
+            None,
+            (),
+            0.0,
+            tuple(self.scopes),
+        )
+        variable = Variable(source.array.mT, call)
+        variable.copied = source.copied
+        call.value = variable
+        self.events.append(call)
+        self.by_memory[key_of(array)] = variable
+        return variable
 
     def known(self, array: np.ndarray) -> Variable | None:
         """The variable whose array lies at the same place, and has not changed since."""

@@ -193,7 +193,7 @@ class Tape:
         section, seconds."""
         self.text()
         rows = []
-        for number, line in enumerate(self.program().lines):
+        for number, line in enumerate(self.program().shown):
             arrays = leaves(line.value)
             rows.append(
                 {
@@ -220,7 +220,7 @@ class Tape:
         for name, value in program.inputs.items():
             nodes[name] = {"name": name, "phase": "input", "shape": np.shape(value)}
         edges = []
-        for row, line in zip(rows, program.lines, strict=True):
+        for row, line in zip(rows, program.shown, strict=True):
             for target in line.targets:
                 shape = row["shape"][0] if row["shape"] else None
                 nodes[target] = {

@@ -155,8 +155,9 @@ def plain(value: Any) -> Any:
     """What a traced value stands for; in lists, too."""
     if type(value) is Traced:
         return value.array
-    if type(value) in (list, tuple):
-        return type(value)([plain(v) for v in value])
+    if isinstance(value, (list, tuple)):
+        parts = [plain(v) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if type(value) is slice:
         return slice(plain(value.start), plain(value.stop), plain(value.step))
     return value
@@ -166,8 +167,8 @@ def write(value: Any) -> Expression:
     """The expression of an argument."""
     if type(value) is Traced:
         return value.expression
-    if type(value) in (list, tuple):
-        return ex.sequence(type(value), [write(v) for v in value])
+    if isinstance(value, (list, tuple)):
+        return ex.sequence(list if type(value) is list else tuple, [write(v) for v in value])
     if isinstance(value, np.ndarray):
         return write_array(value)
     found = ex.literal(value)
@@ -487,6 +488,8 @@ def arranged(operation: Rule, bound: Mapping[str, Any]) -> tuple[tuple[Any, ...]
         args.extend(rest.pop(signature.variadic, ()))
     if signature.keywords is not None:
         rest |= rest.pop(signature.keywords, {})
+    if rest.get("keepdims") is False:
+        del rest["keepdims"]
     return tuple(args), rest
 
 
