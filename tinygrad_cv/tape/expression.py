@@ -156,11 +156,22 @@ def name(text: str) -> Expression:
 
 def binary(symbol: str, left: Expression, right: Expression) -> Expression:
     """`left + right`."""
-    if symbol == "+" and right.kind == "unary" and right.details == "-":
-        symbol, right = "-", right.parts[0]
+    if symbol == "+":
+        positive = without_minus(right)
+        symbol, right = ("+", right) if positive is None else ("-", positive)
     whole, of_left, of_right = OPERATORS[symbol]
     template = f"{{}} {symbol} {{}}"
     return Expression(template, (left, right), whole, (of_left, of_right), "binary", symbol)
+
+
+def without_minus(x: Expression) -> Expression | None:
+    """`g * a / y` for `-g * a / y`, which is the same to the last bit; None if there is no minus."""
+    if x.kind == "unary" and x.details == "-":
+        return x.parts[0]
+    if x.kind != "binary" or x.details not in ("*", "/"):
+        return None
+    left = without_minus(x.parts[0])
+    return None if left is None else binary(x.details, left, x.parts[1])
 
 
 def unary(symbol: str, x: Expression) -> Expression:

@@ -60,7 +60,7 @@ def body_of(lines: list[Line]) -> Iterator[str]:
     """The lines with headings, and comments in a column."""
     codes = [code_of(line) for line in lines]
     lengths = [len(c) for c, line in zip(codes, lines, strict=True) if line.phase == "forward"]
-    column = min(max(lengths, default=0), MAX_CODE) + 2
+    column = min(max(lengths, default=0), MAX_CODE) + 1
     shapes = [shape_of(line.value) for line in lines if line.phase == "forward"]
     width = max([len("shape"), *map(len, shapes)])
     phase = ""
@@ -111,8 +111,8 @@ def code_of(line: Line) -> str:
 def broken(code: str) -> list[str]:
     """A long line in several, broken at the commas in its outermost parentheses."""
     start = code.find("(", code.find(" = "))
-    if start < 0 or not code.endswith(")"):
-        return [code]
+    if start < 0 or not code.endswith(")") or not (code[start - 1].isalnum() or code[start - 1] == "_"):
+        return [code]  # no call
     parts = []
     depth = 0
     begin = start + 1

@@ -93,7 +93,6 @@ class Program:
         self.gradients: dict[str, Expression] = {}  # by the name of the input
         self.gradient_values: dict[str, Any] = {}
         self.updated: dict[str, Expression] = {}
-        self.bases: dict[int, str] = {}  # the first name of a parameter, by id of its variables
         self.states: dict[int, str] = {}  # the names of what optimisers keep, by id
         self.option_names: dict[str, str] = {}  # of optimisers, by their text
         self.imports: set[str] = set()
@@ -680,14 +679,17 @@ class Program:
         if expression.kind == "scatter":
             self._scatter(targets, expression, pull, values)
             return
-        head = sum(map(len, targets)) + 7
+        self._shorten(expression, sum(map(len, targets)) + 7, pull)
+        text = expression.text(self.named)
+        self._line(targets, text, pull, values, names_in(expression, self.named))
+
+    def _shorten(self, expression: Expression, head: int, pull: Any) -> None:
+        """Give parts of a long expression lines of their own."""
         while len(expression.text(self.named)) + head > MAX_LENGTH:
             part = heaviest(expression, self.named)
             if part is None:
-                break
+                return
             self._name_part(part, pull)
-        text = expression.text(self.named)
-        self._line(targets, text, pull, values, names_in(expression, self.named))
 
     def _scatter(
         self, targets: Sequence[str], expression: Expression, pull: Any, values: list[Any]
@@ -708,6 +710,7 @@ class Program:
             self.named[id(part)] = name
             self.alive.append(part)
             return
+        self._shorten(part, 7, pull)
         text = part.text(self.named)
         uses = names_in(part, self.named)
         name = self.names.fresh()
@@ -749,7 +752,7 @@ class Program:
             self.last = finish.gradients
 
     def _deposit(self, deposit: record.NotedDeposit) -> None:
-        name = self.base_name(deposit.parameter)
+        name = self.expression(deposit.parameter).text()
         if deposit.carried is not None:
             carried = self.expression(deposit.carried)
             target = self.names.give(f"g_{name}")
@@ -805,7 +808,7 @@ class Program:
         kind = step.optimizer.__name__
         self.imports.add("optim")
         self.section = (kind,)
-        base = self.base_name(step.parameter)
+        base = self.expression(step.first).text()
         options = self._options(kind, step.options)
         state = self.states.get(id(step.state))
         if state is None:
@@ -824,7 +827,6 @@ class Program:
             Line("step", targets, text, f"optim.{kind}", step.new.array, section=(kind,), uses=uses)
         )
         self.expressions[id(step.new)] = ex.name(targets[0])
-        self.bases[id(step.new)] = base
         self.states[id(step.new_state)] = targets[1]
         self.alive += [step.new, step.new_state]
         self.updated[base] = ex.name(targets[0])
@@ -839,10 +841,6 @@ class Program:
                 Line("step", (name,), text, f"optim.{kind}", section=self.section)
             )
         return name
-
-    def base_name(self, variable: Variable) -> str:
-        """What a parameter was called before its updates."""
-        return self.bases.get(id(variable)) or self.expression(variable).text()
 
 
 from .inside import body_call, body_pull, pull_reference, write_reference  # noqa: E402

@@ -123,6 +123,8 @@ class NotedStep:
 
     optimizer: Any
     options: Mapping[str, Any]
+    tensor: Tensor
+    first: Variable  # the parameter, as it was when it was first used
     parameter: Variable
     gradient: Variable
     state: State
@@ -240,7 +242,7 @@ class Recorder(Observer):
         total = gradient
         if before is not None:
             total = Variable(unwrap(deposit.before) + unwrap(deposit.gradient))
-        parameter = self.noted(deposit.tensor, "x")
+        parameter = self.by_place.get(deposit.place) or self.noted(deposit.tensor, "x")
         self.held.append(deposit.tensor)
         self.grads[id(deposit.tensor)] = total
         self.events.append(NotedDeposit(parameter, before, carried, gradient, total))
@@ -261,10 +263,13 @@ class Recorder(Observer):
         self.held.append(tensor)
         value, gradient, state = step.given
         new, new_state = step.result
+        parameter = self.parameter(tensor, value)
         noted = NotedStep(
             step.optimizer,
             step.options,
-            self.parameter(tensor, value),
+            tensor,
+            self.by_place.get(tensor._node, parameter),
+            parameter,
             self.grad(tensor, gradient),
             self.state(tensor, state),
             step.t,

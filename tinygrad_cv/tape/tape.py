@@ -240,7 +240,7 @@ class Tape:
         found = {}
         for event in self.recorder.events:
             if type(event) is NotedStep:
-                found[self.program().base_name(event.parameter)] = event.parameter.tensor
+                found[self.program().expression(event.first).text()] = event.tensor
         return found
 
 
