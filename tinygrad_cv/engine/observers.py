@@ -13,7 +13,7 @@ The profiler and the search for the first NaN are observers; the engine knows no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -84,14 +84,14 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An optimiser has updated a parameter."""
+    """An optimiser updates a parameter."""
 
     optimizer: Any  # the class
     options: Mapping[str, Any]
     parameter: Any  # the tensor
     t: int  # the number of the step, 1, 2, ...
-    given: Any  # arrays before the update: the value, the gradient, the state by name
-    result: Any  # after it: the value, the state by name
+    owner: Any  # what keeps the state, and changes it in steps only
+    state: Callable[[], Mapping[str, Any]]  # gives copies, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,10 @@ class Observer:
         """Gradients are about to be changed."""
 
     def step(self, step: Step) -> None:
-        """An optimiser has updated a parameter."""
+        """An optimiser is about to update a parameter."""
+
+    def stepped(self, step: Step) -> None:
+        """It has."""
 
     def enter(self, scope: Scope) -> None:
         """What follows belongs to this scope."""

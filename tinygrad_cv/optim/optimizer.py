@@ -14,9 +14,10 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..engine.modes import SWITCHED
 from ..engine.observers import Step, observers
 from ..machine import subnormals_as_zero
-from ..tensor import Tensor, unwrap
+from ..tensor import Tensor
 from ..typing import Shape
 from .flat import FlatParameters, Run, State
 from .state import check_state, flatten, read_options
@@ -109,14 +110,19 @@ class Optimizer:
         for group, flat in self._flat:
             options = {**group, "lr": float(group["lr"])}  # no np.float64, which spreads its dtype
             del options["params"]
+            steps = [] if not SWITCHED["observer"] else steps_of(type(self), options, flat)
+            for observer in observers():
+                for step in steps:
+                    observer.step(step)
             shard = flat.reduce_scatter()
-            before = observe(flat)
             with subnormals_as_zero():
                 for run in flat.runs(shard):
                     self.update(run, **options)
             flat.ranks.barrier()
             flat.copy_back()
-            show(type(self), options, flat, before)
+            for observer in observers():
+                for step in steps:
+                    observer.stepped(step)
 
     @classmethod
     def updated(
@@ -256,37 +262,20 @@ class Optimizer:
             flat.set_state(i, state)
 
 
-def observe(flat: FlatParameters) -> list[tuple[np.ndarray, np.ndarray, State] | None]:
-    """What each parameter's update is given, copied; an empty list if nobody observes."""
-    if not observers():
-        return []
-    given: list[tuple[np.ndarray, np.ndarray, State] | None] = []
+def steps_of(kind: type[Optimizer], options: Group, flat: FlatParameters) -> list[Step]:
+    """What observers see of the updates of flat parameters."""
+    steps = []
     for i, parameter in enumerate(flat.parameters):
         if parameter._grad is None:
-            given.append(None)
             continue
-        state = flat.get_state(i)
-        del state["step"]
-        given.append((flat.value_views[i].copy(), np.array(unwrap(parameter._grad)), state))
-    return given
 
+        def state(i: int = i) -> State:
+            found = flat.get_state(i)
+            del found["step"]
+            return found
 
-def show(
-    kind: type[Optimizer],
-    options: Group,
-    flat: FlatParameters,
-    before: list[tuple[np.ndarray, np.ndarray, State] | None],
-) -> None:
-    """Show observers the update of each parameter."""
-    for i, given in enumerate(before):
-        if given is None:
-            continue
-        parameter = flat.parameters[i]
-        state = flat.get_state(i)
-        t = int(state.pop("step"))
-        step = Step(kind, options, parameter, t, given, (parameter.numpy(), state))
-        for observer in observers():
-            observer.step(step)
+        steps.append(Step(kind, options, parameter, flat.steps[i] + 1, flat, state))
+    return steps
 
 
 def _as_groups(params: Iterable[Tensor] | Iterable[Group]) -> list[Group]:

@@ -22,6 +22,7 @@ DEPTH = 8  # frames that are looked at
 LETTERS = "abcdefhkmnpqrsuvwz"
 TAKEN = {"np", "scipy", "operator", "kernels", "optim", "tg", "tinygrad_cv", "program"}
 _HIDDEN: dict[Any, bool] = {}
+_RETURNED: dict[tuple[CodeType, int], bool] = {}  # whether a function returns what is there
 
 
 def is_hidden(module: Any) -> bool:
@@ -55,14 +56,14 @@ def is_of_tape(module: Any) -> bool:
 
 
 def places(within: bool = False) -> Frames:
-    """Where the operation that is being carried out stands in the source.
+    """Where the operation that is being carried out stands in the source; and, as long as what
+    stands there returns it, where it is returned to.
 
     `within`: the source of kernels, too.
     """
     frame: FrameType | None = sys._getframe(2)
     found = []
-    depth = DEPTH
-    while frame is not None and depth:
+    while frame is not None and len(found) < DEPTH:
         module = frame.f_globals.get("__name__")
         hidden = _HIDDEN.get(module)
         if hidden is None:
@@ -70,8 +71,13 @@ def places(within: bool = False) -> Frames:
         if hidden and is_of_tape(module):
             break
         if not hidden or (within and str(module).startswith(KERNELS)):
-            found.append((frame.f_code, frame.f_lasti))
-            depth -= 1
+            place = (frame.f_code, frame.f_lasti)
+            found.append(place)
+            returned = _RETURNED.get(place)
+            if returned is None:
+                returned = _RETURNED[place] = site_of(*place).returned
+            if not returned:
+                break
         frame = frame.f_back
     return tuple(found)
 
@@ -86,12 +92,10 @@ def variable_name(value: Any) -> str | None:
         for key in frame.f_code.co_names:
             if frame.f_globals.get(key) is value:
                 return key
-        for held in list(frame.f_locals.values()):
-            attributes = getattr(held, "__dict__", None)
-            if type(attributes) is dict:
-                for key, part in attributes.items():
-                    if part is value:
-                        return key
+        attributes = getattr(frame.f_locals.get("self"), "__dict__", {})
+        for key, part in attributes.items():
+            if part is value:
+                return str(key)
     return None
 
 
@@ -117,7 +121,7 @@ def assigned_name(frames: Frames) -> Any:
             return site.targets
         if not site.returned:
             return None
-    return RETURNED
+    return RETURNED if len(frames) < DEPTH else None
 
 
 @cache

@@ -114,6 +114,7 @@ class NotedEdit:
 class State:
     """What an optimiser keeps for a parameter."""
 
+    owner: Any  # where it is kept
     arrays: dict[str, np.ndarray]
 
 
@@ -145,6 +146,7 @@ class Recorder(Observer):
     leaves: dict[int, Variable] = field(default_factory=dict)  # by the id of the tensor
     grads: dict[int, Variable] = field(default_factory=dict)  # each `.grad`, by that
     states: dict[int, State] = field(default_factory=dict)  # of optimisers, by that
+    updates: dict[int, Variable] = field(default_factory=dict)  # under way, by that
     modules: dict[int, Any] = field(default_factory=dict)  # the outermost ones, by id
     within: bool = False  # whether names of the source of kernels count
     held: list[Any] = field(default_factory=list)
@@ -156,8 +158,19 @@ class Recorder(Observer):
         if not is_value(call.value):  # a shape, or the number of axes
             return
         seconds = perf_counter() - call.started
-        arguments = {name: self.noted(value, name) for name, value in call.arguments.items()}
         node = call.node
+        by_place = self.by_place
+        arguments = {}
+        for name, value in call.arguments.items():
+            if type(value) is Tensor:
+                # The usual case first: the value of an operation that was noted.
+                place = value._node
+                known = None if place is None or type(place) is Output else by_place.get(place)
+                if known is None or known.call is None:
+                    known = self.of_tensor(value)
+                arguments[name] = known
+            else:
+                arguments[name] = value if type(value) in PLAIN else self.noted(value, name)
         saved = node.saved if node is not None else {}
         frames = places(self.within)
         noted = NotedCall(
@@ -174,10 +187,9 @@ class Recorder(Observer):
         )
         noted.value = self.result(call.value, noted)
         self.events.append(noted)
-        for name, copy in saved.items():  # of constants, which formulas are given
-            variable = arguments.get(name)
-            if type(variable) is Variable and variable.copied and type(copy) is np.ndarray:
-                self.by_memory.setdefault(key_of(copy), variable)
+        for name, variable in arguments.items():
+            if type(variable) is Variable and variable.copied and name in saved:
+                self.by_memory.setdefault(key_of(saved[name]), variable)  # a record's own copy
 
     def backward(self, pull: Pull) -> None:
         seconds = perf_counter() - pull.started
@@ -186,9 +198,11 @@ class Recorder(Observer):
         if not hasattr(node.operation, "signature"):  # neither a rule nor a kernel
             for name, value in pull.contributions.items():
                 contributions[name] = self.noted(value, name)
-        gradient: Any = [self.gradient(part) for part in each(pull.gradient)]
-        if type(node.shape) is not list:
-            (gradient,) = gradient
+        gradient: Any = pull.gradient
+        if type(gradient) is not np.ndarray:
+            gradient = [self.gradient(part) for part in each(pull.gradient)]
+            if type(node.shape) is not list:
+                (gradient,) = gradient
         self.events.append(
             NotedPull(
                 node,
@@ -250,10 +264,11 @@ class Recorder(Observer):
     def edit(self, edit: Edit) -> None:
         arrays = [unwrap(tensor.grad) for tensor in edit.tensors]
         pairs = zip(edit.tensors, arrays, strict=True)
-        gradients = [self.grad(tensor, array.copy()) for tensor, array in pairs]
+        gradients = [self.grad(tensor, array) for tensor, array in pairs]
         new = [Variable(array) for array in edit.function(arrays, edit.number)]
-        for tensor, variable in zip(edit.tensors, new, strict=True):
-            variable.array = variable.array.copy()
+        for tensor, variable, array in zip(edit.tensors, new, arrays, strict=True):
+            if variable.array is array:
+                variable.array = array.copy()
             self.grads[id(tensor)] = variable
             self.held.append(tensor)
         self.events.append(NotedEdit(edit.function, gradients, edit.number, new))
@@ -261,24 +276,31 @@ class Recorder(Observer):
     def step(self, step: Step) -> None:
         tensor = step.parameter
         self.held.append(tensor)
-        value, gradient, state = step.given
-        new, new_state = step.result
-        parameter = self.parameter(tensor, value)
+        parameter = self.parameter(tensor)
+        state = self.states.get(id(tensor))
+        if state is None or state.owner is not step.owner:
+            state = State(step.owner, step.state())
         noted = NotedStep(
             step.optimizer,
             step.options,
             tensor,
             self.by_place.get(tensor._node, parameter),
             parameter,
-            self.grad(tensor, gradient),
-            self.state(tensor, state),
+            self.grad(tensor, unwrap(tensor.grad)),
+            state,
             step.t,
-            Variable(new, tensor=tensor),
-            State(new_state),
+            Variable(tensor._array, tensor=tensor),
+            State(step.owner, {}),
         )
-        self.by_memory[key_of(new)] = self.leaves[id(tensor)] = noted.new
         self.states[id(tensor)] = noted.new_state
+        self.updates[id(tensor)] = noted.new
         self.events.append(noted)
+
+    def stepped(self, step: Step) -> None:
+        tensor = step.parameter
+        new = self.leaves[id(tensor)] = self.updates[id(tensor)]
+        new.array = tensor._array
+        self.by_memory[key_of(new.array)] = new
 
     def enter(self, scope: Scope) -> None:
         if scope.kind == "module" and not any(s.kind == "module" for s in self.scopes):
@@ -358,10 +380,15 @@ class Recorder(Observer):
 
     def transposed(self, array: np.ndarray) -> Variable | None:
         """A matrix that is the transpose of a variable, as the value of a call of its own."""
-        if array.ndim < 2:
+        if array.ndim < 2 or array.base is None:
             return None
-        source = self.known(array.mT)
-        if source is None or array.shape[-1] == 1 or array.shape[-2] == 1:
+        base = array.base
+        if not isinstance(base, np.ndarray) or base.ndim < 2:
+            return None
+        if array.strides != base.mT.strides:
+            return None
+        source = self.known(base) if array.shape == base.mT.shape else None
+        if source is None or array.ctypes.data != base.ctypes.data:
             return None
         row = rule(np.matrix_transpose)
         call = NotedCall(
@@ -394,29 +421,23 @@ class Recorder(Observer):
         """The gradient of a value: nobody writes to it any more."""
         return self.of_tensor(part) if type(part) is Tensor else part
 
-    def parameter(self, tensor: Tensor, value: np.ndarray) -> Variable:
-        """A parameter as it was before an update."""
+    def parameter(self, tensor: Tensor) -> Variable:
+        """A parameter as it is before an update."""
         found = self.leaves.get(id(tensor))
-        if found is None or not same(found.array, value):
-            found = self.leaves[id(tensor)] = self.input(value, tensor)
+        array = unwrap(tensor)
+        if found is None or (found.array is not array and not same(found.array, array)):
+            found = self.leaves[id(tensor)] = self.input(array, tensor)
         return found
 
     def grad(self, tensor: Tensor, gradient: np.ndarray) -> Variable:
         """What an optimiser is given as a gradient: what backward left, unless that has changed."""
         found = self.grads.get(id(tensor))
         if found is None or not same(found.array, gradient):
-            found = Variable(gradient)
+            found = Variable(gradient.copy())
             found.hint = "grad"
             found.tensor = tensor
             self.inputs.append(found)
         return found
-
-    def state(self, tensor: Tensor, arrays: dict[str, np.ndarray]) -> State:
-        """What an optimiser is given as a state: what it left behind, unless that has changed."""
-        found = self.states.get(id(tensor))
-        if found is not None and all(same(a, arrays[name]) for name, a in found.arrays.items()):
-            return found
-        return State(arrays)
 
     def input(self, array: np.ndarray, source: Any) -> Variable:
         """A value that comes from outside."""
@@ -434,9 +455,10 @@ def is_value(value: Any) -> bool:
     return isinstance(value, (Tensor, np.ndarray, np.generic))
 
 
-def key_of(array: np.ndarray) -> Any:
-    """Where an array lies in memory, and how."""
-    return (array.ctypes.data, array.shape, array.strides, array.dtype.char)
+def key_of(array: np.ndarray) -> int:
+    """What arrays have in common that are windows on the same memory."""
+    base = array.base
+    return id(base.obj) if type(base) is memoryview else id(array)
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
