@@ -868,7 +868,7 @@ def gradient_places(events: Sequence[Any]) -> dict[int, Place]:
             found.setdefault(id(event.gradient), event.node)
         elif type(event) is record.NotedFinish:
             for place, variable in event.gradients.items():
-                if variable.call is not None:
+                if variable.is_computed:
                     found.setdefault(id(variable), place)
     return found
 

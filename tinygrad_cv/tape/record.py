@@ -31,15 +31,14 @@ UNTOLD = ("x", "x1", "x2", "a", "b", "gradient")  # names of parameters that say
 class Variable:
     """A value of the computation: an input, or the value of a noted call."""
 
-    __slots__ = ("array", "call", "copied", "frames", "hint", "tensor")
+    __slots__ = ("array", "copied", "hint", "is_computed", "tensor")
 
-    def __init__(self, array: Any, call: Any = None, tensor: Any = None) -> None:
+    def __init__(self, array: Any, is_computed: bool = False, tensor: Any = None) -> None:
         self.array = array
-        self.call = call  # whose value it is; None: an input
+        self.is_computed = is_computed  # whether it is the value of a call
         self.tensor = tensor  # of an input: the leaf that it was at first
         self.copied = False  # whether the array may be another one by now
         self.hint: str | None = None  # a name
-        self.frames: Frames = ()
 
 
 @dataclass(slots=True)
@@ -166,7 +165,7 @@ class Recorder(Observer):
                 # The usual case first: the value of an operation that was noted.
                 place = value._node
                 known = None if place is None or type(place) is Output else by_place.get(place)
-                if known is None or known.call is None:
+                if known is None or not known.is_computed:
                     known = self.of_tensor(value)
                 arguments[name] = known
             else:
@@ -185,7 +184,7 @@ class Recorder(Observer):
             seconds,
             tuple(self.scopes),
         )
-        noted.value = self.result(call.value, noted)
+        noted.value = self.result(call.value)
         self.events.append(noted)
         for name, variable in arguments.items():
             if type(variable) is Variable and variable.copied and name in saved:
@@ -312,12 +311,12 @@ class Recorder(Observer):
 
     # --------------------------------------------------------------------------------- variables
 
-    def result(self, value: Any, call: NotedCall) -> Any:
+    def result(self, value: Any) -> Any:
         """The value of a call as a variable; several in a list."""
         if isinstance(value, (tuple, list)):
-            return [self.result(part, call) for part in value]
+            return [self.result(part) for part in value]
         array = value._array if type(value) is Tensor else np.asarray(value)
-        variable = Variable(array, call)
+        variable = Variable(array, True)
         key = key_of(array)
         known = self.by_memory.get(key)
         if type(value) is not Tensor:
@@ -403,7 +402,7 @@ class Recorder(Observer):
             0.0,
             tuple(self.scopes),
         )
-        variable = Variable(source.array.mT, call)
+        variable = Variable(source.array.mT, True)
         variable.copied = source.copied
         call.value = variable
         self.events.append(call)
@@ -439,11 +438,19 @@ class Recorder(Observer):
             self.inputs.append(found)
         return found
 
+    def attribute(self, value: Any) -> str | None:
+        """The attribute of the module that is being called."""
+        scope = self.scopes[-1] if self.scopes else None
+        if scope is not None and scope.kind == "module":
+            for name, part in vars(scope.subject).items():
+                if part is value:
+                    return name
+        return None
+
     def input(self, array: np.ndarray, source: Any) -> Variable:
         """A value that comes from outside."""
         variable = Variable(array, tensor=source if type(source) is Tensor else None)
-        variable.hint = variable_name(source)
-        variable.frames = ()
+        variable.hint = self.attribute(source) or variable_name(source)
         self.inputs.append(variable)
         return variable
 
