@@ -13,18 +13,16 @@ The profiler and the search for the first NaN are observers; the engine knows no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import errors
 from .modes import SWITCHED, settings, switched
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """An operation that was carried out on tensors."""
 
     function: Any
@@ -35,8 +33,7 @@ class Call:
     operation: Any = None  # the rule or the kernel; None for a function without a gradient
 
 
-@dataclass(frozen=True, slots=True)
-class Pull:
+class Pull(NamedTuple):
     """An operation on the way back: what arrived at its node, and what it passed on to its
     parents."""
 
@@ -147,18 +144,34 @@ def observers() -> list[Observer]:
     return settings("observer")
 
 
-@contextmanager
-def scope(kind: str, name: str, subject: Any) -> Iterator[None]:
+class scope:  # named as a function, like no_grad
     """What happens inside this context is shown to observers as one part.
 
     An observer that saw the scope enter sees it leave, whatever others raise.
     """
-    entered = Scope(kind, name, subject)
-    with ExitStack() as leaving:
-        for observer in observers():
-            observer.enter(entered)
-            leaving.callback(observer.leave, entered)
-        yield
+
+    def __init__(self, kind: str, name: str, subject: Any) -> None:
+        self.scope = Scope(kind, name, subject)
+        self.entered: list[Observer] = []
+
+    def __enter__(self) -> None:
+        try:
+            for observer in observers():
+                observer.enter(self.scope)
+                self.entered.append(observer)
+        except BaseException:
+            self._leave()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self.entered:
+            try:
+                self.entered.pop().leave(self.scope)
+            finally:
+                self._leave()
 
 
 # ---------------------------------------------------------------------------------- the first NaN
