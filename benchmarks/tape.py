@@ -1,8 +1,10 @@
 """What the tape costs: `python -m benchmarks.tape`.
 
 Steps of training as they are, with an observer that does nothing, and with the tape on; in turns, so that what slows the
-machine down slows all of them. Times are those of the processor, on one thread. With --before FOLDER, a checkout of another state of this repository, its steps take part
-too, each turn in a process of its own: what the hooks cost while nobody observes.
+machine down slows all of them. Times are those of the processor, on one thread.
+
+With --before FOLDER, a checkout of another state of this repository, its steps take part instead, each turn in a process
+of its own: what the hooks cost while nobody observes.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def binary(symbol: str, left: Expression, right: Expression) -> Expression:
 
 
 def without_minus(x: Expression) -> Expression | None:
-    """`g * a / y` for `-g * a / y`, which is the same to the last bit; None if there is no minus."""
+    """`g * a / y` for `-g * a / y`, to the same bits; None if there is no minus."""
     if x.kind == "unary" and x.details == "-":
         return x.parts[0]
     if x.kind != "binary" or x.details not in ("*", "/"):
@@ -212,10 +212,9 @@ def sequence(kind: type, items: Iterable[Expression]) -> Expression:
     """`(a, b)` or `[a, b]`."""
     parts = tuple(items)
     inside = ", ".join(["{}"] * len(parts))
-    if kind is tuple:
-        template = f"({inside},)" if len(parts) == 1 else f"({inside})"
-    else:
-        template = f"[{inside}]"
+    if kind is tuple and len(parts) == 1:
+        inside += ","
+    template = f"({inside})" if kind is tuple else f"[{inside}]"
     return Expression(template, parts, kind="sequence", details=kind)
 
 

@@ -143,7 +143,9 @@ def body_call(program: Program, call: NotedCall) -> tuple[str, tuple[str, ...]]:
     name = define(program, kernel, kernel._forward, "forward")
     arguments = [as_array(program.traced(given[n], n)) for n in kernel._forward_uses]
     expression = ex.call(name, arguments, {})
-    return expression.text(), tuple(n for n in map(ex.Expression.text, arguments) if n.isidentifier())
+    return expression.text(), tuple(
+        n for n in map(ex.Expression.text, arguments) if n.isidentifier()
+    )
 
 
 def as_array(value: Any) -> ex.Expression:

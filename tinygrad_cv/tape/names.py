@@ -62,7 +62,7 @@ def places(within: bool = False) -> Frames:
     `within`: the source of kernels, too.
     """
     frame: FrameType | None = sys._getframe(2)
-    found = []
+    found: list[tuple[CodeType, int]] = []
     while frame is not None and len(found) < DEPTH:
         module = frame.f_globals.get("__name__")
         hidden = _HIDDEN.get(module)
@@ -133,9 +133,9 @@ def site_of(code: CodeType, instruction: int) -> Site:
         return NOWHERE
     line, last, column, end = position
     nodes = _nodes(code.co_filename)
-    parents = nodes.get((line, column, last, end)) or nodes.get((None, None, last, end), ())
-    for node in parents:
-        site = _site(node)
+    exact = nodes.get((line, column, last, end))
+    for placed in exact or nodes.get((None, None, last, end), []):
+        site = _site(placed)
         if site is not NOWHERE:
             return site
     return NOWHERE
@@ -157,7 +157,7 @@ def _nodes(filename: str) -> dict[Any, list[_Placed]]:
     stack: list[tuple[ast.AST, tuple[ast.AST, ...]]] = [(tree, ())]
     while stack:
         node, parents = stack.pop()
-        if isinstance(node, ast.expr) or isinstance(node, ast.AugAssign):
+        if isinstance(node, (ast.expr, ast.AugAssign)):
             placed = _Placed(node, parents)
             first = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
             found.setdefault(first, []).append(placed)

@@ -111,7 +111,11 @@ def code_of(line: Line) -> str:
 def broken(code: str) -> list[str]:
     """A long line in several, broken at the commas in its outermost parentheses."""
     start = code.find("(", code.find(" = "))
-    if start < 0 or not code.endswith(")") or not (code[start - 1].isalnum() or code[start - 1] == "_"):
+    if (
+        start < 0
+        or not code.endswith(")")
+        or not (code[start - 1].isalnum() or code[start - 1] == "_")
+    ):
         return [code]  # no call
     parts = []
     depth = 0

@@ -550,7 +550,7 @@ class Program:
         if self.detail == "body":
             return body_pull(self, pull, gradient, wanted)
         expression = ex.call(f"{self._kernel(kernel)}.pull_arrays", [g, ex.name(kept)], given)
-        replica = Node(kernel, pull.parents, dict(pull.saved), node.shape, node.dtype)
+        replica = Node(kernel, dict(pull.parents), dict(pull.saved), node.shape, node.dtype)
         names: Any = pull.parents if wanted == tuple(pull.parents) else list(wanted)
         arrays = kernel.pull(replica, plain(gradient), names, graph=False)
         targets = []
@@ -744,7 +744,7 @@ class Program:
                 continue
             mine = way.gradients.get(place, way.passed.get(place))
             exact = self.detail != "reference"
-            if mine is None or exact and not record.same(np.asarray(mine.array), variable.array):
+            if mine is None or (exact and not record.same(np.asarray(mine.array), variable.array)):
                 raise TapeError(f"the gradient of {place.node} is not the engine's")
             self.expressions[id(variable)] = mine.expression
             self.alive.append(variable)
@@ -837,9 +837,7 @@ class Program:
         name = self.option_names.get(text)
         if name is None:
             name = self.option_names[text] = self.names.give(kind.lower())
-            self.lines.append(
-                Line("step", (name,), text, f"optim.{kind}", section=self.section)
-            )
+            self.lines.append(Line("step", (name,), text, f"optim.{kind}", section=self.section))
         return name
 
 
@@ -1038,4 +1036,3 @@ def without_broadcast(part: Traced, present: Traced) -> Expression:
         inner: Expression = expression.details[0]
         return inner
     return expression
-

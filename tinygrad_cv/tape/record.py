@@ -24,7 +24,6 @@ from ..engine.ownership import read
 from ..tensor import PLAIN, Output, Place, Tensor, each, rule, unwrap
 from .names import Frames, places, variable_name
 
-
 UNTOLD = ("x", "x1", "x2", "a", "b", "gradient")  # names of parameters that say nothing
 
 
@@ -278,7 +277,7 @@ class Recorder(Observer):
         parameter = self.parameter(tensor)
         state = self.states.get(id(tensor))
         if state is None or state.owner is not step.owner:
-            state = State(step.owner, step.state())
+            state = State(step.owner, dict(step.state()))
         noted = NotedStep(
             step.optimizer,
             step.options,
@@ -444,7 +443,7 @@ class Recorder(Observer):
         if scope is not None and scope.kind == "module":
             for name, part in vars(scope.subject).items():
                 if part is value:
-                    return name
+                    return str(name)
         return None
 
     def input(self, array: np.ndarray, source: Any) -> Variable:
@@ -464,7 +463,7 @@ def is_value(value: Any) -> bool:
 
 def key_of(array: np.ndarray) -> int:
     """What arrays have in common that are windows on the same memory."""
-    base = array.base
+    base: Any = array.base
     return id(base.obj) if type(base) is memoryview else id(array)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import operator
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..typing import Array
 
+PACKAGE = __name__.partition(".")[0]
 _numbers = count(1).__next__
 
 
@@ -28,15 +30,13 @@ def execute(text: str, inputs: Mapping[str, Any]) -> Executed:
     """Run the text of a program; names in it stand for NumPy, SciPy and this package."""
     import scipy.special
 
-    import tinygrad_cv
-
     from .. import kernels, optim
 
     space: dict[str, Any] = {
         "np": np,
         "scipy": scipy,
         "operator": operator,
-        "tinygrad_cv": tinygrad_cv,
+        PACKAGE: importlib.import_module(PACKAGE),
         "kernels": kernels,
         "optim": optim,
     }

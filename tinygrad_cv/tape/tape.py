@@ -16,7 +16,7 @@ from ..engine.operands import DIFFERENTIABLE
 from ..engine.pytrees import leaves, map_leaves
 from ..tensor import Tensor, backpropagate
 from ..transforms import variable
-from ..typing import Array, Function, PyTree
+from ..typing import Function, PyTree
 from .record import Recorder
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Tape:
             given[name] = value
         return execute(text, given)
 
-    # ------------------------------------------------------------------------------ what others draw
+    # ----------------------------------------------------------------------------- what others draw
 
     @property
     def _executed(self) -> Executed:
@@ -175,10 +175,12 @@ class Tape:
         return self._run
 
     def value(self, name: str) -> Any:
-        """The value of a variable of the program. Raises KeyError, with the names that there are."""
+        """The value of a variable of the program. Raises KeyError with the names that there are."""
         variables = self._executed.variables
         if name not in variables:
-            raise KeyError(f"the program has no variable {name!r}; there are {', '.join(variables)}")
+            raise KeyError(
+                f"the program has no variable {name!r}; there are {', '.join(variables)}"
+            )
         return variables[name]
 
     def gradient(self, name: str) -> Any:
@@ -303,6 +305,3 @@ def tape(f: Function | None = None, *args: Any, **kwargs: Any) -> Tape:
     if f is not None:
         noted._carry_out(f, args, kwargs)
     return noted
-
-
-

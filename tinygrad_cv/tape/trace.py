@@ -30,13 +30,27 @@ class Untraceable(Exception):
 
 # Functions that only ask for shapes or types: what they give is no value.
 QUESTIONS = (np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj)
-METHODS = frozenset(
-    "sum mean max min prod reshape astype transpose ravel copy squeeze cumsum any all conj "
-    "swapaxes repeat flatten diagonal trace std var clip round argmax argmin argsort take dot "
-    "nonzero item tolist cumprod fill conjugate".split()
-)
-FACTS = frozenset("shape ndim size dtype itemsize nbytes".split())
-PARTS = frozenset("real imag".split())
+METHODS = {
+    *(
+        "sum",
+        "mean",
+        "max",
+        "min",
+        "prod",
+        "cumsum",
+        "cumprod",
+        "any",
+        "all",
+        "trace",
+        "std",
+        "var",
+    ),
+    *("reshape", "transpose", "swapaxes", "ravel", "flatten", "squeeze", "diagonal", "repeat"),
+    *("astype", "copy", "conj", "conjugate", "clip", "round", "take", "dot"),
+    *("argmax", "argmin", "argsort", "nonzero"),
+}
+FACTS = {"shape", "ndim", "size", "dtype", "itemsize", "nbytes"}
+PARTS = {"real", "imag"}
 
 
 class Traced:
@@ -85,7 +99,7 @@ class Traced:
     def __index__(self) -> int:
         raise Untraceable("a number that depends on values")
 
-    __float__ = __int__ = __complex__ = __index__  # type: ignore[assignment]
+    __float__ = __int__ = __complex__ = __index__
 
     def __neg__(self) -> Any:
         return Traced(-self.array, ex.unary("-", self.expression))
@@ -143,9 +157,15 @@ for _symbol, _name in {
 }.items():
     setattr(Traced, f"__{_name}__", _operator(_symbol))
     setattr(Traced, f"__r{_name}__", _reflected(_symbol))
-for _symbol, _name in {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt"}.items():
+for _symbol, _name in {
+    "==": "eq",
+    "!=": "ne",
+    "<": "lt",
+    "<=": "le",
+    ">": "gt",
+    ">=": "ge",
+}.items():
     setattr(Traced, f"__{_name}__", _operator(_symbol))
-Traced.__ge__ = _operator(">=")  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------------------------- the calls
@@ -193,12 +213,12 @@ def write_array(array: np.ndarray) -> Expression:
         if first == 1:
             return ex.call("np.ones", [shape, *kind.values()], {})
         return ex.call("np.full", [shape, write(first)], {})
-    if array.ndim == 2 and array.shape[0] == array.shape[1] and array.size:
-        if np.array_equal(array, np.eye(len(array))):
-            return ex.call("np.eye", [write(len(array))], kind)
-    if array.ndim == 1 and array.size > 4 and array.dtype == np.int64:
-        if np.array_equal(array, np.arange(len(array))):
-            return ex.call("np.arange", [write(len(array))], {})
+    length = len(array) if array.ndim else 0
+    if array.shape == (length, length) and np.array_equal(array, np.eye(length)):
+        return ex.call("np.eye", [write(length)], kind)
+    whole = array.dtype == np.int64 and array.size > 4
+    if whole and array.shape == (length,) and np.array_equal(array, np.arange(length)):
+        return ex.call("np.arange", [write(length)], {})
     if array.size > 16 or array.dtype.kind not in "biuf":
         raise Untraceable("an array that the formula made")
     kind = {"dtype": dtype} if np.array(array.tolist()).dtype != array.dtype else {}
@@ -236,7 +256,7 @@ def traced_call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any])
 
 def traced_method(self: Traced, what: str, args: tuple[Any, ...], kwargs: Any) -> Any:
     """Carry out a method of an array, and note it."""
-    if kwargs.get("out") is not None or what in ("item", "tolist", "fill"):
+    if kwargs.get("out") is not None:
         raise Untraceable(f".{what} of an array")
     value = getattr(self.array, what)(*map(plain, args), **{k: plain(v) for k, v in kwargs.items()})
     arguments = {key: write(v) for key, v in kwargs.items()}
@@ -252,11 +272,14 @@ def traced_operator(symbol: str, left: Any, right: Any) -> Any:
     shorter = simplified(symbol, left, right, value)
     if shorter is not None:
         return shorter
+    of_array = type(left) is Traced and isinstance(left.array, np.ndarray)
+    if symbol == "**" and of_array and left.array.ndim == 0:
+        return traced(value, power_of_number(left, right))
     return traced(value, operation_on(symbol, left, right, value))
 
 
 def operation_on(symbol: str, left: Any, right: Any, value: Any) -> Expression:
-    """Two sides with an operator between them. What broadcasts by itself is not broadcast before."""
+    """Two sides and an operator. What broadcasts by itself is not broadcast before."""
     sides = [bare(left, right), bare(right, left)]
     if symbol == "@":
         return ex.binary(symbol, *sides)
@@ -299,10 +322,9 @@ def express(
         if found is not None:
             return found
     if function is np.where and len(args) == 3 and is_false(args[0]):
-        chosen = plain(args[2])
-        if isinstance(value, np.ndarray) and np.shape(chosen) == value.shape:
-            if np.asarray(chosen).dtype == value.dtype:
-                return write(args[2])
+        chosen = np.asarray(plain(args[2]))
+        if chosen.shape == np.shape(value) and chosen.dtype == getattr(value, "dtype", None):
+            return write(args[2])
     if function is np.where and len(args) == 3 and not kwargs:
         return choice(args, value)
     name = ex.function_name(function)
@@ -384,19 +406,29 @@ def short_form(function: Any, args: tuple[Any, ...], value: Any) -> Expression |
 
 def shape_of(given: Any) -> Shape:
     """A shape, from a number too."""
-    return (given,) if isinstance(given, (int, np.integer)) else tuple(given)
+    return (int(given),) if isinstance(given, (int, np.integer)) else tuple(given)
 
 
 def power(base: Any, exponent: Any, value: Any) -> Expression | None:
-    """`x ** 2`, where the operator gives the same bits as np.power."""
-    array = plain(base)
+    """`x ** 2`, where the operator gives the same bits as np.power: on arrays that have axes."""
     if type(exponent) not in (int, float) or type(base) is not Traced:
         return None
-    if value is not None and exponent == 1 and np.asarray(array).dtype == np.asarray(value).dtype:
+    same_type = base.array.dtype == getattr(value, "dtype", None)
+    if exponent == 1 and same_type:
         return base.expression
-    if exponent in (2, 3):
-        return ex.binary("**", write(base), write(exponent))
+    if exponent in (2, 3) and np.ndim(base.array):
+        return ex.binary("**", base.expression, write(exponent))
     return None
+
+
+SHORT_CUTS = {2: "np.square", 0.5: "np.sqrt", -1: "np.reciprocal", 1: "np.positive"}
+
+
+def power_of_number(base: Traced, exponent: Any) -> Expression:
+    """What `**` comes to on an array of one number, where a number of NumPy's has another way."""
+    if type(exponent) in (int, float) and exponent in SHORT_CUTS:
+        return ex.call(SHORT_CUTS[exponent], [base.expression], {})
+    return ex.call("np.power", [base.expression, write(exponent)], {})
 
 
 def expanded(x: Traced, axis: Any) -> Expression:
@@ -426,10 +458,9 @@ def broadcast(x: Traced, shape: Shape) -> Expression:
     inner = x.expression
     if inner.kind == "single":
         inner = inner.details
-    elif inner.kind == "call" and inner.details == "np.reshape":
-        if np.size(x.array) == 1 and inner.parts[0].kind == "name":
-            inner = inner.parts[0]  # a number, given axes
-            return full(inner, shape)
+    of_number = inner.details == "np.reshape" and np.size(x.array) == 1
+    if of_number and inner.parts[0].kind == "name":
+        return full(inner.parts[0], shape)  # a number, given axes
     if inner is not x.expression or np.ndim(x.array) == 0:
         return full(inner, shape)
     return broadcasted(inner, np.shape(x.array), shape)
@@ -444,10 +475,12 @@ def simplified(symbol: str, left: Any, right: Any, value: Any) -> Traced | None:
     """Shorter ways to write an operator; None if there is none."""
     if symbol == "&" and (is_false(left) or is_false(right)):
         return Traced(value, Expression("False", kind="false"))
-    if symbol in "*/" and type(left) is Traced and left.expression.kind == "full":
-        if type(right) in (int, float):
-            inside = ex.binary(symbol, left.expression.parts[1], write(right))
-            return Traced(value, full(inside, left.expression.details))
+    whole = left.expression if type(left) is Traced else None
+    if symbol in "*/" and whole is not None and whole.kind == "full":
+        if type(right) not in (int, float):
+            return None
+        inside = ex.binary(symbol, whole.parts[1], write(right))
+        return Traced(value, full(inside, whole.details))
     return None
 
 
@@ -481,7 +514,8 @@ def arranged(operation: Rule, bound: Mapping[str, Any]) -> tuple[tuple[Any, ...]
         if name not in rest:
             break
         needed = name in signature.required or without_keyword is None or signature.variadic
-        if not needed and name not in without_keyword and name not in operation.operands:
+        unnamed = name in (without_keyword or ()) or name in operation.operands
+        if not needed and not unnamed:
             break
         args.append(rest.pop(name))
     if signature.variadic is not None:
@@ -526,9 +560,12 @@ def trace(formula: Function, arguments: list[Any]) -> Any:
             raise Untraceable(str(error)) from error
 
 
+SCATTER: Any = getattr(scatter, "function", scatter)  # without its rule
+
+
 def scattered(values: Any, index: Any, shape: Shape) -> Traced:
     """Zeros with values added at an index: two lines of a program, an array and a write into it."""
-    array = scatter.function(plain(values), plain(index), shape)
+    array = SCATTER(plain(values), plain(index), shape)
     where = ex.index_text(index, write)
     zeros = [write(shape)] if array.dtype == np.float64 else [write(shape), write(array.dtype)]
     parts = index if isinstance(index, tuple) else (index,)
@@ -541,4 +578,4 @@ def scattered(values: Any, index: Any, shape: Shape) -> Traced:
 
 
 ONCE = (int, np.integer, slice)
-INSTEAD: dict[Any, Function] = {scatter.function: scattered}  # of functions that write into arrays
+INSTEAD: dict[Any, Function] = {SCATTER: scattered}  # of functions that write into arrays
