@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tinygrad_cv.testing import GradReport, check_invariants
+import tinygrad_cv as tg
+from tinygrad_cv.testing import GradReport, check_invariants, check_jvp
 from tinygrad_cv.testing.check import Settings, check_once
+from tinygrad_cv.testing.contract import draw_cotangents
 from tinygrad_cv.testing.operation import Operation, is_array
 from tinygrad_cv.transforms import leaves
 
@@ -65,5 +67,32 @@ def check(case: Row, arguments: tuple[Any, ...], options: dict[str, Any], seed: 
         np.testing.assert_allclose(recorded, plain, rtol=1e-12, atol=1e-12, err_msg="value")
         assert recorded.shape == plain.shape
     check_invariants(one.function, *arguments, wrt=one.wrt, rng=seed)
+    check_forward_mode(case, one, seed)
     settings = Settings("check_grad", one.wrt, case.order, rtol=case.rtol, rng=seed)
     return check_once(one.function, None, arguments, settings)
+
+
+def check_forward_mode(case: Row, one: Operation, seed: int) -> None:
+    """<u, J v> = <J' u, v>; and in one draw of four also against differences along v."""
+    rng = np.random.default_rng(seed)
+    v = draw_cotangents(one.inputs, rng)
+    values, pushed = tg.jvp(one.outputs, one.inputs, v)
+    u = draw_cotangents(list(map(np.asarray, values)), rng)
+    pulled = tg.vjp(one.outputs, *one.inputs)[1](u)
+    forward = [products(*pair) for pair in zip(u, pushed, strict=True)]
+    backward = [products(*pair) for pair in zip(pulled, v, strict=True)]
+    size = np.sum(abs(np.concatenate([*forward, *backward])))
+    weighted = np.concatenate([products(*pair) for pair in zip(u, values, strict=True)])
+    eps = max(np.finfo(a.dtype).eps for a in one.inputs)
+    allowed = 1e5 * eps * size + 100 * eps * np.sum(abs(weighted))
+    difference = abs(sum(map(np.sum, forward)) - sum(map(np.sum, backward)))
+    assert difference <= allowed, "forward mode is not the adjoint of backward"
+    for tangent, value in zip(pushed, values, strict=True):
+        assert np.shape(tangent) == np.shape(value) and np.asarray(tangent).dtype == np.asarray(value).dtype
+    if seed % 4 == 0:
+        check_jvp(one.outputs, lambda args, t: tg.jvp(one.outputs, args, t)[1], *one.inputs, rtol=case.rtol, rng=seed)
+
+
+def products(a: Any, b: Any) -> np.ndarray:
+    """The terms of <a, b>, a product of real numbers."""
+    return np.ravel(np.real(np.conj(a) * b))

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 
 import tinygrad_cv as tg
+from tinygrad_cv import transforms
+from tinygrad_cv.engine.observers import Observer, observed
 from tinygrad_cv.testing.strategies import arrays
 
 
@@ -267,3 +269,88 @@ def test_the_second_derivative_of_a_norm_at_zero_is_a_clear_refusal() -> None:
     with pytest.raises(FloatingPointError, match=r"second derivative at 0"):
         tg.hessian(lambda x: np.linalg.norm(x) ** 2)(np.zeros(2))
     np.testing.assert_array_equal(tg.hessian(lambda x: np.sum(x * x))(np.zeros(2)), 2 * np.eye(2))
+
+
+# ------------------------------------------------------------------------------------------------- both directions
+
+
+class Passes(Observer):
+    """Counts how often an operation is carried out and pulled back."""
+
+    def __init__(self) -> None:
+        self.calls = self.pulls = 0
+
+    def forward(self, call: Any) -> None:
+        self.calls += 1
+
+    def backward(self, pull: Any) -> None:
+        self.pulls += 1
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1000, 3), (3, 1000)])
+def test_a_jacobian_takes_the_cheaper_side(
+    inputs: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = np.random.default_rng(0).normal(size=(outputs, inputs))
+    passes = {"pullback": 0, "pushed": 0}
+    for name in passes:
+        whole = getattr(transforms, name)
+
+        def counted(*args: Any, name: str = name, whole: Any = whole, **kwargs: Any) -> Any:
+            passes[name] += 1
+            return whole(*args, **kwargs)
+
+        monkeypatch.setattr(transforms, name, counted)
+    jacobian = tg.jacobian(lambda x: np.sin(matrix @ x))(np.zeros(inputs))
+    np.testing.assert_allclose(jacobian, matrix)
+    assert passes == ({"pullback": 3, "pushed": 0} if inputs > outputs else {"pullback": 0, "pushed": 3})
+
+
+def test_forward_mode_pulls_nothing_back_through_elementwise_functions_and_products() -> None:
+    f = lambda x: np.tanh(x @ x.T).sum(axis=0).reshape(3, 1) * np.exp(x)
+    passes = Passes()
+    with observed(passes):
+        tg.jvp(f, (np.ones((3, 3)),), (np.ones((3, 3)),))
+    assert passes.pulls == 0
+
+
+def test_a_zero_tangent_stays_zero_where_the_derivative_is_infinite() -> None:
+    """The derivative along no direction is 0, as that of what was not chosen is."""
+    for f in (np.sqrt, lambda x: np.sqrt(np.maximum(x, 0.0))):
+        _, pushed = tg.jvp(f, (np.array([0.0, 4.0]),), (np.array([0.0, 1.0]),))
+        np.testing.assert_array_equal(pushed, [0.0, 0.25])
+
+
+def test_forward_mode_nests_with_itself_and_with_reverse_mode() -> None:
+    f, x, v, w = lambda x: np.sum(np.sin(x) * x[::-1]), np.array([0.3, 0.7, -0.2]), np.ones(3), np.arange(3.0)
+    hessian = tg.hessian(f)(x)
+    along = lambda x: tg.jvp(f, (x,), (v,))[1]
+    assert tg.jvp(along, (x,), (w,))[1] == pytest.approx(w @ hessian @ v)
+    np.testing.assert_allclose(tg.grad(along)(x), hessian @ v)
+    np.testing.assert_allclose(tg.jvp(tg.grad(f), (x,), (v,))[1], hessian @ v)
+    np.testing.assert_allclose(tg.hvp(f, x, v), hessian @ v)
+
+
+def test_the_derivative_of_a_perturbed_derivative_is_not_confused() -> None:
+    """d/dx x (d/dy (x + y)) is 1, whichever way the two are taken."""
+    inner = lambda x: x * tg.jvp(lambda y: x + y, (1.0,), (1.0,))[1]
+    assert tg.jvp(inner, (2.0,), (1.0,))[1] == 1.0
+    assert tg.grad(inner)(2.0) == 1.0
+
+
+def test_a_checkpointed_function_is_pushed_through() -> None:
+    weight = tg.Tensor(np.array([2.0, 3.0]), requires_grad=True)
+    f = lambda x: (np.exp(x * weight), np.sum(x))
+    args, v = (np.array([0.1, 0.2]),), (np.array([1.0, -1.0]),)
+    for plain, again in zip(tg.jvp(f, args, v)[1], tg.jvp(tg.checkpoint(f), args, v)[1], strict=True):
+        np.testing.assert_allclose(plain, again)
+
+
+def test_a_complex_jacobian_is_the_complex_derivative_or_the_gradient() -> None:
+    z = np.array([0.5 + 1j, -0.3j])
+    np.testing.assert_allclose(tg.jacobian(np.exp)(z), np.diag(np.exp(z)))
+    np.testing.assert_allclose(tg.jacobian(lambda z: (z * z).real)(z), np.diag(np.conj(2 * z)))
+    np.testing.assert_allclose(tg.jacobian(lambda z: (z * z).real.sum())(z), np.conj(2 * z))
+    np.testing.assert_allclose(tg.jacobian(lambda x: x * z)(np.ones(2)), np.diag(z))
+    with pytest.raises(ValueError, match="not holomorphic"):
+        tg.jacobian(np.conj)(z)

@@ -388,7 +388,12 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functi
 
     For an array of an array: the shape of the value, then the shape of the argument. In the place
     of each array of the value's nesting stands the nesting of the argument. With `has_aux`:
-    (jacobian, aux).
+    (jacobian, aux). It takes a pullback for each element of the value or a pushforward for each of
+    the argument, whichever are fewer.
+
+    Of a real element by a complex one it has the gradient, as `grad` has it; of a complex one by a
+    complex one the complex derivative. Raises ValueError if f has none, since it is not
+    holomorphic.
     """
     chosen = as_argnums(argnums)
 
@@ -396,8 +401,9 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functi
         run = Run("jacobian", f, args, kwargs, chosen, has_aux)
         values = run.numbers()
         rows = sum(y.size for y in values)
-        columns = sum(x.size for x in run.variables)
-        derivatives = (by_columns if columns <= rows else by_rows)(values, run)
+        columns = sum(x.size * (1 + is_complex(x)) for x in run.variables)
+        forward = columns <= rows or any(map(is_complex, values))
+        derivatives = (by_columns if forward else by_rows)(values, run)
         parts = [run.give_gradients(of_one_value) for of_one_value in derivatives]
         return run.with_aux(rebuild(run.value, parts))
 
@@ -426,13 +432,45 @@ def by_columns(values: Sequence[Tensor], run: Run) -> list[list[Any]]:
     """The same; a pushforward gives a column of the derivatives of all values."""
     jacobians: list[list[Any]] = [[] for _ in values]
     for x in run.variables:
-        columns = [pushed(values, [direction], [x], run.graph) for direction in basis(x)]
+        columns = [column(values, direction, x, run.graph) for direction in basis(x)]
         for i, y in enumerate(values):
-            dtype = floating(y.dtype)
-            parts = [column[i] for column in columns]
-            flat = np.stack(parts, -1) if parts else np.zeros((*y.shape, 0), dtype)
+            parts = [derivatives[i] for derivatives in columns]
+            flat = np.stack(parts, -1) if parts else np.zeros((*y.shape, 0), floating(y.dtype))
             jacobians[i].append(np.reshape(flat, (*y.shape, *x.shape)))  # (y, x.size) -> (y, x)
     return jacobians
+
+
+def column(values: Sequence[Tensor], e: np.ndarray, x: Tensor, graph: bool) -> list[Any]:
+    """The derivatives of the values by the element of x that changes along e.
+
+    A complex element moves along its real and along its imaginary part.
+    """
+    along_real = pushed(values, [e], [x], graph)
+    if not is_complex(x):
+        return along_real
+    along_imaginary = pushed(values, [1j * e], [x], graph)
+    derivatives = []
+    for y, first, second in zip(values, along_real, along_imaginary, strict=True):
+        derivatives.append(first if is_complex(y) else first + 1j * second)
+        if is_complex(y):
+            refuse_not_holomorphic(unwrap(first), unwrap(second))
+    return derivatives
+
+
+def refuse_not_holomorphic(along_real: np.ndarray, along_imaginary: np.ndarray) -> None:
+    """Raise ValueError unless the derivative along i is i times that along 1 (Cauchy, Riemann)."""
+    scale = np.max(abs(along_real) + abs(along_imaginary), initial=0)
+    allowed = 1e4 * np.finfo(along_real.dtype).eps * scale
+    if np.any(abs(along_imaginary - 1j * along_real) > allowed):
+        raise ValueError(
+            "jacobian: the function is not holomorphic, so it has no complex derivative; take "
+            "tg.jvp along 1 and along 1j, or write it as a function of real and imaginary parts"
+        )
+
+
+def is_complex(x: Tensor) -> bool:
+    """Whether a tensor holds complex numbers."""
+    return x.dtype.kind == "c"
 
 
 def basis(x: Tensor) -> np.ndarray:

@@ -12,7 +12,10 @@ from . import errors
 
 
 def describe_rule(rule: Any) -> str:
-    """The row as it stands: `np.tanh: x <- g * (1 - y * y)   keeps y`, a line for each argument."""
+    """The row as it stands: `np.tanh: x <- g * (1 - y * y)   keeps y`, a line for each argument.
+
+    Formulas for the tangent t of an argument follow, where there are any.
+    """
     name = errors.name_of(rule.function)
     lines = []
     for argument, formula in rule.formulas.items():
@@ -21,7 +24,10 @@ def describe_rule(rule: Any) -> str:
         lines.append((f"{argument} <- {text}", ", ".join(needs) if needs else "nothing"))
     width = max((len(text) for text, _ in lines), default=0)
     indent = "\n" + " " * (len(name) + 2)
-    return f"{name}: " + indent.join(f"{text:{width}}   keeps {kept}" for text, kept in lines)
+    rows = [f"{text:{width}}   keeps {kept}" for text, kept in lines]
+    for argument, formula in rule.tangents.items():
+        rows.append(f"tangent of {argument} -> {formula_text(formula)}")
+    return f"{name}: " + indent.join(rows)
 
 
 def formula_text(formula: Function) -> str:

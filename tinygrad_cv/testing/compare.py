@@ -268,7 +268,8 @@ class TangentLine:
         self.evaluations = 1
 
     def __call__(self, i: int, t: float) -> tuple[np.ndarray, np.ndarray]:
-        moved = [x + t * d for x, d in zip(self.base, self.tangents, strict=True)]
+        pairs = zip(self.base, self.tangents, strict=True)
+        moved = [np.asarray(x + t * d) for x, d in pairs]
         values = flat(self.operation.value(moved))
         self.evaluations += 1
         return values - self.start, abs(self.start)
