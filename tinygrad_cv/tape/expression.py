@@ -200,6 +200,8 @@ def method(
 
 def attribute(x: Expression, what: str) -> Expression:
     """`x.T`."""
+    if what in ("T", "mT") and (x.kind, x.details) == ("attribute", what):
+        return x.parts[0]  # transposed twice
     return Expression(f"{{}}.{what}", (x,), ATOM, (ATOM,), "attribute", what)
 
 

@@ -8,7 +8,7 @@ import linecache
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -121,7 +121,7 @@ def assigned_name(frames: Frames) -> Any:
             return site.targets
         if not site.returned:
             return None
-    return RETURNED if len(frames) < DEPTH else None
+    return RETURNED if 0 < len(frames) < DEPTH else None
 
 
 @cache
@@ -146,11 +146,15 @@ class _Placed(NamedTuple):
     parents: Sequence[ast.AST]  # the nearest first
 
 
-@cache
 def _nodes(filename: str) -> dict[Any, list[_Placed]]:
     """The expressions of a source file by their position; none where it cannot be read."""
+    return _nodes_of("".join(linecache.getlines(filename)))
+
+
+@lru_cache(maxsize=256)
+def _nodes_of(text: str) -> dict[Any, list[_Placed]]:
     try:
-        tree = ast.parse("".join(linecache.getlines(filename)))
+        tree = ast.parse(text)
     except SyntaxError:
         return {}
     found: dict[Any, list[_Placed]] = {}

@@ -229,6 +229,11 @@ class Program:
         if isinstance(call.operation, Kernel) and self.detail == "reference" and node is not None:
             write_reference(self, call)
             return
+        if self._is_plain_transpose(call):
+            expression = self._rule_call(call)
+            self.expressions[id(call.value)] = expression
+            self.alive.append(call.value)
+            return
         targets = self._targets(call)
         kept: tuple[str, ...] = ()
         if isinstance(call.operation, Kernel):
@@ -258,6 +263,15 @@ class Program:
                 bool(self.ways) or call.node is None,
             )
         )
+
+    def _is_plain_transpose(self, call: record.NotedCall) -> bool:
+        """Whether a call is written `x.T` where its value is used: a matrix without a name."""
+        if call.function not in (np.transpose, np.matrix_transpose):
+            return False
+        given = [v for v in call.arguments.values() if v is not None]
+        of_matrix = len(given) == 1 and type(given[0]) is Variable and given[0].array.ndim == 2
+        named = id(call) not in self.inner and assigned_name(call.frames) is not None
+        return of_matrix and not named
 
     def heading(self, scope: Any) -> str:
         """A scope as a heading: the module's path and class, or a definition's name."""
