@@ -21,7 +21,7 @@ from tests.test_models import make
 from tinygrad_cv import kernels, nn, optim
 from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.engine.pytrees import leaves
-from tinygrad_cv.tape.program import TapeError
+from tinygrad_cv.tape.lines import TapeError
 from tinygrad_cv.tape.tape import leaf_names
 
 for _module in pkgutil.iter_modules(tests.rows.__path__):

@@ -19,7 +19,7 @@ from .record import NotedCall, NotedPull, Recorder, Variable, key_of
 from .trace import Traced, plain, write
 
 if TYPE_CHECKING:
-    from .program import Program
+    from .backward import Backward
 
 # ----------------------------------------------------------------------------------- the reference
 
@@ -60,7 +60,7 @@ def unnoted(value: Any) -> Any:
     return type(value)(map(unnoted, value)) if type(value) in (list, tuple) else value
 
 
-def write_reference(program: Program, call: NotedCall) -> None:
+def write_reference(program: Backward, call: NotedCall) -> None:
     """The lines of a kernel's reference."""
     replica = Replica(call)
     program.replicas[call.node] = replica
@@ -71,7 +71,7 @@ def write_reference(program: Program, call: NotedCall) -> None:
     program.outer.scopes = (*outer_scopes, *call.scopes, scope)
     program.recorder.by_place |= replica.recorder.by_place
     for event in replica.recorder.events:
-        program._handle(event)
+        program.handle(event)
     program.outer = before
     theirs = [replica.recorder.of_tensor(value) for value in replica.values]
     for outer, inner in zip(each(call.value), theirs, strict=True):
@@ -79,7 +79,7 @@ def write_reference(program: Program, call: NotedCall) -> None:
         program.alive += [outer, inner]
 
 
-def pull_reference(program: Program, pull: NotedPull, gradient: Any) -> dict[str, Any]:
+def pull_reference(program: Backward, pull: NotedPull, gradient: Any) -> dict[str, Any]:
     """The lines of the way back through a kernel's reference."""
     replica: Replica = program.replicas[pull.node]
     recorder = replica.recorder
@@ -100,7 +100,7 @@ def pull_reference(program: Program, pull: NotedPull, gradient: Any) -> dict[str
     program.recorder.by_place |= recorder.by_place
     recorder.events.pop()  # the end
     for event in recorder.events:
-        program._handle(event)
+        program.handle(event)
     way = program.ways.pop()
     found: dict[str, Any] = {}
     for name in pull.wanted:
@@ -114,7 +114,7 @@ def pull_reference(program: Program, pull: NotedPull, gradient: Any) -> dict[str
 # -------------------------------------------------------------------------------------- the bodies
 
 
-def define(program: Program, kernel: Kernel, function: Function, what: str) -> str:
+def define(program: Backward, kernel: Kernel, function: Function, what: str) -> str:
     """Put a function of a kernel above the program; return its name."""
     name = f"{kernel.reference.__name__}_{what}"
     if (kernel, what) in program.bodies:
@@ -135,7 +135,7 @@ def define(program: Program, kernel: Kernel, function: Function, what: str) -> s
     return name
 
 
-def body_call(program: Program, call: NotedCall) -> tuple[str, tuple[str, ...]]:
+def body_call(program: Backward, call: NotedCall) -> tuple[str, tuple[str, ...]]:
     """`y, kept_y = linear_forward(x, weight, bias, ...)`."""
     kernel: Kernel = call.operation
     given = dict(call.arguments)
@@ -157,7 +157,7 @@ def as_array(value: Any) -> ex.Expression:
 
 
 def body_pull(
-    program: Program, pull: NotedPull, gradient: Any, wanted: tuple[str, ...]
+    program: Backward, pull: NotedPull, gradient: Any, wanted: tuple[str, ...]
 ) -> dict[str, Any]:
     """`g_x, g_weight, g_bias = linear_backward(g_y, x, weight, kept_y, ...)`."""
     kernel: Kernel = pull.operation
@@ -169,7 +169,7 @@ def body_pull(
     for name in kernel._uses:
         value = values.get(name)
         if value is None:
-            value = saved[name] if name == "needs" else program._saved(pull, name)
+            value = saved[name] if name == "needs" else program.saved_value(pull, name)
         arguments.append(as_array(value))
     arrays = [plain(gradient) if n == "g" else saved[n] for n in kernel._uses]
     result = kernel._backward(*arrays)
@@ -180,7 +180,7 @@ def body_pull(
         if name not in wanted:
             targets.append("_")
             continue
-        target = program.names.give(f"g_{program._place_name(pull.parents[name], name)}")
+        target = program.names.give(f"g_{program.place_name(pull.parents[name], name)}")
         targets.append(target)
         program.given_by_kernels.add(target)
         found[name] = Traced(part, ex.name(target))
@@ -189,5 +189,5 @@ def body_pull(
     name = define(program, kernel, kernel._backward, "backward")
     text = ex.call(name, arguments, {}).text()
     uses = tuple(n for n in map(ex.Expression.text, arguments) if n.isidentifier())
-    program._line(targets, text, pull, [found[n].array for n in found], uses)
+    program.add_line(targets, text, pull, [found[n].array for n in found], uses)
     return found

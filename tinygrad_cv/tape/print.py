@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .program import Line, Program
+from .lines import Line
+from .program import Program
 
 WIDTH = 100
 MAX_CODE = 52  # columns of code before the comments, if longer lines do not stand out
