@@ -10,14 +10,15 @@ import numpy as np
 from ..kernels.kernel import Kernel
 from ..tensor import Node, Output, Place, Rule, each
 from ..transforms import IDENTITY
+from ..typing import Function
 from . import expression as ex
 from . import record
 from .expression import Expression
 from .inside import body_pull, pull_reference
 from .lines import Lines, TapeError, Way
 from .parts import names_in, shared_parts
-from .record import Variable
-from .trace import Traced, Untraceable, plain, trace, traced, write
+from .record import NotedPull, Variable
+from .trace import Traced, Untraceable, Value, plain, trace, traced, write
 
 
 class Backward(Lines):
@@ -64,7 +65,7 @@ class Backward(Lines):
                 return found
         return None
 
-    def _pull(self, pull: record.NotedPull) -> None:
+    def _pull(self, pull: NotedPull) -> None:
         way = self.ways[-1]
         if way.graph:
             return
@@ -89,7 +90,7 @@ class Backward(Lines):
                 group.append((place, one))
         self._add_all(group, pull)
 
-    def _gradient_of(self, node: Node, way: Way) -> Any:
+    def _gradient_of(self, node: Node, way: Way) -> Value:
         """The gradient of a node's value, which is complete; of several values a list."""
         if type(node.shape) is not list:
             found = way.passed[node] = way.gradients.pop(node)
@@ -106,7 +107,7 @@ class Backward(Lines):
             parts.append(part)
         return parts
 
-    def _check(self, pull: record.NotedPull, gradient: Any) -> None:
+    def _check(self, pull: NotedPull, gradient: Value) -> None:
         """Raise TapeError if a gradient is not the one that the engine had."""
         if self.detail == "reference":
             return  # which rounds differently
@@ -166,7 +167,7 @@ class Backward(Lines):
 
     # -------------------------------------------------------------------------------- one operation
 
-    def _rule_pull(self, pull: record.NotedPull, gradient: Any) -> dict[str, Any]:
+    def _rule_pull(self, pull: NotedPull, gradient: Value) -> dict[str, Value]:
         """The formula of each argument, as the expression that it comes to."""
         operation: Rule = pull.operation
         found = {}
@@ -181,7 +182,7 @@ class Backward(Lines):
             found[name] = self._as_traced(value)
         return found
 
-    def saved_value(self, pull: record.NotedPull, name: str) -> Any:
+    def saved_value(self, pull: NotedPull, name: str) -> Value:
         """What a formula's parameter stands for, as a traced value."""
         saved = pull.saved[name]
         call = self.calls.get(pull.node)
@@ -194,7 +195,7 @@ class Backward(Lines):
             return self.traced(saved, name)
         return self._matched(saved, known, name)
 
-    def _matched(self, saved: Any, known: Any, name: str) -> Any:
+    def _matched(self, saved: Value, known: Value, name: str) -> Value:
         """A saved value, with the expression of the argument that it was."""
         if type(known) is Variable and isinstance(saved, (np.ndarray, np.generic)):
             return Traced(saved, self.expression(known))
@@ -206,7 +207,7 @@ class Backward(Lines):
             return type(saved)(parts)
         return self.traced(saved, name)
 
-    def _as_traced(self, value: Any) -> Any:
+    def _as_traced(self, value: Value) -> Value:
         if type(value) in (list, tuple):
             return [self._as_traced(part) for part in value]
         if type(value) is Traced or value is None:
@@ -216,7 +217,9 @@ class Backward(Lines):
         except Untraceable:
             return Traced(value, self.given(value, "c"))
 
-    def _formula_call(self, operation: Rule, name: str, formula: Any, given: list[Any]) -> Any:
+    def _formula_call(
+        self, operation: Rule, name: str, formula: Function, given: list[Value]
+    ) -> Value:
         """A formula that is no single expression, called by its place in the table."""
         function = ex.function_name(operation.function)
         if function is None:
@@ -228,7 +231,7 @@ class Backward(Lines):
         arguments = [self._argument(g) for g in given]
         return traced(value, ex.call(where, arguments, {}))
 
-    def _argument(self, value: Any) -> Expression:
+    def _argument(self, value: Value) -> Expression:
         if isinstance(value, (list, tuple)):
             kind = list if type(value) is list else tuple
             return ex.sequence(kind, [self._argument(v) for v in value])
@@ -237,7 +240,7 @@ class Backward(Lines):
         except Untraceable:
             return self.given(value, "option")
 
-    def _kernel_pull(self, pull: record.NotedPull, gradient: Any) -> dict[str, Any]:
+    def _kernel_pull(self, pull: NotedPull, gradient: Value) -> dict[str, Value]:
         """One line with the gradients of a kernel's arguments."""
         kernel: Kernel = pull.operation
         node = pull.node
@@ -270,7 +273,7 @@ class Backward(Lines):
         self.add_line(targets, text, pull, [arrays[n] for n in wanted], names_in(expression))
         return found
 
-    def _silenced(self, pull: record.NotedPull, found: dict[str, Any]) -> dict[str, Any]:
+    def _silenced(self, pull: NotedPull, found: dict[str, Value]) -> dict[str, Value]:
         """0 times infinity is 0 where an element was dropped: as the engine's `silence` has it."""
         dropped = pull.dropped
         everywhere = bool(dropped.all())
@@ -292,7 +295,7 @@ class Backward(Lines):
 
     # -------------------------------------------------------------------------------- contributions
 
-    def _add_all(self, group: list[tuple[Any, Any]], pull: Any) -> None:
+    def _add_all(self, group: list[tuple[Any, Any]], pull: NotedPull | None) -> None:
         """Add contributions to the gradients of their places, as `Walk.add` does."""
         way = self.ways[-1]
         pending: dict[Any, Traced] = {}
@@ -323,7 +326,7 @@ class Backward(Lines):
         place: Place,
         fitted: Traced,
         present: Traced | None,
-        pull: Any,
+        pull: NotedPull | None,
         shared: Collection[int],
     ) -> Traced:
         """A gradient with a name, assigned in a line."""
@@ -364,7 +367,7 @@ def write_ones(array: np.ndarray) -> Expression:
     return ex.call("np.ones", [write(array.shape), *kind], {})
 
 
-def is_float(value: Any) -> bool:
+def is_float(value: Value) -> bool:
     """Whether this is an array of floating-point numbers."""
     return value is not None and np.asarray(value).dtype.kind in "fc"
 

@@ -230,7 +230,7 @@ def mapping(items: Mapping[str, Expression]) -> Expression:
 # -------------------------------------------------------------------------------- values, written
 
 
-def literal(value: Any) -> Expression | None:
+def literal(value: object) -> Expression | None:
     """A plain value as it is written; None if it cannot be."""
     if isinstance(value, (tuple, list)) and type(value) in (tuple, list):
         items = [literal(v) for v in value]
@@ -247,7 +247,7 @@ def literal(value: Any) -> Expression | None:
     return Expression(text, precedence=precedence, kind="literal", details=value)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """A value that is no container, as it is written."""
     if value is Ellipsis:
         return "..."
@@ -283,7 +283,7 @@ def _number(text: str) -> str:
     return text.replace("inf", "np.inf").replace("nan", "np.nan")
 
 
-def index_text(index: Any, write: Callable[[Any], Expression]) -> Expression:
+def index_text(index: object, write: Callable[[Any], Expression]) -> Expression:
     """What stands in the brackets of `x[...]`: `1:, None`."""
     if type(index) is not tuple or not index:
         return _index_part(index, write)
@@ -294,7 +294,7 @@ def index_text(index: Any, write: Callable[[Any], Expression]) -> Expression:
     return Expression(inside + ("," if len(parts) == 1 else ""), parts)
 
 
-def _index_part(index: Any, write: Callable[[Any], Expression]) -> Expression:
+def _index_part(index: object, write: Callable[[Any], Expression]) -> Expression:
     if isinstance(index, slice):
         bounds = ["" if b is None else str(_text(b)) for b in (index.start, index.stop)]
         step = "" if index.step is None else f":{_text(index.step)}"
@@ -307,7 +307,7 @@ def _index_part(index: Any, write: Callable[[Any], Expression]) -> Expression:
 _PLACES: dict[int, str] = {}
 
 
-def function_name(function: Any) -> str | None:
+def function_name(function: Function) -> str | None:
     """`np.tanh`, `scipy.special.erf`, ...: where a program finds a function. None if nowhere."""
     if not _PLACES:
         _find_functions()

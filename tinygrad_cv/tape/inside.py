@@ -15,8 +15,8 @@ from ..kernels.kernel import Kernel
 from ..tensor import Node, Tensor, backpropagate, each, wrap
 from ..typing import Function
 from . import expression as ex
-from .record import NotedCall, NotedPull, Recorder, Variable, key_of
-from .trace import Traced, plain, write
+from .record import Noted, NotedCall, NotedPull, Recorder, Variable, key_of
+from .trace import Traced, Value, plain, write
 
 if TYPE_CHECKING:
     from .backward import Backward
@@ -38,7 +38,7 @@ class Replica:
             value = kernel.reference(*arrays, **options)
         self.values = each(value)
 
-    def _leaf(self, name: str) -> Any:
+    def _leaf(self, name: str) -> Noted:
         """An argument of the reference."""
         given = self.call.arguments[name]
         if type(given) is not Variable:
@@ -53,7 +53,7 @@ class Replica:
         return leaf
 
 
-def unnoted(value: Any) -> Any:
+def unnoted(value: Noted) -> Noted:
     """An option as it was given."""
     if type(value) is Variable:
         return value.array
@@ -79,7 +79,7 @@ def write_reference(program: Backward, call: NotedCall) -> None:
         program.alive += [outer, inner]
 
 
-def pull_reference(program: Backward, pull: NotedPull, gradient: Any) -> dict[str, Any]:
+def pull_reference(program: Backward, pull: NotedPull, gradient: Value) -> dict[str, Value]:
     """The lines of the way back through a kernel's reference."""
     replica: Replica = program.replicas[pull.node]
     recorder = replica.recorder
@@ -148,7 +148,7 @@ def body_call(program: Backward, call: NotedCall) -> tuple[str, tuple[str, ...]]
     )
 
 
-def as_array(value: Any) -> ex.Expression:
+def as_array(value: Noted) -> ex.Expression:
     """An argument of a body, which takes arrays and no numbers of NumPy's."""
     expression = write(value)
     if type(value) is Traced and np.ndim(value.array) == 0 and isinstance(value.array, np.ndarray):
@@ -157,8 +157,8 @@ def as_array(value: Any) -> ex.Expression:
 
 
 def body_pull(
-    program: Backward, pull: NotedPull, gradient: Any, wanted: tuple[str, ...]
-) -> dict[str, Any]:
+    program: Backward, pull: NotedPull, gradient: Value, wanted: tuple[str, ...]
+) -> dict[str, Value]:
     """`g_x, g_weight, g_bias = linear_backward(g_y, x, weight, kept_y, ...)`."""
     kernel: Kernel = pull.operation
     saved = dict(pull.saved)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import errors
+from ..engine.observers import Scope
 from ..kernels.kernel import Kernel
 from ..tensor import Node, Place
 from . import expression as ex
@@ -17,8 +18,8 @@ from . import record
 from .expression import Expression
 from .names import Names
 from .parts import heaviest, names_in, parts_of
-from .record import Recorder, Variable
-from .trace import Traced
+from .record import Event, NotedPull, Recorder, Variable
+from .trace import Traced, Value
 
 DETAILS = ("call", "reference", "body")
 MAX_LENGTH = 92  # columns of a line, before it is taken apart
@@ -106,7 +107,7 @@ class Lines:
             if id(variable) in (presets or {}):
                 self.expression(variable)
 
-    def handle(self, event: Any) -> None:
+    def handle(self, event: Event) -> None:
         """Write the lines of something that was noted."""
         raise NotImplementedError
 
@@ -152,7 +153,7 @@ class Lines:
             self.input_variables[name] = variable
         return found
 
-    def given(self, value: Any, wish: str) -> Expression:
+    def given(self, value: Value, wish: str) -> Expression:
         """Something that cannot be written, as an input of the program."""
         for name, held in self.inputs.items():
             if held is value:
@@ -161,7 +162,7 @@ class Lines:
         self.inputs[name] = value
         return ex.name(name)
 
-    def traced(self, value: Any, wish: str = "x") -> Any:
+    def traced(self, value: Value, wish: str = "x") -> Value:
         """An argument that was noted, as a traced one."""
         if type(value) is Variable:
             return Traced(value.array, self.expression(value))
@@ -180,7 +181,7 @@ class Lines:
         name = getattr(value, "__name__", wish)
         return Traced(value, self.given(value, name if name.isidentifier() else wish))
 
-    def heading(self, scope: Any) -> str:
+    def heading(self, scope: Scope) -> str:
         """A scope as a heading: the module's path and class, or a definition's name."""
         if scope.kind != "module":
             return str(scope.name)
@@ -210,8 +211,8 @@ class Lines:
         self,
         targets: tuple[str, ...],
         expression: Expression,
-        pull: Any,
-        values: list[Any],
+        pull: NotedPull | None,
+        values: list[Value],
         shared: Collection[int] = (),
     ) -> None:
         """Write a line; parts that are used several times, or that are too long, in lines of their
@@ -228,7 +229,7 @@ class Lines:
         text = expression.text(self.named)
         self.add_line(targets, text, pull, values, names_in(expression, self.named))
 
-    def _shorten(self, expression: Expression, head: int, pull: Any) -> None:
+    def _shorten(self, expression: Expression, head: int, pull: NotedPull | None) -> None:
         """Give parts of a long expression lines of their own."""
         while len(expression.text(self.named)) + head > MAX_LENGTH:
             part = heaviest(expression, self.named)
@@ -237,7 +238,11 @@ class Lines:
             self._name_part(part, pull)
 
     def _scatter(
-        self, targets: Sequence[str], expression: Expression, pull: Any, values: list[Any]
+        self,
+        targets: Sequence[str],
+        expression: Expression,
+        pull: NotedPull | None,
+        values: list[Value],
     ) -> None:
         """Zeros, and a write into them."""
         zeros, index, part = expression.parts
@@ -248,7 +253,7 @@ class Lines:
         uses = (*targets, *names_in(index, self.named), *names_in(part, self.named))
         self.add_line((), written, pull, values, uses)
 
-    def _name_part(self, part: Expression, pull: Any) -> None:
+    def _name_part(self, part: Expression, pull: NotedPull | None) -> None:
         if part.kind == "scatter":
             name = self.names.fresh()
             self._scatter([name], part, pull, [])
@@ -264,7 +269,12 @@ class Lines:
         self.alive.append(part)
 
     def add_line(
-        self, targets: Iterable[str], text: str, pull: Any, values: Any, uses: tuple[str, ...]
+        self,
+        targets: Iterable[str],
+        text: str,
+        pull: NotedPull | None,
+        values: Sequence[Value],
+        uses: tuple[str, ...],
     ) -> None:
         operation = "" if pull is None else errors.name_of(pull.operation.function)
         self.lines.append(

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 Frames = tuple[tuple[CodeType, int], ...]  # code and instruction, the innermost first
 
+Targets: TypeAlias = Any  # a name, a tuple of names and None, or None
 ROOM = __name__.rpartition(".")[0] + "."
 PACKAGE = __name__.partition(".")[0]
 KERNELS = f"{PACKAGE}.kernels."
@@ -25,7 +26,7 @@ _HIDDEN: dict[Any, bool] = {}
 _RETURNED: dict[tuple[CodeType, int], bool] = {}  # whether a function returns what is there
 
 
-def is_hidden(module: Any) -> bool:
+def is_hidden(module: object) -> bool:
     """Whether a module is of the engine, whose lines give no names."""
     found = _HIDDEN.get(module)
     if found is None:
@@ -50,7 +51,7 @@ def source_frames(depth: int = DEPTH) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def is_of_tape(module: Any) -> bool:
+def is_of_tape(module: object) -> bool:
     """Whether a module is of this room, which calls the function that a tape is of."""
     return str(module).startswith(ROOM)
 
@@ -82,7 +83,7 @@ def places(within: bool = False) -> Frames:
     return tuple(found)
 
 
-def variable_name(value: Any) -> str | None:
+def variable_name(value: object) -> str | None:
     """The name of a variable, or of an attribute of one, that is this object, in the nearest
     frame."""
     for frame in source_frames():
@@ -113,7 +114,7 @@ RETURNED = ...  # in place of a name: the value of the function that the tape is
 NOWHERE = Site(None, False)
 
 
-def assigned_name(frames: Frames) -> Any:
+def assigned_name(frames: Frames) -> Targets:
     """The name, or the tuple of names, that a value is assigned to; through `return`s, outwards."""
     for code, instruction in frames:
         site = site_of(code, instruction)
@@ -192,7 +193,7 @@ def _site(placed: _Placed) -> Site:
     return NOWHERE
 
 
-def _target(target: ast.AST) -> Any:
+def _target(target: ast.AST) -> Targets:
     if isinstance(target, ast.Name):
         return target.id
     if isinstance(target, ast.Attribute):

@@ -20,8 +20,8 @@ from .inside import body_call, write_reference
 from .lines import Line
 from .names import RETURNED, assigned_name
 from .parts import names_in
-from .record import Recorder, Variable
-from .trace import Untraceable, arranged, express, trace, write
+from .record import Event, Recorder, Variable
+from .trace import Untraceable, Value, arranged, express, trace, write
 
 
 class Program(Backward):
@@ -40,7 +40,7 @@ class Program(Backward):
         for event in recorder.events:
             self.handle(event)
 
-    def handle(self, event: Any) -> None:
+    def handle(self, event: Event) -> None:
         if type(event) is record.NotedCall:
             self._call(event)
         elif type(event) is record.NotedStart:
@@ -256,7 +256,7 @@ class Program(Backward):
         return name
 
 
-def inner_calls(events: Sequence[Any]) -> set[int]:
+def inner_calls(events: Sequence[Event]) -> set[int]:
     """The calls, by id, in definitions and references, but for those whose value they return."""
     found = set()
     calls = [event for event in events if type(event) is record.NotedCall]
@@ -268,7 +268,7 @@ def inner_calls(events: Sequence[Any]) -> set[int]:
     return found
 
 
-def gradient_places(events: Sequence[Any]) -> dict[int, Place]:
+def gradient_places(events: Sequence[Event]) -> dict[int, Place]:
     """Whose gradients variables are, by their id, where the way back is recorded itself."""
     found: dict[int, Place] = {}
     for event in events:
@@ -281,7 +281,7 @@ def gradient_places(events: Sequence[Any]) -> dict[int, Place]:
     return found
 
 
-def short_scopes(events: Sequence[Any]) -> set[int]:
+def short_scopes(events: Sequence[Event]) -> set[int]:
     """The definitions, by id, that consist of one call, and need no heading."""
     counts: dict[int, int] = {}
     for event in events:
@@ -291,14 +291,14 @@ def short_scopes(events: Sequence[Any]) -> set[int]:
     return {key for key, count in counts.items() if count == 1}
 
 
-def values_of(value: Any) -> Any:
+def values_of(value: Value) -> Value:
     """The arrays of variables."""
     if type(value) is Variable:
         return value.array
     return [values_of(v) for v in value]
 
 
-def as_written(value: Any) -> Expression:
+def as_written(value: Value) -> Expression:
     """A traced value's expression, of several a tuple."""
     if type(value) in (list, tuple):
         return ex.sequence(tuple, [as_written(v) for v in value])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,8 +22,11 @@ from ..engine.observers import (
 )
 from ..engine.ownership import read
 from ..tensor import PLAIN, Output, Place, Tensor, each, rule, unwrap
+from ..typing import ArrayLike
 from .names import Frames, places, variable_name
 
+Noted: TypeAlias = Any  # a variable, a plain value, or a list or dict of these
+Event: TypeAlias = Any  # one of the classes below whose names begin with "Noted"
 UNTOLD = ("x", "x1", "x2", "a", "b", "gradient")  # names of parameters that say nothing
 
 
@@ -32,7 +35,9 @@ class Variable:
 
     __slots__ = ("array", "copied", "hint", "is_computed", "tensor")
 
-    def __init__(self, array: Any, is_computed: bool = False, tensor: Any = None) -> None:
+    def __init__(
+        self, array: np.ndarray, is_computed: bool = False, tensor: Tensor | None = None
+    ) -> None:
         self.array = array
         self.is_computed = is_computed  # whether it is the value of a call
         self.tensor = tensor  # of an input: the leaf that it was at first
@@ -310,7 +315,7 @@ class Recorder(Observer):
 
     # --------------------------------------------------------------------------------- variables
 
-    def result(self, value: Any) -> Any:
+    def result(self, value: Noted) -> Noted:
         """The value of a call as a variable; several in a list."""
         if isinstance(value, (tuple, list)):
             return [self.result(part) for part in value]
@@ -330,7 +335,7 @@ class Recorder(Observer):
             self.by_place[value._node] = variable
         return variable
 
-    def noted(self, value: Any, name: str) -> Any:
+    def noted(self, value: Noted, name: str) -> Noted:
         """An argument: a variable for an array, lists item by item, all else as it is."""
         if type(value) is Tensor:
             return self.of_tensor(value)
@@ -363,7 +368,7 @@ class Recorder(Observer):
                 self.held.append(tensor)
         return found
 
-    def changeable(self, given: Any, name: str = "x") -> Variable:
+    def changeable(self, given: ArrayLike, name: str = "x") -> Variable:
         """The variable of an array that someone may write to: an earlier one if it is the same."""
         array = np.asarray(given)
         found = self.known(array) or self.transposed(array)
@@ -415,7 +420,7 @@ class Recorder(Observer):
             return None
         return found
 
-    def gradient(self, part: Any) -> Any:
+    def gradient(self, part: Noted) -> Noted:
         """The gradient of a value: nobody writes to it any more."""
         return self.of_tensor(part) if type(part) is Tensor else part
 
@@ -437,7 +442,7 @@ class Recorder(Observer):
             self.inputs.append(found)
         return found
 
-    def attribute(self, value: Any) -> str | None:
+    def attribute(self, value: Noted) -> str | None:
         """The attribute of the module that is being called."""
         scope = self.scopes[-1] if self.scopes else None
         if scope is not None and scope.kind == "module":
@@ -446,7 +451,7 @@ class Recorder(Observer):
                     return str(name)
         return None
 
-    def input(self, array: np.ndarray, source: Any) -> Variable:
+    def input(self, array: np.ndarray, source: object) -> Variable:
         """A value that comes from outside."""
         variable = Variable(array, tensor=source if type(source) is Tensor else None)
         variable.hint = self.attribute(source) or variable_name(source)
@@ -454,7 +459,7 @@ class Recorder(Observer):
         return variable
 
 
-def is_value(value: Any) -> bool:
+def is_value(value: Noted) -> bool:
     """Whether this is an array or a tensor, or several of them."""
     if isinstance(value, (list, tuple)):
         return any(map(is_value, value))

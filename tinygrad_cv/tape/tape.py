@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,12 +16,14 @@ from ..engine.operands import DIFFERENTIABLE
 from ..engine.pytrees import leaves, map_leaves
 from ..tensor import Tensor, backpropagate
 from ..transforms import variable
-from ..typing import Function, PyTree
+from ..typing import ArrayLike, Function, PyTree
 from .record import Recorder
 
 if TYPE_CHECKING:
     from .program import Program
     from .run import Executed
+
+Leaf: TypeAlias = Any  # of a pytree: an array, a tensor, a number, anything else
 
 
 class Tape:
@@ -75,7 +77,7 @@ class Tape:
         names = iter(leaf_names(name, tree))
         return map_leaves(lambda leaf: self._variable(leaf, next(names)), tree)
 
-    def _variable(self, leaf: Any, name: str) -> Any:
+    def _variable(self, leaf: Leaf, name: str) -> Leaf:
         if isinstance(leaf, (np.ndarray, np.inexact, float, complex)):
             array = np.asarray(leaf)
             if array.dtype.kind in DIFFERENTIABLE:
@@ -91,7 +93,7 @@ class Tape:
         self._presets[id(noted)] = name
         return leaf
 
-    def _noted_value(self, leaf: Any) -> Any:
+    def _noted_value(self, leaf: Leaf) -> Leaf:
         return self.recorder.noted(leaf, "y")
 
     # ----------------------------------------------------------------------------- as a program
@@ -148,7 +150,7 @@ class Tape:
         /,
         *,
         detail: str = "call",
-        **others: Any,
+        **others: ArrayLike,
     ) -> Executed:
         """Execute the text, with other arrays in place of the inputs that are named.
 
@@ -174,7 +176,7 @@ class Tape:
             self._run = self.run()
         return self._run
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str) -> Leaf:
         """The value of a variable of the program. Raises KeyError with the names that there are."""
         variables = self._executed.variables
         if name not in variables:
@@ -183,7 +185,7 @@ class Tape:
             )
         return variables[name]
 
-    def gradient(self, name: str) -> Any:
+    def gradient(self, name: str) -> Leaf:
         """The gradient that arrived at a variable. Raises KeyError if none did."""
         names = self.program().gradient_names
         if name not in names:
@@ -251,7 +253,7 @@ def is_number(tensor: Tensor) -> bool:
     return tensor._node is not None and tensor.size == 1 and tensor.dtype.kind == "f"
 
 
-def last_value(recorder: Recorder) -> Any:
+def last_value(recorder: Recorder) -> Leaf:
     """The value of the last call."""
     for event in reversed(recorder.events):
         value = getattr(event, "value", None)
@@ -294,7 +296,7 @@ def leaf_names(name: str, tree: PyTree) -> Iterator[str]:
         yield name
 
 
-def tape(f: Function | None = None, *args: Any, **kwargs: Any) -> Tape:
+def tape(f: Function | None = None, *args: PyTree, **kwargs: PyTree) -> Tape:
     """The program of a computation: of a function with its arguments, or of the `with` block below.
 
     `tg.tape(f, *args)` calls f with arrays as variables, and, if the value is one number, goes

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from threading import RLock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from ..tensor import PLAIN, Rule
 from ..typing import Function, Shape
 from . import expression as ex
 from .expression import Expression
+
+Value: TypeAlias = Any  # what formulas compute with: traced, an array, a number, a list of these
+Options: TypeAlias = Mapping[str, Any]  # of a call, by name
 
 
 class Untraceable(Exception):
@@ -63,14 +66,16 @@ class Traced:
     def __init__(self, array: Any, expression: Expression) -> None:
         self.array, self.expression = array, expression
 
-    def __array_ufunc__(self, ufunc: np.ufunc, how: str, *args: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, how: str, *args: Any, **kwargs: Options) -> Value:
         if how != "__call__" or kwargs.get("out") is not None:
             if how not in ("reduce", "accumulate", "outer") or kwargs.get("out") is not None:
                 raise Untraceable(f"np.{ufunc.__name__}.{how} in place")
             return traced_call(getattr(ufunc, how), args, kwargs)
         return traced_call(ufunc, args, kwargs)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self, function: Function, types: Collection[type], args: tuple[Value, ...], kwargs: Options
+    ) -> Value:
         if kwargs.get("out") is not None:
             raise Untraceable(f"{function.__name__} in place")
         return traced_call(function, args, kwargs)
@@ -78,10 +83,10 @@ class Traced:
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise Untraceable("np.asarray of a value")
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Value) -> Value:
         return traced_call(operator.getitem, (self, index), {})
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: Value, value: Value) -> None:
         raise Untraceable("a write into an array")
 
     def __len__(self) -> int:
@@ -101,30 +106,30 @@ class Traced:
 
     __float__ = __int__ = __complex__ = __index__
 
-    def __neg__(self) -> Any:
+    def __neg__(self) -> Value:
         return Traced(-self.array, ex.unary("-", self.expression))
 
-    def __pos__(self) -> Any:
+    def __pos__(self) -> Value:
         return Traced(+self.array, ex.unary("+", self.expression))
 
-    def __invert__(self) -> Any:
+    def __invert__(self) -> Value:
         return Traced(~self.array, ex.unary("~", self.expression))
 
-    def __abs__(self) -> Any:
+    def __abs__(self) -> Value:
         return traced_call(np.absolute, (self,), {})
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Value:
         """The axes in reverse order."""
         return Traced(self.array.T, ex.attribute(self.expression, "T"))
 
     @property
-    def mT(self) -> Any:
+    def mT(self) -> Value:
         """The last two axes exchanged."""
         what = "T" if self.array.ndim == 2 else "mT"
         return Traced(self.array.mT, ex.attribute(self.expression, what))
 
-    def __getattr__(self, key: str) -> Any:
+    def __getattr__(self, key: str) -> Value:
         if key in FACTS:
             return getattr(self.array, key)
         if key in PARTS:
@@ -171,7 +176,7 @@ for _symbol, _name in {
 # ------------------------------------------------------------------------------------- the calls
 
 
-def plain(value: Any) -> Any:
+def plain(value: Value) -> Value:
     """What a traced value stands for; in lists, too."""
     if type(value) is Traced:
         return value.array
@@ -183,7 +188,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write(value: Any) -> Expression:
+def write(value: Value) -> Expression:
     """The expression of an argument."""
     if type(value) is Traced:
         return value.expression
@@ -227,7 +232,7 @@ def write_array(array: np.ndarray) -> Expression:
     return ex.call("np.array", [write(array.tolist())], kind)
 
 
-def traced(value: Any, expression: Expression) -> Any:
+def traced(value: Value, expression: Expression) -> Value:
     """A value of a call as a traced one; several with their numbers."""
     if isinstance(value, (np.ndarray, np.generic)):
         return Traced(value, expression)
@@ -243,7 +248,7 @@ def traced(value: Any, expression: Expression) -> Any:
     raise Untraceable(f"a {type(value).__name__} as a value")
 
 
-def traced_call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def traced_call(function: Function, args: tuple[Value, ...], kwargs: Options) -> Value:
     """Carry out a function of NumPy, and note it."""
     given = {k: v for k, v in kwargs.items() if v is not np._NoValue}
     arrays = [plain(a) for a in args]
@@ -254,7 +259,7 @@ def traced_call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     return traced(value, express(function, args, given, value))
 
 
-def traced_method(self: Traced, what: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+def traced_method(self: Traced, what: str, args: tuple[Value, ...], kwargs: Options) -> Value:
     """Carry out a method of an array, and note it."""
     if kwargs.get("out") is not None:
         raise Untraceable(f".{what} of an array")
@@ -263,7 +268,7 @@ def traced_method(self: Traced, what: str, args: tuple[Any, ...], kwargs: Any) -
     return traced(value, ex.method(self.expression, what, map(write, args), arguments))
 
 
-def traced_operator(symbol: str, left: Any, right: Any) -> Any:
+def traced_operator(symbol: str, left: Value, right: Value) -> Value:
     """Carry out an operator, and note it."""
     try:
         value = ex.FUNCTIONS_OF_SYMBOLS[symbol](plain(left), plain(right))
@@ -278,7 +283,7 @@ def traced_operator(symbol: str, left: Any, right: Any) -> Any:
     return traced(value, operation_on(symbol, left, right, value))
 
 
-def operation_on(symbol: str, left: Any, right: Any, value: Any) -> Expression:
+def operation_on(symbol: str, left: Value, right: Value, value: Value) -> Expression:
     """Two sides and an operator. What broadcasts by itself is not broadcast before."""
     sides = [bare(left, right), bare(right, left)]
     if symbol == "@":
@@ -296,7 +301,7 @@ def operation_on(symbol: str, left: Any, right: Any, value: Any) -> Expression:
     return ex.binary(symbol, *sides)
 
 
-def bare(value: Any, other: Any) -> Expression:
+def bare(value: Value, other: Value) -> Expression:
     """One side of an operator: a number of NumPy's as Python's, where that is the same."""
     other = plain(other)
     if type(value) is np.float64 and getattr(other, "dtype", None) == np.float64:
@@ -314,7 +319,7 @@ def broadcasted(inner: Expression, before: Shape, shape: Shape) -> Expression:
 
 
 def express(
-    function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], value: Any = None
+    function: Function, args: tuple[Value, ...], kwargs: Options, value: Value = None
 ) -> Expression:
     """A call as a person writes it. `value`, where it is known, is what it gives."""
     if not kwargs:
@@ -340,7 +345,7 @@ def express(
     return ex.call(name, map(write, args), options)
 
 
-def choice(args: tuple[Any, ...], value: Any) -> Expression:
+def choice(args: tuple[Value, ...], value: Value) -> Expression:
     """`np.where(condition, x, y)`. What broadcasts by itself is not broadcast before."""
     parts = [write(a) for a in args]
     for i, part in enumerate(parts):
@@ -351,7 +356,7 @@ def choice(args: tuple[Any, ...], value: Any) -> Expression:
 
 
 @cache
-def defaults_of(function: Any) -> dict[str, Any]:
+def defaults_of(function: Function) -> dict[str, Any]:
     """The defaults of a function's options; none where Python cannot see them."""
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -360,19 +365,19 @@ def defaults_of(function: Any) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
-def is_default(value: Any, default: Any) -> bool:
+def is_default(value: Value, default: Value) -> bool:
     """Whether an option says nothing."""
     return type(value) is type(default) and type(value) in PLAIN and bool(value == default)
 
 
-def method_of_ufunc(function: Any) -> str | None:
+def method_of_ufunc(function: Function) -> str | None:
     """`np.add.reduce`."""
     owner = getattr(function, "__self__", None)
     known = ex.function_name(owner) if isinstance(owner, np.ufunc) else None
     return None if known is None else f"{known}.{function.__name__}"
 
 
-def short_form(function: Any, args: tuple[Any, ...], value: Any) -> Expression | None:
+def short_form(function: Function, args: tuple[Value, ...], value: Value) -> Expression | None:
     """Operators, `.T`, indexing, and what falls away."""
     if function in ex.SYMBOLS and len(args) == 2:
         shorter = simplified(ex.SYMBOLS[function], *args, value)
@@ -404,12 +409,12 @@ def short_form(function: Any, args: tuple[Any, ...], value: Any) -> Expression |
     return None
 
 
-def shape_of(given: Any) -> Shape:
+def shape_of(given: Value) -> Shape:
     """A shape, from a number too."""
     return (int(given),) if isinstance(given, (int, np.integer)) else tuple(given)
 
 
-def power(base: Any, exponent: Any, value: Any) -> Expression | None:
+def power(base: Value, exponent: Value, value: Value) -> Expression | None:
     """`x ** 2`, where the operator gives the same bits as np.power: on arrays that have axes."""
     if type(exponent) not in (int, float) or type(base) is not Traced:
         return None
@@ -424,14 +429,14 @@ def power(base: Any, exponent: Any, value: Any) -> Expression | None:
 SHORT_CUTS = {2: "np.square", 0.5: "np.sqrt", -1: "np.reciprocal", 1: "np.positive"}
 
 
-def power_of_number(base: Traced, exponent: Any) -> Expression:
+def power_of_number(base: Traced, exponent: Value) -> Expression:
     """What `**` comes to on an array of one number, where a number of NumPy's has another way."""
     if type(exponent) in (int, float) and exponent in SHORT_CUTS:
         return ex.call(SHORT_CUTS[exponent], [base.expression], {})
     return ex.call("np.power", [base.expression, write(exponent)], {})
 
 
-def expanded(x: Traced, axis: Any) -> Expression:
+def expanded(x: Traced, axis: Value) -> Expression:
     """`x[:, None]`."""
     axes = [axis] if isinstance(axis, (int, np.integer)) else list(axis)
     if not axes:
@@ -471,7 +476,7 @@ def full(number: Expression, shape: Shape) -> Expression:
     return Expression("np.full({}, {})", (write(shape), number), kind="full", details=shape)
 
 
-def simplified(symbol: str, left: Any, right: Any, value: Any) -> Traced | None:
+def simplified(symbol: str, left: Value, right: Value, value: Value) -> Traced | None:
     """Shorter ways to write an operator; None if there is none."""
     if symbol == "&" and (is_false(left) or is_false(right)):
         return Traced(value, Expression("False", kind="false"))
@@ -484,7 +489,7 @@ def simplified(symbol: str, left: Any, right: Any, value: Any) -> Traced | None:
     return None
 
 
-def is_false(value: Any) -> bool:
+def is_false(value: Value) -> bool:
     """Whether a condition is False whatever the arrays hold."""
     if type(value) is Traced:
         return value.expression.kind == "false"
@@ -495,7 +500,7 @@ def is_false(value: Any) -> bool:
 
 
 @cache
-def by_position_only(function: Any) -> frozenset[str] | None:
+def by_position_only(function: Function) -> frozenset[str] | None:
     """The parameters that have no keyword; None if Python cannot see them."""
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -504,7 +509,7 @@ def by_position_only(function: Any) -> frozenset[str] | None:
     return frozenset(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
 
 
-def arranged(operation: Rule, bound: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arranged(operation: Rule, bound: Mapping[str, Any]) -> tuple[tuple[Value, ...], dict[str, Any]]:
     """The arguments of a call by position and by keyword, as a person gives them."""
     signature = operation.signature
     args: list[Any] = []
@@ -538,7 +543,7 @@ def tracing() -> Iterator[None]:
     with _LOCK:
         record = tensor.record
 
-        def traced_record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        def traced_record(operation: Any, args: tuple[Value, ...], kwargs: Options) -> Value:
             if not any(type(a) is Traced for a in (*args, *kwargs.values())):
                 return record(operation, args, kwargs)
             function = INSTEAD.get(operation.function, operation.function)
@@ -551,7 +556,7 @@ def tracing() -> Iterator[None]:
             tensor.record = record
 
 
-def trace(formula: Function, arguments: list[Any]) -> Any:
+def trace(formula: Function, arguments: list[Any]) -> Value:
     """What a formula gives, as traced values."""
     with tracing(), np.errstate(all="ignore"):
         try:
@@ -563,7 +568,7 @@ def trace(formula: Function, arguments: list[Any]) -> Any:
 SCATTER: Any = getattr(scatter, "function", scatter)  # without its rule
 
 
-def scattered(values: Any, index: Any, shape: Shape) -> Traced:
+def scattered(values: Value, index: Value, shape: Shape) -> Traced:
     """Zeros with values added at an index: two lines of a program, an array and a write into it."""
     array = SCATTER(plain(values), plain(index), shape)
     where = ex.index_text(index, write)
