@@ -8,7 +8,8 @@ it.
     with observed(Printer()):
         loss = model(x).sum()
 
-The profiler and the search for the first NaN are observers; the engine knows none of them.
+The profiler, the search for the first NaN and the tape are observers; the engine knows none of
+them.
 """
 
 from __future__ import annotations

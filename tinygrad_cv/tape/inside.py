@@ -128,10 +128,14 @@ def define(program: Backward, kernel: Kernel, function: Function, what: str) -> 
     program.bodies[kernel, what] = ast.unparse(tree).splitlines()
     names = set(inspect.getclosurevars(function).globals) - {"np"}
     names |= {n for n in function.__code__.co_names if n in function.__globals__} - {"np"}
-    module = function.__module__
-    line = f"from {module} import {', '.join(sorted(names))}"
-    if names and line not in program.body_imports:
-        program.body_imports.append(line)
+    for needed in sorted(names):
+        found = function.__globals__[needed]
+        known = program.body_names.setdefault(needed, (function.__module__, found))
+        if known[1] is not found:
+            raise ValueError(
+                f"{name} and another kernel's function call different things {needed!r}, so they "
+                "cannot stand above one program"
+            )
     return name
 
 

@@ -72,7 +72,7 @@ class Lines:
         self.replicas: dict[Node, Any] = {}  # kernels' references, carried out, by node
         self.outer: record.NotedCall | None = None  # the kernel whose reference is written
         self.bodies: dict[Any, list[str]] = {}  # of kernels: functions, as lines
-        self.body_imports: list[str] = []
+        self.body_names: dict[str, tuple[str, Any]] = {}  # what they call: from where, and itself
         self.gradient_names: dict[str, str] = {}  # of variables
         self.names = Names()
         self.arguments = set(presets or {})

@@ -22,6 +22,7 @@ HIDDEN = ("tensor", "engine", "rules", "kernels", "transforms", "checkpoint", "t
 DEPTH = 8  # frames that are looked at
 LETTERS = "abcdefhkmnpqrsuvwz"
 TAKEN = {"np", "scipy", "operator", "kernels", "optim", "tg", "tinygrad_cv", "program"}
+TAKEN |= {"dict", "slice", "float", "int", "bool", "complex"}
 _HIDDEN: dict[Any, bool] = {}
 _RETURNED: dict[tuple[CodeType, int], bool] = {}  # whether a function returns what is there
 

@@ -24,7 +24,7 @@ def text_of(program: Program, value: str | None) -> str:
     rooms = sorted(program.imports - {"tg"})
     if rooms:
         lines.append(f"from tinygrad_cv import {', '.join(rooms)}")
-    lines += program.body_imports
+    lines += body_imports(program)
     if lines:
         lines += ["", ""]
     for body in program.bodies.values():
@@ -33,6 +33,21 @@ def text_of(program: Program, value: str | None) -> str:
     body = [*body_of(program.shown), *result]
     lines += ["    " + line if line else "" for line in body]
     return "\n".join(lines)
+
+
+def body_imports(program: Program) -> list[str]:
+    """What the bodies of kernels call, from their modules."""
+    modules: dict[str, list[str]] = {}
+    for name, (module, _) in sorted(program.body_names.items()):
+        modules.setdefault(module, []).append(name)
+    lines = []
+    for module, names in sorted(modules.items()):
+        line = f"from {module} import {', '.join(names)}"
+        if len(line) <= WIDTH:
+            lines.append(line)
+        else:
+            lines += [f"from {module} import (", *wrapped(names, 4), ")"]
+    return lines
 
 
 def signature(names: Iterable[str]) -> list[str]:

@@ -416,9 +416,10 @@ class Recorder(Observer):
     def known(self, array: np.ndarray) -> Variable | None:
         """The variable whose array lies at the same place, and has not changed since."""
         found = self.by_memory.get(key_of(array))
-        if found is not None and found.copied and not same(found.array, array):
-            return None
-        return found
+        if found is None or found.array is array:
+            return found
+        unchanged = same(found.array, array) if found.copied else is_window(array, found.array)
+        return found if unchanged else None
 
     def gradient(self, part: Noted) -> Noted:
         """The gradient of a value: nobody writes to it any more."""
@@ -472,11 +473,17 @@ def key_of(array: np.ndarray) -> int:
     return id(base.obj) if type(base) is memoryview else id(array)
 
 
+def is_window(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays look at the same memory in the same way."""
+    alike = a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype
+    return alike and a.ctypes.data == b.ctypes.data
+
+
 def same(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays have the same bits."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    if a.dtype.itemsize not in (1, 2, 4, 8):
+    if a.dtype.kind not in "biufc" or a.dtype.itemsize not in (1, 2, 4, 8):
         return a.tobytes() == b.tobytes()
     bits = f"u{a.dtype.itemsize}"
     return bool(np.array_equal(a.view(bits), b.view(bits)))
