@@ -488,6 +488,43 @@ def test_gradients_of_gradients_and_tangents_are_lines_too() -> None:
     assert_same(tape.run().gradients["x"], x.grad.numpy())
 
 
+FORWARD: dict[str, Callable[[Any], Any]] = {
+    "plain": lambda x: np.tanh(x @ W) * x,
+    "choice": lambda x: np.sum(np.where(x > 0, np.log(np.where(x > 0, x, 0)), 0)),
+    "reductions": lambda x: np.max(x, axis=1) + np.std(x, axis=1) + np.prod(x, axis=1),
+    "several values": lambda x: np.linalg.eigh(x.T @ x)[0],
+    "softmax": lambda x: kernels.softmax(x @ W),
+    "conv2d": lambda x: kernels.conv2d(x[None, None], np.ones((1, 1, 2, 2))),
+    "layer_norm": lambda x: kernels.layer_norm(x, np.ones(3), np.zeros(3)),
+    "complex": lambda x: np.real(np.exp(1j * x) * x),
+}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_tangents_are_carried_forward_in_lines(name: str) -> None:
+    direction = RNG.normal(size=(4, 3))
+    with np.errstate(all="ignore"), tg.tape() as tape:
+        value, tangent = tg.jvp(FORWARD[name], (X,), (direction,))
+    with np.errstate(all="ignore"):
+        found = tape.run()
+    assert_same(found.value, value)
+    (carried,) = found.tangents.values()
+    assert_same(carried, tangent)
+    assert not found.gradients
+    assert "direction" in tape.inputs()
+
+
+def test_a_tangent_line_is_the_formula_with_the_tangent_in_it() -> None:
+    with tg.tape() as tape:
+        tg.jvp(lambda x: np.tanh(x @ W) * x, (X,), (np.ones((4, 3)),))
+    lines = body(tape)
+    assert lines[lines.index("c = b * x") + 2 :] == [
+        "b_dot = a_dot * (1 - b * b)",
+        "c_dot = b_dot * x + tangent * b",
+        'return c, {"c": c_dot}',
+    ]
+
+
 def test_checkpoints_compute_again_in_the_backward_part() -> None:
     def f(x: Any) -> Any:
         block = tg.checkpoint(lambda z: np.tanh(z @ W))

@@ -35,7 +35,7 @@ from .engine import errors
 from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
-from .engine.observers import Call, Deposit, Finish, Pull, Start, now, observers
+from .engine.observers import Call, Deposit, Finish, Pull, Push, Start, now, observers
 from .engine.operands import (
     DIFFERENTIABLE,
     NUMBERS,
@@ -809,6 +809,10 @@ def pushforward(
     seeds has no tangent.
     """
     tangents = dict(seeds)
+    values = list(values)
+    watching = [] if graph else observers()
+    for observer in watching:
+        observer.pushing()
     ends = {place.node for place in seeds}
     nodes = nodes_on_path([place.node for place in values], ends) - ends if ends else ()
     with switched("recording", graph):
@@ -817,10 +821,16 @@ def pushforward(
             given = {name: tangent for name, tangent in given.items() if tangent is not None}
             tangent = node.operation.push(node, given, graph)
             several = type(node.shape) is list
+            pushed = {}
             for i, part in enumerate(tangent if several else [tangent]):
                 place = Output(node, i) if several else node
                 if part is not None:
-                    tangents[place] = broadcast_tangent(part, place, given)
+                    pushed[place] = broadcast_tangent(part, place, given)
+            tangents |= pushed
+            for observer in watching:
+                observer.push(Push(node, given, pushed))
+    for observer in watching:
+        observer.pushed({place: tangents[place] for place in values if place in tangents})
     return tangents
 
 

@@ -61,6 +61,14 @@ class Finish:
     gradients: Mapping[Any, Any]  # by place
 
 
+class Push(NamedTuple):
+    """An operation on the way forward, on arrays: tangents of its arguments and of its value."""
+
+    node: Any
+    tangents: Mapping[str, Any]  # by the name of the argument
+    pushed: Mapping[Any, Any]  # by place
+
+
 @dataclass(frozen=True, slots=True)
 class Deposit:
     """A gradient is about to be added to a tensor's `.grad`."""
@@ -115,6 +123,15 @@ class Observer:
 
     def finish(self, finish: Finish) -> None:
         """A way back is at its end: these are its gradients."""
+
+    def pushing(self) -> None:
+        """A way forward begins, on arrays."""
+
+    def push(self, push: Push) -> None:
+        """An operation has passed tangents on."""
+
+    def pushed(self, tangents: Mapping[Any, Any]) -> None:
+        """A way forward is at its end: these are the tangents of its values, by place."""
 
     def deposit(self, deposit: Deposit) -> None:
         """A gradient is about to be added to a tensor's `.grad`."""
@@ -213,6 +230,7 @@ __all__ = [
     "FirstNaN",
     "Observer",
     "Pull",
+    "Push",
     "Scope",
     "Start",
     "Step",

@@ -198,6 +198,16 @@ class Kernel:
         gradients = tuple(found[name] for name in wanted)
         return gradients[0] if len(gradients) == 1 else gradients
 
+    def push_arrays(self, kept: Kept, **tangents: np.ndarray) -> Any:
+        """The tangent of the value along tangents of the arguments, after `run`."""
+        parents: dict[str, Any] = {}
+        for name in kept.wrt:
+            array = kept.saved[name]
+            parents[name] = Node(None, {}, {}, array.shape, array.dtype)
+        node = Node(self, parents, kept.saved, (), None)
+        given = {name: np.asarray(tangent) for name, tangent in tangents.items()}
+        return self.push(node, given, graph=False)
+
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""
         parents = node.parents

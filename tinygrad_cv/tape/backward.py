@@ -17,7 +17,7 @@ from .expression import Expression
 from .inside import body_pull, pull_reference
 from .lines import Lines, TapeError, Way
 from .parts import names_in, shared_parts
-from .record import NotedPull, Variable
+from .record import NotedPull, NotedPush, Variable
 from .trace import Traced, Untraceable, Value, plain, trace, traced, write
 
 
@@ -27,7 +27,7 @@ class Backward(Lines):
     def _start(self, start: record.NotedStart) -> None:
         way = Way(start.path, start.graph)
         self.ways.append(way)
-        if len(self.ways) == 1:
+        if len(self.ways) == 1 and not start.inside:
             for place, _ in start.roots:
                 root = self.recorder.by_place.get(place)
                 if root is not None:
@@ -182,7 +182,7 @@ class Backward(Lines):
             found[name] = self._as_traced(value)
         return found
 
-    def saved_value(self, pull: NotedPull, name: str) -> Value:
+    def saved_value(self, pull: NotedPull | NotedPush, name: str) -> Value:
         """What a formula's parameter stands for, as a traced value."""
         saved = pull.saved[name]
         call = self.calls.get(pull.node)

@@ -90,7 +90,8 @@ class Lines:
         self.ways: list[Way] = []
         self.roots: list[Variable] = []
         self.gradients: dict[str, Expression] = {}  # by the name of the input
-        self.gradient_values: dict[str, Any] = {}
+        self.tangents: dict[str, Expression] = {}  # by the name of the value
+        self.phase = "backward"  # of lines that come from formulas
         self.updated: dict[str, Expression] = {}
         self.states: dict[int, str] = {}  # the names of what optimisers keep, by id
         self.option_names: dict[str, str] = {}  # of optimisers, by their text
@@ -279,7 +280,7 @@ class Lines:
         operation = "" if pull is None else errors.name_of(pull.operation.function)
         self.lines.append(
             Line(
-                "backward",
+                self.phase,
                 tuple(targets),
                 text,
                 operation,
@@ -306,6 +307,16 @@ class Lines:
             if name not in words and id(self.input_variables.get(name)) not in self.arguments:
                 del self.inputs[name]
         return kept[::-1]
+
+    def returns(self) -> list[tuple[str, dict[str, Expression]]]:
+        """What the program returns behind its value."""
+        found = []
+        if self.gradients or self.updated:
+            found.append(("gradients", self.in_order()))
+        for kind, entries in (("updated", self.updated), ("tangents", self.tangents)):
+            if entries:
+                found.append((kind, entries))
+        return found
 
     def in_order(self) -> dict[str, Expression]:
         """The gradients, in the order of the inputs."""

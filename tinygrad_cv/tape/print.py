@@ -181,11 +181,7 @@ def shape_of(value: Any) -> str:
 def returned(program: Program, value: str | None) -> list[str]:
     """The `return`."""
     parts = [value or "None"]
-    dictionaries = []
-    if program.gradients or program.updated or program.last:
-        dictionaries.append(program.in_order())
-    if program.updated:
-        dictionaries.append(program.updated)
+    dictionaries = [entries for _, entries in program.returns()]
     for entries in dictionaries:
         inside = [f'"{name}": {e.text()}' for name, e in entries.items()]
         parts.append("{" + ", ".join(inside) + "}")

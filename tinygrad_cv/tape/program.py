@@ -14,8 +14,8 @@ from ..kernels.kernel import Kernel
 from ..tensor import Place, Rule
 from . import expression as ex
 from . import record
-from .backward import Backward
 from .expression import Expression
+from .forward import Forward
 from .inside import body_call, write_reference
 from .lines import Line
 from .names import RETURNED, assigned_name
@@ -24,7 +24,7 @@ from .record import Event, Recorder, Variable
 from .trace import Untraceable, Value, arranged, express, trace, write
 
 
-class Program(Backward):
+class Program(Forward):
     """The lines of a tape, and what goes in and comes out."""
 
     def __init__(
@@ -51,6 +51,10 @@ class Program(Backward):
             self._finish(event)
         elif type(event) is record.NotedDeposit:
             self._deposit(event)
+        elif type(event) is record.NotedPush:
+            self._push(event)
+        elif type(event) is record.NotedPushed:
+            self._pushed(event)
         elif type(event) is record.NotedEdit:
             self._edit(event)
         else:
@@ -100,9 +104,14 @@ class Program(Backward):
                 call.frames[0] if call.frames else None,
                 call.seconds,
                 uses,
-                bool(self.ways) or call.node is None,
+                self._is_optional(call),
             )
         )
+
+    def _is_optional(self, call: record.NotedCall) -> bool:
+        """Whether a line is left out if nobody uses its value: it is not one of the user's own."""
+        of_kernel = self.outer is None and any(scope.kind == "kernel" for scope in call.scopes)
+        return bool(self.ways) or call.node is None or of_kernel
 
     def _is_plain_transpose(self, call: record.NotedCall) -> bool:
         """Whether a call is written `x.T` where its value is used: a matrix without a name."""

@@ -16,6 +16,7 @@ from ..engine.observers import (
     Finish,
     Observer,
     Pull,
+    Push,
     Scope,
     Start,
     Step,
@@ -83,6 +84,7 @@ class NotedStart:
     roots: list[tuple[Place, Any]]  # places and variables
     path: Any
     graph: bool
+    inside: bool  # whether a formula does this on the way forward
 
 
 @dataclass(slots=True)
@@ -90,6 +92,25 @@ class NotedFinish:
     """A way back is at its end."""
 
     gradients: dict[Place, Variable]
+
+
+@dataclass(slots=True)
+class NotedPush:
+    """An operation on the way forward."""
+
+    node: Any
+    operation: Any
+    parents: Mapping[str, Any]
+    saved: Mapping[str, Any]
+    tangents: Mapping[str, Any]  # of the arguments: variables, or lists of them
+    pushed: dict[Place, Variable]
+
+
+@dataclass(slots=True)
+class NotedPushed:
+    """A way forward is at its end."""
+
+    tangents: dict[Place, Variable]
 
 
 @dataclass(slots=True)
@@ -151,6 +172,7 @@ class Recorder(Observer):
     states: dict[int, State] = field(default_factory=dict)  # of optimisers, by that
     updates: dict[int, Variable] = field(default_factory=dict)  # under way, by that
     modules: dict[int, Any] = field(default_factory=dict)  # the outermost ones, by id
+    depth: int = 0  # of ways forward inside each other
     within: bool = False  # whether names of the source of kernels count
     held: list[Any] = field(default_factory=list)
     finished: dict[Any, Variable] = field(default_factory=dict)  # of the last way back
@@ -229,7 +251,7 @@ class Recorder(Observer):
                 array = np.asarray(gradient)
                 variable = self.known(array) or Variable(array.copy())
             roots.append((place, variable))
-        self.events.append(NotedStart(roots, start.path, start.graph))
+        self.events.append(NotedStart(roots, start.path, start.graph, self.depth > 0))
 
     def finish(self, finish: Finish) -> None:
         gradients = {}
@@ -243,6 +265,35 @@ class Recorder(Observer):
             self.by_memory[key_of(array)] = variable
         self.finished = gradients
         self.events.append(NotedFinish(gradients))
+
+    def push(self, push: Push) -> None:
+        node = push.node
+        given = {name: self.tangent(value, name) for name, value in push.tangents.items()}
+        pushed = {}
+        for place, array in push.pushed.items():
+            found = self.known(array)
+            if found is None:
+                found = self.by_memory[key_of(array)] = Variable(array, True)
+            pushed[place] = found
+        self.events.append(NotedPush(node, node.operation, node.parents, node.saved, given, pushed))
+
+    def pushing(self) -> None:
+        self.depth += 1
+
+    def pushed(self, tangents: Mapping[Place, np.ndarray]) -> None:
+        self.depth -= 1
+        if self.depth:
+            return  # inside of another
+        noted = {place: self.tangent(array, "x") for place, array in tangents.items()}
+        self.events.append(NotedPushed(noted))
+
+    def tangent(self, value: Noted, name: str) -> Noted:
+        """The tangent of an argument; of a list one each."""
+        if type(value) is list:
+            return [self.tangent(part, name) for part in value]
+        if value is None:
+            return None
+        return self.changeable(value, "tangent")
 
     def deposit(self, deposit: Deposit) -> None:
         before = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import linecache
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -23,11 +23,15 @@ class Executed(NamedTuple):
     value: Any
     gradients: dict[str, Array]
     updated: dict[str, Array]
+    tangents: dict[str, Array]
     variables: dict[str, Any]
 
 
-def execute(text: str, inputs: Mapping[str, Any]) -> Executed:
-    """Run the text of a program; names in it stand for NumPy, SciPy and this package."""
+def execute(text: str, inputs: Mapping[str, Any], returned: Sequence[str]) -> Executed:
+    """Run the text of a program; names in it stand for NumPy, SciPy and this package.
+
+    `returned` says what the dictionaries behind its value are.
+    """
     import scipy.special
 
     from .. import kernels, optim
@@ -48,11 +52,8 @@ def execute(text: str, inputs: Mapping[str, Any]) -> Executed:
     exec(compile(code, filename, "exec"), space)
     with np.errstate(all="ignore"):
         found, variables = space["program"](**inputs)
-    return _sorted(found, variables)
-
-
-def _sorted(found: Any, variables: dict[str, Any]) -> Executed:
-    parts = found if type(found) is tuple else (found,)
-    gradients = parts[1] if len(parts) > 1 else {}
-    updated = parts[2] if len(parts) > 2 else {}
-    return Executed(parts[0], gradients, updated, variables)
+    (value, *dictionaries) = found if returned else (found,)
+    named = dict(zip(returned, dictionaries, strict=True))
+    gradients = named.get("gradients", {})
+    updated = named.get("updated", {})
+    return Executed(value, gradients, updated, named.get("tangents", {}), variables)

@@ -154,7 +154,7 @@ class Tape:
     ) -> Executed:
         """Execute the text, with other arrays in place of the inputs that are named.
 
-        Returns the value, the gradients by name, the updated parameters by name, and all variables.
+        Returns the value, gradients, updated parameters and tangents by name, and all variables.
         Raises TypeError for a name that is no input.
         """
         from .run import execute
@@ -166,7 +166,7 @@ class Tape:
                 known = ", ".join(given)
                 raise TypeError(f"the program has no input {name!r}; there are {known}")
             given[name] = value
-        return execute(text, given)
+        return execute(text, given, [kind for kind, _ in self.program(detail).returns()])
 
     # ----------------------------------------------------------------------------- what others draw
 
