@@ -10,7 +10,6 @@ import numpy as np
 from ..kernels.kernel import Kernel
 from ..tensor import Node, Output, Place, Rule, each
 from ..transforms import IDENTITY
-from ..typing import Function
 from . import expression as ex
 from . import record
 from .expression import Expression
@@ -178,7 +177,7 @@ class Backward(Lines):
             try:
                 value = trace(formula, given)
             except Untraceable:
-                value = self._formula_call(operation, name, formula, given)
+                value = self.formula_call(operation, "formulas", name, given)
             found[name] = self._as_traced(value)
         return found
 
@@ -217,17 +216,18 @@ class Backward(Lines):
         except Untraceable:
             return Traced(value, self.given(value, "c"))
 
-    def _formula_call(
-        self, operation: Rule, name: str, formula: Function, given: list[Value]
-    ) -> Value:
-        """A formula that is no single expression, called by its place in the table."""
+    def formula_call(self, operation: Rule, kind: str, name: str, given: list[Value]) -> Value:
+        """A formula that is no single expression, called by its place in the table.
+
+        `kind`: "formulas", or "tangents".
+        """
         function = ex.function_name(operation.function)
         if function is None:
             function = self.given(operation.function, operation.function.__name__).text()
         with np.errstate(all="ignore"):
-            value = formula(*map(plain, given))
+            value = getattr(operation, kind)[name](*map(plain, given))
         self.imports.add("tg")
-        where = f'tg.rule({function}).formulas["{name}"]'
+        where = f'tg.rule({function}).{kind}["{name}"]'
         arguments = [self._argument(g) for g in given]
         return traced(value, ex.call(where, arguments, {}))
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
+from ..engine.signatures import parameter_names
 from ..kernels.kernel import Kernel
-from ..tensor import Node, Place
+from ..tensor import Node, Place, Rule, added
+from ..typing import Function
 from . import expression as ex
 from .backward import Backward
 from .expression import Expression
 from .lines import TapeError
 from .parts import shared_parts
 from .record import NotedPush, NotedPushed, same
-from .trace import Traced, Untraceable, Value, broadcast, trace, traced, write
+from .trace import (
+    INSTEAD,
+    Traced,
+    Untraceable,
+    Value,
+    arranged,
+    broadcast,
+    express,
+    plain,
+    trace,
+    traced,
+    write,
+)
 
 
 class Forward(Backward):
@@ -37,12 +53,38 @@ class Forward(Backward):
     def _rule_push(self, push: NotedPush, tangents: dict[str, Value]) -> Value:
         """What a rule makes of tangents, as an expression."""
         node = push.node
+        operation = copy.copy(push.operation)
+        operation.function = INSTEAD.get(operation.function, operation.function)
         saved = {name: self.saved_value(push, name) for name in push.saved}
-        replica = Node(push.operation, dict(push.parents), saved, node.shape, node.dtype)
+        replica = Node(operation, dict(push.parents), saved, node.shape, node.dtype)
         try:
-            return trace(lambda: push.operation.push(replica, tangents, False), [])
-        except Untraceable as reason:
-            raise TapeError(f"the tangent of {node} is no expression: {reason}") from None
+            return trace(lambda: operation.push(replica, tangents, False), [])
+        except Untraceable:
+            parts = [self._part(push, name, tangents[name], saved) for name in tangents]
+            return trace(lambda: added(parts), [])
+
+    def _part(self, push: NotedPush, name: str, tangent: Value, saved: dict[str, Value]) -> Value:
+        """What one tangent comes to, as a call of the function or of a formula of the table."""
+        operation: Rule = push.operation
+        if name in operation.linear and name not in operation.tangents:
+            values = {**saved, name: tangent}
+            signature = operation.signature
+            given = {key: values[key] for key in signature.defaults if key in values}
+            for key in [*given]:
+                if key not in signature.required and signature.is_default(key, given[key]):
+                    del given[key]
+            args, kwargs = arranged(operation, given)
+            value = operation.function(
+                *map(plain, args), **{k: plain(v) for k, v in kwargs.items()}
+            )
+            return traced(value, express(operation.function, args, kwargs, value))
+        kind, letter = ("tangents", "t") if name in operation.tangents else ("formulas", "g")
+        if kind == "formulas" and not operation.elementwise:
+            raise TapeError(f"the tangent of {push.node} is no expression in {name!r}")
+        formula: Function = getattr(operation, kind)[name]
+        needed = parameter_names(formula)
+        arguments = [tangent if n == letter else saved[n] for n in needed]
+        return self.formula_call(operation, kind, name, arguments)
 
     def _kernel_push(self, push: NotedPush, tangents: dict[str, Value]) -> Value:
         """What a kernel makes of tangents: a call."""
@@ -76,7 +118,9 @@ class Forward(Backward):
         """Return the tangents, beside the values that they belong to."""
         for place, variable in pushed.tangents.items():
             self.tangents[self.place_name(place)] = self.expression(variable)
-            self.roots.append(self.recorder.by_place[place])
+            root = self.recorder.by_place.get(place)
+            if root is not None:
+                self.roots.append(root)
 
 
 def broadcast_tangent(part: Traced, place: Place, given: dict[str, Value]) -> Traced:

@@ -263,6 +263,7 @@ class Recorder(Observer):
             variable = gradients[place] = Variable(array.copy())
             variable.copied = True
             self.by_memory[key_of(array)] = variable
+            self.held.append(array)  # so that no other array gets its key
         self.finished = gradients
         self.events.append(NotedFinish(gradients))
 
@@ -305,6 +306,7 @@ class Recorder(Observer):
             gradient = Variable(deposit.gradient.copy())
             gradient.copied = True
             self.by_memory[key_of(deposit.gradient)] = gradient
+            self.held.append(deposit.gradient)
         else:
             gradient = self.noted(deposit.gradient, "gradient")
         total = gradient
@@ -430,6 +432,7 @@ class Recorder(Observer):
         if found.hint is None:
             found.hint = "constant" if name in UNTOLD else name
         self.by_memory[key_of(array)] = found
+        self.held.append(array)
         return found
 
     def transposed(self, array: np.ndarray) -> Variable | None:
@@ -462,6 +465,7 @@ class Recorder(Observer):
         call.value = variable
         self.events.append(call)
         self.by_memory[key_of(array)] = variable
+        self.held.append(array)
         return variable
 
     def known(self, array: np.ndarray) -> Variable | None:
