@@ -15,7 +15,6 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -45,8 +44,7 @@ class Pull(NamedTuple):
     dropped: Any = None  # the elements of the value that reach no root, where that is known
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """A way back begins."""
 
     roots: Sequence[tuple[Any, Any]]  # places, and the gradients that are carried back from them
@@ -54,8 +52,7 @@ class Start:
     graph: bool  # whether the way back is recorded itself
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """A way back is at its end."""
 
     gradients: Mapping[Any, Any]  # by place
@@ -69,8 +66,7 @@ class Push(NamedTuple):
     pushed: Mapping[Any, Any]  # by place
 
 
-@dataclass(frozen=True, slots=True)
-class Deposit:
+class Deposit(NamedTuple):
     """A gradient is about to be added to a tensor's `.grad`."""
 
     tensor: Any
@@ -79,8 +75,7 @@ class Deposit:
     gradient: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """The gradients of tensors are about to be changed together."""
 
     function: Any  # of a list of gradients and a number: gives the new ones
@@ -88,8 +83,7 @@ class Edit:
     number: float
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """An optimiser updates a parameter."""
 
     optimizer: Any  # the class
@@ -100,8 +94,7 @@ class Step:
     state: Callable[[], Mapping[str, Any]]  # gives copies, by name
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A part of a computation that bears a name: operations inside it belong to it."""
 
     kind: str  # "module", "definition" or "kernel"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import parallel
 from ..engine import errors
 from ..engine.observers import Scope
 from ..kernels.kernel import Kernel
@@ -180,6 +181,9 @@ class Lines:
         if type(value) is slice:
             return slice(*[self.traced(v, wish) for v in (value.start, value.stop, value.step)])
         name = getattr(value, "__name__", wish)
+        if callable(value) and getattr(parallel, name, None) is value:
+            self.imports.add("parallel")
+            return Traced(value, ex.name(f"parallel.{name}"))
         return Traced(value, self.given(value, name if name.isidentifier() else wish))
 
     def heading(self, scope: Scope) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import keyword
 import linecache
 import re
@@ -10,9 +9,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from types import CodeType, FrameType
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 Frames = tuple[tuple[CodeType, int], ...]  # code and instruction, the innermost first
+
+if TYPE_CHECKING:
+    import ast
 
 Targets: TypeAlias = Any  # a name, a tuple of names and None, or None
 ROOM = __name__.rpartition(".")[0] + "."
@@ -21,7 +23,7 @@ KERNELS = f"{PACKAGE}.kernels."
 HIDDEN = ("tensor", "engine", "rules", "kernels", "transforms", "checkpoint", "tape", "special")
 DEPTH = 8  # frames that are looked at
 LETTERS = "abcdefhkmnpqrsuvwz"
-TAKEN = {"np", "scipy", "operator", "kernels", "optim", "tg", "tinygrad_cv", "program"}
+TAKEN = {"np", "scipy", "operator", "kernels", "optim", "parallel", "tg", "tinygrad_cv", "program"}
 TAKEN |= {"dict", "slice", "float", "int", "bool", "complex"}
 _HIDDEN: dict[Any, bool] = {}
 _RETURNED: dict[tuple[CodeType, int], bool] = {}  # whether a function returns what is there
@@ -85,19 +87,27 @@ def places(within: bool = False) -> Frames:
 
 
 def variable_name(value: object) -> str | None:
-    """The name of a variable, or of an attribute of one, that is this object, in the nearest
-    frame."""
+    """The name of a variable that is this object, in the outermost frame that has one; or of an
+    attribute of `self`, or of a global variable, in the nearest."""
+    found = other = None
     for frame in source_frames():
         for key, held in frame.f_locals.items():
             if held is value:
-                return key
-        for key in frame.f_code.co_names:
-            if frame.f_globals.get(key) is value:
-                return key
-        attributes = getattr(frame.f_locals.get("self"), "__dict__", {})
-        for key, part in attributes.items():
-            if part is value:
-                return str(key)
+                found = key
+        if other is None and found is None:
+            other = other_name(value, frame)
+    return found or other
+
+
+def other_name(value: object, frame: FrameType) -> str | None:
+    """What a frame calls an object that is none of its variables."""
+    for key in frame.f_code.co_names:
+        if frame.f_globals.get(key) is value:
+            return key
+    attributes = getattr(frame.f_locals.get("self"), "__dict__", {})
+    for key, part in attributes.items():
+        if part is value:
+            return str(key)
     return None
 
 
@@ -155,6 +165,8 @@ def _nodes(filename: str) -> dict[Any, list[_Placed]]:
 
 @lru_cache(maxsize=256)
 def _nodes_of(text: str) -> dict[Any, list[_Placed]]:
+    import ast  # only here: `import tinygrad_cv` is to be quick
+
     try:
         tree = ast.parse(text)
     except SyntaxError:
@@ -176,6 +188,8 @@ def _nodes_of(text: str) -> dict[Any, list[_Placed]]:
 
 def _site(placed: _Placed) -> Site:
     """What the statement around an expression does with its value."""
+    import ast
+
     node = placed.node
     if isinstance(node, ast.AugAssign):
         return Site(_target(node.target), False)
@@ -195,6 +209,8 @@ def _site(placed: _Placed) -> Site:
 
 
 def _target(target: ast.AST) -> Targets:
+    import ast
+
     if isinstance(target, ast.Name):
         return target.id
     if isinstance(target, ast.Attribute):

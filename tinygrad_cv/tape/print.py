@@ -95,7 +95,8 @@ def body_of(lines: list[Line]) -> Iterator[str]:
         length = max(len(code), column) + len(comment) if comment else len(code)
         *before, last = broken(code) if length > WIDTH - 4 else [code]
         yield from before
-        yield f"{last:{column}}{comment}" if comment else last
+        padding = max(column, len(last) + 1)
+        yield f"{last:{padding}}{comment}" if comment else last
 
 
 def heading(phase: str, column: int, width: int) -> str:

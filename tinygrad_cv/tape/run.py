@@ -34,7 +34,7 @@ def execute(text: str, inputs: Mapping[str, Any], returned: Sequence[str]) -> Ex
     """
     import scipy.special
 
-    from .. import kernels, optim
+    from .. import kernels, optim, parallel
 
     space: dict[str, Any] = {
         "np": np,
@@ -43,6 +43,7 @@ def execute(text: str, inputs: Mapping[str, Any], returned: Sequence[str]) -> Ex
         PACKAGE: importlib.import_module(PACKAGE),
         "kernels": kernels,
         "optim": optim,
+        "parallel": parallel,
     }
     filename = f"<tape {_numbers()}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(True), filename)

@@ -17,10 +17,10 @@ from ..engine.pytrees import leaves, map_leaves
 from ..tensor import Tensor, backpropagate
 from ..transforms import variable
 from ..typing import ArrayLike, Function, PyTree
-from .record import Recorder
 
 if TYPE_CHECKING:
     from .program import Program
+    from .record import Recorder
     from .run import Executed
 
 Leaf: TypeAlias = Any  # of a pytree: an array, a tensor, a number, anything else
@@ -30,6 +30,8 @@ class Tape:
     """A computation that was noted. `print` shows it as a NumPy program; `run` executes that."""
 
     def __init__(self) -> None:
+        from .record import Recorder  # only here: `import tinygrad_cv` is to be quick
+
         self.recorder = Recorder()
         self._presets: dict[int, str] = {}
         self._value: Any = None
