@@ -20,6 +20,7 @@ from .expression import Expression
 from .names import Names
 from .parts import heaviest, names_in, parts_of
 from .record import Event, NotedPull, Recorder, Variable
+from .sources import Argument, source_name
 from .trace import Traced, Value
 
 DETAILS = ("call", "reference", "body")
@@ -138,8 +139,15 @@ class Lines:
         preset = self.presets.get(id(variable))
         if preset is None:
             preset = self.parameter_names.get(id(variable.tensor))
-        wish = preset or variable.hint or "x"
+        wish = preset or self._source_name(variable) or variable.hint or "x"
         self.presets[id(variable)] = self.names.give(wish)
+
+    def _source_name(self, variable: Variable) -> str | None:
+        """What the source calls an input."""
+        if variable.argument is None or variable.argument[1] is None:
+            return None
+        name, operation, frames = variable.argument
+        return source_name(Argument(name, operation.signature.positional, frames))
 
     def expression(self, variable: Variable) -> Expression:
         """How a variable is called."""

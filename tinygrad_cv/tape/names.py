@@ -6,7 +6,7 @@ import keyword
 import linecache
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -39,19 +39,18 @@ def is_hidden(module: object) -> bool:
     return found
 
 
-def source_frames(depth: int = DEPTH) -> Iterator[FrameType]:
-    """The frames outside of the engine, the innermost first."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and is_of_tape(frame.f_globals.get("__name__")):
+def calls() -> Frames:
+    """The calls that led to the operation that is being carried out, the innermost first; up to
+    where the engine calls."""
+    frame: FrameType | None = sys._getframe(1)
+    found: list[tuple[CodeType, int]] = []
+    while frame is not None and len(found) < DEPTH:
+        if not is_hidden(frame.f_globals.get("__name__")):
+            found.append((frame.f_code, frame.f_lasti))
+        elif found:
+            break
         frame = frame.f_back
-    while frame is not None and depth:
-        module = frame.f_globals.get("__name__")
-        if is_of_tape(module):
-            return
-        if not is_hidden(module):
-            yield frame
-            depth -= 1
-        frame = frame.f_back
+    return tuple(found)
 
 
 def is_of_tape(module: object) -> bool:
@@ -86,31 +85,6 @@ def places(within: bool = False) -> Frames:
     return tuple(found)
 
 
-def variable_name(value: object) -> str | None:
-    """The name of a variable that is this object, in the outermost frame that has one; or of an
-    attribute of `self`, or of a global variable, in the nearest."""
-    found = other = None
-    for frame in source_frames():
-        for key, held in frame.f_locals.items():
-            if held is value:
-                found = key
-        if other is None and found is None:
-            other = other_name(value, frame)
-    return found or other
-
-
-def other_name(value: object, frame: FrameType) -> str | None:
-    """What a frame calls an object that is none of its variables."""
-    for key in frame.f_code.co_names:
-        if frame.f_globals.get(key) is value:
-            return key
-    attributes = getattr(frame.f_locals.get("self"), "__dict__", {})
-    for key, part in attributes.items():
-        if part is value:
-            return str(key)
-    return None
-
-
 # ------------------------------------------------------------------------------- the source's AST
 
 
@@ -139,18 +113,27 @@ def assigned_name(frames: Frames) -> Targets:
 @cache
 def site_of(code: CodeType, instruction: int) -> Site:
     """What the line does with the value of an instruction."""
-    positions = list(code.co_positions())
-    position = positions[instruction // 2]
-    if None in position:
-        return NOWHERE
-    line, last, column, end = position
-    nodes = _nodes(code.co_filename)
-    exact = nodes.get((line, column, last, end))
-    for placed in exact or nodes.get((None, None, last, end), []):
+    for placed in _placed_at(code, instruction):
         site = _site(placed)
         if site is not NOWHERE:
             return site
     return NOWHERE
+
+
+def node_at(code: CodeType, instruction: int) -> ast.AST | None:
+    """The expression that an instruction carries out; None where the source cannot be read."""
+    placed = _placed_at(code, instruction)
+    return placed[0].node if placed else None
+
+
+def _placed_at(code: CodeType, instruction: int) -> list[_Placed]:
+    position = list(code.co_positions())[instruction // 2]
+    if None in position:
+        return []
+    line, last, column, end = position
+    nodes = _nodes(code.co_filename)
+    exact = nodes.get((line, column, last, end))
+    return exact or nodes.get((None, None, last, end), [])
 
 
 class _Placed(NamedTuple):

@@ -24,7 +24,7 @@ from ..engine.observers import (
 from ..engine.ownership import read
 from ..tensor import PLAIN, Output, Place, Tensor, each, rule, unwrap
 from ..typing import ArrayLike
-from .names import Frames, places, variable_name
+from .names import Frames, calls, places
 
 Noted: TypeAlias = Any  # a variable, a plain value, or a list or dict of these
 Event: TypeAlias = Any  # one of the classes below whose names begin with "Noted"
@@ -34,7 +34,7 @@ UNTOLD = ("x", "x1", "x2", "a", "b", "gradient")  # names of parameters that say
 class Variable:
     """A value of the computation: an input, or the value of a noted call."""
 
-    __slots__ = ("array", "copied", "hint", "is_computed", "tensor")
+    __slots__ = ("argument", "array", "copied", "hint", "is_computed", "tensor")
 
     def __init__(
         self, array: np.ndarray, is_computed: bool = False, tensor: Tensor | None = None
@@ -44,6 +44,7 @@ class Variable:
         self.tensor = tensor  # of an input: the leaf that it was at first
         self.copied = False  # whether the array may be another one by now
         self.hint: str | None = None  # a name
+        self.argument: Any = None  # of an input: of which operation it was first an argument, where
 
 
 @dataclass(slots=True)
@@ -172,6 +173,8 @@ class Recorder(Observer):
     states: dict[int, State] = field(default_factory=dict)  # of optimisers, by that
     updates: dict[int, Variable] = field(default_factory=dict)  # under way, by that
     modules: dict[int, Any] = field(default_factory=dict)  # the outermost ones, by id
+    argument: str = ""  # that is being noted
+    operation: Any = None  # whose argument that is
     depth: int = 0  # of ways forward inside each other
     within: bool = False  # whether names of the source of kernels count
     held: list[Any] = field(default_factory=list)
@@ -186,7 +189,9 @@ class Recorder(Observer):
         node = call.node
         by_place = self.by_place
         arguments = {}
+        self.operation = call.operation
         for name, value in call.arguments.items():
+            self.argument = name
             if type(value) is Tensor:
                 # The usual case first: the value of an operation that was noted.
                 place = value._node
@@ -210,6 +215,7 @@ class Recorder(Observer):
             seconds,
             tuple(self.scopes),
         )
+        self.operation = None
         noted.value = self.result(call.value)
         self.events.append(noted)
         for name, variable in arguments.items():
@@ -498,19 +504,10 @@ class Recorder(Observer):
             self.inputs.append(found)
         return found
 
-    def attribute(self, value: Noted) -> str | None:
-        """The attribute of the module that is being called."""
-        scope = self.scopes[-1] if self.scopes else None
-        if scope is not None and scope.kind == "module":
-            for name, part in vars(scope.subject).items():
-                if part is value:
-                    return str(name)
-        return None
-
     def input(self, array: np.ndarray, source: object) -> Variable:
         """A value that comes from outside."""
         variable = Variable(array, tensor=source if type(source) is Tensor else None)
-        variable.hint = self.attribute(source) or variable_name(source)
+        variable.argument = (self.argument, self.operation, calls())
         self.inputs.append(variable)
         return variable
 
