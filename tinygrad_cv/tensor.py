@@ -858,7 +858,7 @@ def broadcast_tangent(tangent: Any, place: Place, given: Mapping[str, Any]) -> A
         tangent = np.asarray(tangent)
     if tangent.shape != shape:
         tangent = np.broadcast_to(tangent, shape)
-    if operation.elementwise and np.isnan(unwrap(tangent)).any():
+    if operation.elementwise and has_nan(unwrap(tangent)):
         still = True
         for part in given.values():
             still = still & np.equal(unwrap(part), 0)
@@ -866,6 +866,13 @@ def broadcast_tangent(tangent: Any, place: Place, given: Mapping[str, Any]) -> A
     if tangent.dtype.kind == "c" and dtype.kind != "c":
         tangent = np.real(tangent)
     return tangent if tangent.dtype == dtype else tangent.astype(dtype)
+
+
+def has_nan(x: np.ndarray) -> bool:
+    """Whether an element is no number; the sum of squares, which BLAS takes fast, shows it."""
+    flat = x.ravel(order="K")
+    total = np.vdot(flat, flat)
+    return bool(total != total) and bool(np.isnan(x).any())
 
 
 def push_by_transposes(node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:

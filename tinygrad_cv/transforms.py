@@ -373,9 +373,29 @@ def jvp(
     """
     run = Run("jvp", f, args, kwargs, argnums, has_aux)
     vectors = run.fitting(tangents, "tangent")
-    derivatives = pushed(run.numbers(), vectors, run.variables, run.graph)
-    given = [run.give(np.array(d) if type(d) is np.ndarray else d) for d in derivatives]
+    values = run.numbers()
+    derivatives = pushed(values, vectors, run.variables, run.graph)
+    given = [run.give(d) for d in in_own_memory(derivatives, vectors, values)]
     return run.with_aux(run.give_value(), rebuild(run.value, given))
+
+
+def in_own_memory(
+    derivatives: Sequence[Any], tangents: Sequence[Any], values: Sequence[Tensor]
+) -> list[Any]:
+    """Arrays that nobody else has: copies, but of what a kernel has just made for one value."""
+    found = []
+    for d, y in zip(derivatives, values, strict=True):
+        if type(d) is np.ndarray:
+            operation = None if y._node is None else y._node.node.operation
+            new = operation is not None and operation.gives_new_arrays
+            whole = d if d.base is None else d.base
+            new = new and type(whole) is np.ndarray and whole.base is None and whole.size == d.size
+            others = (v for v in (*tangents, *derivatives) if v is not d)
+            alone = sum(v is d for v in derivatives) == 1
+            if not (new and alone) or any(np.may_share_memory(d, unwrap(v)) for v in others):
+                d = np.array(d)
+        found.append(d)
+    return found
 
 
 def floating(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy import linalg
 
 from tests.table import row
-from tinygrad_cv.rules.numpy.linalg import cofactor
+from tinygrad_cv.rules.numpy.linalg import cofactor, with_eigenvalues, with_singular_values
 from tinygrad_cv.testing.strategies import arrays
 from tinygrad_cv.typing import Array, Shape
 
@@ -138,6 +138,42 @@ row(
 )
 row(linalg.pinv, symmetric, call=of_symmetric(lambda a: linalg.pinv(a, hermitian=True)))
 
+row(
+    with_eigenvalues.function,
+    symmetric,
+    call=of_symmetric(lambda a: with_eigenvalues(a, linalg.eigvalsh(a) ** 2)),
+)
+
+
+@st.composite
+def general_matrices(draw: st.DrawFn, rotating: bool = False) -> np.ndarray:
+    """V W V^-1: real eigenvalues at least .3 apart, or pairs of complex ones, and one real one where
+    the size is odd."""
+    v = draw(matrices())
+    n = v.shape[-1]
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    w = np.eye(n) * (0.8 + 0.8 * np.arange(n) + rng.uniform(0, 0.5, n))
+    if rotating:
+        for k in range(1, n, 2):
+            w[k, k] = w[k - 1, k - 1]
+            w[k, k - 1], w[k - 1, k] = 1 + k, -1 - k
+    return v @ w @ linalg.inv(v)
+
+
+def sizes_of(w: Array, v: Array) -> list[Array]:
+    return [w, np.real(v * np.conjugate(v))]
+
+
+def projections(v: Array) -> Array:
+    """v_k v_k^H of each eigenvector: (..., n, n) -> (..., n, n, n)."""
+    return v[..., :, None, :] * np.conjugate(v)[..., None, :, :]
+
+
+for general in (general_matrices(), general_matrices(rotating=True)):
+    row(linalg.eigvals, general)
+    row(linalg.eig, general, call=lambda a: sizes_of(*linalg.eig(a)))
+    row(linalg.eig, general, call=lambda a: projections(linalg.eig(a)[1]))
+
 tall, wide = matrices(3, 2), matrices(2, 3)
 wide_of_square = matrices(
     2
@@ -149,6 +185,11 @@ for shape in (square, tall, wide_of_square):
     row(linalg.qr, shape, call=lambda a: linalg.qr(a, mode="r") ** 2)
 for shape in (square, tall, wide):
     row(linalg.svdvals, shape)
+    row(
+        with_singular_values.function,
+        shape,
+        call=lambda a: with_singular_values(a, linalg.svdvals(a) ** 2),
+    )
     row(linalg.svd, shape, call=lambda a: linalg.svd(a, compute_uv=False))
     row(linalg.svd, shape, call=lambda a: rebuilt(*linalg.svd(a, full_matrices=False)))
     row(linalg.svd, shape, call=lambda a: [v**2 for v in linalg.svd(a, full_matrices=False)])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import tensor
-from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, dispatch, wrap
+from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, described, dispatch, wrap
 from .errors import calling_line
 from .modes import SWITCHED, is_recording
 from .operands import NUMBERS
@@ -112,14 +112,16 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         value, saved = kernel._forward(*[values[name] for name in kernel._forward_uses])
     except Exception:
         return plain_record(kernel, args, kwargs)  # which explains it
-    if type(value) is not np.ndarray:
-        if not isinstance(value, np.floating):
-            return plain_record(kernel, args, kwargs)
+    if isinstance(value, np.floating):
         value = np.asarray(value)
     if not parents:
         return wrap(value)
     values["y"], values["saved"] = value, saved
-    node = Node(kernel, parents, values, value.shape, value.dtype, calling_line())
+    if type(value) is np.ndarray:
+        shape, dtype = value.shape, value.dtype
+    else:
+        shape, dtype = described(value, kernel.function)
+    node = Node(kernel, parents, values, shape, dtype, calling_line())
     return wrap(value, node)
 
 

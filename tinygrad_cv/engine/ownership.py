@@ -104,7 +104,7 @@ def constant(value: Any) -> Any:
                 return locked(value)
             if _is_immutable(owner.base):
                 return window(value)
-        return value.copy()
+        return value.copy(order="K")  # images keep their channels last
     if type(value) in (list, tuple):
         return type(value)(map(constant, value))
     return value

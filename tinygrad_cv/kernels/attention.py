@@ -80,6 +80,27 @@ def _(
     return *gradients, None
 
 
+@attention.jvp
+def _(
+    query_dot: np.ndarray | None,
+    key_dot: np.ndarray | None,
+    value_dot: np.ndarray | None,
+    mask_dot: np.ndarray | None,
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    mask: np.ndarray | None,
+    keep: np.ndarray | None,
+    saved: Weights,
+    causal: bool,
+    scale: float | None,
+) -> np.ndarray:
+    factor = scale_of(scale, query)
+    scores_dot = scores_tangent(query_dot, key_dot, mask_dot, query, key, factor)
+    chooses = mask is not None or keep is not None or causal
+    return attend_tangent(scores_dot, value_dot, value, saved, chooses)
+
+
 @kernel(selects=True)
 def self_attention(
     packed: Array,
@@ -146,6 +167,30 @@ def _(
     wanted = (needs[0], needs[0], needs[0], needs[1])
     *_, dmask = attend_gradients(g, y, query, key, value, saved, None, chooses, wanted, out)
     return dpacked if needs[0] else None, dmask, None
+
+
+@self_attention.jvp
+def _(
+    packed_dot: np.ndarray | None,
+    mask_dot: np.ndarray | None,
+    packed: np.ndarray,
+    mask: np.ndarray | None,
+    keep: np.ndarray | None,
+    num_heads: int,
+    saved: Weights,
+    causal: bool,
+) -> np.ndarray:
+    query, key, value = split_packed(packed, num_heads)
+    query_dot = key_dot = value_dot = None
+    if packed_dot is not None:
+        query_dot, key_dot, value_dot = split_packed(packed_dot, num_heads)
+    scale = scale_of(None, query)
+    scores_dot = scores_tangent(query_dot, key_dot, mask_dot, query, key, scale)
+    b, n, d = packed.shape
+    y_dot = aligned((b, n, d // 3), packed.dtype)
+    chooses = mask is not None or keep is not None or causal
+    attend_tangent(scores_dot, value_dot, value, saved, chooses, split_heads(y_dot, num_heads))
+    return y_dot
 
 
 @kernel(selects=True)
@@ -223,6 +268,34 @@ def _(
     return dquery, dkey, dv, dvalue, None
 
 
+@additive_attention.jvp
+def _(
+    query_dot: np.ndarray | None,
+    key_dot: np.ndarray | None,
+    v_dot: np.ndarray | None,
+    value_dot: np.ndarray | None,
+    v: np.ndarray,
+    value: np.ndarray,
+    mask: np.ndarray | None,
+    saved: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """scores' = tanh v' + (1 - tanh^2) (query' + key') v with the tanh of query + key."""
+    met, weights = saved
+    scores_dot = None if v_dot is None else met @ v_dot
+    if query_dot is not None or key_dot is not None:
+        slope = met * met  # (..., L, S, D)
+        np.subtract(1, slope, out=slope)
+        moved: Array = np.zeros(1, met.dtype)
+        if query_dot is not None:
+            moved = query_dot[..., :, None, :]
+        if key_dot is not None:
+            moved = moved + key_dot[..., None, :, :]
+        slope *= moved
+        product = slope @ v
+        scores_dot = product if scores_dot is None else scores_dot + product
+    return attend_tangent(scores_dot, value_dot, value, (weights, None), mask is not None)
+
+
 # ------------------------------------------------------------------------- what they have in common
 
 # The weights before dropout, and what dropout multiplies them by, if there is any.
@@ -293,6 +366,69 @@ def attend_gradients(
     if needs[1]:
         dkey = np.matmul(dscores.mT, query, out=out[1])
     return dquery, dkey, dvalue, dmask
+
+
+def scores_tangent(
+    query_dot: np.ndarray | None,
+    key_dot: np.ndarray | None,
+    mask_dot: np.ndarray | None,
+    query: np.ndarray,
+    key: np.ndarray,
+    scale: float,
+) -> np.ndarray | None:
+    """scores' = (query' key^T + query key'^T) scale + mask': (..., L, S); None for zero.
+
+    Both products are one, of query' and query side by side with key and key'.
+    """
+    if query_dot is None and key_dot is None:
+        return mask_dot
+    if query_dot is None or key_dot is None:
+        query = query if query_dot is None else query_dot
+        turned = np.ascontiguousarray((key if key_dot is None else key_dot).mT)
+    else:
+        query = np.concatenate([query_dot, query], axis=-1)  # (..., L, 2 D)
+        *leading, keys, d = key.shape
+        turned = np.empty((*leading, 2 * d, keys), key.dtype)
+        np.concatenate([key.mT, key_dot.mT], axis=-2, out=turned)
+    product = np.matmul(query, turned)
+    product *= query.dtype.type(scale)
+    return product if mask_dot is None else product + mask_dot
+
+
+def attend_tangent(
+    scores_dot: np.ndarray | None,
+    value_dot: np.ndarray | None,
+    value: np.ndarray,
+    saved: Weights,
+    chooses: bool,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """The tangent of the values that are looked at.
+
+    With weights P: y' = P' value + P value' and P' = P (scores' - sum(scores' P)). `chooses` is
+    that of `attend_gradients`: what is hidden counts for nothing, even if its score' is infinite.
+    """
+    weights, factor = saved
+    parts = []
+    if scores_dot is not None:
+        if chooses and not is_finite(scores_dot):
+            product = choose
+            weights_dot = choose(np.broadcast_to(scores_dot, weights.shape), weights)
+            weights_dot -= weights * sum_along(weights_dot, -1)
+        else:
+            product = np.multiply
+            weights_dot = scores_dot - sum_of_products(scores_dot, weights, -1)
+            weights_dot *= weights
+        if factor is not None:
+            weights_dot = product(weights_dot, factor)
+        parts.append(np.matmul(weights_dot, value, out=out))
+    if value_dot is not None:
+        dropped = weights if factor is None else weights * factor
+        parts.append(np.matmul(dropped, value_dot, out=None if parts else out))
+    total, *others = parts
+    for part in others:
+        total += part
+    return total
 
 
 def split_heads(x: np.ndarray, num_heads: int) -> np.ndarray:

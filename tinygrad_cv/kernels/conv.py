@@ -100,6 +100,43 @@ def _(
     return dx, dweight, dbias
 
 
+@conv2d.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    y: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """y' = conv2d(x', weight) + conv2d(x, weight') + bias'."""
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    parts = []
+    if x_dot is not None:
+        parts.append(conv2d(x_dot, weight, **options))
+    if weight_dot is not None:
+        parts.append(conv2d(x, weight_dot, **options))
+    bias_dot = None if bias_dot is None else bias_dot.reshape(-1, len(weight), 1, 1)
+    return sum_of_parts(parts, bias_dot, y)
+
+
+def sum_of_parts(
+    parts: Sequence[np.ndarray],
+    bias_dot: np.ndarray | None,
+    y: np.ndarray,
+) -> np.ndarray:
+    """What two products, in memory of their own, and a bias come to, in the shape of y."""
+    total = parts[0] if parts else np.zeros_like(y)
+    for part in (*parts[1:], bias_dot):
+        if part is not None:
+            total += part
+    return total
+
+
 def check_conv2d(
     x: np.ndarray,
     weight: np.ndarray,
@@ -212,6 +249,32 @@ def _(
     if needs[2]:
         dbias = sum_of_rows(as_rows(g))
     return dx, dweight, dbias
+
+
+@conv_transpose2d.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    y: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair,
+    padding: Pair,
+    output_padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """y' = conv_transpose2d(x', weight) + conv_transpose2d(x, weight') + bias'."""
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    options["output_padding"] = output_padding
+    parts = []
+    if x_dot is not None:
+        parts.append(conv_transpose2d(x_dot, weight, **options))
+    if weight_dot is not None:
+        parts.append(conv_transpose2d(x, weight_dot, **options))
+    bias_dot = None if bias_dot is None else bias_dot.reshape(-1, 1, 1)
+    return sum_of_parts(parts, bias_dot, y)
 
 
 def transposed_output(

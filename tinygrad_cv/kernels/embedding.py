@@ -50,3 +50,9 @@ def _(
     starts = np.arange(indices.size + 1)  # of the rows, which have one element each
     one_hot = csr_array((ones, columns, starts), shape=(indices.size, len(weight)))
     return None, one_hot.T @ g.reshape(indices.size, weight.shape[1])
+
+
+@embedding.jvp
+def _(weight_dot: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """y' = weight'[indices]."""
+    return weight_dot[indices]

@@ -119,6 +119,51 @@ def _(
     return None if dx is None else lines.back(dx), dweight, dbias
 
 
+@group_norm.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    saved: Saved,
+    groups: int,
+) -> np.ndarray:
+    """y' = activation' (weight z' + weight' z + bias') with the normal z.
+
+    z' = scale (x' - mean(x') - z mean(x' z)), as in `layer_norm`. With c = x - mean, z = scale c;
+    that is a sum of x', c and 1, each times numbers of its channel and sample.
+    """
+    lines = Lines(x, groups)
+    mean, scale, slope = saved
+    factor = 1.0 if slope is None else 0.5  # as in forward
+    gain = gain_of(weight, lines, factor)
+    gain_dot = np.zeros_like(gain) if weight_dot is None else gain_of(weight_dot, lines, factor)
+    shift_dot = np.zeros_like(gain) if bias_dot is None else gain_of(bias_dot, lines, factor)
+    rows = lines.of(x)
+    tangents = None if x_dot is None else lines.of(x_dot)
+    y_dot = np.empty(lines.shape, x.dtype)
+    for block in lines.blocks():
+        s, d = scale[block], y_dot[block]
+        c = rows[block] - lines.along(mean[block])
+        along_c, along_one = s * gain_dot, shift_dot
+        if tangents is not None:
+            h = tangents[block]
+            mean_hc = lines.mean(np.multiply(h, c, out=d))
+            along_c = along_c - s * gain * s * s * mean_hc
+            along_one = along_one - s * gain * lines.mean(h)
+        c *= lines.along(along_c)
+        if tangents is None:
+            d[...] = c
+        else:
+            np.multiply(h, lines.along(s * gain), out=d)
+            d += c
+        d += lines.along(along_one)
+        if slope is not None:
+            d *= slope[block]
+    return lines.back(y_dot)
+
+
 def silu_of_double(
     u: np.ndarray,
     y: np.ndarray,

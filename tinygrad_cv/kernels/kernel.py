@@ -13,9 +13,9 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import switched
 from ..engine.observers import scope
-from ..engine.ownership import guarded
+from ..engine.ownership import guarded, read_only
 from ..engine.signatures import Signature
-from ..tensor import Node, at_place, backpropagate, each, pushforward, record
+from ..tensor import Node, added, at_place, backpropagate, each, pushforward, record
 from ..typing import Function
 
 
@@ -47,14 +47,16 @@ class Kernel:
     arguments, options. Forward may name `needs` as well. When the way back is to be recorded
     (second derivatives), the engine differentiates the reference instead.
 
-    Forward mode pushes tangents through the reference, or is hand-derived too:
+    Forward mode is hand-derived too:
 
         @square.jvp
         def _(x_dot, x):             # the tangent of the value, from the tangents of the arguments
             return 2 * x * x_dot
 
     It names what it uses: `x_dot` is the tangent of the argument x (None for zero), and the others
-    are as in backward.
+    are as in backward. An elementwise kernel needs none: its backward multiplies by the derivative,
+    and so serves both directions. Tangents of arguments that it does not name go through the
+    reference, as all do where there is no jvp.
     """
 
     affine = False
@@ -74,6 +76,7 @@ class Kernel:
         self.guarded = not self.gives_new_arrays
         self.signature = Signature(reference)
         self._jvp: Function | None = None
+        self._pushes: frozenset[str] = frozenset()  # the arguments whose tangents it takes
         self.arrays = self.operands = self.signature.positional
         self._parameters = tuple(self.signature.defaults)
         self._defaults = self.signature.defaults
@@ -104,6 +107,7 @@ class Kernel:
         """Decorates the function that gives the tangent of the value."""
         self._jvp = function
         self._jvp_uses = tuple(inspect.signature(function).parameters)
+        self._pushes = frozenset(n for n in self.arrays if f"{n}_dot" in self._jvp_uses)
         return function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -217,12 +221,25 @@ class Kernel:
         return {name: found.pop(parents[name], None) for name in wanted}
 
     def push(self, node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
-        """The tangent of the value: hand-derived, or by the reference."""
-        if self._jvp is None or graph:
+        """The tangent of the value: hand-derived, by the slopes, or by the reference."""
+        if graph:
             return self._push_reference(node, tangents, graph)
-        given = {f"{name}_dot": tangents.get(name) for name in self.arrays}
-        values = {**node.values(graph=False), **given}
-        return self._jvp(*[values[name] for name in self._jvp_uses])
+        if self.guarded:
+            tangents = {name: read_only(tangent) for name, tangent in tangents.items()}
+        if self._jvp is not None and self._pushes.issuperset(tangents):
+            given = {f"{name}_dot": tangents.get(name) for name in self.arrays}
+            values = {**node.values(graph=False), **given}
+            return self._jvp(*[values[name] for name in self._jvp_uses])
+        if self.elementwise and all(node.parents[n].shape == node.shape for n in tangents):
+            return self._push_by_slopes(node, tangents)
+        return self._push_reference(node, tangents, graph)
+
+    def _push_by_slopes(self, node: Node, tangents: Mapping[str, Any]) -> Any:
+        """The same of an elementwise kernel: each tangent times the derivative, as in backward."""
+        parts = []
+        for name, tangent in tangents.items():
+            parts.append(self.pull(node, tangent, [name], graph=False)[name])
+        return added(parts)
 
     def _push_reference(self, node: Node, tangents: Mapping[str, Any], graph: bool) -> Any:
         """The same through the reference, which records itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 
@@ -84,6 +85,33 @@ def _(
     if needs[2]:
         dbias = sum_of_rows(rows)
     return dx, dweight, dbias
+
+
+@linear.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    x: np.ndarray,
+    weight: np.ndarray,
+    saved: np.ndarray | None,
+    activation: str | None,
+    negative_slope: float,
+) -> np.ndarray:
+    """u' = x' weight^T + x weight'^T + bias' for u = x weight^T + bias; y' = activation'(u) u'."""
+    shape = (*x.shape[:-1], len(weight))
+    parts = []
+    if x_dot is not None:
+        parts.append(np.dot(as_rows(x_dot), weight.T))  # (rows, out)
+    if weight_dot is not None:
+        parts.append(np.dot(as_rows(x), weight_dot.T))
+    u_dot = parts[0] if parts else np.zeros((prod(shape[:-1]), len(weight)), x.dtype)
+    for part in (*parts[1:], bias_dot):
+        if part is not None:
+            u_dot += part
+    if activation is not None and saved is not None:
+        u_dot = activation_named(activation, negative_slope).backward(u_dot, saved)
+    return u_dot.reshape(shape)
 
 
 def check_linear(

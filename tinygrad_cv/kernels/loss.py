@@ -119,6 +119,20 @@ def _(
     return d, -d if needs[1] else None
 
 
+@mse.jvp
+def _(
+    prediction_dot: np.ndarray | None,
+    target_dot: np.ndarray | None,
+    saved: np.ndarray,
+    reduction: str,
+) -> np.ndarray:
+    """loss' = 2 (prediction - target) (prediction' - target')."""
+    moved = 0.0 if prediction_dot is None else prediction_dot
+    if target_dot is not None:
+        moved = moved - target_dot
+    return 2 * reduce_array(saved * moved, reduction)
+
+
 # ----------------------------------------------------------------------------------- classification
 
 
@@ -180,6 +194,24 @@ def _(
     if weight is not None:
         g = g * weight
     return saved * g if needs[0] else None, -logits * g if needs[1] else None
+
+
+@bce_with_logits.jvp
+def _(
+    logits_dot: np.ndarray | None,
+    targets_dot: np.ndarray | None,
+    logits: np.ndarray,
+    weight: np.ndarray | Scalar | None,
+    saved: np.ndarray,
+    reduction: str,
+) -> np.ndarray:
+    """loss' = (s(x) - t) x' - x t'."""
+    losses_dot = np.zeros_like(logits) if logits_dot is None else saved * logits_dot
+    if targets_dot is not None:
+        losses_dot -= logits * targets_dot
+    if weight is not None:
+        losses_dot = losses_dot * weight
+    return reduce_array(losses_dot, reduction)
 
 
 @kernel(selects=True)
@@ -260,6 +292,17 @@ def _(
     if not needs[0]:
         return None
     return choose(g[..., None] if reduction == "none" else g, saved)
+
+
+@cross_entropy.jvp
+def _(
+    logits_dot: np.ndarray,
+    saved: np.ndarray,
+    reduction: str,
+) -> np.ndarray:
+    """L' = sum_c dL/dx_c x'_c of each row; `saved` has the share of the row in it."""
+    products = choose(logits_dot, saved)
+    return np.add.reduce(products, axis=-1 if reduction == "none" else None)
 
 
 def weighted_rows(

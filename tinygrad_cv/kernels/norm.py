@@ -122,6 +122,41 @@ def _(
     return dx, dweight if needs[1] else None, dbias if needs[2] else None
 
 
+@batch_norm.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    saved: tuple[np.ndarray, np.ndarray],
+    mean: np.ndarray | None,
+    average: Average,
+) -> np.ndarray:
+    """y' = weight z' + weight' z + bias' with z' = scale (x' - mean(x') - z mean(x' z)).
+
+    In evaluation z' = scale x'. Means are taken over all shares of the batch.
+    """
+    z, scale = saved
+    gain = scale if weight is None else scale * weight  # of x'
+    along_z = np.zeros_like(scale) if weight_dot is None else weight_dot
+    along_one = np.zeros_like(scale) if bias_dot is None else bias_dot
+    y_dot = None
+    if x_dot is not None:
+        rows = as_rows(channels_last(x_dot))
+        y_dot = rows * gain
+        if mean is None:
+            means = np.concatenate([mean_of_products(rows, z, 0), mean_along(rows, 0)])  # (2, C)
+            mean_z, mean_one = average(means)
+            along_z = along_z - gain * mean_z
+            along_one = along_one - gain * mean_one
+    if y_dot is None or mean is None or weight_dot is not None:
+        product = z * along_z
+        y_dot = product if y_dot is None else np.add(y_dot, product, out=product)
+    y_dot += along_one
+    return like_images(y_dot, x.shape)
+
+
 def standardise(
     x: np.ndarray,
     eps: float,
@@ -244,6 +279,40 @@ def _(
     if needs[2] and bias is not None:
         dbias = dshift.reshape(bias.shape)
     return None if dx is None else dx.reshape(x.shape), dweight, dbias
+
+
+@layer_norm.jvp
+def _(
+    x_dot: np.ndarray | None,
+    weight_dot: np.ndarray | None,
+    bias_dot: np.ndarray | None,
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    saved: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """y' = weight z' + weight' z + bias' with z' = scale (x' - mean(x') - z mean(x' z))."""
+    normal, scale = saved
+    size = normal.shape[1]
+    rows_dot = None if x_dot is None else x_dot.reshape(normal.shape)
+    y_dot = aligned(normal.shape, y.dtype)
+    for part in blocks(len(normal), size):
+        z, d = normal[part], y_dot[part]
+        if rows_dot is None:
+            d[...] = 0
+        else:
+            h = rows_dot[part]
+            np.multiply(z, -mean_of_products(h, z, 1), out=d)
+            d += h
+            d -= mean_along(h, 1)
+            d *= scale[part]
+            if weight is not None:
+                d *= weight.reshape(-1)
+        if weight_dot is not None:
+            d += z * weight_dot.reshape(-1)
+        if bias_dot is not None:
+            d += bias_dot.reshape(-1)
+    return y_dot.reshape(x.shape)
 
 
 def normalised_shape(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,30 @@ def _(
     return geometry.crop(dx)
 
 
+@max_pool2d.jvp
+def _(
+    x_dot: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+) -> np.ndarray:
+    """y' = the mean of x' over the elements of the window that are the largest."""
+    geometry = window(kernel_size, stride, padding)
+    product = np.multiply if is_finite(x_dot) else choose
+    y_dot = np.zeros_like(y)
+    largest = []
+    moved: list[Any] = window_shifts(x_dot, geometry, 0)
+    for shift, shift_dot in zip(window_shifts(x, geometry, -np.inf), moved, strict=True):
+        largest.append(shift == y)
+        chosen = largest[-1].astype(y.dtype)
+        y_dot += product(shift_dot, chosen, out=chosen)
+    if sum(map(np.count_nonzero, largest)) != y.size:  # some tie
+        y_dot /= functools.reduce(np.add, largest, np.zeros(y.shape, np.intp))
+    return y_dot
+
+
 @kernel(selects=True)
 def avg_pool2d(
     x: Array,
@@ -106,6 +131,18 @@ def _(
     for shift in shifts:
         shift += share
     return geometry.crop(dx)
+
+
+@avg_pool2d.jvp
+def _(
+    x_dot: np.ndarray,
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+) -> np.ndarray:
+    """The same of the tangent: it is linear."""
+    y_dot: np.ndarray = avg_pool2d(x_dot, kernel_size=kernel_size, stride=stride, padding=padding)
+    return y_dot
 
 
 def window(size: Pair, stride: Pair | None, padding: Pair) -> Geometry:
@@ -150,3 +187,10 @@ def _(
     for part in others:
         dx += part
     return dx
+
+
+@upsample_nearest2d.jvp
+def _(x_dot: np.ndarray, scale: Pair) -> np.ndarray:
+    """The same of the tangent: it is linear."""
+    y_dot: np.ndarray = upsample_nearest2d(x_dot, scale=scale)
+    return y_dot

@@ -118,6 +118,47 @@ def _(
     return sums.gradients(carried)
 
 
+@rnn.jvp
+def _(
+    x_dot: np.ndarray | None,
+    h0_dot: np.ndarray | None,
+    weight_ih_dot: np.ndarray | None,
+    weight_hh_dot: np.ndarray | None,
+    bias_ih_dot: np.ndarray | None,
+    bias_hh_dot: np.ndarray | None,
+    y: np.ndarray,
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    nonlinearity: str,
+    lengths: np.ndarray | None,
+) -> np.ndarray:
+    """h'_t = a'_t (1 - h_t^2), or for relu times 1 where h_t > 0, with
+
+    a'_t = x'_t weight_ih^T + x_t weight_ih'^T + biases'
+        + h'_(t-1) weight_hh^T + h_(t-1) weight_hh'^T.
+    """
+    known = [(x_dot, weight_ih), (x, weight_ih_dot), (states_before(h0, y), weight_hh_dot)]
+    projection = tangent_projection(known, (bias_ih_dot, bias_hh_dot), h0_dot, weight_hh, y)
+    h_dot, recurrent = projection.h0, projection.buffer()
+    product = np.multiply if nonlinearity == "tanh" else choose
+    for part in projection.parts():
+        if nonlinearity == "tanh":
+            slope = np.multiply(y[part], y[part], order="C")
+            np.subtract(1, slope, out=slope)
+        else:
+            slope = positive(y[part])
+        for t, a in enumerate(
+            projection.memory[part], part.start
+        ):  # a becomes the tangent of the state, in place
+            a += np.dot(h_dot, projection.weight_hh, out=recurrent)
+            product(a, slope[t - part.start], out=a)
+            hold(a, h_dot, lengths, t)
+            h_dot = a
+    return projection.memory
+
+
 # ----------------------------------------------------------------------------------------- the LSTM
 
 
@@ -247,6 +288,87 @@ def _(
     return dx, dh0, carried_c, *weights
 
 
+@lstm.jvp
+def _(
+    x_dot: np.ndarray | None,
+    h0_dot: np.ndarray | None,
+    c0_dot: np.ndarray | None,
+    weight_ih_dot: np.ndarray | None,
+    weight_hh_dot: np.ndarray | None,
+    bias_ih_dot: np.ndarray | None,
+    bias_hh_dot: np.ndarray | None,
+    y: tuple[np.ndarray, np.ndarray],
+    saved: np.ndarray,
+    x: np.ndarray,
+    h0: np.ndarray,
+    c0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    lengths: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """With a' as in `rnn`, the product rule of each step:
+
+    c'_t = f c'_(t-1) + i' z + f' c_(t-1) + i z' and h'_t = o' tanh(c_t) + o (1 - tanh(c_t)^2) c'_t.
+    Each gate's tangent is a' times its own slope, and stands in one product; so the slope times the
+    gate's partner there is known before the steps begin.
+    """
+    gates = saved
+    states, cells = y
+    known = [(x_dot, weight_ih), (x, weight_ih_dot), (states_before(h0, states), weight_hh_dot)]
+    projection = tangent_projection(known, (bias_ih_dot, bias_hh_dot), h0_dot, weight_hh, states)
+    states_dot = aligned(states.shape, states.dtype)
+    cells_dot = aligned(cells.shape, cells.dtype)
+    recurrent = projection.buffer()
+    before = states_before(c0, cells)
+    h_dot = projection.h0
+    c_dot = np.zeros_like(h_dot) if c0_dot is None else c0_dot.astype(cells.dtype, copy=False)
+    for part in projection.parts():
+        squashed = np.tanh(cells[part])
+        factors, through = lstm_factors(gates[part], before[part], squashed)
+        for t, a in enumerate(projection.memory[part], part.start):
+            k = t - part.start
+            a += np.dot(h_dot, projection.weight_hh, out=recurrent)
+            a *= factors[k]
+            _, f, _, _ = gate_blocks(gates[t], 4)
+            di, df, dz, do = gate_blocks(a, 4)
+            new = np.multiply(f, c_dot, out=cells_dot[t])
+            new += di
+            new += df
+            new += dz
+            np.multiply(through[k], new, out=states_dot[t])
+            states_dot[t] += do
+            hold(states_dot[t], h_dot, lengths, t)
+            hold(new, c_dot, lengths, t)
+            h_dot, c_dot = states_dot[t], new
+    return states_dot, cells_dot
+
+
+def lstm_factors(
+    gates: np.ndarray,
+    before: np.ndarray,
+    squashed: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the tangents of a' count in c' (of i, f, z) and in h' (of o): (chunk, N, 4 H).
+
+    And o (1 - tanh(c)^2), what that of c counts in h'. `before` are the cells that the steps have
+    begun from, `squashed` the tanh of those that they have come to.
+    """
+    i, _, z, o = np.split(gates, 4, axis=-1)
+    factors = np.multiply(gates, gates)
+    of_i, of_f, of_z, of_o = np.split(factors, 4, axis=-1)  # views
+    np.subtract(gates, factors, out=factors)  # s (1 - s)
+    of_i *= z
+    of_f *= before
+    of_o *= squashed
+    np.multiply(z, z, out=of_z)
+    np.subtract(1, of_z, out=of_z)
+    of_z *= i
+    through = squashed * squashed
+    np.subtract(1, through, out=through)
+    through *= o
+    return factors, through
+
+
 # ------------------------------------------------------------------------------------------ the GRU
 
 
@@ -369,6 +491,78 @@ def _(
     return sums.gradients(carried)
 
 
+@gru.jvp
+def _(
+    x_dot: np.ndarray | None,
+    h0_dot: np.ndarray | None,
+    weight_ih_dot: np.ndarray | None,
+    weight_hh_dot: np.ndarray | None,
+    bias_ih_dot: np.ndarray | None,
+    bias_hh_dot: np.ndarray | None,
+    y: np.ndarray,
+    saved: tuple[np.ndarray, np.ndarray],
+    x: np.ndarray,
+    h0: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    lengths: np.ndarray | None,
+) -> np.ndarray:
+    """With the tangents a' of the input's part of the gates and b' of the state's, step by step
+
+    n' = (1 - n^2) (a'_n + r b'_n + r' inner), where inner = h_(t-1) U_n^T + c_n, and
+    h'_t = z h'_(t-1) + (1 - z) n' + z' (h_(t-1) - n), with r' and z' the slope times a' + b'.
+    """
+    gates, inner = saved
+    size = y.shape[2]
+    before = states_before(h0, y)
+    from_input = tangent_projection(
+        [(x_dot, weight_ih), (x, weight_ih_dot)], (bias_ih_dot,), h0_dot, weight_hh, y
+    )
+    from_state = tangent_projection([(before, weight_hh_dot)], (bias_hh_dot,), h0_dot, weight_hh, y)
+    y_dot = aligned(y.shape, y.dtype)
+    recurrent, product = from_state.buffer(), aligned(h0.shape, y.dtype)
+    h_dot = from_state.h0
+    for part, _ in zip(from_input.parts(), from_state.parts(), strict=True):
+        factors = gru_factors(gates[part], before[part], inner[part])
+        for t in range(part.start, part.stop):
+            a, b = from_input.memory[t], from_state.memory[t]
+            b += np.dot(h_dot, from_state.weight_hh, out=recurrent)
+            a[:, : 2 * size] += b[:, : 2 * size]
+            r, z, _ = gate_blocks(gates[t], 3)
+            dr, dz, dn = gate_blocks(a, 3)
+            a[:, : 2 * size] *= factors[t - part.start, :, : 2 * size]
+            dn += np.multiply(r, b[:, 2 * size :], out=product)
+            dn += dr
+            dn *= factors[t - part.start, :, 2 * size :]
+            new = np.multiply(z, h_dot, out=y_dot[t])
+            new += dz
+            new += dn
+            hold(new, h_dot, lengths, t)
+            h_dot = new
+    return y_dot
+
+
+def gru_factors(
+    gates: np.ndarray,
+    before: np.ndarray,
+    inner: np.ndarray,
+) -> np.ndarray:
+    """What r's tangent counts in that of n's part, and those of z and n in h': (chunk, N, 3 H).
+
+    r (1 - r) inner, z (1 - z) (h_(t-1) - n) and (1 - n^2) (1 - z).
+    """
+    r, z, n = np.split(gates, 3, axis=-1)
+    factors = np.multiply(gates, gates)
+    of_r, of_z, of_n = np.split(factors, 3, axis=-1)  # views
+    np.subtract(r, of_r, out=of_r)
+    of_r *= inner
+    np.subtract(z, of_z, out=of_z)
+    of_z *= before - n
+    np.subtract(1, of_n, out=of_n)
+    of_n *= 1 - z
+    return factors
+
+
 # ---------------------------------------------------------------------------------- what they share
 
 
@@ -404,13 +598,43 @@ class Projection:
         """Memory for the state's part of the gates at one step: (N, gates H)."""
         return aligned(self.memory.shape[1:], self.dtype)
 
-    def steps(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Each t with the memory of that step, which holds the input's part by then."""
+    def parts(self) -> Iterator[slice]:
+        """Chunks of steps, whose memory holds the input's part by then."""
         for part in chunks(self.memory):
             rows = as_rows(self.memory[part])  # (chunk N, gates H)
             np.matmul(self.x[part].reshape(len(rows), -1), self.weight_ih, out=rows)
             rows += self.bias
+            yield part
+
+    def steps(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Each t with the memory of that step."""
+        for part in self.parts():
             yield from enumerate(self.memory[part], part.start)
+
+
+def tangent_projection(
+    products: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
+    biases: Sequence[np.ndarray | None],
+    h0_dot: np.ndarray | None,
+    weight_hh: np.ndarray,
+    states: np.ndarray,
+) -> Projection:
+    """What is known of the gates' tangents before the steps begin, and what the steps need.
+
+    It is the sum of products x weight^T, (T, N, K) and (gates H, K), those with None left out, and
+    of biases: one product of all x side by side.
+    """
+    given = [(x, weight) for x, weight in products if x is not None and weight is not None]
+    steps, n, size = states.shape
+    rows = len(weight_hh)
+    none = np.zeros((steps, n, 0), states.dtype), np.zeros((rows, 0), states.dtype)
+    x = np.concatenate([none[0], *[x for x, _ in given]], axis=-1)
+    weight = np.concatenate([none[1], *[weight for _, weight in given]], axis=-1)
+    bias = np.zeros(rows, states.dtype)
+    for part in biases:
+        bias = bias if part is None else bias + part
+    h0_dot = np.zeros((n, size), states.dtype) if h0_dot is None else h0_dot
+    return Projection(x, h0_dot, weight, weight_hh, bias, [1] * (rows // size))
 
 
 class WeightGradients:
@@ -504,6 +728,11 @@ def check_weights(
             f"x of shape {x.shape} and h0 of shape {h0.shape} do not fit: "
             "they are (T, N, I) and (N, H)"
         )
+
+
+def states_before(first: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """The states that the steps have begun from: (T, N, H)."""
+    return np.concatenate([first[None], states[:-1]])
 
 
 def chunks(gates: np.ndarray) -> Iterator[slice]:

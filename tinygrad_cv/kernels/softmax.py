@@ -38,6 +38,18 @@ def _(
     return dx
 
 
+@softmax.jvp
+def _(
+    x_dot: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
+    """y' = y (x' - sum(x' y)): the Jacobian is symmetric."""
+    y_dot = x_dot - sum_of_products(x_dot, y, axis)
+    y_dot *= y
+    return y_dot
+
+
 def exponentials(
     x: np.ndarray,
     axis: int = -1,
@@ -81,3 +93,13 @@ def _(
 ) -> np.ndarray:
     """dx = g - softmax(x) sum(g)."""
     return g - np.exp(y) * sum_along(g, axis)
+
+
+@log_softmax.jvp
+def _(
+    x_dot: np.ndarray,
+    y: np.ndarray,
+    axis: int,
+) -> np.ndarray:
+    """y' = x' - sum(softmax(x) x')."""
+    return x_dot - sum_of_products(np.exp(y), x_dot, axis)

@@ -1,13 +1,28 @@
-"""The calculus table of numpy.linalg, with batch dimensions.
+"""The calculus table of numpy.linalg, with batch dimensions, of real and complex matrices.
 
-Conventions. Functions of a symmetric matrix (cholesky, eigh, eigvalsh) are differentiated along
-symmetric changes: their gradient is symmetric, whichever triangle NumPy reads. A singular value of
-0 has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), backward
-raises LinAlgError; it does not return NaN.
+Conventions. Functions of a Hermitian matrix (cholesky, eigh, eigvalsh) are differentiated along
+Hermitian changes: their gradient is Hermitian, whichever triangle NumPy reads. A singular value of
+0 has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), LinAlgError
+is raised; nothing returns NaN.
+
+Complex matrices. A holomorphic function (inv, solve, det, the eigenvalues of eig) has the formula
+of the real one, with transposes where the textbook has conjugate transposes, since the conjugate of
+the gradient is carried on the way back. For the others a formula F(G; U, S, V) of the papers, in
+which X^H is the conjugate transpose, takes the conjugates of the values instead: what is carried is
+conj F(G; U, S, V) = F(conj G; conj U, S, conj V).
+
+Phases. Complex eigenvectors are unique up to a factor e^(i phi) each, singular vectors up to one
+for each pair u_k, v_k. A loss has a gradient if it does not depend on these factors, as those of
+|v|^2, v v^H, u v^H or of the values alone; for any other the way back raises LinAlgError. Forward
+mode cannot see the loss: tangents of vectors are those with v_k^H v_k' = 0 (for pairs of singular
+vectors u_k^H u_k' + v_k^H v_k' = 0), which are right for every loss that has a derivative.
 
 Sources: Giles 2008, "Collected matrix derivative results"; Townsend 2016, "Differentiating the
 singular value decomposition"; Seeger et al. 2017, "Auto-differentiating linear algebra"; Murray
-2016, "Differentiation of the Cholesky decomposition"; Golub & Pereyra 1973 for the pseudo-inverse.
+2016, "Differentiation of the Cholesky decomposition"; Golub & Pereyra 1973 for the pseudo-inverse;
+Wan & Zhang 2019, "Automatic differentiation for complex valued SVD"; Boeddeker et al. 2017, "On the
+computation of complex-valued gradients", for eig; and PyTorch's notes on torch.linalg.eig and
+torch.linalg.svd for what depends on phases.
 """
 
 from __future__ import annotations
@@ -15,14 +30,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy import linalg
 
+from ...engine.operands import conjugate
 from ...tensor import Tensor, unwrap
 from ...typing import Array, DTypeLike, Shape
-from ..table import as_array, definition, derivative, unsupported, without_gradient
+from ..table import as_array, definition, derivative, without_gradient
+
+Triangle: TypeAlias = Literal["L", "U", "l", "u"]  # the one of a Hermitian matrix that is read
 
 
 def _number(x: Array) -> Array:
@@ -50,9 +68,24 @@ def _diagonal(x: Array) -> Array:
     return _column(x) * _identity(np.shape(x)[-1], x)
 
 
-def _symmetric(x: Array) -> Array:
-    """The symmetric part of a matrix."""
-    return (x + x.mT) / 2
+def _diagonal_of(x: Array) -> Array:
+    """(..., n, n) -> (..., n), the diagonal."""
+    return np.diagonal(x, axis1=-2, axis2=-1)
+
+
+def _mh(x: Array) -> Array:
+    """x^H, the conjugate transpose of a matrix; of a real one the transpose."""
+    return conjugate(x).mT
+
+
+def _hermitian(x: Array) -> Array:
+    """The Hermitian part of a matrix; of a real one the symmetric part."""
+    return (x + _mh(x)) / 2
+
+
+def _skew(x: Array) -> Array:
+    """The skew-Hermitian part of a matrix."""
+    return (x - _mh(x)) / 2
 
 
 def sizes(a: Array) -> tuple[int, int]:
@@ -91,22 +124,54 @@ def _solve_matrix(
     return -(h @ y.mT)
 
 
-derivative(linalg.solve, a=_solve_matrix, b=_solve_adjoint)
+def _solve_tangent(
+    t: Array,
+    a: Array,
+    y: Array,
+    b_shape: Shape,
+) -> Array:
+    """-A^-1 A' x."""
+    if len(b_shape) == 1:
+        return -np.squeeze(linalg.solve(a, t @ _column(y)), -1)
+    return -linalg.solve(a, t @ y)
+
+
+derivative(linalg.solve, a=_solve_matrix, b=_solve_adjoint, linear="b").tangent(a=_solve_tangent)
 
 
 def _svd_with_sign(a: Array) -> tuple[Array, Array, Array, Array]:
-    """U, singular values, V^T and det(U V^T), which is 1 or -1."""
+    """conj U, singular values, conj V^H, and det(U V^H), of size 1."""
     u, s, vh = linalg.svd(a)
     sign = linalg.det(u) * linalg.det(vh)
-    return u, s, vh, _number(sign)
+    return conjugate(u), s, conjugate(vh), _number(sign)
+
+
+def _regular(a: Array) -> tuple[Array, Array] | None:
+    """det(A) and A^-T where they lose no more than a third of the digits; else None.
+
+    They are what is fast: the SVD takes ten times as long as both.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            det, inverse = linalg.det(a), linalg.inv(a)
+    except linalg.LinAlgError:
+        return None
+    condition = np.shape(a)[-1] * _largest(a) * _largest(inverse)
+    good = condition < np.finfo(condition.dtype).eps ** (-1 / 3)
+    if np.all(good & np.isfinite(_number(det)) & (_number(det) != 0)):
+        return _number(det), inverse.mT
+    return None
 
 
 def cofactor(a: Array) -> Array:
     """The matrix of cofactors, det(A) A^-T: the derivative of the determinant.
 
-    Through the SVD, so that A may be singular: entry i of the diagonal matrix in the middle is the
-    product of all singular values but s_i.
+    Where A may be singular through the SVD: det(U V^H) conj(U) D conj(V^H), where entry i of the
+    diagonal matrix D is the product of all singular values but s_i.
     """
+    if regular := _regular(a):
+        det, inverse = regular
+        return det * inverse
     u, s, vh, sign = _svd_with_sign(a)
     own = np.eye(s.shape[-1], dtype=bool)
     others = np.where(own, 1, _row(s))  # (..., n, n)
@@ -117,27 +182,53 @@ def cofactor(a: Array) -> Array:
 def _cofactor_gradient(g: Array, a: Array) -> Array:
     """det(A) (tr(A^-1 g) A^-T - A^-T g^T A^-T).
 
-    On arrays through the SVD, where A may be singular: for E = U^T g V and P_ij the product of all
-    singular values but s_i and s_j, P_ii = 0, it is U (diag(P diag E) - P * E^T) V^T.
+    Where A may be singular through the SVD: for E = U^H g V and P_ij the product of all singular
+    values but s_i and s_j, P_ii = 0, it is det(U V^H) conj(U) (diag(P diag E) - P * E^T) conj(V^H).
+    A second derivative is symmetric, so that this is the tangent too.
     """
-    if isinstance(a, Tensor):
-        inverse = linalg.inv(a).mT
+    recorded = isinstance(a, Tensor)
+    if regular := (_number(linalg.det(a)), linalg.inv(a).mT) if recorded else _regular(a):
+        det, inverse = regular
         trace = np.sum(g * inverse, axis=(-2, -1), keepdims=True)
-        return _number(linalg.det(a)) * (trace * inverse - inverse @ g.mT @ inverse)
+        return det * (trace * inverse - inverse @ g.mT @ inverse)
     u, s, vh, sign = _svd_with_sign(a)
     eye = np.eye(s.shape[-1], dtype=bool)
     pair = eye[:, None, :] | eye[None, :, :]
     values = np.where(pair, 1, s[..., None, None, :])
     products = np.prod(values, axis=-1) * ~eye  # (..., n, n)
     e = u.mT @ g @ vh.mT
-    diagonal_of_e = np.diagonal(e, axis1=-2, axis2=-1)
-    middle = (products @ _column(diagonal_of_e)) * eye - products * e.mT
+    middle = (products @ _column(_diagonal_of(e))) * eye - products * e.mT
     return sign * (u @ middle @ vh)
 
 
 cofactor = derivative(cofactor, a=_cofactor_gradient)
-derivative(linalg.det, a=lambda g, a: _number(g) * cofactor(a))
-derivative(linalg.slogdet, a=lambda g, a: _number(g[1]) * linalg.inv(a).mT)  # the sign is constant
+cofactor.tangent(a=lambda t, a: _cofactor_gradient(t, a))
+
+
+def _det_tangent(t: Array, a: Array) -> Array:
+    """<cof A, A'>."""
+    return np.sum(cofactor(a) * t, axis=(-2, -1))
+
+
+derivative(linalg.det, a=lambda g, a: _number(g) * cofactor(a)).tangent(a=_det_tangent)
+
+
+def _slogdet(g: Sequence[Array], a: Array, y: Sequence[Array]) -> Array:
+    """(g_log + i Im(g_sign sign)) A^-T; a real sign is constant, and there the second term is 0."""
+    (gsign, glog), sign = g, y[0]
+    if sign.dtype.kind == "c":
+        glog = glog + 1j * np.imag(gsign * sign)
+    return _number(glog) * linalg.inv(a).mT
+
+
+def _slogdet_tangent(t: Array, a: Array, y: Sequence[Array]) -> list[Array | None]:
+    """For z = tr(A^-1 A'), the change of log det A: sign i Im z, and Re z."""
+    z = np.sum(linalg.inv(a).mT * t, axis=(-2, -1))
+    turned = y[0] * (1j * np.imag(z)) if z.dtype.kind == "c" else None
+    return [turned, np.real(z)]
+
+
+derivative(linalg.slogdet, a=_slogdet).tangent(a=_slogdet_tangent)
 
 
 @definition(linalg.matrix_power)
@@ -196,42 +287,63 @@ def tensorsolve(
 # ----------------------------------------------------------------------------------- factorisations
 
 
+def _half_lower(x: Array) -> Array:
+    """phi: the lower triangle with half of the diagonal."""
+    return np.tril(x) - _diagonal(_diagonal_of(x)) / 2
+
+
 def _cholesky(g: Array, y: Array, upper: bool) -> Array:
-    """For A = L L^T: L^-T phi(L^T g) L^-1, symmetrised (Murray 2016).
-
-    phi keeps the lower triangle and half of the diagonal.
-    """
+    """For A = L L^H: L^-H phi(L^H g) L^-1, its Hermitian part (Murray 2016)."""
+    y = conjugate(y)
     if upper:
-        y, g = y.mT, g.mT
-    half = np.sum(y * g, axis=-2) / 2  # of the diagonal of y^T g
-    phi = np.tril(y.mT @ g) - _diagonal(half)
-    left = linalg.solve(y.mT, phi)
-    return _symmetric(linalg.solve(y.mT, left.mT))
+        y, g = _mh(y), _mh(g)
+    left = linalg.solve(_mh(y), _half_lower(_mh(y) @ g))
+    return _hermitian(linalg.solve(_mh(y), _mh(left)))
 
 
-derivative(linalg.cholesky, a=_cholesky)
+def _cholesky_tangent(t: Array, y: Array, upper: bool) -> Array:
+    """L phi(L^-1 A' L^-H)."""
+    factor = _mh(y) if upper else y
+    left = linalg.solve(factor, _hermitian(t))
+    tangent = factor @ _half_lower(linalg.solve(factor, _mh(left)))
+    return _mh(tangent) if upper else tangent
+
+
+derivative(linalg.cholesky, a=_cholesky).tangent(a=_cholesky_tangent)
 
 
 def reduced_qr(a: Array) -> Any:
-    """Q R of a matrix with at least as many rows as columns."""
+    """Q R of a matrix with at least as many rows as columns; the diagonal of R is real."""
     return linalg.qr(a)
 
 
 def _qr(g: Sequence[Array], y: Sequence[Array]) -> Array:
-    """(gQ + Q mirror(M)) R^-T with M = R gR^T - gQ^T Q, where mirror copies the lower triangle up
-    (Seeger et al. 2017)."""
-    (q, r), (gq, gr) = y, g
-    m = r @ gr.mT - gq.mT @ q
-    mirrored = np.tril(m) + np.tril(m, -1).mT
-    return linalg.solve(r, (gq + q @ mirrored).mT).mT
+    """(gQ + Q mirror(M)) R^-H with M = R gR^H - gQ^H Q, where mirror copies the lower triangle up,
+    conjugated (Seeger et al. 2017)."""
+    q, r = map(conjugate, y)
+    gq, gr = g
+    m = r @ _mh(gr) - _mh(gq) @ q
+    half = _half_lower(m)
+    mirrored = half + _mh(half)
+    return _mh(linalg.solve(r, _mh(gq + q @ mirrored)))
 
 
-reduced_qr = derivative(reduced_qr, a=_qr)
+def _qr_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
+    """Q' = A' R^-1 - Q P and R' = P R; P = phi(C + C^H)^H for C = Q^H A' R^-1 is upper
+    triangular."""
+    q, r = y
+    scaled = linalg.solve(r.mT, t.mT).mT  # A' R^-1
+    c = _mh(q) @ scaled
+    p = _mh(_half_lower(c + _mh(c)))
+    return [scaled - q @ p, p @ r]
+
+
+reduced_qr = derivative(reduced_qr, a=_qr).tangent(a=_qr_tangent)
 
 
 @definition(linalg.qr)
 def qr(a: Array, mode: str = "reduced") -> Any:
-    """A wide matrix is [A1 A2] = Q [R1 Q^T A2] with A1 = Q R1.
+    """A wide matrix is [A1 A2] = Q [R1 Q^H A2] with A1 = Q R1.
 
     Raises NotImplementedError for the complete Q of a tall matrix, which is not unique.
     """
@@ -243,9 +355,12 @@ def qr(a: Array, mode: str = "reduced") -> Any:
         )
     result = reduced_qr(a[..., :rows])
     if columns > rows:
-        rest = result.Q.mT @ a[..., rows:]
+        rest = _mh(result.Q) @ a[..., rows:]
         result = result._replace(R=np.concatenate([result.R, rest], axis=-1))
     return result.R if mode == "r" else result
+
+
+# ------------------------------------------------------------- eigenvalues and vectors, the SVD
 
 
 def _is_negligible(difference: Array, size: Array, n: int) -> np.ndarray:
@@ -254,106 +369,302 @@ def _is_negligible(difference: Array, size: Array, n: int) -> np.ndarray:
     return np.abs(plain) <= n * np.finfo(plain.dtype).eps * unwrap(size)
 
 
-def _over_gaps(m: Array, values: Array, name: str) -> Array:
+def _largest(m: Array) -> np.ndarray:
+    """(..., m, n) -> (..., 1, 1), the size of the largest element."""
+    return np.max(np.abs(unwrap(m)), axis=(-2, -1), keepdims=True, initial=0)
+
+
+def _refuse(where: np.ndarray, used: Array, error: str) -> None:
+    """Raise LinAlgError if there are elements in which `used` is more than rounding."""
+    if np.any(where & ~_is_negligible(used, _largest(used), np.shape(used)[-1])):
+        raise linalg.LinAlgError(error)
+
+
+def _quotient(
+    m: Array,
+    d: Array,
+    zero: np.ndarray,
+    used: Array,
+    error: str,
+) -> Array:
+    """m / d, and 0 where d counts as zero. Raises LinAlgError if `used` is not 0 there."""
+    _refuse(zero, used, error)
+    return np.where(zero, 0, m / np.where(zero, 1, d))
+
+
+def _over_gaps(
+    m: Array,
+    values: Array,
+    name: str,
+    used: Array | None = None,
+) -> Array:
     """m_ij / (v_j - v_i), and 0 on the diagonal: how vectors turn when the matrix changes.
 
     Vectors whose values are equal may be any basis of the space they span, and have no derivative.
-    m is the gradient that reaches their turning into each other; where it is not 0, LinAlgError is
-    raised.
+    `used` (m, if it is not given) is what asks for their turning into each other; where it is not
+    0, LinAlgError is raised.
     """
     n = np.shape(values)[-1]
-    difference = _row(values) - _column(values)
-    sizes_of_values = np.abs(unwrap(values))
-    largest = np.max(sizes_of_values, axis=-1, keepdims=True, initial=0)
-    equal = _is_negligible(difference, _column(largest), n)
+    gaps = _row(values) - _column(values)
+    equal = _is_negligible(gaps, _largest(_row(values)), 10 * n)  # LAPACK's errors are some n eps
     others = ~np.eye(n, dtype=bool)
-    if np.any(equal & others & (unwrap(m) != 0)):
-        raise linalg.LinAlgError(
-            f"{name} are equal: their vectors are not unique and have no derivative. If only the "
-            "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; else make the values "
-            "distinct"
-        )
-    return np.where(equal, 0, m / np.where(equal, 1, difference))
+    used = (m if used is None else used) * others
+    error = (
+        f"{name} are equal: their vectors are not unique and have no derivative. If only the "
+        "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; else make the values "
+        "distinct"
+    )
+    return _quotient(m, gaps, equal, used, error)
+
+
+def _check_phases(name: str, *vectors_and_gradients: tuple[Array, Array]) -> None:
+    """Raise LinAlgError if a loss depends on the phases of complex vectors, the columns.
+
+    Turning v_k by a small angle changes the loss by the imaginary part of v_k^H g_k (of pairs of
+    singular vectors: by the sum of both). If that should be 0, it is what rounding has left, some
+    eps times the size of what is summed, and more where terms cancel in g; if not, it is of the
+    order of that size. The square root of eps lies half-way. The eps that is added is for the
+    gradient of a loss at its minimum, which is nothing but rounding.
+    """
+    turning: Any = 0
+    size: Any = 0
+    for vectors, g in vectors_and_gradients:
+        products = conjugate(unwrap(vectors)) * unwrap(g)
+        turning = turning + np.sum(products, axis=-2).imag
+        size = size + np.sum(np.abs(products), axis=-2)
+    if np.iscomplexobj(products):
+        eps = np.finfo(products.dtype).eps
+        largest = np.max(size, axis=-1, keepdims=True, initial=0)
+        if np.any(np.abs(turning) > np.sqrt(eps) * largest + eps):
+            raise linalg.LinAlgError(
+                f"the loss depends on the phase of {name}, which is arbitrary, so that it has "
+                "no gradient; use what does not depend on it, as np.abs(v) ** 2 or the "
+                "projection v v^H"
+            )
 
 
 def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
-    """V (diag(gw) + F * (V^T gV)) V^T with F_ij = 1 / (w_j - w_i) (Giles 2008)."""
-    (w, v), (gw, gv) = y, g
-    turning = _over_gaps(v.mT @ gv, w, "eigenvalues")
-    return _symmetric(v @ (_diagonal(gw) + turning) @ v.mT)
+    """The Hermitian part of V (diag(gw) + F * (V^H gV)) V^H with F_ij = 1 / (w_j - w_i)
+    (Giles 2008)."""
+    w, v = map(conjugate, y)
+    gw, gv = g
+    _check_phases("eigenvectors", (v, gv))
+    turning = _over_gaps(_mh(v) @ gv, w, "eigenvalues")
+    return _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
 
 
-derivative(linalg.eigh, a=_eigh, inert=("UPLO",))
+def _eigh_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
+    """For E = V^H A' V: w' = diag(E) and V' = V (F * E)."""
+    w, v = y
+    e = _mh(v) @ _hermitian(t) @ v
+    turning = _over_gaps(e, w, "eigenvalues")
+    return [np.real(_diagonal_of(e)), v @ turning]
 
 
-def _eigvalsh(g: Array, a: Array, UPLO: Any) -> Array:
-    """V diag(g) V^T; equal eigenvalues do no harm."""
+derivative(linalg.eigh, a=_eigh, inert=("UPLO",)).tangent(a=_eigh_tangent)
+
+
+def with_eigenvalues(a: Array, values: Array, UPLO: Triangle = "L") -> Array:
+    """V diag(values) V^H: a Hermitian matrix with other eigenvalues in the place of its own."""
     v = linalg.eigh(a, UPLO)[1]
-    return (v * _row(g)) @ v.mT
+    return (v * _row(values)) @ _mh(v)
 
 
-derivative(linalg.eigvalsh, a=_eigvalsh)
+def _turned_eigenvectors(
+    t: Array,
+    a: Array,
+    values: Array,
+    UPLO: Triangle,
+) -> Array:
+    """V (E * (x_j - x_i) / (w_j - w_i)) V^H for values x and E = V^H t V: it changes with a.
+
+    For equal eigenvalues that is a derivative of the function which gave the values, and unknown.
+    """
+    w, v = linalg.eigh(a, UPLO)
+    e = _mh(v) @ _hermitian(t) @ v
+    middle = _over_gaps(e, w, "eigenvalues") * (_row(values) - _column(values))
+    return _hermitian(v @ middle @ _mh(v))
+
+
+def _slopes_of_eigenvalues(t: Array, a: Array, UPLO: Triangle) -> Array:
+    """diag(V^H t V); equal eigenvalues do no harm."""
+    v = linalg.eigh(a, UPLO)[1]
+    return np.sum(np.real(conjugate(v) * (t @ v)), axis=-2)
+
+
+with_eigenvalues = derivative(  # a second derivative is symmetric: one formula, both directions
+    with_eigenvalues,
+    a=lambda g, a, values, UPLO: conjugate(
+        _turned_eigenvectors(conjugate(g), a, values, UPLO),
+    ),
+    values=lambda g, a, UPLO: _slopes_of_eigenvalues(conjugate(g), a, UPLO),
+).tangent(
+    a=lambda t, a, values, UPLO: _turned_eigenvectors(t, a, values, UPLO),
+    values=lambda t, a, UPLO: with_eigenvalues(a, t, UPLO),
+)
+derivative(linalg.eigvalsh, a=lambda g, a, UPLO: conjugate(with_eigenvalues(a, g, UPLO))).tangent(
+    a=lambda t, a, UPLO: _slopes_of_eigenvalues(t, a, UPLO)
+)
+
+
+def _inverse_and_equal(a: Array, w: Array, v: Array) -> tuple[Array, np.ndarray]:
+    """V^-1, and which eigenvalues are equal for all one can know.
+
+    Rounding of A moves eigenvalue i by eps |A| times its condition number, the size of row i of
+    V^-1. Two that meet are equal, or, if the condition is bad, a defective matrix has one
+    eigenvector for both. Raises LinAlgError if V is singular.
+    """
+    n = np.shape(w)[-1]
+    try:
+        inverse = linalg.inv(v)
+    except linalg.LinAlgError:
+        raise linalg.LinAlgError(DEFECTIVE) from None
+    condition = np.max(np.abs(unwrap(inverse)), axis=-1, initial=0)
+    if not np.all(condition * np.finfo(condition.dtype).eps < 1):
+        raise linalg.LinAlgError(DEFECTIVE)
+    worse = np.maximum(_row(condition), _column(condition))
+    gaps = _row(unwrap(w)) - _column(unwrap(w))
+    equal = _is_negligible(gaps, _largest(a) * worse, 10 * n * n)
+    return inverse, equal & ~np.eye(n, dtype=bool)
+
+
+DEFECTIVE = (
+    "eigenvalues of a general matrix are equal, so that they and their vectors have no derivative "
+    "(or, if the matrix is defective, an infinite one); of a Hermitian matrix take np.linalg.eigh, "
+    "else make them distinct"
+)
+
+
+def _eig(g: Sequence[Array], a: Array, y: Sequence[Array]) -> Array:
+    """V^-H (diag(gw) + conj F * (V^H P)) V^H with F_ij = 1 / (w_j - w_i) (Boeddeker et al. 2017).
+
+    P, with columns g_k - v_k v_k^H g_k, is what remains of gV if the eigenvectors keep the length 1
+    and their phase.
+    """
+    w, v = map(conjugate, y)
+    gw, gv = g
+    _check_phases("eigenvectors", (v, gv))
+    inverse, equal = _inverse_and_equal(conjugate(a), w, v)
+    m = _mh(v) @ _across(gv, v)
+    gaps = conjugate(_row(w) - _column(w))
+    diagonal = np.eye(np.shape(w)[-1], dtype=bool)
+    if np.any(equal & _differ(unwrap(gw))):
+        raise linalg.LinAlgError(DEFECTIVE)
+    turning = _quotient(m, gaps, equal | diagonal, m * ~diagonal, DEFECTIVE)
+    return _mh(inverse) @ (_diagonal(gw) + turning) @ _mh(v)
+
+
+def _differ(g: np.ndarray) -> np.ndarray:
+    """Which pairs of gradients of equal eigenvalues differ by more than what made these differ."""
+    allowed = np.sqrt(np.finfo(g.dtype).eps) * np.max(np.abs(g), axis=-1, initial=0)
+    return np.abs(_row(g) - _column(g)) > _number(allowed)
+
+
+def _across(x: Array, v: Array) -> Array:
+    """What of each column of x is orthogonal to that of v, which has length 1."""
+    return x - v * np.sum(conjugate(v) * x, axis=-2, keepdims=True)
+
+
+def _eig_tangent(t: Array, a: Array, y: Sequence[Array]) -> list[Array]:
+    """For E = V^-1 A' V: w' = diag(E), and V' = V (F * E) without what lies along v_k."""
+    w, v = y
+    inverse, equal = _inverse_and_equal(a, w, v)
+    e = inverse @ t @ v
+    diagonal = np.eye(np.shape(w)[-1], dtype=bool)
+    gaps = _row(w) - _column(w)
+    turning = _quotient(e, gaps, equal | diagonal, e * ~diagonal, DEFECTIVE)
+    return [_diagonal_of(e), _across(v @ turning, v)]
+
+
+derivative(linalg.eig, a=_eig).tangent(a=_eig_tangent)
+
+
+@definition(linalg.eigvals)
+def eigvals(a: Array) -> Array:
+    """The eigenvalues as np.linalg.eig orders them (those of large matrices np.linalg.eigvals may
+    order in another way)."""
+    return linalg.eig(a)[0]
 
 
 def reduced_svd(a: Array) -> Any:
-    """U, singular values, V^T, as many vectors as there are values."""
+    """U, singular values, V^H, as many vectors as there are values."""
     return linalg.svd(a, full_matrices=False)
 
 
-def _turning(vectors: Array, g: Array, s: Array) -> Array:
-    """X + X^T for X_ij = (V^T g)_ij / (s_j^2 - s_i^2)."""
+NO_VECTORS = "a singular value is 0: its vectors are not unique and have no derivative"
+
+
+def _over_sums(m: Array, s: Array) -> Array:
+    """m_ij / (s_j + s_i). Raises LinAlgError where both are 0 and m is not."""
     total = _row(s) + _column(s)
-    over_difference = _over_gaps(vectors.mT @ g, s, "singular values")
-    x = over_difference / np.where(np.equal(total, 0), 1, total)
-    return x + x.mT
+    zero = _is_negligible(total, _largest(_row(s)), np.shape(s)[-1])
+    return _quotient(m, total, zero, m, NO_VECTORS)
 
 
 def _outside(vectors: Array, g: Array, s: Array) -> Array:
-    """(I - V V^T) g / s: what of the gradient of a tall matrix of vectors points out of their span.
+    """(I - V V^H) g / s: what of the gradient of a tall matrix of vectors points out of their span.
 
     Raises LinAlgError where that meets a singular value of 0.
     """
-    rest = g - vectors @ (vectors.mT @ g)
+    rest = g - vectors @ (_mh(vectors) @ g)
     s = _row(s)  # (..., 1, n)
-    largest = np.max(unwrap(s), axis=-1, keepdims=True, initial=0)
-    zero = _is_negligible(s, largest, np.shape(s)[-1])
-    if np.any(zero & (unwrap(g) != 0)):
-        raise linalg.LinAlgError(
-            "a singular value is 0: its vectors are not unique and have no derivative"
-        )
-    return np.where(zero, 0, rest / np.where(zero, 1, s))
+    zero = _is_negligible(s, _largest(s), np.shape(s)[-1])
+    return _quotient(rest, s, zero, g, NO_VECTORS)
 
 
 def _svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
-    """U [T(gU) S + S T(gV) + diag(gs)] V^T, with T as in `_turning` (Townsend 2016).
+    """U [herm(N / D) + skew(M / T) + diag(gs)] V^H (Townsend 2016, Wan & Zhang 2019).
 
-    For a rectangular matrix, what of gU and gV points out of the spans of U and V is added.
+    N, M = U^H gU +- V^H gV, D_ij = s_j - s_i, T_ij = s_j + s_i; herm and skew are the Hermitian and
+    the skew-Hermitian part. For a rectangular matrix, what of gU and gV points out of the spans of
+    U and V is added.
     """
-    (u, s, vh), (gu, gs, gvh) = y, g
-    v, gv = vh.mT, gvh.mT
-    from_u = _turning(u, gu, s) * _row(s)
-    from_v = _column(s) * _turning(v, gv, s)
-    result = u @ (from_u + from_v + _diagonal(gs)) @ vh
+    u, s, vh = map(conjugate, y)
+    gu, gs, gvh = g
+    v, gv = _mh(vh), _mh(gvh)
+    _check_phases("singular vectors", (u, gu), (v, gv))
+    of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
+    used = np.abs(unwrap(of_u)) + np.abs(unwrap(of_v))
+    together = _hermitian(_over_gaps(of_u + of_v, s, "singular values", used))
+    apart = _over_sums(_skew(of_u - of_v), s)
+    result = u @ (together + apart + _diagonal(gs)) @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
         result = result + _outside(u, gu, s) @ vh
     if np.shape(v)[-2] > np.shape(v)[-1]:
-        result = result + u @ _outside(v, gv, s).mT
+        result = result + u @ _mh(_outside(v, gv, s))
     return result
 
 
-reduced_svd = derivative(reduced_svd, a=_svd)
+def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
+    """For E = U^H A' V: s' = diag(E), U' = U (X + Y), V' = V (X - Y), X = herm(E) / D and
+    Y = skew(E) / T, with what points out of the spans of U and V."""
+    u, s, vh = y
+    v = _mh(vh)
+    e = _mh(u) @ t @ v
+    together = _over_gaps(_hermitian(e), s, "singular values")
+    apart = _over_sums(_skew(e), s)
+    tu = u @ (together + apart)
+    tv = v @ (together - apart)
+    if np.shape(u)[-2] > np.shape(u)[-1]:
+        tu = tu + _outside(u, t @ v, s)
+    if np.shape(v)[-2] > np.shape(v)[-1]:
+        tv = tv + _outside(v, _mh(t) @ u, s)
+    return [tu, np.real(_diagonal_of(e)), _mh(tv)]
+
+
+reduced_svd = derivative(reduced_svd, a=_svd).tangent(a=_svd_tangent)
 
 
 def _hermitian_svd(a: Array) -> Any:
-    """The SVD of a symmetric matrix from its eigenvalues: s = |w|, V = U sign(w)."""
-    result = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
+    """The SVD of a Hermitian matrix from its eigenvalues: s = |w|, V = U sign(w)."""
+    result: Any = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
     w, u = linalg.eigh(a)
     order = np.argsort(np.abs(unwrap(w)), axis=-1)[..., ::-1]
     w = np.take_along_axis(w, order, -1)
     columns = np.broadcast_to(_row(order), np.shape(u))
     u = np.take_along_axis(u, columns, -1)
     v = u * _row(np.sign(unwrap(w)))
-    return result(u, np.abs(w), v.mT)
+    return result(u, np.abs(w), _mh(v))
 
 
 @definition(linalg.svd)
@@ -363,7 +674,7 @@ def svd(
     compute_uv: bool = True,
     hermitian: bool = False,
 ) -> Any:
-    """U, singular values, V^T, or the values alone.
+    """U, singular values, V^H, or the values alone.
 
     Raises NotImplementedError for the full U or V of a matrix that is not square: they are not
     unique.
@@ -381,14 +692,66 @@ def svd(
     return _hermitian_svd(a) if hermitian else reduced_svd(a)
 
 
-def _svdvals(g: Array, x: Array) -> Array:
-    """U diag(g) V^T. Equal values do no harm; values of 0, at the kink of |.|, have gradient 0."""
+def with_singular_values(x: Array, values: Array) -> Array:
+    """U diag(values) V^H: a matrix with other singular values in the place of its own."""
+    u, _, vh = linalg.svd(x, full_matrices=False)
+    return (u * _row(values)) @ vh
+
+
+def _turned_singular_vectors(t: Array, x: Array, values: Array) -> Array:
+    """How U diag(g) V^H changes with x, along t; g are the values.
+
+    U [herm(E) * (g_j - g_i) / (s_j - s_i) + skew(E) * (g_j + g_i) / (s_j + s_i)] V^H with
+    E = U^H t V, and what points out of the spans of U and V.
+
+    For equal singular values the first quotient is a derivative of the function which gave the
+    values, and unknown. Where singular values are 0 and have gradient 0, the quotients are 0.
+    """
     u, s, vh = linalg.svd(x, full_matrices=False)
-    g = np.where(unwrap(s) == 0, 0, g)
-    return (u * _row(g)) @ vh
+    v = _mh(vh)
+    e = _mh(u) @ t @ v
+    zero = _is_negligible(s, np.max(unwrap(s), axis=-1, keepdims=True, initial=0), s.shape[-1])
+    flat = zero & np.equal(unwrap(values), 0)
+    flat_pair = np.logical_and(_row(flat), _column(flat))
+    differences = _row(values) - _column(values)
+    sums = _row(values) + _column(values)
+    together = np.where(flat_pair, 0, _hermitian(e))
+    apart = np.where(flat_pair, 0, _skew(e))
+    middle = _over_gaps(together, s, "singular values") * differences
+    result = u @ (middle + _over_sums(apart, s) * sums) @ vh
+    if np.shape(u)[-2] > np.shape(u)[-1]:
+        tu = _outside(u, np.where(_row(flat), 0, t @ v), s)
+        result = result + (tu * _row(values)) @ vh
+    if np.shape(v)[-2] > np.shape(v)[-1]:
+        tv = _outside(v, np.where(_row(flat), 0, _mh(t) @ u), s)
+        result = result + (u * _row(values)) @ _mh(tv)
+    return result
 
 
-derivative(linalg.svdvals, x=_svdvals)
+def _slopes_of_singular_values(t: Array, x: Array) -> Array:
+    """Re diag(U^H t V). Equal values do no harm; values of 0, at the kink of |.|, have slope 0."""
+    u, s, vh = linalg.svd(x, full_matrices=False)
+    slopes = np.sum(np.real(conjugate(u) * (t @ _mh(vh))), axis=-2)
+    return np.where(unwrap(s) == 0, 0, slopes)
+
+
+with_singular_values = derivative(  # again one formula for both directions
+    with_singular_values,
+    x=lambda g, x, values: conjugate(_turned_singular_vectors(conjugate(g), x, values)),
+    values=lambda g, x: _slopes_of_singular_values(conjugate(g), x),
+).tangent(
+    x=lambda t, x, values: _turned_singular_vectors(t, x, values),
+    values=lambda t, x: with_singular_values(x, t),
+)
+
+
+def _svdvals(g: Array, x: Array, y: Array) -> Array:
+    """U diag(g) V^H, but values of 0, at the kink of |.|, have gradient 0."""
+    g = np.where(unwrap(y) == 0, 0, g)
+    return conjugate(with_singular_values(x, g))
+
+
+derivative(linalg.svdvals, x=_svdvals).tangent(x=lambda t, x: _slopes_of_singular_values(t, x))
 
 
 def _pinv(
@@ -399,18 +762,38 @@ def _pinv(
     rtol: Array | None,
     hermitian: bool,
 ) -> Array:
-    """-P^T g P^T + (I - A P) g^T P P^T + P^T P g^T (I - P A) for P = pinv(A).
+    """-P^H g P^H + (I - A P) g^H P P^H + P^H P g^H (I - P A) for P = pinv(A).
 
     The rank is locally constant (Golub & Pereyra 1973).
     """
     _check_cut(a, rcond if rtol is None else rtol)
+    a, y = conjugate(a), conjugate(y)
     rows, columns = sizes(a)
     left = _identity(rows, g) - a @ y
     right = _identity(columns, g) - y @ a
-    outside = left @ g.mT @ y @ y.mT
-    inside = y.mT @ y @ g.mT @ right
-    result = outside + inside - y.mT @ g @ y.mT
-    return _symmetric(result) if hermitian else result
+    outside = left @ _mh(g) @ y @ _mh(y)
+    inside = _mh(y) @ y @ _mh(g) @ right
+    result = outside + inside - _mh(y) @ g @ _mh(y)
+    return _hermitian(result) if hermitian else result
+
+
+def _pinv_tangent(
+    t: Array,
+    a: Array,
+    y: Array,
+    rcond: Array | None,
+    rtol: Array | None,
+    hermitian: bool,
+) -> Array:
+    """-P A' P + P P^H A'^H (I - A P) + (I - P A) A'^H P^H P."""
+    _check_cut(a, rcond if rtol is None else rtol)
+    t = _hermitian(t) if hermitian else t
+    rows, columns = sizes(a)
+    left = _identity(rows, t) - a @ y
+    right = _identity(columns, t) - y @ a
+    outside = y @ _mh(y) @ _mh(t) @ left
+    inside = right @ _mh(t) @ _mh(y) @ y
+    return outside + inside - y @ t @ y
 
 
 def _check_cut(a: Array, rtol: Any) -> None:
@@ -428,7 +811,7 @@ def _check_cut(a: Array, rtol: Any) -> None:
         )
 
 
-derivative(linalg.pinv, a=_pinv)
+derivative(linalg.pinv, a=_pinv).tangent(a=_pinv_tangent)
 
 
 @definition(linalg.lstsq)
@@ -444,6 +827,7 @@ def lstsq(
         raise linalg.LinAlgError(
             f"np.linalg.lstsq: {rows} rows on the left, {b.shape[0]} on the right"
         )
+    a = a.astype(np.result_type(a.dtype, b.dtype), copy=False)
     s = linalg.svdvals(a)
     epsilon = float(np.finfo(s.dtype).eps)
     if rcond is None:
@@ -455,7 +839,8 @@ def lstsq(
     rank = int(np.sum(plain > limit))
     x = linalg.pinv(a, rcond) @ b
     if rank == columns < rows:
-        squares = np.square(a @ x - b)
+        rest = a @ x - b
+        squares = np.real(conjugate(rest) * rest)
         residuals = np.sum(squares, axis=0, keepdims=b.ndim == 1)
     else:
         residuals = np.zeros(0, s.dtype)
@@ -488,4 +873,3 @@ def trace(
 
 
 without_gradient(linalg.matrix_rank)
-unsupported("complex numbers", linalg.eig, linalg.eigvals)
