@@ -21,7 +21,7 @@ PAGES = sorted(PACKAGE.rglob("*.md"))
 # Each room may import from those before it.
 ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "special", "kernels"]
 ROOMS += ["transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
-ROOMS += ["testing"]
+ROOMS += ["tape", "testing"]
 
 MAX_COLUMNS = 100
 MAX_TOKENS = 10  # of a code line, on average

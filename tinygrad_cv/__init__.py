@@ -10,6 +10,7 @@ from .engine.modes import no_grad
 from .engine.observers import detect_anomaly
 from .profile import profile
 from .safetensors import load, save
+from .tape import tape
 from .tensor import LAZY_ROOMS, Tensor, derivative, rule
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -40,6 +41,7 @@ __all__ = [
     "rules",
     "save",
     "special",
+    "tape",
     "testing",
     "value_and_grad",
     "vjp",

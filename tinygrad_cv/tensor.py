@@ -35,7 +35,7 @@ from .engine import errors
 from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
-from .engine.observers import Call, Pull, now, observers
+from .engine.observers import Call, Deposit, Finish, Pull, Push, Start, now, observers
 from .engine.operands import (
     DIFFERENTIABLE,
     NUMBERS,
@@ -239,7 +239,7 @@ def record(operation: Operation, args: tuple[Any, ...], kwargs: Mapping[str, Any
         node = Node(operation, parents, saved, shape, dtype, errors.calling_line())
     result = wrap(value, node)
     for observer in observers():
-        observer.forward(Call(operation.function, bound, node, result, started))
+        observer.forward(Call(operation.function, bound, node, result, started, operation))
     return result
 
 
@@ -551,6 +551,8 @@ def backpropagate(
     record themselves. Nodes are freed once passed, unless `retain`.
     """
     walk = Walk(roots, targets, graph)
+    for observer in walk.observers:
+        observer.start(Start(roots, walk.path, graph))
     with switched("recording", graph):
         while walk.queue:
             node, gradient = walk.next()
@@ -560,7 +562,10 @@ def backpropagate(
                 walk.add(node.parents[name], contribution, node)
             if not (retain or graph):
                 node.free()
-    return walk.results()
+    gradients = walk.results()
+    for observer in walk.observers:
+        observer.finish(Finish(gradients))
+    return gradients
 
 
 class Walk:
@@ -648,6 +653,7 @@ class Walk:
         if node.saved is None:
             raise errors.freed(node)
         operation: Operation = node.operation
+        dropped = None
         if operation.guarded:
             gradient = read_only(gradient)
         wanted: Collection[str] = node.parents
@@ -660,7 +666,7 @@ class Walk:
                 contributions = silence(operation, contributions, dropped)
             self.drop(node, contributions, dropped)
         for observer in self.observers:
-            observer.backward(Pull(node, gradient, contributions, started))
+            observer.backward(Pull(node, gradient, contributions, started, dropped))
         return contributions
 
     def drop(
@@ -805,6 +811,10 @@ def pushforward(
     seeds has no tangent.
     """
     tangents = dict(seeds)
+    values = list(values)
+    watching = [] if graph else observers()
+    for observer in watching:
+        observer.pushing()
     ends = {place.node for place in seeds}
     nodes = nodes_on_path([place.node for place in values], ends) - ends if ends else ()
     with switched("recording", graph):
@@ -813,10 +823,16 @@ def pushforward(
             given = {name: tangent for name, tangent in given.items() if tangent is not None}
             tangent = node.operation.push(node, given, graph)
             several = type(node.shape) is list
+            pushed = {}
             for i, part in enumerate(tangent if several else [tangent]):
                 place = Output(node, i) if several else node
                 if part is not None:
-                    tangents[place] = broadcast_tangent(part, place, given)
+                    pushed[place] = broadcast_tangent(part, place, given)
+            tangents |= pushed
+            for observer in watching:
+                observer.push(Push(node, given, pushed))
+    for observer in watching:
+        observer.pushed({place: tangents[place] for place in values if place in tangents})
     return tangents
 
 
@@ -921,6 +937,8 @@ def deposit(gradients: Mapping[Place, Any]) -> None:
         gradient = conjugate(gradient)
         if type(gradient) is Tensor:  # which several places may have in common
             gradient = wrap(gradient._array, gradient._node)
+        for observer in observers():
+            observer.deposit(Deposit(tensor, place, tensor._grad, gradient))
         tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
 

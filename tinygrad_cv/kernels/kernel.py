@@ -6,7 +6,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..engine import errors
 from ..engine.modes import switched
@@ -15,6 +17,13 @@ from ..engine.ownership import guarded, read_only
 from ..engine.signatures import Signature
 from ..tensor import Node, added, at_place, backpropagate, each, pushforward, record
 from ..typing import Function
+
+
+class Kept(NamedTuple):
+    """What a run of a kernel has kept for the way back."""
+
+    wrt: tuple[str, ...]  # the arguments of floating-point numbers
+    saved: dict[str, Any]
 
 
 class Kernel:
@@ -53,11 +62,16 @@ class Kernel:
     affine = False
 
     def __init__(
-        self, reference: Function, selects: bool = False, elementwise: bool = False
+        self,
+        reference: Function,
+        selects: bool = False,
+        elementwise: bool = False,
+        inert: Collection[str] = (),
     ) -> None:
         self.reference = self.function = reference
         self.selects = selects
         self.elementwise = elementwise
+        self.inert = frozenset(inert)
         self.gives_new_arrays = reference.__module__.startswith(str(__package__))
         self.guarded = not self.gives_new_arrays
         self.signature = Signature(reference)
@@ -169,6 +183,42 @@ class Kernel:
             return contributions
         return {name: contributions[name] for name in wanted}
 
+    def run(self, *args: Any, **kwargs: Any) -> tuple[Any, Kept]:
+        """The fast value of arrays, and what `pull_arrays` needs: both directions as functions."""
+        arrays = self.bind(args, kwargs)
+        given = []
+        for name in self.arrays:
+            if arrays[name] is not None:
+                array = arrays[name] = np.asarray(arrays[name])
+                if array.dtype.kind in "fc":
+                    given.append(name)
+        value, saved = self.compute(arrays, dict.fromkeys(given))
+        return value, Kept(tuple(given), saved)
+
+    def pull_arrays(self, g: Any, kept: Kept, wrt: Collection[str] = ()) -> Any:
+        """The gradients of the floating-point arguments that `run` was given, or of those in `wrt`.
+
+        A tuple; of one argument its gradient alone.
+        """
+        wanted = wrt or kept.wrt
+        parents: dict[str, Any] = dict.fromkeys(kept.wrt)
+        node = Node(self, parents, kept.saved, (), None)
+        gradient = [np.asarray(part) for part in g] if type(g) is list else np.asarray(g)
+        same = tuple(wanted) == kept.wrt
+        found = self.pull(node, gradient, parents if same else wanted, graph=False)
+        gradients = tuple(found[name] for name in wanted)
+        return gradients[0] if len(gradients) == 1 else gradients
+
+    def push_arrays(self, kept: Kept, **tangents: np.ndarray) -> Any:
+        """The tangent of the value along tangents of the arguments, after `run`."""
+        parents: dict[str, Any] = {}
+        for name in kept.wrt:
+            array = kept.saved[name]
+            parents[name] = Node(None, {}, {}, array.shape, array.dtype)
+        node = Node(self, parents, kept.saved, (), None)
+        given = {name: np.asarray(tangent) for name, tangent in tangents.items()}
+        return self.push(node, given, graph=False)
+
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""
         parents = node.parents
@@ -217,14 +267,19 @@ class Kernel:
 
 
 def kernel(
-    reference: Function | None = None, *, selects: bool = False, elementwise: bool = False
+    reference: Function | None = None,
+    *,
+    selects: bool = False,
+    elementwise: bool = False,
+    inert: Collection[str] = (),
 ) -> Any:
     """Make an operation of one's own from its reference; forward and backward follow as decorators.
 
     `selects` says that elements of the arguments may not reach the value, as in `relu`;
     `elementwise`, that each element of the value depends on one of each argument. With both, the
-    engine knows which infinite derivatives do not matter.
+    engine knows which infinite derivatives do not matter. `inert` names the options that have no
+    influence on value and gradients, such as one that looks on.
     """
     if reference is None:
-        return functools.partial(Kernel, selects=selects, elementwise=elementwise)
-    return Kernel(reference, selects, elementwise)
+        return functools.partial(Kernel, selects=selects, elementwise=elementwise, inert=inert)
+    return Kernel(reference, selects, elementwise, inert)

@@ -24,7 +24,7 @@ def identity(statistic: Array) -> Array:
     return statistic
 
 
-@kernel
+@kernel(inert=("observe",))
 def batch_norm(
     x: Array,
     weight: Array | None = None,

@@ -13,7 +13,7 @@ Names, arguments and state are PyTorch's, so that a run can move from one to the
 
 from .adam import Adam, AdamW
 from .averages import ExponentialMovingAverage
-from .clipping import clip_grad_norm_, clip_grad_value_
+from .clipping import clip_grad_norm_, clip_grad_value_, clipped_norm, clipped_value
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .schedules import (
@@ -36,6 +36,8 @@ __all__ = [
     "Schedule",
     "clip_grad_norm_",
     "clip_grad_value_",
+    "clipped_norm",
+    "clipped_value",
     "constant",
     "cosine",
     "inverse_square_root",

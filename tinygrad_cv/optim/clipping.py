@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ..engine.observers import Edit, observers
 from ..tensor import Tensor, unwrap
 
 
@@ -19,7 +20,9 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     _check_limit("max_norm", max_norm)
     owners = [p for p in parameters if p.grad is not None]
     gradients = [unwrap(p.grad) for p in owners]
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
+    for observer in observers():
+        observer.edit(Edit(clipped_norm, owners, max_norm))
+    norm = norm_of(gradients)
     if max_norm < norm < math.inf:
         for parameter in owners:
             g = parameter.grad
@@ -31,9 +34,29 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
 def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
     """Limit each element of the gradients to [-clip_value, clip_value]."""
     _check_limit("clip_value", clip_value)
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad = np.clip(unwrap(parameter.grad), -clip_value, clip_value)
+    owners = [p for p in parameters if p.grad is not None]
+    for observer in observers():
+        observer.edit(Edit(clipped_value, owners, clip_value))
+    for parameter in owners:
+        parameter.grad = np.clip(unwrap(parameter.grad), -clip_value, clip_value)
+
+
+def norm_of(gradients: Sequence[np.ndarray]) -> float:
+    """The Euclidean norm of all gradients together."""
+    return math.sqrt(sum(float(np.vdot(g, g).real) for g in gradients))
+
+
+def clipped_norm(gradients: Sequence[np.ndarray], max_norm: float) -> list[np.ndarray]:
+    """What `clip_grad_norm_` makes of gradients, as new arrays."""
+    norm = norm_of(gradients)
+    if not max_norm < norm < math.inf:
+        return list(gradients)
+    return [np.multiply(g, max_norm / norm) for g in gradients]
+
+
+def clipped_value(gradients: Sequence[np.ndarray], clip_value: float) -> list[np.ndarray]:
+    """What `clip_grad_value_` makes of gradients, as new arrays."""
+    return [np.clip(g, -clip_value, clip_value) for g in gradients]
 
 
 def _check_limit(name: str, value: float) -> None:

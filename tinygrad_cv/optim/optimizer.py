@@ -14,10 +14,12 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..engine.modes import SWITCHED
+from ..engine.observers import Step, observers
 from ..machine import subnormals_as_zero
 from ..tensor import Tensor
 from ..typing import Shape
-from .flat import FlatParameters, State
+from .flat import FlatParameters, Run, State
 from .state import check_state, flatten, read_options
 
 Group: TypeAlias = dict[str, Any]  # "params", and each option of the optimiser by name
@@ -108,12 +110,39 @@ class Optimizer:
         for group, flat in self._flat:
             options = {**group, "lr": float(group["lr"])}  # no np.float64, which spreads its dtype
             del options["params"]
+            steps = [] if not SWITCHED["observer"] else steps_of(type(self), options, flat)
+            for observer in observers():
+                for step in steps:
+                    observer.step(step)
             shard = flat.reduce_scatter()
             with subnormals_as_zero():
                 for run in flat.runs(shard):
                     self.update(run, **options)
             flat.ranks.barrier()
             flat.copy_back()
+            for observer in observers():
+                for step in steps:
+                    observer.stepped(step)
+
+    @classmethod
+    def updated(
+        cls,
+        p: np.ndarray,
+        g: np.ndarray,
+        state: State,
+        t: int,
+        **options: Any,
+    ) -> tuple[np.ndarray, State]:
+        """The new p and state after step t, as `reference` gives them, by the fast `update`."""
+        new = np.array(p, order="C")
+        kept = {name: np.array(array, order="C") for name, array in state.items()}
+        flat = {name: array.reshape(-1) for name, array in kept.items()}
+        scratch = (np.empty(new.size, new.dtype), np.empty(new.size, new.dtype))
+        gradient = np.asarray(g, new.dtype).reshape(-1)
+        tile = (new.reshape(-1), gradient, flat, scratch)
+        with subnormals_as_zero():
+            cls.update(Run(t, new.dtype, iter([tile])), **options)
+        return new, kept
 
     def average_gradients(self) -> None:
         """Make each `.grad` the average over the ranks (`parallel`), to clip it before the step.
@@ -231,6 +260,22 @@ class Optimizer:
         self._flatten()
         for (flat, i), state in zip(self._places(), saved["states"], strict=True):
             flat.set_state(i, state)
+
+
+def steps_of(kind: type[Optimizer], options: Group, flat: FlatParameters) -> list[Step]:
+    """What observers see of the updates of flat parameters."""
+    steps = []
+    for i, parameter in enumerate(flat.parameters):
+        if parameter._grad is None:
+            continue
+
+        def state(i: int = i) -> State:
+            found = flat.get_state(i)
+            del found["step"]
+            return found
+
+        steps.append(Step(kind, options, parameter, flat.steps[i] + 1, flat, state))
+    return steps
 
 
 def _as_groups(params: Iterable[Tensor] | Iterable[Group]) -> list[Group]:

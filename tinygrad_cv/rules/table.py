@@ -14,7 +14,7 @@ import numpy as np
 
 from ..engine import errors
 from ..engine.modes import SWITCHED, is_recording
-from ..engine.observers import scope
+from ..engine.observers import Call, now, observers, scope
 from ..engine.signatures import Signature, parameter_names
 from ..tensor import TABLE, USER_RULES, Rule, Tensor, place_of, unwrap
 from ..typing import Array
@@ -147,8 +147,14 @@ def _on_arrays(
             for name in refused:
                 if place_of(given.get(name)) is not None:
                     raise errors.no_derivative(function, name)
+        started = now()
         options = {name: unwrap(value) for name, value in kwargs.items()}
-        return function(*map(unwrap, args), **options)
+        value = function(*map(unwrap, args), **options)
+        for observer in observers():
+            row = Rule(function, {}, signature)
+            bound = row.bind(args, kwargs)
+            observer.forward(Call(function, bound, None, value, started, row))
+        return value
 
     return call
 
