@@ -38,6 +38,7 @@ CALLED = {
     *(f"scipy.special.spherical_{name}" for name in ("jn", "yn", "in", "kn")),
     *(f"scipy.special.{name}" for name in ("legendre_p", "assoc_legendre_p", "sph_legendre_p")),
     *(f"scipy.special.{name}_all" for name in ("legendre_p", "assoc_legendre_p", "sph_legendre_p")),
+    *("scipy.special.sph_harm_y", "scipy.special.sph_harm_y_all"),
     *("root_slope", "direction", "cofactor"),
 }
 RNG = np.random.default_rng(0)

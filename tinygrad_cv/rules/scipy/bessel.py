@@ -158,8 +158,10 @@ def _airye(g: Several, z: Array, y: Several) -> Array:
     ai, ai_slope, bi, bi_slope = y
     first = g[0] * (ai_slope + root * ai) + g[1] * (z * ai + root * ai_slope)
     second = g[2] * bi_slope + g[3] * z * bi
-    scaling = np.sign(np.real(z * root)) * np.real(g[2] * bi + g[3] * bi_slope)
-    return first + second - root * scaling
+    scaled = g[2] * bi + g[3] * bi_slope
+    if is_complex(z):
+        scaled = np.sign(np.real(z * root)) * np.real(scaled)
+    return first + second - root * scaled
 
 
 derivative(sp.airy, signature="z", z=_airy)
