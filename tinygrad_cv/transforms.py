@@ -347,7 +347,7 @@ def fitting(tree: PyTree, like: PyTree, owners: Sequence[Tensor], what: str) -> 
     for vector, owner in zip(leaves_like(tree, like, what), owners, strict=True):
         if type(vector) is not Tensor:
             vector = as_numbers(vector, fitting, what)
-        vector = fit(vector, floating(owner.dtype), fitting, what)
+        vector = fit(vector, floating(owner.dtype), None, what)
         if vector.shape != owner.shape:
             raise ValueError(
                 f"{what}s must have the shapes of what they belong to: a {what} of shape "

@@ -43,9 +43,9 @@ def as_numbers(value: Any, function: Any, name: str) -> np.ndarray:
 def fit(array: Any, dtype: np.dtype[Any], function: Any, name: str) -> Any:
     """An array or tensor in another dtype. Raises TypeError if its imaginary part would be lost."""
     if array.dtype.kind == "c" and dtype.kind != "c":
+        where = "" if function is None else f"{errors.name_of(function)}: "
         raise TypeError(
-            f"{errors.name_of(function)}: {name!r} is {array.dtype}, but stands for {dtype}; give "
-            "its real part"
+            f"{where}{name!r} is {array.dtype}, but stands for {dtype}; give its real part"
         )
     return array if array.dtype == dtype else array.astype(dtype)
 

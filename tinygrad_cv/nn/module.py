@@ -451,7 +451,7 @@ def kind_of_tensor(tensor: Tensor) -> str:
     if not tensor.is_leaf:
         return "a recorded result"
     if tensor.requires_grad:
-        return "a parameter"
+        return "a parameter" if tensor.dtype.kind == "f" else f"a tensor of {tensor.dtype}"
     return f"a tensor of {tensor.dtype} that requires no gradient"
 
 
