@@ -927,6 +927,7 @@ def added(parts: Sequence[Any]) -> Any:
 
 def deposit(gradients: Mapping[Place, Any]) -> None:
     """Add gradients to the `.grad` of the tensors that stand at these places."""
+    watching = observers()
     for place, gradient in gradients.items():
         reference = place.node.tensor
         if isinstance(place, Output):
@@ -937,7 +938,7 @@ def deposit(gradients: Mapping[Place, Any]) -> None:
         gradient = conjugate(gradient)
         if type(gradient) is Tensor:  # which several places may have in common
             gradient = wrap(gradient._array, gradient._node)
-        for observer in observers():
+        for observer in watching:
             observer.deposit(Deposit(tensor, place, tensor._grad, gradient))
         tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 

@@ -95,9 +95,7 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         need = False
         if type(value) is Tensor:
             tensors = True
-            array = values[name] = value._array if value._writer is None else read(value)
-            if array.dtype.kind == "c":
-                return plain_record(kernel, args, kwargs)  # which refuses it
+            values[name] = value._array if value._writer is None else read(value)
             if recording and value._node is not None:
                 parents[name] = value._node
                 need = True
@@ -114,8 +112,10 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         value, saved = kernel._forward(*[values[name] for name in kernel._forward_uses])
     except Exception:
         return plain_record(kernel, args, kwargs)  # which explains it
-    if isinstance(value, np.floating):
+    if isinstance(value, np.inexact):
         value = np.asarray(value)
+    if type(value) is np.ndarray and value.dtype.kind == "c":
+        return plain_record(kernel, args, kwargs)  # which refuses complex numbers
     if not parents:
         return wrap(value)
     values["y"], values["saved"] = value, saved

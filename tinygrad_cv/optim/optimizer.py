@@ -14,7 +14,6 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..engine.modes import SWITCHED
 from ..engine.observers import Step, observers
 from ..machine import subnormals_as_zero
 from ..tensor import Tensor
@@ -107,11 +106,12 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        watching = observers()
         for group, flat in self._flat:
             options = {**group, "lr": float(group["lr"])}  # no np.float64, which spreads its dtype
             del options["params"]
-            steps = [] if not SWITCHED["observer"] else steps_of(type(self), options, flat)
-            for observer in observers():
+            steps = steps_of(type(self), options, flat) if watching else []
+            for observer in watching:
                 for step in steps:
                     observer.step(step)
             shard = flat.reduce_scatter()
@@ -120,7 +120,7 @@ class Optimizer:
                     self.update(run, **options)
             flat.ranks.barrier()
             flat.copy_back()
-            for observer in observers():
+            for observer in watching:
                 for step in steps:
                     observer.stepped(step)
 
