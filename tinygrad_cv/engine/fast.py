@@ -114,7 +114,8 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         return plain_record(kernel, args, kwargs)  # which explains it
     if isinstance(value, np.inexact):
         value = np.asarray(value)
-    if type(value) is np.ndarray and value.dtype.kind == "c":
+    first = value if type(value) is np.ndarray else value[0]
+    if first.dtype.kind == "c":
         return plain_record(kernel, args, kwargs)  # which refuses complex numbers
     if not parents:
         return wrap(value)
