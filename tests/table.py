@@ -3,6 +3,11 @@
 What a row buys (see `check`): the value against NumPy's own, first and second derivatives against finite differences
 at random cotangents, the dtype of gradients, nothing mutated, fan-out, non-contiguous input. `tests/rows/*.py` hold the
 rows.
+
+Complex inputs are a column: `complex` of a row is True, the positions of the arguments that may be
+complex, or the reason why none may; then a complex argument is refused. What a row does not say is
+said by its function (`says_of_complex_numbers`). A draw of a row is made complex by phases, which
+are drawn too (`turned`), and is checked like any other; some of its arrays stay real.
 """
 
 from __future__ import annotations
@@ -16,13 +21,18 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
+from tinygrad_cv.engine.pytrees import map_leaves
+from tinygrad_cv.kernels.kernel import Kernel
 from tinygrad_cv.testing import GradReport, check_invariants, check_jvp
 from tinygrad_cv.testing.check import Settings, check_once
 from tinygrad_cv.testing.contract import draw_cotangents
 from tinygrad_cv.testing.operation import Operation, is_array
+from tinygrad_cv.testing.strategies import arrays
 from tinygrad_cv.transforms import leaves
 
 Strategy = st.SearchStrategy[Any]
+ELSEWHERE = "elsewhere: "  # begins what a row says that is checked in another place
+LINALG = ELSEWHERE + "tests/test_complex_linalg.py"  # with matrices of each kind
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Row:
     order: int = 2
     rtol: float | None = None  # the relative error that is allowed where the function itself is no more precise
     constant: Sequence[int] = ()  # positions of floating-point arguments that have no derivative
+    complex: bool | str | tuple[int, ...] = True  # positions, or True for all; or why none
+    phases: tuple[float, float] = (-2.8, 2.8)  # the default keeps away from branch cuts
 
 
 ROWS: dict[Any, list[Row]] = {}
@@ -49,9 +61,47 @@ def row(
     """Enter a row. Several argument strategies are drawn one by one; a single one may draw the whole tuple."""
     drawn = arguments[0] if len(arguments) == 1 else st.tuples(*arguments)
     drawn = drawn.map(lambda a: a if isinstance(a, tuple) else (a,))
+    settings.setdefault("complex", says_of_complex_numbers(function))
     ROWS.setdefault(function, []).append(
         Row(function, drawn, st.just({}) if options is None else options, call or function, **settings)
     )
+
+
+def says_of_complex_numbers(function: Any) -> bool | str:
+    """What a function states by itself.
+
+    Ufuncs have loops of complex numbers or not, kernels take none; all others take them.
+    """
+    if isinstance(function, Kernel):
+        return "kernels are of real numbers"
+    if isinstance(function, np.ufunc) and function.signature is None:
+        takes = [loop.partition("->")[0] for loop in function.types]
+        return any("D" in loop for loop in takes) or "the ufunc has no loop of complex numbers"
+    module = getattr(function, "__module__", None) or ""
+    of_linalg = module.startswith("numpy.linalg") or module.endswith("rules.numpy.linalg")
+    return LINALG if of_linalg else True
+
+
+@st.composite
+def turned(draw: st.DrawFn, case: Row) -> tuple[Any, ...]:
+    """A draw of a row with some of its arrays turned by phases in the complex plane, at least one."""
+    arguments = draw(case.arguments)
+    allowed = case.complex if isinstance(case.complex, tuple) else range(len(arguments))
+    may_turn = []
+    for i, argument in enumerate(arguments):
+        free = i in allowed and i not in case.constant
+        may_turn += [free and is_array(leaf) for leaf in leaves([argument])]
+    candidates = [k for k, free in enumerate(may_turn) if free]
+    chosen = draw(st.sets(st.sampled_from(candidates), min_size=1))
+    numbers = iter(range(len(may_turn)))
+
+    def turn(leaf: Any) -> Any:
+        if next(numbers) not in chosen:
+            return leaf
+        phases = draw(arrays(leaf.shape, domain=case.phases, decimals=1))
+        return leaf * np.exp(1j * phases)
+
+    return tuple(map_leaves(turn, list(arguments)))
 
 
 def operation(case: Row, arguments: tuple[Any, ...], options: dict[str, Any], call: Any = None) -> Operation:
@@ -66,6 +116,7 @@ def check(case: Row, arguments: tuple[Any, ...], options: dict[str, Any], seed: 
     for recorded, plain in zip(one.pull(one.inputs)[0], one.value(one.inputs), strict=True):
         np.testing.assert_allclose(recorded, plain, rtol=1e-12, atol=1e-12, err_msg="value")
         assert recorded.shape == plain.shape
+        assert recorded.dtype == plain.dtype
     check_invariants(one.function, *arguments, wrt=one.wrt, rng=seed)
     check_forward_mode(case, one, seed)
     settings = Settings("check_grad", one.wrt, case.order, rtol=case.rtol, rng=seed)

@@ -127,6 +127,8 @@ def test_a_lone_eigenvector_beside_equal_eigenvalues_has_a_derivative() -> None:
     expected = np.zeros((3, 3))
     expected[0, 2] = expected[2, 0] = 0.5
     np.testing.assert_allclose(gradient(entry, np.diag([1.0, 1.0, 2.0])), expected, atol=1e-12)
+    with pytest.raises(linalg.LinAlgError, match="are equal"):  # for tangents of all vectors
+        tg.jvp(entry, (np.diag([1.0, 1.0, 2.0]),), (np.ones((3, 3)),))
 
 
 def test_singular_vectors_of_a_zero_singular_value() -> None:

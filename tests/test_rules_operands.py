@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import tinygrad_cv as tg
+from tinygrad_cv.testing import check_grad
 from tinygrad_cv.typing import ArrayLike
 
 LIST = [1.0, 2.0, 4.0]
@@ -116,3 +118,9 @@ def test_counting_without_weights_has_no_gradient() -> None:
     np.testing.assert_array_equal(counts, [1, 0, 2])
     with pytest.raises(ValueError, match="negative"):
         np.bincount(np.array([-1]), weights=leaf([1.0]))
+
+
+@pytest.mark.parametrize("function", [special.xlogy, special.xlog1py, special.rel_entr, special.powm1])
+def test_a_constant_argument_called_y_is_not_the_value(function: Any) -> None:
+    """In second derivatives, too: formulas call the function's value y, unless an argument is called so."""
+    check_grad(function, np.array([0.5, 1.5]), np.array([2.0, 0.7]), wrt=0, order=2)

@@ -35,6 +35,7 @@ REFUSED = {
     "end_values": "np.pad's linear ramp",
     "stat_length": "np.pad by statistics",
     "return_sign": "the sign of a weighted sum of exponentials",
+    "diff_n": "derivatives beside the value of a spherical harmonic",
 }
 
 

@@ -95,7 +95,9 @@ class Node:
             raise errors.freed(self)
         if not graph:
             return self.saved
-        places = {"y": self, **self.parents}
+        places = dict(self.parents)
+        if "y" not in self.operation.operands:  # where it is an argument's name, it means that
+            places["y"] = self
         return {name: at_place(value, places.get(name)) for name, value in self.saved.items()}
 
     def free(self) -> None:
@@ -948,8 +950,8 @@ class Tensor(NumPyInterface):
     """An array whose computation is recorded, so that gradients can be taken with respect to it.
 
     Operators, methods and NumPy's functions work as on an ndarray. `data` (anything that `np.array`
-    takes, of real numbers) is copied: the array is the tensor's own, and is written to through
-    `t.data` only.
+    takes, of real or complex numbers) is copied: the array is the tensor's own, and is written to
+    through `t.data` only.
     """
 
     __slots__ = ("__weakref__", "_array", "_grad", "_memory", "_node", "_writer")

@@ -65,3 +65,9 @@ for function in (sp.mathieu_cem, sp.mathieu_sem):
     row(function, whole, q, arrays(domain=(-90, 90)))
 for function in (sp.mathieu_modcem1, sp.mathieu_modcem2, sp.mathieu_modsem1, sp.mathieu_modsem2):
     row(function, whole, q, arrays(domain=(0.2, 1.5)))
+for function in (sp.hankel1, sp.hankel2, sp.hankel1e, sp.hankel2e):
+    row(function, order, x)
+for function in (sp.h1vp, sp.h2vp):
+    call = getattr(special, function.__name__)
+    row(function, st.integers(0, 3), x, st.sampled_from([1, 2]), call=call)
+row(sp.kelvin, x)

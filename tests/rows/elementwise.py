@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.table import row
-from tinygrad_cv.rules.numpy.elementwise import direction, root, root_slope
+from tinygrad_cv.rules.numpy.elementwise import complex_number, direction, root, root_slope
 from tinygrad_cv.testing.strategies import arrays, broadcastable
 
 for function in (np.add, np.subtract, np.multiply, np.arctan2, np.logaddexp, np.logaddexp2):
@@ -70,10 +70,19 @@ if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
 row(np.nan_to_num, arrays())
 row(np.real, arrays())
 row(np.imag, arrays())
-row(np.real_if_close, arrays())
+row(np.real_if_close, arrays(avoid=[0]), phases=(0.3, 2.8))
 row(root.function, arrays(domain=(0.3, 3)), call=root)
 row(root_slope.function, arrays(domain=(0.3, 3)), call=root_slope)
 row(np.clip, arrays((2, 3), avoid=[-0.5, 0.7]), arrays((3,), domain=(-0.5, -0.4)), st.just(0.7))
 row(direction.function, arrays((3,)), arrays((3,), domain=(0.5, 2)), call=direction)
 row(np.heaviside, st.just(np.array([0.0, -1.0, 2.0])), arrays((2, 3)), constant=(0,))
 row(np.nextafter, arrays((2, 3)), st.just(np.array([5.0, -5.0, np.inf])), constant=(1,))
+row(np.sign, arrays(avoid=[0]))
+row(np.angle, arrays(avoid=[0]), st.booleans())
+row(
+    complex_number.function,
+    arrays((2,)),
+    arrays((2,)),
+    call=complex_number,
+    complex="the parts are real",
+)

@@ -10,8 +10,11 @@ from tinygrad_cv.testing.strategies import arrays
 
 row(np.polyval, arrays((3,)), arrays((2, 2)))
 row(np.vander, arrays((4,)), options=st.sampled_from([{}, {"N": 2}, {"increasing": True}]))
-grids = st.sampled_from([{}, {"endpoint": False}, {"axis": 1}, {"dtype": np.float64}])
+grids = st.sampled_from([{}, {"endpoint": False}, {"axis": 1}])
+CAST = "a cast to real numbers"
+cast = st.just({"dtype": np.float64})
 row(np.linspace, arrays((2,)), arrays((2,)), st.just(4), options=grids)
+row(np.linspace, arrays((2,)), arrays((2,)), st.just(4), options=cast, complex=CAST)
 row(
     np.linspace,
     arrays((2,)),
@@ -21,6 +24,7 @@ row(
 )
 row(np.logspace, arrays(()), arrays(()), st.just(3))
 row(np.logspace, arrays((2,)), arrays((2,)), st.just(4), options=grids)
+row(np.logspace, arrays((2,)), arrays((2,)), st.just(4), options=cast, complex=CAST)
 row(
     np.logspace,
     arrays((2,)),
@@ -30,19 +34,21 @@ row(
 )
 low, high = arrays((2,), domain=(0.5, 1)), arrays((2,), domain=(2, 3))
 row(np.geomspace, low, high, st.just(3), options=grids)
+row(np.geomspace, low, high, st.just(3), options=cast, complex=CAST)
 row(np.geomspace, low, high, call=lambda a, b: np.geomspace(-a, -b, 3))
 points = st.just(np.array([0.0, 1.0, 2.0]))
-row(np.interp, arrays((3,), domain=(0.1, 0.9)), points, arrays((3,)), constant=(1,))
-row(np.interp, arrays((2,), domain=(2.2, 2.6)), points, arrays((3,)))
-row(np.interp, arrays((2,), domain=(0.2, 0.6)), points, arrays((3,)))
+row(np.interp, arrays((3,), domain=(0.1, 0.9)), points, arrays((3,)), constant=(1,), complex=(2,))
+row(np.interp, arrays((2,), domain=(2.2, 2.6)), points, arrays((3,)), complex=(2,))
+row(np.interp, arrays((2,), domain=(0.2, 0.6)), points, arrays((3,)), complex=(2,))
 row(
     np.interp,
     arrays((2,), domain=(2.2, 2.6)),
     arrays((3,)),
     arrays(()),
     call=lambda x, fp, right: np.interp(x, [0.0, 1.0, 2.0], fp, right=right),
+    complex=(1,),
 )
-row(np.unwrap, st.just(np.array([0.0, 4.0, 9.0, 9.5])))
+row(np.unwrap, st.just(np.array([0.0, 4.0, 9.0, 9.5])), complex="phases are real")
 for mode in ("full", "same", "valid"):
     for function in (np.convolve, np.correlate):
         for n, m in ((5, 3), (2, 4), (4, 4), (1, 3)):
@@ -51,7 +57,7 @@ row(np.diff, arrays((2, 5)), st.sampled_from([0, 1, 2]), st.sampled_from([-1, 0]
 ends = st.just({"prepend": 0.5, "append": np.array([1.0, 2.0])})
 row(np.diff, arrays((3,)), options=ends, constant=(5,))
 row(np.ediff1d, arrays((2, 3)))
-row(np.ediff1d, arrays((2, 3)), arrays((2,)), arrays(()))
+row(np.ediff1d, arrays((2, 3)), arrays((2,)), arrays(()), complex=(0,))
 row(np.gradient, arrays((3, 4)), options=st.sampled_from([{}, {"axis": 1}]))
 row(np.gradient, arrays((5,)), st.just(0.5))
 row(np.gradient, arrays((3, 4)), st.just(0.5), st.just(2.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 from scipy import special as sp
 
@@ -9,6 +10,7 @@ from tests.table import row
 from tinygrad_cv import special
 from tinygrad_cv.testing.strategies import arrays
 
+REAL = "SciPy takes real numbers"
 degree = st.integers(0, 5)
 parameter = arrays((), domain=(0.5, 2)).map(float)
 inside = arrays(domain=(-1, 1))
@@ -44,6 +46,7 @@ row(sp.lpmv, st.integers(0, 2), real_degree, arrays(domain=(-0.9, 0.9)))
 if hasattr(
     sp, "legendre_p"
 ):  # diff_n goes to 2: that is one derivative of diff_n=1, two of diff_n=0
+    SPHERICAL = (sp.sph_legendre_p, sp.sph_legendre_p_all)
     slopes = [({"diff_n": 0}, 2), ({"diff_n": 1}, 1)]
     for options, orders in slopes:
         for function in (sp.legendre_p, sp.legendre_p_all):
@@ -55,6 +58,7 @@ if hasattr(
                 options=st.just(options),
                 call=call,
                 order=orders,
+                complex=REAL if function is sp.legendre_p else True,
             )
         for function in (
             sp.assoc_legendre_p,
@@ -71,6 +75,7 @@ if hasattr(
                 options=st.just(options),
                 call=call,
                 order=orders,
+                complex=REAL if function in SPHERICAL else True,
             )
     row(
         sp.assoc_legendre_p,
@@ -80,3 +85,12 @@ if hasattr(
         options=st.just({"branch_cut": 3, "norm": True}),
         call=special.assoc_legendre_p,
     )
+if hasattr(sp, "sph_harm_y"):
+    angles = arrays((3,), domain=(0, 3)), arrays((2, 1), domain=(-3, 3))
+    orders = st.integers(0, 3), st.integers(-3, 3)
+    call, every = special.sph_harm_y, special.sph_harm_y_all
+    row(sp.sph_harm_y, *orders, *angles, call=call, complex=REAL)
+    pole = st.just(np.zeros(2))
+    row(sp.sph_harm_y, st.just(2), st.just(1), pole, arrays((2,)), call=call, complex=REAL)
+    sizes = st.integers(0, 2), st.integers(0, 2)
+    row(sp.sph_harm_y_all, *sizes, *angles, call=every, complex=REAL)

@@ -151,14 +151,19 @@ def interleaved(draw: st.DrawFn) -> tuple[Any, ...]:
 
 row(np.matmul, matmul_arguments())
 row(np.matmul, matmul_arguments(), call=lambda a, b: a @ b)
-row(np.linalg.matmul, matmul_arguments(2, 2))
+row(np.linalg.matmul, matmul_arguments(2, 2), complex=True)
 row(np.dot, dot_arguments())
 row(np.inner, dot_arguments(second=-1))
 row(np.outer, arrays(), arrays())
-row(np.linalg.outer, arrays(shapes(1, 1)), arrays(shapes(1, 1)))
+row(np.linalg.outer, arrays(shapes(1, 1)), arrays(shapes(1, 1)), complex=True)
 row(np.vdot, shapes().flatmap(lambda s: st.tuples(arrays(s), arrays(s[::-1]))))
 for function in (np.vecdot, np.linalg.vecdot):
-    row(function, vecdot_arguments(), call=lambda a, b, axis, f=function: f(a, b, axis=axis))
+    row(
+        function,
+        vecdot_arguments(),
+        call=lambda a, b, axis, f=function: f(a, b, axis=axis),
+        complex=True,
+    )
 row(
     np.vecdot, vecdot_arguments(), call=lambda a, b, axis: np.vecdot(a, b, axis=axis, keepdims=True)
 )
@@ -170,6 +175,7 @@ row(
     np.linalg.tensordot,
     tensordot_arguments(),
     call=lambda a, b, axes: np.linalg.tensordot(a, b, axes=axes),
+    complex=True,
 )
 row(np.kron, arrays(shapes(max_dims=2)), arrays(shapes(max_dims=3, max_side=2)))
 row(np.cross, cross_arguments(), call=lambda a, b, axis: np.cross(a, b, axis=axis))
@@ -179,8 +185,13 @@ row(
     arrays((2, 3)),
     options=st.sampled_from([{"axisa": 0}, {"axisa": 0, "axisc": 0}]),
 )
-row(np.linalg.cross, cross_arguments(), call=lambda a, b, axis: np.linalg.cross(a, b, axis=axis))
-row(np.linalg.multi_dot, chains())
+row(
+    np.linalg.cross,
+    cross_arguments(),
+    call=lambda a, b, axis: np.linalg.cross(a, b, axis=axis),
+    complex=True,
+)
+row(np.linalg.multi_dot, chains(), complex=True)
 row(np.einsum, einsum_arguments())
 row(
     np.einsum,

@@ -178,6 +178,15 @@ def complex_gradient(node: Any) -> TypeError:
     return TypeError(f"{where} is complex, but the value is real")
 
 
+def real_only(function: Any, name: str, dtype: np.dtype[Any]) -> TypeError:
+    """A complex argument of a function of real numbers; None where `explain` adds its name."""
+    where = "" if function is None else f"{name_of(function)}: "
+    return TypeError(
+        f"{where}{name!r} is {dtype}, but the function is of real numbers; give its real part, its "
+        "imaginary part or its absolute value"
+    )
+
+
 def not_real(where: str, dtype: np.dtype[Any]) -> TypeError:
     """A gradient was asked for of a complex number, which has no smaller and larger values."""
     return TypeError(
@@ -250,15 +259,15 @@ def check_finite(function: Any, value: Any, inputs: Any, line: Line | None, what
 
 
 def _floats(values: Any) -> Iterator[np.ndarray]:
-    """The floating-point arrays among tensors, arrays, numbers and lists of these."""
+    """The real and complex arrays among tensors, arrays, numbers and lists of these."""
     if isinstance(values, (list, tuple)):
         for value in values:
             yield from _floats(value)
         return
     array = values.numpy() if hasattr(values, "numpy") else values
-    if isinstance(array, (np.ndarray, np.number, float)):
+    if isinstance(array, (np.ndarray, np.number, float, complex)):
         array = np.asarray(array)
-        if array.dtype.kind == "f":
+        if array.dtype.kind in "fc":
             yield array
 
 

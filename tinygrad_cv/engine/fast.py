@@ -95,7 +95,9 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         need = False
         if type(value) is Tensor:
             tensors = True
-            values[name] = value._array if value._writer is None else read(value)
+            array = values[name] = value._array if value._writer is None else read(value)
+            if array.dtype.kind == "c":
+                return plain_record(kernel, args, kwargs)  # which refuses it
             if recording and value._node is not None:
                 parents[name] = value._node
                 need = True

@@ -209,7 +209,7 @@ def value_and_slope(
     """The value and, if wanted, the derivative, in memory of their own."""
     x = np.asarray(x)
     if x.dtype.kind != "f":
-        x = x.astype(float)
+        x = x.astype(float, casting="same_kind")
     y = aligned(x.shape, x.dtype)
     slope = aligned(x.shape, x.dtype) if wanted else None
     fill_value_and_slope(formula, x, y, slope)

@@ -146,7 +146,14 @@ class Kernel:
     def compute(
         self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
-        """The value; and with it all that there is, for backward to choose from."""
+        """The value; and with it all that there is, for backward to choose from.
+
+        Raises TypeError for complex numbers.
+        """
+        for name in self.arrays:
+            dtype = getattr(arguments[name], "dtype", None)
+            if dtype is not None and dtype.kind == "c":
+                raise errors.real_only(None, name, dtype)
         values = {**arguments, "needs": [name in parents for name in self.arrays]}
         value, saved = self._forward(*[values[name] for name in self._forward_uses])
         if self.guarded and parents:

@@ -178,6 +178,13 @@ def as_array(x: Any) -> Array:
     return x if isinstance(x, (Tensor, np.ndarray)) else np.asarray(x)
 
 
+def refuse_complex(function: Function, **arguments: Any) -> None:
+    """Raise TypeError for a complex argument of a function of real numbers."""
+    for name, value in arguments.items():
+        if value is not None and as_array(value).dtype.kind == "c":
+            raise errors.real_only(function, name, as_array(value).dtype)
+
+
 def named(names: str, namespace: Any) -> list[Function]:
     """The functions of these names, as far as this version of the namespace has them."""
     return [getattr(namespace, name) for name in names.split() if hasattr(namespace, name)]

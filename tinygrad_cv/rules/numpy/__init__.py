@@ -2,6 +2,7 @@
 
 from . import (
     elementwise,
+    fft,
     index,
     linalg,
     norm,
@@ -16,6 +17,7 @@ from . import (
 
 __all__ = [
     "elementwise",
+    "fft",
     "index",
     "linalg",
     "norm",

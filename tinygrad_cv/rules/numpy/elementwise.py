@@ -1,9 +1,10 @@
 """The calculus table, element by element: arithmetic, powers, exponentials, trigonometry, choices.
 
-Subgradients: abs'(0) = 0, and its second derivative at 0 is 0 too; the root of a norm has slope 0
-at 0; ties of maximum and minimum share equally, and NaN ties with NaN; clip has slope 1 at its
-bounds. What chooses gives exact zeros to what was not chosen, even where the incoming gradient is
-infinite or NaN. Formulas are safe where the derivative is finite, whatever their parts do.
+Subgradients: abs'(0) = 0, and its second derivative at 0 is 0 too (of complex numbers it does not
+exist); the root of a norm has slope 0 at 0; ties of maximum and minimum share equally, and NaN ties
+with NaN; clip has slope 1 at its bounds. What chooses gives exact zeros to what was not chosen,
+even where the incoming gradient is infinite or NaN. Formulas are safe where the derivative is
+finite, whatever their parts do.
 """
 
 from __future__ import annotations
@@ -15,17 +16,34 @@ import numpy as np
 from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, Operand
-from ..table import definition, derivative, without_gradient
+from ..table import definition, derivative, refuse_complex, without_gradient
+
+
+def is_complex(x: Array) -> bool:
+    """Whether an array or a tensor holds complex numbers."""
+    return bool(x.dtype.kind == "c")
+
+
+@definition(np.sign, signature="x, /")
+def sign(x: Array) -> Array:
+    """-1, 0 or 1, an array without gradient; of complex numbers x / |x|, and 0 at 0."""
+    return direction(x, np.abs(x)) if is_complex(x) else np.sign(unwrap(x))
 
 
 def _signed(g: Array, x: Array) -> Array:
     """g times the sign of x, of a complex x the conjugate of x / |x|, and 0 at 0."""
-    return np.where(np.equal(x, 0), 0, g) * conjugate(np.sign(x))
+    slope = conjugate(sign(x)) if is_complex(x) else np.sign(x)
+    return np.where(np.equal(x, 0), 0, g) * slope
 
 
 def _along(t: Array, x: Array) -> Array:
     """How fast |x| changes as x moves along t."""
     return np.real(_signed(t, x))
+
+
+def squared_size(x: Array) -> Array:
+    """|x|^2, which is real: x x, of complex numbers the real part of conj(x) x."""
+    return np.real(np.conjugate(x) * x) if is_complex(x) else np.square(x)
 
 
 # Arithmetic.
@@ -62,7 +80,10 @@ def _power_base(g: Array, x1: Array, x2: Array) -> Array:
 
 
 def _power_exponent(g: Array, x1: Array, y: Array) -> Array:
-    return g * y * np.log(np.where(np.equal(x1, 0), 1, x1))
+    base = np.where(np.equal(x1, 0), 1, x1)
+    if is_complex(y):
+        base = base.astype(y.dtype)  # a negative number has a logarithm among complex ones
+    return g * y * np.log(base)
 
 
 derivative(np.power, x1=_power_base, x2=_power_exponent)
@@ -80,7 +101,8 @@ def refuse_second_derivative(y: Array) -> None:
         raise FloatingPointError(
             "a norm or a standard deviation has no second derivative at 0. For its square write "
             "np.sum(x * x) in place of np.linalg.norm(x)**2, x * x + y * y in place of "
-            "np.hypot(x, y)**2, and np.var(x) in place of np.std(x)**2; elsewhere put "
+            "np.hypot(x, y)**2, np.var(x) in place of np.std(x)**2, and np.real(np.conj(z) * z) in "
+            "place of np.abs(z)**2 of complex numbers; elsewhere put "
             "np.where(zero, 1, x) into it, and drop the result there"
         )
 
@@ -173,12 +195,24 @@ derivative(
     x2=lambda g, x1, x2: _share(g, x2, x1, 2),
 )
 
-# Trigonometry.
+
+# Trigonometry. On a branch cut of a function of complex numbers the sign of a zero decides, which
+# 1 - x^2 loses, and the value keeps.
+def _cosine(x: Array, y: Array) -> Array:
+    """The cosine of the arc sine y of x: sqrt(1 - x^2)."""
+    return np.cos(y) if is_complex(x) else np.sqrt(1 - x * x)
+
+
+def _sine(x: Array, y: Array) -> Array:
+    """The sine of the arc cosine y of x: sqrt(1 - x^2)."""
+    return np.sin(y) if is_complex(x) else np.sqrt(1 - x * x)
+
+
 derivative(np.sin, x=lambda g, x: g * np.cos(x))
 derivative(np.cos, x=lambda g, x: -g * np.sin(x))
 derivative(np.tan, x=lambda g, y: g * (1 + y * y))
-derivative(np.arcsin, x=lambda g, x: g / np.sqrt(1 - x * x))
-derivative(np.arccos, x=lambda g, x: -g / np.sqrt(1 - x * x))
+derivative(np.arcsin, x=lambda g, x, y: g / _cosine(x, y))
+derivative(np.arccos, x=lambda g, x, y: -g / _sine(x, y))
 derivative(np.arctan, x=lambda g, x: g / (1 + x * x))
 derivative(
     np.arctan2,
@@ -188,8 +222,8 @@ derivative(
 derivative(np.sinh, x=lambda g, x: g * np.cosh(x))
 derivative(np.cosh, x=lambda g, x: g * np.sinh(x))
 derivative(np.tanh, x=lambda g, y: g * (1 - y * y))
-derivative(np.arcsinh, x=lambda g, x: g / np.sqrt(x * x + 1))
-derivative(np.arccosh, x=lambda g, x: g / np.sqrt((x - 1) * (x + 1)))
+derivative(np.arcsinh, x=lambda g, y: g / np.cosh(y))
+derivative(np.arccosh, x=lambda g, y: g / np.sinh(y))
 derivative(np.arctanh, x=lambda g, x: g / ((1 - x) * (1 + x)))
 derivative(np.rad2deg, x=lambda g: g * (180 / pi))
 derivative(np.degrees, x=lambda g: g * (180 / pi))
@@ -201,7 +235,7 @@ derivative(np.radians, x=lambda g: g * (pi / 180))
 def sinc(x: Array) -> Array:
     """sin(pi x) / (pi x). Near 0 its series in z = (pi x)^2, which has all derivatives."""
     z = (pi * x) ** 2
-    small = z < 0.01
+    small = np.abs(unwrap(z)) < 0.01
     series = 1 - z / 156
     for divisor in (110, 72, 42, 20, 6):  # 1 - z/6 (1 - z/20 (1 - ...))
         series = 1 - z / divisor * series
@@ -284,7 +318,13 @@ def nan_to_num(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> Array:
-    """NaN and infinities replaced by numbers, which have gradient 0."""
+    """NaN and infinities replaced by numbers, which have gradient 0; in both parts of a complex
+    number."""
+    if is_complex(x):
+        real, imaginary = np.real(x), np.imag(x)
+        return complex_number(
+            nan_to_num(real, nan, posinf, neginf), nan_to_num(imaginary, nan, posinf, neginf)
+        )
     limits = np.finfo(x.dtype)
     x = np.where(np.isnan(x), nan, x)
     x = np.where(np.isposinf(x), limits.max if posinf is None else posinf, x)
@@ -310,22 +350,50 @@ imaginary_part = derivative(imaginary_part, z=lambda g: -1j * g, elementwise=Tru
 derivative(np.conjugate, x=lambda g: conjugate(g)).tangent(x=lambda t: conjugate(t))
 
 
+def complex_number(real: Array, imaginary: Array) -> Array:
+    """Complex numbers of their parts; i times an infinite number would be NaN."""
+    refuse_complex(complex_number, real=real, imaginary=imaginary)
+    value = np.empty(np.shape(real), np.result_type(real, np.complex64))
+    value.real, value.imag = real, imaginary
+    return value
+
+
+complex_number = derivative(
+    complex_number, real=lambda g: g, imaginary=lambda g: 1j * g, elementwise=True
+)
+
+
 @definition(np.real)
 def real(val: Array) -> Array:
     """The real part; of a real number, itself."""
-    return real_part(val) if val.dtype.kind == "c" else +val
+    return real_part(val) if is_complex(val) else +val
 
 
 @definition(np.imag)
 def imag(val: Array) -> Array:
     """The imaginary part; of real numbers, zeros."""
-    return imaginary_part(val) if val.dtype.kind == "c" else np.zeros(val.shape, val.dtype)
+    return imaginary_part(val) if is_complex(val) else np.zeros(val.shape, val.dtype)
 
 
-@definition(np.real_if_close, inert=("tol",))
-def real_if_close(a: Array) -> Array:
-    """Real numbers stay as they are."""
-    return +a
+@definition(np.real_if_close)
+def real_if_close(a: Array, tol: float = 100) -> Array:
+    """The real part, if all imaginary parts are below `tol`, in units of rounding if above 1."""
+    if not is_complex(a):
+        return +a
+    bound = tol * np.finfo(a.dtype).eps if tol > 1 else tol
+    return np.real(a) if np.all(np.abs(np.imag(unwrap(a))) < bound) else +a
+
+
+@definition(np.angle)
+def angle(z: Array, deg: bool = False) -> Array:
+    """The angle from the positive real axis, in radians or degrees.
+
+    That of a real number, 0 or pi, is an array without gradient.
+    """
+    if not is_complex(z):
+        return np.angle(unwrap(z), deg)
+    radians = np.arctan2(np.imag(z), np.real(z))
+    return np.degrees(radians) if deg else radians
 
 
 # Steps in their first argument, and the identity to rounding.
@@ -333,8 +401,8 @@ derivative(np.heaviside, x1=None, x2=lambda g, x1: np.where(np.equal(x1, 0), g, 
 derivative(np.nextafter, x1=lambda g: g, x2=None)
 
 # Constant between jumps: arrays without gradient.
-without_gradient(np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around)
-without_gradient(np.floor_divide, np.angle, np.spacing)
+without_gradient(np.floor, np.ceil, np.trunc, np.rint, np.fix, np.round, np.around)
+without_gradient(np.floor_divide, np.spacing)
 without_gradient(np.signbit, np.isnan, np.isfinite, np.isinf, np.isposinf, np.isneginf, np.isreal)
 without_gradient(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
 without_gradient(np.logical_and, np.logical_or, np.logical_not, np.logical_xor)

@@ -15,6 +15,7 @@ import numpy as np
 from ...typing import Array, ArrayLike, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative, without_gradient
 from .axes import along
+from .elementwise import is_complex
 
 Index = Any  # whatever can stand in brackets behind an array
 
@@ -213,6 +214,13 @@ def select(
 def sort(a: Array, axis: int | None = -1) -> Array:
     """The elements from the smallest to the largest, NaN last."""
     return np.take_along_axis(a, np.argsort(a, axis=axis), axis)
+
+
+@definition(np.sort_complex)
+def sort_complex(a: Array) -> Array:
+    """The elements in order as complex numbers, by the real part and then the imaginary one."""
+    ordered = np.sort(a)
+    return ordered if is_complex(ordered) else ordered.astype(np.complex128)
 
 
 @definition(np.partition, inert=("kind",))

@@ -3,7 +3,8 @@
 Conventions. Functions of a Hermitian matrix (cholesky, eigh, eigvalsh) are differentiated along
 Hermitian changes: their gradient is Hermitian, whichever triangle NumPy reads. A singular value of
 0 has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), LinAlgError
-is raised; nothing returns NaN.
+is raised; nothing returns NaN. The way back knows which vectors are used, and differentiates one
+beside others of equal values; forward mode computes the tangents of all, and refuses.
 
 Complex matrices. A holomorphic function (inv, solve, det, the eigenvalues of eig) has the formula
 of the real one, with transposes where the textbook has conjugate transposes, since the conjugate of

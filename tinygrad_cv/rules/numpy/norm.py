@@ -15,7 +15,7 @@ from numpy import linalg
 from ...tensor import unwrap
 from ...typing import Array, Axis
 from ..table import definition
-from .elementwise import root
+from .elementwise import root, squared_size
 from .linalg import sizes
 
 Order = float | str | None  # of a norm
@@ -36,9 +36,9 @@ def vector_norm(
     if isinstance(ord, str):
         raise ValueError(f"there is no vector norm of order {ord!r}")
     if ord is None or ord == 2:
-        return root(np.sum(x * x, axis=axis, keepdims=keepdims))
+        return root(np.sum(squared_size(x), axis=axis, keepdims=keepdims))
     if ord == 0:
-        return np.sum(unwrap(x) != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
+        return np.sum(unwrap(x) != 0, axis=axis, keepdims=keepdims, dtype=unwrap(x).real.dtype)
     size = np.abs(x)
     if ord == np.inf:
         return np.max(size, axis=axis, keepdims=keepdims, initial=0)

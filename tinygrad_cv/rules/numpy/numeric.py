@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, DTypeLike, Operand, Shape
-from ..table import as_array, definition
+from ..table import as_array, definition, refuse_complex
 from .axes import along, at_least, axes_of
+from .elementwise import is_complex
 from .index import scatter
 
 
@@ -97,11 +99,13 @@ def geomspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Array:
-    """Points at equal ratios. Both ends have one sign, and are not 0."""
+    """Points at equal ratios. Both ends have one sign, unless they are complex, and are not 0."""
+    start, stop = as_array(start), as_array(stop)
     sign = np.sign(start)
-    if not np.all(np.equal(sign, np.sign(stop)) & np.not_equal(sign, 0)):
+    one_sign = is_complex(start) or is_complex(stop) or np.all(np.equal(sign, np.sign(stop)))
+    if not one_sign or np.any(np.equal(start, 0) | np.equal(stop, 0)):
         raise ValueError("np.geomspace on tensors needs ends of one sign, and not 0")
-    first, last = np.log(start * sign), np.log(stop * sign)
+    first, last = np.log(start / sign), np.log(stop / sign)
     exponents = linspace(first, last, num, endpoint, axis=axis)
     signs = np.broadcast_to(sign, np.broadcast_shapes(np.shape(start), np.shape(stop)))
     points = np.exp(exponents) * np.expand_dims(signs, axis)
@@ -118,6 +122,7 @@ def interp(
     right: Operand | None = None,
 ) -> Array:
     """Piecewise linear through (xp, fp), differentiable in all three; constant outside."""
+    refuse_complex(np.interp, x=x, xp=xp)
     x, xp, fp = as_array(x), as_array(xp), as_array(fp)
     n = np.size(xp)
     before = np.searchsorted(xp, x, side="right") - 1
@@ -140,6 +145,7 @@ def unwrap_phase(
     period: float = 2 * pi,
 ) -> Array:
     """Phases without jumps. The jumps that are taken out are constants."""
+    refuse_complex(np.unwrap, p=p)
     plain = unwrap(p)
     return p + (np.unwrap(plain, discont, axis, period=period) - plain)
 
@@ -167,7 +173,9 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
 
 @definition(np.correlate)
 def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
-    """Convolution with the second sequence reversed, of the longer one with the shorter."""
+    """Convolution with the conjugate of the second sequence, reversed; of the longer one with the
+    shorter."""
+    v = conjugate(as_array(v))
     if np.size(v) > np.size(a):
         return np.flip(convolve(v, np.flip(a), mode))
     return convolve(a, np.flip(v), mode)
@@ -212,6 +220,8 @@ def ediff1d(
     to_begin: Operand | None = None,
 ) -> Array:
     """Differences of the flattened array, between given ends."""
+    if not is_complex(as_array(ary)):
+        refuse_complex(np.ediff1d, to_end=to_end, to_begin=to_begin)
     parts = [to_begin, np.diff(np.ravel(ary)), to_end]
     return np.concatenate([np.ravel(part) for part in parts if part is not None])
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import conjugate
 from ...typing import Array, Shape
-from ..table import definition, derivative
+from ..table import as_array, definition, derivative
 from .axes import at_least
 
 Axes = int | tuple[int | Sequence[int], int | Sequence[int]]  # those that tensordot sums over
@@ -77,11 +78,11 @@ if hasattr(np, "matvec"):  # NumPy 2.2
 
     @definition(np.vecmat, signature="x1, x2, /")
     def vecmat(x1: Array, x2: Array) -> Array:
-        """Each vector times its matrix."""
+        """The conjugate of each vector times its matrix."""
         if np.ndim(x2) < 2:
             shape = np.shape(x2)
             raise ValueError(f"np.vecmat needs a matrix second, not an array of shape {shape}")
-        row = np.expand_dims(x1, -2)
+        row = np.expand_dims(conjugate(as_array(x1)), -2)
         return np.squeeze(np.matmul(row, x2), -2)
 
 
@@ -92,8 +93,9 @@ def vecdot(
     axis: int = -1,
     keepdims: bool = False,
 ) -> Array:
-    """Scalar products along an axis of each operand; the other axes broadcast."""
-    x1 = np.moveaxis(x1, axis, -1)
+    """Scalar products along an axis of each operand, the first conjugated; the other axes
+    broadcast."""
+    x1 = np.moveaxis(conjugate(as_array(x1)), axis, -1)
     x2 = np.moveaxis(x2, axis, -1)
     rows = np.expand_dims(x1, -2)  # (..., 1, n)
     y = np.squeeze(_matvec(rows, x2), -1)
@@ -108,8 +110,8 @@ def vecdot_of_linalg(x1: Array, x2: Array, axis: int = -1) -> Array:
 
 @definition(np.vdot, signature="a, b, /")
 def vdot(a: Array, b: Array) -> Array:
-    """The scalar product of two arrays, flattened."""
-    return np.matmul(np.ravel(a), np.ravel(b))
+    """The scalar product of two arrays, flattened, the first conjugated."""
+    return np.matmul(np.ravel(conjugate(as_array(a))), np.ravel(b))
 
 
 @definition(np.dot, signature="a, b, out=None")

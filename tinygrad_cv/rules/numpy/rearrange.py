@@ -15,8 +15,9 @@ import numpy as np
 
 from ...tensor import unwrap
 from ...typing import Array, Axis, DTypeLike, Shape
-from ..table import definition, derivative
+from ..table import as_array, definition, derivative, refuse_complex
 from .axes import along, at_least, axes_of
+from .elementwise import is_complex
 
 # Joining.
 
@@ -143,12 +144,15 @@ def insert(
         raise NotImplementedError(
             "np.insert on tensors takes one integer position; join the parts with np.concatenate"
         )
+    arr = as_array(arr)
     if axis is None:
         arr, axis = np.ravel(arr), 0
     arr = np.moveaxis(arr, axis, 0)
     length, *rest = np.shape(arr)
     if not -length <= obj <= length:
         raise IndexError(f"np.insert: position {obj} along an axis of length {length}")
+    if not is_complex(arr):
+        refuse_complex(np.insert, values=values)
     values = at_least(values, np.ndim(arr))
     values = np.broadcast_to(values, (np.shape(values)[0], *rest))
     at = obj + length if obj < 0 else obj

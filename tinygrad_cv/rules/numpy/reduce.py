@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import fit
 from ...typing import Array, Axis, DTypeLike, Operand, Scalar, Shape
-from ..table import as_array, definition, derivative, without_gradient
+from ..table import as_array, definition, derivative, refuse_complex, without_gradient
 from .axes import axes_of, count, reduced_back, reduced_last, restore
-from .elementwise import root, same
+from .elementwise import is_complex, root, same, squared_size
 
 derivative(
     np.sum,
@@ -78,6 +79,8 @@ def _extreme_initial(
     initial: Operand,
 ) -> Array:
     """The share of `initial`, in the shape of the value."""
+    if not is_complex(y):
+        refuse_complex(np.max, initial=initial)
     extreme = _is_extreme(a, y, axis, keepdims)
     ties = np.reshape(_ties(extreme, y, axis, initial), np.shape(y))
     return np.where(same(initial, y), g / ties, 0)
@@ -109,10 +112,13 @@ def _product(
     axis: Axis,
     keepdims: bool,
     initial: Operand | None,
+    dtype: DTypeLike | None,
 ) -> Array:
     """g times the product of all other elements, and `initial`."""
     if np.size(a) == 0:
         return a
+    if dtype is not None:
+        a = fit(a, np.dtype(dtype), np.prod, "a")
     gradient = restore(g, np.shape(a), axis, keepdims) * _others(a, axis)
     return gradient if initial is None else gradient * initial
 
@@ -127,7 +133,7 @@ def _product_initial(
     return g * np.prod(a, axis=axis, keepdims=bool(keepdims))
 
 
-derivative(np.prod, a=_product, initial=_product_initial, inert=("dtype",))
+derivative(np.prod, a=_product, initial=_product_initial)
 
 
 # Moments.
@@ -145,8 +151,10 @@ def var(
     a = as_array(a)
     if dtype is not None:
         a = a.astype(dtype)
+    if not is_complex(a):
+        refuse_complex(np.var, mean=mean)
     centre = np.mean(a, axis=axis, keepdims=True) if mean is None else mean
-    total = np.sum(np.square(a - centre), axis=axis, keepdims=keepdims)
+    total = np.sum(squared_size(a - centre), axis=axis, keepdims=keepdims)
     lost = ddof if correction is None else correction
     return total / max(count(np.shape(a), axis) - lost, 0)
 
@@ -191,7 +199,7 @@ def average(
         weights = _spread(weights, a.shape, axis)
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
-    return (result, total) if returned else result
+    return (result, total.astype(result.dtype)) if returned else result
 
 
 def _spread(weights: Array, shape: Shape, axis: Axis) -> Array:

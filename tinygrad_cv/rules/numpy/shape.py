@@ -13,9 +13,9 @@ import numpy as np
 
 from ...engine.operands import DIFFERENTIABLE
 from ...tensor import unwrap
-from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
+from ...typing import Array, ArrayLike, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative
-from .axes import at_least, axes_of
+from .axes import at_least
 
 # Reshaping: the adjoint is the way back.
 
@@ -94,29 +94,6 @@ def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     for _ in range(k % 4):
         m = np.flip(np.swapaxes(m, *axes), axes[0])
     return m
-
-
-def _half_way(
-    x: Array,
-    axes: Axis,
-    sign: int,
-) -> Array:
-    """x rolled by half its length along the axes, rounded down."""
-    chosen = axes_of(axes, np.ndim(x))
-    halves = [sign * (np.shape(x)[i] // 2) for i in chosen]
-    return np.roll(x, halves, chosen)
-
-
-@definition(np.fft.fftshift)
-def fftshift(x: Array, axes: Axis = None) -> Array:
-    """The zero frequency moved to the middle."""
-    return _half_way(x, axes, 1)
-
-
-@definition(np.fft.ifftshift)
-def ifftshift(x: Array, axes: Axis = None) -> Array:
-    """The zero frequency moved back to the front."""
-    return _half_way(x, axes, -1)
 
 
 # More axes, more of the same.

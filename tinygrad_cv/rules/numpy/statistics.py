@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import conjugate
 from ...tensor import unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
-from ..table import as_array, definition
+from ..table import as_array, definition, refuse_complex
 from .axes import axes_of, reduced_last
-from .elementwise import root
+from .elementwise import is_complex, root, squared_size
 from .index import scatter
 
 # Quantiles: between the two neighbours of a position, which have these numbers and this share of
@@ -106,6 +107,7 @@ def _enter_quantiles(
         keepdims: bool = False,
     ) -> Array:
         """The value below which a share q lies."""
+        refuse_complex(quantile, a=a)
         return _quantile(a, q, axis, method, keepdims, skip_nan)
 
     @definition(percentile, inert=("overwrite_input",))
@@ -117,6 +119,7 @@ def _enter_quantiles(
         keepdims: bool = False,
     ) -> Array:
         """The value below which q percent lie."""
+        refuse_complex(percentile, a=a)
         return _quantile(a, np.true_divide(q, 100), axis, method, keepdims, skip_nan)
 
     @definition(median, inert=("overwrite_input",))
@@ -244,13 +247,15 @@ def nanvar(
     if dtype is not None:
         a = a.astype(dtype)
     bad = np.isnan(a)
+    if not is_complex(a):
+        refuse_complex(np.nanvar, mean=mean)
     centre = np.nanmean(a, axis=axis, keepdims=True) if mean is None else mean
-    squares = np.where(bad, 0, np.square(np.where(bad, 0, a) - centre))
+    squares = np.where(bad, 0, squared_size(np.where(bad, 0, a) - centre))
     total = np.sum(squares, axis=axis, keepdims=keepdims)
     lost = ddof if correction is None else correction
     n = np.sum(~bad, axis=axis, keepdims=keepdims) - lost
     empty = n <= 0
-    divisor = np.where(empty, 1, n).astype(a.dtype)
+    divisor = np.where(empty, 1, n).astype(total.dtype)
     return np.where(empty, np.nan, total / divisor)
 
 
@@ -283,7 +288,10 @@ def cov(
     ddof: int | None = None,
     dtype: DTypeLike | None = None,
 ) -> Array:
-    """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`."""
+    """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`.
+
+    Of complex rows x and y the mean of (x - mean) conj(y - mean).
+    """
     rows = _variables(m, rowvar)  # (variables, observations)
     if y is not None:
         rows = np.concatenate([rows, _variables(y, rowvar)])
@@ -292,7 +300,7 @@ def cov(
     centred = rows - np.mean(rows, axis=1, keepdims=True)
     lost = ddof if ddof is not None else 0 if bias else 1
     n = rows.shape[1] - lost
-    return np.squeeze(centred @ centred.mT / max(n, 0))
+    return np.squeeze(centred @ conjugate(centred).mT / max(n, 0))
 
 
 @definition(np.corrcoef, inert=("bias", "ddof"))
@@ -306,7 +314,7 @@ def corrcoef(
     c = cov(x, y, rowvar, dtype=dtype)
     if np.ndim(c) == 0:
         return c / c
-    deviation = np.sqrt(np.diagonal(c))
+    deviation = np.sqrt(np.real(np.diagonal(c)))
     return c / np.expand_dims(deviation, 1) / deviation
 
 
@@ -317,6 +325,7 @@ def bincount(
     minlength: int = 0,
 ) -> Array:
     """The sum of the weights that fall to each number."""
+    refuse_complex(np.bincount, weights=weights)
     counts = np.bincount(unwrap(x), minlength=minlength)
     return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)
 
@@ -353,7 +362,10 @@ def _constant_edges(
     range: Limits,
     weights: ArrayLike | None = None,
 ) -> np.ndarray:
-    """The bounds of the bins as NumPy computes them, and refuses them."""
+    """The bounds of the bins as NumPy computes them, and refuses them; of real numbers only."""
+    refuse_complex(np.histogram, a=a)
+    if np.ndim(bins) == 1:
+        refuse_complex(np.histogram, bins=bins)
     limits = None if range is None else tuple(map(unwrap, range))
     edges = np.histogram_bin_edges(unwrap(a), unwrap(bins), limits, unwrap(weights))
     return np.asarray(edges)
@@ -429,6 +441,7 @@ def histogramdd(
     else:
         columns = sample.T if np.ndim(sample) == 2 else np.atleast_2d(sample)
     d, n = columns.shape
+    refuse_complex(np.histogramdd, weights=weights)
     each = np.ones(n) if weights is None else as_array(weights)
     along_axes = bins if _length(bins) else [bins] * d
     ranges = [None] * d if range is None else range

@@ -32,9 +32,6 @@ without_gradient(
     refused=("start", "step"),
 )
 
-FOURIER_TRANSFORMS = """
-fft fft2 fftn hfft ifft ifft2 ifftn ihfft irfft irfft2 irfftn rfft rfft2 rfftn
-"""
 IN_PLACE = "copyto fill_diagonal place put put_along_axis putmask nested_iters"
 INPUT_AND_OUTPUT = """
 fromfile fromregex fromstring genfromtxt load loadtxt save savetxt savez savez_compressed
@@ -52,7 +49,6 @@ SETTINGS = """
 get_include get_printoptions getbufsize geterr geterrcall printoptions info set_printoptions
 setbufsize seterr seterrcall show_config show_runtime frompyfunc
 """
-unsupported("complex numbers", *named(FOURIER_TRANSFORMS, np.fft), *named("sort_complex", np))
 unsupported("works in place", *named(IN_PLACE, np))
 unsupported("input and output", *named(INPUT_AND_OUTPUT, np))
 unsupported("makes a plain array", *named(PLAIN_ARRAYS, np))

@@ -14,6 +14,7 @@ from scipy import special as sp
 
 from ...tensor import Rule
 from ...typing import Array
+from ..numpy.elementwise import is_complex
 from ..table import definition, derivative
 from .special import at_pole, safe
 
@@ -49,13 +50,44 @@ derivative(sp.jv, signature="v, z", z=lambda g, v, z: g * _gap(sp.jv, v, z))
 derivative(sp.yv, signature="v, z", z=lambda g, v, z: g * _gap(sp.yv, v, z))
 derivative(sp.iv, signature="v, z", z=lambda g, v, z: g * _mean(sp.iv, v, z))
 derivative(sp.kv, signature="v, z", z=lambda g, v, z: -g * _mean(sp.kv, v, z))
-derivative(sp.jve, signature="v, z", z=lambda g, v, z: g * _gap(sp.jve, v, z))
-derivative(sp.yve, signature="v, z", z=lambda g, v, z: g * _gap(sp.yve, v, z))
-derivative(
-    sp.ive,
-    signature="v, z",
-    z=lambda g, v, z, y: g * (_mean(sp.ive, v, z) - np.sign(z) * y),
+derivative(sp.hankel1, signature="v, z", z=lambda g, v, z: g * _gap(sp.hankel1, v, z))
+derivative(sp.hankel2, signature="v, z", z=lambda g, v, z: g * _gap(sp.hankel2, v, z))
+derivative(  # scaled by exp(-iz), and by exp(iz)
+    sp.hankel1e, signature="v, z", z=lambda g, v, z, y: g * (_gap(sp.hankel1e, v, z) - 1j * y)
 )
+derivative(
+    sp.hankel2e, signature="v, z", z=lambda g, v, z, y: g * (_gap(sp.hankel2e, v, z) + 1j * y)
+)
+
+
+# Scaled by exp(-|Im z|), or by exp(-|Re z|): real functions of a complex z, which have one formula
+# for each direction.
+def _enter_scaled_by_imaginary_part(function: Any) -> None:
+    def gradient(g: Array, v: Array, z: Array, y: Array) -> Array:
+        holomorphic = g * _gap(function, v, z)
+        if not is_complex(z):
+            return holomorphic
+        return holomorphic + 1j * (np.sign(np.imag(z)) * np.real(g * y))
+
+    def tangent(t: Array, v: Array, z: Array, y: Array) -> Array:
+        return t * _gap(function, v, z) - y * (np.sign(np.imag(z)) * np.imag(t))
+
+    derivative(function, signature="v, z", z=gradient).tangent(z=tangent)
+
+
+_enter_scaled_by_imaginary_part(sp.jve)
+_enter_scaled_by_imaginary_part(sp.yve)
+
+
+def _ive_gradient(g: Array, v: Array, z: Array, y: Array) -> Array:
+    return g * _mean(sp.ive, v, z) - np.sign(np.real(z)) * np.real(g * y)
+
+
+def _ive_tangent(t: Array, v: Array, z: Array, y: Array) -> Array:
+    return t * _mean(sp.ive, v, z) - y * (np.sign(np.real(z)) * np.real(t))
+
+
+derivative(sp.ive, signature="v, z", z=_ive_gradient).tangent(z=_ive_tangent)
 derivative(sp.kve, signature="v, z", z=lambda g, v, z, y: g * (y - _mean(sp.kve, v, z)))
 
 if sp.jn is not sp.jv:
@@ -83,7 +115,7 @@ def _next_order(function: Any) -> None:
     rule: Rule = derivative(function, z=lambda g, v, z, n: g * rule(v, z, n + 1))
 
 
-for _prime in (sp.jvp, sp.yvp, sp.ivp, sp.kvp):
+for _prime in (sp.jvp, sp.yvp, sp.ivp, sp.kvp, sp.h1vp, sp.h2vp):
     _next_order(_prime)
 
 
@@ -118,14 +150,16 @@ def _airy(g: Several, z: Array, y: Several) -> Array:
 
 
 def _airye(g: Several, z: Array, y: Several) -> Array:
-    """Ai and Ai' are scaled by exp(w), Bi and Bi' by exp(-w), w = 2/3 z^(3/2).
+    """Ai and Ai' are scaled by exp(w), Bi and Bi' by exp(-|Re w|), w = 2/3 z^(3/2).
 
-    The slope of w is sqrt(z). For z < 0 SciPy leaves Bi and Bi' as they are.
+    The slope of w is sqrt(z), which a real z < 0 does not have: Ai is not scaled there, nor Bi.
     """
-    root = np.sqrt(np.maximum(z, 0))
+    root = np.sqrt(z if is_complex(z) else np.maximum(z, 0))
     ai, ai_slope, bi, bi_slope = y
     first = g[0] * (ai_slope + root * ai) + g[1] * (z * ai + root * ai_slope)
-    return first + g[2] * (bi_slope - root * bi) + g[3] * (z * bi - root * bi_slope)
+    second = g[2] * bi_slope + g[3] * z * bi
+    scaling = np.sign(np.real(z * root)) * np.real(g[2] * bi + g[3] * bi_slope)
+    return first + second - root * scaling
 
 
 derivative(sp.airy, signature="z", z=_airy)
@@ -149,6 +183,15 @@ derivative(sp.beip, x=lambda g, x, y: g * (sp.ber(x) - _over(y, x, 0.5)))
 derivative(sp.kerp, x=lambda g, x, y: -g * (sp.kei(x) + y / x))
 derivative(sp.keip, x=lambda g, x, y: g * (sp.ker(x) - y / x))
 
+
+def _kelvin(g: Several, x: Array, y: Several) -> Array:
+    """Be = ber + i bei, Ke = ker + i kei, and their slopes: f'' = i f - f' / x."""
+    be, ke, be_slope, ke_slope = y
+    of_values = g[0] * be_slope + g[1] * ke_slope
+    return of_values + g[2] * (1j * be - be_slope / x) + g[3] * (1j * ke - ke_slope / x)
+
+
+derivative(sp.kelvin, x=_kelvin)
 
 # --------------------------------------------------------------------- Struve functions (DLMF 11.4)
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special as sp
 
 from ...typing import Array, Scalar
-from ..table import definition, derivative
+from ..table import definition, derivative, refuse_complex
 from .special import beta_density, gamma_density
 
 # -------------------------------------------------------------------- densities of the central ones
@@ -119,12 +119,14 @@ if hasattr(sp, "btdtr"):  # up to SciPy 1.13
 @definition(sp.nrdtrimn, signature="p, std, x")
 def nrdtrimn(p: Array, std: Array, x: Array) -> Array:
     """The mean of the normal distribution for which P(X <= x) = p."""
+    refuse_complex(sp.nrdtrimn, p=p, std=std, x=x)
     return x - std * sp.ndtri(p)
 
 
 @definition(sp.nrdtrisd, signature="mn, p, x")
 def nrdtrisd(mn: Array, p: Array, x: Array) -> Array:
     """The standard deviation of the normal distribution for which P(X <= x) = p."""
+    refuse_complex(sp.nrdtrisd, mn=mn, p=p, x=x)
     return (x - mn) / sp.ndtri(p)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
-from ...tensor import Rule
+from ...tensor import Rule, unwrap
 from ...typing import Array, Shape
-from ..table import derivative
+from ..table import definition, derivative
 
 
 def _less(n: Array) -> Array:
@@ -194,7 +194,44 @@ def _enter_spherical(function: Any) -> None:
     rule = derivative(function, signature="n, m, theta, *, diff_n=0", theta=slope)
 
 
+# Spherical harmonics, by the operators that move the order m up and down (DLMF 14.30).
+def _polar_slope(n: Array, m: Array, theta: Array, phi: Array) -> Array:
+    """Half the difference of the next order and the one before, each turned back to this one.
+
+    Beyond the degree there is no order, and SciPy gives 0.
+    """
+    up = np.sqrt(np.maximum((n - m) * (n + m + 1), 0))
+    down = np.sqrt(np.maximum((n + m) * (n - m + 1), 0))
+    turn = np.exp(1j * phi)
+    above = up * spherical_harmonic(n, m + 1, theta, phi) / turn
+    below = down * spherical_harmonic(n, m - 1, theta, phi) * turn
+    return (above - below) / 2
+
+
+def _enter_harmonics(function: Any, every: Any) -> Rule:
+    """Spherical harmonics of polar angles theta and azimuths phi: one, and those up to (n, m)."""
+    rule = derivative(
+        function,
+        signature="n, m, theta, phi, *, diff_n=0",
+        theta=lambda g, n, m, theta, phi: g * _polar_slope(n, m, theta, phi),
+        phi=lambda g, m, y: g * (np.multiply(1j, m) * y),
+        elementwise=True,
+    )
+
+    @definition(every, signature="n, m, theta, phi, *, diff_n=0")
+    def harmonics(n: int, m: int, theta: Array, phi: Array) -> Array:
+        """(n + 1, 2 m + 1, ...): the degrees from 0 to n, the orders 0 to m and -m to -1."""
+        ndim = np.broadcast(unwrap(theta), unwrap(phi)).ndim
+        behind = (1,) * ndim
+        degrees = np.reshape(np.arange(n + 1), (-1, 1, *behind))
+        orders = np.reshape([*range(m + 1), *range(-m, 0)], (-1, *behind))
+        return spherical_harmonic(degrees, orders, theta, phi)
+
+    return rule
+
+
 if hasattr(sp, "legendre_p"):  # SciPy 1.15
+    spherical_harmonic = _enter_harmonics(sp.sph_harm_y, sp.sph_harm_y_all)
     for _ending in ("", "_all"):
         _enter_legendre(getattr(sp, "legendre_p" + _ending))
         _enter_associated(getattr(sp, "assoc_legendre_p" + _ending))

@@ -20,8 +20,8 @@ from scipy import special as sp
 
 from ...tensor import Rule, unwrap
 from ...typing import Array, Axis
-from ..numpy.elementwise import sinc
-from ..table import definition, derivative
+from ..numpy.elementwise import is_complex, sinc
+from ..table import definition, derivative, refuse_complex
 
 ROOT_PI = sqrt(pi)
 
@@ -70,6 +70,7 @@ derivative(sp.dawsn, x=lambda g, x, y: g * (1 - 2 * x * y))
 derivative(sp.erfinv, signature="y", y=lambda g, y: g * _over_bell(sp.erfinv(y)))
 derivative(sp.erfcinv, signature="y", y=lambda g, y: -g * _over_bell(sp.erfcinv(y)))
 derivative(sp.ndtr, x=lambda g, x: g * np.exp(-0.5 * x * x) / sqrt(2 * pi))
+derivative(sp.wofz, signature="z", z=lambda g, z, y: g * (2j / ROOT_PI - 2 * z * y))
 derivative(sp.log_ndtr, x=lambda g, x, y: g * np.exp(-0.5 * x * x - y - 0.5 * log(2 * pi)))
 derivative(sp.ndtri, signature="y", y=lambda g, y: g * _over_density(sp.ndtri(y)))
 
@@ -121,11 +122,33 @@ def beta_density(a: Array, b: Array, x: Array) -> Array:
     return np.exp(powers - sp.betaln(a, b))
 
 
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)  # B_2, B_4, ...
+
+
+def _trigamma(z: Array) -> Array:
+    """psi'. SciPy's is of real numbers; of complex ones it is the sum of (z + k)^-2.
+
+    The asymptotic series gives the sum from Re(z + k) >= 15 on (DLMF 5.15.1, 5.15.8).
+    """
+    if not is_complex(z):
+        return polygamma(1, z)
+    least = np.min(np.real(unwrap(z)), initial=15)
+    first = np.arange(max(0, np.ceil(15 - least)))
+    total = np.sum(1 / np.square(np.expand_dims(z, -1) + first), axis=-1)  # (..., k) -> (...)
+    w = 1 / (z + len(first))
+    total = total + w + w * w / 2
+    power = w
+    for number in BERNOULLI:
+        power = power * w * w
+        total = total + number * power
+    return total
+
+
 derivative(sp.gammaln, x=lambda g, x: g * sp.psi(x))
 derivative(sp.loggamma, signature="z", z=lambda g, z: g * sp.psi(z))
 derivative(sp.gamma, signature="z", z=lambda g, z, y: g * y * sp.psi(z))
 derivative(sp.rgamma, signature="z", z=lambda g, z, y: -g * y * sp.psi(z))
-derivative(sp.psi, signature="z", z=lambda g, z: g * polygamma(1, z))
+derivative(sp.psi, signature="z", z=lambda g, z: g * _trigamma(z))
 polygamma: Rule = derivative(sp.polygamma, x=lambda g, n, x: g * polygamma(n + 1, x))
 derivative(
     sp.beta,
@@ -188,17 +211,23 @@ def multigammaln(a: Array, d: int) -> Array:
 
 # ---------------------------------------------------------------------- entropies and robust losses
 
+
+def _beside(x: Array, y: Array) -> Array:
+    """y, among complex numbers if x is one: there a negative number has a logarithm."""
+    return y.astype(x.dtype) if is_complex(x) and not is_complex(y) else y
+
+
 # x log y is 0 at x = 0 whatever y.
 derivative(
     sp.xlogy,
     signature="x, y",
-    x=lambda g, y: g * np.log(y),
+    x=lambda g, x, y: g * np.log(_beside(x, y)),
     y=lambda g, x, y: g * np.where(np.equal(x, 0), 0, x / safe(y)),
 )
 derivative(
     sp.xlog1py,
     signature="x, y",
-    x=lambda g, y: g * np.log1p(y),
+    x=lambda g, x, y: g * np.log1p(_beside(x, y)),
     y=lambda g, x, y: g * np.where(np.equal(x, 0), 0, x / safe(1 + y)),
 )
 derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
@@ -268,7 +297,7 @@ def logsumexp(
     if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
         shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
         return np.reshape(a if b is None else a + np.log(b), shape)
-    top = np.max(unwrap(a), axis=axis, keepdims=True)
+    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(a - top)
     if b is not None:
@@ -335,6 +364,7 @@ derivative(sp.exprel, x=lambda g, x: g * _exprel_slope(x))
 @definition(sp.diric)
 def diric(x: Array, n: int) -> Array:
     """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0."""
+    refuse_complex(sp.diric, x=x)
     frequencies = np.arange(n) - (n - 1) / 2
     return np.mean(np.cos(np.expand_dims(x, -1) * frequencies), axis=-1)  # (..., n) -> (...)
 
@@ -366,7 +396,26 @@ derivative(sp.expn, signature="n, x", n=None, x=lambda g, n, x, y: -g * _expn_sl
 derivative(sp.sici, x=lambda g, x: g[0] * np.sinc(x / pi) + at_pole(g[1], np.cos(x) / x))
 derivative(sp.shichi, x=lambda g, x: g[0] * _sinhc(x) + at_pole(g[1], np.cosh(x) / x))
 derivative(sp.fresnel, signature="z", z=_fresnel)
-derivative(sp.wrightomega, signature="z", z=lambda g, y: g * y / (1 + y))  # of real numbers
+derivative(sp.wrightomega, signature="z", z=lambda g, y: g * y / (1 + y))
+derivative(
+    sp.lambertw,
+    z=lambda g, y: g * np.exp(-y) / (1 + y),
+    inert=("k", "tol"),
+    elementwise=True,
+)
+
+
+def _modified_fresnel(sign: int, g: list[Array], x: Array, y: list[Array]) -> Array:
+    """F(x) is the integral of exp(i s t^2) from x on, s the sign, and K the scaled
+    exp(-i s (x^2 + pi / 4)) F(x) / sqrt(pi)."""
+    turn = sign * 1j
+    slope = -np.exp(turn * x * x)
+    scaled_slope = -2 * turn * x * y[1] - np.exp(-turn * pi / 4) / ROOT_PI
+    return g[0] * slope + g[1] * scaled_slope
+
+
+derivative(sp.modfresnelp, x=lambda g, x, y: _modified_fresnel(1, g, x, y))
+derivative(sp.modfresnelm, x=lambda g, x, y: _modified_fresnel(-1, g, x, y))
 
 
 def _spence_slope(z: Array) -> Array:

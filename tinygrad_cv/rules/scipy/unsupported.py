@@ -35,10 +35,6 @@ TABLES_OF_VALUES = """
 assoc_laguerre lpmn lpn lqmn lqn clpmn obl_cv_seq pro_cv_seq pbdn_seq pbdv_seq pbvv_seq lmbda
 riccati_jn riccati_yn mathieu_even_coef mathieu_odd_coef
 """
-COMPLEX = """
-wofz lambertw hankel1 hankel1e hankel2 hankel2e h1vp h2vp kelvin sph_harm sph_harm_y sph_harm_y_all
-modfresnelm modfresnelp
-"""
 INVERSES_IN_A_PARAMETER = """
 bdtrik bdtrin btdtria btdtrib chdtriv chndtridf fdtridfd gdtrib nbdtrik nbdtrin ncfdtridfd
 ncfdtridfn nctdtridf nctdtrinc pdtrik stdtridf zetac
@@ -49,7 +45,7 @@ pro_rad1 pro_rad1_cv pro_rad2 pro_rad2_cv ellip_harm ellip_harm_2 ellip_normal m
 """
 unsupported("polynomial classes", *named(POLYNOMIAL_CLASSES, sp))
 unsupported("a table of values, not a function", *named(TABLES_OF_VALUES, sp))
-unsupported("complex numbers", *named(COMPLEX, sp))
+unsupported("an old name; see sph_harm_y", *named("sph_harm", sp))
 unsupported("no closed derivative", *named(INVERSES_IN_A_PARAMETER, sp))
 unsupported("spheroidal, ellipsoidal and Mathieu functions", *named(SPHEROIDAL, sp))
 unsupported("values of three digits only", sp.ncfdtrinc)
