@@ -265,6 +265,8 @@ class TangentLine:
         values = operation.value(inputs)
         self.eps = coarsest_eps(values)
         self.start = flat(values)
+        # Terms of the size of the inputs may cancel to a value of 0, and leave their rounding.
+        self.size = max([largest(x) for x in inputs], default=0.0)
         self.evaluations = 1
 
     def __call__(self, i: int, t: float) -> tuple[np.ndarray, np.ndarray]:
@@ -272,7 +274,7 @@ class TangentLine:
         moved = [np.asarray(x + t * d) for x, d in pairs]
         values = flat(self.operation.value(moved))
         self.evaluations += 1
-        return values - self.start, abs(self.start)
+        return values - self.start, np.maximum(abs(self.start), self.size)
 
     def judge(self, tangents: Sequence[np.ndarray], rtol: float | None) -> Finding:
         """Forward derivatives against the slopes."""

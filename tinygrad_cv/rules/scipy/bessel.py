@@ -158,12 +158,27 @@ def _airye(g: Several, z: Array, y: Several) -> Array:
     ai, ai_slope, bi, bi_slope = y
     first = g[0] * (ai_slope + root * ai) + g[1] * (z * ai + root * ai_slope)
     second = g[2] * bi_slope + g[3] * z * bi
-    scaling = np.sign(np.real(z * root)) * np.real(g[2] * bi + g[3] * bi_slope)
-    return first + second - root * scaling
+    scaled = g[2] * bi + g[3] * bi_slope
+    if is_complex(z):
+        scaled = np.sign(np.real(z * root)) * np.real(scaled)
+    return first + second - root * scaled
+
+
+def _airye_tangent(t: Array, z: Array, y: Several) -> Several:
+    root = np.sqrt(z if is_complex(z) else np.maximum(z, 0))
+    ai, ai_slope, bi, bi_slope = y
+    growth = root * t  # of w
+    decay = np.sign(np.real(z * root)) * np.real(growth) if is_complex(z) else growth
+    return [
+        t * ai_slope + growth * ai,
+        t * z * ai + growth * ai_slope,
+        t * bi_slope - decay * bi,
+        t * z * bi - decay * bi_slope,
+    ]
 
 
 derivative(sp.airy, signature="z", z=_airy)
-derivative(sp.airye, signature="z", z=_airye)
+derivative(sp.airye, signature="z", z=_airye).tangent(z=_airye_tangent)
 
 
 # ------------------------------ Kelvin functions; ber and bei, ker and kei are coupled (DLMF 10.63)
