@@ -1,10 +1,11 @@
 """What the tape costs: `python -m benchmarks.tape`.
 
-Steps of training as they are, with an observer that does nothing, and with the tape on; in turns, so that what slows the
-machine down slows all of them. Times are those of the processor, on one thread.
+Steps of training as they are, with an observer that does nothing, and with the tape on; in turns,
+so that what slows the machine down slows all of them. Times are those of the processor, on one
+thread.
 
-With --before FOLDER, a checkout of another state of this repository, its steps take part instead, each turn in a process
-of its own: what the hooks cost while nobody observes.
+With --before FOLDER, a checkout of another state of this repository, its steps take part instead,
+each turn in a process of its own: what the hooks cost while nobody observes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from models.__main__ import TASKS
 from models.task import configure
 from tinygrad_cv import data
 
-MODELS = [("gan", "tiny"), ("gan", "digits"), ("vit", "tiny"), ("vit", "digits"), ("ddpm", "tiny"), ("detr", "tiny")]
+MODELS = [
+    ("gan", "tiny"),
+    ("gan", "digits"),
+    ("vit", "tiny"),
+    ("vit", "digits"),
+    ("ddpm", "tiny"),
+    ("detr", "tiny"),
+]
 TURNS, WARM_UP = 30, 5
 HERE = Path(__file__).parent.parent
 
@@ -76,7 +84,10 @@ def observed_steps() -> None:
         ways: list[Callable[[], object]] = [step, idle, taped]
         times = [[seconds(way) for way in ways] for _ in range(WARM_UP + TURNS)][WARM_UP:]
         alone, beside, noted = (median(column) for column in zip(*times, strict=True))
-        print(f"{name + ' ' + preset:16} {1e3 * alone:8.2f} {beside / alone:14.2f} {noted / alone:6.2f}")
+        print(
+            f"{name + ' ' + preset:16} {1e3 * alone:8.2f} "
+            f"{beside / alone:14.2f} {noted / alone:6.2f}"
+        )
 
 
 def against(before: Path, rounds: int) -> None:
@@ -86,7 +97,9 @@ def against(before: Path, rounds: int) -> None:
         for i, folder in enumerate((before, HERE)):
             environment = {**os.environ, "PYTHONPATH": str(folder)}
             script = [sys.executable, str(Path(__file__).resolve()), "--plain"]
-            done = subprocess.run(script, cwd=folder, env=environment, capture_output=True, check=True, text=True)
+            done = subprocess.run(
+                script, cwd=folder, env=environment, capture_output=True, check=True, text=True
+            )
             for model, milliseconds in json.loads(done.stdout).items():
                 times.setdefault(model, [[], []])[i].append(milliseconds)
     print(f"{'step of training':16} {'before':>8} {'now':>8} {'ratio':>6}")
@@ -98,7 +111,9 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m benchmarks.tape", description=__doc__)
     options.add_argument("--before", type=Path, help="a checkout to compare with")
     options.add_argument("--rounds", type=int, default=6, help="turns of each checkout")
-    options.add_argument("--plain", action="store_true", help="print times as JSON, observe nothing")
+    options.add_argument(
+        "--plain", action="store_true", help="print times as JSON, observe nothing"
+    )
     args = options.parse_args()
     if args.plain:
         print(json.dumps(plain(TURNS)))

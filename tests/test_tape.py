@@ -1,4 +1,5 @@
-"""The tape: printed, a computation is the NumPy program that a person would write; run, it gives the engine's bits."""
+"""The tape: printed, a computation is the NumPy program that a person would write; run, it gives
+the engine's bits."""
 
 from __future__ import annotations
 
@@ -36,10 +37,11 @@ CALLED = {
     *("np.linalg.eigh", "np.linalg.svd", "np.linalg.pinv", "np.linalg.lstsq", "np.average"),
     *(f"scipy.special.{name}" for name in ("psi", "polygamma", "zeta", "smirnov", "smirnovi")),
     *(f"scipy.special.spherical_{name}" for name in ("jn", "yn", "in", "kn")),
+    *("scipy.special.sph_harm_y", "scipy.special.sph_harm_y_all"),
     *(f"scipy.special.{name}" for name in ("legendre_p", "assoc_legendre_p", "sph_legendre_p")),
     *(f"scipy.special.{name}_all" for name in ("legendre_p", "assoc_legendre_p", "sph_legendre_p")),
-    *("scipy.special.sph_harm_y", "scipy.special.sph_harm_y_all"),
-    *("root_slope", "direction", "cofactor"),
+    *("root_slope", "direction", "cofactor", "with_eigenvalues", "with_singular_values"),
+    *("np.linalg.det", "np.linalg.eig", "np.linalg.eigvals"),
 }
 RNG = np.random.default_rng(0)
 X, W = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))
@@ -80,7 +82,7 @@ def argument(f: Callable[..., Any], i: int) -> str:
     return names[i] if names[0] != "values" else f"values_{i}"
 
 
-# ------------------------------------------------------------------------------------------- what it looks like
+# ------------------------------------------------------------------------------- what it looks like
 
 
 def test_a_network_prints_as_the_program_that_a_person_writes() -> None:
@@ -91,7 +93,9 @@ def test_a_network_prints_as_the_program_that_a_person_writes() -> None:
 
     shapes = [(64, 3), (3, 32), (32,), (32, 1), (64, 1)]
     tape = check_function(f, *(RNG.normal(size=shape) for shape in shapes))
-    assert tape.text() == """\
+    assert (
+        tape.text()
+        == """\
 def program(x, w1, b, w2, t):
     # forward            shape     kept for the way back
     a = x @ w1         # (64, 32)  x, w1
@@ -115,6 +119,7 @@ def program(x, w1, b, w2, t):
     g_x = g_a @ w1.T
     g_w1 = x.T @ g_a
     return loss, {"x": g_x, "w1": g_w1, "b": g_b, "w2": g_w2, "t": g_t}"""
+    )
 
 
 def test_a_name_assigned_in_a_loop_gets_a_number() -> None:
@@ -203,7 +208,9 @@ def test_operators_have_the_parentheses_that_they_need_and_no_others() -> None:
     backward = lines[lines.index("g_loss = np.ones(())") :]
     assert "g_y = g_y - g_a * a / y" in backward
     assert "g_x = g_x + g_b" in backward
-    assert not any("((" in line.replace("np.ones(())", "").replace("np.full((", "") for line in lines)
+    assert not any(
+        "((" in line.replace("np.ones(())", "").replace("np.full((", "") for line in lines
+    )
 
 
 def test_parameters_of_modules_have_their_paths_as_names() -> None:
@@ -230,7 +237,7 @@ def test_parameters_of_modules_have_their_paths_as_names() -> None:
     assert "    # Net\n    #   layers.0: Linear\n" in tape.text()
 
 
-# ------------------------------------------------------------------------------------ the same bits: properties
+# ------------------------------------------------------------------------ the same bits: properties
 
 
 @pytest.mark.parametrize("case", [r for _, r in CASES], ids=[name for name, _ in CASES])
@@ -248,7 +255,9 @@ def test_every_function_of_the_table_runs_to_the_same_bits(case: Row, data: Any,
         total: Any = 0.0 * sum(np.sum(np.real(leaf)) for leaf in leaves(list(values)))
         for leaf in leaves([case.call(*full, **options)]):
             if isinstance(leaf, tg.Tensor) and leaf.requires_grad:
-                total = total + np.sum(np.real(leaf * rng.normal(size=leaf.shape).astype(leaf.dtype)))
+                total = total + np.sum(
+                    np.real(leaf * rng.normal(size=leaf.shape).astype(leaf.dtype))
+                )
         return total
 
     tape = check_function(f, *(arguments[position] for position in one.wrt))
@@ -256,14 +265,25 @@ def test_every_function_of_the_table_runs_to_the_same_bits(case: Row, data: Any,
         assert "formulas[" not in tape.text()
 
 
-# Reductions of which `initial` is differentiated too: one tangent has a formula, the other is a transpose.
-MIXED = {"np.sum", "np.prod", "np.max", "np.min", "np.amax", "np.amin", "np.nansum"}
+# One tangent has a formula, the other is a transpose: reductions of which `initial` is
+# differentiated too.
+MIXED = {
+    "np.sum",
+    "np.prod",
+    "np.max",
+    "np.min",
+    "np.amax",
+    "np.amin",
+    "np.nansum",
+}
 
 
 @pytest.mark.parametrize("case", [r for _, r in CASES], ids=[name for name, _ in CASES])
 @settings(max_examples=2)
 @given(data=st.data(), seed=st.integers(0, 2**16))
-def test_tangents_of_every_function_run_to_the_same_bits_or_are_refused(case: Row, data: Any, seed: int) -> None:
+def test_tangents_of_every_function_run_to_the_same_bits_or_are_refused(
+    case: Row, data: Any, seed: int
+) -> None:
     arguments, options = data.draw(case.arguments), data.draw(case.options)
     one = operation(case, arguments, options)
 
@@ -275,7 +295,9 @@ def test_tangents_of_every_function_run_to_the_same_bits_or_are_refused(case: Ro
 
     values = [arguments[position] for position in one.wrt]
     rng = np.random.default_rng(seed)
-    directions = map_leaves(lambda a: rng.normal(size=np.shape(a)).astype(np.asarray(a).dtype), values)
+    directions = map_leaves(
+        lambda a: rng.normal(size=np.shape(a)).astype(np.asarray(a).dtype), values
+    )
     tangents = leaves([tg.jvp(f, values, tuple(directions))[1]])
     with tg.tape() as tape:
         tg.jvp(f, values, tuple(directions))
@@ -285,7 +307,10 @@ def test_tangents_of_every_function_run_to_the_same_bits_or_are_refused(case: Ro
         assert name_of(case.function) in MIXED and "is no expression in" in str(error)
         return
     for carried in found.values():
-        assert any(np.array_equal(carried, t, equal_nan=True) and carried.dtype == t.dtype for t in tangents)
+        assert any(
+            np.array_equal(carried, t, equal_nan=True) and carried.dtype == t.dtype
+            for t in tangents
+        )
     assert found or not any(np.any(t) for t in tangents)
 
 
@@ -299,7 +324,9 @@ def test_random_programs_run_to_the_same_bits(data: Any) -> None:
     size = data.draw(st.integers(1, 4))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
     dtype = data.draw(st.sampled_from([np.float64, np.float32]))
-    choices = st.lists(st.tuples(st.integers(0, 3), *[st.integers(0, 99)] * 3), min_size=1, max_size=12)
+    choices = st.lists(
+        st.tuples(st.integers(0, 3), *[st.integers(0, 99)] * 3), min_size=1, max_size=12
+    )
     steps = data.draw(choices)
 
     def f(a: Any, b: Any, row: Any) -> Any:
@@ -356,7 +383,9 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_steps_of_an_optimiser_are_lines_of_the_program(name: str, dtype: Any) -> None:
     rng = np.random.default_rng(0)
-    model = nn.Sequential(nn.Linear(3, 5, rng=rng, dtype=dtype), nn.Tanh(), nn.Linear(5, 1, rng=rng, dtype=dtype))
+    model = nn.Sequential(
+        nn.Linear(3, 5, rng=rng, dtype=dtype), nn.Tanh(), nn.Linear(5, 1, rng=rng, dtype=dtype)
+    )
     optimizer = OPTIMIZERS[name](model.parameters())
     x = rng.normal(size=(8, 3)).astype(dtype)
     with tg.tape() as tape:
@@ -388,7 +417,7 @@ def test_what_an_optimiser_gives_one_parameter_is_what_its_step_does() -> None:
     assert not zeros["exp_avg"].any()
 
 
-# ----------------------------------------------------------------------------------------------- kernels
+# ------------------------------------------------------------------------------------------ kernels
 
 
 def classifier(x: Any, w: Any, b: Any, v: Any) -> Any:
@@ -406,9 +435,13 @@ def test_kernels_are_calls_of_two_functions() -> None:
     assert "g_x, g_w, g_b = kernels.linear.pull_arrays(g_h, kept_h)" in lines
 
 
-def test_with_their_bodies_kernels_are_functions_above_the_program_and_the_bits_are_the_same() -> None:
+def test_with_their_bodies_kernels_are_functions_above_the_program_and_the_bits_are_the_same() -> (
+    None
+):
     tape = tg.tape(classifier, *ARGUMENTS)
-    assert "def linear_forward(x, weight, bias, activation, negative_slope, needs):" in tape.text("body")
+    assert "def linear_forward(x, weight, bias, activation, negative_slope, needs):" in tape.text(
+        "body"
+    )
     found, expected = tape.run(detail="body"), tape.run()
     assert_same(found.value, expected.value)
     for name, gradient in expected.gradients.items():
@@ -440,7 +473,9 @@ def test_models_run_with_their_kernels_from_inside(name: str, detail: str) -> No
     gradients = tape.run().gradients
     scale = max(np.abs(gradient).max() for gradient in gradients.values())
     for key, gradient in gradients.items():
-        np.testing.assert_allclose(found.gradients[key], gradient, rtol=1e-2, atol=1e-3 * scale, err_msg=key)
+        np.testing.assert_allclose(
+            found.gradients[key], gradient, rtol=1e-2, atol=1e-3 * scale, err_msg=key
+        )
 
 
 def test_a_run_does_not_move_running_statistics() -> None:
@@ -469,7 +504,7 @@ def test_kernels_of_a_user_are_inputs_of_the_program() -> None:
     assert body(tape)[0] == "def program(x, squared):"
 
 
-# ------------------------------------------------------------------------------------------- particular kinds
+# --------------------------------------------------------------------------------- particular kinds
 
 
 def test_rules_of_a_user_are_printed_with_their_formula_filled_in() -> None:
@@ -614,7 +649,7 @@ def test_other_inputs_are_given_by_name() -> None:
         tape.run(v=W)
 
 
-# -------------------------------------------------------------------------------------- what changes meanwhile
+# --------------------------------------------------------------------------- what changes meanwhile
 
 
 def test_constants_are_as_they_were() -> None:
@@ -688,7 +723,7 @@ def test_observed_and_unobserved_give_the_same_bits() -> None:
         assert_same(a, b)
 
 
-# ------------------------------------------------------------------------------------------ loud, and for others
+# ----------------------------------------------------------------------------- loud, and for others
 
 
 def test_a_kernel_that_was_recorded_before_the_tape_is_refused() -> None:

@@ -15,7 +15,7 @@ from ..engine.modes import switched
 from ..engine.observers import scope
 from ..engine.ownership import guarded, read_only
 from ..engine.signatures import Signature
-from ..tensor import Node, added, at_place, backpropagate, each, pushforward, record
+from ..tensor import Node, added, at_place, backpropagate, described, each, pushforward, record
 from ..typing import Function
 
 
@@ -202,7 +202,7 @@ class Kernel:
         """
         wanted = wrt or kept.wrt
         parents: dict[str, Any] = dict.fromkeys(kept.wrt)
-        node = Node(self, parents, kept.saved, (), None)
+        node = Node(self, parents, kept.saved, *described(kept.saved["y"], self.function))
         gradient = [np.asarray(part) for part in g] if type(g) is list else np.asarray(g)
         same = tuple(wanted) == kept.wrt
         found = self.pull(node, gradient, parents if same else wanted, graph=False)
@@ -215,7 +215,7 @@ class Kernel:
         for name in kept.wrt:
             array = kept.saved[name]
             parents[name] = Node(None, {}, {}, array.shape, array.dtype)
-        node = Node(self, parents, kept.saved, (), None)
+        node = Node(self, parents, kept.saved, *described(kept.saved["y"], self.function))
         given = {name: np.asarray(tangent) for name, tangent in tangents.items()}
         return self.push(node, given, graph=False)
 

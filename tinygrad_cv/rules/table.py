@@ -181,8 +181,9 @@ def as_array(x: Any) -> Array:
 def refuse_complex(function: Function, **arguments: Any) -> None:
     """Raise TypeError for a complex argument of a function of real numbers."""
     for name, value in arguments.items():
-        if value is not None and as_array(value).dtype.kind == "c":
-            raise errors.real_only(function, name, as_array(value).dtype)
+        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        if dtype.kind == "c":
+            raise errors.real_only(function, name, dtype)
 
 
 def named(names: str, namespace: Any) -> list[Function]:
