@@ -387,7 +387,9 @@ class Rule:
             value = guarded(value)
         saved = {}
         for name in self.saves(parents):
-            if name in arguments or name not in self.options:
+            if name in arguments:
+                saved[name] = arguments[name]
+            elif name not in self.options:
                 saved[name] = self.look_up(name, arguments, value)
         return value, saved
 
