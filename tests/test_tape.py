@@ -839,3 +839,13 @@ def test_the_graph_has_an_edge_for_each_use() -> None:
     names = [node["name"] for node in graph["nodes"]]
     assert len(names) == len(set(names))
     assert {name for edge in edges for name in edge} <= set(names)
+
+
+def test_time_steps_of_a_recurrent_layer_are_headings() -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.RNN(2, 3, rng=rng)
+    x = rng.normal(size=(2, 1, 2)).astype(np.float32)
+    tape = tg.tape(lambda x: layer(x)[0].sum(), x)
+    text = tape.text("reference")
+    assert "t = 0" in text and "t = 1" in text
+    np.testing.assert_allclose(tape.run(detail="reference").value, tape.run().value, rtol=1e-6)

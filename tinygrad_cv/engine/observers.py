@@ -14,7 +14,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -97,9 +97,9 @@ class Step(NamedTuple):
 class Scope(NamedTuple):
     """A part of a computation that bears a name: operations inside it belong to it."""
 
-    kind: str  # "module", "definition" or "kernel"
+    kind: str  # "module", "definition", "kernel" or "time step"
     name: str
-    subject: Any  # the module, the function or the kernel
+    subject: Any  # the module, the function, the kernel or the number of the step
 
 
 class Observer:
@@ -185,6 +185,13 @@ class scope:  # named as a function, like no_grad
                 self._leave()
 
 
+def time_steps(count: int) -> Iterator[int]:
+    """t = 0, 1, ...: what happens in a step is shown to observers as one part."""
+    for t in range(count):
+        with scope("time step", f"t = {t}", t):
+            yield t
+
+
 # ---------------------------------------------------------------------------------- the first NaN
 
 
@@ -231,4 +238,5 @@ __all__ = [
     "observed",
     "observers",
     "scope",
+    "time_steps",
 ]

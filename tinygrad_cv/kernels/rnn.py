@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..engine.observers import time_steps
 from ..machine import RNN_CHUNK, aligned
 from ..typing import Array, Gradients
 from .activation import positive, sigmoid
@@ -47,7 +48,7 @@ def rnn(
     h_t = tanh(x_t weight_ih^T + bias_ih + h_(t-1) weight_hh^T + bias_hh), or relu of that.
     """
     h, states = h0, []
-    for t in range(len(x)):
+    for t in time_steps(len(x)):
         from_input = x[t] @ np.matrix_transpose(weight_ih) + bias_ih
         from_state = h @ np.matrix_transpose(weight_hh) + bias_hh
         a = from_input + from_state
@@ -180,7 +181,7 @@ def lstm(
     c_t = f c_(t-1) + i z; h_t = o tanh(c_t). The blocks of the weights are i, f, z, o.
     """
     h, c, states, cells = h0, c0, [], []
-    for t in range(len(x)):
+    for t in time_steps(len(x)):
         from_input = x[t] @ np.matrix_transpose(weight_ih) + bias_ih
         from_state = h @ np.matrix_transpose(weight_hh) + bias_hh
         i, f, z, o = np.split(from_input + from_state, 4, axis=-1)
@@ -390,7 +391,7 @@ def gru(
     the weights are r, z, n.
     """
     h, states = h0, []
-    for t in range(len(x)):
+    for t in time_steps(len(x)):
         from_input = x[t] @ np.matrix_transpose(weight_ih) + bias_ih
         from_state = h @ np.matrix_transpose(weight_hh) + bias_hh
         xr, xz, xn = np.split(from_input, 3, axis=-1)
