@@ -274,7 +274,7 @@ def trapezoid(
 
 
 # Functions of functions.
-@definition(np.apply_along_axis)
+@definition(np.apply_along_axis, calls=True)
 def apply_along_axis(
     func1d: Callable[..., Array],
     axis: int,
@@ -294,7 +294,7 @@ def apply_along_axis(
     return np.moveaxis(stacked, tuple(source), tuple(range(at, at + len(inner))))
 
 
-@definition(np.fromfunction, inert=("like",))
+@definition(np.fromfunction, inert=("like",), calls=True)
 def fromfunction(
     function: Callable[..., Any],
     shape: Shape,
@@ -305,7 +305,7 @@ def fromfunction(
     return function(*np.indices(shape, dtype), **(kwargs or {}))
 
 
-@definition(np.apply_over_axes)
+@definition(np.apply_over_axes, calls=True)
 def apply_over_axes(
     func: Callable[..., Array],
     a: Array,
@@ -318,7 +318,7 @@ def apply_over_axes(
     return a
 
 
-@definition(np.piecewise)
+@definition(np.piecewise, calls=True)
 def piecewise(
     x: Array,
     condlist: Any,
