@@ -97,7 +97,9 @@ class Definition:
         bound = self.bind(args, kwargs)
         if self.calls:
             return self._body_value(bound)
-        given = {name: map_leaves(unwrap, v) for name, v in self.signature.bind(args, kwargs).items()}
+        given = {
+            name: map_leaves(unwrap, v) for name, v in self.signature.bind(args, kwargs).items()
+        }
         for name in IN_PLACE:
             given.pop(name, None)
         try:

@@ -39,6 +39,7 @@ def vander(
 ) -> Array:
     """The powers of each element: (n,) -> (n, N), the highest first unless `increasing`."""
     n = x.shape[0] if N is None else N
+    x = x.astype(np.promote_types(x.dtype, int))  # NumPy's own powers are no narrower
     if n == 0:
         return np.zeros((x.shape[0], 0), x.dtype)
     powers = [np.ones_like(x)]
@@ -68,7 +69,7 @@ def linspace(
     points = np.moveaxis(points, 0, axis)
     if dtype is not None:
         points = points.astype(dtype)
-    return (points, step) if retstep else points
+    return (points, step if steps > 0 else np.nan) if retstep else points
 
 
 @definition(np.logspace)
