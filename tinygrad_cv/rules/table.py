@@ -15,6 +15,7 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import SWITCHED, is_recording
 from ..engine.observers import Call, now, observers, scope
+from ..engine.pytrees import map_leaves
 from ..engine.signatures import Signature, parameter_names
 from ..tensor import TABLE, USER_RULES, Rule, Tensor, place_of, unwrap
 from ..typing import Array
@@ -25,6 +26,7 @@ DEFINITIONS: dict[Function, Definition] = {}
 INERT: dict[Function, frozenset[str]] = {}  # the options without influence
 WITHOUT_GRADIENT: set[Function] = set()
 UNSUPPORTED: dict[Function, str] = {}
+IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
 
 
 def enter(function: Function, row: Any) -> None:
@@ -62,6 +64,9 @@ class Definition:
     A call is bound by the function's own signature. The body is handed, by keyword, what was given
     for each of its parameters; `*args` comes as a tuple, `**kwargs` as a dict. An option that the
     body does not have is refused by name, unless it is inert or has its default value.
+
+    The function itself is called first, on the arrays: what it refuses is refused, and the value
+    has its shape and dtype. One that calls a function of a user's (`calls`) is not.
     """
 
     def __init__(
@@ -70,11 +75,13 @@ class Definition:
         body: Callable[..., Any],
         signature: str | None,
         inert: Sequence[str],
+        calls: bool,
     ) -> None:
         self.function = function
         self.body = body
         self.text = signature
         self.inert = frozenset(inert)
+        self.calls = calls
 
     @cached_property
     def signature(self) -> Signature:
@@ -88,10 +95,47 @@ class Definition:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         bound = self.bind(args, kwargs)
+        if self.calls:
+            return self._body_value(bound)
+        given = {
+            name: map_leaves(unwrap, v) for name, v in self.signature.bind(args, kwargs).items()
+        }
+        for name in IN_PLACE:
+            given.pop(name, None)
+        try:
+            with np.errstate(all="ignore"):
+                expected = self.signature.call(self.function, given)
+        except Exception as error:
+            self._body_value(bound)  # whose own error says more
+            raise errors.explain(error, self.function, given, {}) from None
+        return self._conform(self._body_value(bound), expected)
+
+    def _body_value(self, bound: Mapping[str, Any]) -> Any:
         if not SWITCHED["observer"]:
             return self.body(**bound)
         with scope("definition", errors.name_of(self.function), self.function):
             return self.body(**bound)
+
+    def _conform(self, value: Any, expected: Any) -> Any:
+        """The body's value in the dtype of the function's own."""
+        if expected is None:
+            return value
+        if isinstance(value, (list, tuple)):
+            parts = [self._conform(v, e) for v, e in zip(value, expected, strict=True)]
+            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        if type(value) is not Tensor:
+            return expected
+        dtype = np.asarray(expected).dtype
+        if np.shape(expected) != value.shape:
+            raise AssertionError(
+                f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where "
+                f"NumPy gives {np.shape(expected)}; please report this"
+            )
+        if value.dtype == dtype:
+            return value
+        if value.dtype.kind == "c" and dtype.kind != "c":
+            value = np.real(value)
+        return value.astype(dtype)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """What the body is handed, by name."""
@@ -107,17 +151,21 @@ class Definition:
 
 
 def definition(
-    *functions: Function, signature: str | None = None, inert: Sequence[str] = ()
+    *functions: Function,
+    signature: str | None = None,
+    inert: Sequence[str] = (),
+    calls: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter functions by writing them in terms of functions that are in the table already.
 
     The body has the parameters that it honours, under NumPy's names. `signature="a, axis=0"`: where
-    Python cannot see it. `inert` names the options that have no influence on the result.
+    Python cannot see it. `inert` names the options that have no influence on the result. `calls`
+    says that the function calls one of a user's.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            DEFINITIONS[function] = Definition(function, body, signature, inert)
+            DEFINITIONS[function] = Definition(function, body, signature, inert, calls)
             INERT[function] = frozenset(inert)
             enter(function, DEFINITIONS[function])
         return body

@@ -151,8 +151,8 @@ def diagflat(v: Array, k: int = 0) -> Array:
 
 def _lower(m: Array, k: int) -> np.ndarray:
     """Where the lower triangle of a matrix is."""
-    rows, columns = np.shape(m)[-2:]
-    return np.tri(rows, columns, k, bool)
+    shape = np.shape(m)[-2:]
+    return np.tri(shape[0], shape[-1], k, bool)
 
 
 @definition(np.tril)

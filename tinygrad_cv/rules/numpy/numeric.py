@@ -39,6 +39,7 @@ def vander(
 ) -> Array:
     """The powers of each element: (n,) -> (n, N), the highest first unless `increasing`."""
     n = x.shape[0] if N is None else N
+    x = x.astype(np.promote_types(x.dtype, int))  # NumPy's own powers are no narrower
     if n == 0:
         return np.zeros((x.shape[0], 0), x.dtype)
     powers = [np.ones_like(x)]
@@ -68,7 +69,7 @@ def linspace(
     points = np.moveaxis(points, 0, axis)
     if dtype is not None:
         points = points.astype(dtype)
-    return (points, step) if retstep else points
+    return (points, step if steps > 0 else np.nan) if retstep else points
 
 
 @definition(np.logspace)
@@ -274,7 +275,7 @@ def trapezoid(
 
 
 # Functions of functions.
-@definition(np.apply_along_axis)
+@definition(np.apply_along_axis, calls=True)
 def apply_along_axis(
     func1d: Callable[..., Array],
     axis: int,
@@ -294,7 +295,7 @@ def apply_along_axis(
     return np.moveaxis(stacked, tuple(source), tuple(range(at, at + len(inner))))
 
 
-@definition(np.fromfunction, inert=("like",))
+@definition(np.fromfunction, inert=("like",), calls=True)
 def fromfunction(
     function: Callable[..., Any],
     shape: Shape,
@@ -305,7 +306,7 @@ def fromfunction(
     return function(*np.indices(shape, dtype), **(kwargs or {}))
 
 
-@definition(np.apply_over_axes)
+@definition(np.apply_over_axes, calls=True)
 def apply_over_axes(
     func: Callable[..., Array],
     a: Array,
@@ -318,7 +319,7 @@ def apply_over_axes(
     return a
 
 
-@definition(np.piecewise)
+@definition(np.piecewise, calls=True)
 def piecewise(
     x: Array,
     condlist: Any,

@@ -118,7 +118,7 @@ def vdot(a: Array, b: Array) -> Array:
 def dot(a: Array, b: Array) -> Array:
     """The last axis of a with the last but one of b; with a single number, the product."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return np.multiply(a, b)
+        return np.multiply(as_array(a), as_array(b))  # NumPy takes a number as an array
     if np.ndim(b) <= 2:
         return np.matmul(a, b)
     return np.tensordot(a, b, (-1, -2))
@@ -128,7 +128,7 @@ def dot(a: Array, b: Array) -> Array:
 def inner(a: Array, b: Array) -> Array:
     """The last axes of both; with a single number, the product."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return np.multiply(a, b)
+        return np.multiply(as_array(a), as_array(b))  # NumPy takes a number as an array
     return np.tensordot(a, b, (-1, -1))
 
 

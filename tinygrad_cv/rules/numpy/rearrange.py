@@ -268,7 +268,7 @@ def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
     if axis is None:
         arr, axis = np.ravel(arr), 0
     numbers = np.arange(np.shape(arr)[axis])
-    return np.take(arr, np.delete(numbers, obj), axis=axis)
+    return np.take(arr, np.delete(numbers, unwrap(obj)), axis=axis)
 
 
 @definition(np.trim_zeros, signature="filt, trim='fb', axis=None")
