@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_cv import Tensor, jvp, kernels
+from tinygrad_cv import Tensor, hvp, jvp, kernels, nn
 
 RNG = np.random.default_rng(0)
 SEEDS = st.integers(0, 2**31)
@@ -82,12 +82,128 @@ def test_a_mask_hides_scores_that_are_infinite() -> None:
 @pytest.mark.parametrize("mask", [np.ones((2, 3), int), np.ones((2, 3), np.uint8)])
 def test_a_mask_of_integers_is_refused(mask: np.ndarray) -> None:
     """Is 0 "may not be looked at" or "add nothing"? Other libraries differ."""
-    with pytest.raises(TypeError, match="mask has dtype u?int"):
+    with pytest.raises(TypeError, match=r"mask has dtype u?int"):
         kernels.attention(leaf(2, 4), leaf(3, 4), leaf(3, 4), mask)
-    with pytest.raises(TypeError, match="mask of additive_attention is boolean, not u?int"):
+    with pytest.raises(TypeError, match=r"mask of additive_attention is boolean, not u?int"):
         kernels.additive_attention(leaf(2, 4), leaf(3, 4), leaf(4), leaf(3, 4), mask)
 
 
 def test_additive_attention_refuses_a_mask_to_be_added() -> None:
     with pytest.raises(TypeError, match="mask of additive_attention is boolean, not float64"):
         kernels.additive_attention(leaf(2, 4), leaf(3, 4), leaf(4), leaf(3, 4), np.zeros((2, 3)))
+
+
+# ---------------------------------------------------------------------------------------------------- empty batches
+
+R: dict[str, Any] = {"rng": RNG, "dtype": np.float64}
+IMAGES = (3, 4, 6, 6)
+
+# Each layer with the shape of a batch, and the axis of its samples.
+BATCHES: dict[str, tuple[Any, tuple[int, ...], int]] = {
+    "linear": (lambda: nn.Linear(4, 3, **R), (3, 5, 4), 0),
+    "conv2d": (lambda: nn.Conv2d(4, 6, 3, **R), IMAGES, 0),
+    "conv2d-pointwise": (lambda: nn.Conv2d(4, 6, 1, **R), IMAGES, 0),
+    "conv2d-winograd": (lambda: nn.Conv2d(16, 16, 3, padding=1, **R), (3, 16, 32, 32), 0),
+    "conv2d-strided": (lambda: nn.Conv2d(4, 6, 3, 2, 1, 1, 2, **R), IMAGES, 0),
+    "conv2d-unbiased": (lambda: nn.Conv2d(4, 6, (3, 2), dilation=2, bias=False, **R), IMAGES, 0),
+    "conv_transpose2d": (lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, **R), IMAGES, 0),
+    "conv_transpose2d-stride-1": (lambda: nn.ConvTranspose2d(4, 6, 3, **R), IMAGES, 0),
+    "batch_norm1d": (lambda: nn.BatchNorm1d(4, dtype=np.float64).eval(), (3, 4), 0),
+    "batch_norm2d": (lambda: nn.BatchNorm2d(4, dtype=np.float64).eval(), IMAGES, 0),
+    "layer_norm": (lambda: nn.LayerNorm((6, 6), dtype=np.float64), IMAGES, 0),
+    "group_norm": (lambda: nn.GroupNorm(2, 4, dtype=np.float64), IMAGES, 0),
+    "dropout": (lambda: nn.Dropout(0.5, rng=RNG), (3, 5), 0),
+    "stochastic_depth": (lambda: nn.StochasticDepth(0.5, rng=RNG), (3, 5), 0),
+    "relu": (nn.ReLU, (3, 5), 0),
+    "leaky_relu": (nn.LeakyReLU, (3, 5), 0),
+    "sigmoid": (nn.Sigmoid, (3, 5), 0),
+    "tanh": (nn.Tanh, (3, 5), 0),
+    "gelu": (nn.GELU, (3, 5), 0),
+    "gelu-tanh": (lambda: nn.GELU("tanh"), (3, 5), 0),
+    "silu": (nn.SiLU, (3, 5), 0),
+    "softmax": (nn.Softmax, (3, 5), 0),
+    "flatten": (nn.Flatten, IMAGES, 0),
+    "unflatten": (lambda: nn.Unflatten((2, 3)), IMAGES, 0),
+    "multihead_attention": (lambda: nn.MultiheadAttention(4, 2, 0.1, **R), (3, 5, 4), 0),
+    "rnn": (lambda: nn.RNN(4, 3, 2, "relu", **R), (5, 3, 4), 1),
+    "gru": (lambda: nn.GRU(4, 3, 2, bidirectional=True, **R), (5, 3, 4), 1),
+    "lstm": (lambda: nn.LSTM(4, 3, bidirectional=True, batch_first=True, **R), (3, 5, 4), 0),
+}
+
+
+def first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.filterwarnings("error")
+def test_an_empty_batch_has_its_shape_and_gradients_of_zero(name: str) -> None:
+    build, shape, axis = BATCHES[name]
+    layer = build()
+    full = first(layer(Tensor(RNG.normal(size=shape)))).shape
+    empty = [tuple(0 if i == axis else n for i, n in enumerate(s)) for s in (shape, full)]
+    x = leaf(*empty[0])
+    y = first(layer(x))
+    assert y.shape == empty[1]
+    np.sum(y).backward()
+    assert x.grad.shape == x.shape
+    for parameter in layer.parameters():
+        np.testing.assert_array_equal(parameter.grad, np.zeros(parameter.shape))
+    _, y_dot = jvp(lambda x: first(layer(x)), (x.data,), (x.data,))
+    assert np.shape(y_dot) == y.shape
+    second = hvp(lambda x: np.sum(first(layer(x)) ** 2), x.data, x.data)
+    assert np.shape(second) == x.shape
+
+
+def test_every_layer_is_tried_with_an_empty_batch() -> None:
+    """All but the table, which has no batch of numbers, and containers."""
+    tried = {type(build()) for build, *_ in BATCHES.values()}
+    layers = {cls for cls in vars(nn).values() if isinstance(cls, type) and issubclass(cls, nn.Module)}
+    containers = {nn.Module, nn.ModuleDict, nn.ModuleList, nn.ParameterDict, nn.ParameterList, nn.Sequential}
+    assert layers - tried - containers == {nn.Embedding}
+
+
+def test_an_empty_batch_of_sequences_may_have_lengths() -> None:
+    y, (h, c) = nn.LSTM(4, 3, **R)(np.zeros((5, 0, 4)), lengths=np.zeros(0, int))
+    assert (y.shape, h.shape, c.shape) == ((5, 0, 3), (1, 0, 3), (1, 0, 3))
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_sequences_without_a_step_are_refused(kind: Any) -> None:
+    """As in PyTorch: there is no last state."""
+    with pytest.raises(ValueError, match=f"{kind.__name__}: .* T at least 1"):
+        kind(4, 3, **R)(np.zeros((0, 2, 4)))
+
+
+def test_an_empty_batch_may_have_a_shift_of_its_own_for_each_image() -> None:
+    shift = leaf(0, 6)
+    layer = nn.Conv2d(4, 6, 3, **R)
+    y = layer(leaf(0, 4, 6, 6), shift)
+    np.sum(y).backward()
+    assert (y.shape, shift.grad.shape, layer.bias.grad.tolist()) == ((0, 6, 4, 4), (0, 6), [0] * 6)
+
+
+def test_a_table_looks_up_no_number() -> None:
+    table = nn.Embedding(5, 4, **R)
+    y = table(np.zeros((0, 3), int))
+    assert y.shape == (0, 3, 4)
+    np.sum(y).backward()
+    assert not table.weight.grad.any()
+
+
+@pytest.mark.parametrize("pool", [kernels.max_pool2d, kernels.avg_pool2d])
+def test_an_empty_batch_is_pooled(pool: Any) -> None:
+    x = leaf(0, 3, 5, 5)
+    y = pool(x, kernel_size=3, stride=2, padding=1)
+    assert y.shape == (0, 3, 3, 3)
+    np.sum(y).backward()
+    assert x.grad.shape == x.shape
+
+
+def test_attention_of_an_empty_batch_to_a_memory() -> None:
+    layer = nn.MultiheadAttention(4, 2, 0.1, **R)
+    query, key = leaf(0, 5, 4), leaf(0, 7, 4)
+    y = layer(query, key)
+    np.sum(y).backward()
+    assert (y.shape, query.grad.shape, key.grad.shape) == ((0, 5, 4), (0, 5, 4), (0, 7, 4))
+    assert layer.weights(query, key).shape == (0, 2, 5, 7)

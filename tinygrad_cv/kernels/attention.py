@@ -119,7 +119,7 @@ def self_attention(
     `attention`.
     """
     b, n, d = packed.shape
-    parts = np.reshape(packed, (b, n, 3 * num_heads, -1))
+    parts = np.reshape(packed, (b, n, 3 * num_heads, d // (3 * num_heads)))
     heads = np.swapaxes(parts, 1, 2)  # (B, 3 num_heads, L, D / num_heads)
     query, key, value = np.split(heads, 3, axis=1)
     y = attention.reference(query, key, value, mask, keep, causal=causal, p=p)

@@ -95,8 +95,9 @@ def _(
     if dx is not None:
         dx = channels_first(dx)
     if needs[2]:
+        n, h, w, f = g.shape
         own = bias is not None and bias.ndim == 2  # one for each image
-        dbias = sum_of_rows(g.reshape(len(g), -1, g.shape[3]) if own else as_rows(g))
+        dbias = sum_of_rows(g.reshape(n, h * w, f) if own else as_rows(g))
     return dx, dweight, dbias
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,8 +32,8 @@ def group_norm(
 
     x (N, C, ...), weight and bias (C,); groups divides C. `activation`: None, or "silu" of it.
     """
-    n, c = x.shape[:2]
-    rows = np.reshape(x, (n, groups, -1))  # (N, groups, C/groups ...)
+    n, c, *image = x.shape
+    rows = np.reshape(x, (n, groups, c // groups * math.prod(image)))  # (N, groups, C/groups ...)
     centred = rows - np.mean(rows, axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
     normal = centred / np.sqrt(variance + eps)

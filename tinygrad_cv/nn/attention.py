@@ -97,7 +97,7 @@ class MultiheadAttention(Module):
         start = PARTS.index(part) * d
         rows = slice(start, start + d)
         y = kernels.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])  # (B, T, D)
-        heads = y.reshape(batch, length, self.num_heads, -1)  # (B, T, H, D/H)
+        heads = y.reshape(batch, length, self.num_heads, d // self.num_heads)  # (B, T, H, D/H)
         return np.swapaxes(heads, 1, 2)  # (B, H, T, D/H)
 
     def attend(
@@ -111,7 +111,7 @@ class MultiheadAttention(Module):
         keep = self._keep(batch, length, k.shape[2])
         heads = kernels.attention(q, k, v, mask, keep, causal=causal, p=self.dropout)
         rows = np.swapaxes(heads, 1, 2)  # (B, L, H, D/H)
-        return self.out_proj(rows.reshape(batch, length, -1))  # (B, L, D)
+        return self.out_proj(rows.reshape(batch, length, self.embed_dim))  # (B, L, D)
 
     def _keep(self, batch: int, queries: int, keys: int) -> np.ndarray | None:
         """Which weights survive dropout in training: (B, H, L, S)."""

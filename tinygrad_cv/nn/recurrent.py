@@ -145,11 +145,11 @@ class Recurrent(Module):
         return [zeros if start is None else start[index] for start in starts]
 
     def _check_input(self, x: Array) -> None:
-        """Raise ValueError unless x is (T, N, I), none of them 0."""
-        if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape:
+        """Raise ValueError unless x is (T, N, I), of one step or more."""
+        if x.ndim != 3 or x.shape[2] != self.input_size or len(x) == 0:
             raise ValueError(
                 f"{type(self).__name__}: the input, in the order (T, N, I), has shape {x.shape}; "
-                f"I is {self.input_size}"
+                f"I is {self.input_size} and T at least 1"
             )
 
     def _check_state(self, x: Array, states: tuple[Array | None, ...]) -> None:
@@ -167,7 +167,7 @@ class Recurrent(Module):
         """Raise ValueError unless lengths (N,) are whole numbers from 1 to T."""
         steps, sequences, _ = x.shape
         whole = lengths.shape == (sequences,) and lengths.dtype.kind in "iu"
-        if not whole or lengths.min() < 1 or lengths.max() > steps:
+        if not whole or np.any(lengths < 1) or np.any(lengths > steps):
             raise ValueError(
                 f"{type(self).__name__}: lengths is a whole number from 1 to T = {steps} "
                 f"for each of the {sequences} sequences, not {lengths.tolist()}"
