@@ -207,3 +207,123 @@ def test_attention_of_an_empty_batch_to_a_memory() -> None:
     np.sum(y).backward()
     assert (y.shape, query.grad.shape, key.grad.shape) == ((0, 5, 4), (0, 5, 4), (0, 7, 4))
     assert layer.weights(query, key).shape == (0, 2, 5, 7)
+
+
+# -------------------------------------------------------------------------------------- sizes, padding and momentum
+
+
+@given(seed=SEEDS, stride=st.integers(1, 2), kernel=st.integers(1, 3), padding=st.integers(0, 2), n=st.integers(0, 2))
+def test_a_transposed_convolution_has_output_padding_below_the_dilation(
+    seed: int, stride: int, kernel: int, padding: int, n: int
+) -> None:
+    """The kernel is its reference: value, gradients and tangent, where output_padding reaches the stride too."""
+    rng = np.random.default_rng(seed)
+    options = {"stride": (stride, 1), "padding": padding, "dilation": (3, 2), "groups": 2}
+    options["output_padding"] = (int(rng.integers(stride, 3)), 1)
+    x, weight = rng.normal(size=(n, 4, 5, 6)), rng.normal(size=(4, 3, kernel, kernel))
+    bias = rng.normal(size=6)
+    results = []
+    for f in (kernels.conv_transpose2d, kernels.conv_transpose2d.reference):
+        tensors = [Tensor(a, requires_grad=True) for a in (x, weight, bias)]
+        y = f(*tensors, **options)
+        np.sum(y * np.cos(np.arange(y.size)).reshape(y.shape)).backward()
+        _, y_dot = jvp(lambda *a, f=f: f(*a, **options), (x, weight, bias), (x + 1, weight + 1, bias))
+        results.append([y.data, *(t.grad for t in tensors), np.asarray(y_dot)])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+X = np.arange(2 * 4 * 6 * 6.0).reshape(2, 4, 6, 6)
+W = np.ones((4, 4, 3, 3))
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: kernels.conv_transpose2d(X, W, stride=2, output_padding=2), "output_padding .2, 2. is not below"),
+        (lambda: kernels.conv_transpose2d(X, W, output_padding=-1), "output_padding is at least 0, not -1"),
+        (lambda: kernels.conv_transpose2d(X, W, np.ones(3)), r"bias has shape \(3,\); .* it is \(4,\)"),
+        (lambda: kernels.conv_transpose2d(X, W, padding=9), "padding .9, 9. is too large"),
+        (lambda: kernels.conv2d(X, W, stride=0), "stride is at least 1, not 0"),
+        (lambda: kernels.conv2d(X, W, padding=(0, -1)), "padding is at least 0, not -1"),
+        (lambda: kernels.conv2d(X, W, dilation=0), "dilation is at least 1, not 0"),
+        (lambda: kernels.conv2d(X, W, groups=0), "groups is at least 1, not 0"),
+        (lambda: kernels.conv2d(X, W, stride=(1, 1, 1)), "stride is one number, or two"),
+        (lambda: kernels.max_pool2d(X, kernel_size=0), "kernel_size is at least 1, not 0"),
+        (lambda: kernels.max_pool2d(X, kernel_size=2, stride=0), "stride is at least 1, not 0"),
+        (lambda: kernels.avg_pool2d(X, kernel_size=2, padding=-1), "padding is at least 0, not -1"),
+        (lambda: kernels.upsample_nearest2d(X, scale=0), "scale is at least 1, not 0"),
+        (lambda: nn.Conv2d(4, 4, 3, 2, "same", **R), r'Conv2d: padding="same" needs stride=1, not \(2, 2\)'),
+        (lambda: nn.Conv2d(4, 4, 3, padding="full", **R), 'Conv2d: padding is a size, "same" or "valid", not .full'),
+    ],
+)
+def test_sizes_out_of_range_are_refused_by_name(call: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: kernels.conv2d(X, W, stride=1.5), "stride is a whole number, not 1.5"),
+        (lambda: kernels.conv2d(X, W, padding="same"), "padding is a whole number, not 'same'"),
+        (lambda: kernels.max_pool2d(X, kernel_size=(2, 2.0)), "kernel_size is a whole number, not 2.0"),
+        (lambda: nn.ConvTranspose2d(4, 4, 3, padding="same", **R), "padding is a whole number, not 'same'"),
+    ],
+)
+def test_sizes_that_are_no_whole_numbers_are_refused_by_name(call: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    "f, options",
+    [
+        (lambda **o: kernels.conv2d(X, W[:, :2], **o), {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}),
+        (lambda **o: kernels.conv_transpose2d(X, W, **o), {"stride": 2, "padding": 1, "output_padding": 1}),
+        (lambda **o: kernels.max_pool2d(X, **o), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        (lambda **o: kernels.avg_pool2d(X, **o), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        (lambda **o: kernels.upsample_nearest2d(X, **o), {"scale": 2}),
+        (lambda **o: kernels.group_norm(X, **o), {"groups": 2}),
+        (lambda **o: kernels.softmax(X, **o), {"axis": 1}),
+        (lambda **o: kernels.self_attention(X[0], **o), {"num_heads": 2}),
+    ],
+)
+def test_kernels_take_numpys_whole_numbers(f: Any, options: dict[str, int]) -> None:
+    expected = f(**options)
+    for dtype in (np.int64, np.uint8, np.int32):
+        np.testing.assert_array_equal(f(**{name: dtype(value) for name, value in options.items()}), expected)
+
+
+@given(kernel=st.tuples(*[st.integers(1, 4)] * 2), dilation=st.tuples(*[st.integers(1, 3)] * 2), seed=SEEDS)
+def test_padding_that_keeps_the_size(kernel: tuple[int, int], dilation: tuple[int, int], seed: int) -> None:
+    """What is odd is padded at the end: the result is the middle of that with all padding there can be."""
+    rng = np.random.default_rng(seed)
+    layer = nn.Conv2d(2, 3, kernel, padding="same", dilation=dilation, rng=rng, dtype=np.float64)
+    x = Tensor(rng.normal(size=(2, 2, 5, 7)), requires_grad=True)
+    y = layer(x)
+    assert y.shape == (2, 3, 5, 7)
+    reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    before = [r // 2 for r in reach]
+    sides = [(b, r - b) for b, r in zip(before, reach, strict=True)]
+    padded = np.pad(x.data, [(0, 0), (0, 0), *sides])
+    whole = kernels.conv2d(padded, layer.weight.data, layer.bias.data, dilation=dilation)
+    np.testing.assert_allclose(y.data, whole, rtol=1e-12, atol=1e-12)
+    np.sum(y).backward()
+    assert x.grad.shape == x.shape
+    assert "padding='same'" in repr(layer)
+
+
+def test_padding_valid_is_none() -> None:
+    assert nn.Conv2d(2, 3, 3, padding="valid", **R).padding == (0, 0)
+
+
+@given(seed=SEEDS, batches=st.integers(1, 4))
+def test_batch_norm_without_momentum_keeps_the_mean_of_all_batches(seed: int, batches: int) -> None:
+    x = np.random.default_rng(seed).normal(size=(batches, 5, 3))
+    layer = nn.BatchNorm1d(3, momentum=None, dtype=np.float64)
+    for batch in x:
+        layer(batch)
+    np.testing.assert_allclose(layer.running_mean, x.mean((0, 1)), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(layer.running_var, x.var(1, ddof=1).mean(0), rtol=1e-12)
+    assert "momentum=None" in repr(layer)

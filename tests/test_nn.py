@@ -1136,7 +1136,7 @@ def test_arguments_out_of_range_are_refused_by_name(build: Any, words: str) -> N
         (lambda: nn.Conv2d(3, 3, (3, 1.5), **R), "Conv2d: kernel_size is a whole number, not 1.5"),
         (lambda: nn.Conv2d(3, 3, None, **R), "Conv2d: kernel_size is a whole number, not None"),
         (lambda: nn.Dropout("0.5", **R), "Dropout: p is a number, not '0.5'"),
-        (lambda: nn.BatchNorm1d(3, momentum=None), "BatchNorm1d: momentum is a number, not None"),
+        (lambda: nn.BatchNorm1d(3, momentum="1"), "BatchNorm1d: momentum is a number, not '1'"),
         (lambda: nn.LSTM(4, 3.0, **R), "LSTM: hidden_size is a whole number, not 3.0"),
         (lambda: nn.Linear(4, 3, dtype=int, **R), "floating-point"),
     ],

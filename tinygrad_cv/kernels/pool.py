@@ -147,10 +147,11 @@ def _(
 
 def window(size: Pair, stride: Pair | None, padding: Pair) -> Geometry:
     """The geometry of a pooling window."""
-    size, padding = pair(size), pair(padding)
+    size = pair("kernel_size", size)
+    padding = pair("padding", padding, least=0)
     if any(2 * p > k for p, k in zip(padding, size, strict=True)):
         raise ValueError(f"padding {padding} is more than half the window, {size}")
-    return Geometry(size, size if stride is None else pair(stride), padding)
+    return Geometry(size, size if stride is None else pair("stride", stride), padding)
 
 
 def window_shifts(x: Array, geometry: Geometry, padding: float) -> list[Array]:
@@ -161,13 +162,13 @@ def window_shifts(x: Array, geometry: Geometry, padding: float) -> list[Array]:
 @kernel
 def upsample_nearest2d(x: Array, *, scale: Pair = 2) -> Array:
     """Each pixel becomes a block of scale x scale: (N, C, H, W) -> (N, C, scale H, scale W)."""
-    down, across = pair(scale)
+    down, across = pair("scale", scale)
     return np.repeat(np.repeat(x, down, axis=-2), across, axis=-1)
 
 
 @upsample_nearest2d.forward
 def _(x: np.ndarray, scale: Pair) -> tuple[np.ndarray, None]:
-    down, across = pair(scale)
+    down, across = pair("scale", scale)
     n, c, h, w = x.shape
     y = np.empty((n, h, down, w, across, c), x.dtype)
     y[...] = channels_last(x)[:, :, None, :, None]
@@ -181,7 +182,7 @@ def _(
     scale: Pair,
 ) -> np.ndarray:
     """The sum over each block."""
-    down, across = pair(scale)
+    down, across = pair("scale", scale)
     first, *others = [g[..., i::down, j::across] for i in range(down) for j in range(across)]
     dx = first.copy(order="K")
     for part in others:

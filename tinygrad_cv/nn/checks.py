@@ -7,40 +7,23 @@ range.
 from __future__ import annotations
 
 import math
-import operator
 from typing import SupportsIndex
 
+from ..kernels.fast import geometry
+from ..kernels.fast.geometry import Pair
 from .module import Module
 
-Pair = SupportsIndex | tuple[SupportsIndex, SupportsIndex]  # one number for both axes, or two
+__all__ = ["Pair", "number", "pair", "whole_number"]
 
 
 def whole_number(layer: Module, name: str, value: SupportsIndex, least: int = 1) -> int:
     """An integer, Python's or NumPy's, as an int; at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"{type(layer).__name__}: {name} is a whole number, not {value!r}"
-        ) from None
-    if number < least:
-        raise ValueError(f"{type(layer).__name__}: {name} is at least {least}, not {number}")
-    return number
+    return geometry.whole(f"{type(layer).__name__}: {name}", value, least)
 
 
 def pair(layer: Module, name: str, value: Pair, least: int = 1) -> tuple[int, int]:
     """One integer for the height and the width, or one for each, as two ints; at least `least`."""
-    if not isinstance(value, (tuple, list)):
-        number = whole_number(layer, name, value, least)
-        return number, number
-    if len(value) != 2:
-        raise ValueError(
-            f"{type(layer).__name__}: {name} is one number, or two, for the height and the width, "
-            f"not {value}"
-        )
-    height = whole_number(layer, name, value[0], least)
-    width = whole_number(layer, name, value[1], least)
-    return height, width
+    return geometry.pair(f"{type(layer).__name__}: {name}", value, least)
 
 
 def number(

@@ -64,7 +64,8 @@ class Conv2d(Module):
 
     in_channels, out_channels: channels of x and of the result.
     kernel_size, stride, padding, dilation: one number, or one for the height and one for the width,
-        in pixels.
+        in pixels. The padding may be "valid", that is 0, or "same", at stride 1: as much as keeps
+        the size of x; where it is odd, there is one more below and to the right, as in PyTorch.
     groups: so many groups of channels are convolved apart; divides both numbers of channels.
     bias: whether there is a bias (out_channels,).
     rng, dtype: draw the weight (out_channels, in_channels / groups, kh, kw) and the bias uniformly
@@ -77,7 +78,7 @@ class Conv2d(Module):
         out_channels: SupportsIndex,
         kernel_size: Pair,
         stride: Pair = 1,
-        padding: Pair = 0,
+        padding: Pair | str = 0,
         dilation: Pair = 1,
         groups: SupportsIndex = 1,
         bias: bool = True,
@@ -89,8 +90,9 @@ class Conv2d(Module):
         self.out_channels = whole_number(self, "out_channels", out_channels)
         self.kernel_size = pair(self, "kernel_size", kernel_size)
         self.stride = pair(self, "stride", stride)
-        self.padding = pair(self, "padding", padding, least=0)
         self.dilation = pair(self, "dilation", dilation)
+        self.same = isinstance(padding, str) and padding == "same"
+        self.padding = self._padding(padding)
         self.groups = whole_number(self, "groups", groups)
         for name, channels in (("in", self.in_channels), ("out", self.out_channels)):
             if channels % self.groups:
@@ -106,6 +108,25 @@ class Conv2d(Module):
             drawn = init.uniform((self.out_channels,), -bound, bound, rng=rng, dtype=dtype)
             self.bias = parameter(drawn)
 
+    def _padding(self, padding: Pair | str) -> tuple[int, int]:
+        """The padding above and to the left, in pixels."""
+        if not isinstance(padding, str):
+            return pair(self, "padding", padding, least=0)
+        if padding not in ("same", "valid"):
+            raise ValueError(f'Conv2d: padding is a size, "same" or "valid", not {padding!r}')
+        if padding == "valid":
+            return 0, 0
+        if self.stride != (1, 1):
+            raise ValueError(f'Conv2d: padding="same" needs stride=1, not {self.stride}')
+        down, across = self._reach()
+        return down // 2, across // 2
+
+    def _reach(self) -> tuple[int, int]:
+        """How much smaller than x the result is without padding, at stride 1."""
+        kh, kw = self.kernel_size
+        dh, dw = self.dilation
+        return dh * (kh - 1), dw * (kw - 1)
+
     def weight_shape(self) -> Shape:
         """(out_channels, in_channels / groups, kh, kw)."""
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
@@ -115,6 +136,10 @@ class Conv2d(Module):
         bias = self.bias
         if shift is not None:
             bias = shift if bias is None else bias + shift
+        if self.same:
+            down, across = self._reach()
+            if down % 2 or across % 2:  # one more row below, one more column to the right
+                x = np.pad(x, [(0, 0), (0, 0), (0, down % 2), (0, across % 2)])
         return kernels.conv2d(
             x,
             self.weight,
@@ -129,7 +154,9 @@ class Conv2d(Module):
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         if self.stride != (1, 1):
             text += f", stride={self.stride}"
-        if self.padding != (0, 0):
+        if self.same:
+            text += ", padding='same'"
+        elif self.padding != (0, 0):
             text += f", padding={self.padding}"
         if self.dilation != (1, 1):
             text += f", dilation={self.dilation}"
@@ -166,6 +193,7 @@ class ConvTranspose2d(Conv2d):
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.output_padding = pair(self, "output_padding", output_padding, least=0)
+        padding = pair(self, "padding", padding, least=0)
         super().__init__(
             in_channels,
             out_channels,
@@ -248,7 +276,8 @@ class BatchNorm1d(Module):
 
     num_features: C. Weight, bias and running statistics are (C,).
     eps: added to the variance.
-    momentum: the weight of a batch in the running statistics, from 0 to 1.
+    momentum: the weight of a batch in the running statistics, from 0 to 1. If None, they are the
+        mean of those of all batches so far, as in PyTorch.
     dtype: of weight, bias and running statistics, which start at 1, 0, and mean 0 and variance 1.
     """
 
@@ -260,13 +289,15 @@ class BatchNorm1d(Module):
         self,
         num_features: SupportsIndex,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
         channels = whole_number(self, "num_features", num_features)
         self.eps = number(self, "eps", eps)
-        self.momentum = number(self, "momentum", momentum, most=1)
+        if momentum is not None:
+            momentum = number(self, "momentum", momentum, most=1)
+        self.momentum = momentum
         self.weight = parameter(np.ones(channels, dtype))
         self.bias = parameter(np.zeros(channels, dtype))
         self.register_buffer("running_mean", np.zeros(channels, dtype))
@@ -292,16 +323,20 @@ class BatchNorm1d(Module):
 
         def observe(mean: np.ndarray, variance: np.ndarray) -> None:
             unbiased = variance * (count / (count - 1))
-            move(self.running_mean, mean, self.momentum)
-            move(self.running_var, unbiased, self.momentum)
             self.num_batches_tracked[...] += 1
+            momentum = self.momentum
+            if momentum is None:
+                momentum = 1 / int(self.num_batches_tracked)
+            move(self.running_mean, mean, momentum)
+            move(self.running_var, unbiased, momentum)
 
         return kernels.batch_norm(
             x, self.weight, self.bias, eps=self.eps, observe=observe, average=parallel.average
         )
 
     def extra_repr(self) -> str:
-        return f"{self.weight.size}, eps={self.eps:g}, momentum={self.momentum:g}"
+        momentum = self.momentum if self.momentum is None else f"{self.momentum:g}"
+        return f"{self.weight.size}, eps={self.eps:g}, momentum={momentum}"
 
 
 def move(running: np.ndarray, value: np.ndarray, momentum: float) -> None:
