@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_cv import Tensor, hvp, jvp, kernels, nn
+from tinygrad_cv import Tensor, hvp, jvp, kernels, nn, optim
 
 RNG = np.random.default_rng(0)
 SEEDS = st.integers(0, 2**31)
@@ -254,7 +255,8 @@ W = np.ones((4, 4, 3, 3))
         (lambda: kernels.avg_pool2d(X, kernel_size=2, padding=-1), "padding is at least 0, not -1"),
         (lambda: kernels.upsample_nearest2d(X, scale=0), "scale is at least 1, not 0"),
         (lambda: nn.Conv2d(4, 4, 3, 2, "same", **R), r'Conv2d: padding="same" needs stride=1, not \(2, 2\)'),
-        (lambda: nn.Conv2d(4, 4, 3, padding="full", **R), 'Conv2d: padding is a size, "same" or "valid", not .full'),
+        (lambda: nn.Unflatten((-1, 2, -1)), r"Unflatten: shape has one -1 at most, not \(-1, 2, -1\)"),
+        (lambda: nn.Conv2d(4, 4, 3, padding="full", **R), "Conv2d: padding is one of same, valid, not 'full'"),
     ],
 )
 def test_sizes_out_of_range_are_refused_by_name(call: Any, words: str) -> None:
@@ -327,3 +329,116 @@ def test_batch_norm_without_momentum_keeps_the_mean_of_all_batches(seed: int, ba
     np.testing.assert_allclose(layer.running_mean, x.mean((0, 1)), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(layer.running_var, x.var(1, ddof=1).mean(0), rtol=1e-12)
     assert "momentum=None" in repr(layer)
+
+
+# ------------------------------------------------------------------------------------ what is refused when it is built
+
+LAYERS: list[tuple[Any, dict[str, Any]]] = [
+    (nn.Linear, {"in_features": 4, "out_features": 2}),
+    (nn.Conv2d, {"in_channels": 4, "out_channels": 2, "kernel_size": 3}),
+    (nn.ConvTranspose2d, {"in_channels": 4, "out_channels": 2, "kernel_size": 3}),
+    (nn.Embedding, {"num_embeddings": 4, "embedding_dim": 2}),
+    (nn.BatchNorm1d, {"num_features": 4}),
+    (nn.BatchNorm2d, {"num_features": 4}),
+    (nn.LayerNorm, {"normalized_shape": 4}),
+    (nn.GroupNorm, {"num_groups": 2, "num_channels": 4}),
+    (nn.Dropout, {}),
+    (nn.LeakyReLU, {}),
+    (nn.GELU, {}),
+    (nn.Softmax, {}),
+    (nn.Unflatten, {"shape": (2, 3)}),
+    (nn.MultiheadAttention, {"embed_dim": 4, "num_heads": 2}),
+    (nn.StochasticDepth, {"p": 0.5}),
+    (nn.RNN, {"input_size": 4, "hidden_size": 2}),
+    (nn.GRU, {"input_size": 4, "hidden_size": 2}),
+    (nn.LSTM, {"input_size": 4, "hidden_size": 2}),
+]
+LAYER_ARGUMENTS = [
+    (kind, given, name) for kind, given in LAYERS for name in inspect.signature(kind).parameters if name != "dtype"
+]
+OPTIMISER_OPTIONS = [
+    (kind, name)
+    for kind in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop)
+    for name in inspect.signature(kind).parameters
+    if name != "params"
+]
+NEVER_RIGHT: list[Any] = [np.nan, np.inf, -np.inf, -2, "1", 1j, np.ones(2), [0, 0.5, -3], {}]
+
+
+# Where -2 is right.
+NEGATIVE = ("axis", "dampening")
+
+
+@pytest.mark.parametrize("kind, given, name", LAYER_ARGUMENTS, ids=[f"{k.__name__}-{n}" for k, _, n in LAYER_ARGUMENTS])
+@pytest.mark.parametrize("wrong", NEVER_RIGHT, ids=repr)
+def test_a_layer_refuses_by_name_what_is_never_right(kind: Any, given: dict[str, Any], name: str, wrong: Any) -> None:
+    if name in NEGATIVE and type(wrong) is int:
+        return
+    arguments = {**given, name: wrong}
+    if "rng" in inspect.signature(kind).parameters:
+        arguments.setdefault("rng", RNG)
+    with pytest.raises((TypeError, ValueError), match=rf"^{kind.__name__}: .*{name}"):
+        kind(**arguments)
+
+
+@pytest.mark.parametrize("kind, name", OPTIMISER_OPTIONS, ids=[f"{k.__name__}-{n}" for k, n in OPTIMISER_OPTIONS])
+@pytest.mark.parametrize("wrong", NEVER_RIGHT, ids=repr)
+@pytest.mark.parametrize("in_group", [False, True])
+def test_an_optimiser_refuses_by_name_what_is_never_right(kind: Any, name: str, wrong: Any, in_group: bool) -> None:
+    if name in NEGATIVE and type(wrong) is int:
+        return
+    group: dict[str, Any] = {"params": [nn.parameter(np.ones(3))]}
+    options = {name: wrong}
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}"):
+        if in_group:
+            kind([group | options])
+        else:
+            kind([group], **options)
+
+
+@pytest.mark.parametrize(
+    "build, words",
+    [
+        (lambda p: optim.Adam(p, betas=(0.9,)), r"betas is a pair of numbers, not \(0.9,\)"),
+        (lambda p: optim.Adam(p, betas=(0.9, 1.0)), r"betas\[1\] is at least 0 and below 1, not 1.0"),
+        (lambda p: optim.AdamW(p, betas=(np.nan, 0.9)), r"betas\[0\] is at least 0 and below 1, not nan"),
+        (lambda p: optim.RMSprop(p, alpha=1.0), "alpha is at least 0 and below 1, not 1.0"),
+        (lambda p: optim.clip_grad_norm_(p, "1"), "max_norm is a number, not '1'"),
+        (lambda p: optim.clip_grad_value_(p, np.nan), "clip_value is at least 0, not nan"),
+        (lambda p: optim.ExponentialMovingAverage(nn.ReLU(), 1.5), "decay is at least 0 and at most 1, not 1.5"),
+        (lambda p: optim.step_decay(0, 0.5), "size is at least 1, not 0"),
+        (lambda p: optim.step_decay(5, np.nan), "factor is finite and at least 0, not nan"),
+        (lambda p: optim.cosine(-1), "total is at least 0, not -1"),
+        (lambda p: optim.cosine(5, 1.5), "minimum is at least 0 and at most 1, not 1.5"),
+        (lambda p: optim.warm_up(-1), "steps is at least 0, not -1"),
+        (lambda p: optim.inverse_square_root(0, 512), "warm_up is at least 1, not 0"),
+        (lambda p: optim.inverse_square_root(10, 0), "dimension is at least 1, not 0"),
+        (lambda p: nn.MultiheadAttention(4, 3, **R), "MultiheadAttention: 3 heads do not divide 4 dimensions"),
+        (lambda p: nn.MultiheadAttention(4, 2, 1.0, **R), "MultiheadAttention: dropout is at least 0 and below 1"),
+        (lambda p: kernels.self_attention(np.ones((2, 3, 12)), num_heads=0), "num_heads is at least 1, not 0"),
+        (lambda p: kernels.attention(X, X, X, p=1.5), "p is at least 0 and at most 1, not 1.5"),
+        (lambda p: kernels.attention(X, X, X, scale=np.nan), "scale is finite, not nan"),
+        (lambda p: kernels.dropout(X, X > 0, p=np.nan), "p is at least 0 and at most 1, not nan"),
+        (lambda p: kernels.leaky_relu(X, negative_slope=2), "negative_slope is at least 0 and at most 1, not 2"),
+        (lambda p: kernels.group_norm(X, groups=0), "groups is at least 1, not 0"),
+        (lambda p: kernels.group_norm(X, groups=2, eps=-1), "eps is finite and at least 0, not -1"),
+        (lambda p: kernels.layer_norm(X, np.ones(6), eps=np.nan), "eps is finite and at least 0, not nan"),
+        (lambda p: kernels.batch_norm(X, np.ones(4), np.ones(4), eps=np.inf), "eps is finite and at least 0, not inf"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_name(build: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        build([nn.parameter(np.ones(3))])
+
+
+def test_a_cosine_of_no_steps_is_at_its_minimum() -> None:
+    assert optim.cosine(0, 0.1)(0) == 0.1
+
+
+def test_attention_that_drops_every_weight_gives_zeros() -> None:
+    """As dropout with probability 1 does: value and gradients, never 0 times infinity."""
+    q, k, v = leaf(2, 3, 4), leaf(2, 3, 4), leaf(2, 3, 4)
+    y = kernels.attention(q, k, v, keep=np.zeros((2, 3, 3), bool), p=1.0)
+    np.sum(y * 3).backward()
+    for array in (y.data, q.grad, k.grad, v.grad):
+        assert not array.any()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..engine.arguments import real, whole
 from ..machine import aligned
 from ..typing import Array, Gradients, Shape
 from .activation import inverse_keep
@@ -135,6 +136,7 @@ def _(
     causal: bool,
     p: float,
 ) -> tuple[np.ndarray, Weights]:
+    whole("num_heads", num_heads)
     if packed.ndim != 3 or packed.shape[2] % (3 * num_heads):
         raise ValueError(
             f"packed has shape {packed.shape}; for {num_heads} heads it is (B, L, 3 D), "
@@ -322,6 +324,9 @@ def attend(
             f"mask has dtype {mask.dtype}; it is boolean (True: may be looked at) or "
             "floating-point, and added to the scores"
         )
+    real("p", p, most=1)
+    if scale is not None:
+        real("scale", scale, least=-math.inf)
     # Small products are nearly twice as fast on a transposed copy as on a transposed view.
     scores = np.matmul(query, np.ascontiguousarray(key.mT))  # (..., L, S)
     scores *= query.dtype.type(scale_of(scale, query))

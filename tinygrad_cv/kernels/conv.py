@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..engine.arguments import whole
 from ..typing import Array, Gradients
 from .fast import im2col, winograd
-from .fast.geometry import Geometry, Pair, pair, whole
+from .fast.geometry import Geometry, Pair, pair
 from .fast.layout import add_bias, as_rows, channels_first, channels_last
 from .fast.reduction import sum_of_rows
 from .kernel import kernel

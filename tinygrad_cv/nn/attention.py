@@ -9,7 +9,7 @@ import numpy as np
 from .. import kernels, parallel
 from ..typing import Array, DTypeLike
 from . import init
-from .checks import number, whole_number
+from .checks import generator, number, whole_number
 from .layers import Linear
 from .module import Module, parameter
 
@@ -48,9 +48,11 @@ class MultiheadAttention(Module):
         self.embed_dim = d
         self.num_heads = whole_number(self, "num_heads", num_heads)
         if d % self.num_heads:
-            raise ValueError(f"{self.num_heads} heads do not divide {d} dimensions evenly")
+            raise ValueError(
+                f"MultiheadAttention: {self.num_heads} heads do not divide {d} dimensions evenly"
+            )
         self.dropout = number(self, "dropout", dropout, below=1)
-        self.rng = rng
+        self.rng = generator(self, rng)
         self.in_proj_weight = parameter(init.xavier_uniform((3 * d, d), rng=rng, dtype=dtype))
         self.in_proj_bias = parameter(np.zeros(3 * d, dtype))
         self.out_proj = Linear(d, d, rng=rng, dtype=dtype)
@@ -154,7 +156,7 @@ class StochasticDepth(Module):
 
     def __init__(self, p: float, *, rng: np.random.Generator) -> None:
         self.p = number(self, "p", p, below=1)
-        self.rng = rng
+        self.rng = generator(self, rng)
 
     def forward(self, branch: Array) -> Array:
         if not self.training or self.p == 0:

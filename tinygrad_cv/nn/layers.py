@@ -18,7 +18,7 @@ from .. import kernels, parallel
 from ..tensor import Tensor
 from ..typing import Array, DTypeLike, Shape
 from . import init
-from .checks import Pair, number, pair, whole_number
+from .checks import Pair, generator, lengths, number, pair, switch, whole_number, word
 from .module import Module, parameter
 
 
@@ -42,11 +42,12 @@ class Linear(Module):
     ) -> None:
         inputs = whole_number(self, "in_features", in_features)
         outputs = whole_number(self, "out_features", out_features)
+        generator(self, rng)
         bound = 1 / math.sqrt(inputs)
         weight = init.uniform((outputs, inputs), -bound, bound, rng=rng, dtype=dtype)
         self.weight = parameter(weight)
         self.bias: Tensor | None = None
-        if bias:
+        if switch(self, "bias", bias):
             self.bias = parameter(init.uniform((outputs,), -bound, bound, rng=rng, dtype=dtype))
 
     def forward(self, x: Array, **activation: Any) -> Array:
@@ -100,11 +101,12 @@ class Conv2d(Module):
                     f"{type(self).__name__}: {self.groups} groups do not divide "
                     f"{name}_channels={channels}"
                 )
+        generator(self, rng)
         shape = self.weight_shape()
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         self.weight = parameter(init.uniform(shape, -bound, bound, rng=rng, dtype=dtype))
         self.bias: Tensor | None = None
-        if bias:
+        if switch(self, "bias", bias):
             drawn = init.uniform((self.out_channels,), -bound, bound, rng=rng, dtype=dtype)
             self.bias = parameter(drawn)
 
@@ -112,9 +114,7 @@ class Conv2d(Module):
         """The padding above and to the left, in pixels."""
         if not isinstance(padding, str):
             return pair(self, "padding", padding, least=0)
-        if padding not in ("same", "valid"):
-            raise ValueError(f'Conv2d: padding is a size, "same" or "valid", not {padding!r}')
-        if padding == "valid":
+        if word(self, "padding", padding, ("same", "valid")) == "valid":
             return 0, 0
         if self.stride != (1, 1):
             raise ValueError(f'Conv2d: padding="same" needs stride=1, not {self.stride}')
@@ -254,6 +254,7 @@ class Embedding(Module):
     ) -> None:
         rows = whole_number(self, "num_embeddings", num_embeddings)
         columns = whole_number(self, "embedding_dim", embedding_dim)
+        generator(self, rng)
         self.weight = parameter(rng.standard_normal((rows, columns)).astype(dtype))
 
     def forward(self, indices: np.ndarray) -> Array:
@@ -372,10 +373,7 @@ class LayerNorm(Module):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        sizes = normalized_shape
-        if not isinstance(sizes, Iterable):
-            sizes = [sizes]
-        shape = tuple(whole_number(self, "normalized_shape", size) for size in sizes)
+        shape = lengths(self, "normalized_shape", normalized_shape)
         self.eps = number(self, "eps", eps)
         self.weight = parameter(np.ones(shape, dtype))
         self.bias = parameter(np.zeros(shape, dtype))
@@ -446,7 +444,7 @@ class Dropout(Module):
     ) -> None:
         self.p = number(self, "p", p, most=1)
         self.batch_axis = whole_number(self, "batch_axis", batch_axis, least=0)
-        self.rng = rng
+        self.rng = generator(self, rng)
 
     def forward(self, x: Array) -> Array:
         if not self.training or self.p == 0:
@@ -502,9 +500,7 @@ class GELU(Module):
     """
 
     def __init__(self, approximate: str = "none") -> None:
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f'GELU: approximate is "none" or "tanh", not {approximate!r}')
-        self.approximate = approximate
+        self.approximate = word(self, "approximate", approximate, ("none", "tanh"))
 
     def forward(self, x: Array) -> Array:
         return kernels.gelu(x, approximate=self.approximate)
@@ -527,7 +523,7 @@ class Softmax(Module):
     """
 
     def __init__(self, axis: SupportsIndex = -1) -> None:
-        self.axis = operator.index(axis)
+        self.axis = whole_number(self, "axis", axis, least=-math.inf)
 
     def forward(self, x: Array) -> Array:
         return kernels.softmax(x, axis=self.axis)
@@ -550,7 +546,9 @@ class Unflatten(Module):
     """
 
     def __init__(self, shape: Iterable[SupportsIndex]) -> None:
-        self.shape = tuple(whole_number(self, "shape", size, least=-1) for size in shape)
+        self.shape = lengths(self, "shape", shape, least=-1)
+        if self.shape.count(-1) > 1:
+            raise ValueError(f"Unflatten: shape has one -1 at most, not {self.shape}")
 
     def forward(self, x: Array) -> Array:
         return x.reshape(*x.shape[:-1], *self.shape)  # (..., *shape)

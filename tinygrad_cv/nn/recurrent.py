@@ -14,7 +14,7 @@ from .. import kernels
 from ..tensor import Tensor
 from ..typing import Array, ArrayLike, DTypeLike
 from . import init
-from .checks import whole_number
+from .checks import generator, switch, whole_number, word
 from .module import Module, parameter
 
 State = Array | tuple[Array, ...]  # of the LSTM: the pair (h, c)
@@ -64,8 +64,9 @@ class Recurrent(Module):
         self.input_size = whole_number(self, "input_size", input_size)
         self.hidden_size = whole_number(self, "hidden_size", hidden_size)
         self.num_layers = whole_number(self, "num_layers", num_layers)
-        self.batch_first = batch_first
-        self.bidirectional = bidirectional
+        self.batch_first = switch(self, "batch_first", batch_first)
+        self.bidirectional = switch(self, "bidirectional", bidirectional)
+        generator(self, rng)
         self.num_directions = 2 if bidirectional else 1
         for layer in range(self.num_layers):
             inputs = self.hidden_size * self.num_directions if layer else self.input_size
@@ -202,9 +203,7 @@ class RNN(Recurrent):
         rng: np.random.Generator,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"RNN: nonlinearity is one of tanh, relu, not {nonlinearity!r}")
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = word(self, "nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(
             input_size,
             hidden_size,

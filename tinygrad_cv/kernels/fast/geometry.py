@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 
+from ...engine.arguments import whole
 from ...typing import Array, Shape
 
 Size: TypeAlias = tuple[int, int]  # along the two axes of images
 Whole: TypeAlias = SupportsIndex  # Python's or NumPy's
 Pair: TypeAlias = Whole | tuple[Whole, Whole]  # one number for both axes, or one for each
-
-
-def whole(name: str, value: Whole, least: int) -> int:
-    """An integer as an int. TypeError for anything else, ValueError for less than `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is a whole number, not {value!r}") from None
-    if number < least:
-        raise ValueError(f"{name} is at least {least}, not {number}")
-    return number
 
 
 def pair(name: str, value: Pair, least: int = 1) -> Size:
