@@ -442,3 +442,85 @@ def test_attention_that_drops_every_weight_gives_zeros() -> None:
     np.sum(y * 3).backward()
     for array in (y.data, q.grad, k.grad, v.grad):
         assert not array.any()
+
+
+# ------------------------------------------------------------------------------------------------------ NaN and infinity
+
+SPECIAL = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0, -1.0, 2.5])
+
+
+def images_of(data: Any, side: int = 5) -> np.ndarray:
+    """One image of special numbers, many of which tie."""
+    numbers = data.draw(st.lists(SPECIAL, min_size=side * side, max_size=side * side))
+    return np.array(numbers).reshape(1, 1, side, side)
+
+
+@given(data=st.data(), size=st.integers(1, 3), stride=st.integers(1, 2), half=st.booleans())
+def test_max_pooling_chooses_among_the_pixels(data: Any, size: int, stride: int, half: bool) -> None:
+    """Window by window: NaN before all numbers, the padding never; what ties shares the gradient."""
+    x = images_of(data)
+    options = {"kernel_size": size, "stride": stride, "padding": size // 2 if half else 0}
+    tensor = Tensor(x, requires_grad=True)
+    y = kernels.max_pool2d(tensor, **options)
+    g = np.random.default_rng(0).normal(size=y.shape)
+    np.sum(y * g).backward() if np.isfinite(y.data).all() else y.backward(g)
+    x_dot = np.random.default_rng(1).normal(size=x.shape)
+    _, y_dot = jvp(lambda x: kernels.max_pool2d(x, **options), (x,), (x_dot,))
+
+    value, gradient, tangent = np.empty_like(y.data), np.zeros_like(x), np.empty_like(y.data)
+    for at in np.ndindex(*y.shape[2:]):
+        start = [stride * i - options["padding"] for i in at]
+        window = (0, 0, *(slice(max(i, 0), i + size) for i in start))
+        pixels = x[window]
+        top = np.max(pixels)
+        largest = np.isnan(pixels) if np.isnan(top) else pixels == top
+        value[0, 0][at] = top
+        gradient[window] += g[0, 0][at] * largest / largest.sum()
+        tangent[0, 0][at] = x_dot[window][largest].mean()
+    np.testing.assert_array_equal(y.data, value)
+    np.testing.assert_allclose(tensor.grad, gradient, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(y_dot, tangent, rtol=1e-12, atol=1e-12)
+
+    again = Tensor(x, requires_grad=True)
+    slow = kernels.max_pool2d.reference(again, **options)
+    slow.backward(g)
+    np.testing.assert_array_equal(slow.data, value)
+    np.testing.assert_allclose(again.grad, gradient, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint8])
+def test_max_pooling_of_integers_stays_in_their_dtype(dtype: Any) -> None:
+    x = RNG.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (2, 3, 5, 5), dtype)
+    y = kernels.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, kernels.max_pool2d(x.astype(float), kernel_size=3, stride=2, padding=1))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "logit, target, loss, slope",
+    [
+        (np.inf, 1, 0, 0),
+        (np.inf, 0, np.inf, 1),
+        (np.inf, 0.25, np.inf, 0.75),
+        (-np.inf, 0, 0, 0),
+        (-np.inf, 1, np.inf, -1),
+        (-np.inf, 0.25, np.inf, -0.25),
+        (np.nan, 0, np.nan, np.nan),
+        (np.nan, 1, np.nan, np.nan),
+        (0, 0.25, np.log(2), 0.25),
+    ],
+)
+def test_bce_of_an_infinite_logit_is_its_limit(
+    dtype: Any, logit: float, target: float, loss: float, slope: float
+) -> None:
+    """The reference takes both branches of its `where`, so NumPy warns of the one that does not count."""
+    targets = np.array([target, 1], dtype)
+    for f, warn in ((kernels.bce_with_logits, "warn"), (kernels.bce_with_logits.reference, "ignore")):
+        x = Tensor(np.array([logit, 1], dtype), requires_grad=True)
+        with np.errstate(invalid=warn):
+            y = f(x, targets, reduction="none")
+            y.backward(np.ones(2, dtype))
+        assert y.dtype == x.grad.dtype == dtype
+        np.testing.assert_allclose([y.data[0], x.grad[0]], [loss, slope], rtol=1e-6)
