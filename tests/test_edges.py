@@ -111,6 +111,7 @@ BATCHES: dict[str, tuple[Any, tuple[int, ...], int]] = {
     "conv_transpose2d-stride-1": (lambda: nn.ConvTranspose2d(4, 6, 3, **R), IMAGES, 0),
     "batch_norm1d": (lambda: nn.BatchNorm1d(4, dtype=np.float64).eval(), (3, 4), 0),
     "batch_norm2d": (lambda: nn.BatchNorm2d(4, dtype=np.float64).eval(), IMAGES, 0),
+    "batch_norm1d-training": (lambda: nn.BatchNorm1d(4, dtype=np.float64), (3, 4), 0),
     "layer_norm": (lambda: nn.LayerNorm((6, 6), dtype=np.float64), IMAGES, 0),
     "group_norm": (lambda: nn.GroupNorm(2, 4, dtype=np.float64), IMAGES, 0),
     "dropout": (lambda: nn.Dropout(0.5, rng=RNG), (3, 5), 0),
@@ -162,6 +163,13 @@ def test_every_layer_is_tried_with_an_empty_batch() -> None:
     layers = {cls for cls in vars(nn).values() if isinstance(cls, type) and issubclass(cls, nn.Module)}
     containers = {nn.Module, nn.ModuleDict, nn.ModuleList, nn.ParameterDict, nn.ParameterList, nn.Sequential}
     assert layers - tried - containers == {nn.Embedding}
+
+
+def test_an_empty_batch_leaves_the_running_statistics() -> None:
+    layer = nn.BatchNorm1d(4)
+    layer(np.zeros((0, 4), np.float32))
+    np.testing.assert_array_equal(layer.running_mean, np.zeros(4))
+    np.testing.assert_array_equal(layer.running_var, np.ones(4))
 
 
 def test_an_empty_batch_of_sequences_may_have_lengths() -> None:

@@ -307,15 +307,11 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Array) -> Array:
         if not self.training:
-            return kernels.batch_norm(
-                x,
-                self.weight,
-                self.bias,
-                eps=self.eps,
-                mean=self.running_mean,
-                variance=self.running_var,
-            )
+            return self._normalise_by_running(x)
         count = x.size // self.weight.size * parallel.team().size  # values per channel
+        if count == 0:
+            self.num_batches_tracked[...] += 1
+            return self._normalise_by_running(x)
         if count < 2:
             raise ValueError(
                 f"x of shape {x.shape} has one value per channel, hence no variance; "
@@ -333,6 +329,17 @@ class BatchNorm1d(Module):
 
         return kernels.batch_norm(
             x, self.weight, self.bias, eps=self.eps, observe=observe, average=parallel.average
+        )
+
+    def _normalise_by_running(self, x: Array) -> Array:
+        """The value in evaluation, and of an empty batch, which has no statistics."""
+        return kernels.batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            eps=self.eps,
+            mean=self.running_mean,
+            variance=self.running_var,
         )
 
     def extra_repr(self) -> str:
