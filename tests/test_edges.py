@@ -107,6 +107,7 @@ BATCHES: dict[str, tuple[Any, tuple[int, ...], int]] = {
     "conv2d-winograd": (lambda: nn.Conv2d(16, 16, 3, padding=1, **R), (3, 16, 32, 32), 0),
     "conv2d-strided": (lambda: nn.Conv2d(4, 6, 3, 2, 1, 1, 2, **R), IMAGES, 0),
     "conv2d-unbiased": (lambda: nn.Conv2d(4, 6, (3, 2), dilation=2, bias=False, **R), IMAGES, 0),
+    "conv2d-same": (lambda: nn.Conv2d(4, 6, (2, 3), padding="same", **R), IMAGES, 0),
     "conv_transpose2d": (lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, **R), IMAGES, 0),
     "conv_transpose2d-stride-1": (lambda: nn.ConvTranspose2d(4, 6, 3, **R), IMAGES, 0),
     "batch_norm1d": (lambda: nn.BatchNorm1d(4, dtype=np.float64).eval(), (3, 4), 0),

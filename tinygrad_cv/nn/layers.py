@@ -111,7 +111,7 @@ class Conv2d(Module):
             self.bias = parameter(drawn)
 
     def _padding(self, padding: Pair | str) -> tuple[int, int]:
-        """The padding above and to the left, in pixels."""
+        """The padding on each side, in pixels."""
         if not isinstance(padding, str):
             return pair(self, "padding", padding, least=0)
         if word(self, "padding", padding, ("same", "valid")) == "valid":
@@ -119,7 +119,7 @@ class Conv2d(Module):
         if self.stride != (1, 1):
             raise ValueError(f'Conv2d: padding="same" needs stride=1, not {self.stride}')
         down, across = self._reach()
-        return down // 2, across // 2
+        return (down + 1) // 2, (across + 1) // 2  # where it is odd, one too much: see `forward`
 
     def _reach(self) -> tuple[int, int]:
         """How much smaller than x the result is without padding, at stride 1."""
@@ -136,11 +136,7 @@ class Conv2d(Module):
         bias = self.bias
         if shift is not None:
             bias = shift if bias is None else bias + shift
-        if self.same:
-            down, across = self._reach()
-            if down % 2 or across % 2:  # one more row below, one more column to the right
-                x = np.pad(x, [(0, 0), (0, 0), (0, down % 2), (0, across % 2)])
-        return kernels.conv2d(
+        y = kernels.conv2d(
             x,
             self.weight,
             bias,
@@ -149,6 +145,12 @@ class Conv2d(Module):
             dilation=self.dilation,
             groups=self.groups,
         )
+        if not self.same:
+            return y
+        down, across = self._reach()
+        if down % 2 == across % 2 == 0:
+            return y
+        return y[:, :, down % 2 :, across % 2 :]  # of what is odd, one more at the end
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
