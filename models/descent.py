@@ -24,7 +24,8 @@ class Descent:
         self.model, self.rate, self.clip = model, config.rate, clip
         weights = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = optim.AdamW(weights, config.rate, (0.9, 0.99), weight_decay=getattr(config, "weight_decay", 0.0))
-        self.schedule = schedule or optim.warm_up(config.warm_up, optim.cosine(config.steps - config.warm_up, lowest))
+        afterwards = max(0, config.steps - config.warm_up)
+        self.schedule = schedule or optim.warm_up(config.warm_up, optim.cosine(afterwards, lowest))
         self.average = optim.ExponentialMovingAverage(model, config.average)
         self.parts: dict[str, Any] = {"model": model, "optimizer": self.optimizer, "average": self.average}
 

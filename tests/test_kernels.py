@@ -490,7 +490,7 @@ LOGITS = np.zeros((4, 3))
         (lambda: kernels.layer_norm(LOGITS, np.ones(4)), ValueError, ["(4, 3)", "(4,)"]),
         (lambda: kernels.layer_norm(LOGITS, np.ones(3), np.ones(1)), ValueError, ["bias", "(1,)", "(3,)"]),
         (lambda: kernels.dropout(FLAT, ROW, p=0.5), ValueError, ["mask", "(4, 1)", "(4,)"]),
-        (lambda: kernels.dropout(FLAT, FLAT, p=1.5), ValueError, ["probability", "1.5"]),
+        (lambda: kernels.dropout(FLAT, FLAT, p=1.5), ValueError, ["p is at least 0 and at most 1", "1.5"]),
         (lambda: kernels.gelu(FLAT, approximate="fast"), ValueError, ["fast", "tanh"]),
         (lambda: kernels.self_attention(np.zeros((1, 2, 8)), num_heads=3), ValueError, ["(1, 2, 8)", "3 heads", "(B, L, 3 D)"]),
         (lambda: kernels.leaky_relu(FLAT, negative_slope=-0.1), ValueError, ["negative_slope", "-0.1"]),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..engine.arguments import real
 from ..machine import aligned
 from ..typing import Array
 from .erf import normal
@@ -67,8 +68,7 @@ def _(
 
 def leaky(x: np.ndarray, negative_slope: float) -> np.ndarray:
     """The value of `leaky_relu`."""
-    if not 0 <= negative_slope <= 1:
-        raise ValueError(f"negative_slope lies between 0 and 1, not {negative_slope}")
+    real("negative_slope", negative_slope, most=1)
     return np.maximum(x, negative_slope * x)
 
 
@@ -315,8 +315,7 @@ def _(
     mask: np.ndarray,
     p: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is a probability, not {p}")
+    real("p", p, most=1)
     if np.shape(mask) != x.shape:
         raise ValueError(
             f"the mask has shape {np.shape(mask)}, x has {x.shape}: "

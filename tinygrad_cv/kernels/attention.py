@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..engine.arguments import real, whole
 from ..machine import aligned
 from ..typing import Array, Gradients, Shape
 from .activation import inverse_keep
@@ -33,9 +34,10 @@ def attention(
 
     query (..., L, D), key (..., S, D), value (..., S, E) -> (..., L, E); leading axes broadcast.
     The scale is 1 / sqrt(D) if None. `mask`, broadcast to (..., L, S), is boolean (True: may be
-    looked at) or is added to the scores; `causal` hides the keys that come after the query.
-    `keep`, boolean (..., L, S) and drawn by the caller, says which weights survive dropout with
-    probability p. A query that may look nowhere gets zeros.
+    looked at) or is added to the scores, where -inf hides a key as False does; `causal` hides the
+    keys that come after the query. `keep`, boolean (..., L, S) and drawn by the caller, says which
+    weights survive dropout with probability p. A query that may look nowhere gets zeros. Raises
+    TypeError for a mask of integers, ValueError for shapes that do not fit.
     """
     scores = query @ np.matrix_transpose(key) * scale_of(scale, query)
     if mask is not None and mask.dtype != bool:
@@ -118,7 +120,7 @@ def self_attention(
     `attention`.
     """
     b, n, d = packed.shape
-    parts = np.reshape(packed, (b, n, 3 * num_heads, -1))
+    parts = np.reshape(packed, (b, n, 3 * num_heads, d // (3 * num_heads)))
     heads = np.swapaxes(parts, 1, 2)  # (B, 3 num_heads, L, D / num_heads)
     query, key, value = np.split(heads, 3, axis=1)
     y = attention.reference(query, key, value, mask, keep, causal=causal, p=p)
@@ -134,6 +136,7 @@ def _(
     causal: bool,
     p: float,
 ) -> tuple[np.ndarray, Weights]:
+    whole("num_heads", num_heads)
     if packed.ndim != 3 or packed.shape[2] % (3 * num_heads):
         raise ValueError(
             f"packed has shape {packed.shape}; for {num_heads} heads it is (B, L, 3 D), "
@@ -222,6 +225,8 @@ def _(
     mask: np.ndarray | None,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     check_shapes(query, key, value)
+    if mask is not None and mask.dtype != bool:
+        raise TypeError(f"the mask of additive_attention is boolean, not {mask.dtype}")
     if v.shape != query.shape[-1:]:
         raise ValueError(f"v has shape {v.shape}; for query {query.shape} it is {query.shape[-1:]}")
     met = query[..., :, None, :] + key[..., None, :, :]
@@ -314,11 +319,20 @@ def attend(
     out: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Weights]:
     """The values that are looked at, (..., L, E), and what backward keeps."""
+    if mask is not None and mask.dtype.kind not in "bf":
+        raise TypeError(
+            f"mask has dtype {mask.dtype}; it is boolean (True: may be looked at) or "
+            "floating-point, and added to the scores"
+        )
+    real("p", p, most=1)
+    if scale is not None:
+        real("scale", scale, least=-math.inf)
     # Small products are nearly twice as fast on a transposed copy as on a transposed view.
     scores = np.matmul(query, np.ascontiguousarray(key.mT))  # (..., L, S)
     scores *= query.dtype.type(scale_of(scale, query))
     if mask is not None and mask.dtype != bool:
-        scores = scores + mask
+        with np.errstate(invalid="ignore"):  # a score of inf that the mask hides
+            scores = scores + mask
     weights = masked_softmax(scores, visible_keys(mask, causal, scores.shape))
     if keep is None:
         return np.matmul(weights, value, out=out), (weights, None)
@@ -481,7 +495,10 @@ def visible_keys(
     shape: Shape,
 ) -> Array | None:
     """Which key each query may look at, as booleans; None for all."""
-    allowed = mask if mask is not None and mask.dtype == bool else None
+    allowed = mask
+    if mask is not None and mask.dtype != bool:
+        seen = mask != -np.inf
+        allowed = None if np.all(seen) else seen
     if not causal:
         return allowed
     before = np.tri(shape[-2], shape[-1], dtype=bool)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..engine.arguments import whole
 from ..typing import Array, Gradients
 from .fast import im2col, winograd
 from .fast.geometry import Geometry, Pair, pair
@@ -62,8 +63,8 @@ def _(
     dilation: Pair,
     groups: int,
 ) -> tuple[np.ndarray, None]:
-    check_conv2d(x, weight, bias, groups)
     geometry = geometry_of(weight, stride, padding, dilation, groups)
+    check_conv2d(x, weight, bias, geometry.groups)
     geometry.output(x.shape[2:])  # raises if the kernel is too large
     x = channels_last(x)
     if winograd.pays(x, weight, geometry):
@@ -95,8 +96,9 @@ def _(
     if dx is not None:
         dx = channels_first(dx)
     if needs[2]:
+        n, h, w, f = g.shape
         own = bias is not None and bias.ndim == 2  # one for each image
-        dbias = sum_of_rows(g.reshape(len(g), -1, g.shape[3]) if own else as_rows(g))
+        dbias = sum_of_rows(g.reshape(n, h * w, f) if own else as_rows(g))
     return dx, dweight, dbias
 
 
@@ -166,7 +168,13 @@ def geometry_of(
 ) -> Geometry:
     """Where a weight (F, C/groups, kh, kw) is laid on images."""
     kh, kw = weight.shape[-2:]
-    return Geometry((kh, kw), pair(stride), pair(padding), pair(dilation), groups)
+    return Geometry(
+        size=(kh, kw),
+        stride=pair("stride", stride),
+        padding=pair("padding", padding, least=0),
+        dilation=pair("dilation", dilation),
+        groups=whole("groups", groups, least=1),
+    )
 
 
 @kernel
@@ -186,7 +194,8 @@ def conv_transpose2d(
     Each element of x adds weight[c], times itself, to the output at stride times its position.
 
     x (N, C, H, W), weight (C, F/groups, kh, kw), bias (F,) -> (N, F, H', W') with
-    H' = (H - 1) s - 2 padding + d (kh - 1) + output_padding + 1.
+    H' = (H - 1) s - 2 padding + d (kh - 1) + output_padding + 1. Raises ValueError for shapes that
+    do not fit, and if output_padding is not below the stride or the dilation.
     """
     geometry = geometry_of(weight, stride, padding, dilation, groups)
     n, c, h, w = x.shape
@@ -214,13 +223,19 @@ def _(
     dilation: Pair,
     groups: int,
 ) -> tuple[np.ndarray, None]:
+    geometry = geometry_of(weight, stride, padding, dilation, groups)
     images = x.ndim == weight.ndim == 4
-    if not images or x.shape[1] != len(weight) or len(weight) % groups:
+    if not images or x.shape[1] != len(weight) or len(weight) % geometry.groups:
         raise ValueError(
             f"x of shape {x.shape} does not fit a weight of shape {weight.shape} in {groups} "
             "groups: they are (N, C, H, W) and (C, F / groups, kh, kw), and groups divides C"
         )
-    geometry = geometry_of(weight, stride, padding, dilation, groups)
+    shape = (geometry.groups * weight.shape[1],)
+    if bias is not None and bias.shape != shape:
+        raise ValueError(
+            f"bias has shape {bias.shape}; for a weight of shape {weight.shape} in {groups} "
+            f"groups it is {shape}"
+        )
     _, _, h, w = x.shape
     size = transposed_output(geometry, (h, w), output_padding)
     y = im2col.input_gradient(channels_last(x), weight, geometry, size)
@@ -243,7 +258,7 @@ def _(
     g, x = channels_last(g), channels_last(x)
     dx = dweight = dbias = None
     if needs[0]:
-        dx = channels_first(im2col.correlate(g, weight, geometry))
+        dx = channels_first(im2col.correlate(g, weight, geometry, x.shape[1:3]))
     if needs[1]:
         dweight = im2col.weight_gradient(g, x, geometry)
     if needs[2]:
@@ -282,17 +297,24 @@ def transposed_output(
     shape: tuple[int, int],
     output_padding: Pair,
 ) -> tuple[int, int]:
-    """The smallest images whose convolution has `shape` positions, and output_padding more."""
-    extra, stride, padding = pair(output_padding), geometry.stride, geometry.padding
+    """The smallest images whose convolution has `shape` positions, and output_padding more.
+
+    That may be as much as another position, where the dilation is more than the stride.
+    """
+    extra = pair("output_padding", output_padding, least=0)
+    stride, padding, dilation = geometry.stride, geometry.padding, geometry.dilation
     height, width = (
         (n - 1) * s - 2 * p + span + more
         for n, s, p, span, more in zip(shape, stride, padding, geometry.spans, extra, strict=True)
     )
-    below = extra[0] < stride[0] and extra[1] < stride[1]
-    if min(height, width) < 1 or not below:
+    if any(more >= max(s, d) for more, s, d in zip(extra, stride, dilation, strict=True)):
         raise ValueError(
-            f"output of {height} x {width}: padding {padding} is too large, or output_padding "
-            f"{output_padding} is not below the stride, {stride}"
+            f"output_padding {extra} is not below the stride, {stride}, or the dilation, {dilation}"
+        )
+    if min(height, width) < 1:
+        raise ValueError(
+            f"output of {height} x {width}: padding {padding} is too large for a kernel that "
+            f"spans {geometry.spans}, laid on x at {shape} positions"
         )
     return height, width
 

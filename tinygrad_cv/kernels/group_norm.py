@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from ..engine.arguments import real, whole
 from ..typing import Array, Gradients
 from .activation import silu
 from .fast.lines import Lines
@@ -31,8 +33,8 @@ def group_norm(
 
     x (N, C, ...), weight and bias (C,); groups divides C. `activation`: None, or "silu" of it.
     """
-    n, c = x.shape[:2]
-    rows = np.reshape(x, (n, groups, -1))  # (N, groups, C/groups ...)
+    n, c, *image = x.shape
+    rows = np.reshape(x, (n, groups, c // groups * math.prod(image)))  # (N, groups, C/groups ...)
     centred = rows - np.mean(rows, axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
     normal = centred / np.sqrt(variance + eps)
@@ -55,7 +57,7 @@ def _(
     activation: str | None,
     needs: Sequence[bool],
 ) -> tuple[np.ndarray, Saved]:
-    check_group_norm(x, weight, bias, groups, activation)
+    check_group_norm(x, weight, bias, groups, eps, activation)
     lines = Lines(x, groups)
     factor = 0.5 if activation else 1.0  # see `silu_of_double`
     gain = gain_of(weight, lines, factor)
@@ -204,9 +206,12 @@ def check_group_norm(
     weight: np.ndarray | None,
     bias: np.ndarray | None,
     groups: int,
+    eps: float,
     activation: str | None,
 ) -> None:
-    """Raise ValueError if the arguments do not fit."""
+    """Raise TypeError or ValueError if the arguments do not fit."""
+    whole("groups", groups)
+    real("eps", eps)
     if x.ndim < 2 or x.shape[1] % groups:
         raise ValueError(
             f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..typing import Array, Gradients, Operand, Scalar, Shape
+from .activation import positive
 from .fast.choose import choose
 from .fast.layout import as_rows
 from .fast.reduction import sum_along
@@ -146,10 +147,13 @@ def bce_with_logits(
 ) -> Array:
     """Binary cross-entropy: -t log s(x) - (1 - t) log(1 - s(x)) for a logit x, s the sigmoid.
 
-    That is log(1 + exp(x)) - t x. The targets t, in [0, 1], have the shape of the logits or are one
-    number; so is `weight`, which multiplies each loss.
+    That is log(1 + exp(x)) - t x; where x is infinite, its limit. The targets t, in [0, 1], have the
+    shape of the logits or are one number; so is `weight`, which multiplies each loss.
     """
-    losses = np.logaddexp(0, logits) - as_float(targets, logits.dtype) * logits
+    targets = as_float(targets, logits.dtype)
+    slope = np.greater(logits, 0) - targets  # s(x) - t where x is infinite
+    limit = np.where(slope == 0, 0, slope * logits)
+    losses = np.where(np.isinf(logits), limit, np.logaddexp(0, logits) - targets * logits)
     return reduce(losses if weight is None else losses * weight, reduction)
 
 
@@ -163,6 +167,9 @@ def _(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|)): no overflow, and nothing small is lost.
 
+    max(x, 0) - t x is one product, of x with 1 - t if x is positive and -t else: 0 where that is 0,
+    even if x is infinite.
+
     With the same exponential e, s(x) is 1 / (1 + e) for a positive x and e / (1 + e) else. The
     slope is s(x) - t.
     """
@@ -171,7 +178,8 @@ def _(
         check_targets("weight", weight, "logits", logits)
     targets = as_float(targets, logits.dtype)
     e = np.exp(-np.abs(logits))
-    losses = np.log1p(e) + np.maximum(logits, 0) - targets * logits
+    losses = np.log1p(e)
+    losses += choose(logits, positive(logits) - targets)
     if weight is not None:
         losses = losses * weight
     slope = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arguments import real
 from ..machine import aligned
 from ..typing import Array, Gradients, Shape
 from .fast.layout import as_rows, channels_first, channels_last
@@ -70,6 +71,7 @@ def _(
     observe: Observer | None,
     average: Average,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    real("eps", eps)
     if x.ndim < 2:
         raise ValueError(
             f"x has shape {x.shape}; it is (N, C) or (N, C, ...), with the channels on axis 1"
@@ -222,6 +224,7 @@ def _(
     eps: float,
     shape: Shape | None,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    real("eps", eps)
     shape = normalised_shape(x, weight, bias, shape)
     rows = x.reshape(-1, prod(shape))
     gain = None if weight is None else weight.reshape(-1)

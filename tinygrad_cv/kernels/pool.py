@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,14 @@ def max_pool2d(
     """The largest of each window: (N, C, H, W) -> (N, C, H', W').
 
     The stride is the window's size if None. H' = (H + 2 padding - size) / stride + 1, rounded down.
-    Elements that tie share the gradient equally. Raises ValueError if the padding is more than half
-    the window.
+    Elements that tie share the gradient equally; the padding never takes part. NaN is larger than
+    all numbers. Raises ValueError if the padding is more than half the window.
     """
-    shifts = window_shifts(x, window(kernel_size, stride, padding), -np.inf)
-    return np.max(np.stack(shifts), axis=0)
+    geometry = window(kernel_size, stride, padding)
+    shifts = window_shifts(x, geometry, lowest(x))
+    largest = largest_elements(x, functools.reduce(np.maximum, shifts), geometry)
+    chosen = [np.where(is_largest, s, 0) for is_largest, s in zip(largest, shifts, strict=True)]
+    return functools.reduce(np.add, chosen) / np.sum(np.stack(largest), axis=0, dtype=x.dtype)
 
 
 @max_pool2d.forward
@@ -39,7 +43,7 @@ def _(
     stride: Pair | None,
     padding: Pair,
 ) -> tuple[np.ndarray, None]:
-    first, *others = window_shifts(x, window(kernel_size, stride, padding), -np.inf)
+    first, *others = window_shifts(x, window(kernel_size, stride, padding), lowest(x))
     y = first.copy(order="K")
     for shift in others:
         np.maximum(y, shift, out=y)
@@ -56,14 +60,11 @@ def _(
     padding: Pair,
 ) -> np.ndarray:
     geometry = window(kernel_size, stride, padding)
-    padded = geometry.pad(x, -np.inf)
-    output = y.shape[-2:]
-    shifts = geometry.shifts(padded, output)
-    largest = [(shift == y).astype(g.dtype) for shift in shifts]
+    largest = [chosen.astype(g.dtype) for chosen in largest_elements(x, y, geometry)]
     share = g / functools.reduce(np.add, largest)
     product = np.multiply if is_finite(share) else choose
-    dx = np.zeros_like(padded)
-    for dshift, chosen in zip(geometry.shifts(dx, output), largest, strict=True):
+    dx = np.zeros_like(geometry.pad(x))
+    for dshift, chosen in zip(geometry.shifts(dx, y.shape[-2:]), largest, strict=True):
         dshift += product(share, chosen)
     return geometry.crop(dx)
 
@@ -81,15 +82,37 @@ def _(
     geometry = window(kernel_size, stride, padding)
     product = np.multiply if is_finite(x_dot) else choose
     y_dot = np.zeros_like(y)
-    largest = []
+    largest = largest_elements(x, y, geometry)
     moved: list[Any] = window_shifts(x_dot, geometry, 0)
-    for shift, shift_dot in zip(window_shifts(x, geometry, -np.inf), moved, strict=True):
-        largest.append(shift == y)
-        chosen = largest[-1].astype(y.dtype)
+    for is_largest, shift_dot in zip(largest, moved, strict=True):
+        chosen = is_largest.astype(y.dtype)
         y_dot += product(shift_dot, chosen, out=chosen)
     if sum(map(np.count_nonzero, largest)) != y.size:  # some tie
         y_dot /= functools.reduce(np.add, largest, np.zeros(y.shape, np.intp))
     return y_dot
+
+
+def lowest(x: Array) -> float:
+    """What is below all numbers of x's dtype, to pad with."""
+    return -math.inf if x.dtype.kind == "f" else int(np.iinfo(x.dtype).min)
+
+
+def largest_elements(x: Array, y: Array, geometry: Geometry) -> list[np.ndarray]:
+    """Which elements of the windows of x are the largest, y: booleans (N, C, H', W') for each.
+
+    In a window with NaN those are the NaN; in one of -inf alone they are its pixels, without the
+    padding.
+    """
+    shifts = window_shifts(x, geometry, lowest(x))
+    largest = [np.asarray(shift == y) for shift in shifts]
+    if np.any(np.isnan(y)):
+        for chosen, shift in zip(largest, shifts, strict=True):
+            chosen |= np.isnan(shift)
+    if geometry.padding != (0, 0) and np.any(y == lowest(x)):
+        pixels = np.ones((1, 1, *x.shape[-2:]), bool)
+        for chosen, inside in zip(largest, window_shifts(pixels, geometry, False), strict=True):
+            chosen &= inside
+    return largest
 
 
 @kernel(selects=True)
@@ -147,10 +170,11 @@ def _(
 
 def window(size: Pair, stride: Pair | None, padding: Pair) -> Geometry:
     """The geometry of a pooling window."""
-    size, padding = pair(size), pair(padding)
+    size = pair("kernel_size", size)
+    padding = pair("padding", padding, least=0)
     if any(2 * p > k for p, k in zip(padding, size, strict=True)):
         raise ValueError(f"padding {padding} is more than half the window, {size}")
-    return Geometry(size, size if stride is None else pair(stride), padding)
+    return Geometry(size, size if stride is None else pair("stride", stride), padding)
 
 
 def window_shifts(x: Array, geometry: Geometry, padding: float) -> list[Array]:
@@ -161,13 +185,13 @@ def window_shifts(x: Array, geometry: Geometry, padding: float) -> list[Array]:
 @kernel
 def upsample_nearest2d(x: Array, *, scale: Pair = 2) -> Array:
     """Each pixel becomes a block of scale x scale: (N, C, H, W) -> (N, C, scale H, scale W)."""
-    down, across = pair(scale)
+    down, across = pair("scale", scale)
     return np.repeat(np.repeat(x, down, axis=-2), across, axis=-1)
 
 
 @upsample_nearest2d.forward
 def _(x: np.ndarray, scale: Pair) -> tuple[np.ndarray, None]:
-    down, across = pair(scale)
+    down, across = pair("scale", scale)
     n, c, h, w = x.shape
     y = np.empty((n, h, down, w, across, c), x.dtype)
     y[...] = channels_last(x)[:, :, None, :, None]
@@ -181,7 +205,7 @@ def _(
     scale: Pair,
 ) -> np.ndarray:
     """The sum over each block."""
-    down, across = pair(scale)
+    down, across = pair("scale", scale)
     first, *others = [g[..., i::down, j::across] for i in range(down) for j in range(across)]
     dx = first.copy(order="K")
     for part in others:

@@ -603,7 +603,7 @@ class Projection:
         """Chunks of steps, whose memory holds the input's part by then."""
         for part in chunks(self.memory):
             rows = as_rows(self.memory[part])  # (chunk N, gates H)
-            np.matmul(self.x[part].reshape(len(rows), -1), self.weight_ih, out=rows)
+            np.matmul(as_rows(self.x[part]), self.weight_ih, out=rows)
             rows += self.bias
             yield part
 
@@ -679,9 +679,9 @@ class WeightGradients:
         if self.dx is not None:
             self.dx[part] = np.dot(a, self.weight_ih).reshape(self.dx[part].shape)
         if self.dweight_ih is not None:
-            self.dweight_ih += np.dot(a.T, self.x[part].reshape(len(a), -1))
+            self.dweight_ih += np.dot(a.T, as_rows(self.x[part]))
         if self.dweight_hh is not None:
-            self.dweight_hh += np.dot(b.T, self.states_before(part).reshape(len(b), -1))
+            self.dweight_hh += np.dot(b.T, as_rows(self.states_before(part)))
         if self.dbias_ih is not None:
             self.dbias_ih += sum_of_rows(a)
         if self.dbias_hh is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from .. import kernels, parallel
 from ..typing import Array, DTypeLike
 from . import init
-from .checks import number, whole_number
+from .checks import generator, number, whole_number
 from .layers import Linear
 from .module import Module, parameter
 
@@ -48,9 +48,11 @@ class MultiheadAttention(Module):
         self.embed_dim = d
         self.num_heads = whole_number(self, "num_heads", num_heads)
         if d % self.num_heads:
-            raise ValueError(f"{self.num_heads} heads do not divide {d} dimensions evenly")
+            raise ValueError(
+                f"MultiheadAttention: {self.num_heads} heads do not divide {d} dimensions evenly"
+            )
         self.dropout = number(self, "dropout", dropout, below=1)
-        self.rng = rng
+        self.rng = generator(self, rng)
         self.in_proj_weight = parameter(init.xavier_uniform((3 * d, d), rng=rng, dtype=dtype))
         self.in_proj_bias = parameter(np.zeros(3 * d, dtype))
         self.out_proj = Linear(d, d, rng=rng, dtype=dtype)
@@ -97,7 +99,7 @@ class MultiheadAttention(Module):
         start = PARTS.index(part) * d
         rows = slice(start, start + d)
         y = kernels.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows])  # (B, T, D)
-        heads = y.reshape(batch, length, self.num_heads, -1)  # (B, T, H, D/H)
+        heads = y.reshape(batch, length, self.num_heads, d // self.num_heads)  # (B, T, H, D/H)
         return np.swapaxes(heads, 1, 2)  # (B, H, T, D/H)
 
     def attend(
@@ -111,7 +113,7 @@ class MultiheadAttention(Module):
         keep = self._keep(batch, length, k.shape[2])
         heads = kernels.attention(q, k, v, mask, keep, causal=causal, p=self.dropout)
         rows = np.swapaxes(heads, 1, 2)  # (B, L, H, D/H)
-        return self.out_proj(rows.reshape(batch, length, -1))  # (B, L, D)
+        return self.out_proj(rows.reshape(batch, length, self.embed_dim))  # (B, L, D)
 
     def _keep(self, batch: int, queries: int, keys: int) -> np.ndarray | None:
         """Which weights survive dropout in training: (B, H, L, S)."""
@@ -154,7 +156,7 @@ class StochasticDepth(Module):
 
     def __init__(self, p: float, *, rng: np.random.Generator) -> None:
         self.p = number(self, "p", p, below=1)
-        self.rng = rng
+        self.rng = generator(self, rng)
 
     def forward(self, branch: Array) -> Array:
         if not self.training or self.p == 0:

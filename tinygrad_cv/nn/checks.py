@@ -1,46 +1,45 @@
-"""What layers ask of their arguments when they are built.
+"""What layers ask of their arguments when they are built; errors name the layer and the argument.
 
-Errors name the layer and the argument: TypeError for a wrong kind, ValueError for a value out of
-range.
+TypeError for a wrong kind, ValueError for a value out of range (`engine.arguments`).
 """
 
 from __future__ import annotations
 
 import math
-import operator
+from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 
+import numpy as np
+
+from ..engine import arguments
+from ..kernels.fast import geometry
+from ..kernels.fast.geometry import Pair
 from .module import Module
 
-Pair = SupportsIndex | tuple[SupportsIndex, SupportsIndex]  # one number for both axes, or two
+__all__ = ["Pair", "generator", "lengths", "number", "pair", "switch", "whole_number", "word"]
 
 
-def whole_number(layer: Module, name: str, value: SupportsIndex, least: int = 1) -> int:
+def whole_number(layer: Module, name: str, value: SupportsIndex, least: float = 1) -> int:
     """An integer, Python's or NumPy's, as an int; at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"{type(layer).__name__}: {name} is a whole number, not {value!r}"
-        ) from None
-    if number < least:
-        raise ValueError(f"{type(layer).__name__}: {name} is at least {least}, not {number}")
-    return number
+    return arguments.whole(full_name(layer, name), value, least)
 
 
 def pair(layer: Module, name: str, value: Pair, least: int = 1) -> tuple[int, int]:
     """One integer for the height and the width, or one for each, as two ints; at least `least`."""
-    if not isinstance(value, (tuple, list)):
-        number = whole_number(layer, name, value, least)
-        return number, number
-    if len(value) != 2:
-        raise ValueError(
-            f"{type(layer).__name__}: {name} is one number, or two, for the height and the width, "
-            f"not {value}"
-        )
-    height = whole_number(layer, name, value[0], least)
-    width = whole_number(layer, name, value[1], least)
-    return height, width
+    return geometry.pair(full_name(layer, name), value, least)
+
+
+def lengths(
+    layer: Module,
+    name: str,
+    value: SupportsIndex | Iterable[SupportsIndex],
+    least: int = 1,
+) -> tuple[int, ...]:
+    """One integer, or one for each of several axes, as a tuple of ints; each at least `least`."""
+    sizes = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not sizes:
+        raise ValueError(f"{full_name(layer, name)} has at least one axis, not {value!r}")
+    return tuple(whole_number(layer, name, size, least) for size in sizes)
 
 
 def number(
@@ -52,17 +51,28 @@ def number(
     most: float = math.inf,
     below: float = math.inf,
 ) -> float:
-    """A number as a float, from `least` to `most` and below `below`."""
-    owner = type(layer).__name__
-    try:
-        fits = least <= value <= most and value < below
-    except TypeError:
-        raise TypeError(f"{owner}: {name} is a number, not {value!r}") from None
-    if not fits:
-        limits = f"at least {least:g}"
-        if most < math.inf:
-            limits += f" and at most {most:g}"
-        if below < math.inf:
-            limits += f" and below {below:g}"
-        raise ValueError(f"{owner}: {name} is {limits}, not {value}")
-    return float(value)
+    """A finite number as a float, from `least` to `most` and below `below`."""
+    return arguments.real(full_name(layer, name), value, least=least, most=most, below=below)
+
+
+def switch(layer: Module, name: str, value: bool) -> bool:
+    """True or False."""
+    return arguments.switch(full_name(layer, name), value)
+
+
+def word(layer: Module, name: str, value: str, known: Sequence[str]) -> str:
+    """One of the words that are known."""
+    if isinstance(value, str) and value in known:
+        return value
+    words = ", ".join(known)
+    raise ValueError(f"{full_name(layer, name)} is one of {words}, not {value!r}")
+
+
+def generator(layer: Module, value: np.random.Generator) -> np.random.Generator:
+    """The layer's `rng`."""
+    return arguments.generator(full_name(layer, "rng"), value)
+
+
+def full_name(layer: Module, name: str) -> str:
+    """An argument with its layer, as "Dropout: p"."""
+    return f"{type(layer).__name__}: {name}"

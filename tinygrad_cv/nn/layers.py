@@ -18,7 +18,7 @@ from .. import kernels, parallel
 from ..tensor import Tensor
 from ..typing import Array, DTypeLike, Shape
 from . import init
-from .checks import Pair, number, pair, whole_number
+from .checks import Pair, generator, lengths, number, pair, switch, whole_number, word
 from .module import Module, parameter
 
 
@@ -42,11 +42,12 @@ class Linear(Module):
     ) -> None:
         inputs = whole_number(self, "in_features", in_features)
         outputs = whole_number(self, "out_features", out_features)
+        generator(self, rng)
         bound = 1 / math.sqrt(inputs)
         weight = init.uniform((outputs, inputs), -bound, bound, rng=rng, dtype=dtype)
         self.weight = parameter(weight)
         self.bias: Tensor | None = None
-        if bias:
+        if switch(self, "bias", bias):
             self.bias = parameter(init.uniform((outputs,), -bound, bound, rng=rng, dtype=dtype))
 
     def forward(self, x: Array, **activation: Any) -> Array:
@@ -64,7 +65,8 @@ class Conv2d(Module):
 
     in_channels, out_channels: channels of x and of the result.
     kernel_size, stride, padding, dilation: one number, or one for the height and one for the width,
-        in pixels.
+        in pixels. The padding may be "valid", that is 0, or "same", at stride 1: as much as keeps
+        the size of x; where it is odd, there is one more below and to the right, as in PyTorch.
     groups: so many groups of channels are convolved apart; divides both numbers of channels.
     bias: whether there is a bias (out_channels,).
     rng, dtype: draw the weight (out_channels, in_channels / groups, kh, kw) and the bias uniformly
@@ -77,7 +79,7 @@ class Conv2d(Module):
         out_channels: SupportsIndex,
         kernel_size: Pair,
         stride: Pair = 1,
-        padding: Pair = 0,
+        padding: Pair | str = 0,
         dilation: Pair = 1,
         groups: SupportsIndex = 1,
         bias: bool = True,
@@ -89,8 +91,9 @@ class Conv2d(Module):
         self.out_channels = whole_number(self, "out_channels", out_channels)
         self.kernel_size = pair(self, "kernel_size", kernel_size)
         self.stride = pair(self, "stride", stride)
-        self.padding = pair(self, "padding", padding, least=0)
         self.dilation = pair(self, "dilation", dilation)
+        self.same = isinstance(padding, str) and padding == "same"
+        self.padding = self._padding(padding)
         self.groups = whole_number(self, "groups", groups)
         for name, channels in (("in", self.in_channels), ("out", self.out_channels)):
             if channels % self.groups:
@@ -98,13 +101,31 @@ class Conv2d(Module):
                     f"{type(self).__name__}: {self.groups} groups do not divide "
                     f"{name}_channels={channels}"
                 )
+        generator(self, rng)
         shape = self.weight_shape()
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         self.weight = parameter(init.uniform(shape, -bound, bound, rng=rng, dtype=dtype))
         self.bias: Tensor | None = None
-        if bias:
+        if switch(self, "bias", bias):
             drawn = init.uniform((self.out_channels,), -bound, bound, rng=rng, dtype=dtype)
             self.bias = parameter(drawn)
+
+    def _padding(self, padding: Pair | str) -> tuple[int, int]:
+        """The padding on each side, in pixels."""
+        if not isinstance(padding, str):
+            return pair(self, "padding", padding, least=0)
+        if word(self, "padding", padding, ("same", "valid")) == "valid":
+            return 0, 0
+        if self.stride != (1, 1):
+            raise ValueError(f'Conv2d: padding="same" needs stride=1, not {self.stride}')
+        down, across = self._reach()
+        return (down + 1) // 2, (across + 1) // 2  # where it is odd, one too much: see `forward`
+
+    def _reach(self) -> tuple[int, int]:
+        """How much smaller than x the result is without padding, at stride 1."""
+        kh, kw = self.kernel_size
+        dh, dw = self.dilation
+        return dh * (kh - 1), dw * (kw - 1)
 
     def weight_shape(self) -> Shape:
         """(out_channels, in_channels / groups, kh, kw)."""
@@ -115,7 +136,7 @@ class Conv2d(Module):
         bias = self.bias
         if shift is not None:
             bias = shift if bias is None else bias + shift
-        return kernels.conv2d(
+        y = kernels.conv2d(
             x,
             self.weight,
             bias,
@@ -124,12 +145,20 @@ class Conv2d(Module):
             dilation=self.dilation,
             groups=self.groups,
         )
+        if not self.same:
+            return y
+        down, across = self._reach()
+        if down % 2 == across % 2 == 0:
+            return y
+        return y[:, :, down % 2 :, across % 2 :]  # of what is odd, one more at the end
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         if self.stride != (1, 1):
             text += f", stride={self.stride}"
-        if self.padding != (0, 0):
+        if self.same:
+            text += ", padding='same'"
+        elif self.padding != (0, 0):
             text += f", padding={self.padding}"
         if self.dilation != (1, 1):
             text += f", dilation={self.dilation}"
@@ -166,6 +195,7 @@ class ConvTranspose2d(Conv2d):
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.output_padding = pair(self, "output_padding", output_padding, least=0)
+        padding = pair(self, "padding", padding, least=0)
         super().__init__(
             in_channels,
             out_channels,
@@ -226,6 +256,7 @@ class Embedding(Module):
     ) -> None:
         rows = whole_number(self, "num_embeddings", num_embeddings)
         columns = whole_number(self, "embedding_dim", embedding_dim)
+        generator(self, rng)
         self.weight = parameter(rng.standard_normal((rows, columns)).astype(dtype))
 
     def forward(self, indices: np.ndarray) -> Array:
@@ -248,7 +279,8 @@ class BatchNorm1d(Module):
 
     num_features: C. Weight, bias and running statistics are (C,).
     eps: added to the variance.
-    momentum: the weight of a batch in the running statistics, from 0 to 1.
+    momentum: the weight of a batch in the running statistics, from 0 to 1. If None, they are the
+        mean of those of all batches so far, as in PyTorch.
     dtype: of weight, bias and running statistics, which start at 1, 0, and mean 0 and variance 1.
     """
 
@@ -260,13 +292,15 @@ class BatchNorm1d(Module):
         self,
         num_features: SupportsIndex,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
         channels = whole_number(self, "num_features", num_features)
         self.eps = number(self, "eps", eps)
-        self.momentum = number(self, "momentum", momentum, most=1)
+        if momentum is not None:
+            momentum = number(self, "momentum", momentum, most=1)
+        self.momentum = momentum
         self.weight = parameter(np.ones(channels, dtype))
         self.bias = parameter(np.zeros(channels, dtype))
         self.register_buffer("running_mean", np.zeros(channels, dtype))
@@ -275,15 +309,11 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Array) -> Array:
         if not self.training:
-            return kernels.batch_norm(
-                x,
-                self.weight,
-                self.bias,
-                eps=self.eps,
-                mean=self.running_mean,
-                variance=self.running_var,
-            )
+            return self._normalise_by_running(x)
         count = x.size // self.weight.size * parallel.team().size  # values per channel
+        if count == 0:
+            self.num_batches_tracked[...] += 1
+            return self._normalise_by_running(x)
         if count < 2:
             raise ValueError(
                 f"x of shape {x.shape} has one value per channel, hence no variance; "
@@ -292,16 +322,31 @@ class BatchNorm1d(Module):
 
         def observe(mean: np.ndarray, variance: np.ndarray) -> None:
             unbiased = variance * (count / (count - 1))
-            move(self.running_mean, mean, self.momentum)
-            move(self.running_var, unbiased, self.momentum)
             self.num_batches_tracked[...] += 1
+            momentum = self.momentum
+            if momentum is None:
+                momentum = 1 / int(self.num_batches_tracked)
+            move(self.running_mean, mean, momentum)
+            move(self.running_var, unbiased, momentum)
 
         return kernels.batch_norm(
             x, self.weight, self.bias, eps=self.eps, observe=observe, average=parallel.average
         )
 
+    def _normalise_by_running(self, x: Array) -> Array:
+        """The value in evaluation, and of an empty batch, which has no statistics."""
+        return kernels.batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            eps=self.eps,
+            mean=self.running_mean,
+            variance=self.running_var,
+        )
+
     def extra_repr(self) -> str:
-        return f"{self.weight.size}, eps={self.eps:g}, momentum={self.momentum:g}"
+        momentum = self.momentum if self.momentum is None else f"{self.momentum:g}"
+        return f"{self.weight.size}, eps={self.eps:g}, momentum={momentum}"
 
 
 def move(running: np.ndarray, value: np.ndarray, momentum: float) -> None:
@@ -337,10 +382,7 @@ class LayerNorm(Module):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        sizes = normalized_shape
-        if not isinstance(sizes, Iterable):
-            sizes = [sizes]
-        shape = tuple(whole_number(self, "normalized_shape", size) for size in sizes)
+        shape = lengths(self, "normalized_shape", normalized_shape)
         self.eps = number(self, "eps", eps)
         self.weight = parameter(np.ones(shape, dtype))
         self.bias = parameter(np.zeros(shape, dtype))
@@ -411,7 +453,7 @@ class Dropout(Module):
     ) -> None:
         self.p = number(self, "p", p, most=1)
         self.batch_axis = whole_number(self, "batch_axis", batch_axis, least=0)
-        self.rng = rng
+        self.rng = generator(self, rng)
 
     def forward(self, x: Array) -> Array:
         if not self.training or self.p == 0:
@@ -467,9 +509,7 @@ class GELU(Module):
     """
 
     def __init__(self, approximate: str = "none") -> None:
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f'GELU: approximate is "none" or "tanh", not {approximate!r}')
-        self.approximate = approximate
+        self.approximate = word(self, "approximate", approximate, ("none", "tanh"))
 
     def forward(self, x: Array) -> Array:
         return kernels.gelu(x, approximate=self.approximate)
@@ -492,7 +532,7 @@ class Softmax(Module):
     """
 
     def __init__(self, axis: SupportsIndex = -1) -> None:
-        self.axis = operator.index(axis)
+        self.axis = whole_number(self, "axis", axis, least=-math.inf)
 
     def forward(self, x: Array) -> Array:
         return kernels.softmax(x, axis=self.axis)
@@ -515,7 +555,9 @@ class Unflatten(Module):
     """
 
     def __init__(self, shape: Iterable[SupportsIndex]) -> None:
-        self.shape = tuple(whole_number(self, "shape", size, least=-1) for size in shape)
+        self.shape = lengths(self, "shape", shape, least=-1)
+        if self.shape.count(-1) > 1:
+            raise ValueError(f"Unflatten: shape has one -1 at most, not {self.shape}")
 
     def forward(self, x: Array) -> Array:
         return x.reshape(*x.shape[:-1], *self.shape)  # (..., *shape)

@@ -14,7 +14,7 @@ from .. import kernels
 from ..tensor import Tensor
 from ..typing import Array, ArrayLike, DTypeLike
 from . import init
-from .checks import whole_number
+from .checks import generator, switch, whole_number, word
 from .module import Module, parameter
 
 State = Array | tuple[Array, ...]  # of the LSTM: the pair (h, c)
@@ -64,8 +64,9 @@ class Recurrent(Module):
         self.input_size = whole_number(self, "input_size", input_size)
         self.hidden_size = whole_number(self, "hidden_size", hidden_size)
         self.num_layers = whole_number(self, "num_layers", num_layers)
-        self.batch_first = batch_first
-        self.bidirectional = bidirectional
+        self.batch_first = switch(self, "batch_first", batch_first)
+        self.bidirectional = switch(self, "bidirectional", bidirectional)
+        generator(self, rng)
         self.num_directions = 2 if bidirectional else 1
         for layer in range(self.num_layers):
             inputs = self.hidden_size * self.num_directions if layer else self.input_size
@@ -145,11 +146,11 @@ class Recurrent(Module):
         return [zeros if start is None else start[index] for start in starts]
 
     def _check_input(self, x: Array) -> None:
-        """Raise ValueError unless x is (T, N, I), none of them 0."""
-        if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape:
+        """Raise ValueError unless x is (T, N, I), of one step or more."""
+        if x.ndim != 3 or x.shape[2] != self.input_size or len(x) == 0:
             raise ValueError(
                 f"{type(self).__name__}: the input, in the order (T, N, I), has shape {x.shape}; "
-                f"I is {self.input_size}"
+                f"I is {self.input_size} and T at least 1"
             )
 
     def _check_state(self, x: Array, states: tuple[Array | None, ...]) -> None:
@@ -167,7 +168,7 @@ class Recurrent(Module):
         """Raise ValueError unless lengths (N,) are whole numbers from 1 to T."""
         steps, sequences, _ = x.shape
         whole = lengths.shape == (sequences,) and lengths.dtype.kind in "iu"
-        if not whole or lengths.min() < 1 or lengths.max() > steps:
+        if not whole or np.any(lengths < 1) or np.any(lengths > steps):
             raise ValueError(
                 f"{type(self).__name__}: lengths is a whole number from 1 to T = {steps} "
                 f"for each of the {sequences} sequences, not {lengths.tolist()}"
@@ -202,9 +203,7 @@ class RNN(Recurrent):
         rng: np.random.Generator,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"RNN: nonlinearity is one of tanh, relu, not {nonlinearity!r}")
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = word(self, "nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(
             input_size,
             hidden_size,

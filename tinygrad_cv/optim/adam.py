@@ -32,6 +32,8 @@ class Adam(Optimizer):
     def check(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
         """Refuse options out of range."""
         check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay)
+        if not isinstance(betas, tuple) or len(betas) != 2:
+            raise TypeError(f"betas is a pair of numbers, not {betas!r}")
         for i, beta in enumerate(betas):
             check_decay_rate(f"betas[{i}]", beta)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..engine.arguments import real
 from ..nn import Module
 
 
@@ -19,10 +20,8 @@ class ExponentialMovingAverage:
     """
 
     def __init__(self, module: Module, decay: float) -> None:
-        if not 0 <= decay <= 1:
-            raise ValueError(f"decay lies between 0 and 1, not {decay}")
         self.module = module
-        self.decay = decay
+        self.decay = real("decay", decay, most=1)
         self.averages = {name: array.copy() for name, array in module.state_dict().items()}
 
     def update(self) -> None:

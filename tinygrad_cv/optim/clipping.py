@@ -60,5 +60,9 @@ def clipped_value(gradients: Sequence[np.ndarray], clip_value: float) -> list[np
 
 
 def _check_limit(name: str, value: float) -> None:
-    if not value >= 0:  # NaN is not, either
+    try:
+        fits = bool(value >= 0)  # NaN does not
+    except (TypeError, ValueError):  # as for text and arrays
+        raise TypeError(f"{name} is a number, not {value!r}") from None
+    if not fits:
         raise ValueError(f"{name} is at least 0, not {value}")

@@ -7,13 +7,13 @@ many parameters end to end (`flat`); it is tested against the reference.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..engine.arguments import real
 from ..engine.observers import Step, observers
 from ..machine import subnormals_as_zero
 from ..tensor import Tensor
@@ -303,17 +303,17 @@ def _plain(value: ArrayLike) -> Any:
     """Numbers of NumPy, and arrays of one number, as Python's."""
     if isinstance(value, (tuple, list)):
         return tuple(map(_plain, value))
-    return value.item() if hasattr(value, "item") else value
+    if hasattr(value, "item") and np.size(value) == 1:
+        return value.item()
+    return value
 
 
 def check_not_negative(**options: float) -> None:
-    """Refuse numbers below 0, infinite ones and NaN, by name."""
+    """Refuse numbers below 0, infinite ones, NaN and what is no number, by name."""
     for name, value in options.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} is finite and at least 0, not {value}")
+        real(name, value)
 
 
 def check_decay_rate(name: str, value: float) -> None:
     """Refuse the decay rate of a moving average outside of [0, 1), and NaN, by name."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} lies in [0, 1), not {value}")
+    real(name, value, below=1)

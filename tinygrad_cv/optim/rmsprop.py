@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arguments import switch
 from ..tensor import Tensor
 from .flat import Run, State
 from .optimizer import Group, Optimizer, check_decay_rate, check_not_negative
@@ -52,6 +53,7 @@ class RMSprop(Optimizer):
         """Refuse options out of range."""
         check_not_negative(lr=lr, eps=eps, weight_decay=weight_decay, momentum=momentum)
         check_decay_rate("alpha", alpha)
+        switch("centered", centered)
 
     def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """What is kept for each element of a parameter."""

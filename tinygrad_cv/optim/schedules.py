@@ -1,6 +1,7 @@
 """Schedules: functions from the step (0, 1, ...) to a factor of the learning rate.
 
-`optimizer.lr = rate * schedule(step)` before each step.
+`optimizer.lr = rate * schedule(step)` before each step. What is out of range is refused by name
+when the schedule is made.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import TypeAlias
+
+from ..engine.arguments import real, whole
 
 Schedule: TypeAlias = Callable[[int], float]
 
@@ -19,6 +22,8 @@ def constant() -> Schedule:
 
 def step_decay(size: int, factor: float) -> Schedule:
     """Multiplied by `factor` after every `size` steps."""
+    whole("size", size)
+    real("factor", factor)
     return lambda step: factor ** (step // size)
 
 
@@ -27,9 +32,13 @@ def cosine(total: int, minimum: float = 0.0) -> Schedule:
 
     Loshchilov & Hutter 2017, equation 5.
     """
+    whole("total", total, least=0)
+    real("minimum", minimum, most=1)
 
     def schedule(step: int) -> float:
-        angle = math.pi * min(step, total) / total
+        if step >= total:
+            return minimum
+        angle = math.pi * step / total
         return minimum + (1 - minimum) * (1 + math.cos(angle)) / 2
 
     return schedule
@@ -40,6 +49,7 @@ def warm_up(steps: int, then: Schedule | None = None) -> Schedule:
 
     The factors are 1 / steps, 2 / steps, ..., 1 (Goyal et al. 2017, section 2.2).
     """
+    whole("steps", steps, least=0)
     after = then or constant()
 
     def schedule(step: int) -> float:
@@ -56,6 +66,8 @@ def inverse_square_root(warm_up: int, dimension: int) -> Schedule:
     It rises linearly for `warm_up` steps and falls with the root of the step afterwards. The paper
     has no other learning rate: use it with a rate of 1.
     """
+    whole("warm_up", warm_up)
+    whole("dimension", dimension)
 
     def schedule(step: int) -> float:
         s = step + 1

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..engine.arguments import real, switch
 from ..tensor import Tensor
 from .flat import Run, State
 from .optimizer import Group, Optimizer, check_not_negative
@@ -47,8 +48,8 @@ class SGD(Optimizer):
     ) -> None:
         """Refuse options out of range."""
         check_not_negative(lr=lr, momentum=momentum, weight_decay=weight_decay)
-        if not math.isfinite(dampening):
-            raise ValueError(f"dampening is finite, not {dampening}")
+        real("dampening", dampening, least=-math.inf)
+        switch("nesterov", nesterov)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError("nesterov needs a momentum above 0 and no dampening")
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 
+from ...engine.arguments import whole
 from ...typing import Array, Shape
 
 Size: TypeAlias = tuple[int, int]  # along the two axes of images
-Pair: TypeAlias = int | Size  # one number for both axes, or one for each
+Whole: TypeAlias = SupportsIndex  # Python's or NumPy's
+Pair: TypeAlias = Whole | tuple[Whole, Whole]  # one number for both axes, or one for each
 
 
-def pair(value: Pair) -> Size:
-    """One number for each axis."""
-    if isinstance(value, int):
-        return value, value
-    first, second = value
-    return int(first), int(second)
+def pair(name: str, value: Pair, least: int = 1) -> Size:
+    """One number for each axis, each at least `least`."""
+    if not isinstance(value, (tuple, list)):
+        number = whole(name, value, least)
+        return number, number
+    if len(value) != 2:
+        raise ValueError(f"{name} is one number, or two, for height and width, not {value}")
+    down, across = value
+    return whole(name, down, least), whole(name, across, least)
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,12 @@ def correlate(
     x: np.ndarray,
     weight: np.ndarray,
     geometry: Geometry,
+    output: Size | None = None,
 ) -> np.ndarray:
-    """The convolution, images (N, H, W, C) to outputs (N, H', W', F)."""
+    """The convolution, images (N, H, W, C) to outputs (N, H', W', F), or to the first of them."""
     n, h, w, _ = x.shape
     f, groups = len(weight), geometry.groups
-    output = geometry.output((h, w))
+    output = output or geometry.output((h, w))
     matrix = as_matrix(weight, groups)
     dtype = np.result_type(x, weight)
     y = np.empty((n, *output, f), dtype)
@@ -156,16 +157,17 @@ def patches(
     geometry: Geometry,
     output: Size,
 ) -> np.ndarray:
-    """What each output position sees of images.
+    """What each output position sees of images; there may be room for more positions.
 
     (n, H, W, C) -> (groups, n H' W', kh kw C/groups)
     """
     n, h, w, c = x.shape
+    height, width = output
     groups = geometry.groups
     if geometry.pointwise:
-        return by_group(x, groups)
+        return by_group(x[:, :height, :width], groups)
     padded = framed(x, geometry.padded((h, w)), geometry.padding)
-    windows = geometry.windows(channels_first(padded))
+    windows = geometry.windows(channels_first(padded))[..., :height, :width, :, :]
     window = (*output, *geometry.size)
     parts = windows.reshape(n, groups, c // groups, *window)  # a view
     seen = np.empty((groups, n, *window, c // groups), x.dtype)

@@ -8,6 +8,8 @@ copied.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .geometry import Size
@@ -17,7 +19,7 @@ def as_rows(x: np.ndarray) -> np.ndarray:
     """(..., C) -> (rows, C); a matrix as it is."""
     if x.ndim == 2:
         return x
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # not -1: there may be no columns
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
