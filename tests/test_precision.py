@@ -1,0 +1,105 @@
+"""float16: kernels, clipping and optimisers compute in float32 or wider and round once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_cv as tg
+from tests import test_table  # noqa: F401  (enters the rows)
+from tests.table import ROWS, Row, operation
+from tests.test_kernels import twin
+from tinygrad_cv import Tensor, kernels
+from tinygrad_cv.engine.errors import name_of
+from tinygrad_cv.kernels import Kernel
+from tinygrad_cv.tensor import unwrap
+
+CASES = [(f, i, row) for f, rows in ROWS.items() if isinstance(f, Kernel) for i, row in enumerate(rows)]
+NAMES = [f"{name_of(f)}-{i}" for f, i, _ in CASES]
+
+
+def is_float(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def assert_rounded(found: np.ndarray, exact: np.ndarray, atol: float = 1e-6) -> None:
+    """float16, within two units in the last place of numbers in float64."""
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found.astype(float), exact, rtol=2e-3, atol=atol)
+
+
+@pytest.mark.parametrize("kernel, row", [(k, r) for k, _, r in CASES], ids=NAMES)
+@given(data=st.data())
+def test_kernels_of_float16_round_once(kernel: Kernel, row: Row, data: Any) -> None:
+    """Value, gradients, and those of the reference, against float64 of the same numbers."""
+    drawn, options = data.draw(row.arguments), data.draw(row.options)
+    half = [a.astype(np.float16) if is_float(a) else a for a in drawn]
+    whole = [a.astype(np.float64) if is_float(a) else a for a in half]
+    exact = operation(row, whole, options)
+    values, pull = exact.pull(exact.inputs)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    weights = [rng.normal(size=v.shape).astype(np.float16) for v in values]
+    expected = pull([w.astype(np.float64) for w in weights])
+    for call in (row.call, twin(kernel, row)):
+        way = operation(row, half, options, call)
+        found, pull = way.pull(way.inputs)
+        for got, want in zip(found, values, strict=True):
+            assert_rounded(got, want, 1e-6)
+        for got, want in zip(pull(weights), expected, strict=True):
+            # The value y is kept in float16, and 1 - y * y has its error.
+            assert_rounded(got, want, 2e-3 * max(1, np.max(np.abs(want), initial=0)))
+
+
+def two_values(*shape: int) -> np.ndarray:
+    """150 and 50 in turn along the last axis, whose squares float16 does not hold."""
+    return np.broadcast_to(np.where(np.arange(shape[-1]) % 2, 50, 150), shape).astype(np.float16)
+
+
+NORMS: dict[str, Any] = {
+    "layer": (kernels.layer_norm, (2, 2000)),
+    "batch": (lambda x: kernels.batch_norm(x.T), (2, 2000)),
+    "group": (lambda x: kernels.group_norm(x, groups=1), (1, 2, 1000)),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_of_float16_do_not_overflow(name: str) -> None:
+    norm, shape = NORMS[name]
+    x = two_values(*shape)
+    expected = np.where(x == 150, 1.0, -1.0)
+    expected = expected.T if name == "batch" else expected
+    np.testing.assert_array_equal(norm(x), expected)
+    tensor = Tensor(x, requires_grad=True)
+    y = norm(tensor)
+    np.testing.assert_array_equal(y.numpy(), expected)
+    g = np.random.default_rng(0).normal(size=y.shape).astype(np.float16)
+    y.backward(g)
+    _, pull = tg.vjp(norm, x.astype(np.float64))
+    assert_rounded(tensor.grad, pull(g.astype(np.float64))[0], 1e-5)
+    _, moved = tg.jvp(norm, (x,), (g.T.reshape(shape),))
+    _, exact = tg.jvp(norm, (x.astype(np.float64),), (g.T.reshape(shape).astype(np.float64),))
+    assert_rounded(moved, exact, 1e-5)
+
+
+@pytest.mark.parametrize("detail", ["call", "body", "reference"])
+def test_a_tape_of_float16_runs(detail: str) -> None:
+    x = Tensor(two_values(2, 8) / np.float16(8), requires_grad=True)
+    w = Tensor(np.full(8, 0.3, np.float16), requires_grad=True)
+
+    def loss(x: Any, w: Any) -> Any:
+        return kernels.softmax(kernels.layer_norm(x, w))[:, 0].sum()
+
+    t = tg.tape(loss, x, w)
+    assert "kernels.layer_norm" in t.text("call")
+    found = t.run(detail=detail)
+    assert "layer_norm_forward" not in t.text("body")  # whose own lines are those of wide arrays
+    np.testing.assert_allclose(found.value, t.result.numpy(), rtol=2e-3)
+    _, pull = tg.vjp(loss, x.detach(), w.detach())
+    for name, expected in zip(found.gradients, map(unwrap, pull(np.float16(1))), strict=True):
+        gradient = found.gradients[name]
+        assert gradient.dtype == np.float16
+        np.testing.assert_allclose(gradient, expected, rtol=2e-2, atol=1e-4)
