@@ -85,6 +85,31 @@ def test_norms_of_float16_do_not_overflow(name: str) -> None:
     assert_rounded(moved, exact, 1e-5)
 
 
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("dtype, size", [(np.float32, 1e20), (np.float32, 1e30), (np.float64, 1e200)])
+@given(seed=st.integers(0, 99))
+def test_norms_of_numbers_whose_squares_overflow(name: str, dtype: Any, size: float, seed: int) -> None:
+    """norm(s x) = norm(x) without eps, and its derivatives are those at x over s: by hand and by the reference."""
+    norm, (*leading, _) = NORMS[name]
+    rng = np.random.default_rng(seed)
+    base, moved = rng.normal(size=(2, *leading, 6))
+    y, pull = tg.vjp(norm, base)
+    g = rng.normal(size=y.shape)
+    tangent = tg.jvp(norm, (base,), (moved,))[1]
+    x = (base * size).astype(dtype)
+    close = {"rtol": 1e-3, "atol": 1e-3}  # eps counts for something in `base`, for nothing in x
+    with np.errstate(all="raise", under="ignore"):
+        found, pull_huge = tg.vjp(norm, x)
+        np.testing.assert_allclose(found, y, **close)
+        (gradient,) = pull_huge(g.astype(dtype))
+        np.testing.assert_allclose(gradient * dtype(size), pull(g)[0], **close)
+        found = tg.jvp(norm, (x,), ((moved * size).astype(dtype),))[1]
+        np.testing.assert_allclose(found, tangent, **close)
+        # With a leaf that requires a gradient itself, the gradient is that of the reference.
+        recorded = tg.grad(lambda x: np.sum(norm(x) * g.astype(dtype)))(Tensor(x, requires_grad=True))
+        np.testing.assert_allclose(unwrap(recorded) * dtype(size), pull(g)[0], **close)
+
+
 @pytest.mark.parametrize("detail", ["call", "body", "reference"])
 def test_a_tape_of_float16_runs(detail: str) -> None:
     x = Tensor(two_values(2, 8) / np.float16(8), requires_grad=True)
