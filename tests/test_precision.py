@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.test_kernels import twin
 from tinygrad_cv import Tensor, kernels
 from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.kernels import Kernel
+from tinygrad_cv.optim.clipping import clip_grad_norm_, clipped_norm
 from tinygrad_cv.tensor import unwrap
 
 CASES = [(f, i, row) for f, rows in ROWS.items() if isinstance(f, Kernel) for i, row in enumerate(rows)]
@@ -128,3 +130,42 @@ def test_a_tape_of_float16_runs(detail: str) -> None:
         gradient = found.gradients[name]
         assert gradient.dtype == np.float16
         np.testing.assert_allclose(gradient, expected, rtol=2e-2, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------------------- clipping
+
+
+@given(
+    dtype=st.sampled_from([np.float16, np.float32, np.float64, np.complex64]),
+    exponent=st.floats(-1, 1),
+    shapes=st.lists(st.sampled_from([(), (3,), (2, 0), (40, 50)]), max_size=3),
+    seed=st.integers(0, 99),
+)
+def test_clipping_at_every_scale_of_the_dtype(dtype: Any, exponent: float, shapes: Any, seed: int) -> None:
+    """The norm in exact numbers, and afterwards the limit; the same by `clipped_norm`."""
+    info = np.finfo(dtype)
+    size = float(info.max if exponent > 0 else info.smallest_normal) ** abs(exponent) / 100
+    rng = np.random.default_rng(seed)
+    gradients = [np.asarray(rng.uniform(-1, 1, size=s) * size).astype(dtype) for s in shapes]
+    unit = max((float(np.max(np.abs(g), initial=0)) for g in gradients), default=0) or 1.0
+    exact = unit * math.sqrt(sum(float(np.sum(np.abs(g.astype(complex) / unit) ** 2)) for g in gradients))
+    parameters = [Tensor(np.zeros_like(g), requires_grad=True) for g in gradients]
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = g.copy()
+    limit = exact / 4
+    as_arrays = clipped_norm(gradients, limit)
+    norm = clip_grad_norm_(parameters, limit)
+    np.testing.assert_allclose(norm, exact, rtol=1e-5)
+    for p, g, array in zip(parameters, gradients, as_arrays, strict=True):
+        want = g.astype(complex) / 4
+        np.testing.assert_allclose(p.grad, want, rtol=2 * info.eps, atol=2 * float(info.smallest_subnormal))
+        np.testing.assert_array_equal(p.grad, array)
+        assert p.grad.dtype == array.dtype == dtype
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_gradients_that_are_not_finite_stay_as_they_are(value: float) -> None:
+    p = Tensor(np.zeros(3, np.float16), requires_grad=True)
+    p.grad = np.array([1, value, 2], np.float16)
+    assert not math.isfinite(clip_grad_norm_([p], 1.0))
+    np.testing.assert_array_equal(p.grad, np.array([1, value, 2], np.float16))
