@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ import tinygrad_cv as tg
 from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS, Row, operation
 from tests.test_kernels import twin
-from tinygrad_cv import Tensor, kernels
+from tinygrad_cv import Tensor, kernels, optim
 from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.kernels import Kernel
+from tinygrad_cv.optim import flat
 from tinygrad_cv.optim.clipping import clip_grad_norm_, clipped_norm
 from tinygrad_cv.tensor import unwrap
 
@@ -169,3 +171,64 @@ def test_gradients_that_are_not_finite_stay_as_they_are(value: float) -> None:
     p.grad = np.array([1, value, 2], np.float16)
     assert not math.isfinite(clip_grad_norm_([p], 1.0))
     np.testing.assert_array_equal(p.grad, np.array([1, value, 2], np.float16))
+
+
+# ------------------------------------------------------------------------------------------------------------ optimisers
+
+OPTIMISERS: dict[str, Any] = {
+    "SGD": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+    "Adam": lambda p: optim.Adam(p, lr=0.1),
+    "AdamW": lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.0),
+    "RMSprop": lambda p: optim.RMSprop(p, lr=0.1),
+    "RMSprop, centred": lambda p: optim.RMSprop(p, lr=0.1, centered=True, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_gradient_of_zero_leaves_float16_parameters_as_they_are(name: str) -> None:
+    p = Tensor(np.array([0.5, -3, 1000], np.float16), requires_grad=True)
+    optimiser = OPTIMISERS[name]([p])
+    for _ in range(3):
+        p.grad = np.zeros(3, np.float16)
+        optimiser.step()
+    np.testing.assert_array_equal(p.numpy(), np.array([0.5, -3, 1000], np.float16))
+    assert p.dtype == np.float16
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@given(size=st.sampled_from([1e-6, 1e-3, 1.0, 300.0, 6e4]), tile=st.sampled_from([3, 1 << 16]), seed=st.integers(0, 99))
+def test_an_optimiser_of_float16_steps_as_in_float64(name: str, size: float, tile: int, seed: int) -> None:
+    """Whatever the size of the gradients: their squares need not fit into float16."""
+    rng = np.random.default_rng(seed)
+    start = rng.uniform(0.5, 2, size=7).astype(np.float16)
+    size = min(size, 100.0) if name == "SGD" else size
+    half, whole = (Tensor(start.astype(t), requires_grad=True) for t in (np.float16, np.float64))
+    with mock.patch.object(flat, "TILE", tile):
+        optimisers = [OPTIMISERS[name]([half]), OPTIMISERS[name]([whole])]
+    for _ in range(4):
+        g = (rng.uniform(0.5, 1, size=7) * rng.choice([-1, 1], size=7) * size).astype(np.float16)
+        half.grad, whole.grad = g, g.astype(np.float64)
+        for optimiser in optimisers:
+            optimiser.step()
+    largest = np.max(np.abs(whole.numpy()))
+    np.testing.assert_allclose(half.numpy(), whole.numpy(), rtol=0, atol=4 * 2.0**-10 * max(largest, 2))
+
+
+def test_training_in_float16_goes_on_from_its_state_to_the_same_bits() -> None:
+    def gradient(step: int) -> np.ndarray:
+        return np.random.default_rng(step).normal(size=5).astype(np.float16)
+
+    def train(p: Tensor, optimiser: Any, steps: range) -> None:
+        for step in steps:
+            p.grad = gradient(step)
+            optimiser.step()
+
+    one = Tensor(np.ones(5, np.float16), requires_grad=True)
+    optimiser = optim.Adam([one], lr=0.1)
+    train(one, optimiser, range(3))
+    two = Tensor(one.numpy().copy(), requires_grad=True)
+    other = optim.Adam([two], lr=0.1)
+    other.load_state_dict(optimiser.state_dict())
+    train(one, optimiser, range(3, 6))
+    train(two, other, range(3, 6))
+    np.testing.assert_array_equal(one.numpy(), two.numpy())
