@@ -232,3 +232,30 @@ def test_training_in_float16_goes_on_from_its_state_to_the_same_bits() -> None:
     train(one, optimiser, range(3, 6))
     train(two, other, range(3, 6))
     np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+# ------------------------------------------------------------------------------------------------------------ statistics
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        np.mean,
+        np.average,
+        lambda a: np.average(a, axis=1, keepdims=True),
+        lambda a: np.average(a, axis=0, returned=True)[1],
+        np.cov,
+        np.corrcoef,
+        lambda a: np.cov(a, dtype=np.float32),
+    ],
+)
+def test_statistics_of_float16_are_as_wide_as_those_of_numpy(statistic: Any) -> None:
+    rng = np.random.default_rng(0)
+    a = (200 + 100 * rng.normal(size=(2, 1000))).astype(np.float16)
+    expected = np.asarray(statistic(a))
+    value = statistic(Tensor(a, requires_grad=True))
+    assert value.dtype == expected.dtype
+    np.testing.assert_allclose(unwrap(value), expected, rtol=8 * np.finfo(expected.dtype).eps)
+    (gradient,) = tg.vjp(lambda a: np.sum(statistic(a)), a)[1](np.asarray(1.0))
+    (exact,) = tg.vjp(lambda a: np.sum(statistic(a)), a.astype(np.float64))[1](np.asarray(1.0))
+    assert_rounded(gradient, exact, 1e-6)
