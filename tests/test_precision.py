@@ -39,7 +39,7 @@ def assert_rounded(found: np.ndarray, exact: np.ndarray, atol: float = 1e-6) -> 
 @pytest.mark.parametrize("kernel, row", [(k, r) for k, _, r in CASES], ids=NAMES)
 @given(data=st.data())
 def test_kernels_of_float16_round_once(kernel: Kernel, row: Row, data: Any) -> None:
-    """Value, gradients, and those of the reference, against float64 of the same numbers."""
+    """Value, gradients, tangents, and those of the reference, against float64 of the same numbers."""
     drawn, options = data.draw(row.arguments), data.draw(row.options)
     half = [a.astype(np.float16) if is_float(a) else a for a in drawn]
     whole = [a.astype(np.float64) if is_float(a) else a for a in half]
@@ -55,6 +55,11 @@ def test_kernels_of_float16_round_once(kernel: Kernel, row: Row, data: Any) -> N
             assert_rounded(got, want, 1e-6)
         for got, want in zip(pull(weights), expected, strict=True):
             # The value y is kept in float16, and 1 - y * y has its error.
+            assert_rounded(got, want, 2e-3 * max(1, np.max(np.abs(want), initial=0)))
+        tangents = [rng.normal(size=a.shape).astype(np.float16) for a in way.inputs]
+        moved = tg.jvp(way.outputs, way.inputs, tangents)[1]
+        exactly = tg.jvp(exact.outputs, exact.inputs, [t.astype(np.float64) for t in tangents])[1]
+        for got, want in zip(moved, exactly, strict=True):
             assert_rounded(got, want, 2e-3 * max(1, np.max(np.abs(want), initial=0)))
 
 
