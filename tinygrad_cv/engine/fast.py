@@ -99,6 +99,8 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
             if recording and value._node is not None:
                 parents[name] = value._node
                 need = True
+            if values[name].dtype.char == "e":
+                return plain_record(kernel, args, kwargs)  # which computes in float32
         elif type(value) not in PLAIN:
             return plain_record(kernel, args, kwargs)
         needs.append(need)

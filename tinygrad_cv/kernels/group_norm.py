@@ -12,7 +12,7 @@ from ..typing import Array, Gradients
 from .activation import silu
 from .fast.lines import Lines
 from .kernel import kernel
-from .norm import check_shape
+from .norm import check_shape, deviation, unit_of
 
 # What backward keeps: mean and 1 / sqrt(variance + eps), (N, groups, 1), and twice the slope of the
 # activation, (N, rows, length), if there is one.
@@ -36,9 +36,7 @@ def group_norm(
     n, c, *image = x.shape
     rows = np.reshape(x, (n, groups, c // groups * math.prod(image)))  # (N, groups, C/groups ...)
     centred = rows - np.mean(rows, axis=-1, keepdims=True)
-    variance = np.mean(centred * centred, axis=-1, keepdims=True)
-    normal = centred / np.sqrt(variance + eps)
-    y = np.reshape(normal, x.shape)
+    y = np.reshape(centred / deviation(centred, -1, eps), x.shape)
     shape = (c, *[1] * (x.ndim - 2))  # (C, 1, ...)
     if weight is not None:
         y = y * np.reshape(weight, shape)
@@ -69,8 +67,7 @@ def _(
     for block in lines.blocks():
         mean[block] = lines.mean(rows[block])
         u = rows[block] - lines.along(mean[block])
-        squares = np.multiply(u, u, out=y[block])
-        scale[block] = 1 / np.sqrt(lines.mean(squares) + eps)
+        scale[block] = inverse_deviation(u, lines, eps, y[block])
         u *= lines.along(scale[block] * gain)
         if activation is None:
             np.add(u, shift, out=y[block])
@@ -106,13 +103,14 @@ def _(
         if slope is not None:
             h = h * slope[block]
         centred = rows[block] - lines.along(mean[block])
+        unit = to_unit(centred, s, lines)
         sum_h[block] = lines.total(h)
-        sum_hz[block] = s * lines.total(h * centred)
+        sum_hz[block] = unit * lines.total(h * centred)
         if dx is None:
             continue
         mean_k = lines.over_groups(gain * sum_h[block])
         mean_kz = lines.over_groups(gain * sum_hz[block])
-        centred *= lines.along(s * s * mean_kz)
+        centred *= lines.along(s * unit * mean_kz)
         centred += lines.along(s * mean_k)
         k = h * lines.along(s * gain)  # times the scale
         np.subtract(k, centred, out=dx[block])
@@ -148,11 +146,12 @@ def _(
     for block in lines.blocks():
         s, d = scale[block], y_dot[block]
         c = rows[block] - lines.along(mean[block])
-        along_c, along_one = s * gain_dot, shift_dot
+        unit = to_unit(c, s, lines)
+        along_c, along_one = unit * gain_dot, shift_dot
         if tangents is not None:
             h = tangents[block]
             mean_hc = lines.mean(np.multiply(h, c, out=d))
-            along_c = along_c - s * gain * s * s * mean_hc
+            along_c = along_c - s * gain * unit * unit * mean_hc
             along_one = along_one - s * gain * lines.mean(h)
         c *= lines.along(along_c)
         if tangents is None:
@@ -164,6 +163,35 @@ def _(
         if slope is not None:
             d *= slope[block]
     return lines.back(y_dot)
+
+
+def inverse_deviation(
+    centred: np.ndarray,
+    lines: Lines,
+    eps: float,
+    squares: np.ndarray,
+) -> np.ndarray:
+    """1 / sqrt(variance + eps), (n, groups, 1), as in `norm`. Overwrites `squares`."""
+    with np.errstate(over="ignore"):
+        np.multiply(centred, centred, out=squares)
+        scale = 1 / np.sqrt(lines.mean(squares) + eps)
+    if np.count_nonzero(scale) == scale.size:
+        return scale
+    unit = unit_of(lines.mean(np.abs(centred)), scale == 0)
+    part = centred / lines.along(unit)
+    np.multiply(part, part, out=squares)
+    return 1 / np.sqrt(lines.mean(squares) + eps / unit / unit) / unit
+
+
+def to_unit(centred: np.ndarray, scale: np.ndarray, lines: Lines) -> np.ndarray:
+    """What makes the normal z of `centred`: the scale, (n, groups, 1).
+
+    If the square of a scale may underflow, `centred` becomes z itself here, and it is 1.
+    """
+    if np.minimum.reduce(scale, axis=None, initial=1) > np.finfo(scale.dtype).tiny ** 0.25:
+        return scale
+    centred *= lines.along(scale)
+    return np.ones_like(scale)
 
 
 def silu_of_double(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..engine.ownership import guarded, read_only
 from ..engine.signatures import Signature
 from ..tensor import Node, added, at_place, backpropagate, described, each, pushforward, record
 from ..typing import Function
+from .precision import HALF, all_half, is_half, rounded, widened
 
 
 class Kept(NamedTuple):
@@ -57,6 +58,8 @@ class Kernel:
     are as in backward. An elementwise kernel needs none: its backward multiplies by the derivative,
     and so serves both directions. Tangents of arguments that it does not name go through the
     reference, as all do where there is no jvp.
+
+    The kernels of this package compute in float32 what they are given in float16 (`precision`).
     """
 
     affine = False
@@ -68,12 +71,14 @@ class Kernel:
         elementwise: bool = False,
         inert: Collection[str] = (),
     ) -> None:
-        self.reference = self.function = reference
+        self.function = reference
         self.selects = selects
         self.elementwise = elementwise
         self.inert = frozenset(inert)
         self.gives_new_arrays = reference.__module__.startswith(str(__package__))
         self.guarded = not self.gives_new_arrays
+        self.widens = self.gives_new_arrays
+        self.reference = self._wide_reference() if self.widens else reference
         self.signature = Signature(reference)
         self._jvp: Function | None = None
         self._pushes: frozenset[str] = frozenset()  # the arguments whose tangents it takes
@@ -150,16 +155,45 @@ class Kernel:
 
         Raises TypeError for complex numbers.
         """
+        half = False
         for name in self.arrays:
             dtype = getattr(arguments[name], "dtype", None)
             if dtype is not None and dtype.kind == "c":
                 raise errors.real_only(None, name, dtype)
+            half = half or (dtype is not None and dtype.char == HALF)
+        wide = half and self.widens
         values = {**arguments, "needs": [name in parents for name in self.arrays]}
-        value, saved = self._forward(*[values[name] for name in self._forward_uses])
+        given = widened(values) if wide else values
+        value, saved = self._forward(*[given[name] for name in self._forward_uses])
+        if wide:
+            values["half"] = True
+            value = rounded(value) if self._rounds(arguments) else value
         if self.guarded and parents:
             value = guarded(value)
         values["y"], values["saved"] = value, saved
         return value, values
+
+    def is_wide(self, arrays: Iterable[Any]) -> bool:
+        """Whether these arguments are of float16, and the kernel computes in float32."""
+        return self.widens and any(map(is_half, arrays))
+
+    def _rounds(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether the value of arguments of float16 is float16: no other is wider."""
+        return all_half(arguments[name] for name in self.arrays)
+
+    def _wide_reference(self) -> Function:
+        """The reference, which computes in float32 what it is given in float16."""
+        reference = self.function
+
+        @functools.wraps(reference)
+        def wide(*args: Any, **kwargs: Any) -> Any:
+            if not any(map(is_half, (*args, *kwargs.values()))):
+                return reference(*args, **kwargs)
+            bound = self.bind(args, kwargs)
+            value = reference(*widened(args), **widened(kwargs))
+            return rounded(value) if self._rounds(bound) else value
+
+        return wide
 
     def pull(
         self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
@@ -168,6 +202,9 @@ class Kernel:
         if graph:
             return self._pull_reference(node, gradient, wanted)
         saved: Any = node.saved
+        half = "half" in saved
+        if half:
+            saved, gradient = widened(saved), widened(gradient)
         given = {"g": gradient}
         if wanted is not node.parents:  # else the needs are those of forward
             given["needs"] = [name in wanted for name in self.arrays]
@@ -179,9 +216,22 @@ class Kernel:
         for name in wanted:
             if contributions.get(name) is None:
                 raise errors.no_derivative(self.function, name)
+        if half:
+            return self._as_given(contributions, node, wanted)
         if len(contributions) == len(wanted):
             return contributions
         return {name: contributions[name] for name in wanted}
+
+    def _as_given(
+        self, contributions: Mapping[str, Any], node: Node, wanted: Collection[str]
+    ) -> dict[str, Any]:
+        """Gradients in the dtypes of their arguments; wide if they have broadcast axes to sum."""
+        cast = {}
+        for name in wanted:
+            part, place = contributions[name], node.parents[name]
+            same_shape = part.shape == place.shape
+            cast[name] = part.astype(place.dtype, copy=False) if same_shape else part
+        return cast
 
     def run(self, *args: Any, **kwargs: Any) -> tuple[Any, Kept]:
         """The fast value of arrays, and what `pull_arrays` needs: both directions as functions."""
@@ -201,7 +251,7 @@ class Kernel:
         A tuple; of one argument its gradient alone.
         """
         wanted = wrt or kept.wrt
-        parents: dict[str, Any] = dict.fromkeys(kept.wrt)
+        parents: dict[str, Any] = self._leaves(kept)
         node = Node(self, parents, kept.saved, *described(kept.saved["y"], self.function))
         gradient = [np.asarray(part) for part in g] if type(g) is list else np.asarray(g)
         same = tuple(wanted) == kept.wrt
@@ -211,13 +261,18 @@ class Kernel:
 
     def push_arrays(self, kept: Kept, **tangents: np.ndarray) -> Any:
         """The tangent of the value along tangents of the arguments, after `run`."""
-        parents: dict[str, Any] = {}
-        for name in kept.wrt:
-            array = kept.saved[name]
-            parents[name] = Node(None, {}, {}, array.shape, array.dtype)
+        parents = self._leaves(kept)
         node = Node(self, parents, kept.saved, *described(kept.saved["y"], self.function))
         given = {name: np.asarray(tangent) for name, tangent in tangents.items()}
         return self.push(node, given, graph=False)
+
+    def _leaves(self, kept: Kept) -> dict[str, Any]:
+        """Places for the floating-point arguments of a run."""
+        leaves: dict[str, Any] = {}
+        for name in kept.wrt:
+            array = kept.saved[name]
+            leaves[name] = Node(None, {}, {}, array.shape, array.dtype)
+        return leaves
 
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""
@@ -236,7 +291,10 @@ class Kernel:
         if self._jvp is not None and self._pushes.issuperset(tangents):
             given = {f"{name}_dot": tangents.get(name) for name in self.arrays}
             values = {**node.values(graph=False), **given}
-            return self._jvp(*[values[name] for name in self._jvp_uses])
+            half = "half" in values
+            values = widened(values) if half else values
+            tangent = self._jvp(*[values[name] for name in self._jvp_uses])
+            return rounded(tangent) if half and np.float16 in each(node.dtype) else tangent
         if self.elementwise and all(node.parents[n].shape == node.shape for n in tangents):
             return self._push_by_slopes(node, tangents)
         return self._push_reference(node, tangents, graph)

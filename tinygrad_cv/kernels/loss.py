@@ -147,8 +147,8 @@ def bce_with_logits(
 ) -> Array:
     """Binary cross-entropy: -t log s(x) - (1 - t) log(1 - s(x)) for a logit x, s the sigmoid.
 
-    That is log(1 + exp(x)) - t x; where x is infinite, its limit. The targets t, in [0, 1], have the
-    shape of the logits or are one number; so is `weight`, which multiplies each loss.
+    That is log(1 + exp(x)) - t x; where x is infinite, its limit. The targets t, in [0, 1], have
+    the shape of the logits or are one number; so is `weight`, which multiplies each loss.
     """
     targets = as_float(targets, logits.dtype)
     slope = np.greater(logits, 0) - targets  # s(x) - t where x is infinite

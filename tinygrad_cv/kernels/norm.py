@@ -10,7 +10,8 @@ import numpy as np
 
 from ..engine.arguments import real
 from ..machine import aligned
-from ..typing import Array, Gradients, Shape
+from ..tensor import unwrap
+from ..typing import Array, Axis, Gradients, Shape
 from .fast.layout import as_rows, channels_first, channels_last
 from .fast.reduction import mean_along, mean_of_products, sum_of_rows
 from .fast.tiles import blocks
@@ -23,6 +24,52 @@ Observer = Callable[[np.ndarray, np.ndarray], object]
 def identity(statistic: Array) -> Array:
     """The average over a batch that is whole."""
     return statistic
+
+
+def deviation(
+    centred: Array,
+    axes: Axis,
+    eps: float,
+    average: Average = identity,
+) -> Array:
+    """sqrt(mean(centred^2) + eps) over some axes, which are kept at length 1.
+
+    Where the squares overflow they are taken in another unit, which changes nothing else.
+    """
+    with np.errstate(over="ignore"):
+        variance = average(np.mean(centred * centred, axis=axes, keepdims=True))
+    if np.all(np.isfinite(unwrap(variance))):
+        return np.sqrt(variance + eps)
+    size = average(np.mean(np.abs(unwrap(centred)), axis=axes, keepdims=True))
+    unit = unit_of(size, np.isinf(unwrap(variance)))
+    part = centred / unit
+    variance = average(np.mean(part * part, axis=axes, keepdims=True))
+    return np.sqrt(variance + eps / unit / unit) * unit
+
+
+def inverse_deviation(
+    centred: np.ndarray,
+    axis: int,
+    eps: float,
+    average: Average = identity,
+) -> tuple[np.ndarray, np.ndarray]:
+    """1 / sqrt(variance + eps) over an axis, kept at length 1, as `deviation`; the variance."""
+    with np.errstate(over="ignore"):
+        variance = average(mean_of_products(centred, centred, axis))
+    scale = 1 / np.sqrt(variance + eps)
+    if np.count_nonzero(scale) == scale.size:
+        return scale, variance
+    size = average(mean_along(np.abs(centred), axis))
+    unit = unit_of(size, scale == 0)
+    part = centred / unit
+    variance_of_part = average(mean_of_products(part, part, axis))
+    return 1 / np.sqrt(variance_of_part + eps / unit / unit) / unit, variance
+
+
+def unit_of(size: np.ndarray, huge: np.ndarray) -> np.ndarray:
+    """The power of two below a size where that is `huge`, 1 elsewhere: exact to divide by."""
+    _, exponent = np.frexp(size)
+    return np.where(huge, np.ldexp(np.ones_like(size), exponent - 1), np.ones_like(size))
 
 
 @kernel(inert=("observe",))
@@ -50,11 +97,9 @@ def batch_norm(
     shape = (1, -1) + (1,) * (x.ndim - 2)  # (1, C, 1, ...)
     if mean is None or variance is None:
         centred = x - average(np.mean(x, axis=axes, keepdims=True))
-        variance = average(np.mean(centred * centred, axis=axes, keepdims=True))
+        y = centred / deviation(centred, axes, eps, average)
     else:
-        centred = x - np.reshape(mean, shape)
-        variance = np.reshape(variance, shape)
-    y = centred / np.sqrt(variance + eps)
+        y = (x - np.reshape(mean, shape)) / np.sqrt(np.reshape(variance, shape) + eps)
     if weight is not None:
         y = y * np.reshape(weight, shape)
     return y if bias is None else y + np.reshape(bias, shape)
@@ -170,8 +215,7 @@ def standardise(
     """
     mean = average(mean_along(x, 0))  # (1, C)
     z = x - mean
-    variance = average(mean_of_products(z, z, 0))
-    scale = 1 / np.sqrt(variance + eps)
+    scale, variance = inverse_deviation(z, 0, eps, average)
     z *= scale
     return z, scale[0], mean[0], variance[0]
 
@@ -211,7 +255,7 @@ def layer_norm(
     dimensions = len(shape or (0,)) if weight is None else weight.ndim
     axes = tuple(range(-dimensions, 0))
     centred = x - np.mean(x, axis=axes, keepdims=True)
-    y = centred / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
+    y = centred / deviation(centred, axes, eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
 
@@ -235,7 +279,7 @@ def _(
     scale = np.empty((len(rows), 1), x.dtype)
     for part in blocks(len(rows), prod(shape)):
         z = np.subtract(rows[part], mean_along(rows[part], 1), out=normal[part])
-        np.divide(1, np.sqrt(mean_of_products(z, z, 1) + eps), out=scale[part])
+        scale[part], _ = inverse_deviation(z, 1, eps)
         z *= scale[part]
         np.multiply(z, 1 if gain is None else gain, out=y[part])
         if shift is not None:

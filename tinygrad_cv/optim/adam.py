@@ -10,7 +10,7 @@ import numpy as np
 
 from ..tensor import Tensor
 from .flat import Run, State
-from .optimizer import Group, Optimizer, check_decay_rate, check_not_negative
+from .optimizer import Group, Optimizer, check_decay_rate, check_not_negative, rounded_once
 
 
 class Adam(Optimizer):
@@ -42,6 +42,7 @@ class Adam(Optimizer):
         return "exp_avg", "exp_avg_sq"
 
     @staticmethod
+    @rounded_once
     def reference(
         p: np.ndarray,
         g: np.ndarray,
@@ -92,6 +93,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
     @staticmethod
+    @rounded_once
     def reference(
         p: np.ndarray,
         g: np.ndarray,

@@ -9,6 +9,9 @@ import numpy as np
 
 from ..engine.observers import Edit, observers
 from ..tensor import Tensor, unwrap
+from ..typing import Array
+
+SMALL = 1e-30  # a sum of squares below this may have lost some: float32 ends at 1e-45
 
 
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
@@ -27,7 +30,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
         for parameter in owners:
             g = parameter.grad
             in_place = type(g) is np.ndarray and g.flags.writeable
-            parameter.grad = np.multiply(g, max_norm / norm, out=g if in_place else None)
+            parameter.grad = scaled(g, max_norm / norm, out=g if in_place else None)
     return norm
 
 
@@ -42,8 +45,41 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
 
 
 def norm_of(gradients: Sequence[np.ndarray]) -> float:
-    """The Euclidean norm of all gradients together."""
-    return math.sqrt(sum(float(np.vdot(g, g).real) for g in gradients))
+    """The Euclidean norm of all gradients together, in units of the largest where squares overflow
+    or vanish."""
+    total = sum_of_squares(gradients)
+    if SMALL < total < math.inf:
+        return math.sqrt(total)
+    largest = float(np.max([np.max(np.abs(g), initial=0) for g in gradients], initial=0))
+    if not 0 < largest < math.inf:
+        return largest
+    parts = [g.astype(wide(g.dtype)) / largest for g in gradients]
+    return largest * math.sqrt(sum_of_squares(parts))
+
+
+def sum_of_squares(gradients: Sequence[np.ndarray]) -> float:
+    """That of all elements; of float16 in a wider type."""
+    total = 0.0
+    for g in gradients:
+        g = g.astype(np.float32) if g.dtype == np.float16 else g
+        total += float(np.vdot(g, g).real)
+    return total
+
+
+def scaled(g: Array, factor: float, out: np.ndarray | None = None) -> Array:
+    """g times a factor; in a wider type where the type of g does not hold the factor in full."""
+    if factor >= np.finfo(g.dtype).tiny and g.dtype != np.float16:
+        return np.multiply(g, factor, out=out)
+    product = (g.astype(wide(g.dtype)) * factor).astype(g.dtype)
+    if out is None:
+        return product
+    out[...] = product
+    return out
+
+
+def wide(dtype: np.dtype) -> np.dtype:
+    """float64, or complex128 for a complex dtype."""
+    return np.result_type(dtype, np.float64)
 
 
 def clipped_norm(gradients: Sequence[np.ndarray], max_norm: float) -> list[np.ndarray]:
@@ -51,7 +87,7 @@ def clipped_norm(gradients: Sequence[np.ndarray], max_norm: float) -> list[np.nd
     norm = norm_of(gradients)
     if not max_norm < norm < math.inf:
         return list(gradients)
-    return [np.multiply(g, max_norm / norm) for g in gradients]
+    return [unwrap(scaled(g, max_norm / norm)) for g in gradients]
 
 
 def clipped_value(gradients: Sequence[np.ndarray], clip_value: float) -> list[np.ndarray]:

@@ -31,7 +31,8 @@ NOT_ADOPTED = memoryview(b"")  # of a parameter that does not lie in `values`
 class Run(NamedTuple):
     """What an update is given: parameters that are at the same step t = 1, 2, ..., in tiles.
 
-    A tile is small enough to stay in the cache. Its gradients must not be changed.
+    A tile is small enough to stay in the cache. Its gradients must not be changed. All arrays have
+    the dtype, which is float32 for parameters of float16.
     """
 
     t: int
@@ -39,8 +40,16 @@ class Run(NamedTuple):
     tiles: Iterator[Tile]
 
 
+def wide(dtype: np.dtype) -> np.dtype:
+    """The dtype of arithmetic and state: float32 for parameters of float16, else their own."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
 class FlatParameters:
     """Parameters of one dtype in `values`; `gradients` and the arrays in `state` have its layout.
+
+    The state of parameters of float16 is in float32: a mean of squares leaves float16 at gradients
+    of 256, and vanishes at 1e-4.
 
     The gradient of a parameter that is larger than a tile is not copied into `gradients`, but read
     where it is, unless other ranks need it there.
@@ -49,10 +58,11 @@ class FlatParameters:
     def __init__(self, parameters: Sequence[Tensor], state_names: Iterable[str]) -> None:
         self.parameters = parameters
         self.dtype = parameters[0].dtype
+        self.wide = wide(self.dtype)
         self.ranks = team()
         self.parts, self.size = self._layout()
         self.values = self._zeros()
-        self.state = {name: self._zeros() for name in state_names}
+        self.state = {name: self._zeros(self.wide) for name in state_names}
         self.exchange = self.ranks.exchange(self._zeros)
         self.gradients = self.exchange.own
         # Each parameter's own memory, once adopted.
@@ -66,7 +76,7 @@ class FlatParameters:
         one_rank = self.ranks.size == 1
         self.alone = [i if p.size > TILE and one_rank else None for i, p in enumerate(parameters)]
         self.tile_size = TILE
-        self.scratch = np.empty((2, min(TILE, self.size)), self.dtype)
+        self.scratch = np.empty((2, min(TILE, self.size)), self.wide)
         self.pieces: dict[tuple[int, int], Piece] = {}
 
     # ----------------------------------------------------------------------------------- the layout
@@ -82,11 +92,12 @@ class FlatParameters:
             end += lines * line
         return parts, end
 
-    def _zeros(self) -> np.ndarray:
-        """A flat buffer."""
-        size = self.size * self.dtype.itemsize
+    def _zeros(self, dtype: np.dtype | None = None) -> np.ndarray:
+        """A flat buffer, by default in the dtype of the parameters."""
+        dtype = dtype or self.dtype
+        size = self.size * dtype.itemsize
         memory = self.ranks.allocate(size + CACHE_LINE)
-        return at_cache_line(memory, size).view(self.dtype)
+        return at_cache_line(memory, size).view(dtype)
 
     def _views(self, flat: np.ndarray) -> list[np.ndarray]:
         """The parts of a flat buffer in the shapes of the parameters."""
@@ -215,7 +226,7 @@ class FlatParameters:
                 if alone is not None:
                     gradient = unwrap(self.parameters[alone]._grad)
                     gradient = np.asarray(gradient, self.dtype).reshape(-1)
-                yield Run(step, self.dtype, self._tiles(run, shard, gradient))
+                yield Run(step, self.wide, self._tiles(run, shard, gradient))
             start = stop
 
     def _tiles(self, run: slice, shard: slice, gradient: np.ndarray) -> Iterator[Tile]:
@@ -224,7 +235,13 @@ class FlatParameters:
         for low in range(max(run.start, shard.start), end, self.tile_size):
             high = min(low + self.tile_size, end)
             p, state, scratch = self._piece(low, high)
-            yield p, gradient[low - run.start : high - run.start], state, scratch
+            g = gradient[low - run.start : high - run.start]
+            if self.wide == self.dtype:
+                yield p, g, state, scratch
+                continue
+            whole = p.astype(self.wide)
+            yield whole, g.astype(self.wide), state, scratch
+            p[...] = whole  # updated, and rounded once
 
     def _piece(self, low: int, high: int) -> Piece:
         """Views of the buffers from low to high, kept for the next steps."""

@@ -7,6 +7,7 @@ many parameters end to end (`flat`); it is tested against the reference.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
@@ -18,9 +19,10 @@ from ..engine.observers import Step, observers
 from ..machine import subnormals_as_zero
 from ..tensor import Tensor
 from ..typing import Shape
-from .flat import FlatParameters, Run, State
+from .flat import FlatParameters, Run, State, wide
 from .state import check_state, flatten, read_options
 
+Reference: TypeAlias = Callable[..., tuple[np.ndarray, State]]  # (p, g, state, t, **options)
 Group: TypeAlias = dict[str, Any]  # "params", and each option of the optimiser by name
 
 
@@ -37,6 +39,11 @@ class Optimizer:
     skipped, and their number of steps does not grow. An optimiser that is copied or pickled with
     its model trains on like the original.
 
+    Parameters of float16 are updated in float32 and rounded once, and their state is in float32. So
+    a gradient of 0 leaves them as they are in spite of eps, which is 0 in float16. Of PyTorch's own
+    the fused optimisers compute like that (with the state rounded to float16 after each step); the
+    others make NaN.
+
     Raises ValueError for options that are unknown or out of range, and for parameters that are
     given twice or not at all; TypeError for parameters that are no floating-point leaf tensors.
 
@@ -49,7 +56,7 @@ class Optimizer:
     counts_steps: ClassVar[bool] = True
 
     check: ClassVar[Callable[..., None]]  # (**options)
-    reference: ClassVar[Callable[..., tuple[np.ndarray, State]]]  # (p, g, state, t, **options)
+    reference: ClassVar[Reference]
     update: ClassVar[Callable[..., None]]  # (run, **options), in place
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], **defaults: Any) -> None:
@@ -134,15 +141,16 @@ class Optimizer:
         **options: Any,
     ) -> tuple[np.ndarray, State]:
         """The new p and state after step t, as `reference` gives them, by the fast `update`."""
-        new = np.array(p, order="C")
-        kept = {name: np.array(array, order="C") for name, array in state.items()}
+        dtype = wide(p.dtype)
+        new = np.array(p, dtype, order="C")
+        kept = {name: np.array(array, dtype, order="C") for name, array in state.items()}
         flat = {name: array.reshape(-1) for name, array in kept.items()}
         scratch = (np.empty(new.size, new.dtype), np.empty(new.size, new.dtype))
         gradient = np.asarray(g, new.dtype).reshape(-1)
         tile = (new.reshape(-1), gradient, flat, scratch)
         with subnormals_as_zero():
             cls.update(Run(t, new.dtype, iter([tile])), **options)
-        return new, kept
+        return new.astype(p.dtype, copy=False), kept
 
     def average_gradients(self) -> None:
         """Make each `.grad` the average over the ranks (`parallel`), to clip it before the step.
@@ -260,6 +268,23 @@ class Optimizer:
         self._flatten()
         for (flat, i), state in zip(self._places(), saved["states"], strict=True):
             flat.set_state(i, state)
+
+
+def rounded_once(reference: Reference) -> Reference:
+    """A reference that computes in float32 what it is given in float16."""
+
+    @functools.wraps(reference)
+    def whole(
+        p: np.ndarray, g: np.ndarray, state: State, t: int, **options: Any
+    ) -> tuple[np.ndarray, State]:
+        dtype = wide(p.dtype)
+        if dtype == p.dtype:
+            return reference(p, g, state, t, **options)
+        before = {name: array.astype(dtype) for name, array in state.items()}
+        new, after = reference(p.astype(dtype), g.astype(dtype), before, t, **options)
+        return new.astype(p.dtype), after
+
+    return whole
 
 
 def steps_of(kind: type[Optimizer], options: Group, flat: FlatParameters) -> list[Step]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.arguments import switch
 from ..tensor import Tensor
 from .flat import Run, State
-from .optimizer import Group, Optimizer, check_decay_rate, check_not_negative
+from .optimizer import Group, Optimizer, check_decay_rate, check_not_negative, rounded_once
 
 
 class RMSprop(Optimizer):
@@ -63,6 +63,7 @@ class RMSprop(Optimizer):
         return tuple(names)
 
     @staticmethod
+    @rounded_once
     def reference(
         p: np.ndarray,
         g: np.ndarray,

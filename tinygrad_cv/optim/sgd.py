@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.arguments import real, switch
 from ..tensor import Tensor
 from .flat import Run, State
-from .optimizer import Group, Optimizer, check_not_negative
+from .optimizer import Group, Optimizer, check_not_negative, rounded_once
 
 
 class SGD(Optimizer):
@@ -58,6 +58,7 @@ class SGD(Optimizer):
         return ("momentum_buffer",) if options["momentum"] else ()
 
     @staticmethod
+    @rounded_once
     def reference(
         p: np.ndarray,
         g: np.ndarray,

@@ -253,7 +253,7 @@ class Backward(Lines):
             raise TapeError(f"{node} was recorded before the tape began, so it cannot be printed")
         given = {} if wanted == whole else {"wrt": write(wanted)}
         g = write(gradient)
-        if self.detail == "body":
+        if self.detail == "body" and not pull.saved.get("half"):
             return body_pull(self, pull, gradient, wanted)
         expression = ex.call(f"{self.kernel_name(kernel)}.pull_arrays", [g, ex.name(kept)], given)
         replica = Node(kernel, dict(pull.parents), dict(pull.saved), node.shape, node.dtype)

@@ -21,7 +21,7 @@ from .lines import Line
 from .names import RETURNED, assigned_name
 from .parts import names_in
 from .record import Event, Recorder, Variable
-from .trace import Untraceable, Value, arranged, express, trace, write
+from .trace import Untraceable, Value, arranged, express, plain, trace, write
 
 
 class Program(Forward):
@@ -206,7 +206,7 @@ class Program(Forward):
                 kwargs[name] = write(self.traced(bound[name], name))
         where = self.kernel_name(kernel)
         if call.node is not None:
-            if self.detail == "body":
+            if self.detail == "body" and not kernel.is_wide(map(plain, args)):
                 return body_call(self, call)
             where += ".run"
         expression = ex.call(where, map(write, args), kwargs)

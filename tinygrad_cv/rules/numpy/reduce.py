@@ -194,7 +194,11 @@ def average(
     Weights have the shape of a, or that of its reduced axes. With `returned` their sum comes too.
     """
     a = as_array(a)
-    weights = np.ones(a.shape, a.dtype) if weights is None else as_array(weights)
+    if weights is None:
+        result = np.mean(a, axis=axis, keepdims=keepdims)
+        total = np.full(result.shape, count(a.shape, axis), result.dtype)
+        return (result, total) if returned else result
+    weights = as_array(weights)
     if weights.shape != a.shape:
         weights = _spread(weights, a.shape, axis)
     total = np.sum(weights, axis=axis, keepdims=keepdims)

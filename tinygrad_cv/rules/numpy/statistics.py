@@ -295,7 +295,8 @@ def cov(
     rows = _variables(m, rowvar)  # (variables, observations)
     if y is not None:
         rows = np.concatenate([rows, _variables(y, rowvar)])
-    rows = rows.astype(np.result_type(rows.dtype, float) if dtype is None else dtype)
+    wide = np.result_type(unwrap(rows).dtype, np.float64)  # without a dtype, as in NumPy
+    rows = rows.astype(wide if dtype is None else dtype)
     centred = rows - np.mean(rows, axis=1, keepdims=True)
     lost = ddof if ddof is not None else 0 if bias else 1
     n = rows.shape[1] - lost
