@@ -19,7 +19,8 @@ torch = pytest.importorskip("torch")
 F = torch.nn.functional
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
 
-# The normalisation of 1e30 is noise in PyTorch: it takes the first four only.
+# The normalisation of 1e30 is noise in PyTorch, and in attention a rounding of 1e-17 of it hides every gradient beside it:
+# these take the first four only.
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, 1e30, -1e30, 1e-30]
 WHOLE = [int, np.int64, np.uint8, np.int32]
 DTYPES = [(np.float64, torch.float64, 1e-9), (np.float32, torch.float32, 2e-4)]
@@ -230,7 +231,8 @@ def test_a_layer_at_the_edges(name: str, special: bool, data: Any, seed: int) ->
     ours.load_state_dict({n: p.detach().numpy() for n, p in theirs.state_dict().items()})
     if special and x.size:
         places = rng.integers(0, x.size, size=2)
-        x.reshape(-1)[places] = rng.choice(SPECIAL[:4] if "norm" in name else SPECIAL, size=2)
+        few = "norm" in name or name == "attention"
+        x.reshape(-1)[places] = rng.choice(SPECIAL[:4] if few else SPECIAL, size=2)
     a, b = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     y, z = refused(lambda: ours(a)), refused(lambda: theirs(b))
     if isinstance(y, Exception):
