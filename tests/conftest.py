@@ -1,6 +1,6 @@
 """Hypothesis profiles: `dev` for every run, `ci` where CI is set, `thorough` (HYPOTHESIS_PROFILE=thorough) for long ones.
 
-There are thousands of property tests here, so that `dev` and `ci` draw six examples each, in place of ten.
+There are thousands of property tests here, so that `dev` and `ci` draw four examples each, in place of ten.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from tinygrad_cv.testing import load_profile
 
-EXAMPLES = 6
+EXAMPLES = 4
 
 load_profile()
 if settings.default.max_examples > EXAMPLES and settings.get_current_profile_name() != "thorough":
