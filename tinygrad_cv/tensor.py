@@ -800,6 +800,24 @@ def silence(
     return silenced
 
 
+def deposit(gradients: Mapping[Place, Any]) -> None:
+    """Add gradients to the `.grad` of the tensors that stand at these places."""
+    watching = observers()
+    for place, gradient in gradients.items():
+        reference = place.node.tensor
+        if isinstance(place, Output):
+            reference = (reference or {}).get(place.number)
+        tensor = reference() if reference is not None else None
+        if tensor is None:
+            continue
+        gradient = conjugate(gradient)
+        if type(gradient) is Tensor:  # which several places may have in common
+            gradient = wrap(gradient._array, gradient._node)
+        for observer in watching:
+            observer.deposit(Deposit(tensor, place, tensor._grad, gradient))
+        tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
+
+
 # -------------------------------------------------------------------------------- the way forward
 
 
@@ -925,24 +943,6 @@ def added(parts: Sequence[Any]) -> Any:
         else:
             total = total + part
     return total
-
-
-def deposit(gradients: Mapping[Place, Any]) -> None:
-    """Add gradients to the `.grad` of the tensors that stand at these places."""
-    watching = observers()
-    for place, gradient in gradients.items():
-        reference = place.node.tensor
-        if isinstance(place, Output):
-            reference = (reference or {}).get(place.number)
-        tensor = reference() if reference is not None else None
-        if tensor is None:
-            continue
-        gradient = conjugate(gradient)
-        if type(gradient) is Tensor:  # which several places may have in common
-            gradient = wrap(gradient._array, gradient._node)
-        for observer in watching:
-            observer.deposit(Deposit(tensor, place, tensor._grad, gradient))
-        tensor._grad = gradient if tensor._grad is None else tensor._grad + gradient
 
 
 # ------------------------------------------------------------------------------------- the tensor
