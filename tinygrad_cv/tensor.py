@@ -316,6 +316,7 @@ class Rule:
         self.linear = frozenset(linear)
         self.elementwise = elementwise
         self.tangents: dict[str, Function] = {}
+        self.tangent_needs: dict[str, tuple[str, ...]] = {}  # what these formulas name
         self.needs: dict[str, tuple[str, ...]] = {}  # what the formula of an argument names
         for name, formula in self.formulas.items():
             self.needs[name] = parameter_names(formula) if formula else ()
@@ -431,13 +432,14 @@ class Rule:
         others = {}
         for name, tangent in tangents.items():
             if name in self.tangents:
-                needed = parameter_names(self.tangents[name])
-                given = [tangent if n == "t" else values[n] for n in needed]
+                given = [tangent if n == "t" else values[n] for n in self.tangent_needs[name]]
                 parts.append(self.tangents[name](*given))
             elif name in self.linear:
                 shapes = values.get(f"{name}_shape", ())
                 tangent = filled(tangent, shapes) if type(tangent) is list else tangent
-                parts.append(self._apply({**values, name: tangent}, graph))
+                arguments = self.arguments_in({**values, name: tangent})
+                function = self if graph else self.function
+                parts.append(self.signature.call(function, arguments))
             elif self.elementwise:
                 formula: Any = self.formulas[name]
                 given = [tangent if n == "g" else values[n] for n in self.needs[name]]
@@ -448,16 +450,16 @@ class Rule:
             parts.append(push_by_transposes(node, others, graph))
         return added(parts)
 
-    def _apply(self, values: Mapping[str, Any], graph: bool) -> Any:
-        """The function of what was saved, and of a tangent, in the place of its own arguments."""
-        given = {}
-        for other in self.signature.defaults:
-            if other not in values:
+    def arguments_in(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The function's own arguments among saved values, without options that say nothing."""
+        arguments = {}
+        for name in self.signature.defaults:
+            if name not in values:
                 continue
-            required = other in self.signature.required
-            if required or not self.signature.is_default(other, values[other]):
-                given[other] = values[other]
-        return self.signature.call(self if graph else self.function, given)
+            required = name in self.signature.required
+            if required or not self.signature.is_default(name, values[name]):
+                arguments[name] = values[name]
+        return arguments
 
     def tangent(self, **formulas: Function) -> Rule:
         """Enter formulas for the tangent of the value, where none of the gradient serves.
@@ -469,15 +471,17 @@ class Rule:
         A formula's parameters are `t`, the tangent of that argument, and what is saved for its
         gradient.
         """
-        for name, formula in formulas.items():
+        needs = {name: parameter_names(formula) for name, formula in formulas.items()}
+        for name in formulas:
             known = {"t", *self.needs[name]}
-            for needed in parameter_names(formula):
+            for needed in needs[name]:
                 if needed not in known:
                     raise TypeError(
                         f"tangent of {errors.name_of(self.function)}: {needed!r} is not one of "
                         f"{sorted(known)}"
                     )
         self.tangents |= formulas
+        self.tangent_needs |= needs
         return self
 
     def __repr__(self) -> str:

@@ -6,10 +6,8 @@ import copy
 
 import numpy as np
 
-from ..engine.signatures import parameter_names
 from ..kernels.kernel import Kernel
 from ..tensor import Node, Place, Rule, added
-from ..typing import Function
 from . import expression as ex
 from .backward import Backward
 from .expression import Expression
@@ -67,22 +65,16 @@ class Forward(Backward):
         """What one tangent comes to, as a call of the function or of a formula of the table."""
         operation: Rule = push.operation
         if name in operation.linear and name not in operation.tangents:
-            values = {**saved, name: tangent}
-            signature = operation.signature
-            given = {key: values[key] for key in signature.defaults if key in values}
-            for key in [*given]:
-                if key not in signature.required and signature.is_default(key, given[key]):
-                    del given[key]
-            args, kwargs = arranged(operation, given)
+            args, kwargs = arranged(operation, operation.arguments_in({**saved, name: tangent}))
             value = operation.function(
                 *map(plain, args), **{k: plain(v) for k, v in kwargs.items()}
             )
             return traced(value, express(operation.function, args, kwargs, value))
-        kind, letter = ("tangents", "t") if name in operation.tangents else ("formulas", "g")
-        if kind == "formulas" and not operation.elementwise:
-            raise TapeError(f"the tangent of {push.node} is no expression in {name!r}")
-        formula: Function = getattr(operation, kind)[name]
-        needed = parameter_names(formula)
+        kind, letter, needed = "tangents", "t", operation.tangent_needs.get(name)
+        if needed is None:
+            kind, letter, needed = "formulas", "g", operation.needs[name]
+            if not operation.elementwise:
+                raise TapeError(f"the tangent of {push.node} is no expression in {name!r}")
         arguments = [tangent if n == letter else saved[n] for n in needed]
         return self.formula_call(operation, kind, name, arguments)
 
