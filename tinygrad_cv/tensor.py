@@ -43,6 +43,8 @@ from .engine.operands import (
     as_operand,
     conjugate,
     fit,
+    is_complex,
+    project,
     refuse_foreign,
 )
 from .engine.ownership import constant, guarded, own, read, read_only, window, write
@@ -732,17 +734,22 @@ def unbroadcast(gradient: Any, place: Place, node: Node | None) -> Any:
         function = None if node is None else node.operation.function
         gradient = as_numbers(gradient, function, "gradient")
     if gradient.shape != shape:
-        extra = gradient.ndim - len(shape)
-        padded = (1,) * extra + shape
-        axes = tuple(i for i, n in enumerate(gradient.shape) if i < extra or n != padded[i])
-        if extra < 0 or any(padded[i] != 1 for i in axes):
+        axes = broadcast_axes(gradient.shape, shape)
+        if axes is None:
             raise errors.wrong_shape(node, gradient.shape, shape)
         gradient = np.sum(gradient, axis=axes).reshape(shape)
-    if gradient.dtype.kind == "c" and dtype.kind != "c":
-        if node is None or not any(d.kind == "c" for d in each(node.dtype)):
-            raise errors.complex_gradient(node)
-        gradient = np.real(gradient)  # a real number does not move along the imaginary axis
-    return gradient if gradient.dtype == dtype else gradient.astype(dtype)
+    loses = is_complex(gradient) and dtype.kind != "c"
+    if loses and (node is None or all(d.kind != "c" for d in each(node.dtype))):
+        raise errors.complex_gradient(node)
+    return project(gradient, dtype)  # a real number does not move along the imaginary axis
+
+
+def broadcast_axes(shape: Shape, before: Shape) -> tuple[int, ...] | None:
+    """The axes of a shape that broadcasting has added or stretched; None if it was no broadcast."""
+    extra = len(shape) - len(before)
+    padded = (1,) * extra + before
+    axes = tuple(i for i, n in enumerate(shape) if i < extra or n != padded[i])
+    return None if extra < 0 or any(padded[i] != 1 for i in axes) else axes
 
 
 def can_drop(place: Any) -> bool:
@@ -889,9 +896,7 @@ def broadcast_tangent(tangent: Any, place: Place, given: Mapping[str, Any]) -> A
         for part in given.values():
             still = still & np.equal(unwrap(part), 0)
         tangent = np.where(still, 0, tangent)
-    if tangent.dtype.kind == "c" and dtype.kind != "c":
-        tangent = np.real(tangent)
-    return tangent if tangent.dtype == dtype else tangent.astype(dtype)
+    return project(tangent, dtype)
 
 
 def has_nan(x: np.ndarray) -> bool:
@@ -1050,7 +1055,7 @@ class Tensor(NumPyInterface):
         if value is not None:
             if type(value) is not Tensor:
                 value = as_numbers(value, Tensor, "grad")
-            if value.dtype.kind == "c":
+            if is_complex(value):
                 value = fit(value, self.dtype, Tensor, "grad")
             if value.shape != self.shape:
                 raise errors.unfit_gradient(value.shape, self.shape)
@@ -1075,7 +1080,7 @@ class Tensor(NumPyInterface):
         if gradient is None:
             if self._array.size != 1:
                 raise errors.not_a_number(self.shape)
-            if self.dtype.kind == "c":
+            if is_complex(self):
                 raise errors.not_real("backward", self.dtype)
             gradient = np.ones(self.shape, self.dtype)
         if type(gradient) is not Tensor:

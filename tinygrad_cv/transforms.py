@@ -20,7 +20,7 @@ import numpy as np
 
 from .engine import errors
 from .engine.modes import is_recording, setting, switched
-from .engine.operands import DIFFERENTIABLE, as_numbers, as_operand, conjugate, fit
+from .engine.operands import DIFFERENTIABLE, as_numbers, as_operand, conjugate, fit, is_complex
 from .engine.ownership import constant
 from .engine.pytrees import leaves, leaves_like, map_leaves, rebuild
 from .tensor import (
@@ -163,7 +163,7 @@ class Run:
                 f"{self.name} needs one number as the value, not shape {value.shape}; "
                 "see tg.jacobian or tg.vjp"
             )
-        if value.dtype.kind == "c":
+        if is_complex(value):
             raise errors.not_real(self.name, value.dtype)
         if value.dtype.kind != "f":
             raise TypeError(
@@ -486,11 +486,6 @@ def refuse_not_holomorphic(along_real: np.ndarray, along_imaginary: np.ndarray) 
             "jacobian: the function is not holomorphic, so it has no complex derivative; take "
             "tg.jvp along 1 and along 1j, or write it as a function of real and imaginary parts"
         )
-
-
-def is_complex(x: Tensor) -> bool:
-    """Whether a tensor holds complex numbers."""
-    return x.dtype.kind == "c"
 
 
 def basis(x: Tensor) -> np.ndarray:

@@ -42,7 +42,7 @@ def as_numbers(value: Any, function: Any, name: str) -> np.ndarray:
 
 def fit(array: Any, dtype: np.dtype[Any], function: Any, name: str) -> Any:
     """An array or tensor in another dtype. Raises TypeError if its imaginary part would be lost."""
-    if array.dtype.kind == "c" and dtype.kind != "c":
+    if is_complex(array) and dtype.kind != "c":
         where = "" if function is None else f"{errors.name_of(function)}: "
         raise TypeError(
             f"{where}{name!r} is {array.dtype}, but stands for {dtype}; give its real part"
@@ -50,9 +50,21 @@ def fit(array: Any, dtype: np.dtype[Any], function: Any, name: str) -> Any:
     return array if array.dtype == dtype else array.astype(dtype)
 
 
+def project(value: Any, dtype: np.dtype[Any]) -> Any:
+    """An array or tensor in another dtype; of complex numbers the real part, if that is real."""
+    if is_complex(value) and dtype.kind != "c":
+        value = np.real(value)
+    return value if value.dtype == dtype else value.astype(dtype)
+
+
+def is_complex(value: Any) -> bool:
+    """Whether an array or a tensor holds complex numbers."""
+    return bool(value.dtype.kind == "c")
+
+
 def conjugate(value: Any) -> Any:
     """The complex conjugate; what is real stays itself."""
-    return np.conjugate(value) if value.dtype.kind == "c" else value
+    return np.conjugate(value) if is_complex(value) else value
 
 
 def refuse_foreign(value: Any, function: Any, name: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import SWITCHED, is_recording
 from ..engine.observers import Call, now, observers, scope
+from ..engine.operands import project
 from ..engine.pytrees import map_leaves
 from ..engine.signatures import Signature, parameter_names
 from ..tensor import TABLE, USER_RULES, Rule, Tensor, place_of, unwrap
@@ -94,21 +95,29 @@ class Definition:
         return frozenset(parameter_names(self.body))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        bound = self.bind(args, kwargs)
+        given = self.signature.bind(args, kwargs)
+        bound = self.for_body(given)
         if self.calls:
             return self._body_value(bound)
-        given = {
-            name: map_leaves(unwrap, v) for name, v in self.signature.bind(args, kwargs).items()
-        }
-        for name in IN_PLACE:
-            given.pop(name, None)
+        arrays = {n: map_leaves(unwrap, v) for n, v in given.items() if n not in IN_PLACE}
         try:
             with np.errstate(all="ignore"):
-                expected = self.signature.call(self.function, given)
+                expected = self.signature.call(self.function, arrays)
         except Exception as error:
             self._body_value(bound)  # whose own error says more
-            raise errors.explain(error, self.function, given, {}) from None
+            raise errors.explain(error, self.function, arrays, {}) from None
         return self._conform(self._body_value(bound), expected)
+
+    def for_body(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the body is handed, by name. Raises for an option that it does not have."""
+        if self.parameters.issuperset(given):
+            return given
+        for name in given.keys() - self.parameters - self.inert:
+            if name not in self.signature.defaults:
+                raise TypeError(f"{errors.name_of(self.function)} has no argument {name!r}")
+            if not self.signature.is_default(name, given[name]):
+                raise errors.unread_option(self.function, name, given[name])
+        return {name: value for name, value in given.items() if name in self.parameters}
 
     def _body_value(self, bound: Mapping[str, Any]) -> Any:
         if not SWITCHED["observer"]:
@@ -118,36 +127,17 @@ class Definition:
 
     def _conform(self, value: Any, expected: Any) -> Any:
         """The body's value in the dtype of the function's own."""
-        if expected is None:
-            return value
         if isinstance(value, (list, tuple)):
             parts = [self._conform(v, e) for v, e in zip(value, expected, strict=True)]
             return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
         if type(value) is not Tensor:
             return expected
-        dtype = np.asarray(expected).dtype
         if np.shape(expected) != value.shape:
             raise AssertionError(
                 f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where "
                 f"NumPy gives {np.shape(expected)}; please report this"
             )
-        if value.dtype == dtype:
-            return value
-        if value.dtype.kind == "c" and dtype.kind != "c":
-            value = np.real(value)
-        return value.astype(dtype)
-
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """What the body is handed, by name."""
-        given = self.signature.bind(args, kwargs)
-        if not self.parameters.issuperset(given):
-            for name in given.keys() - self.parameters - self.inert:
-                if name not in self.signature.defaults:
-                    raise TypeError(f"{errors.name_of(self.function)} has no argument {name!r}")
-                if not self.signature.is_default(name, given[name]):
-                    raise errors.unread_option(self.function, name, given[name])
-            given = {name: value for name, value in given.items() if name in self.parameters}
-        return given
+        return project(value, np.asarray(expected).dtype)
 
 
 def definition(

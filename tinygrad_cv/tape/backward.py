@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.operands import DIFFERENTIABLE, is_complex
 from ..kernels.kernel import Kernel
-from ..tensor import Node, Output, Place, Rule, each
+from ..tensor import Node, Output, Place, Rule, broadcast_axes, each
 from ..transforms import IDENTITY
 from . import expression as ex
 from . import record
@@ -160,7 +161,7 @@ class Backward(Lines):
             if place.node.operation is None:
                 name = self.place_name(place)
                 expression = self.expression(variable)
-                if variable.array.dtype.kind == "c":
+                if is_complex(variable.array):
                     expression = ex.call("np.conj", [expression], {})
                 self.gradients[name] = expression
 
@@ -369,21 +370,26 @@ def write_ones(array: np.ndarray) -> Expression:
 
 def is_float(value: Value) -> bool:
     """Whether this is an array of floating-point numbers."""
-    return value is not None and np.asarray(value).dtype.kind in "fc"
+    return value is not None and np.asarray(value).dtype.kind in DIFFERENTIABLE
 
 
 def unbroadcast(gradient: Traced, place: Place) -> Traced:
     """A contribution in the shape and dtype of its tensor, as the engine has it."""
     array = np.asarray(gradient.array)
     expression = gradient.expression
-    shape, dtype = place.shape, place.dtype
+    shape = place.shape
     if array.shape != shape:
         extra = array.ndim - len(shape)
-        padded = (1,) * extra + shape
-        axes = tuple(i for i, n in enumerate(array.shape) if i < extra or n != padded[i])
+        axes = broadcast_axes(array.shape, shape) or ()
         array = np.sum(array, axis=axes).reshape(shape)
         expression = summed(expression, axes, extra, shape, gradient.array.ndim)
-    if array.dtype.kind == "c" and dtype.kind != "c":
+    return projected(Traced(array, expression), place.dtype)
+
+
+def projected(value: Traced, dtype: np.dtype[Any]) -> Traced:
+    """A value in another dtype, as the engine's `project` has it."""
+    array, expression = value.array, value.expression
+    if is_complex(array) and dtype.kind != "c":
         array = np.real(array)
         expression = ex.call("np.real", [expression], {})
     if array.dtype != dtype:

@@ -9,7 +9,7 @@ import numpy as np
 from ..kernels.kernel import Kernel
 from ..tensor import Node, Place, Rule, added
 from . import expression as ex
-from .backward import Backward
+from .backward import Backward, projected
 from .expression import Expression
 from .lines import TapeError
 from .parts import shared_parts
@@ -119,7 +119,7 @@ def broadcast_tangent(part: Traced, place: Place, given: dict[str, Value]) -> Tr
     """A tangent in the shape and dtype of its value, as the engine has it."""
     expression = part.expression
     array = np.asarray(part.array)
-    shape, dtype = place.shape, place.dtype
+    shape = place.shape
     if array.shape != shape:
         expression = broadcast(Traced(array, expression), shape)
         array = np.broadcast_to(array, shape)
@@ -128,13 +128,7 @@ def broadcast_tangent(part: Traced, place: Place, given: dict[str, Value]) -> Tr
         array = np.where(still.array, 0, array)
         parts = [still.expression, write(0), expression]
         expression = ex.call("np.where", parts, {})
-    if array.dtype.kind == "c" and dtype.kind != "c":
-        array = np.real(array)
-        expression = ex.call("np.real", [expression], {})
-    if array.dtype != dtype:
-        array = array.astype(dtype)
-        expression = ex.method(expression, "astype", [write(dtype)], {})
-    return Traced(array, expression)
+    return projected(Traced(array, expression), place.dtype)
 
 
 def all_zero(given: dict[str, Value]) -> Traced:

@@ -13,15 +13,10 @@ from math import e, log, pi
 
 import numpy as np
 
-from ...engine.operands import conjugate
+from ...engine.operands import conjugate, is_complex
 from ...tensor import unwrap
 from ...typing import Array, Operand
 from ..table import definition, derivative, refuse_complex, without_gradient
-
-
-def is_complex(x: Array) -> bool:
-    """Whether an array or a tensor holds complex numbers."""
-    return bool(x.dtype.kind == "c")
 
 
 @definition(np.sign, signature="x, /")

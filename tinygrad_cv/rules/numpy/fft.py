@@ -17,10 +17,10 @@ from typing import Literal
 
 import numpy as np
 
+from ...engine.operands import is_complex
 from ...typing import Array, Axis, Shape
 from ..table import as_array, definition, derivative
 from .axes import along, axes_of
-from .elementwise import is_complex
 from .index import scatter
 
 Lengths = Sequence[int | None] | None  # of several axes; None, or -1 for one of them: as it is

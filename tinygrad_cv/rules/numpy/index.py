@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import is_complex
 from ...typing import Array, ArrayLike, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative, without_gradient
 from .axes import along
-from .elementwise import is_complex
 
 Index = Any  # whatever can stand in brackets behind an array
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import conjugate
+from ...engine.operands import conjugate, is_complex
 from ...tensor import unwrap
 from ...typing import Array, DTypeLike, Operand, Shape
 from ..table import as_array, definition, refuse_complex
 from .axes import along, at_least, axes_of
-from .elementwise import is_complex
 from .index import scatter
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.operands import is_complex
 from ...tensor import unwrap
 from ...typing import Array, Axis, DTypeLike, Shape
 from ..table import as_array, definition, derivative, refuse_complex
 from .axes import along, at_least, axes_of
-from .elementwise import is_complex
 
 # Joining.
 

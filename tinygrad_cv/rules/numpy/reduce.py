@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import fit
+from ...engine.operands import fit, is_complex
 from ...typing import Array, Axis, DTypeLike, Operand, Scalar, Shape
 from ..table import as_array, definition, derivative, refuse_complex, without_gradient
 from .axes import axes_of, count, reduced_back, reduced_last, restore
-from .elementwise import is_complex, root, same, squared_size
+from .elementwise import root, same, squared_size
 
 derivative(
     np.sum,

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import conjugate
+from ...engine.operands import conjugate, is_complex
 from ...tensor import unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
 from ..table import as_array, definition, refuse_complex
 from .axes import axes_of, reduced_last
-from .elementwise import is_complex, root, squared_size
+from .elementwise import root, squared_size
 from .index import scatter
 
 # Quantiles: between the two neighbours of a position, which have these numbers and this share of

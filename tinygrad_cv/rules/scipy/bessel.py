@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
+from ...engine.operands import is_complex
 from ...tensor import Rule
 from ...typing import Array
-from ..numpy.elementwise import is_complex
 from ..table import definition, derivative
 from .special import at_pole, safe
 

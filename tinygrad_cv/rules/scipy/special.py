@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from scipy import special as sp
 
+from ...engine.operands import is_complex
 from ...tensor import Rule, unwrap
 from ...typing import Array, Axis
-from ..numpy.elementwise import is_complex, sinc
+from ..numpy.elementwise import sinc
 from ..table import definition, derivative, refuse_complex
 
 ROOT_PI = sqrt(pi)
