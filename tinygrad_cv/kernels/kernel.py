@@ -13,6 +13,7 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import switched
 from ..engine.observers import scope
+from ..engine.operands import DIFFERENTIABLE
 from ..engine.ownership import guarded, read_only
 from ..engine.signatures import Signature
 from ..tensor import Node, added, at_place, backpropagate, described, each, pushforward, record
@@ -75,9 +76,9 @@ class Kernel:
         self.selects = selects
         self.elementwise = elementwise
         self.inert = frozenset(inert)
-        self.gives_new_arrays = reference.__module__.startswith(str(__package__))
-        self.guarded = not self.gives_new_arrays
-        self.widens = self.gives_new_arrays
+        of_package = reference.__module__.startswith(str(__package__))
+        self.gives_new_arrays = self.widens = of_package
+        self.guarded = not of_package
         self.reference = self._wide_reference() if self.widens else reference
         self.signature = Signature(reference)
         self._jvp: Function | None = None
@@ -240,7 +241,7 @@ class Kernel:
         for name in self.arrays:
             if arrays[name] is not None:
                 array = arrays[name] = np.asarray(arrays[name])
-                if array.dtype.kind in "fc":
+                if array.dtype.kind in DIFFERENTIABLE:
                     given.append(name)
         value, saved = self.compute(arrays, dict.fromkeys(given))
         return value, Kept(tuple(given), saved)
@@ -251,28 +252,25 @@ class Kernel:
         A tuple; of one argument its gradient alone.
         """
         wanted = wrt or kept.wrt
-        parents: dict[str, Any] = self._leaves(kept)
-        node = Node(self, parents, kept.saved, *described(kept.saved["y"], self.function))
+        node = self._node_of(kept)
         gradient = [np.asarray(part) for part in g] if type(g) is list else np.asarray(g)
         same = tuple(wanted) == kept.wrt
-        found = self.pull(node, gradient, parents if same else wanted, graph=False)
+        found = self.pull(node, gradient, node.parents if same else wanted, graph=False)
         gradients = tuple(found[name] for name in wanted)
         return gradients[0] if len(gradients) == 1 else gradients
 
     def push_arrays(self, kept: Kept, **tangents: np.ndarray) -> Any:
         """The tangent of the value along tangents of the arguments, after `run`."""
-        parents = self._leaves(kept)
-        node = Node(self, parents, kept.saved, *described(kept.saved["y"], self.function))
         given = {name: np.asarray(tangent) for name, tangent in tangents.items()}
-        return self.push(node, given, graph=False)
+        return self.push(self._node_of(kept), given, graph=False)
 
-    def _leaves(self, kept: Kept) -> dict[str, Any]:
-        """Places for the floating-point arguments of a run."""
-        leaves: dict[str, Any] = {}
+    def _node_of(self, kept: Kept) -> Node:
+        """What a record of the run would be: a node, with leaves for the arguments."""
+        parents = {}
         for name in kept.wrt:
             array = kept.saved[name]
-            leaves[name] = Node(None, {}, {}, array.shape, array.dtype)
-        return leaves
+            parents[name] = Node(None, {}, {}, array.shape, array.dtype)
+        return Node(self, parents, kept.saved, *described(kept.saved["y"], self.function))
 
     def _pull_reference(self, node: Node, gradient: Any, wanted: Collection[str]) -> dict[str, Any]:
         """The same by differentiating the reference, which records itself."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..engine.observers import Edit, observers
+from ..kernels.precision import widened
 from ..tensor import Tensor, unwrap
 from ..typing import Array
 
@@ -40,8 +41,9 @@ def clip_grad_value_(parameters: Iterable[Tensor], clip_value: float) -> None:
     owners = [p for p in parameters if p.grad is not None]
     for observer in observers():
         observer.edit(Edit(clipped_value, owners, clip_value))
-    for parameter in owners:
-        parameter.grad = np.clip(unwrap(parameter.grad), -clip_value, clip_value)
+    gradients = [unwrap(p.grad) for p in owners]
+    for parameter, new in zip(owners, clipped_value(gradients, clip_value), strict=True):
+        parameter.grad = new
 
 
 def norm_of(gradients: Sequence[np.ndarray]) -> float:
@@ -53,7 +55,7 @@ def norm_of(gradients: Sequence[np.ndarray]) -> float:
     largest = float(np.max([np.max(np.abs(g), initial=0) for g in gradients], initial=0))
     if not 0 < largest < math.inf:
         return largest
-    parts = [g.astype(wide(g.dtype)) / largest for g in gradients]
+    parts = [g.astype(double(g.dtype)) / largest for g in gradients]
     return largest * math.sqrt(sum_of_squares(parts))
 
 
@@ -61,7 +63,7 @@ def sum_of_squares(gradients: Sequence[np.ndarray]) -> float:
     """That of all elements; of float16 in a wider type."""
     total = 0.0
     for g in gradients:
-        g = g.astype(np.float32) if g.dtype == np.float16 else g
+        g = widened(g)
         total += float(np.vdot(g, g).real)
     return total
 
@@ -70,14 +72,14 @@ def scaled(g: Array, factor: float, out: np.ndarray | None = None) -> Array:
     """g times a factor; in a wider type where the type of g does not hold the factor in full."""
     if factor >= np.finfo(g.dtype).tiny and g.dtype != np.float16:
         return np.multiply(g, factor, out=out)
-    product = (g.astype(wide(g.dtype)) * factor).astype(g.dtype)
+    product = (g.astype(double(g.dtype)) * factor).astype(g.dtype)
     if out is None:
         return product
     out[...] = product
     return out
 
 
-def wide(dtype: np.dtype) -> np.dtype:
+def double(dtype: np.dtype) -> np.dtype:
     """float64, or complex128 for a complex dtype."""
     return np.result_type(dtype, np.float64)
 
