@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,24 +41,19 @@ class Program(Forward):
             self.handle(event)
 
     def handle(self, event: Event) -> None:
-        if type(event) is record.NotedCall:
-            self._call(event)
-        elif type(event) is record.NotedStart:
-            self._start(event)
-        elif type(event) is record.NotedPull:
-            self._pull(event)
-        elif type(event) is record.NotedFinish:
-            self._finish(event)
-        elif type(event) is record.NotedDeposit:
-            self._deposit(event)
-        elif type(event) is record.NotedPush:
-            self._push(event)
-        elif type(event) is record.NotedPushed:
-            self._pushed(event)
-        elif type(event) is record.NotedEdit:
-            self._edit(event)
-        else:
-            self._step(event)
+        """Write the lines of one event."""
+        handlers: dict[type, Callable[[Any], None]] = {
+            record.NotedCall: self._call,
+            record.NotedStart: self._start,
+            record.NotedPull: self._pull,
+            record.NotedFinish: self._finish,
+            record.NotedDeposit: self._deposit,
+            record.NotedPush: self._push,
+            record.NotedPushed: self._pushed,
+            record.NotedEdit: self._edit,
+            record.NotedStep: self._step,
+        }
+        handlers[type(event)](event)
 
     # ------------------------------------------------------------------------------------- forward
 

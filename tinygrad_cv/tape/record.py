@@ -265,11 +265,7 @@ class Recorder(Observer):
             if type(gradient) is Tensor:
                 gradients[place] = self.noted(gradient, "gradient")
                 continue
-            array = np.asarray(gradient)
-            variable = gradients[place] = Variable(array.copy())
-            variable.copied = True
-            self.by_memory[key_of(array)] = variable
-            self.held.append(array)  # so that no other array gets its key
+            gradients[place] = self.copied(np.asarray(gradient))
         self.finished = gradients
         self.events.append(NotedFinish(gradients))
 
@@ -309,10 +305,7 @@ class Recorder(Observer):
         carried = None
         if deposit.gradient.dtype.kind == "c" and type(deposit.gradient) is not Tensor:
             carried = self.finished[deposit.place]
-            gradient = Variable(deposit.gradient.copy())
-            gradient.copied = True
-            self.by_memory[key_of(deposit.gradient)] = gradient
-            self.held.append(deposit.gradient)
+            gradient = self.copied(deposit.gradient)
         else:
             gradient = self.noted(deposit.gradient, "gradient")
         total = gradient
@@ -440,6 +433,14 @@ class Recorder(Observer):
         self.by_memory[key_of(array)] = found
         self.held.append(array)
         return found
+
+    def copied(self, array: np.ndarray) -> Variable:
+        """A variable with a copy of an array that its owner may write to."""
+        variable = Variable(array.copy())
+        variable.copied = True
+        self.by_memory[key_of(array)] = variable
+        self.held.append(array)  # so that no other array gets its key
+        return variable
 
     def transposed(self, array: np.ndarray) -> Variable | None:
         """A matrix that is the transpose of a variable, as the value of a call of its own."""
