@@ -13,7 +13,7 @@ alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from .index import scatter
 
 Lengths = Sequence[int | None] | None  # of several axes; None, or -1 for one of them: as it is
 Axes = Sequence[int] | None
+Transform = Callable[..., Any]
 Norm = Literal["backward", "ortho", "forward"] | None  # where the scaling by 1 / n stands
 
 
@@ -56,107 +57,72 @@ def _twice(g: Array, n: int, axis: int) -> Array:
     return g * _count(n, axis, g.ndim).astype(g.real.dtype)
 
 
-# From complex to complex.
-def _fft(
-    g: Array,
-    a_shape: Shape,
-    axis: int,
-    norm: Norm,
-) -> Array:
-    return _fitted(np.fft.fft(g, axis=axis, norm=norm), a_shape, axis)
+def _enter_symmetric(transform: Transform) -> None:
+    """From complex to complex numbers: the transform is its own transpose."""
+
+    def transpose(
+        g: Array,
+        a_shape: Shape,
+        axis: int,
+        norm: Norm,
+    ) -> Array:
+        return _fitted(transform(g, axis=axis, norm=norm), a_shape, axis)
+
+    derivative(transform, a=transpose, linear="a", inert=("n",))
 
 
-def _ifft(
-    g: Array,
-    a_shape: Shape,
-    axis: int,
-    norm: Norm,
-) -> Array:
-    return _fitted(np.fft.ifft(g, axis=axis, norm=norm), a_shape, axis)
+def _enter_of_real(transform: Transform, back: Transform) -> None:
+    """From real numbers to half of the frequencies, and the transform that leads back."""
+
+    def transpose(
+        g: Array,
+        a_shape: Shape,
+        n: int | None,
+        axis: int,
+        norm: Norm,
+    ) -> Array:
+        n = a_shape[axis] if n is None else n
+        return _fitted(back(_once(g, n, axis), n, axis, norm), a_shape, axis)
+
+    derivative(transform, a=transpose, linear="a")
 
 
-derivative(np.fft.fft, a=_fft, linear="a", inert=("n",))
-derivative(np.fft.ifft, a=_ifft, linear="a", inert=("n",))
+def _enter_to_real(transform: Transform, back: Transform) -> Transform:
+    """From half of the frequencies to real numbers, and the transform that leads back."""
+
+    def transpose(
+        g: Array,
+        a_shape: Shape,
+        axis: int,
+        norm: Norm,
+    ) -> Array:
+        n = g.shape[axis]
+        return _fitted(_twice(back(g, axis=axis, norm=norm), n, axis), a_shape, axis)
+
+    of_complex = derivative(transform, a=transpose, linear="a", inert=("n",))
+
+    @definition(transform)
+    def of_any(
+        a: Array,
+        n: int | None = None,
+        axis: int = -1,
+        norm: Norm = None,
+    ) -> Array:
+        """Of real frequencies as complex ones, so that their gradient, which is complex, is made
+        real."""
+        a = as_array(a)
+        a = a if is_complex(a) else a.astype(np.result_type(a.dtype, np.complex64))
+        return of_complex(a, n, axis, norm)
+
+    return of_any
 
 
-# From real numbers to half of the frequencies.
-def _rfft(
-    g: Array,
-    a_shape: Shape,
-    n: int | None,
-    axis: int,
-    norm: Norm,
-) -> Array:
-    n = a_shape[axis] if n is None else n
-    return _fitted(np.fft.hfft(_once(g, n, axis), n, axis, norm), a_shape, axis)
-
-
-def _ihfft(
-    g: Array,
-    a_shape: Shape,
-    n: int | None,
-    axis: int,
-    norm: Norm,
-) -> Array:
-    n = a_shape[axis] if n is None else n
-    return _fitted(np.fft.irfft(_once(g, n, axis), n, axis, norm), a_shape, axis)
-
-
-derivative(np.fft.rfft, a=_rfft, linear="a")
-derivative(np.fft.ihfft, a=_ihfft, linear="a")
-
-
-# From half of the frequencies to real numbers.
-def _irfft(
-    g: Array,
-    a_shape: Shape,
-    axis: int,
-    norm: Norm,
-) -> Array:
-    n = g.shape[axis]
-    return _fitted(_twice(np.fft.ihfft(g, axis=axis, norm=norm), n, axis), a_shape, axis)
-
-
-def _hfft(
-    g: Array,
-    a_shape: Shape,
-    axis: int,
-    norm: Norm,
-) -> Array:
-    n = g.shape[axis]
-    return _fitted(_twice(np.fft.rfft(g, axis=axis, norm=norm), n, axis), a_shape, axis)
-
-
-_irfft_of_complex = derivative(np.fft.irfft, a=_irfft, linear="a", inert=("n",))
-_hfft_of_complex = derivative(np.fft.hfft, a=_hfft, linear="a", inert=("n",))
-
-
-def _as_complex(a: Array) -> Array:
-    """Real frequencies as complex ones, so that their gradient, which is complex, is made real."""
-    a = as_array(a)
-    return a if is_complex(a) else a.astype(np.result_type(a.dtype, np.complex64))
-
-
-@definition(np.fft.irfft)
-def irfft(
-    a: Array,
-    n: int | None = None,
-    axis: int = -1,
-    norm: Norm = None,
-) -> Array:
-    """The real numbers that have these frequencies."""
-    return _irfft_of_complex(_as_complex(a), n, axis, norm)
-
-
-@definition(np.fft.hfft)
-def hfft(
-    a: Array,
-    n: int | None = None,
-    axis: int = -1,
-    norm: Norm = None,
-) -> Array:
-    """The real frequencies of numbers of which the first half is given."""
-    return _hfft_of_complex(_as_complex(a), n, axis, norm)
+_enter_symmetric(np.fft.fft)
+_enter_symmetric(np.fft.ifft)
+_enter_of_real(np.fft.rfft, back=np.fft.hfft)
+_enter_of_real(np.fft.ihfft, back=np.fft.irfft)
+irfft = _enter_to_real(np.fft.irfft, back=np.fft.ihfft)
+_enter_to_real(np.fft.hfft, back=np.fft.rfft)
 
 
 # Along several axes, one after the other.
@@ -184,7 +150,7 @@ def _lengths_and_axes(
 
 
 def _transforms(
-    transform: Callable[..., Array],
+    transform: Transform,
     a: Array,
     lengths: Sequence[int | None],
     axes: Sequence[int],
@@ -197,9 +163,9 @@ def _transforms(
 
 
 def _enter_complex(
-    transform: Callable[..., Array],
-    of_planes: Callable[..., Array],
-    of_all: Callable[..., Array],
+    transform: Transform,
+    of_planes: Transform,
+    of_all: Transform,
 ) -> None:
     """`transform` along several axes, by default the last two, or all."""
 
