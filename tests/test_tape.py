@@ -240,6 +240,20 @@ def test_parameters_of_modules_have_their_paths_as_names() -> None:
 # ------------------------------------------------------------------------ the same bits: properties
 
 
+def of_positions(
+    case: Row, arguments: tuple[Any, ...], options: dict[str, Any], positions: list[int]
+) -> Callable[..., Any]:
+    """A row's function of the arguments at some positions; the others are as drawn."""
+
+    def f(*values: Any) -> Any:
+        full = list(arguments)
+        for position, value in zip(positions, values, strict=True):
+            full[position] = value
+        return case.call(*full, **options)
+
+    return f
+
+
 @pytest.mark.parametrize("case", [r for _, r in CASES], ids=[name for name, _ in CASES])
 @settings(max_examples=3)
 @given(data=st.data(), seed=st.integers(0, 2**16))
@@ -247,13 +261,12 @@ def test_every_function_of_the_table_runs_to_the_same_bits(case: Row, data: Any,
     arguments, options = data.draw(case.arguments), data.draw(case.options)
     one = operation(case, arguments, options)
 
+    call = of_positions(case, arguments, options, one.wrt)
+
     def f(*values: Any) -> Any:
-        full = list(arguments)
-        for position, value in zip(one.wrt, values, strict=True):
-            full[position] = value
         rng = np.random.default_rng(seed)
         total: Any = 0.0 * sum(np.sum(np.real(leaf)) for leaf in leaves(list(values)))
-        for leaf in leaves([case.call(*full, **options)]):
+        for leaf in leaves([call(*values)]):
             if isinstance(leaf, tg.Tensor) and leaf.requires_grad:
                 total = total + np.sum(
                     np.real(leaf * rng.normal(size=leaf.shape).astype(leaf.dtype))
@@ -287,12 +300,7 @@ def test_tangents_of_every_function_run_to_the_same_bits_or_are_refused(
     arguments, options = data.draw(case.arguments), data.draw(case.options)
     one = operation(case, arguments, options)
 
-    def f(*values: Any) -> Any:
-        full = list(arguments)
-        for position, value in zip(one.wrt, values, strict=True):
-            full[position] = value
-        return case.call(*full, **options)
-
+    f = of_positions(case, arguments, options, one.wrt)
     values = [arguments[position] for position in one.wrt]
     rng = np.random.default_rng(seed)
     directions = map_leaves(
