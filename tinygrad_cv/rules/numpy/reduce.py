@@ -200,13 +200,13 @@ def average(
         return (result, total) if returned else result
     weights = as_array(weights)
     if weights.shape != a.shape:
-        weights = _spread(weights, a.shape, axis)
+        weights = spread(weights, a.shape, axis)
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (result, total.astype(result.dtype)) if returned else result
 
 
-def _spread(weights: Array, shape: Shape, axis: Axis) -> Array:
+def spread(weights: Array, shape: Shape, axis: Axis) -> Array:
     """Weights along the reduced axes, broadcast to the shape of what is weighted."""
     if axis is None:
         raise TypeError("np.average: an axis is needed where the weights have a shape of their own")
