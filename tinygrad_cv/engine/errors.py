@@ -141,9 +141,19 @@ def unread_option(function: Any, name: str, value: Any) -> NotImplementedError:
 
 def unsupported(function: Any, reason: str) -> NotImplementedError:
     """A function that tensors refuse, with a reason of a few words."""
-    return NotImplementedError(
-        f"{name_of(function)} does not work on tensors ({reason}); call it on t.detach().numpy()"
-    )
+    message = f"{name_of(function)} does not work on tensors ({reason}); call it on "
+    return NotImplementedError(_sentences(f"{message}t.detach().numpy()", _library_hint()))
+
+
+def in_place(function: Any, option: str, advice: str) -> TypeError:
+    """An option that writes into an array was given."""
+    message = f"{name_of(function)}({option}=...) writes in place; tensors do not: {advice}"
+    return TypeError(_sentences(message, _library_hint()))
+
+
+def _sentences(first: str, second: str) -> str:
+    """Two sentences, the second of which may be missing."""
+    return f"{first}.{second}" if second else first
 
 
 def without_rule(function: Any) -> NotImplementedError:
@@ -296,5 +306,8 @@ def _library_hint() -> str:
             hint = " For a masked array, give its .filled(value), and choose with np.where."
         elif module.startswith("scipy.sparse"):
             hint = " For a sparse matrix, give its .toarray()."
+        elif module.startswith("numpy") and hasattr(np, name):
+            hint = f" For np.{name}, which looks for tensors in other arguments, here use "
+            hint += f"tg.rule(np.{name})."
         frame = frame.f_back
     return hint

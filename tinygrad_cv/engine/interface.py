@@ -286,6 +286,4 @@ def refuse_in_place(function: Any, kwargs: Mapping[str, Any]) -> None:
     ):
         value = kwargs.get(name)
         if value is not None and value is not True and value is not np._NoValue:
-            raise TypeError(
-                f"{errors.name_of(function)}({name}=...) writes in place; tensors do not: {advice}"
-            )
+            raise errors.in_place(function, name, advice)

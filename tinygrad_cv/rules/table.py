@@ -28,6 +28,7 @@ INERT: dict[Function, frozenset[str]] = {}  # the options without influence
 WITHOUT_GRADIENT: set[Function] = set()
 UNSUPPORTED: dict[Function, str] = {}
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
+OPERANDS = ("Array", "Operand", "Limits", "Any")  # in the annotation of what may be a tensor
 
 
 def enter(function: Function, row: Any) -> None:
@@ -68,6 +69,9 @@ class Definition:
 
     The function itself is called first, on the arrays: what it refuses is refused, and the value
     has its shape and dtype. One that calls a function of a user's (`calls`) is not.
+
+    The body's annotations say what is differentiated. A tensor that requires a gradient is refused
+    by name in the place of a size, an axis or a switch: `k: int`, `axis: Axis`, `keepdims: bool`.
     """
 
     def __init__(
@@ -94,9 +98,18 @@ class Definition:
         """The names of the body's parameters."""
         return frozenset(parameter_names(self.body))
 
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """The parameters that are no operands."""
+        annotations = self.body.__annotations__.items()
+        return frozenset(n for n, text in annotations if not any(word in text for word in OPERANDS))
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = self.signature.bind(args, kwargs)
         bound = self.for_body(given)
+        for name in self.constants.intersection(bound):
+            if place_of(bound[name]) is not None and is_recording():
+                raise errors.no_derivative(self.function, name)
         if self.calls:
             return self._body_value(bound)
         arrays = {n: map_leaves(unwrap, v) for n, v in given.items() if n not in IN_PLACE}

@@ -290,10 +290,10 @@ def nanvar(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
-    ddof: float = 0,
+    ddof: Operand = 0,
     keepdims: bool = False,
     mean: Operand | None = None,
-    correction: float | None = None,
+    correction: Operand | None = None,
 ) -> Array:
     """The variance of what is not NaN, and NaN where no more than ddof are left."""
     a = as_array(a)
@@ -317,10 +317,10 @@ def nanstd(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
-    ddof: float = 0,
+    ddof: Operand = 0,
     keepdims: bool = False,
     mean: Operand | None = None,
-    correction: float | None = None,
+    correction: Operand | None = None,
 ) -> Array:
     """The root of the variance of what is not NaN. Constant data have gradient 0."""
     return root(nanvar(a, axis, dtype, ddof, keepdims, mean, correction))
@@ -338,22 +338,33 @@ def cov(
     y: Array | None = None,
     rowvar: bool = True,
     bias: bool = False,
-    ddof: int | None = None,
+    ddof: Operand | None = None,
+    fweights: ArrayLike | None = None,
+    aweights: Array | None = None,
     dtype: DTypeLike | None = None,
 ) -> Array:
     """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`.
 
-    Of complex rows x and y the mean of (x - mean) conj(y - mean).
+    An observation counts `fweights` times, whole numbers, and with the weight `aweights`. Of
+    complex rows x and y the mean of (x - mean) conj(y - mean).
     """
     rows = _variables(m, rowvar)  # (variables, observations)
     if y is not None:
         rows = np.concatenate([rows, _variables(y, rowvar)])
     wide = np.result_type(unwrap(rows).dtype, np.float64)  # without a dtype, as in NumPy
     rows = rows.astype(wide if dtype is None else dtype)
-    centred = rows - np.mean(rows, axis=1, keepdims=True)
     lost = ddof if ddof is not None else 0 if bias else 1
-    n = rows.shape[1] - lost
-    return np.squeeze(centred @ conjugate(centred).mT / max(n, 0))
+    if fweights is None and aweights is None:
+        centred = rows - np.mean(rows, axis=1, keepdims=True)
+        n = np.maximum(rows.shape[1] - lost, 0)
+        return np.squeeze(centred @ conjugate(centred).mT / n)
+    counts: Array = np.ones(rows.shape[1]) if fweights is None else np.asarray(unwrap(fweights))
+    weights = counts if aweights is None else counts * as_array(aweights)
+    total = np.sum(weights)
+    centred = rows - np.expand_dims(rows @ weights / total, 1)
+    repeated = lost if aweights is None else lost * (np.sum(weights * aweights) / total)
+    n = np.maximum(total - repeated, 0)
+    return np.squeeze((centred * weights) @ conjugate(centred).mT / n)
 
 
 @definition(np.corrcoef, inert=("bias", "ddof"))
