@@ -15,7 +15,7 @@ import numpy as np
 
 from ...engine.operands import DIFFERENTIABLE, is_complex
 from ...tensor import unwrap
-from ...typing import Array, Axis, DTypeLike, Operand, Shape
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative, refuse_complex
 from .axes import along, at_least, axes_of
 
@@ -135,29 +135,21 @@ def append(arr: Array, values: Array, axis: int | None = None) -> Array:
 @definition(np.insert)
 def insert(
     arr: Array,
-    obj: int,
+    obj: ArrayLike | slice,
     values: Array,
     axis: int | None = None,
 ) -> Array:
-    """Values put in before one position along an axis."""
-    if np.ndim(obj) or not isinstance(obj, (int, np.integer)):
-        raise NotImplementedError(
-            "np.insert on tensors takes one integer position; join the parts with np.concatenate"
-        )
-    arr = as_array(arr)
-    if axis is None:
-        arr, axis = np.ravel(arr), 0
-    arr = np.moveaxis(arr, axis, 0)
-    length, *rest = np.shape(arr)
-    if not -length <= obj <= length:
-        raise IndexError(f"np.insert: position {obj} along an axis of length {length}")
+    """Values put in before positions, along an axis or into the flattened array.
+
+    NumPy inserts the numbers of the values among those of the elements; these are then picked.
+    """
+    arr, values = as_array(arr), as_array(values)
     if not is_complex(arr):
         refuse_complex(np.insert, values=values)
-    values = at_least(values, np.ndim(arr))
-    values = np.broadcast_to(values, (np.shape(values)[0], *rest))
-    at = obj + length if obj < 0 else obj
-    joined = np.concatenate([arr[:at], values, arr[at:]])
-    return np.moveaxis(joined, 0, axis)
+    own = np.arange(arr.size).reshape(arr.shape)
+    new = np.arange(arr.size, arr.size + values.size).reshape(values.shape)
+    both = np.concatenate([np.ravel(arr), np.ravel(values).astype(arr.dtype)])
+    return both[np.insert(own, unwrap(obj), new, axis)]
 
 
 # Splitting.
