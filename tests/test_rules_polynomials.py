@@ -24,6 +24,14 @@ def test_roots_of_complex_coefficients() -> None:
     check_grad(lambda p: np.roots(p), pairs, order=2)
 
 
+def test_coefficients_of_complex_roots() -> None:
+    roots = np.array([0.5 + 1j, 2.0 - 0.3j, -1.0 + 0j])
+    check_grad(np.poly, roots, order=2)
+    check_grad(np.poly, np.outer(roots, roots[::-1]) + np.diag(roots), order=2)
+    pair = tg.Tensor(np.array([1 + 1j, 1 - 1j]), requires_grad=True)
+    assert np.poly(pair).dtype == np.poly(pair.data).dtype == np.float64
+
+
 @pytest.mark.parametrize("roots", [[1.0, 1.0, 2.0], [0.0, 0.0, 2.0], [3.0] * 4])
 def test_equal_roots_have_no_derivative(roots: list[float]) -> None:
     with pytest.raises(np.linalg.LinAlgError, match="roots are equal"):

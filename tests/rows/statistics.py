@@ -12,10 +12,9 @@ spread = arrays((2, 5), min_gap=0.05)
 axes = st.sampled_from(
     [{}, {"axis": 0}, {"axis": -1}, {"axis": (0, 1)}, {"axis": 1, "keepdims": True}]
 )
-METHODS = """
-inverted_cdf averaged_inverted_cdf closest_observation interpolated_inverted_cdf hazen weibull
-linear median_unbiased normal_unbiased lower higher midpoint nearest
-""".split()
+METHODS = ["inverted_cdf", "averaged_inverted_cdf", "closest_observation", "hazen", "weibull"]
+METHODS += ["interpolated_inverted_cdf", "linear", "median_unbiased", "normal_unbiased"]
+METHODS += ["lower", "higher", "midpoint", "nearest"]
 ORDERED = "it needs an order of numbers"
 REAL = "NumPy adds up real weights"
 for median in (np.median, np.nanmedian):
@@ -32,7 +31,7 @@ for quantile, scale in (
     row(quantile, spread, st.just(0.3 * scale), options=methods, complex=ORDERED)
     between = st.just(np.array([0.23, 0.61]) * scale)
     row(quantile, spread, between, options=methods, complex=ORDERED)
-    weighted = st.just({"method": "inverted_cdf", "weights": [1, 0, 2.5, 1, 1], "axis": 1})
+    weighted = st.just({"method": "inverted_cdf", "weights": np.array([[1, 0, 2.5, 1, 1]] * 2), "axis": 1})
     row(quantile, spread, st.just(0.3 * scale), options=weighted, complex=ORDERED)
 for function in (np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.nanmax, np.nanmin):
     row(function, spread, options=axes)

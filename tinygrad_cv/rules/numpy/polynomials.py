@@ -14,10 +14,10 @@ from ..table import as_array, definition, derivative
 
 
 def _coefficients(p: Any, function: Any, name: str) -> Array:
-    """An operand as a vector. Raises TypeError for a poly1d, which the result would have to be."""
+    """An operand as an array. Raises TypeError for a poly1d, which the result would have to be."""
     if isinstance(p, np.poly1d):
         raise errors.not_an_operand(function, name, "a poly1d", "give its .coeffs")
-    return np.atleast_1d(as_array(p))
+    return as_array(p)
 
 
 # Sums, products, quotients.
@@ -33,21 +33,21 @@ def _aligned(a1: Array, a2: Array) -> tuple[Array, Array]:
 @definition(np.polyadd)
 def polyadd(a1: Array, a2: Array) -> Array:
     """The sum of two polynomials."""
-    a1, a2 = _coefficients(a1, np.polyadd, "a1"), _coefficients(a2, np.polyadd, "a2")
+    a1, a2 = np.atleast_1d(_coefficients(a1, np.polyadd, "a1"), _coefficients(a2, np.polyadd, "a2"))
     return np.add(*_aligned(a1, a2))
 
 
 @definition(np.polysub)
 def polysub(a1: Array, a2: Array) -> Array:
     """The difference of two polynomials."""
-    a1, a2 = _coefficients(a1, np.polysub, "a1"), _coefficients(a2, np.polysub, "a2")
+    a1, a2 = np.atleast_1d(_coefficients(a1, np.polysub, "a1"), _coefficients(a2, np.polysub, "a2"))
     return np.subtract(*_aligned(a1, a2))
 
 
 @definition(np.polymul)
 def polymul(a1: Array, a2: Array) -> Array:
     """The product of two polynomials, whose leading zeros are left out."""
-    a1, a2 = _coefficients(a1, np.polymul, "a1"), _coefficients(a2, np.polymul, "a2")
+    a1, a2 = np.atleast_1d(_coefficients(a1, np.polymul, "a1"), _coefficients(a2, np.polymul, "a2"))
     return np.convolve(_without_leading_zeros(a1), _without_leading_zeros(a2))
 
 
@@ -60,7 +60,7 @@ def _without_leading_zeros(p: Array) -> Array:
 @definition(np.polydiv)
 def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
     """Quotient and remainder; leading coefficients that are nearly 0 are left out of the latter."""
-    u, v = _coefficients(u, np.polydiv, "u"), _coefficients(v, np.polydiv, "v")
+    u, v = np.atleast_1d(_coefficients(u, np.polydiv, "u"), _coefficients(v, np.polydiv, "v"))
     u, v = u.astype(np.result_type(u.dtype, float)), v.astype(np.result_type(v.dtype, float))
     scale = 1.0 / v[0]
     quotient = []
@@ -89,7 +89,8 @@ def polyder(p: Array, m: int = 1) -> Array:
 def polyint(p: Array, m: int = 1, k: Operand | None = None) -> Array:
     """The m-th integral of a polynomial; k are the constants, or one for all of them."""
     p = _coefficients(p, np.polyint, "p")
-    constants = np.broadcast_to(0.0 if k is None else k, max(m, np.size(k)) if k is not None else m)
+    given = np.zeros(m) if k is None else np.ravel(k)
+    constants = np.broadcast_to(given, m) if len(given) == 1 else given
     for i in range(m):
         p = np.concatenate([p / np.arange(len(p), 0, -1), constants[i : i + 1]])
     return p

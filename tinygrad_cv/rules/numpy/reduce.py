@@ -142,10 +142,10 @@ def var(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
-    ddof: Operand = 0,
+    ddof: Array | float = 0,
     keepdims: bool = False,
     mean: Operand | None = None,
-    correction: Operand | None = None,
+    correction: Array | float | None = None,
 ) -> Array:
     """The mean square of the deviations from the mean, with N - ddof in place of N."""
     a = as_array(a)
@@ -164,10 +164,10 @@ def std(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
-    ddof: Operand = 0,
+    ddof: Array | float = 0,
     keepdims: bool = False,
     mean: Operand | None = None,
-    correction: Operand | None = None,
+    correction: Array | float | None = None,
 ) -> Array:
     """The root of the variance. Constant data have gradient 0, and no second derivative."""
     return root(var(a, axis, dtype, ddof, keepdims, mean, correction))

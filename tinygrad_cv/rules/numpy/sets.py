@@ -35,18 +35,17 @@ def unique(
 ) -> Any:
     """The elements, or the slices along an axis, once each; and where they were, and how often."""
     ar = as_array(ar)
-    found = np.unique(
-        unwrap(ar), True, return_inverse, return_counts, axis, equal_nan=equal_nan, sorted=sorted
-    )
-    values, index, *others = found
+    numpys: Any = np.unique
+    given = (unwrap(ar), True, return_inverse, return_counts, axis)
+    values, index, *others = numpys(*given, equal_nan=equal_nan, sorted=sorted)
     if axis is not None:
         picked = np.take(ar, index, axis=axis)
-    elif sorted:
+    elif sorted or return_index:
         picked = np.ravel(ar)[index]
-    else:
-        options = {"equal_nan": equal_nan, "sorted": sorted}
-        values = np.unique(unwrap(ar), False, return_inverse, return_counts, **options)
-        picked = _pick(values[0] if return_inverse or return_counts else values, ar)
+    else:  # without the places NumPy may give another order
+        given = (unwrap(ar), False, return_inverse, return_counts)
+        found = numpys(*given, equal_nan=equal_nan, sorted=False)
+        picked = _pick(found[0] if others else found, ar)
     if return_index:
         others = [index, *others]
     return (picked, *others) if others else picked

@@ -117,7 +117,7 @@ def _weights_of(weights: ArrayLike | None, a: Array, axis: Axis) -> np.ndarray |
 
 def _moved(
     q: Array,
-    n: Operand,
+    n: Array | int,
     alpha: float,
     beta: float,
 ) -> Array:
@@ -290,10 +290,10 @@ def nanvar(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
-    ddof: Operand = 0,
+    ddof: Array | float = 0,
     keepdims: bool = False,
     mean: Operand | None = None,
-    correction: Operand | None = None,
+    correction: Array | float | None = None,
 ) -> Array:
     """The variance of what is not NaN, and NaN where no more than ddof are left."""
     a = as_array(a)
@@ -317,10 +317,10 @@ def nanstd(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
-    ddof: Operand = 0,
+    ddof: Array | float = 0,
     keepdims: bool = False,
     mean: Operand | None = None,
-    correction: Operand | None = None,
+    correction: Array | float | None = None,
 ) -> Array:
     """The root of the variance of what is not NaN. Constant data have gradient 0."""
     return root(nanvar(a, axis, dtype, ddof, keepdims, mean, correction))
@@ -338,7 +338,7 @@ def cov(
     y: Array | None = None,
     rowvar: bool = True,
     bias: bool = False,
-    ddof: Operand | None = None,
+    ddof: Array | float | None = None,
     fweights: ArrayLike | None = None,
     aweights: Array | None = None,
     dtype: DTypeLike | None = None,
