@@ -41,7 +41,7 @@ CALLED = {
     *(f"scipy.special.{name}" for name in ("legendre_p", "assoc_legendre_p", "sph_legendre_p")),
     *(f"scipy.special.{name}_all" for name in ("legendre_p", "assoc_legendre_p", "sph_legendre_p")),
     *("root_slope", "direction", "cofactor", "with_eigenvalues", "with_singular_values"),
-    *("np.linalg.det", "np.linalg.eig", "np.linalg.eigvals"),
+    *("np.linalg.det", "np.linalg.eig", "np.linalg.eigvals", "np.roots", "np.polyfit"),
 }
 RNG = np.random.default_rng(0)
 X, W = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))

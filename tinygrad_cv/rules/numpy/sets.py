@@ -37,7 +37,7 @@ def unique(
     ar = as_array(ar)
     numpys: Any = np.unique
     given = (unwrap(ar), True, return_inverse, return_counts, axis)
-    values, index, *others = numpys(*given, equal_nan=equal_nan, sorted=sorted)
+    _, index, *others = numpys(*given, equal_nan=equal_nan, sorted=sorted)
     if axis is not None:
         picked = np.take(ar, index, axis=axis)
     elif sorted or return_index:
