@@ -208,8 +208,7 @@ def with_complements(u: Array, s: Array, vh: Array) -> list[Array]:
     return [*kept, beyond @ beyond.mT, of_rows @ of_rows.mT]
 
 
-for shape in (tall, wide):
-    row(linalg.svd, shape, call=lambda a: with_complements(*linalg.svd(a)))
+row(linalg.svd, tall | wide, call=lambda a: with_complements(*linalg.svd(a)))
 
 
 @st.composite
