@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tinygrad_cv import Tensor, hvp, jvp, kernels, nn, optim
@@ -304,6 +304,42 @@ def test_kernels_take_numpys_whole_numbers(f: Any, options: dict[str, int]) -> N
     expected = f(**options)
     for dtype in (np.int64, np.uint8, np.int32):
         np.testing.assert_array_equal(f(**{name: dtype(value) for name, value in options.items()}), expected)
+
+
+@given(data=st.data(), seed=SEEDS, kernel=st.integers(1, 3), stride=st.integers(1, 3), padding=st.integers(0, 3))
+def test_padding_never_meets_an_infinity(data: Any, seed: int, kernel: int, stride: int, padding: int) -> None:
+    """The weight's gradient is infinite or NaN at elements that meet the pixel, and what it would be at the others."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, 1, *data.draw(st.tuples(*[st.integers(1, 4)] * 2))))
+    transposed = data.draw(st.booleans())
+    layer = kernels.conv_transpose2d if transposed else kernels.conv2d
+    weight = Tensor(rng.normal(size=(1, 1, kernel, kernel)), requires_grad=True)
+    assume(2 * padding + min(x.shape[2:]) >= kernel)
+    assume(not transposed or stride * (min(x.shape[2:]) - 1) - 2 * padding + kernel >= 0)
+    place = tuple(rng.integers(0, x.shape))
+
+    def gradient(pixel: float) -> np.ndarray:
+        x[place] = pixel
+        y = layer(x, weight, stride=stride, padding=padding)
+        weight.grad = None
+        y.backward(np.random.default_rng(seed).normal(size=y.shape))
+        return weight.grad
+
+    without = gradient(0.0)
+    meets = gradient(1.0) != without
+    found = gradient(data.draw(st.sampled_from([np.inf, np.nan])))
+    np.testing.assert_array_equal(np.isfinite(found), ~meets)
+    np.testing.assert_allclose(found[~meets], without[~meets], rtol=1e-9, atol=1e-12)
+
+
+def test_a_transposed_convolution_may_have_no_pixels() -> None:
+    x, w = (Tensor(np.ones((1, 1, n, n)), requires_grad=True) for n in (1, 2))
+    y = kernels.conv_transpose2d(x, w, padding=1)
+    assert y.shape == (1, 1, 0, 0)
+    y.backward(np.ones(y.shape))
+    assert not x.grad.any() and not w.grad.any()
+    with pytest.raises(ValueError, match="padding"):
+        kernels.conv_transpose2d(x, w, padding=2)
 
 
 @given(kernel=st.tuples(*[st.integers(1, 4)] * 2), dilation=st.tuples(*[st.integers(1, 3)] * 2), seed=SEEDS)
