@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tinygrad_cv import Tensor, hvp, jvp, kernels, nn, optim
+from tinygrad_cv.kernels.kernel import Kernel
 
 RNG = np.random.default_rng(0)
 SEEDS = st.integers(0, 2**31)
@@ -424,6 +425,46 @@ def test_a_layer_refuses_by_name_what_is_never_right(kind: Any, given: dict[str,
         arguments.setdefault("rng", RNG)
     with pytest.raises((TypeError, ValueError), match=rf"^{kind.__name__}: .*{name}"):
         kind(**arguments)
+
+
+def ones(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    return [np.ones(shape) for shape in shapes]
+
+
+IMAGES = (2, 4, 4, 4)
+CALLS: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
+    "linear": (ones((3, 4), (2, 4), (2,)), {}),
+    "conv2d": (ones(IMAGES, (4, 4, 2, 2)), {}),
+    "conv_transpose2d": (ones(IMAGES, (4, 4, 2, 2)), {}),
+    "layer_norm": (ones((3, 4), (4,), (4,)), {}),
+    "batch_norm": (ones(IMAGES, (4,), (4,)), {}),
+    "group_norm": (ones(IMAGES, (4,), (4,)), {"groups": 2}),
+    "max_pool2d": (ones(IMAGES), {"kernel_size": 2}),
+    "avg_pool2d": (ones(IMAGES), {"kernel_size": 2}),
+    "upsample_nearest2d": (ones(IMAGES), {}),
+    "attention": (ones(*[(2, 3, 4)] * 3), {}),
+    "self_attention": (ones((2, 3, 18)), {"num_heads": 3}),
+    "mse": (ones((3, 4), (3, 4)), {}),
+    "bce_with_logits": (ones((3, 4), (3, 4)), {}),
+    "cross_entropy": ([np.ones((3, 4)), np.array([0, 1, 2])], {}),
+    "dropout": (ones((3, 4), (3, 4)), {"p": 0.5}),
+    "rnn": (ones((3, 2, 4), (2, 5), (5, 4), (5, 5), (5,), (5,)), {}),
+    "gru": (ones((3, 2, 4), (2, 5), (15, 4), (15, 5), (15,), (15,)), {}),
+    "lstm": (ones((3, 2, 4), (2, 5), (2, 5), (20, 4), (20, 5), (20,), (20,)), {}),
+}
+KERNELS = {name: kernel for name, kernel in vars(kernels).items() if isinstance(kernel, Kernel)}
+KERNEL_OPTIONS = [(name, option) for name, kernel in KERNELS.items() for option in kernel.options]
+
+
+@pytest.mark.parametrize("name, option", KERNEL_OPTIONS)
+@pytest.mark.parametrize("wrong", NEVER_RIGHT, ids=repr)
+def test_a_kernel_refuses_by_name_what_is_never_right(name: str, option: str, wrong: Any) -> None:
+    if option in ("axis", "scale", "ignore_index") and type(wrong) is int:
+        return
+    arrays, options = CALLS.get(name, (ones((3, 4)), {}))
+    KERNELS[name](*arrays, **options)
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}: .*{option}"):
+        KERNELS[name](*arrays, **options | {option: wrong})
 
 
 @pytest.mark.parametrize("kind, name", OPTIMISER_OPTIONS, ids=[f"{k.__name__}-{n}" for k, n in OPTIMISER_OPTIONS])

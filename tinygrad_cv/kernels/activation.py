@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..engine.arguments import real
+from ..engine.arguments import choice, real
 from ..machine import aligned
 from ..typing import Array
 from .erf import normal
@@ -167,8 +167,7 @@ def _(
     approximate: str,
     needs: Sequence[bool],
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    if approximate not in GELU:
-        raise ValueError(f'approximate is "none" or "tanh", not {approximate!r}')
+    choice("approximate", approximate, GELU)
     return value_and_slope(GELU[approximate], x, needs[0])
 
 

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from ..engine.arguments import choice
 from ..engine.observers import time_steps
 from ..machine import RNN_CHUNK, aligned
 from ..typing import Array, Gradients
@@ -71,9 +72,8 @@ def _(
     nonlinearity: str,
     lengths: np.ndarray | None,
 ) -> tuple[np.ndarray, None]:
-    if nonlinearity not in NONLINEARITIES:
-        known = ", ".join(NONLINEARITIES)
-        raise ValueError(f"the nonlinearity is one of {known}, not {nonlinearity!r}")
+    choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    check_lengths(lengths, x)
     projection = Projection(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, (1,))
     h, recurrent = projection.h0, projection.buffer()
     for t, a in projection.steps():  # a becomes the state, in place
@@ -207,6 +207,7 @@ def _(
     lengths: np.ndarray | None,
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """All gates take one tanh, since sigmoid(a) = (1 + tanh(a / 2)) / 2."""
+    check_lengths(lengths, x)
     factors = (0.5, 0.5, 1, 0.5)  # i, f, z, o
     projection = Projection(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, factors)
     dtype, size = projection.dtype, h0.shape[1]
@@ -416,6 +417,7 @@ def _(
     lengths: np.ndarray | None,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """The sigmoids are taken by tanh, as in the LSTM."""
+    check_lengths(lengths, x)
     factors = (0.5, 0.5, 1)  # r, z, n
     projection = Projection(x, h0, weight_ih, weight_hh, bias_ih, factors)
     dtype, size = projection.dtype, h0.shape[1]
@@ -750,6 +752,18 @@ def check_weights(
         raise ValueError(
             f"x of shape {x.shape} and h0 of shape {h0.shape} do not fit: "
             "they are (T, N, I) and (N, H)"
+        )
+
+
+def check_lengths(lengths: np.ndarray | None, x: np.ndarray) -> None:
+    """Raise ValueError unless lengths are whole numbers, one for each sequence of x (T, N, I)."""
+    if lengths is None:
+        return
+    array = np.asarray(lengths)
+    if array.dtype.kind not in "iu" or array.shape != x.shape[1:2]:
+        raise ValueError(
+            f"lengths has shape {array.shape} and dtype {array.dtype}; for x of shape {x.shape} it "
+            f"is a whole number for each sequence, {x.shape[1:2]}"
         )
 
 
