@@ -53,7 +53,7 @@ def real(
 def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """One of the choices: words, perhaps None."""
     choices = list(choices)
-    if value is not None and not isinstance(value, str) or value not in choices:
+    if (value is not None and not isinstance(value, str)) or value not in choices:
         words = [repr(word) for word in choices]
         raise ValueError(f"{name} is {', '.join(words[:-1])} or {words[-1]}, not {value!r}")
     return value
