@@ -28,7 +28,6 @@ REFUSED = {
     "order": "the fields of structured arrays",
     "edge_order": "differences of second order at the edges",
     "return_sign": "the sign of a weighted sum of exponentials",
-    "exact": "whole numbers of any size",
     "diff_n": "derivatives beside the value of a spherical harmonic",
 }
 

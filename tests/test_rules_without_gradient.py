@@ -118,7 +118,7 @@ def test_an_argument_is_without_influence_or_differentiated_or_refused(function:
         (lambda t: np.arange(0, 5, t, like=t), "step"),
         (lambda t: tg.rule(np.kaiser)(5, t), "beta"),
         (lambda t: tg.rule(sp.roots_jacobi)(3, 0.5, t), "beta"),
-        (lambda t: tg.rule(sp.roots_gegenbauer)(2, t), "alpha"),
+        (lambda t: tg.rule(sp.comb)(t, 2), "N"),
     ],
 )
 def test_a_refused_argument_is_named(call: Callable[[Any], Any], name: str) -> None:

@@ -17,7 +17,6 @@ from ...engine.operands import conjugate, is_complex
 from ...tensor import unwrap
 from ...typing import Array, Operand
 from ..table import definition, derivative, refuse_complex, without_gradient
-from .shape import spread_fill
 
 
 @definition(np.sign, signature="x, /")
@@ -330,8 +329,9 @@ def nan_to_num(
 
 
 def _fill(value: Operand, x: Array) -> Operand:
-    """A fill value for x; a single number stays as it is, since it takes the tensor's dtype."""
-    return spread_fill(value, x.shape) if np.ndim(value) else value
+    """A fill value without the axes of length 1 that it has in front and x has not."""
+    shape = np.shape(value)
+    return np.reshape(value, shape[max(len(shape) - x.ndim, 0) :]) if shape else value
 
 
 # Real and imaginary parts. What moves along i moves the imaginary part only: on the way back, where

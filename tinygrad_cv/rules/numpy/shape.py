@@ -176,15 +176,6 @@ def astype(x: Array, dtype: DTypeLike) -> Array:
     return cast(x, new)
 
 
-def spread_fill(value: Operand, shape: Shape) -> Array:
-    """A fill value broadcast to a shape that may have fewer axes, as np.copyto does it."""
-    values = as_array(value)
-    extra = max(values.ndim - len(shape), 0)
-    if values.shape[:extra] == (1,) * extra:
-        values = np.reshape(values, values.shape[extra:])
-    return np.broadcast_to(values, shape)
-
-
 @definition(np.full, inert=("order", "device", "like"))
 def full(
     shape: Any,
@@ -192,9 +183,8 @@ def full(
     dtype: DTypeLike | None = None,
 ) -> Array:
     """One value, or an array that broadcasts, in another shape."""
-    shape = tuple(np.ravel(shape).tolist())
-    values = spread_fill(fill_value, shape)
-    return values.astype(values.dtype if dtype is None else dtype)
+    values = as_array(fill_value)
+    return np.broadcast_to(values, shape).astype(values.dtype if dtype is None else dtype)
 
 
 @definition(np.full_like, inert=("order", "subok", "device"))

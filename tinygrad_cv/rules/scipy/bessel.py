@@ -99,15 +99,15 @@ if sp.jn is not sp.jv:
 
 
 @definition(sp.yn, signature="n, x")
-def yn(n: int | np.ndarray, x: Array) -> Array:
-    """yv of a whole order: SciPy takes the whole part of any other."""
-    return sp.yv(np.asarray(np.trunc(n), x.dtype), x)
+def yn(n: Array, x: Array) -> Array:
+    """yv of a whole order."""
+    return sp.yv(np.asarray(n, x.dtype), x)
 
 
 @definition(sp.kn, signature="n, x")
-def kn(n: int | np.ndarray, x: Array) -> Array:
-    """kv of a whole order: SciPy takes the whole part of any other."""
-    return sp.kv(np.asarray(np.trunc(n), x.dtype), x)
+def kn(n: Array, x: Array) -> Array:
+    """kv of a whole order."""
+    return sp.kv(np.asarray(n, x.dtype), x)
 
 
 def _next_order(function: Any) -> None:

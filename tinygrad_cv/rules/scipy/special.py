@@ -20,9 +20,9 @@ from scipy import special as sp
 
 from ...engine.operands import is_complex
 from ...tensor import Rule, unwrap
-from ...typing import Array, Axis, Operand
+from ...typing import Array, Axis
 from ..numpy.elementwise import sinc
-from ..table import as_array, definition, derivative, refuse_complex
+from ..table import definition, derivative, refuse_complex
 
 ROOT_PI = sqrt(pi)
 
@@ -176,35 +176,6 @@ derivative(
     m=lambda g, z, m, y: g * y * sp.psi(z + m),
 )
 
-
-# How many selections and orders there are: of real numbers unless they are to be exact.
-def _is_possible(N: Array, k: Array) -> np.ndarray:
-    """Whether k of N can be taken."""
-    return np.less_equal(k, N) & np.greater_equal(N, 0) & np.greater_equal(k, 0)
-
-
-@definition(sp.comb)
-def comb(N: Operand, k: Operand, repetition: bool = False) -> Array:
-    """The binomial coefficient, and 0 where there is no selection."""
-    N, k = as_array(N), as_array(k)
-    if repetition:
-        empty = np.equal(k, 0) & np.greater_equal(N, 0)
-        return np.where(empty, 1.0, sp.binom(N + k - 1, k))
-    return np.where(_is_possible(N, k), sp.binom(N, k), 0)
-
-
-@definition(sp.perm)
-def perm(N: Operand, k: Operand) -> Array:
-    """(N - k + 1) ... N, and 0 where there is no order."""
-    N, k = as_array(N), as_array(k)
-    return np.where(_is_possible(N, k), sp.poch(N - k + 1, k), 0)
-
-
-@definition(sp.factorial)
-def factorial(n: Array, extend: str = "zero") -> Array:
-    """gamma(n + 1), and 0 below 0 unless it extends to complex numbers."""
-    value = sp.gamma(n + 1)
-    return np.where(np.less(n, 0), 0, value) if extend == "zero" else value
 derivative(sp.gammainc, signature="a, x", x=lambda g, a, x: g * gamma_density(a, x))
 derivative(sp.gammaincc, signature="a, x", x=lambda g, a, x: -g * gamma_density(a, x))
 derivative(
