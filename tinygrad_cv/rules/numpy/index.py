@@ -95,7 +95,7 @@ def take(
     if axis is None:
         a, axis = np.ravel(a), 0
     a = np.atleast_1d(a)
-    places = _within(np.asarray(indices), a.shape[axis], mode)
+    places = _within(np.asarray(indices, int), a.shape[axis], mode)
     return a[along(axis, a.ndim, places)]
 
 

@@ -161,7 +161,7 @@ def polyfit(
     """The polynomial of degree `deg` with the least squares of w (p(x) - y), as np.polyfit scales
     them; with `full` or `cov` also what else it returns."""
     x, y = as_array(x) + 0.0, as_array(y) + 0.0
-    order = deg + 1
+    order = int(deg) + 1
     if rcond is None:
         rcond = len(x) * np.finfo(x.dtype).eps
     left, right = np.vander(x, order), y

@@ -161,12 +161,13 @@ def array_split(
 ) -> list[Array]:
     """Parts of (nearly) equal length, or between given ends."""
     length = np.shape(ary)[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        each, more = divmod(length, indices_or_sections)
-        fewer = indices_or_sections - more
+    given: Any = indices_or_sections
+    if np.ndim(given) == 0:
+        each, more = divmod(length, int(given))
+        fewer = int(given) - more
         ends = list(itertools.accumulate([each + 1] * more + [each] * fewer))
     else:
-        ends = [*indices_or_sections, None]
+        ends = [*given, None]
     parts = []
     for start, end in itertools.pairwise([0, *ends]):
         parts.append(ary[along(axis, np.ndim(ary), slice(start, end))])

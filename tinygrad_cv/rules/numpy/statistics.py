@@ -390,8 +390,9 @@ def bincount(
 ) -> Array:
     """The sum of the weights that fall to each number."""
     refuse_complex(np.bincount, weights=weights)
-    counts = np.bincount(unwrap(x), minlength=minlength)
-    return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)
+    places = np.asarray(unwrap(x), int)
+    counts = np.bincount(places, minlength=minlength)
+    return counts if weights is None else scatter(as_array(weights), places, counts.shape)
 
 
 # Histograms: the counts are steps in the sample, and linear in the weights.
