@@ -101,6 +101,18 @@ def test_a_refused_option_is_named(name: str) -> None:
             definition(*args, **{option: np.ones(2)})
 
 
+@pytest.mark.parametrize("name", [n for n in BY_NAME if DEFINITIONS[BY_NAME[n]].constants])
+def test_a_tensor_in_the_place_of_a_size_or_a_switch_is_refused_by_name(name: str) -> None:
+    """What is no operand by its annotation; without a gradient it is a number like any other."""
+    definition = DEFINITIONS[BY_NAME[name]]
+    for argument in definition.constants - {definition.signature.variadic}:
+        message = rf"{re.escape(name)} is not differentiated with respect to '{argument}'"
+        with pytest.raises(NotImplementedError, match=message):
+            definition(**{argument: leaf(1.0)})
+    x = leaf(1.0, 2.0)
+    np.testing.assert_array_equal(np.tile(x, tg.Tensor(2)).data, [1, 2, 1, 2])
+
+
 def test_an_unknown_option_names_itself_and_the_function() -> None:
     with pytest.raises(TypeError, match=r"np\.var.*'decimals'"):
         leaf(1.0, 2.0).var(decimals=2)

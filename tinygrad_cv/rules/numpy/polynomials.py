@@ -24,6 +24,8 @@ def _coefficients(p: Any, function: Any, name: str) -> Array:
 def _aligned(a1: Array, a2: Array) -> tuple[Array, Array]:
     """Two vectors, the shorter one with zeros in front."""
     short = len(a2) - len(a1)
+    if short == 0:
+        return a1, a2
     before = np.zeros(abs(short), a1.dtype if short > 0 else a2.dtype)
     if short > 0:
         return np.concatenate([before, a1]), a2
@@ -53,6 +55,8 @@ def polymul(a1: Array, a2: Array) -> Array:
 
 def _without_leading_zeros(p: Array) -> Array:
     """From the first coefficient that is not 0; the last one of a polynomial that is 0."""
+    if len(p) == 0:
+        return np.zeros(1)
     used = np.flatnonzero(unwrap(p))
     return p[used[0] if len(used) else -1 :]
 
@@ -61,6 +65,8 @@ def _without_leading_zeros(p: Array) -> Array:
 def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
     """Quotient and remainder; leading coefficients that are nearly 0 are left out of the latter."""
     u, v = np.atleast_1d(_coefficients(u, np.polydiv, "u"), _coefficients(v, np.polydiv, "v"))
+    if u.ndim > 1 or v.ndim > 1:
+        raise ValueError(f"np.polydiv on tensors takes vectors, not shapes {u.shape} and {v.shape}")
     u, v = u.astype(np.result_type(u.dtype, float)), v.astype(np.result_type(v.dtype, float))
     scale = 1.0 / v[0]
     quotient = []

@@ -167,8 +167,10 @@ def _enter_median(function: Callable[..., Array], skips_nan: bool) -> None:
         axis: Axis = None,
         keepdims: bool = False,
     ) -> Array:
-        """The value in the middle, or the mean of the two that are there."""
+        """The value in the middle, or the mean of the two that are there; of nothing NaN."""
         a = as_array(a)
+        if a.size == 0:
+            return np.mean(a, axis=axis, keepdims=keepdims)
         last = reduced_last(a, axis)  # (rest..., n)
         bad = np.isnan(last)
         n = np.sum(~bad, axis=-1) if skips_nan else np.full(last.shape[:-1], last.shape[-1])
