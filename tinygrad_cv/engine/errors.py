@@ -306,17 +306,17 @@ def _library_hint() -> str:
             hint = " For a masked array, give its .filled(value), and choose with np.where."
         elif module.startswith("scipy.sparse"):
             hint = " For a sparse matrix, give its .toarray()."
-        elif module.startswith("numpy") and (public := _numpys(name, frame.f_code)):
+        elif module.startswith("numpy") and (public := _numpys(frame.f_code)):
             hint = f" For {public}, which looks for tensors in other arguments, here use "
             hint += f"tg.rule({public})."
         frame = frame.f_back
     return hint
 
 
-def _numpys(name: str, code: CodeType) -> str | None:
+def _numpys(code: CodeType) -> str | None:
     """The public name of a function of NumPy's that runs this code."""
     for space in (np, np.linalg, np.fft):
-        function = getattr(space, name, None)
+        function = getattr(space, code.co_name, None)
         if getattr(getattr(function, "__wrapped__", function), "__code__", None) is code:
             return name_of(function)
     return None
