@@ -101,7 +101,7 @@ class Definition:
     @cached_property
     def constants(self) -> frozenset[str]:
         """The parameters that are no operands."""
-        annotations = self.body.__annotations__.items()
+        annotations = getattr(self.body, "__annotations__", {}).items()
         return frozenset(n for n, text in annotations if not any(word in text for word in OPERANDS))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
