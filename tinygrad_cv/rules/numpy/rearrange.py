@@ -308,8 +308,6 @@ def pad(
     Raises NotImplementedError for the mode "empty", and for a function.
     """
     array = as_array(array)
-    if array.dtype.kind not in DIFFERENTIABLE:
-        return unwrap(array)  # in whose place NumPy's own value is handed out
     if callable(mode) or mode == "empty":
         raise NotImplementedError(
             f"np.pad on tensors has no mode {mode!r}: a border that is left empty has no value, "
@@ -388,7 +386,8 @@ def _ramps(
     ramps = []
     for edge, width, end in zip((0, -1), widths, ends, strict=True):
         inner = np.take(array, edge, axis=axis)
-        ramps.append(np.linspace(end, inner, width, endpoint=False, axis=axis))
+        ramp = np.linspace(end, inner, width, endpoint=False, axis=axis)
+        ramps.append(ramp if array.dtype.kind in DIFFERENTIABLE else np.floor(ramp))
     return ramps[0], np.flip(ramps[1], axis)
 
 
@@ -403,10 +402,10 @@ def _statistics(
     first, last = (n if length is None else min(length, n) for length in lengths)
     head = array[along(axis, array.ndim, slice(None, first))]
     tail = array[along(axis, array.ndim, slice(n - last, None))]
-    left = statistic(head, axis=axis, keepdims=True)
-    if first == last == n:
-        return left, left
-    return left, statistic(tail, axis=axis, keepdims=True)
+    both = [statistic(part, axis=axis, keepdims=True) for part in (head, tail)]
+    if array.dtype.kind not in DIFFERENTIABLE:
+        both = [np.round(value) for value in both]
+    return both[0], both[0] if first == last == n else both[1]
 
 
 def _reflected(
