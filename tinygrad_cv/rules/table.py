@@ -106,10 +106,8 @@ class Definition:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = self.signature.bind(args, kwargs)
+        self.refuse_tensors(given)
         bound = self.for_body(given)
-        for name in self.constants.intersection(bound):
-            if place_of(bound[name]) is not None and is_recording():
-                raise errors.no_derivative(self.function, name)
         if self.calls:
             return self._body_value(bound)
         arrays = {n: map_leaves(unwrap, v) for n, v in given.items() if n not in IN_PLACE}
@@ -120,6 +118,12 @@ class Definition:
             self._body_value(bound)  # whose own error says more
             raise errors.explain(error, self.function, arrays, {}) from None
         return self._conform(self._body_value(bound), expected)
+
+    def refuse_tensors(self, given: Mapping[str, Any]) -> None:
+        """Raise NotImplementedError for one that requires a gradient, and is no operand."""
+        for name in self.constants.intersection(given):
+            if place_of(given[name]) is not None and is_recording():
+                raise errors.no_derivative(self.function, name)
 
     def for_body(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the body is handed, by name. Raises for an option that it does not have."""
