@@ -379,7 +379,7 @@ def imag(val: Array) -> Array:
 
 
 @definition(np.real_if_close)
-def real_if_close(a: Array, tol: float = 100) -> Array:
+def real_if_close(a: Array, tol: Array | float = 100) -> Array:
     """The real part, if all imaginary parts are below `tol`, in units of rounding if above 1."""
     if not is_complex(a):
         return +a

@@ -65,8 +65,6 @@ def _without_leading_zeros(p: Array) -> Array:
 def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
     """Quotient and remainder; leading coefficients that are nearly 0 are left out of the latter."""
     u, v = np.atleast_1d(_coefficients(u, np.polydiv, "u"), _coefficients(v, np.polydiv, "v"))
-    if u.ndim > 1 or v.ndim > 1:
-        raise ValueError(f"np.polydiv on tensors takes vectors, not shapes {u.shape} and {v.shape}")
     u, v = u.astype(np.result_type(u.dtype, float)), v.astype(np.result_type(v.dtype, float))
     scale = 1.0 / v[0]
     quotient = []
@@ -74,8 +72,7 @@ def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
     for k in range(len(u) - len(v) + 1):
         factor = scale * rest[k]
         quotient.append(factor)
-        behind = len(u) - len(v) - k
-        rest = rest - np.pad(factor * v, (k, behind))
+        rest = rest - np.pad(factor * v, (k, len(u) - len(v) - k))
     while len(rest) > 1 and np.allclose(unwrap(rest[0]), 0, rtol=1e-14):
         rest = rest[1:]
     return np.stack(quotient) if quotient else np.zeros(1, rest.dtype), rest
