@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...typing import Array, Axis, Operand, Shape
+from ...typing import Array, Axis, Mask, Operand, Shape
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -23,6 +23,19 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
 def count(shape: Shape, axis: Axis) -> int:
     """How many elements a reduction takes together."""
     return prod(shape[i] for i in axes_of(axis, len(shape)))
+
+
+def counted(shape: Shape, axis: Axis, where: Mask) -> Any:
+    """How many elements a reduction takes together; with a mask an array, whose axes stay."""
+    if where is True:
+        return count(shape, axis)
+    taken = np.sum(np.broadcast_to(where, shape), axis=axis, keepdims=True)  # (..., 1, ...)
+    return np.maximum(taken, 1)
+
+
+def left_in(x: Array, where: Mask) -> Array:
+    """x where a mask holds, 0 elsewhere."""
+    return x if where is True else np.where(where, x, 0)
 
 
 def restore(
@@ -39,6 +52,12 @@ def restore(
     elif not keepdims:
         g = np.reshape(g, (1,) * len(shape))
     return np.broadcast_to(g, shape)
+
+
+def kept_shape(shape: Shape, axis: Axis) -> Shape:
+    """The shape of a reduction whose axes stay, with length 1."""
+    axes = axes_of(axis, len(shape))
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
 def reduced_last(a: Array, axis: Axis) -> Array:
