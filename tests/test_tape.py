@@ -288,6 +288,10 @@ MIXED = {
     "np.amax",
     "np.amin",
     "np.nansum",
+    "np.nanmax",
+    "np.nanmin",
+    *(f"np.{name}.reduce" for name in ("add", "multiply", "maximum", "minimum", "fmax", "fmin")),
+    *(f"np.{name}.reduce" for name in ("logaddexp", "logaddexp2")),
 }
 
 

@@ -325,8 +325,6 @@ class Rule:
         named = {*self.formulas, *itertools.chain(*self.needs.values())}
         self._check(named)
         self.operands = set(self.formulas)
-        if isinstance(selects, str):
-            self.operands.add(selects)
         self.honoured = {*named, *inert, *self.signature.required}  # the options that are read
         self.honoured |= {name.removesuffix("_shape") for name in named}
         values = {"g", "y", *self.formulas}

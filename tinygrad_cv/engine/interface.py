@@ -122,6 +122,8 @@ class NumPyInterface:
             kwargs = {k: v for k, v in kwargs.items() if k != "out" and v is not np._NoValue}
             if kwargs.get("where") is True:
                 del kwargs["where"]
+            elif isinstance(kwargs.get("where"), (list, tuple)):
+                kwargs["where"] = np.array(kwargs["where"], bool)
         return self._dispatch(function, args, kwargs)
 
     # The shape of things.

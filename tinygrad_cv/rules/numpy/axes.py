@@ -25,17 +25,21 @@ def count(shape: Shape, axis: Axis) -> int:
     return prod(shape[i] for i in axes_of(axis, len(shape)))
 
 
-def counted(shape: Shape, axis: Axis, where: Mask) -> Any:
-    """How many elements a reduction takes together; with a mask an array, whose axes stay."""
+def counted(shape: Shape, axis: Axis, where: Mask, keepdims: bool = True) -> Any:
+    """How many elements a reduction takes together; with a mask an array."""
     if where is True:
         return count(shape, axis)
-    taken = np.sum(np.broadcast_to(where, shape), axis=axis, keepdims=True)  # (..., 1, ...)
-    return np.maximum(taken, 1)
+    return np.count_nonzero(np.broadcast_to(where, shape), axis=axis, keepdims=keepdims)
 
 
 def left_in(x: Array, where: Mask) -> Array:
     """x where a mask holds, 0 elsewhere."""
     return x if where is True else np.where(where, x, 0)
+
+
+def numbers_in(a: Array, where: Mask) -> np.ndarray:
+    """Which elements a mask holds that are not NaN."""
+    return np.where(where, ~np.isnan(a), False)
 
 
 def restore(

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import fit, is_complex
+from ...engine.operands import fit, is_complex, project
 from ...typing import Array, Axis, DTypeLike, Function, Mask, Operand, Scalar, Shape
 from ..table import as_array, definition, derivative, refuse_complex, without_gradient
-from .axes import axes_of, count, counted, left_in, reduced_back, reduced_last, restore
+from .axes import axes_of, count, counted, left_in, numbers_in, reduced_back, reduced_last, restore
 from .elementwise import root, same, squared_size
 
 derivative(
@@ -28,8 +28,8 @@ derivative(
     np.mean,
     linear="a",
     selects="where",
-    a=lambda g, a_shape, axis, keepdims, where: (
-        left_in(restore(g, a_shape, axis, keepdims), where) / counted(a_shape, axis, where)
+    a=lambda g, a_shape, axis, keepdims, where: left_in(
+        restore(g, a_shape, axis, keepdims) / counted(a_shape, axis, where), where
     ),
     inert=("dtype",),
 )
@@ -45,7 +45,7 @@ def _is_extreme(
 ) -> np.ndarray:
     """Which elements are the same as the extreme one; NaN is extreme."""
     equal = same(a, restore(y, np.shape(a), axis, keepdims))
-    return equal if where is True else equal & where
+    return equal if where is True else np.where(where, equal, False)
 
 
 def _ties(
@@ -100,10 +100,10 @@ for _function in (np.nanmax, np.nanmin):
     derivative(
         _function,
         a=lambda g, a, y, axis, keepdims, initial, where: extreme_share(
-            g, a, y, axis, keepdims, initial, where & ~np.isnan(a)
+            g, a, y, axis, keepdims, initial, numbers_in(a, where)
         ),
         initial=lambda g, a, y, axis, keepdims, initial, where: extreme_initial(
-            g, a, y, axis, keepdims, initial, where & ~np.isnan(a)
+            g, a, y, axis, keepdims, initial, numbers_in(a, where)
         ),
         selects=True,
     )
@@ -163,28 +163,29 @@ derivative(np.prod, a=_product, initial=_product_initial, selects="where")
 
 # Moments.
 def _squares(
-    function: Function,
     a: Array,
     axis: Axis,
     dtype: DTypeLike | None,
     keepdims: bool,
     mean: Operand | None,
     where: Mask,
+    same_dtype: bool,
 ) -> tuple[Array, Any]:
     """The sum of the squared deviations from the mean, and of how many elements.
 
-    What the mask leaves out is replaced by 0 before anything is done with it.
+    What the mask leaves out is replaced by 0 before anything is done with it. With `same_dtype` the
+    deviations are rounded to the type of a, as they are where NumPy skips NaN.
     """
-    a = as_array(a)
-    if dtype is not None:
-        a = a.astype(dtype)
-    if not is_complex(a):
-        refuse_complex(function, mean=mean)
-    taken = np.sum(np.broadcast_to(where, a.shape), axis=axis, keepdims=keepdims)
+    taken = counted(a.shape, axis, where, keepdims)
     a = left_in(a, where)
-    centre = np.mean(a, axis=axis, keepdims=True, where=where) if mean is None else mean
-    squares = squared_size(a - centre)
-    return np.sum(squares, axis=axis, keepdims=keepdims, where=where), taken
+    if mean is None:
+        mean = np.mean(a, axis=axis, dtype=dtype, keepdims=True, where=where)
+    deviations = a - mean
+    if same_dtype:
+        deviations = project(deviations, a.dtype)
+    squares = squared_size(deviations)
+    total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
+    return total, taken
 
 
 def _enter_moments(variance: Function, deviation: Function, skip_nan: bool) -> None:
@@ -205,9 +206,14 @@ def _enter_moments(variance: Function, deviation: Function, skip_nan: bool) -> N
 
         Of values without NaN it is NaN where no more than ddof are left.
         """
+        a = as_array(a)
+        if not is_complex(a):
+            refuse_complex(variance, mean=mean)
+        if dtype is not None and np.dtype(dtype).kind != "c":
+            refuse_complex(variance, a=a)
         if skip_nan:
-            where = where & ~np.isnan(a)
-        total, taken = _squares(variance, a, axis, dtype, keepdims, mean, where)
+            where = numbers_in(a, where)
+        total, taken = _squares(a, axis, dtype, keepdims, mean, where, same_dtype=skip_nan)
         n = taken - (ddof if correction is None else correction)
         if not skip_nan:
             return total / np.maximum(n, 0)

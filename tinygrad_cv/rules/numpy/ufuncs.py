@@ -18,7 +18,7 @@ from ...engine.errors import name_of
 from ...tensor import unwrap
 from ...typing import Array, Axis, DTypeLike, Function, Mask, Operand
 from ..table import WITHOUT_GRADIENT, as_array, definition, derivative, enter
-from .axes import kept_shape, left_in, reduced_last, restore
+from .axes import axes_of, kept_shape, left_in, reduced_last, restore
 from .reduce import extreme_initial, extreme_share
 
 
@@ -126,11 +126,12 @@ def reduce(
 def accumulate(
     ufunc: np.ufunc,
     array: Array,
-    axis: int = 0,
+    axis: Axis = 0,
     dtype: DTypeLike | None = None,
 ) -> Array:
     """The reductions of the elements up to each."""
     array = _elements(ufunc, array, dtype)
+    (axis,) = axes_of(axis, array.ndim)
     if ufunc in SCANS:
         return SCANS[ufunc](array, axis=axis)
     rows = np.moveaxis(array, axis, 0)
@@ -147,12 +148,14 @@ def reduceat(
     ufunc: np.ufunc,
     array: Array,
     indices: Any,
-    axis: int = 0,
+    axis: Axis = 0,
     dtype: DTypeLike | None = None,
 ) -> Array:
     """The reductions of the elements from each index to the next; of one element if that is not
     larger."""
-    rows = np.moveaxis(_elements(ufunc, array, dtype), axis, 0)
+    array = _elements(ufunc, array, dtype)
+    (axis,) = axes_of(axis, array.ndim)
+    rows = np.moveaxis(array, axis, 0)
     starts = np.asarray(indices, int).tolist()
     bounds = itertools.pairwise([*starts, len(rows)])
     parts = [rows[i : max(j, i + 1)] for i, j in bounds]
