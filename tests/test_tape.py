@@ -290,8 +290,7 @@ MIXED = {
     "np.nansum",
     "np.nanmax",
     "np.nanmin",
-    *(f"np.{name}.reduce" for name in ("add", "multiply", "maximum", "minimum", "fmax", "fmin")),
-    *(f"np.{name}.reduce" for name in ("logaddexp", "logaddexp2")),
+    "np.ufunc.reduce",
 }
 
 

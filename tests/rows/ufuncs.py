@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/numpy/ufuncs.py`."""
+"""Rows of `tinygrad_cv/rules/numpy/ufuncs.py`. The ufunc is drawn, too."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from tests.table import row
 from tinygrad_cv.testing.strategies import arrays
 
 spread = arrays((2, 3), domain=(0.5, 2), min_gap=0.05)
-apart = arrays((7,), domain=(0.5, 2), min_gap=0.05)
-apart = apart.map(lambda v: (v[1:].reshape(2, 3), v[0].reshape(())))
+start = arrays((), domain=(2.1, 3))
 MASK = np.array([[True, False, True], [True, True, False]])
 axes = st.sampled_from([{}, {"axis": -1, "keepdims": True}])
-masks = st.sampled_from([{}, {"axis": 1, "where": MASK}, {"where": MASK[0], "keepdims": True}])
-scans = st.sampled_from([("accumulate",), ("reduceat", [0, 2, 1])])
-REAL = "the ufunc has no loop of complex numbers"
-EXTREMES = (np.maximum, np.minimum, np.fmax, np.fmin)
-LOGARITHMS = (np.logaddexp, np.logaddexp2)
-IN_TURN = (np.subtract, np.true_divide, np.hypot)  # (NumPy's own reduction by np.power is wrong)
-for ufunc in (np.add, np.multiply, *EXTREMES, *LOGARITHMS, *IN_TURN):
-    takes = REAL if ufunc in (*LOGARITHMS, np.hypot) else True
-    row(ufunc.reduce, spread, options=axes, complex=takes)
-    call = lambda a, start, f=ufunc, **o: f.reduce(a, initial=start, **o)
-    row(ufunc.reduce, apart, options=masks, call=call, complex=(0,) if takes is True else REAL)
-    call = lambda a, scan, f=ufunc: getattr(f, scan[0])(a, *scan[1:], axis=1)
-    row(ufunc.accumulate, spread, scans, call=call, complex=takes)
 whole = st.sampled_from([{"axis": None}, {"axis": (1, 0)}, {"axis": ()}])
-for ufunc in (np.add, np.logaddexp):
-    takes = REAL if ufunc is np.logaddexp else True
-    row(ufunc.reduce, spread, options=whole, complex=takes)
-for ufunc in (np.multiply, np.maximum, np.arctan2, np.divmod):
-    takes = REAL if ufunc in (np.arctan2, np.divmod) else True
-    row(ufunc.outer, spread, arrays((2,), domain=(2.5, 4)), complex=takes)
-cast = st.just({"dtype": np.float64})
-row(np.subtract.reduce, spread, options=cast, complex="a cast to real numbers")
+masks = st.sampled_from([{}, {"axis": 1, "where": MASK}, {"where": MASK[0], "keepdims": True}])
+REAL = "the ufuncs have no loop of complex numbers"
+in_one = st.sampled_from([np.add, np.multiply, np.maximum, np.minimum, np.fmax, np.fmin])
+in_turn = st.sampled_from([np.subtract, np.true_divide])  # NumPy's own np.power.reduce is wrong
+of_reals = st.sampled_from([np.logaddexp, np.logaddexp2, np.hypot])
+for ufuncs, takes in ((in_one, True), (in_turn, True), (of_reals, REAL)):
+    options = axes if ufuncs is in_turn else st.one_of(axes, whole)
+    call = lambda f, a, **o: f.reduce(a, **o)
+    row(np.ufunc.reduce, ufuncs, spread, options=options, call=call, complex=takes)
+    call = lambda f, a, initial, **o: f.reduce(a, initial=initial, **o)
+    of_array = (1,) if takes is True else REAL
+    row(np.ufunc.reduce, ufuncs, spread, start, options=masks, call=call, complex=of_array)
+    call = lambda f, a: f.accumulate(a, axis=1)
+    row(np.ufunc.accumulate, ufuncs, spread, call=call, complex=takes)
+call = lambda f, a: f.reduceat(a, [0, 2, 1], axis=1)
+row(np.ufunc.reduceat, st.one_of(in_one, in_turn), spread, call=call)
+call = lambda a: np.subtract.reduce(a, dtype=np.float64)
+row(np.ufunc.reduce, spread, call=call, complex="a cast to real numbers")
+pairs = st.sampled_from([np.multiply, np.maximum, np.power, np.subtract])
+call = lambda f, a, b: f.outer(a, b)
+row(np.ufunc.outer, pairs, spread, arrays((2,), domain=(2.5, 4)), call=call)
+row(np.ufunc.outer, st.just(np.divmod), spread, arrays((2,), domain=(2.5, 4)), call=call, complex=REAL)

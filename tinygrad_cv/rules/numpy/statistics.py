@@ -129,8 +129,8 @@ _enter_quantiles(np.quantile, np.percentile, np.median, skip_nan=False)
 _enter_quantiles(np.nanquantile, np.nanpercentile, np.nanmedian, skip_nan=True)
 
 
-# Sums, products and means that skip NaN: it is replaced by what changes nothing, and gets gradient 0.
-# (Extremes and variances that do: reduce.py.)
+# Sums, products and means that skip NaN: it is replaced by what changes nothing, and gets gradient
+# 0. (Extremes and variances that do: reduce.py.)
 def _without_nan(a: Array, neutral: float) -> Array:
     return np.where(np.isnan(a), neutral, a)
 

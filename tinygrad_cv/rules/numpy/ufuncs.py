@@ -113,12 +113,12 @@ def reduce(
     start = ufunc.identity if initial is None else initial
     value: Any = None if start is None else as_array(start).astype(array.dtype)
     elements = np.moveaxis(reduced_last(array, axis), -1, 0)  # (n, rest...)
-    masks = np.moveaxis(reduced_last(np.broadcast_to(where, array.shape), axis), -1, 0)
-    for element, mask in zip(elements, masks, strict=True):
+    mask = np.broadcast_to(np.asarray(where, bool), array.shape)
+    masks = np.moveaxis(reduced_last(mask, axis), -1, 0)
+    for element, taken in zip(elements, masks, strict=True):
         combined = element if value is None else ufunc(value, element)
-        value = combined if where is True else np.where(mask, combined, value)
-    shape = elements.shape[1:]
-    value = np.broadcast_to(value, shape)
+        value = combined if where is True else np.where(taken, combined, value)
+    value = np.broadcast_to(value, elements.shape[1:])
     return np.reshape(value, kept_shape(array.shape, axis)) if keepdims else value
 
 
