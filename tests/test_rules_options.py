@@ -31,7 +31,6 @@ REFUSED = {
     "aweights": "weighted covariances",
     "interpolation": "an old name of `method`",
     "period": "interpolation on a circle",
-    "edge_order": "differences of second order at the edges",
     "end_values": "np.pad's linear ramp",
     "stat_length": "np.pad by statistics",
     "return_sign": "the sign of a weighted sum of exponentials",
