@@ -99,8 +99,13 @@ def geomspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Array:
-    """Points at equal ratios. Both ends have one sign, unless they are complex, and are not 0."""
+    """Points at equal ratios. Both ends have one sign, unless they are complex, and are not 0.
+
+    Without a dtype they are computed in float64, as in NumPy.
+    """
     start, stop = as_array(start), as_array(stop)
+    wide = np.result_type(start.dtype, stop.dtype, np.dtype(dtype))
+    start, stop = start.astype(wide), stop.astype(wide)
     sign = np.sign(start)
     one_sign = is_complex(start) or is_complex(stop) or np.all(np.equal(sign, np.sign(stop)))
     if not one_sign or np.any(np.equal(start, 0) | np.equal(stop, 0)):
