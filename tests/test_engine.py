@@ -245,7 +245,7 @@ def test_what_writes_in_place_raises() -> None:
         np.exp(x, where=np.array([True, False]))
     with pytest.raises(TypeError, match=r"np\.add\.at writes in place.*np\.bincount"):
         np.add.at(x, [0], 1.0)
-    with pytest.raises(TypeError, match=r"np\.where\(mask, np\.add\(\.\.\.\), other\)"):
+    with pytest.raises(TypeError, match=r"np\.where\(mask, np\.add\.outer\(\.\.\.\), other\)"):
         np.add.outer(x, x, where=np.eye(2, dtype=bool))
     array = np.zeros(2)
     with pytest.raises(TypeError, match="assign the result"):

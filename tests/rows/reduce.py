@@ -83,7 +83,7 @@ row(np.average, arrays((2, 3, 2)), weights, call=lambda a, w: np.average(a, axis
 row(np.average, arrays((2, 3)), weights, call=lambda a, w: np.average(a, weights=w, returned=True))
 
 # Masks, with which at least one element is left in, and starting values.
-MASK = np.array([[[True, False], [True, True], [False, True]], [[True, True], [False, True], [True, False]]])
+MASK = np.array([[[1, 0], [1, 1], [0, 1]], [[1, 1], [0, 1], [1, 0]]], bool)
 masked = st.sampled_from(
     [
         {"where": MASK, "axis": 1},

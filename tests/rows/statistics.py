@@ -154,5 +154,7 @@ for function in (np.nansum, np.nanprod, np.nanmean, np.nanvar):
     call = lambda a, f=function, **o: f(np.where(HOLES, np.nan, a), **o)
     row(function, spread, options=masked, call=call)
 for function in (np.nanmax, np.nanmin):
-    call = lambda a, start, f=function, **o: f(np.where(HOLES, np.nan, a), initial=start + 0.03, **o)
+    call = lambda a, start, f=function, **o: f(
+        np.where(HOLES, np.nan, a), initial=start + 0.03, **o
+    )
     row(function, tenths, start, options=masked, call=call, complex=(0,))

@@ -120,10 +120,11 @@ class NumPyInterface:
         if kwargs:
             refuse_in_place(function, args, kwargs)
             kwargs = {k: v for k, v in kwargs.items() if k != "out" and v is not np._NoValue}
-            if kwargs.get("where") is True:
+            where = kwargs.get("where")
+            if where is True:
                 del kwargs["where"]
-            elif isinstance(kwargs.get("where"), (list, tuple)):
-                kwargs["where"] = np.array(kwargs["where"], bool)
+            elif isinstance(where, (list, tuple)):
+                kwargs["where"] = np.array(where, bool)
         return self._dispatch(function, args, kwargs)
 
     # The shape of things.
@@ -274,14 +275,18 @@ class NumPyInterface:
 
 def refuse_in_place(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Raise TypeError for `out=`, and for the `where=` of a ufunc, which needs it."""
+    ufunc = function
+    if getattr(function, "__objclass__", None) is np.ufunc:
+        ufunc = args[0]
+        function = getattr(ufunc, function.__name__)
     if kwargs.get("out") is not None:
         raise TypeError(
             f"{errors.name_of(function)}(out=...) writes in place; tensors do not: assign the "
             "result instead"
         )
-    ufunc = args[0] if function is np.ufunc.outer else function
-    if isinstance(ufunc, np.ufunc) and kwargs.get("where", True) is not True:
+    elementwise = isinstance(ufunc, np.ufunc) and function in (ufunc, ufunc.outer)
+    if elementwise and kwargs.get("where", True) is not True:
         raise TypeError(
-            f"{errors.name_of(ufunc)}(where=...) leaves elements undefined without out=...; use "
-            f"np.where(mask, {errors.name_of(ufunc)}(...), other)"
+            f"{errors.name_of(function)}(where=...) leaves elements undefined without out=...; use "
+            f"np.where(mask, {errors.name_of(function)}(...), other)"
         )

@@ -273,7 +273,7 @@ def gradient(
 
 
 def _distances(spacing: Operand) -> Any:
-    """A distance as it is; of coordinates that from each to the next, or one if all are the same."""
+    """A distance as it is; of coordinates that from each to the next, or one if all are equal."""
     if np.ndim(spacing) == 0:
         return spacing
     coordinates = as_array(spacing)

@@ -36,29 +36,27 @@ derivative(
 
 
 # Maximum and minimum choose among the elements, those that a mask holds, and `initial`.
-def _is_extreme(
+def _extremes(
     a: Array,
     y: Array,
     axis: Axis,
     keepdims: bool,
-    where: Mask,
-) -> np.ndarray:
-    """Which elements are the same as the extreme one; NaN is extreme."""
-    equal = same(a, restore(y, np.shape(a), axis, keepdims))
-    return equal if where is True else np.where(where, equal, False)
-
-
-def _ties(
-    extreme: np.ndarray,
-    y: Array,
-    axis: Axis,
     initial: Operand | None,
-) -> np.ndarray:
-    """How many elements, `initial` among them, are extreme: at least 1."""
+    where: Mask,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which elements are the same as the extreme one, and how many, `initial` among them, tie.
+
+    NaN is extreme. At least 1 ties, even where the mask holds no element.
+    """
+    extreme = same(a, restore(y, np.shape(a), axis, keepdims))
+    if where is not True:
+        extreme = np.where(where, extreme, False)
     ties = np.sum(extreme, axis=axis, keepdims=True)  # (..., 1, ...)
     if initial is not None:
         ties = ties + np.reshape(same(initial, y), ties.shape)
-    return np.maximum(ties, 1).astype(y.dtype)
+    if where is not True:
+        ties = np.maximum(ties, 1)
+    return extreme, ties.astype(y.dtype)
 
 
 def extreme_share(
@@ -71,8 +69,7 @@ def extreme_share(
     where: Mask,
 ) -> Array:
     """The gradient goes to the extreme elements, in equal shares to ties."""
-    extreme = _is_extreme(a, y, axis, keepdims, where)
-    ties = _ties(extreme, y, axis, initial)
+    extreme, ties = _extremes(a, y, axis, keepdims, initial, where)
     share = restore(g, np.shape(a), axis, keepdims) / ties
     return np.where(extreme, share, 0)
 
@@ -89,9 +86,8 @@ def extreme_initial(
     """The share of `initial`, in the shape of the value."""
     if not is_complex(y):
         refuse_complex(np.max, initial=initial)
-    extreme = _is_extreme(a, y, axis, keepdims, where)
-    ties = np.reshape(_ties(extreme, y, axis, initial), np.shape(y))
-    return np.where(same(initial, y), g / ties, 0)
+    _, ties = _extremes(a, y, axis, keepdims, initial, where)
+    return np.where(same(initial, y), g / np.reshape(ties, np.shape(y)), 0)
 
 
 for _function in (np.max, np.min, np.amax, np.amin):
@@ -216,7 +212,7 @@ def _enter_moments(variance: Function, deviation: Function, skip_nan: bool) -> N
         total, taken = _squares(a, axis, dtype, keepdims, mean, where, same_dtype=skip_nan)
         n = taken - (ddof if correction is None else correction)
         if not skip_nan:
-            return total / np.maximum(n, 0)
+            return total / (max(n, 0) if where is True else np.maximum(n, 0))
         return np.where(n <= 0, np.nan, total / np.where(n <= 0, 1, n))
 
     @definition(deviation)

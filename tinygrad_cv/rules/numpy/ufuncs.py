@@ -49,7 +49,8 @@ def _enter_log_sum(ufunc: np.ufunc, power: np.ufunc) -> Function:
         value, incoming = (restore(v, np.shape(a), axis, keepdims) for v in (y, g))
         infinite = np.isinf(value)
         difference = np.where(infinite, 0, a) - np.where(infinite, 0, value)
-        among_ties = extreme_share(g, a, y, axis, keepdims, initial, where)
+        held = np.where(where, infinite, False)
+        among_ties = extreme_share(g, a, y, axis, keepdims, initial, held)
         return left_in(np.where(infinite, among_ties, incoming * power(difference)), where)
 
     def initial_share(
@@ -64,7 +65,8 @@ def _enter_log_sum(ufunc: np.ufunc, power: np.ufunc) -> Function:
         """g exp(initial - y)."""
         infinite = np.isinf(y)
         difference = np.where(infinite, 0, initial) - np.where(infinite, 0, y)
-        among_ties = extreme_initial(g, a, y, axis, keepdims, initial, where)
+        held = np.where(where, restore(infinite, np.shape(a), axis, keepdims), False)
+        among_ties = extreme_initial(g, a, y, axis, keepdims, initial, held)
         return np.where(infinite, among_ties, g * power(difference))
 
     return derivative(log_sum, a=share, initial=initial_share, selects="where")
@@ -157,6 +159,9 @@ def reduceat(
     (axis,) = axes_of(axis, array.ndim)
     rows = np.moveaxis(array, axis, 0)
     starts = np.asarray(indices, int).tolist()
+    for i in starts:
+        if not 0 <= i < len(rows):
+            raise IndexError(f"{name_of(ufunc)}.reduceat: no element {i} among {len(rows)}")
     bounds = itertools.pairwise([*starts, len(rows)])
     parts = [rows[i : max(j, i + 1)] for i, j in bounds]
     return np.moveaxis(_stacked([_reduced(ufunc, part) for part in parts], rows), 0, axis)
