@@ -114,8 +114,10 @@ def reduce(
         return REDUCTIONS[ufunc](array, axis=axis, keepdims=keepdims, where=where, **options)
     start = ufunc.identity if initial is None else initial
     value: Any = None if start is None else as_array(start).astype(array.dtype)
-    elements = np.moveaxis(reduced_last(array, axis), -1, 0)  # (n, rest...)
     mask = np.broadcast_to(np.asarray(where, bool), array.shape)
+    if where is not True:
+        array = np.where(mask, array, 1)  # of what is left out, no infinity gets further
+    elements = np.moveaxis(reduced_last(array, axis), -1, 0)  # (n, rest...)
     masks = np.moveaxis(reduced_last(mask, axis), -1, 0)
     for element, taken in zip(elements, masks, strict=True):
         combined = element if value is None else ufunc(value, element)
