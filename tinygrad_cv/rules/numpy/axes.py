@@ -37,9 +37,14 @@ def left_in(x: Array, where: Mask) -> Array:
     return x if where is True else np.where(where, x, 0)
 
 
-def numbers_in(a: Array, where: Mask) -> np.ndarray:
+def held(condition: Array, where: Mask) -> Any:
+    """Where a condition is true of what a mask holds."""
+    return condition if where is True else np.where(where, condition, False)
+
+
+def numbers_in(a: Array, where: Mask) -> Any:
     """Which elements a mask holds that are not NaN."""
-    return np.where(where, ~np.isnan(a), False)
+    return held(~np.isnan(a), where)
 
 
 def restore(

@@ -13,7 +13,17 @@ import numpy as np
 from ...engine.operands import fit, is_complex, project
 from ...typing import Array, Axis, DTypeLike, Function, Mask, Operand, Scalar, Shape
 from ..table import as_array, definition, derivative, refuse_complex, without_gradient
-from .axes import axes_of, count, counted, left_in, numbers_in, reduced_back, reduced_last, restore
+from .axes import (
+    axes_of,
+    count,
+    counted,
+    held,
+    left_in,
+    numbers_in,
+    reduced_back,
+    reduced_last,
+    restore,
+)
 from .elementwise import root, same, squared_size
 
 derivative(
@@ -48,9 +58,7 @@ def _extremes(
 
     NaN is extreme. At least 1 ties, even where the mask holds no element.
     """
-    extreme = same(a, restore(y, np.shape(a), axis, keepdims))
-    if where is not True:
-        extreme = np.where(where, extreme, False)
+    extreme = held(same(a, restore(y, np.shape(a), axis, keepdims)), where)
     ties = np.sum(extreme, axis=axis, keepdims=True)  # (..., 1, ...)
     if initial is not None:
         ties = ties + np.reshape(same(initial, y), ties.shape)

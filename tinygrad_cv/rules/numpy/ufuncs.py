@@ -18,7 +18,7 @@ from ...engine.errors import name_of
 from ...tensor import unwrap
 from ...typing import Array, Axis, DTypeLike, Function, Mask, Operand
 from ..table import WITHOUT_GRADIENT, as_array, definition, derivative, enter
-from .axes import axes_of, kept_shape, left_in, reduced_last, restore
+from .axes import axes_of, held, kept_shape, left_in, reduced_last, restore
 from .reduce import extreme_initial, extreme_share
 
 
@@ -49,8 +49,7 @@ def _enter_log_sum(ufunc: np.ufunc, power: np.ufunc) -> Function:
         value, incoming = (restore(v, np.shape(a), axis, keepdims) for v in (y, g))
         infinite = np.isinf(value)
         difference = np.where(infinite, 0, a) - np.where(infinite, 0, value)
-        held = np.where(where, infinite, False)
-        among_ties = extreme_share(g, a, y, axis, keepdims, initial, held)
+        among_ties = extreme_share(g, a, y, axis, keepdims, initial, held(infinite, where))
         return left_in(np.where(infinite, among_ties, incoming * power(difference)), where)
 
     def initial_share(
@@ -65,8 +64,8 @@ def _enter_log_sum(ufunc: np.ufunc, power: np.ufunc) -> Function:
         """g exp(initial - y)."""
         infinite = np.isinf(y)
         difference = np.where(infinite, 0, initial) - np.where(infinite, 0, y)
-        held = np.where(where, restore(infinite, np.shape(a), axis, keepdims), False)
-        among_ties = extreme_initial(g, a, y, axis, keepdims, initial, held)
+        ends = held(restore(infinite, np.shape(a), axis, keepdims), where)
+        among_ties = extreme_initial(g, a, y, axis, keepdims, initial, ends)
         return np.where(infinite, among_ties, g * power(difference))
 
     return derivative(log_sum, a=share, initial=initial_share, selects="where")
