@@ -33,7 +33,7 @@ LISTS: list[Any] = [[VECTOR, VECTOR + 0.1], [MATRIX, MATRIX + 0.1]]
 OTHERS: list[Any] = [1, 2, (2, 3), [0, 1], np.array([0, 2, 1]), [True, False, True], "constant"]
 NOT_DRAWN = {"out", "like", "subok", "copy", "overwrite_input", "dtype", "casting", "order"}
 NOT_DRAWN |= {"signature", "sig", "device"}
-NOT_DRAWN |= {"where", "initial"}  # of reductions, which have tests of their own
+NOT_DRAWN |= {"where"}  # truth values
 SKIPPED = {  # why no call is compared
     "np.linalg.cholesky": "along Hermitian changes only",
     "np.linalg.eigh": "along Hermitian changes only",

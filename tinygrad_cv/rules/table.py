@@ -28,7 +28,7 @@ INERT: dict[Function, frozenset[str]] = {}  # the options without influence
 WITHOUT_GRADIENT: set[Function] = set()
 UNSUPPORTED: dict[Function, str] = {}
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
-OPERANDS = ("Array", "Operand", "Limits", "Any")  # in the annotation of what may be a tensor
+MAY_BE_TENSORS = ("Array", "Operand", "Limits", "Any", "bool")  # in annotations of bodies
 
 
 def enter(function: Function, row: Any) -> None:
@@ -43,7 +43,7 @@ def derivative(
     *,
     signature: str | None = None,
     inert: Sequence[str] = (),
-    selects: bool = False,
+    selects: bool | str = False,
     linear: Sequence[str] = (),
     elementwise: bool = False,
     **formulas: Callable[..., Any] | None,
@@ -52,7 +52,7 @@ def derivative(
 
     `inert` names the options that have no influence on the gradient. `selects`: the value drops
     elements of the arguments, as np.where does, and these have gradient 0 whatever their own
-    derivative is.
+    derivative is; `selects="where"`: where this option is given.
     """
     rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
     INERT[function] = frozenset(inert)
@@ -71,7 +71,7 @@ class Definition:
     has its shape and dtype. One that calls a function of a user's (`calls`) is not.
 
     The body's annotations say what is differentiated. A tensor that requires a gradient is refused
-    by name in the place of a size, an axis or a switch: `k: int`, `axis: Axis`, `keepdims: bool`.
+    by name in the place of a size or an axis: `k: int`, `axis: Axis`.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Definition:
     def constants(self) -> frozenset[str]:
         """The parameters that are no operands."""
         annotations = getattr(self.body, "__annotations__", {}).items()
-        return frozenset(n for n, text in annotations if not any(word in text for word in OPERANDS))
+        return frozenset(n for n, text in annotations if not any(w in text for w in MAY_BE_TENSORS))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = self.signature.bind(args, kwargs)
@@ -122,7 +122,9 @@ class Definition:
     def refuse_tensors(self, given: Mapping[str, Any]) -> None:
         """Raise NotImplementedError for one that requires a gradient, and is no operand."""
         for name in self.constants.intersection(given):
-            if place_of(given[name]) is not None and is_recording():
+            value = given[name]
+            empty = isinstance(value, Tensor) and value.size == 0
+            if place_of(value) is not None and not empty and is_recording():
                 raise errors.no_derivative(self.function, name)
 
     def for_body(self, given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from . import (
     sets,
     shape,
     statistics,
+    ufuncs,
     unsupported,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "sets",
     "shape",
     "statistics",
+    "ufuncs",
     "unsupported",
 ]

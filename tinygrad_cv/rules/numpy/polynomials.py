@@ -65,7 +65,7 @@ def _without_leading_zeros(p: Array) -> Array:
 def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
     """Quotient and remainder; leading coefficients that are nearly 0 are left out of the latter."""
     u, v = np.atleast_1d(_coefficients(u, np.polydiv, "u"), _coefficients(v, np.polydiv, "v"))
-    u, v = u.astype(np.result_type(u.dtype, float)), v.astype(np.result_type(v.dtype, float))
+    u, v = u + 0.0, v + 0.0
     scale = 1.0 / v[0]
     quotient = []
     rest = u.astype(np.result_type(u.dtype, v.dtype))
@@ -133,8 +133,7 @@ def poly(seq_of_zeros: Array) -> Array:
 
     Those of a matrix by traces of powers (Faddeev and LeVerrier): equal eigenvalues do no harm.
     """
-    a = np.atleast_1d(seq_of_zeros)
-    a = a.astype(np.result_type(a.dtype, float))
+    a = np.atleast_1d(seq_of_zeros) + 0.0
     one = np.ones(1, a.dtype)
     if a.ndim == 1:
         p: Array = one

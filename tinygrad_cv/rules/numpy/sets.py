@@ -40,12 +40,10 @@ def unique(
     _, index, *others = numpys(*given, equal_nan=equal_nan, sorted=sorted)
     if axis is not None:
         picked = np.take(ar, index, axis=axis)
-    elif sorted or return_index:
+    elif return_index or others or sorted:
         picked = np.ravel(ar)[index]
     else:  # without the places NumPy may give another order
-        given = (unwrap(ar), False, return_inverse, return_counts)
-        found = numpys(*given, equal_nan=equal_nan, sorted=False)
-        picked = _pick(found[0] if others else found, ar)
+        picked = _pick(numpys(unwrap(ar), equal_nan=equal_nan, sorted=False), ar)
     if return_index:
         others = [index, *others]
     return (picked, *others) if others else picked

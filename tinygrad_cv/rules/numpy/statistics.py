@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import conjugate, is_complex
-from ...tensor import Tensor, unwrap
-from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
+from ...engine.operands import conjugate
+from ...tensor import Tensor, rule, unwrap
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Mask, Operand
 from ..table import as_array, definition, refuse_complex
-from .axes import axes_of, reduced_last
-from .elementwise import root, squared_size
+from .axes import kept_shape, reduced_last
 from .index import scatter
 from .reduce import spread
 
@@ -136,12 +135,6 @@ def _between(lower: Array, upper: Array, share: Array) -> Array:
     return np.where(np.equal(share, 0) & np.isnan(between), lower, between)
 
 
-def _kept_shape(a: Array, axis: Axis) -> tuple[int, ...]:
-    """The shape of a reduction whose axes stay, with length 1."""
-    axes = axes_of(axis, np.ndim(a))
-    return tuple(1 if i in axes else n for i, n in enumerate(np.shape(a)))
-
-
 def _enter_quantiles(function: Callable[..., Array], whole: float) -> None:
     """A quantile function, whose q are shares of `whole`."""
 
@@ -180,7 +173,7 @@ def _enter_median(function: Callable[..., Array], skips_nan: bool) -> None:
         middle = np.take_along_axis(np.sort(last, axis=-1), index, -1)  # (rest..., 2)
         value = np.where(n % 2, middle[..., 0], np.mean(middle, axis=-1))
         value = np.where(undefined, missing, value)
-        return np.reshape(value, _kept_shape(a, axis)) if keepdims else value
+        return np.reshape(value, kept_shape(np.shape(a), axis)) if keepdims else value
 
 
 _enter_quantiles(np.quantile, 1.0)
@@ -191,15 +184,10 @@ _enter_median(np.median, skips_nan=False)
 _enter_median(np.nanmedian, skips_nan=True)
 
 
-# Reductions that skip NaN: it is replaced by what changes nothing, and gets gradient 0.
+# Sums, products and means that skip NaN: it is replaced by what changes nothing, and gets gradient
+# 0. (Extremes and variances that do: reduce.py.)
 def _without_nan(a: Array, neutral: float) -> Array:
     return np.where(np.isnan(a), neutral, a)
-
-
-def _nan_if_empty(result: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
-    """A reduction of a, and NaN where only NaN was reduced."""
-    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
-    return np.where(empty, np.nan, result)
 
 
 @definition(np.nansum)
@@ -209,10 +197,12 @@ def nansum(
     dtype: DTypeLike | None = None,
     keepdims: bool = False,
     initial: Any = 0,
+    where: Mask = True,
 ) -> Array:
     """The sum of what is not NaN."""
     a = _without_nan(a, 0)
-    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+    options = {"dtype": dtype, "keepdims": keepdims, "initial": initial, "where": where}
+    return rule(np.sum)(a, axis, **options)  # which sees a tensor in `initial`, too
 
 
 @definition(np.nanprod)
@@ -222,10 +212,12 @@ def nanprod(
     dtype: DTypeLike | None = None,
     keepdims: bool = False,
     initial: Any = 1,
+    where: Mask = True,
 ) -> Array:
     """The product of what is not NaN."""
     a = _without_nan(a, 1)
-    return np.prod(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+    options = {"dtype": dtype, "keepdims": keepdims, "initial": initial, "where": where}
+    return rule(np.prod)(a, axis, **options)
 
 
 @definition(np.nancumsum)
@@ -248,84 +240,18 @@ def nancumprod(
     return np.cumprod(_without_nan(a, 1), axis=axis, dtype=dtype)
 
 
-@definition(np.nanmax)
-def nanmax(
-    a: Array,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: Any = None,
-) -> Array:
-    """The largest of what is not NaN, and NaN where all are."""
-    numbers = _without_nan(a, -np.inf)
-    largest = np.max(numbers, axis=axis, keepdims=keepdims, initial=initial)
-    return _nan_if_empty(largest, a, axis, keepdims) if initial is None else largest
-
-
-@definition(np.nanmin)
-def nanmin(
-    a: Array,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: Any = None,
-) -> Array:
-    """The smallest of what is not NaN, and NaN where all are."""
-    numbers = _without_nan(a, np.inf)
-    smallest = np.min(numbers, axis=axis, keepdims=keepdims, initial=initial)
-    return _nan_if_empty(smallest, a, axis, keepdims) if initial is None else smallest
-
-
 @definition(np.nanmean)
 def nanmean(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
     keepdims: bool = False,
+    where: Mask = True,
 ) -> Array:
     """The mean of what is not NaN."""
-    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
-    total = np.nansum(a, axis=axis, dtype=dtype, keepdims=keepdims)
+    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims, where=where)
+    total = np.nansum(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
     return total / n.astype(total.dtype)
-
-
-@definition(np.nanvar)
-def nanvar(
-    a: Array,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: Array | float = 0,
-    keepdims: bool = False,
-    mean: Operand | None = None,
-    correction: Array | float | None = None,
-) -> Array:
-    """The variance of what is not NaN, and NaN where no more than ddof are left."""
-    a = as_array(a)
-    if dtype is not None:
-        a = a.astype(dtype)
-    bad = np.isnan(a)
-    if not is_complex(a):
-        refuse_complex(np.nanvar, mean=mean)
-    centre = np.nanmean(a, axis=axis, keepdims=True) if mean is None else mean
-    squares = np.where(bad, 0, squared_size(np.where(bad, 0, a) - centre))
-    total = np.sum(squares, axis=axis, keepdims=keepdims)
-    lost = ddof if correction is None else correction
-    n = np.sum(~bad, axis=axis, keepdims=keepdims) - lost
-    empty = n <= 0
-    divisor = np.where(empty, 1, n).astype(total.dtype)
-    return np.where(empty, np.nan, total / divisor)
-
-
-@definition(np.nanstd)
-def nanstd(
-    a: Array,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: Array | float = 0,
-    keepdims: bool = False,
-    mean: Operand | None = None,
-    correction: Array | float | None = None,
-) -> Array:
-    """The root of the variance of what is not NaN. Constant data have gradient 0."""
-    return root(nanvar(a, axis, dtype, ddof, keepdims, mean, correction))
 
 
 # Covariances.
