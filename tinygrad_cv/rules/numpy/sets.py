@@ -40,10 +40,10 @@ def unique(
     _, index, *others = numpys(*given, equal_nan=equal_nan, sorted=sorted)
     if axis is not None:
         picked = np.take(ar, index, axis=axis)
-    elif return_index or others or sorted:
+    elif return_index or others or sorted is True:
         picked = np.ravel(ar)[index]
     else:  # without the places NumPy may give another order
-        picked = _pick(numpys(unwrap(ar), equal_nan=equal_nan, sorted=False), ar)
+        picked = _pick(numpys(unwrap(ar), equal_nan=equal_nan, sorted=sorted), ar)
     if return_index:
         others = [index, *others]
     return (picked, *others) if others else picked
