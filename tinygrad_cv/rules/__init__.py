@@ -11,7 +11,7 @@ from .table import DEFINITIONS, INERT, UNSUPPORTED, WITHOUT_GRADIENT, public_fun
 __all__ = ["counts", "enter_scipy", "refused_options"]
 
 
-SCIPY = ("special", "linalg", "signal", "stats")  # the namespaces in the table
+SCIPY = ("special", "linalg", "signal", "integrate", "stats")  # the namespaces in the table
 
 
 def enter_scipy(*namespaces: str) -> None:
