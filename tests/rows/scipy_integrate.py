@@ -10,7 +10,6 @@ from scipy import integrate
 
 import tinygrad_cv as tg
 from tests.table import ROWS, row
-from tinygrad_cv.rules.scipy.integrate import solution
 from tinygrad_cv.testing.strategies import arrays
 from tinygrad_cv.typing import Array
 
@@ -43,25 +42,5 @@ row(
 ROWS.setdefault(integrate.trapezoid, [])  # which those draw
 
 
-def pendulum(y: Array, t: Array, damping: Array, force: Array) -> list[Array]:
-    """With a damping, and a force that grows with time."""
-    return [y[1], -damping * y[1] - np.sin(y[0]) + force * t]
-
-
-def swing(y0: Array, t: Array, damping: Array, force: Array) -> Array:
-    times = np.cumsum(np.exp(t) / 4)
-    return ours.odeint(pendulum, y0, times, (damping, force), rtol=1e-13, atol=1e-13)
-
-
-row(
-    integrate.odeint,
-    arrays((2,)),
-    arrays((3,), domain=(-1, 1)),
-    arrays((), domain=(0.1, 1)),
-    arrays(()),
-    call=swing,
-    rtol=1e-5,
-    order=1,
-    complex="differential equations are of real numbers",
-)
-ROWS.setdefault(solution.function, [])
+# Differential equations, whose solver is not exactly linear: tests/test_scipy.py.
+ROWS.setdefault(integrate.odeint, [])

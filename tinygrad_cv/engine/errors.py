@@ -288,18 +288,23 @@ def leaves_the_graph(way: str) -> TypeError:
     """A tensor that requires a gradient was to become a plain array or number."""
     return TypeError(
         f"{way} would silently cut a tensor that requires a gradient out of the graph."
-        f"{_library_hint()} To leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy "
+        f"{library_hint()} To leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy "
         "functions of the tensor (np.stack in place of np.array)"
     )
 
 
-def _library_hint() -> str:
+LIBRARIES = ("numpy", "scipy", "contextlib", PACKAGE)  # whose frames stand below a user's call
+
+
+def library_hint() -> str:
     """What to do instead of the library's function that is being carried out; "" if none is."""
     hint = ""
     name = None  # of the outermost function of SciPy's
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in LIBRARIES:
+            break
         if module.startswith("numpy.ma"):
             hint = " For a masked array, give its .filled(value), and choose with np.where."
         elif module.startswith("scipy.sparse"):
@@ -309,8 +314,8 @@ def _library_hint() -> str:
         frame = frame.f_back
     if name is None:
         return hint
-    mirror = name.replace("scipy.special", "special")  # its short name
     if any(is_mirrored(name) for is_mirrored in MIRRORS):
+        mirror = name.replace("scipy.special", "special")  # its short name
         return f" For {name}, here use tg.{mirror}."
     return f" {name} has no mirror in tg.scipy."
 
@@ -329,9 +334,9 @@ def scipy_name(frame: FrameType) -> str | None:
     candidates = [(frame.f_globals["__name__"], code.co_name)]
     for variable in code.co_freevars:
         value = local.get(variable)
-        candidates.append((getattr(value, "__module__", None), getattr(value, "__name__", None)))
+        candidates.append((getattr(value, "__module__", ""), getattr(value, "__name__", "")))
     for module, name in candidates:
         namespace = ".".join(str(module).split(".")[:2])
-        if name is not None and name in getattr(sys.modules.get(namespace), "__all__", ()):
+        if name in getattr(sys.modules.get(namespace), "__all__", ()):
             return f"{namespace}.{name}"
     return None

@@ -275,6 +275,7 @@ class NumPyInterface:
                 ": it works in place or outside the graph; use a NumPy function of the tensor, or "
             )
             hint += f"t.numpy().{name}"
+            hint += errors.library_hint()
         raise AttributeError(f"Tensor has no {name!r}{hint}")
 
 

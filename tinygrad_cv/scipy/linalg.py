@@ -1,4 +1,4 @@
-"""scipy.linalg for tensors: matrix functions, linear systems, decompositions, matrices of a structure."""
+"""scipy.linalg for tensors: functions of a matrix, systems, factorisations."""
 
 from .mirror import mirror
 

@@ -1,15 +1,13 @@
 """scipy.stats for tensors: distributions, with their parameters given in each call or before.
 
-    tg.scipy.stats.norm.logpdf(x, loc, scale)
-    tg.scipy.stats.norm(loc, scale).logpdf(x)
+tg.scipy.stats.norm.logpdf(x, loc, scale)
+tg.scipy.stats.norm(loc, scale).logpdf(x)
 """
 
 from __future__ import annotations
 
 import functools
 from typing import Any
-
-from scipy import stats
 
 from ..tensor import TABLE
 from .mirror import mirror, with_door

@@ -26,20 +26,13 @@ from ...engine.modes import is_recording, switched
 from ...tensor import Node, Tensor, backpropagate, place_of, pushforward, unwrap, wrap
 from ...typing import Array, Operand
 from ..numpy.axes import along
+from ..numpy.numeric import trapezoid
 from ..table import as_array, definition, derivative, refuse_complex
 
-# ------------------------------------------------------------------------------ integrals of samples
+# ----------------------------------------------------------------------------- integrals of samples
 
 
-@definition(integrate.trapezoid)
-def trapezoid(
-    y: Array,
-    x: Array | None = None,
-    dx: Operand = 1.0,
-    axis: int = -1,
-) -> Array:
-    """np.trapezoid."""
-    return np.trapezoid(y, x, dx, axis)
+definition(integrate.trapezoid)(trapezoid)
 
 
 def _distances(
@@ -125,10 +118,11 @@ def simpson(
     return _parabolas(y[..., :-1], h[..., :-1]) + rest
 
 
-# ---------------------------------------------------------------------------- differential equations
+# --------------------------------------------------------------------------- differential equations
 
 Slope = Callable[..., Any]  # f(y, t, *args), a vector
 Options = Mapping[str, Any]  # of the solver
+SUCCESS = "Integration successful."
 
 
 def _variable(x: Any) -> Any:
@@ -190,9 +184,15 @@ class Linearised:
 
 
 def solution(operands: list[Any], f: Slope, options: Options) -> Array:
-    """y at the times t of dy/dt = f(y, t, *args), (times, n); operands are y0, t and args."""
+    """y at the times t of dy/dt = f(y, t, *args), (times, n); operands are y0, t and args.
+
+    Raises RuntimeError where the solver gives up: SciPy warns, and returns what it has.
+    """
     y0, t, *args = operands
-    return integrate.odeint(f, y0, t, tuple(args), **options)
+    found, report = integrate.odeint(f, y0, t, tuple(args), full_output=True, **options)
+    if report["message"] != SUCCESS:
+        raise RuntimeError(f"scipy.integrate.odeint: {report['message']}")
+    return found
 
 
 def _slopes(

@@ -25,12 +25,12 @@ from ...engine.operands import conjugate
 from ...tensor import TABLE, Rule, unwrap
 from ...typing import Array, Function, Shape
 from ..numpy import linalg as numpy_linalg
-from ..numpy.linalg import _column, _identity, _largest, _mh, _row, with_eigenvalues
+from ..numpy.linalg import _column, _identity, _largest, _mh, with_eigenvalues
 from ..table import as_array, definition, derivative
 
 UNCHECKED = ("check_finite",)  # an option without influence on a gradient
 
-# ----------------------------------------------------------------------------- functions of a matrix
+# ---------------------------------------------------------------------------- functions of a matrix
 
 
 def frechet(function: Function, a: Array, e: Array) -> Array:
@@ -93,21 +93,22 @@ def expm_frechet(A: Array, E: Array, compute_expm: bool = True) -> Any:
 
 # ------------------------------------------------------------------------------- triangular systems
 
-TRANSPOSITIONS = {"N": 0, "T": 1, "C": 2}
+Transposition = int | str  # of the operator: 0 or "N" for A, 1 or "T" for A^T, 2 or "C" for A^H
+TRANSPOSITIONS: dict[Transposition, int] = {"N": 0, "T": 1, "C": 2, 0: 0, 1: 1, 2: 2}
 
 
 def _solve_transposed(
     g: Array,
     a: Array,
     b_shape: Shape,
-    trans: int | str,
+    trans: Transposition,
     lower: bool,
     unit_diagonal: bool,
 ) -> Array:
     """op(A)^-T g; a b of one axis is a vector."""
     if len(b_shape) == 1:
         g = _column(g)
-    trans = TRANSPOSITIONS.get(trans, trans)
+    trans = TRANSPOSITIONS[trans]
     if trans == 2:
         h = solve_triangular(conjugate(a), g, 0, lower, unit_diagonal)
     else:
@@ -115,27 +116,51 @@ def _solve_transposed(
     return np.squeeze(h, -1) if len(b_shape) == 1 else h
 
 
+def _as_operator(x: Array, trans: Transposition) -> Array:
+    """op(X): X, X^T or X^H."""
+    trans = TRANSPOSITIONS[trans]
+    if trans == 2:
+        x = conjugate(x)
+    return x if trans == 0 else x.mT
+
+
+def _read(x: Array, lower: bool, unit_diagonal: bool) -> Array:
+    """The elements of a matrix that are read, with zeros in the place of the others."""
+    beyond = 1 if unit_diagonal else 0
+    return np.tril(x, -beyond) if lower else np.triu(x, beyond)
+
+
 def _triangular_matrix(
     g: Array,
     a: Array,
     y: Array,
     b_shape: Shape,
-    trans: int | str,
+    trans: Transposition,
     lower: bool,
     unit_diagonal: bool,
 ) -> Array:
-    """-(op(A)^-T g) x^T for op(A), of which the elements count that are read."""
+    """-(op(A)^-T g) x^T is the gradient of op(A), and op of it that of A."""
     h = _solve_transposed(g, a, b_shape, trans, lower, unit_diagonal)
     if len(b_shape) == 1:
         h, y = _column(h), _column(y)
-    of_operand = -(h @ y.mT)
-    trans = TRANSPOSITIONS.get(trans, trans)
-    if trans != 0:
-        of_operand = of_operand.mT
-    if trans == 2:
-        of_operand = conjugate(of_operand)
-    beyond = 1 if unit_diagonal else 0  # the diagonal is not read
-    return np.tril(of_operand, -beyond) if lower else np.triu(of_operand, beyond)
+    return _read(_as_operator(-(h @ y.mT), trans), lower, unit_diagonal)
+
+
+def _triangular_tangent(
+    t: Array,
+    a: Array,
+    y: Array,
+    b_shape: Shape,
+    trans: Transposition,
+    lower: bool,
+    unit_diagonal: bool,
+) -> Array:
+    """-op(A)^-1 op(A') x."""
+    moved = _as_operator(_read(t, lower, unit_diagonal), trans)
+    if len(b_shape) > 1:
+        return solve_triangular(a, -(moved @ y), trans, lower, unit_diagonal)
+    column = solve_triangular(a, -(moved @ _column(y)), trans, lower, unit_diagonal)
+    return np.squeeze(column, -1)
 
 
 solve_triangular: Rule = derivative(
@@ -144,7 +169,7 @@ solve_triangular: Rule = derivative(
     b=_solve_transposed,
     linear=("b",),
     inert=("overwrite_b", *UNCHECKED),
-)
+).tangent(a=_triangular_tangent)
 
 
 @definition(linalg.cho_solve, inert=("overwrite_b", *UNCHECKED))
@@ -243,14 +268,14 @@ def cho_factor(a: Array, lower: bool = False) -> tuple[Array, bool]:
 def qr(a: Array, mode: str = "full") -> Any:
     """np.linalg.qr; the full Q of a tall matrix is not unique, and refused."""
     modes = {"full": "complete", "economic": "reduced"}
-    result = np.linalg.qr(a, modes.get(mode, mode))
+    result = numpy_linalg.qr(a, modes.get(mode, mode))
     return (result,) if mode == "r" else tuple(result)
 
 
 @definition(linalg.svd, inert=("overwrite_a", "lapack_driver", *UNCHECKED))
 def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """np.linalg.svd."""
-    result = np.linalg.svd(a, full_matrices, compute_uv)
+    result = numpy_linalg.svd(a, full_matrices, compute_uv)
     return tuple(result) if compute_uv else result
 
 
@@ -269,16 +294,14 @@ def _eigvalsh(g: Array, a: Array, lower: bool) -> Array:
     return conjugate(with_eigenvalues(a, g, "L" if lower else "U"))
 
 
-derivative(
-    linalg.eigvalsh, a=_eigvalsh, inert=("overwrite_a", "overwrite_b", "driver", *UNCHECKED)
-)
+derivative(linalg.eigvalsh, a=_eigvalsh, inert=("overwrite_a", "overwrite_b", "driver", *UNCHECKED))
 
 # ------------------------------------------------------------- what has the formulas of NumPy's own
 
 
 def _like(numpy_function: Function, function: Function, *inert: str) -> None:
     """Enter a function with the formulas of another one of the same parameters."""
-    row = TABLE[numpy_function]
+    row: Any = TABLE[numpy_function]
     rule = derivative(function, inert=(*inert, *UNCHECKED), linear=row.linear, **row.formulas)
     rule.tangent(**row.tangents)
 
@@ -309,7 +332,7 @@ def pinv(a: Array, rtol: float | None = None) -> Array:
     return np.linalg.pinv(a, rtol=rtol)
 
 
-# ---------------------------------------------------- linear matrix equations, by their own solution
+# --------------------------------------------------- linear matrix equations, by their own solution
 
 
 def of_one_dtype(*operands: Array) -> list[Array]:
@@ -335,10 +358,10 @@ sylvester = derivative(
     a=lambda g, a, b, y: -(_sylvester_adjoint(g, a, b) @ y.mT),
     b=lambda g, a, b, y: -(y.mT @ _sylvester_adjoint(g, a, b)),
     q=_sylvester_adjoint,
-    linear=("q",),
 ).tangent(
     a=lambda t, a, b, y: -sylvester(a, b, t @ y),
     b=lambda t, a, b, y: -sylvester(a, b, y @ t),
+    q=lambda t, a, b: sylvester(a, b, t),
 )
 
 
@@ -370,8 +393,10 @@ discrete_lyapunov = derivative(
     discrete_lyapunov,
     a=_discrete_lyapunov,
     q=lambda g, a: discrete_lyapunov(a.mT, g),
-    linear=("q",),
-).tangent(a=lambda t, a, y: discrete_lyapunov(a, t @ y @ _mh(a) + a @ y @ _mh(t)))
+).tangent(
+    a=lambda t, a, y: discrete_lyapunov(a, t @ y @ _mh(a) + a @ y @ _mh(t)),
+    q=lambda t, a: discrete_lyapunov(a, t),
+)
 
 
 @definition(linalg.solve_discrete_lyapunov, inert=("method",))
@@ -380,7 +405,7 @@ def solve_discrete_lyapunov(a: Array, q: Array) -> Array:
     return discrete_lyapunov(as_array(a), as_array(q))
 
 
-# --------------------------------------------------------------------------- matrices of a structure
+# -------------------------------------------------------------------------- matrices of a structure
 
 
 @definition(linalg.block_diag)

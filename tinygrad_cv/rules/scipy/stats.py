@@ -59,7 +59,7 @@ def _shapes_of(distribution: Any) -> list[str]:
     return distribution.shapes.split(", ") if distribution.shapes else []
 
 
-# -------------------------------------------------------------------------- continuous distributions
+# ------------------------------------------------------------------------- continuous distributions
 
 
 class Family(NamedTuple):
@@ -86,6 +86,11 @@ class Family(NamedTuple):
             "logcdf": self.logcdf or _composed(np.log, self.cdf),
             "logsf": self.logsf or _composed(np.log, self.sf),
         }
+        return {name: formula for name, formula in found.items() if formula is not None}
+
+    def quantiles(self) -> dict[str, Function]:
+        """Those of SciPy's methods of a probability, by name."""
+        found = {"ppf": self.ppf, "isf": self.isf}
         return {name: formula for name, formula in found.items() if formula is not None}
 
 
@@ -146,6 +151,11 @@ def _cauchy(z: Array) -> Array:
     small = np.where(far, 0, z)
     tail = 2 * np.log(np.abs(large)) + np.log1p(1 / (large * large))
     return -log(pi) - np.where(far, tail, np.log1p(small * small))
+
+
+def _student_quantile(q: Array, df: Array) -> Array:
+    """At 0 by symmetry: SciPy's function is +inf there."""
+    return np.where(np.equal(q, 0), -sp.stdtrit(df, 1 - q), sp.stdtrit(df, q))
 
 
 def _cauchy_quantile(q: Array) -> Array:
@@ -239,8 +249,8 @@ CONTINUOUS = {
         _student,
         cdf=lambda z, df: sp.stdtr(df, z),
         sf=lambda z, df: sp.stdtr(df, -z),
-        ppf=lambda q, df: sp.stdtrit(df, q),
-        isf=lambda q, df: -sp.stdtrit(df, q),
+        ppf=_student_quantile,
+        isf=lambda q, df: -_student_quantile(q, df),
     ),
     "cauchy": Family(
         _cauchy,
@@ -300,6 +310,7 @@ CONTINUOUS = {
         isf=lambda q: np.sqrt(-2 * np.log(q)),
         density=lambda z: z * np.exp(-z * z / 2),
         logsf=lambda z: -z * z / 2,
+        open=True,
     ),
     "pareto": Family(
         lambda z, b: np.log(b) - (b + 1) * np.log(z),
@@ -400,12 +411,11 @@ for _name, _family in CONTINUOUS.items():
     for _method in _family.formulas():
         _body = partial(_at_point, _distribution, _method, _family)
         _enter(_distribution, _method, _body, _text("x", _distribution, "loc=0", "scale=1"))
-    for _method, _formula in (("ppf", _family.ppf), ("isf", _family.isf)):
-        if _formula is not None:
-            _body = partial(_at_probability, _distribution, _method, _formula)
-            _enter(_distribution, _method, _body, _text("q", _distribution, "loc=0", "scale=1"))
+    for _method, _formula in _family.quantiles().items():
+        _body = partial(_at_probability, _distribution, _method, _formula)
+        _enter(_distribution, _method, _body, _text("q", _distribution, "loc=0", "scale=1"))
 
-# ---------------------------------------------------------------------------- discrete distributions
+# --------------------------------------------------------------------------- discrete distributions
 
 
 class Discrete(NamedTuple):
@@ -508,7 +518,7 @@ for _name, _discrete in DISCRETE.items():
         _body = partial(_at_number, _distribution, _method, _discrete)
         _enter(_distribution, _method, _body, _text("k", _distribution, "loc=0"))
 
-# -------------------------------------------------------------------- distributions of several numbers
+# ----------------------------------------------------------------- distributions of several numbers
 
 
 def _covariance(mean: Array | None, cov: Operand) -> tuple[Array, Array]:
