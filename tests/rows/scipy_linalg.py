@@ -139,6 +139,7 @@ def values_and_projections(a: Array) -> list[Any]:
 
 
 row(linalg.eigh, square, call=values_and_projections)
+row(linalg.eigh, square, call=lambda a: ours.eigh(hermitian(a), eigvals_only=True))
 row(linalg.eigvalsh, square, FLAGS, call=lambda a, lower: ours.eigvalsh(hermitian(a), lower=lower))
 row(
     linalg.svd,

@@ -57,6 +57,10 @@ def counts() -> str:
             f"{namespace.__name__:14} {differentiated:3} differentiated, "
             f"{len(without):3} without a gradient by nature, {len(refused):3} unsupported"
         )
+    for namespace in SCIPY[1:]:  # which are differentiated as far as people use them
+        prefix = f"scipy.{namespace}"
+        count = sum(name_of(function).startswith(f"{prefix}.") for function in TABLE)
+        lines.append(f"{prefix:15} {count:2} differentiated")
     return "\n".join(lines)
 
 

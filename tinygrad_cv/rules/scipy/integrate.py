@@ -23,6 +23,7 @@ import numpy as np
 from scipy import integrate
 
 from ...engine.modes import is_recording, switched
+from ...engine.observers import unobserved
 from ...tensor import Node, Tensor, backpropagate, place_of, pushforward, unwrap, wrap
 from ...typing import Array, Operand
 from ..numpy.axes import along
@@ -189,7 +190,8 @@ def solution(operands: list[Any], f: Slope, options: Options) -> Array:
     Raises RuntimeError where the solver gives up: SciPy warns, and returns what it has.
     """
     y0, t, *args = operands
-    found, report = integrate.odeint(f, y0, t, tuple(args), full_output=True, **options)
+    with unobserved():  # f is evaluated hundreds of times
+        found, report = integrate.odeint(f, y0, t, tuple(args), full_output=True, **options)
     if report["message"] != SUCCESS:
         raise RuntimeError(f"scipy.integrate.odeint: {report['message']}")
     return found

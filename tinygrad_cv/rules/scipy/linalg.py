@@ -294,7 +294,25 @@ def _eigvalsh(g: Array, a: Array, lower: bool) -> Array:
     return conjugate(with_eigenvalues(a, g, "L" if lower else "U"))
 
 
-derivative(linalg.eigvalsh, a=_eigvalsh, inert=("overwrite_a", "overwrite_b", "driver", *UNCHECKED))
+EIGEN = ("overwrite_a", "overwrite_b", "driver", *UNCHECKED)
+eigvalsh: Rule = derivative(linalg.eigvalsh, a=_eigvalsh, inert=EIGEN)
+
+
+def eigen(a: Array, lower: bool) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of a Hermitian matrix; their signs are those of SciPy's."""
+    w, v = linalg.eigh(a, lower=lower)
+    return w, v
+
+
+eigen = derivative(eigen, a=numpy_linalg._eigh, inert=("lower",))
+eigen.tangent(a=numpy_linalg._eigh_tangent)
+
+
+@definition(linalg.eigh, inert=EIGEN)
+def eigh(a: Array, lower: bool = True, eigvals_only: bool = False) -> Any:
+    """Eigenvalues and eigenvectors, or the eigenvalues alone."""
+    return eigvalsh(a, lower=lower) if eigvals_only else tuple(eigen(a, lower))
+
 
 # ------------------------------------------------------------- what has the formulas of NumPy's own
 
@@ -306,10 +324,9 @@ def _like(numpy_function: Function, function: Function, *inert: str) -> None:
     rule.tangent(**row.tangents)
 
 
-_like(np.linalg.inv, linalg.inv, "overwrite_a", "assume_a", "lower")
+_like(np.linalg.inv, linalg.inv, "overwrite_a")
 _like(np.linalg.det, linalg.det, "overwrite_a")
 _like(np.linalg.solve, linalg.solve, "overwrite_a", "overwrite_b")
-_like(np.linalg.eigh, linalg.eigh, "overwrite_a", "overwrite_b", "lower", "driver")
 
 
 @definition(linalg.norm, inert=UNCHECKED)
