@@ -329,11 +329,55 @@ def test_a_root_that_is_complex_has_a_real_gradient_for_a_real_matrix() -> None:
     assert gradient[0, 0] == pytest.approx((root(a + step) - root(a - step)) / (2 * h), rel=1e-6)
 
 
-def test_a_matrix_equation_of_real_and_complex_matrices_is_solved() -> None:
-    rng = np.random.default_rng(0)
-    a, b, q = np.array([[1.0, -2.0], [2.0, 1.5]]), rng.normal(size=(2, 2)) * 1j, rng.normal(size=(2, 2))
-    x = tg.scipy.linalg.solve_sylvester(leaf(a), leaf(b, complex), q).numpy()
+def test_a_matrix_equation_of_real_and_complex_matrices_is_refused() -> None:
+    """SciPy gives something that is no solution; its gradients by way of complex ones are right."""
+    a, b, q = np.array([[1.0, -2.0], [2.0, 1.5]]), np.eye(2) * (1 + 1j), np.ones((2, 2))
+    wrong = scipy.linalg.solve_sylvester(a, b, q)
+    assert np.abs(a @ wrong + wrong @ b - q).max() > 0.1
+    with pytest.raises(TypeError, match="give all of them as complex"):
+        tg.scipy.linalg.solve_sylvester(leaf(a), b, q)
+    with pytest.raises(TypeError, match="give all of them as complex"):
+        tg.scipy.linalg.solve_continuous_lyapunov(leaf(a), b)
+    right = lambda a: tg.scipy.linalg.solve_sylvester(a + 0j, b, q + 0j)
+    x = right(leaf(a)).numpy()
     np.testing.assert_allclose(a @ x + x @ b, q, atol=1e-13)
+    f = lambda a: np.sum(np.real(right(a)) * np.arange(4.0).reshape(2, 2))
+    np.testing.assert_allclose(tg.grad(f)(a), slopes(f, a), rtol=1e-7)
+
+
+def slopes(f: Callable[[Any], Any], x: np.ndarray, h: float = 1e-5) -> np.ndarray:
+    """The gradient by central differences, one element after the other."""
+    found = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[place] = h
+        found[place] = (f(x + step) - f(x - step)) / (2 * h)
+    return found
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.4j])
+def test_the_logarithm_of_a_matrix_is_the_inverse_of_exp_to_second_order(turn: complex) -> None:
+    rng = np.random.default_rng(0)
+    a = np.eye(3) + rng.normal(size=(3, 3)) / 8
+    a = a + turn * rng.normal(size=(3, 3)) / 4 if turn else a
+    c = rng.normal(size=(3, 3))
+    f = lambda a: np.sum(c * np.real(tg.scipy.linalg.expm(tg.scipy.linalg.logm(a))))
+    np.testing.assert_allclose(tg.grad(f)(a), c, atol=1e-12)
+    second = tg.hvp(f, a, rng.normal(size=(3, 3)).astype(a.dtype))
+    np.testing.assert_allclose(second, 0, atol=1e-11)
+    v = rng.normal(size=(3, 3)).astype(a.dtype)
+    both = lambda a: tg.scipy.linalg.expm(tg.scipy.linalg.logm(a))
+    np.testing.assert_allclose(tg.jvp(both, (a,), (v,))[1], v, atol=1e-12)
+
+
+def test_a_power_of_a_matrix_is_differentiated_in_matrix_and_exponent() -> None:
+    rng = np.random.default_rng(0)
+    a, c = np.eye(3) + rng.normal(size=(3, 3)) / 8, rng.normal(size=(3, 3))
+    root = lambda a: np.sum(c * tg.scipy.linalg.sqrtm(a))
+    power = lambda a, p: np.sum(c * tg.scipy.linalg.fractional_matrix_power(a, p))
+    np.testing.assert_allclose(tg.grad(power)(a, 0.5), tg.grad(root)(a), rtol=1e-10)
+    slope = (power(a, 0.3 + 1e-5) - power(a, 0.3 - 1e-5)) / 2e-5
+    assert tg.grad(power, argnums=1)(a, 0.3) == pytest.approx(slope, rel=1e-8)
 
 
 def test_a_factorisation_of_a_batch_is_that_of_each_matrix() -> None:

@@ -43,9 +43,9 @@ CALLED = {
     *("root_slope", "direction", "cofactor", "with_eigenvalues", "with_singular_values"),
     *("np.linalg.det", "np.linalg.eig", "np.linalg.eigvals"),
     # Those of SciPy's that are no ufuncs see arrays only.
-    *(f"scipy.linalg.{name}" for name in ("expm", "sqrtm", "logm", "inv", "solve_triangular")),
+    *(f"scipy.linalg.{name}" for name in ("expm", "sqrtm", "expm_frechet", "inv")),
     *(f"scipy.linalg.{name}" for name in ("cho_solve", "lu_solve", "lu_factor", "solve_sylvester")),
-    *(f"scipy.linalg.{name}" for name in ("eigh", "svd", "pinv")),
+    *(f"scipy.linalg.{name}" for name in ("eigh", "svd", "pinv", "solve_triangular")),
     *("scipy.signal.convolve", "scipy.signal.fftconvolve"),
     *("scipy.stats.multivariate_normal.logpdf", "scipy.stats.dirichlet.entropy"),
 }

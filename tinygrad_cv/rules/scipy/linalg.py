@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from ...engine.operands import conjugate
+from ...engine.errors import name_of
+from ...engine.operands import conjugate, is_complex
 from ...tensor import TABLE, Rule, unwrap
 from ...typing import Array, Function, Shape
 from ..numpy import linalg as numpy_linalg
@@ -352,12 +353,26 @@ def pinv(a: Array, rtol: float | None = None) -> Array:
 # --------------------------------------------------- linear matrix equations, by their own solution
 
 
-def of_one_dtype(*operands: Array) -> list[Array]:
-    """Matrices in the dtype of all: of real and complex ones together SciPy's solvers take the real
-    Schur form for a triangular one, and give no solution."""
-    arrays = [as_array(operand) for operand in operands]
-    dtype = np.result_type(*[array.dtype for array in arrays])
-    return [array.astype(dtype, copy=False) for array in arrays]
+def of_one_dtype(*matrices: Array) -> list[Array]:
+    """Matrices in the dtype of all."""
+    dtype = np.result_type(*[matrix.dtype for matrix in matrices])
+    return [matrix.astype(dtype, copy=False) for matrix in matrices]
+
+
+def _of_one_kind(function: Function, *matrices: Array) -> list[Array]:
+    """Matrices that are all real or all complex.
+
+    Raises TypeError for others: SciPy's solvers take the real Schur form for a triangular one, and
+    what they give is no solution.
+    """
+    arrays = [as_array(matrix) for matrix in matrices]
+    kinds = {is_complex(array) for array in arrays}
+    if len(kinds) > 1:
+        raise TypeError(
+            f"{name_of(function)}: SciPy's solution for real and complex matrices together is "
+            "wrong; give all of them as complex ones"
+        )
+    return arrays
 
 
 def sylvester(a: Array, b: Array, q: Array) -> Array:
@@ -385,14 +400,14 @@ sylvester = derivative(
 @definition(linalg.solve_sylvester)
 def solve_sylvester(a: Array, b: Array, q: Array) -> Array:
     """A X + X B = Q."""
-    return sylvester(as_array(a), as_array(b), as_array(q))
+    return sylvester(*_of_one_kind(linalg.solve_sylvester, a, b, q))
 
 
 @definition(linalg.solve_continuous_lyapunov)
 def solve_continuous_lyapunov(a: Array, q: Array) -> Array:
     """A X + X A^H = Q."""
-    a = as_array(a)
-    return sylvester(a, _mh(a), as_array(q))
+    a, q = _of_one_kind(linalg.solve_continuous_lyapunov, a, q)
+    return sylvester(a, _mh(a), q)
 
 
 def discrete_lyapunov(a: Array, q: Array) -> Array:
@@ -419,7 +434,7 @@ discrete_lyapunov = derivative(
 @definition(linalg.solve_discrete_lyapunov, inert=("method",))
 def solve_discrete_lyapunov(a: Array, q: Array) -> Array:
     """A X A^H - X + Q = 0."""
-    return discrete_lyapunov(as_array(a), as_array(q))
+    return discrete_lyapunov(*_of_one_kind(linalg.solve_discrete_lyapunov, a, q))
 
 
 # -------------------------------------------------------------------------- matrices of a structure
