@@ -45,8 +45,8 @@ CALLED = {
     # Those of SciPy's that are no ufuncs see arrays only.
     *(f"scipy.linalg.{name}" for name in ("expm", "sqrtm", "expm_frechet", "inv")),
     *(f"scipy.linalg.{name}" for name in ("cho_solve", "lu_solve", "lu_factor", "solve_sylvester")),
-    *(f"scipy.linalg.{name}" for name in ("eigh", "svd", "pinv", "solve_triangular")),
-    *("scipy.signal.convolve", "scipy.signal.fftconvolve"),
+    *(f"scipy.linalg.{name}" for name in ("eigh", "svd", "pinv", "polar", "lstsq", "solve_triangular", "lu")),
+    *("scipy.signal.convolve", "scipy.signal.convolve2d", "scipy.signal.fftconvolve"),
     *("scipy.stats.multivariate_normal.logpdf", "scipy.stats.dirichlet.entropy"),
 }
 RNG = np.random.default_rng(0)

@@ -108,6 +108,18 @@ row(
     call=lambda a, b, **o: ours.lu_solve(ours.lu_factor(dominant(a)), b, **o),
 )
 
+row(
+    linalg.solve_banded,
+    arrays((3, 4)),
+    arrays((4, 2)),
+    call=lambda ab, b: ours.solve_banded((1, 1), ab / 8 + np.array([[0], [1], [0]]), b),
+)
+row(
+    linalg.lstsq,
+    matrices(3, 2, batch=st.just(())) | matrices(2, batch=st.just(())),
+    call=lambda a: list(ours.lstsq(a, np.arange(float(len(a)))))[:2],
+)
+
 # Factorisations.
 def factor(a: Array, name: str) -> Any:
     if name == "lu_factor":
@@ -118,6 +130,7 @@ def factor(a: Array, name: str) -> Any:
 
 names = st.sampled_from(["lu_factor", "cholesky", "cholesky, lower", "cho_factor", "cho_factor, lower"])
 row(linalg.lu_factor, square, names, call=factor)
+row(linalg.lu, one, call=lambda a: list(ours.lu(dominant(a))[1:]))
 for function in (linalg.cholesky, linalg.cho_factor):
     ROWS.setdefault(function, [])
 several(
@@ -142,6 +155,7 @@ row(
     matrices(3, 2) | matrices(2, 3),
     call=lambda a: rebuilt(*ours.svd(a, full_matrices=False)),
 )
+row(linalg.polar, square, st.sampled_from(["left", "right"]), call=lambda a, side: list(ours.polar(a, side)))
 row(linalg.pinv, matrices(3, 2) | square, options=st.sampled_from([{}, {"rtol": 1e-6}]), call=ours.pinv)
 
 # Matrix equations; SciPy's own solutions are wrong where only some of the matrices are complex.

@@ -49,5 +49,15 @@ row(
     options=by_fourier.map(lambda o: {**o, "axes": 1}),
     call=call,
 )
-for function in (signal.correlate, signal.oaconvolve):
+of_matrices = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["convolve2d", "correlate2d"]),
+        "mode": st.sampled_from(MODES),
+        "boundary": st.sampled_from(["fill", "wrap", "symm"]),
+        "fillvalue": st.sampled_from([0, 0.5]),
+    }
+)
+kernels = st.tuples(st.integers(1, 3), st.integers(1, 2)).flatmap(arrays)
+row(signal.convolve2d, arrays((3, 4)), kernels, options=of_matrices, call=call)
+for function in (signal.correlate, signal.oaconvolve, signal.correlate2d):
     ROWS.setdefault(function, [])  # they are among those that these rows draw

@@ -182,6 +182,23 @@ def cho_solve(c_and_lower: tuple[Array, bool], b: Array) -> Array:
     return solve_triangular(c, y, second, lower)
 
 
+@definition(linalg.solve_banded, inert=("overwrite_ab", "overwrite_b", *UNCHECKED))
+def solve_banded(
+    l_and_u: tuple[int, int],
+    ab: Array,
+    b: Array,
+) -> Array:
+    """A^-1 b, where row u + i - j of ab has the elements A_ij of a diagonal."""
+    _, upper = l_and_u
+    ab = as_array(ab)
+    rows, n = np.shape(ab)[-2:]
+    i, j = np.indices((n, n))
+    band = upper + i - j
+    inside = (band >= 0) & (band < rows)
+    dense = np.where(inside, ab[..., np.clip(band, 0, rows - 1), j], 0)
+    return np.linalg.solve(dense, b)
+
+
 @definition(linalg.lu_solve, inert=("overwrite_b", *UNCHECKED))
 def lu_solve(
     lu_and_piv: tuple[Array, Array],
@@ -238,9 +255,18 @@ def _lu_factor_tangent(t: Array, y: Sequence[Array]) -> list[Array | None]:
     return [unit @ np.tril(f, -1) + np.triu(f) @ upper, None]
 
 
-derivative(linalg.lu_factor, a=_lu_factor, inert=("overwrite_a", *UNCHECKED)).tangent(
+lu_factor = derivative(linalg.lu_factor, a=_lu_factor, inert=("overwrite_a", *UNCHECKED)).tangent(
     a=_lu_factor_tangent
 )
+
+
+@definition(linalg.lu, inert=("overwrite_a", *UNCHECKED))
+def lu(a: Array, permute_l: bool = False) -> Any:
+    """A = P L U, or (P L) U, of a square matrix."""
+    packed, piv = lu_factor(as_array(a))
+    lower = np.tril(packed, -1) + _identity(np.shape(packed)[-1], packed)
+    p = permutation(piv).mT.astype(packed.dtype)
+    return (p @ lower, np.triu(packed)) if permute_l else (p, lower, np.triu(packed))
 
 
 def _cholesky(g: Array, y: Array, lower: bool) -> Array:
@@ -348,6 +374,29 @@ def pinv(a: Array, rtol: float | None = None) -> Array:
     if rtol is None:
         rtol = max(np.shape(a)[-2:]) * float(np.finfo(a.dtype).eps)
     return np.linalg.pinv(a, rtol=rtol)
+
+
+@definition(linalg.lstsq, inert=("overwrite_a", "overwrite_b", *UNCHECKED))
+def lstsq(
+    a: Array,
+    b: Array,
+    cond: float | None = None,
+) -> Any:
+    """np.linalg.lstsq; the squared residual of one vector is a number."""
+    a = as_array(a)
+    cond = float(np.finfo(a.dtype).eps) if cond is None else cond
+    x, residuals, rank, s = numpy_linalg.lstsq(a, b, cond)
+    if np.ndim(b) == 1 and np.size(residuals) == 1:
+        residuals = residuals[0]
+    return x, residuals, rank, s
+
+
+@definition(linalg.polar)
+def polar(a: Array, side: str = "right") -> tuple[Array, Array]:
+    """A = U P ("right") or P U ("left"), U unitary and P positive, from the SVD W S V^H."""
+    w, s, vh = np.linalg.svd(a, full_matrices=False)
+    vectors = _mh(vh) if side == "right" else w
+    return w @ vh, (vectors * np.expand_dims(s, -2)) @ _mh(vectors)
 
 
 # --------------------------------------------------- linear matrix equations, by their own solution

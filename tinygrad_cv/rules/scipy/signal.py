@@ -7,6 +7,7 @@ is a convolution again, so that every order is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy import signal
 from ...engine.operands import conjugate
 from ...tensor import Rule
 from ...typing import Array, Function, Shape
-from ..table import derivative
+from ..table import as_array, definition, derivative
 
 Axes = Any  # those that are convolved, one or several; None: all
 
@@ -148,3 +149,56 @@ def _along_axes(function: Function) -> None:
 
 _along_axes(signal.fftconvolve)
 _along_axes(signal.oaconvolve)
+
+
+# ---------------------------------------------------------------------------------- of two axes
+
+BOUNDARIES = {"fill": "constant", "wrap": "wrap", "symm": "symmetric"}  # in np.pad's words
+
+
+def _of_matrices(
+    in1: Array,
+    in2: Array,
+    mode: str,
+    boundary: str,
+    fillvalue: float,
+    first: Sequence[int],
+) -> Array:
+    """A convolution; `first` is the element of the full one that "same" begins with."""
+    if mode == "valid":
+        return convolve(in1, in2, "valid", "direct")
+    widths = [(m - 1, m - 1) for m in np.shape(in2)]
+    how: Any = BOUNDARIES[boundary]
+    options: Any = {"constant_values": fillvalue} if how == "constant" else {}
+    whole = convolve(np.pad(in1, widths, how, **options), in2, "valid", "direct")
+    if mode == "full":
+        return whole
+    (n, m), (i, j) = np.shape(in1), first
+    return whole[i : i + n, j : j + m]
+
+
+@definition(signal.convolve2d)
+def convolve2d(
+    in1: Array,
+    in2: Array,
+    mode: str = "full",
+    boundary: str = "fill",
+    fillvalue: float = 0,
+) -> Array:
+    """A convolution of matrices, with something else than zeros around the first one."""
+    first = [(m - 1) // 2 for m in np.shape(in2)]
+    return _of_matrices(as_array(in1), as_array(in2), mode, boundary, fillvalue, first)
+
+
+@definition(signal.correlate2d)
+def correlate2d(
+    in1: Array,
+    in2: Array,
+    mode: str = "full",
+    boundary: str = "fill",
+    fillvalue: float = 0,
+) -> Array:
+    """The convolution with the conjugate of the second matrix in reverse order."""
+    other = _reversed(conjugate(as_array(in2)))
+    first = [m // 2 for m in np.shape(in2)]
+    return _of_matrices(as_array(in1), other, mode, boundary, fillvalue, first)
