@@ -38,6 +38,8 @@ REFUSED = {
     "end_values": "np.pad's linear ramp",
     "stat_length": "np.pad by statistics",
     "return_sign": "the sign of a weighted sum of exponentials",
+    "lapack_driver": "a driver that gives no singular values",
+    "p_indices": "a permutation as numbers",
     "disp": "messages of functions of a matrix, in older versions",
     "blocksize": "a choice of older versions",
     "pivoting": "columns in another order",

@@ -524,6 +524,7 @@ for _name, _discrete in DISCRETE.items():
 def _covariance(mean: Array | None, cov: Operand) -> tuple[Array, Array]:
     """Mean and covariance, (n,) and (n, n); a number is the variance of each, a vector of all."""
     refuse_foreign(cov, stats.multivariate_normal.logpdf, "cov")
+    refuse_complex(stats.multivariate_normal.logpdf, mean=mean, cov=cov)
     cov = as_array(cov)
     if mean is None:
         n = 1 if np.ndim(cov) < 2 else np.shape(cov)[0]
@@ -552,6 +553,7 @@ def normal_logpdf(
     """
     mean, cov = _covariance(mean, cov)
     n = np.size(mean)
+    refuse_complex(stats.multivariate_normal.logpdf, x=x)
     x = as_array(x)
     if np.ndim(x) < 2:
         x = np.reshape(x, (-1, n))  # a row of numbers, or one point
@@ -588,6 +590,7 @@ def _log_beta(alpha: Array) -> Array:
 @definition(stats.dirichlet.logpdf)
 def dirichlet_logpdf(x: Array, alpha: Array) -> Array:
     """sum (alpha_i - 1) log x_i - log B(alpha); a last x that is left out is 1 - sum x."""
+    refuse_complex(stats.dirichlet.logpdf, x=x, alpha=alpha)
     x, alpha = as_array(x), as_array(alpha)
     if np.shape(x)[0] + 1 == np.size(alpha):
         last = 1 - np.sum(x, axis=0, keepdims=True)
