@@ -289,6 +289,23 @@ def test_the_normal_distribution_of_several_numbers_takes_what_scipys_takes(x: A
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-14)
 
 
+def test_entropies_are_scipys_and_agree_with_differences() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(3, 3))
+    weights, others = rng.uniform(0.5, 2, size=(2, 4, 2))
+    calls: list[tuple[Callable[[Any], Callable[..., Any]], np.ndarray]] = [
+        (lambda s: lambda a: s.multivariate_normal.entropy(cov=a @ a.T + np.eye(3)), a),
+        (lambda s: lambda a: s.dirichlet.entropy(a[0] * a[0] + 1), a),
+        (lambda s: lambda p: np.sum(s.entropy(p, base=2)), weights),
+        (lambda s: lambda p: np.sum(s.entropy(p, others, axis=1)), weights),
+        (lambda s: lambda q: np.sum(s.entropy(others, q, keepdims=True)), weights),
+    ]
+    for of, x in calls:
+        ours, theirs = of(tg.scipy.stats), of(scipy.stats)
+        assert ours(leaf(x)).item() == pytest.approx(theirs(x), rel=1e-13)
+        np.testing.assert_allclose(tg.grad(ours)(x), slopes(theirs, x), rtol=1e-7, atol=1e-8)
+
+
 def test_a_singular_covariance_is_refused() -> None:
     cov = np.ones((2, 2))
     for options in ({}, {"allow_singular": True}):
