@@ -127,6 +127,17 @@ def test_a_rule_of_the_users_for_a_mirror_is_that_of_scipys_function() -> None:
         TABLE[scipy.linalg.expm] = before
 
 
+def test_a_tape_has_the_names_of_the_source() -> None:
+    def f(matrix: Any, vector: Any) -> Any:
+        grown = tg.scipy.linalg.expm(matrix)
+        density = tg.scipy.stats.norm.logpdf(grown @ vector)
+        return np.sum(density)
+
+    text = tg.tape(f, np.eye(2) / 2, np.ones(2)).text()
+    assert "grown = scipy.linalg.expm(matrix)" in text
+    assert "density = " in text and "from" not in text
+
+
 def test_an_option_without_a_derivative_is_refused_by_name() -> None:
     a = leaf(np.eye(2) * 2)
     with pytest.raises(NotImplementedError, match=r"scipy\.linalg\.eigh .*'subset_by_index'"):

@@ -350,23 +350,51 @@ def _at_point(
 ) -> Array:
     """A method of a point x, by its formula in z."""
     refuse_complex(getattr(distribution, name), x=x, loc=loc, scale=scale, **given)
-    x, loc, scale = as_array(x), as_array(loc), as_array(scale)
     shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
     lower, upper = _support(distribution, shapes)
     with np.errstate(all="ignore"):
-        z = (x - loc) / scale
-        z = z.astype(np.promote_types(x.dtype, float), copy=False)
-        below = np.less_equal(z, lower) if family.open else np.less(z, lower)
-        above = np.greater_equal(z, upper) if family.open else np.greater(z, upper)
-        z = np.where(np.logical_or(below, above), _inside(lower, upper), z)
+        z = _standardised(x, loc, scale)
+        bounded = not (np.all(np.isinf(lower)) and np.all(np.isinf(upper)))
+        if bounded:
+            below, above = _outside(z, lower, upper, family.open)
+            z = np.where(np.logical_or(below, above), _inside(lower, upper), z)
         value = family.formulas()[name](z, *shapes)
-        if name == "logpdf":
-            value = value - np.log(scale)
-        elif name == "pdf":
-            value = value / scale
-        before, behind = OUTSIDE[name]
-        value = np.where(below, before, np.where(above, behind, value))
+        if name == "logpdf" and not _is(scale, 1):
+            value = value - np.log(as_array(scale))
+        elif name == "pdf" and not _is(scale, 1):
+            value = value / as_array(scale)
+        if bounded:
+            before, behind = OUTSIDE[name]
+            value = np.where(below, before, np.where(above, behind, value))
         return _valid(value, np.isnan(lower), scale)
+
+
+def _is(value: Operand, number: int) -> bool:
+    """Whether an argument has its default value, which changes nothing."""
+    return type(value) is int and value == number
+
+
+def _standardised(x: Operand, loc: Operand, scale: Operand) -> Array:
+    """(x - loc) / scale, of double precision at least, as SciPy has it."""
+    z = as_array(x)
+    if not _is(loc, 0):
+        z = z - as_array(loc)
+    if not _is(scale, 1):
+        z = z / as_array(scale)
+    dtype = np.promote_types(z.dtype, float)
+    return z if z.dtype == dtype else z.astype(dtype)
+
+
+def _outside(
+    z: Array,
+    lower: Array,
+    upper: Array,
+    open: bool,
+) -> tuple[Array, Array]:
+    """Whether z lies below, and above the support."""
+    if open:
+        return np.less_equal(z, lower), np.greater_equal(z, upper)
+    return np.less(z, lower), np.greater(z, upper)
 
 
 def _inside(lower: Array, upper: Array) -> Array:
@@ -375,9 +403,9 @@ def _inside(lower: Array, upper: Array) -> Array:
     return np.where(np.isfinite(upper), (least + upper) / 2, least + 1)
 
 
-def _valid(value: Array, invalid: Array, scale: Array) -> Array:
+def _valid(value: Array, invalid: Array, scale: Operand) -> Array:
     """NaN where a parameter is not valid, and NaN for its gradient."""
-    invalid = invalid | ~(unwrap(scale) > 0)
+    invalid = np.logical_or(invalid, np.logical_not(np.greater(unwrap(scale), 0)))
     return value * np.where(invalid, np.nan, 1) if np.any(invalid) else value
 
 
@@ -509,7 +537,7 @@ def _at_number(
         value = family.formulas()[name](number, *shapes)
         before, behind = MASSES[name]
         value = np.where(below, before, np.where(above, behind, value))
-        return _valid(value, np.isnan(lower), np.asarray(1))
+        return _valid(value, np.isnan(lower), 1)
 
 
 for _name, _discrete in DISCRETE.items():
