@@ -32,6 +32,7 @@ STARTING = {  # a starting value is one number for all that is reduced
 }
 EQUIVALENT = STARTING | {
     "np.linalg.eigvalsh, a: transposed": "the gradient is symmetric; only its rounding changes",
+    "scipy.linalg.eigvalsh, a: transposed": "the gradient is symmetric; only its rounding changes",
     "scipy.special.ellipkinc, m: reversed axis": SUMMED,
     "scipy.special.ellipeinc, m: reversed axis": SUMMED,
     "scipy.special.gdtria, x: reversed axis": SUMMED,
