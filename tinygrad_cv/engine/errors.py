@@ -288,15 +288,25 @@ def leaves_the_graph(way: str) -> TypeError:
     """A tensor that requires a gradient was to become a plain array or number."""
     return TypeError(
         f"{way} would silently cut a tensor that requires a gradient out of the graph."
-        f"{library_hint()} To leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy "
+        f"{_library_hint()} To leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy "
         "functions of the tensor (np.stack in place of np.array)"
+    )
+
+
+def no_attribute(name: str, of_array: bool) -> AttributeError:
+    """A tensor was asked for what it does not have, though an array may."""
+    if not of_array:
+        return AttributeError(f"Tensor has no {name!r}")
+    return AttributeError(
+        f"Tensor has no {name!r}: it works in place or outside the graph; use a NumPy function of "
+        f"the tensor, or t.numpy().{name}.{_library_hint()}"
     )
 
 
 LIBRARIES = ("numpy", "scipy", "contextlib", PACKAGE)  # whose frames stand below a user's call
 
 
-def library_hint() -> str:
+def _library_hint() -> str:
     """What to do instead of the library's function that is being carried out; "" if none is."""
     hint = ""
     name = None  # of the outermost function of SciPy's
