@@ -333,6 +333,7 @@ def test_functions_of_a_matrix_are_accurate_at_every_size_of_the_gradient() -> N
         of = lambda scale, f=function: tg.vjp(f, a + np.eye(2))[1](np.full((2, 2), scale))[0]
         for scale in (1e-200, 1e-30, 1e12, 1e200):
             np.testing.assert_allclose(of(scale) / scale, of(1.0), rtol=1e-13)
+        np.testing.assert_allclose(of(1e-310), 0, atol=1e-308)
 
 
 def test_a_matrix_with_equal_eigenvalues_has_the_limit() -> None:

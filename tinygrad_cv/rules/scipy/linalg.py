@@ -42,7 +42,7 @@ def frechet(function: Function, a: Array, e: Array) -> Array:
     """
     a, e = np.atleast_2d(a), np.atleast_2d(e)
     n = np.shape(a)[-1]
-    scale = _power_of_two(_largest(a)) / _power_of_two(_largest(e))
+    scale = _power_of_two(_largest(a), _largest(e))
     top = np.concatenate([a, e * scale], axis=-1)  # (..., n, 2n)
     bottom = np.concatenate([np.zeros_like(unwrap(a)), a], axis=-1)
     whole = function(np.concatenate([top, bottom], axis=-2))  # (..., 2n, 2n)
@@ -54,11 +54,16 @@ def transposed(a: Array) -> Array:
     return np.atleast_2d(a).mT
 
 
-def _power_of_two(size: Array) -> Array:
-    """The one close to a size, and 1 for 0 and for what is not finite."""
-    usable = np.isfinite(size) & (size > 0)
-    exponent = np.frexp(np.where(usable, size, 1))[1]
+def _power_of_two(size: Array, other: Array) -> Array:
+    """The one that brings another size to this one; a size of 0 or infinity counts as 1."""
+    limit = np.finfo(size.dtype).maxexp - 2
+    exponent = np.clip(_exponent(size) - _exponent(other), -limit, limit)
     return np.ldexp(np.ones_like(size), exponent)
+
+
+def _exponent(size: Array) -> Array:
+    usable = np.isfinite(size) & (size > 0)
+    return np.frexp(np.where(usable, size, 1))[1]
 
 
 def _matrix_function(function: Function) -> Rule:
