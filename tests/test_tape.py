@@ -294,6 +294,9 @@ MIXED = {
     "np.amax",
     "np.amin",
     "np.nansum",
+    "np.nanmax",
+    "np.nanmin",
+    "np.ufunc.reduce",
 }
 
 
