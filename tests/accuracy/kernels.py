@@ -8,7 +8,7 @@ import numpy as np
 from mpmath import mp
 
 import tinygrad_cv as tg
-from tests.accuracy.elementwise import EXPONENT, POSITIVE, REAL
+from tests.accuracy.elementwise import EXPONENT, REAL
 from tests.accuracy.measure import Case, Domain, Slope
 
 CASES: list[Case] = []
@@ -140,6 +140,9 @@ case(
 )
 
 
+WEIGHT = Domain(0, 1e4, near=(0, 1), least=1e-4)
+
+
 def _weighted(j: int) -> Slope:
     """Of log(b0 exp(x0) + b1 exp(x1)) in x_j."""
 
@@ -158,7 +161,12 @@ case(
     ),
     EXPONENT,
     EXPONENT,
-    POSITIVE,
-    POSITIVE,
-    slopes=(_weighted(0), _weighted(1), None, None),
+    WEIGHT,
+    WEIGHT,
+    slopes=(
+        _weighted(0),
+        _weighted(1),
+        lambda a, b, p, q: 1 / (p + q * mp.exp(b - a)) if p or q else None,
+        None,
+    ),
 )

@@ -73,7 +73,6 @@ class Domain:
         x = np.rint(x) if self.whole else x
         x = x[(x >= self.low) & (x <= self.high) & np.isfinite(x)]
         x = x[(np.abs(x) >= bottom) | (x == 0)]
-        x = x[(np.abs(x) >= self.least)]
         return rng.permutation(x)[:count]
 
 

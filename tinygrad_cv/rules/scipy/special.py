@@ -21,6 +21,7 @@ from scipy import special as sp
 from ...engine.operands import is_complex
 from ...tensor import Rule, unwrap
 from ...typing import Array, Axis
+from ..numpy.axes import restore
 from ..numpy.elementwise import sinc
 from ..table import definition, derivative, refuse_complex
 
@@ -287,38 +288,78 @@ derivative(
 # ------------------------------------------------------------------------------ softmax and its kin
 
 
-@definition(sp.logsumexp)
-def logsumexp(
-    a: Array,
-    axis: Axis = None,
-    b: Array | None = None,
-    keepdims: bool = False,
-) -> Array:
-    """log sum b exp(a). Nothing overflows; entries of -inf have gradient 0."""
-    if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
-        shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
-        return np.reshape(a if b is None else a + np.log(b), shape)
-    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    terms = np.exp(a - top)
+def _shares(a: Array, b: Array | None, axis: Axis) -> Array:
+    """b exp(a) / sum b exp(a). Nothing overflows; entries of -inf have the share 0."""
+    with np.errstate(divide="ignore"):  # b may be 0
+        exponents = a if b is None else a + np.log(np.abs(b))
+    top = np.max(np.real(unwrap(exponents)), axis=axis, keepdims=True)
+    terms = np.exp(exponents - np.where(np.isfinite(top), top, 0))
     if b is not None:
-        terms = b * terms
-    total = np.log(np.sum(terms, axis=axis, keepdims=True)) + top
-    if keepdims:
-        return total
-    return np.squeeze(total, tuple(range(np.ndim(a))) if axis is None else axis)
+        terms = np.sign(b) * terms
+    return terms / np.sum(terms, axis=axis, keepdims=True)
 
 
-@definition(sp.log_softmax)
-def log_softmax(x: Array, axis: Axis = None) -> Array:
-    """x - logsumexp(x)."""
-    return np.reshape(x - logsumexp(x, axis, keepdims=True), np.shape(x))
+def _logsumexp_a(
+    g: Array,
+    a: Array,
+    b: Array | None,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    shares = _shares(a, b, axis)
+    return restore(g, shares.shape, axis, keepdims) * shares
 
 
-@definition(sp.softmax)
-def softmax(x: Array, axis: Axis = None) -> Array:
-    """exp(x) / sum exp(x)."""
-    return np.exp(log_softmax(x, axis))
+def _logsumexp_b(
+    g: Array,
+    a: Array,
+    b: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    shares = _shares(a, b, axis)
+    each = np.exp(a - restore(y, shares.shape, axis, keepdims))
+    slope = np.where(np.equal(b, 0), each, shares / safe(b))
+    return restore(g, shares.shape, axis, keepdims) * slope
+
+
+derivative(sp.logsumexp, a=_logsumexp_a, b=_logsumexp_b)
+
+
+# The gradients of a row's elements add up to 0: where one share is nearly 1, its gradient is minus
+# the sum of the others, without the cancellation in 1 - share. Where no share is, it is as it is.
+def _large(shares: Array) -> np.ndarray:
+    """Whether a share is nearly 1; of complex numbers, which add up to 1 by other ways, none."""
+    return np.zeros(shares.shape, bool) if is_complex(shares) else np.greater(shares, 0.75)
+
+
+def _balanced(dx: Array, shares: Array, axis: Axis) -> Array:
+    large = _large(shares)
+    others = np.where(large, 0, dx)
+    return np.where(large, -np.sum(others, axis, keepdims=True), others)
+
+
+def _softmax(g: Array, y: Array, axis: Axis) -> Array:
+    """y (g - sum g y): the Jacobian is symmetric, and serves both directions."""
+    return _balanced(y * (g - np.sum(g * y, axis, keepdims=True)), y, axis)
+
+
+def _log_softmax(g: Array, y: Array, axis: Axis) -> Array:
+    """g - softmax(x) sum g."""
+    shares = np.exp(y)
+    return _balanced(g - shares * np.sum(g, axis, keepdims=True), shares, axis)
+
+
+def _log_softmax_tangent(t: Array, y: Array, axis: Axis) -> Array:
+    """t - sum softmax(x) t, where t is counted from that of a large share."""
+    shares = np.exp(y)
+    t = t - np.sum(np.where(_large(shares), t, 0), axis, keepdims=True)
+    return t - np.sum(shares * t, axis, keepdims=True)
+
+
+derivative(sp.softmax, x=_softmax).tangent(x=lambda t, y, axis: _softmax(t, y, axis))
+derivative(sp.log_softmax, x=_log_softmax).tangent(x=_log_softmax_tangent)
 
 
 # ----------------------------------------------------------------------------- elementary functions
