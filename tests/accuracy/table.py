@@ -1,5 +1,5 @@
 """All cases."""
 
-from tests.accuracy import elementwise, kernels
+from tests.accuracy import elementwise, kernels, special
 
-CASES = [*elementwise.CASES, *kernels.CASES]
+CASES = [*elementwise.CASES, *kernels.CASES, *special.CASES]

@@ -80,14 +80,18 @@ derivative(
 
 # Powers. d x1^x2 / dx1 = x2 x1^(x2-1) is 0 for x2 = 0 even at x1 = 0; d / dx2 = x1^x2 log x1 is 0
 # at x1 = 0.
-def _power_base(g: Array, x1: Array, x2: Array, y: Array) -> Array:
+def one_power_less(x1: Array, x2: Array) -> Array:
+    """x1^(x2 - 1); where x2 - 1 would lose digits of a small x2, x1^x2 / x1."""
+    small = np.less(np.abs(x2), 0.5) & np.not_equal(x1, 0)
+    power = np.power(x1, x2 - 1)
+    if not np.any(small):
+        return power
+    return np.where(small, np.power(x1, x2) / np.where(small, x1, 1), power)
+
+
+def _power_base(g: Array, x1: Array, x2: Array) -> Array:
     constant = np.equal(x2, 0) & ~np.greater(np.abs(x1), 0)  # 0^0, and NaN^0, which is 1 too
-    base = np.where(constant, 1, x1)
-    slope = np.power(base, x2 - 1)
-    rounded = np.less(np.abs(x2), 0.5) & np.not_equal(base, 0)  # x2 - 1 would lose digits of x2
-    if np.any(rounded):
-        slope = np.where(rounded, y / np.where(rounded, base, 1), slope)
-    return g * (x2 * slope)
+    return g * (x2 * one_power_less(np.where(constant, 1, x1), x2))
 
 
 def _power_exponent(g: Array, x1: Array, y: Array) -> Array:
