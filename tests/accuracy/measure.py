@@ -215,7 +215,9 @@ def error_of(computed: Any, right: Any, allowed: Any, dtype: type) -> float:
     if abs(right) <= smallest and abs(got) <= smallest:
         return 0.0
     difference = abs(got - right)
-    return float(difference / allowed) if difference else 0.0
+    if not difference:
+        return 0.0
+    return float(difference / allowed) if allowed else np.inf
 
 
 def gradients(case: Case, argument: int, x: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ def at_pole(g: Array, slope: Array) -> Array:
     Of a function's several values one may have a pole where the others are smooth; if it is not
     used, its g is 0.
     """
-    unused = np.logical_and(np.equal(g, 0), np.isinf(slope))
+    unused = np.equal(g, 0) & ~np.isfinite(slope)
     return g * np.where(unused, 0, slope)
 
 
@@ -83,23 +83,48 @@ def _erfcx_slope(x: Array, y: Array) -> Array:
     return np.where(large, -2 / ROOT_PI * t / (far + t), 2 * x * y - 2 / ROOT_PI)
 
 
+FAR = 7  # from here on the asymptotic series of w and its kin has all digits
+
+
+def _far_series(z: Array) -> Array:
+    """sqrt(pi) z w(z) / i - 1 for large z: u + 3 u^2 + 15 u^3 + ..., u = 1 / (2 z^2) (DLMF 7.12)."""
+    u = 0.5 / z / z
+    series: Any = 1
+    for k in range(24, 1, -1):
+        series = 1 + (2 * k - 1) * u * series
+    return u * series
+
+
+def wofz_slope(z: Array, y: Array) -> Array:
+    """w' = 2 i / sqrt(pi) - 2 z w, which for large z in the upper half plane cancels."""
+    large = np.greater(np.abs(z), FAR) & np.greater_equal(np.imag(z), 0)
+    far = -2j / ROOT_PI * _far_series(np.where(large, z, FAR))
+    return np.where(large, far, 2j / ROOT_PI - 2 * z * y)
+
+
+def wofz_curvature(z: Array, y: Array, slope: Array) -> Array:
+    """w'' = -2 w - 2 z w', for large z the slope of the series."""
+    large = np.greater(np.abs(z), FAR) & np.greater_equal(np.imag(z), 0)
+    far = np.where(large, z, FAR)
+    u = 0.5 / far / far
+    series: Any = 1
+    for k in range(24, 1, -1):  # u + 2 * 3 u^2 + 3 * 15 u^3 + ...
+        series = 1 + k / (k - 1) * (2 * k - 1) * u * series
+    return np.where(large, 4j / ROOT_PI * (u * series / far), -2 * y - 2 * z * slope)
+
+
 def _dawsn_slope(x: Array) -> Array:
     """1 - 2 x D(x), which cancels for large x: by Rybicki's sum for D, then by a series.
 
     D(x) is the sum of exp(-(x - n h)^2) / (n sqrt(pi)) over odd n, to exp(-(pi / 2 h)^2) (Rybicki
-    1989). From |x| = 7 on 1 - 2 x D is -u (1 + 3 u (1 + 5 u (...))) for u = 1 / (2 x^2).
+    1989).
     """
-    large = np.greater(np.abs(x), 7)
+    large = np.greater(np.abs(x), FAR)
     h = 0.2
     n = np.arange(-67, 68, 2)
     apart = np.expand_dims(np.where(large, 0, x), -1) - n * h  # (...) -> (..., n)
     near = -2 / ROOT_PI * np.sum(apart * np.exp(-apart * apart) / n, axis=-1)
-    far = np.where(large, x, 7)
-    u = 0.5 / far / far
-    series: Any = 1
-    for k in range(24, 1, -1):
-        series = 1 + (2 * k - 1) * u * series
-    return np.where(large, -u * series, near)
+    return np.where(large, -_far_series(np.where(large, x, FAR)), near)
 
 
 derivative(sp.expit, x=lambda g, x, y: g * y * sp.expit(-x))
@@ -117,7 +142,7 @@ derivative(
     y=lambda g, y: -g * _over_bell_by_tail(sp.erfcinv(y), np.minimum(y, 2 - y)),
 )
 derivative(sp.ndtr, x=lambda g, x: g * np.exp(-0.5 * x * x) / sqrt(2 * pi))
-derivative(sp.wofz, signature="z", z=lambda g, z, y: g * (2j / ROOT_PI - 2 * z * y))
+derivative(sp.wofz, signature="z", z=lambda g, z, y: g * wofz_slope(z, y))
 derivative(
     sp.ndtri,
     signature="y",
@@ -215,37 +240,44 @@ def _less_log(x: Array, peak: Array) -> Array:
 def gamma_density(a: Array, x: Array) -> Array:
     """x^(a - 1) e^-x / Gamma(a); for large a about its peak, where the exponents cancel.
 
-    For a < 1, x^(a - 1) stands outside of the exponential: its exponent would be large.
+    For small x the power stands outside of the exponential: its exponent would be large.
     """
     large = np.greater(a, LARGE) & np.greater(x, 0)
     small_a, small_x = np.where(large, 1, a), np.where(large, 1, x)
-    below, above = np.minimum(small_a, 1), np.maximum(small_a, 1)
-    exponent = sp.xlogy(above - 1, small_x) - small_x - sp.gammaln(small_a)
-    direct = one_power_less(small_x, below) * np.exp(exponent)
+    outside = np.less(small_x, 1)
+    power = np.where(outside, one_power_less(np.where(outside, small_x, 1), small_a), 1)
+    exponent = sp.xlogy(small_a - 1, np.where(outside, 1, small_x)) - small_x - sp.gammaln(small_a)
     a, x = np.where(large, a, LARGE), np.where(large, x, LARGE)
-    exponent = -a * _less_log(x, a) - _stirling_rest(a)
-    return np.where(large, np.sqrt(a / (2 * pi)) / x * np.exp(exponent), direct)
+    peak = -a * _less_log(x, a) - _stirling_rest(a)
+    about_peak = np.sqrt(a / (2 * pi)) / x * np.exp(peak)
+    return np.where(large, about_peak, power * np.exp(exponent))
 
 
-def beta_density(a: Array, b: Array, x: Array) -> Array:
-    """x^(a - 1) (1 - x)^(b - 1) / B(a, b); for large a and b about its peak."""
-    inside = np.greater(x, 0) & np.less(x, 1)
-    large = np.greater(a, LARGE) & np.greater(b, LARGE) & inside
-    direct = _beta_density(np.where(large, 1, a), np.where(large, 1, b), x)
+def beta_density(a: Array, b: Array, x: Array, rest: Array | None = None) -> Array:
+    """x^(a - 1) (1 - x)^(b - 1) / B(a, b); for large a and b about its peak.
+
+    `rest` is 1 - x, if it is known to more digits.
+    """
+    rest = 1 - x if rest is None else rest
+    large = np.greater(a, LARGE) & np.greater(b, LARGE) & np.greater(x, 0) & np.greater(rest, 0)
+    small_a, small_b = np.where(large, 1, a), np.where(large, 1, b)
+    first, first_log = _power_less_one(x, small_a)
+    second, second_log = _power_less_one(rest, small_b)
+    direct = first * second * np.exp(first_log + second_log - sp.betaln(small_a, small_b))
     a, b = np.where(large, a, LARGE), np.where(large, b, LARGE)
-    x = np.where(large, x, 0.5)
+    x, rest = np.where(large, x, 0.5), np.where(large, rest, 0.5)
     total = a + b
-    exponent = -a * _less_log(x, a / total) - b * _less_log(1 - x, b / total)
-    rest = _stirling_rest(a) + _stirling_rest(b) - _stirling_rest(total)
-    scale = np.sqrt(a / total * b / (2 * pi)) / (x * (1 - x))
-    return np.where(large, scale * np.exp(exponent - rest), direct)
+    exponent = -a * _less_log(x, a / total) - b * _less_log(rest, b / total)
+    exponent = exponent + _stirling_rest(total) - _stirling_rest(a) - _stirling_rest(b)
+    scale = np.sqrt(a / total * b / (2 * pi)) / (x * rest)
+    return np.where(large, scale * np.exp(exponent), direct)
 
 
-def _beta_density(a: Array, b: Array, x: Array) -> Array:
-    """With x^(a - 1) outside of the exponential as in the gamma density."""
-    below, above = np.minimum(a, 1), np.maximum(a, 1)
-    powers = sp.xlogy(above - 1, x) + sp.xlog1py(b - 1, -x)
-    return one_power_less(x, below) * np.exp(powers - sp.betaln(a, b))
+def _power_less_one(x: Array, a: Array) -> tuple[Array, Array]:
+    """A factor and a logarithm that make x^(a - 1): the power, or if a is large, its logarithm."""
+    large = np.greater(a, LARGE)
+    factor = one_power_less(np.where(large, 1, x), np.where(large, 1, a))
+    return factor, sp.xlogy(np.where(large, a, 1) - 1, x)
 
 
 def _trigamma(z: Array) -> Array:
