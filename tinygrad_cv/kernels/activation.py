@@ -320,7 +320,7 @@ def logistic(
         return np.reciprocal(e, out=in_place)
 
 
-# ------------------------------------------------------------- slopes where the sigmoid is near 0, 1
+# ------------------------------------------------------------ slopes where the sigmoid is near 0, 1
 
 # There s (1 - s) is e / (1 + e)^2 with e = exp(-|x|): 1 - s would have no digits left, and nothing
 # overflows. Of ordinary numbers few are so far out, and the formulas above are faster.

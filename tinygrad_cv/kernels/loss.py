@@ -266,7 +266,9 @@ def _(
     """Row by row L = share (log sum exp(x) - x_label) and dL/dx = share (softmax(x) - one_hot).
 
     At the label softmax(x) - 1 is minus the sum of the other shares, and the logarithm is that of 1
-    plus their sum: a small loss has all its digits, and so has its gradient. A row's share is the weight of its class, 0 if its label is ignored, and for the mean divided by
+    plus their sum: a small loss has all its digits, and so has its gradient.
+
+    A row's share is the weight of its class, 0 if its label is ignored, and for the mean divided by
     the sum of all.
     """
     check_cross_entropy(logits, labels, weight, label_smoothing, reduction)

@@ -82,10 +82,11 @@ derivative(
 # at x1 = 0.
 def one_power_less(x1: Array, x2: Array) -> Array:
     """x1^(x2 - 1); where x2 - 1 would lose digits of a small x2, x1^x2 / x1."""
-    small = np.less(np.abs(x2), 0.5) & np.not_equal(x1, 0)
+    small = np.less(np.abs(x2), 0.5)
     power = np.power(x1, x2 - 1)
     if not np.any(small):
         return power
+    small = small & np.not_equal(x1, 0)
     return np.where(small, np.power(x1, x2) / np.where(small, x1, 1), power)
 
 
@@ -228,7 +229,8 @@ def _hyperbolic_sine(x: Array, y: Array) -> Array:
 
 def sech(x: Array) -> Array:
     """1 / cosh(x), where exp(-|x|) cannot overflow."""
-    decay = np.exp(np.where(np.real(x) > 0, -x, x))
+    size = np.where(np.real(x) < 0, -x, x) if is_complex(x) else np.abs(x)
+    decay = np.exp(-size)
     return 2 * decay / (1 + decay * decay)
 
 

@@ -318,6 +318,7 @@ derivative(sp.smirnovi, signature="n, p", p=lambda g, n, y: -g / _smirnov(n, y))
 
 # ------------------------------------------------------------------------ Voigt's profile, Owen's T
 
+
 # The profile is Re w(z) / (sigma sqrt(2 pi)), z = (x + i gamma) / (sigma sqrt 2) (DLMF 7.19). As a
 # Lorentz profile that diffuses, it changes with sigma^2 / 2 as its second derivative in x says.
 def _voigt_plane(x: Array, sigma: Array, gamma: Array) -> tuple[Array, Array]:

@@ -87,7 +87,10 @@ FAR = 7  # from here on the asymptotic series of w and its kin has all digits
 
 
 def _far_series(z: Array) -> Array:
-    """sqrt(pi) z w(z) / i - 1 for large z: u + 3 u^2 + 15 u^3 + ..., u = 1 / (2 z^2) (DLMF 7.12)."""
+    """sqrt(pi) z w(z) / i - 1 for large z: u + 3 u^2 + 15 u^3 + ..., u = 1 / (2 z^2).
+
+    DLMF 7.12.
+    """
     u = 0.5 / z / z
     series: Any = 1
     for k in range(24, 1, -1):
@@ -374,8 +377,8 @@ derivative(
 def _poch_z(z: Array, m: Array, y: Array) -> Array:
     """poch (psi(z + m) - psi(z)) for Gamma(z + m) / Gamma(z).
 
-    For z < 1/2, where psi(z) has poles and 1 / Gamma(z) zeros, by the slope of that; if both factors
-    have poles, by reflection.
+    For z < 1/2, where psi(z) has poles and 1 / Gamma(z) zeros, by the slope of that; if both
+    factors have poles, by reflection.
     """
     left, end = np.less(z, 0.5), z + m
     both = left & np.less_equal(end, 0) & np.equal(end, np.rint(end))
