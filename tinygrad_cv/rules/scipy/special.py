@@ -540,6 +540,13 @@ def _logsumexp_a(
     return restore(g, shares.shape, axis, keepdims) * shares
 
 
+def _logsumexp_b_slope(a: Array, b: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    """exp(a - y), where b is not 0 as the share of b."""
+    shares = _shares(a, b, axis)
+    each = np.exp(a - restore(y, shares.shape, axis, keepdims))
+    return np.where(np.equal(b, 0), each, shares / safe(b))
+
+
 def _logsumexp_b(
     g: Array,
     a: Array,
@@ -548,13 +555,23 @@ def _logsumexp_b(
     axis: Axis,
     keepdims: bool,
 ) -> Array:
-    shares = _shares(a, b, axis)
-    each = np.exp(a - restore(y, shares.shape, axis, keepdims))
-    slope = np.where(np.equal(b, 0), each, shares / safe(b))
-    return restore(g, shares.shape, axis, keepdims) * slope
+    slope = _logsumexp_b_slope(a, b, y, axis, keepdims)
+    return at_pole(restore(g, slope.shape, axis, keepdims), slope)
 
 
-derivative(sp.logsumexp, a=_logsumexp_a, b=_logsumexp_b)
+def _logsumexp_b_tangent(
+    t: Array,
+    a: Array,
+    b: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    moved = at_pole(t, _logsumexp_b_slope(a, b, y, axis, keepdims))
+    return np.reshape(np.sum(moved, axis=axis), np.shape(y))
+
+
+derivative(sp.logsumexp, a=_logsumexp_a, b=_logsumexp_b).tangent(b=_logsumexp_b_tangent)
 
 
 # The gradients of a row's elements add up to 0: where one share is nearly 1, its gradient is minus
