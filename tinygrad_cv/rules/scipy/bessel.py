@@ -32,7 +32,7 @@ derivative(sp.k0, x=lambda g, x: -g * sp.k1(x))
 derivative(sp.k1, x=lambda g, x, y: -g * (sp.k0(x) + y / x))
 
 
-def _scaled_slope(v: Array, x: Array, direct: Array, turn: complex) -> Array:
+def _scaled_slope(v: Array | float, x: Array, direct: Array, turn: complex) -> Array:
     """The slope of exp(-x) I_v (turn i) or exp(x) K_v (turn 1), for x > 20, where it cancels.
 
     It is that of the integral of cosh(v s) exp(-2 x |sinh(s / 2)|^2) over s = turn t, t > 0, over
