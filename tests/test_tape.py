@@ -289,6 +289,9 @@ MIXED = {
     "np.amax",
     "np.amin",
     "np.nansum",
+    "np.nanmax",
+    "np.nanmin",
+    "np.ufunc.reduce",
 }
 
 

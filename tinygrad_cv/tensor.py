@@ -307,7 +307,7 @@ class Rule:
         formulas: Mapping[str, Function | None],
         signature: str | None = None,
         inert: Iterable[str] = (),
-        selects: bool = False,
+        selects: bool | str = False,
         linear: Iterable[str] = (),
         elementwise: bool = False,
     ) -> None:
@@ -496,7 +496,7 @@ def derivative(
     *,
     signature: str | None = None,
     inert: Iterable[str] = (),
-    selects: bool = False,
+    selects: bool | str = False,
     linear: Iterable[str] = (),
     elementwise: bool = False,
     **formulas: Function | None,
@@ -512,7 +512,8 @@ def derivative(
 
     An option that no formula reads is refused when it is given, unless `inert` names it: one that
     has no influence on the gradient. `selects` says that elements of the arguments may not reach
-    the value. `signature`, as "a, axis=0", stands where Python cannot see the function's own.
+    the value; by name, that the mask does so. `signature`, as "a, axis=0", stands where Python
+    cannot see the function's own.
 
     Forward mode follows by itself, fast if it is known how: `linear` names the arguments in which
     the function is linear; `elementwise` says that each element of the value depends on one of each
@@ -668,7 +669,7 @@ class Walk:
         if self.path is not None:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
         contributions = operation.pull(node, gradient, wanted, self.graph)
-        if operation.selects or self.dropped:
+        if self.dropped or (operation.selects and drops(node)):
             dropped = self.dropped.pop(node, None)
             if dropped is not None:
                 contributions = silence(operation, contributions, dropped)
@@ -752,6 +753,14 @@ def broadcast_axes(shape: Shape, before: Shape) -> tuple[int, ...] | None:
     return None if extra < 0 or any(padded[i] != 1 for i in axes) else axes
 
 
+def drops(node: Node) -> bool:
+    """Whether elements of the arguments may not reach the value: a mask may leave them out."""
+    selects = node.operation.selects
+    if type(selects) is not str:
+        return bool(selects)
+    return node.saved is not None and node.saved.get(selects, True) is not True
+
+
 def can_drop(place: Any) -> bool:
     """Whether it matters which elements of the value at a place were dropped."""
     if type(place) is not Node or place.operation is None:
@@ -770,7 +779,7 @@ def dropped_by(
     dropped and positive elsewhere; behind a sum of both signs a random one, which does not cancel.
     """
     operation, parents = node.operation, each(node.parents[name])
-    selects = operation.selects
+    selects = drops(node)
     unknown: list[np.ndarray | None] = [None] * len(parents)
     if type(node.dtype) is list or (dropped is None and not selects):
         return unknown

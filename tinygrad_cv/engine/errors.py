@@ -50,6 +50,10 @@ def name_of(function: Any) -> str:
     name = getattr(function, "__name__", None) or repr(function)
     if isinstance(function, np.ufunc):
         return f"np.{name}" if getattr(np, name, None) is function else f"scipy.special.{name}"
+    if isinstance(owner := getattr(function, "__self__", None), np.ufunc):
+        return f"{name_of(owner)}.{name}"
+    if getattr(function, "__objclass__", None) is np.ufunc:
+        return f"np.ufunc.{name}"
     module = getattr(function, "__module__", None) or ""
     if module.startswith("numpy"):
         return module.replace("numpy", "np", 1) + f".{name}"

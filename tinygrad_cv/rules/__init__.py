@@ -42,8 +42,8 @@ def counts() -> str:
 def refused_options() -> dict[str, list[str]]:
     """The options of each function that tensors refuse, by the function's name.
 
-    All others are read by a formula, honoured by a definition, or without influence. `out` and
-    `where` are refused of every function.
+    All others are read by a formula, honoured by a definition, or without influence. `out` is
+    refused of every function, and `where` of every ufunc.
     """
     enter_scipy()
     refused = {}
@@ -56,7 +56,7 @@ def refused_options() -> dict[str, list[str]]:
             options = row.signature.defaults
         else:
             continue
-        harmless = {*known, *INERT.get(function, ()), "out", "where"}
+        harmless = {*known, *INERT.get(function, ()), "out"}
         names = [name for name in options if name not in harmless]
         if names:
             refused[name_of(function)] = names
