@@ -14,7 +14,7 @@ CASES: list[Case] = []
 
 def case(name: str, function: Any, domain: Domain, slope: Slope, **settings: Any) -> None:
     """Enter a function of one argument with its slope."""
-    settings.setdefault("count", 120 if "k" not in name else 16)
+    settings.setdefault("count", 60 if "k" not in name else 12)
     CASES.append(Case(f"special.{name}", function, (domain,), (slope,), **settings))
 
 
@@ -109,7 +109,9 @@ for name, f, exact in (
     ("ker", sp.ker, mp.ker),
     ("kei", sp.kei, mp.kei),
 ):
-    case(name, f, KELVIN, lambda x, f=exact: mp.diff(lambda t: f(0, t), x), count=20, **KELVIN_LIMIT)
+    case(
+        name, f, KELVIN, lambda x, f=exact: mp.diff(lambda t: f(0, t), x), count=20, **KELVIN_LIMIT
+    )
 STRUVE = Domain(1e-3, 100, near=(1, 2, 8), least=1e-3)
 for v in (0.0, 1.0, 2.5):
     case(

@@ -156,9 +156,7 @@ def _weighted(j: int) -> Slope:
 
 case(
     "special.logsumexp, b",
-    lambda a, b, p, q: tg.special.logsumexp(
-        np.stack([a, b], -1), axis=-1, b=np.stack([p, q], -1)
-    ),
+    lambda a, b, p, q: tg.special.logsumexp(np.stack([a, b], -1), axis=-1, b=np.stack([p, q], -1)),
     EXPONENT,
     EXPONENT,
     WEIGHT,

@@ -98,7 +98,7 @@ case(
     slopes=(lambda x, y: -_rd(y, y, x) / 6, lambda x, y: -_rd(x, y, y) / 3),
     count=60,
 )
-case("elliprg", sp.elliprg, *THREE, value=mp.elliprg, count=40, digits=90)
+case("elliprg", sp.elliprg, *THREE, value=mp.elliprg, count=20, digits=90)
 case(
     "elliprd",
     sp.elliprd,
@@ -273,9 +273,7 @@ def _kolmogorov(x: Any) -> Any:
     with mp.workdps(120):
         if x < 0.8:
             c = mp.pi**2 / (8 * x * x)
-            terms = [
-                mp.exp(-(k**2) * c) * (2 * k**2 * c - 1) for k in range(1, 40, 2)
-            ]
+            terms = [mp.exp(-(k**2) * c) * (2 * k**2 * c - 1) for k in range(1, 40, 2)]
             return -mp.sqrt(2 * mp.pi) / x**2 * mp.fsum(terms)
         terms = [(-1) ** (k - 1) * k * k * mp.exp(-2 * k * k * x * x) for k in range(1, 40)]
         return -8 * x * mp.fsum(terms)

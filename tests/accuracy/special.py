@@ -241,6 +241,8 @@ case(
     limit=200,
     because="SciPy's binom is good to 2000 eps for arguments up to 40",
 )
+
+
 def _poch_z(z: Any, m: Any) -> Any:
     if not z:
         return mp.gamma(m) if m else None
@@ -279,8 +281,13 @@ def _beta_density(a: Any, b: Any, x: Any) -> Any:
         if x == 0 or y == 0:
             p, other = (a, b) if x == 0 else (b, a)
             return mp.mpf(0) if p > 1 else (other if p == 1 else mp.inf)
-        return mp.exp((a - 1) * mp.log(x) + (b - 1) * mp.log(y) + mp.loggamma(a + b)
-                      - mp.loggamma(a) - mp.loggamma(b))
+        return mp.exp(
+            (a - 1) * mp.log(x)
+            + (b - 1) * mp.log(y)
+            + mp.loggamma(a + b)
+            - mp.loggamma(a)
+            - mp.loggamma(b)
+        )
 
 
 case(
