@@ -82,11 +82,10 @@ derivative(
 # at x1 = 0.
 def one_power_less(x1: Array, x2: Array) -> Array:
     """x1^(x2 - 1); where x2 - 1 would lose digits of a small x2, x1^x2 / x1."""
-    small = np.less(np.abs(x2), 0.5)
     power = np.power(x1, x2 - 1)
-    if not np.any(small):
+    if isinstance(x2, (int, float)) and abs(x2) >= 0.5:
         return power
-    small = small & np.not_equal(x1, 0)
+    small = np.less(np.abs(x2), 0.5) & np.not_equal(x1, 0)
     return np.where(small, np.power(x1, x2) / np.where(small, x1, 1), power)
 
 

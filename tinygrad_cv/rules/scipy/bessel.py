@@ -33,13 +33,15 @@ derivative(sp.k1, x=lambda g, x, y: -g * (sp.k0(x) + y / x))
 
 
 def _scaled_slope(v: Array | float, x: Array, direct: Array, turn: complex) -> Array:
-    """The slope of exp(-x) I_v (turn i) or exp(x) K_v (turn 1), for x > 20, where it cancels.
+    """The slope of exp(-x) I_v (turn i), for x > 20, or exp(x) K_v (turn 1), for x > 2.
 
+    There the direct difference cancels.
     It is that of the integral of cosh(v s) exp(-2 x |sinh(s / 2)|^2) over s = turn t, t > 0, over
     pi for I_v (DLMF 10.32.3, 10.32.9; the rest of 10.32.4 has vanished), by trapezoids.
     """
-    large = np.greater(x, 20)
-    far = np.expand_dims(np.where(large, x, 20), -1)
+    start = 2 if turn == 1 else 20
+    large = np.greater(x, start)
+    far = np.expand_dims(np.where(large, x, start), -1)
     v = np.expand_dims(v, -1)
     step = 0.2 / np.sqrt(far)
     angle = turn * step * np.arange(60)
