@@ -80,7 +80,7 @@ derivative(
 
 # Powers. d x1^x2 / dx1 = x2 x1^(x2-1) is 0 for x2 = 0 even at x1 = 0; d / dx2 = x1^x2 log x1 is 0
 # at x1 = 0.
-def one_power_less(x1: Array, x2: Array) -> Array:
+def one_power_less(x1: Array, x2: Array | float) -> Array:
     """x1^(x2 - 1); where x2 - 1 would lose digits of a small x2, x1^x2 / x1."""
     power = np.power(x1, x2 - 1)
     if isinstance(x2, (int, float)) and abs(x2) >= 0.5:
