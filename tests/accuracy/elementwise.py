@@ -53,7 +53,9 @@ case(np.cbrt, REAL, slope=lambda x: 1 / (3 * mp.cbrt(abs(x)) ** 2))
 
 
 def _smooth_quotient(a: Any, b: Any, whole: Slope) -> Any:
-    """Of a - b whole(a / b): nothing where it jumps."""
+    """Of a - b whole(a / b): nothing where it jumps, or where b is 0."""
+    if not b:
+        return None
     with mp.workdps(700):
         quotient = a / b
         return None if quotient == mp.nint(quotient) else -whole(quotient)
