@@ -18,11 +18,14 @@ from scipy import special as sp
 import tinygrad_cv as tg
 from tinygrad_cv import rules
 from tinygrad_cv.engine.errors import name_of
+from tinygrad_cv.rules.scipy.stats import Method
 from tinygrad_cv.rules.table import DEFINITIONS, INERT, as_array
 from tinygrad_cv.tensor import TABLE, Rule
 
 rules.enter_scipy()
-BY_NAME = {name_of(function): function for function in DEFINITIONS}
+BY_NAME = {  # without the distributions' methods, whose bodies are one for all: tests/test_scipy.py
+    name_of(function): function for function, d in DEFINITIONS.items() if not isinstance(d, Method)
+}
 VERSIONED = {"bias", "ddof", "device", "shape", "newshape", "copy"}  # not in every version of NumPy
 
 # Why an option is refused. `out` and `where` are the interface's matter.
@@ -36,6 +39,23 @@ REFUSED = {
     "end_values": "np.pad's linear ramp",
     "stat_length": "np.pad by statistics",
     "return_sign": "the sign of a weighted sum of exponentials",
+    "lapack_driver": "a driver that gives no singular values",
+    "p_indices": "a permutation as numbers",
+    "disp": "messages of functions of a matrix, in older versions",
+    "blocksize": "a choice of older versions",
+    "pivoting": "columns in another order",
+    "b": "generalised eigenvalues",
+    "type": "generalised eigenvalues",
+    "subset_by_index": "some of the eigenvalues",
+    "subset_by_value": "some of the eigenvalues",
+    "assume_a": "matrices of which a part is read",
+    "lower": "matrices of which a part is read",
+    "transposed": "solve of a.mT",
+    "atol": "a rank that depends on the size of a matrix",
+    "return_rank": "a rank",
+    "full_output": "a solver's report",
+    "tcrit": "a right-hand side that jumps",
+    "nan_policy": "elements that are left out",
     "diff_n": "derivatives beside the value of a spherical harmonic",
 }
 

@@ -290,6 +290,7 @@ def described(value: Any, function: Any) -> tuple[Any, Any]:
 TABLE: dict[Any, Function] = {}  # function -> how it is carried out on tensors
 USER_RULES: set[Any] = set()  # the functions in it that a user has entered, which stay
 LAZY_ROOMS: list[Callable[[], Any]] = []  # what enters more functions, once one is missing
+MIRRORED: dict[Any, Any] = {}  # the functions of tg.scipy -> SciPy's own, which are in the table
 
 
 class Rule:
@@ -519,6 +520,7 @@ def derivative(
     the function is linear; `elementwise` says that each element of the value depends on one of each
     argument, as it does for a ufunc. `Rule.tangent` takes formulas for the other functions.
     """
+    function = MIRRORED.get(function, function)
     rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
     rule.guarded = True
     TABLE[function] = rule
@@ -529,6 +531,8 @@ def derivative(
 def rule(function: Any) -> Any:
     """The row of a function: it is called like the function, and prints as it stands."""
     while function not in TABLE:
+        if function in MIRRORED:
+            return rule(MIRRORED[function])
         if not LAZY_ROOMS:
             raise errors.without_rule(function)
         enter = LAZY_ROOMS[-1]

@@ -264,13 +264,7 @@ class NumPyInterface:
         return f"Tensor({numbers}{kind}{requires})"
 
     def __getattr__(self, name: str) -> Any:
-        hint = ""
-        if hasattr(np.ndarray, name) and name[0] != "_":
-            hint = (
-                ": it works in place or outside the graph; use a NumPy function of the tensor, or "
-            )
-            hint += f"t.numpy().{name}"
-        raise AttributeError(f"Tensor has no {name!r}{hint}")
+        raise errors.no_attribute(name, hasattr(np.ndarray, name) and name[0] != "_")
 
 
 def refuse_in_place(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
