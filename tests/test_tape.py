@@ -107,7 +107,7 @@ def program(x, w1, b, w2, t):
     # forward            shape     kept for the way back
     a = x @ w1         # (64, 32)  x, w1
     c = a + b          # (64, 32)
-    h = np.tanh(c)     # (64, 32)  h
+    h = np.tanh(c)     # (64, 32)  c
     y = h @ w2         # (64, 1)   h, w2
     d = y - t          # (64, 1)
     e = d ** 2         # (64, 1)   d
@@ -120,7 +120,8 @@ def program(x, w1, b, w2, t):
     g_t = -g_d
     g_h = g_y @ w2.T
     g_w2 = h.T @ g_y
-    g_c = g_h * (1 - h * h)
+    f = np.exp(-np.absolute(c))
+    g_c = g_h * (2 * f / (1 + f * f)) ** 2
     g_a = g_c
     g_b = g_c.sum(axis=0)
     g_x = g_a @ w1.T

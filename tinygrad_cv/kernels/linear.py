@@ -205,16 +205,8 @@ ACTIVATIONS: dict[str, FromValue | WithSlope] = {
         activations.relu_gradient,
     ),
     "leaky_relu": leaky_relu(0.01),
-    "sigmoid": FromValue(
-        activations.sigmoid.reference,
-        activations.logistic,
-        activations.logistic_gradient,
-    ),
-    "tanh": FromValue(
-        np.tanh,
-        np.tanh,
-        activations.tanh_gradient,
-    ),
+    "sigmoid": WithSlope(activations.sigmoid.reference, activations.sigmoid_formula),
+    "tanh": WithSlope(np.tanh, activations.tanh_formula),
     "gelu": WithSlope(activations.gelu.reference, activations.gelu_formula),
     "gelu_tanh": WithSlope(
         lambda u: activations.gelu.reference(u, approximate="tanh"),

@@ -403,14 +403,34 @@ def _over_gaps(
     n = np.shape(values)[-1]
     gaps = _row(values) - _column(values)
     equal = _is_negligible(gaps, _largest(_row(values)), 10 * n)  # LAPACK's errors are some n eps
-    others = ~np.eye(n, dtype=bool)
-    used = (m if used is None else used) * others
+    used = unwrap(m if used is None else used)
+    used = np.where(_is_negligible(used, _largest(used), 10 * n) | np.eye(n, dtype=bool), 0, used)
     error = (
         f"{name} are equal: their vectors are not unique and have no derivative. If only the "
         "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; else make the values "
         "distinct"
     )
     return _quotient(m, gaps, equal, used, error)
+
+
+def _check_equal(values: Array, g: Array, name: str) -> None:
+    """Raise LinAlgError if equal values have different gradients.
+
+    Which vectors they belong to is arbitrary then, and so is what g says. In V diag(f(w)) V^H the
+    loss does not depend on the choice of V, but what f makes of the elements off the diagonal is
+    nowhere in g. The root of eps is far from rounding, and from what is not.
+    """
+    values, g = unwrap(values), unwrap(g)
+    n = np.shape(values)[-1]
+    equal = _is_negligible(_row(values) - _column(values), _largest(_row(values)), 10 * n)
+    differences = np.abs(_row(g) - _column(g))
+    if np.any(equal & (differences > np.sqrt(np.finfo(g.dtype).eps) * _largest(_row(g)))):
+        raise linalg.LinAlgError(
+            f"{name} are equal, and the loss weighs them differently: which is which is arbitrary, "
+            "so that it has no gradient here. Make the values distinct; for a function of a matrix "
+            "see tinygrad_cv.scipy.linalg; if only the values are used, take np.linalg.eigvalsh or "
+            "np.linalg.svdvals"
+        )
 
 
 def _check_phases(name: str, *vectors_and_gradients: tuple[Array, Array]) -> None:
@@ -445,6 +465,7 @@ def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
+    _check_equal(w, gw, "eigenvalues")
     turning = _over_gaps(_mh(v) @ gv, w, "eigenvalues")
     return _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
 
@@ -619,6 +640,7 @@ def _svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
     gu, gs, gvh = g
     v, gv = _mh(vh), _mh(gvh)
     _check_phases("singular vectors", (u, gu), (v, gv))
+    _check_equal(s, gs, "singular values")
     of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
     used = np.abs(unwrap(of_u)) + np.abs(unwrap(of_v))
     together = _hermitian(_over_gaps(of_u + of_v, s, "singular values", used))
