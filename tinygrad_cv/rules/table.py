@@ -15,10 +15,22 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import SWITCHED, is_recording
 from ..engine.observers import Call, now, observers, scope
-from ..engine.operands import project
-from ..engine.pytrees import map_leaves
+from ..engine.operands import refuse_foreign
+from ..engine.pytrees import leaves, map_leaves
 from ..engine.signatures import Signature, parameter_names
-from ..tensor import TABLE, USER_RULES, Rule, Tensor, place_of, unwrap
+from ..tensor import (
+    PLAIN,
+    TABLE,
+    USER_RULES,
+    Node,
+    Rule,
+    Tensor,
+    described,
+    is_tensor,
+    place_of,
+    unwrap,
+    wrap,
+)
 from ..typing import Array
 
 Function = Any  # a function of NumPy's or SciPy's: a Python function, a builtin or a ufunc
@@ -66,8 +78,10 @@ class Definition:
     for each of its parameters; `*args` comes as a tuple, `**kwargs` as a dict. An option that the
     body does not have is refused by name, unless it is inert or has its default value.
 
-    The function itself is called first, on the arrays: what it refuses is refused, and the value
-    has its shape and dtype. One that calls a function of a user's (`calls`) is not.
+    The value is the function's own, which is called on the arrays, and so is every refusal; the
+    body says how the value depends on tensors. Where the two differ in a bit, as they round
+    differently or the body meets 0 times infinity, the function's own stands in the graph behind
+    the body's (`own_value`). A function that calls one of a user's (`calls`) is its body.
     """
 
     def __init__(
@@ -94,19 +108,74 @@ class Definition:
         """The names of the body's parameters."""
         return frozenset(parameter_names(self.body))
 
+    @cached_property
+    def own_value(self) -> Rule:
+        """The row of a call whose value is the function's own: the gradient is the body's."""
+        row = Rule(self.function, {"value": lambda g: g}, "value", elementwise=True)
+        row.signature = self.signature
+        return row
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        started = now()
         given = self.signature.bind(args, kwargs)
         bound = self.for_body(given)
         if self.calls:
             return self._body_value(bound)
-        arrays = {n: map_leaves(unwrap, v) for n, v in given.items() if n not in IN_PLACE}
+        arrays = self._arrays(given)
         try:
             with np.errstate(all="ignore"):
-                expected = self.signature.call(self.function, arrays)
+                own = self.signature.call(self.function, arrays)
         except Exception as error:
-            self._body_value(bound)  # whose own error says more
             raise errors.explain(error, self.function, arrays, {}) from None
-        return self._conform(self._body_value(bound), expected)
+        value = self._body_value(bound)
+        if self._is_own(value, own):
+            return value
+        return self._in_place_of(value, own, given, started)
+
+    def _arrays(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as arrays, without the options to overwrite them."""
+        arrays = {}
+        for name, value in given.items():
+            if type(value) is Tensor:
+                arrays[name] = unwrap(value)
+            elif type(value) in PLAIN:
+                arrays[name] = value
+            else:
+                for leaf in leaves(value):
+                    refuse_foreign(leaf, self.function, name)
+                arrays[name] = map_leaves(unwrap, value)
+        return {name: value for name, value in arrays.items() if name not in IN_PLACE}
+
+    def _is_own(self, value: Any, own: Any) -> bool:
+        """Whether the body's value is the function's own to the last bit.
+
+        Raises AssertionError if it has not even its shape.
+        """
+        if isinstance(own, (list, tuple)):
+            parts = [self._is_own(*pair) for pair in zip(value, own, strict=True)]
+            return all(parts)
+        if np.shape(value) != np.shape(own):
+            raise AssertionError(
+                f"{errors.name_of(self.function)} on tensors gave shape {np.shape(value)} where "
+                f"NumPy gives {np.shape(own)}; please report this"
+            )
+        return has_bits_of(np.asarray(unwrap(value)), np.asarray(own))
+
+    def _in_place_of(self, value: Any, own: Any, given: Mapping[str, Any], started: float) -> Any:
+        """The function's own value, in the graph behind the body's."""
+        if not is_tensor(value):
+            return own
+        own = map_leaves(np.array, own)
+        place = place_of(value)
+        node = None
+        if place is not None:
+            line = errors.calling_line()
+            node = Node(self.own_value, {"value": place}, {}, *described(own, None), line)
+        tensors = wrap(own, node)
+        result = map_leaves(_kind_of_body, tensors, own, value)
+        for observer in observers():
+            observer.forward(Call(self.function, given, node, result, started, self.own_value))
+        return result
 
     def for_body(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the body is handed, by name. Raises for an option that it does not have."""
@@ -125,19 +194,15 @@ class Definition:
         with scope("definition", errors.name_of(self.function), self.function):
             return self.body(**bound)
 
-    def _conform(self, value: Any, expected: Any) -> Any:
-        """The body's value in the dtype of the function's own."""
-        if isinstance(value, (list, tuple)):
-            parts = [self._conform(v, e) for v, e in zip(value, expected, strict=True)]
-            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-        if type(value) is not Tensor:
-            return expected
-        if np.shape(expected) != value.shape:
-            raise AssertionError(
-                f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where "
-                f"NumPy gives {np.shape(expected)}; please report this"
-            )
-        return project(value, np.asarray(expected).dtype)
+
+def _kind_of_body(tensor: Tensor, array: Array, value: Any) -> Any:
+    """A tensor for one, an array for what depends on no tensor, such as a count."""
+    return tensor if type(value) is Tensor else array
+
+
+def has_bits_of(a: Array, b: Array) -> bool:
+    """Whether two arrays have the same shape, dtype and bits."""
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def definition(
