@@ -3,9 +3,24 @@
 from ..engine.errors import name_of
 from ..tensor import LAZY_ROOMS, TABLE, Rule
 from . import numpy as numpy
-from .table import DEFINITIONS, INERT, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
+from .table import (
+    DEFINITIONS,
+    INERT,
+    REFUSED_ARGUMENTS,
+    UNSUPPORTED,
+    WITHOUT_GRADIENT,
+    public_functions,
+)
 
-__all__ = ["counts", "enter_scipy", "refused_options"]
+__all__ = ["REFUSED", "counts", "enter_scipy", "refusals", "refused_arguments", "refused_options"]
+
+# What depends on the values or shapes of a call.
+REFUSED = {
+    "np.linalg.qr": "the complete Q of a tall matrix is not unique; mode='raw' is LAPACK's own",
+    "np.linalg.svd": "the full matrices of a matrix that is not square are not unique",
+    "np.full_like": "NumPy hands a fill_value that is a tensor over only where `a` is one too",
+    "np.select": "NumPy hands a default that is a tensor over only where another argument is one",
+}
 
 
 def enter_scipy() -> None:
@@ -61,3 +76,37 @@ def refused_options() -> dict[str, list[str]]:
         if names:
             refused[name_of(function)] = names
     return refused
+
+
+def refused_arguments() -> dict[str, list[str]]:
+    """The arguments of each function in which it has no derivative here, by the function's name.
+
+    Most are orders and degrees of special functions, in which their derivatives have no closed
+    form.
+    """
+    enter_scipy()
+    refused = {}
+    for function, row in TABLE.items():
+        names = list(REFUSED_ARGUMENTS.get(function, ()))
+        if isinstance(row, Rule) and not name_of(function).startswith(("np.linalg", "np.fft")):
+            special = hasattr(function, "nin") or name_of(function).startswith("scipy")
+            names = [n for n in row.signature.positional if special and n not in row.formulas]
+        if names:
+            refused[name_of(function)] = names
+    return refused
+
+
+def refusals() -> str:
+    """All that tensors refuse although NumPy or SciPy has it, a line for each reason.
+
+    Beside these, a value of whole numbers, truth values or text has no gradient: a tensor that
+    requires one is refused where it would be lost, as by `dtype=int`.
+    """
+    lines = [f"{name}: {reason}" for name, reason in REFUSED.items()]
+    for name, options in refused_options().items():
+        lines.append(f"{name}: {', '.join(options)}: options that its derivative does not read")
+    for name, arguments in refused_arguments().items():
+        lines.append(f"{name}: {', '.join(arguments)}: no derivative in these")
+    for function, reason in UNSUPPORTED.items():
+        lines.append(f"{name_of(function)}: {reason}")
+    return "\n".join(lines)

@@ -15,8 +15,8 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import SWITCHED, is_recording
 from ..engine.observers import Call, now, observers, scope
-from ..engine.operands import refuse_foreign
-from ..engine.pytrees import leaves, map_leaves
+from ..engine.operands import DIFFERENTIABLE, refuse_foreign
+from ..engine.pytrees import leaves, map_leaves, rebuild
 from ..engine.signatures import Signature, parameter_names
 from ..tensor import (
     PLAIN,
@@ -26,7 +26,6 @@ from ..tensor import (
     Rule,
     Tensor,
     described,
-    is_tensor,
     place_of,
     unwrap,
     wrap,
@@ -38,8 +37,11 @@ Function = Any  # a function of NumPy's or SciPy's: a Python function, a builtin
 DEFINITIONS: dict[Function, Definition] = {}
 INERT: dict[Function, frozenset[str]] = {}  # the options without influence
 WITHOUT_GRADIENT: set[Function] = set()
+REFUSED_ARGUMENTS: dict[Function, tuple[str, ...]] = {}  # of which they have no derivative here
 UNSUPPORTED: dict[Function, str] = {}
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
+NUMBERED = ("axis", "k", "reps", "repeats", "offset", "num")  # True is 1
+SWITCHES = ("keepdims", "rowvar", "bias")  # whatever is true is True
 
 
 def enter(function: Function, row: Any) -> None:
@@ -118,7 +120,7 @@ class Definition:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         started = now()
         given = self.signature.bind(args, kwargs)
-        bound = self.for_body(given)
+        bound = self.for_body(normalized(given))
         if self.calls:
             return self._body_value(bound)
         arrays = self._arrays(given)
@@ -154,25 +156,31 @@ class Definition:
         if isinstance(own, (list, tuple)):
             parts = [self._is_own(*pair) for pair in zip(value, own, strict=True)]
             return all(parts)
-        if np.shape(value) != np.shape(own):
+        value, own = np.asarray(unwrap(value)), np.asarray(own)
+        if value.shape != own.shape:
             raise AssertionError(
-                f"{errors.name_of(self.function)} on tensors gave shape {np.shape(value)} where "
-                f"NumPy gives {np.shape(own)}; please report this"
+                f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where NumPy "
+                f"gives {own.shape}; please report this"
             )
-        return has_bits_of(np.asarray(unwrap(value)), np.asarray(own))
+        return value.dtype == own.dtype and value.tobytes() == own.tobytes()
 
     def _in_place_of(self, value: Any, own: Any, given: Mapping[str, Any], started: float) -> Any:
-        """The function's own value, in the graph behind the body's."""
-        if not is_tensor(value):
+        """The function's own value, in the graph behind the body's; of several values each."""
+        if not any(type(v) is Tensor for v in leaves(value)):
             return own
-        own = map_leaves(np.array, own)
-        place = place_of(value)
+        is_one = not isinstance(own, (list, tuple))
+        arrays: Any = np.array(own) if is_one else list(map(np.array, leaves(own)))
+        place = place_of(value) if is_one else place_of(leaves(value))
         node = None
         if place is not None:
+            shape, dtype = described(arrays, self.function)
+            if is_one and dtype.kind not in DIFFERENTIABLE:
+                raise errors.no_float(self.function, dtype)
             line = errors.calling_line()
-            node = Node(self.own_value, {"value": place}, {}, *described(own, None), line)
-        tensors = wrap(own, node)
-        result = map_leaves(_kind_of_body, tensors, own, value)
+            node = Node(self.own_value, {"value": place}, {}, shape, dtype, line)
+        tensors = leaves(wrap(arrays, node))
+        parts = map(_kind_of_body, tensors, leaves(own), leaves(value))
+        result = rebuild(own, parts)
         for observer in observers():
             observer.forward(Call(self.function, given, node, result, started, self.own_value))
         return result
@@ -195,14 +203,21 @@ class Definition:
             return self.body(**bound)
 
 
+def normalized(given: dict[str, Any]) -> dict[str, Any]:
+    """Options as bodies read them: numbers and truth values, in whatever form NumPy takes these."""
+    changed = {}
+    for name in NUMBERED:
+        if type(given.get(name)) is bool:
+            changed[name] = int(given[name])
+    for name in SWITCHES:
+        if name in given and type(given[name]) is not bool:
+            changed[name] = given[name] is not np._NoValue and bool(given[name])
+    return {**given, **changed} if changed else given
+
+
 def _kind_of_body(tensor: Tensor, array: Array, value: Any) -> Any:
     """A tensor for one, an array for what depends on no tensor, such as a count."""
     return tensor if type(value) is Tensor else array
-
-
-def has_bits_of(a: Array, b: Array) -> bool:
-    """Whether two arrays have the same shape, dtype and bits."""
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def definition(
@@ -238,6 +253,7 @@ def without_gradient(
     """
     for function in functions:
         WITHOUT_GRADIENT.add(function)
+        REFUSED_ARGUMENTS[function] = tuple(refused)
         enter(function, _on_arrays(function, signature, refused))
 
 

@@ -91,9 +91,12 @@ def flipud(m: Array) -> Array:
 @definition(np.rot90)
 def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """k quarter turns, from the first axis towards the second."""
-    for _ in range(k % 4):
-        m = np.flip(np.swapaxes(m, *axes), axes[0])
-    return m
+    first, second = axes
+    if k % 4 == 2:
+        return np.flip(np.flip(m, first), second)
+    if k % 4 == 1:
+        return np.swapaxes(np.flip(m, second), first, second)
+    return m if k % 4 == 0 else np.flip(np.swapaxes(m, first, second), second)
 
 
 # More axes, more of the same.
@@ -139,8 +142,6 @@ def meshgrid(
 
     With "xy" the first two axes change places.
     """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"np.meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
     n = len(xi)
     grids = []
     for i, x in enumerate(xi):
@@ -150,6 +151,16 @@ def meshgrid(
             grid = np.swapaxes(grid, 0, 1)
         grids.append(grid)
     return tuple(grids) if sparse else np.broadcast_arrays(*grids)
+
+
+@definition(np.ix_)
+def ix_(args: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Sequences as an open mesh: the i-th along axis i."""
+    grids = []
+    for i, x in enumerate(args):
+        behind = (1,) * (len(args) - 1 - i)
+        grids.append(np.reshape(x, (1,) * i + (-1, *behind)))  # (1, ..., n, ..., 1)
+    return tuple(grids)
 
 
 # Copies and casts.
@@ -184,6 +195,7 @@ def full(
 ) -> Array:
     """One value, or an array that broadcasts, in another shape."""
     values = as_array(fill_value)
+    values = np.reshape(values, values.shape[max(0, values.ndim - np.size(shape)) :])
     return np.broadcast_to(values, shape).astype(values.dtype if dtype is None else dtype)
 
 

@@ -120,14 +120,14 @@ if hasattr(sp, "btdtr"):  # up to SciPy 1.13
 def nrdtrimn(p: Array, std: Array, x: Array) -> Array:
     """The mean of the normal distribution for which P(X <= x) = p."""
     refuse_complex(sp.nrdtrimn, p=p, std=std, x=x)
-    return x - std * sp.ndtri(p)
+    return x - np.multiply(std, sp.ndtri(p))
 
 
 @definition(sp.nrdtrisd, signature="mn, p, x")
 def nrdtrisd(mn: Array, p: Array, x: Array) -> Array:
     """The standard deviation of the normal distribution for which P(X <= x) = p."""
     refuse_complex(sp.nrdtrisd, mn=mn, p=p, x=x)
-    return (x - mn) / sp.ndtri(p)
+    return np.subtract(x, mn) / sp.ndtri(p)
 
 
 # ------------------------------------------------------------------------ non-central distributions

@@ -295,10 +295,12 @@ def logsumexp(
     keepdims: bool = False,
 ) -> Array:
     """log sum b exp(a). Nothing overflows; entries of -inf have gradient 0."""
+    if b is not None:
+        a, b = np.broadcast_arrays(a, b)
     if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
         shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
         return np.reshape(a if b is None else a + np.log(b), shape)
-    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True)
+    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(a - top)
     if b is not None:
@@ -362,12 +364,54 @@ def _exprel_slope(x: Array) -> Array:
 derivative(sp.exprel, x=lambda g, x: g * _exprel_slope(x))
 
 
+@definition(sp.factorial)
+def factorial(n: Array, exact: bool = False, extend: str = "zero") -> Array:
+    """gamma(n + 1); 0 for negative n, unless it is to be extended."""
+    if exact:
+        return sp.factorial(unwrap(n), exact=True, extend=extend)
+    value = sp.gamma(n + 1)
+    return np.where(np.less(n, 0), 0, value) if extend == "zero" else value
+
+
+@definition(sp.comb)
+def comb(
+    N: Array,
+    k: Array,
+    exact: bool = False,
+    repetition: bool = False,
+) -> Array:
+    """The binomial coefficient, where 0 <= k <= N, and 0 elsewhere."""
+    if exact:
+        return sp.comb(unwrap(N), unwrap(k), exact=True, repetition=repetition)
+    if repetition:
+        nothing = np.equal(k, 0) & np.greater_equal(N, 0)
+        return np.where(nothing, 1, sp.binom(N + k - 1, k))
+    return np.where(_is_choice(N, k), sp.binom(N, k), 0)
+
+
+@definition(sp.perm)
+def perm(N: Array, k: Array, exact: bool = False) -> Array:
+    """N (N - 1) ... (N - k + 1), where 0 <= k <= N, and 0 elsewhere."""
+    if exact:
+        return sp.perm(unwrap(N), unwrap(k), exact=True)  # a whole number of whole numbers
+    return np.where(_is_choice(N, k), sp.poch(N - k + 1, k), 0)
+
+
+def _is_choice(N: Array, k: Array) -> np.ndarray:
+    """Whether 0 <= k <= N."""
+    return np.less_equal(0, k) & np.less_equal(k, N)
+
+
 @definition(sp.diric)
-def diric(x: Array, n: int) -> Array:
-    """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0."""
+def diric(x: Array, n: Array) -> Array:
+    """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0. n is whole."""
     refuse_complex(sp.diric, x=x)
-    frequencies = np.arange(n) - (n - 1) / 2
-    return np.mean(np.cos(np.expand_dims(x, -1) * frequencies), axis=-1)  # (..., n) -> (...)
+    n = unwrap(n)
+    is_whole = np.isfinite(n) & np.greater(n, 0) & np.equal(n, np.trunc(n))
+    n = np.expand_dims(np.where(is_whole, n, 1), -1)  # (..., 1)
+    number = np.arange(np.max(n, initial=1))
+    cosines = np.cos(np.expand_dims(x, -1) * (number - (n - 1) / 2))  # (..., largest n)
+    return np.sum(np.where(number < n, cosines / n, 0), axis=-1)
 
 
 # ---------------------------------------------------------------- integrals of elementary functions
