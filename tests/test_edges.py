@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tinygrad_cv import Tensor, hvp, jvp, kernels, nn, optim
+from tinygrad_cv.kernels.kernel import Kernel
 
 RNG = np.random.default_rng(0)
 SEEDS = st.integers(0, 2**31)
@@ -306,6 +307,42 @@ def test_kernels_take_numpys_whole_numbers(f: Any, options: dict[str, int]) -> N
         np.testing.assert_array_equal(f(**{name: dtype(value) for name, value in options.items()}), expected)
 
 
+@given(data=st.data(), seed=SEEDS, kernel=st.integers(1, 3), stride=st.integers(1, 3), padding=st.integers(0, 3))
+def test_padding_never_meets_an_infinity(data: Any, seed: int, kernel: int, stride: int, padding: int) -> None:
+    """The weight's gradient is infinite or NaN at elements that meet the pixel, and what it would be at the others."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(2, 1, *data.draw(st.tuples(*[st.integers(1, 4)] * 2))))
+    transposed = data.draw(st.booleans())
+    layer = kernels.conv_transpose2d if transposed else kernels.conv2d
+    weight = Tensor(rng.normal(size=(1, 1, kernel, kernel)), requires_grad=True)
+    assume(2 * padding + min(x.shape[2:]) >= kernel)
+    assume(not transposed or stride * (min(x.shape[2:]) - 1) - 2 * padding + kernel >= 0)
+    place = tuple(rng.integers(0, x.shape))
+
+    def gradient(pixel: float) -> np.ndarray:
+        x[place] = pixel
+        y = layer(x, weight, stride=stride, padding=padding)
+        weight.grad = None
+        y.backward(np.random.default_rng(seed).normal(size=y.shape))
+        return weight.grad
+
+    without = gradient(0.0)
+    meets = gradient(1.0) != without
+    found = gradient(data.draw(st.sampled_from([np.inf, np.nan])))
+    np.testing.assert_array_equal(np.isfinite(found), ~meets)
+    np.testing.assert_allclose(found[~meets], without[~meets], rtol=1e-9, atol=1e-12)
+
+
+def test_a_transposed_convolution_may_have_no_pixels() -> None:
+    x, w = (Tensor(np.ones((1, 1, n, n)), requires_grad=True) for n in (1, 2))
+    y = kernels.conv_transpose2d(x, w, padding=1)
+    assert y.shape == (1, 1, 0, 0)
+    y.backward(np.ones(y.shape))
+    assert not x.grad.any() and not w.grad.any()
+    with pytest.raises(ValueError, match="padding"):
+        kernels.conv_transpose2d(x, w, padding=2)
+
+
 @given(kernel=st.tuples(*[st.integers(1, 4)] * 2), dilation=st.tuples(*[st.integers(1, 3)] * 2), seed=SEEDS)
 def test_padding_that_keeps_the_size(kernel: tuple[int, int], dilation: tuple[int, int], seed: int) -> None:
     """What is odd is padded at the end: the result is the middle of that with all padding there can be."""
@@ -388,6 +425,46 @@ def test_a_layer_refuses_by_name_what_is_never_right(kind: Any, given: dict[str,
         arguments.setdefault("rng", RNG)
     with pytest.raises((TypeError, ValueError), match=rf"^{kind.__name__}: .*{name}"):
         kind(**arguments)
+
+
+def ones(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    return [np.ones(shape) for shape in shapes]
+
+
+IMAGES = (2, 4, 4, 4)
+CALLS: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
+    "linear": (ones((3, 4), (2, 4), (2,)), {}),
+    "conv2d": (ones(IMAGES, (4, 4, 2, 2)), {}),
+    "conv_transpose2d": (ones(IMAGES, (4, 4, 2, 2)), {}),
+    "layer_norm": (ones((3, 4), (4,), (4,)), {}),
+    "batch_norm": (ones(IMAGES, (4,), (4,)), {}),
+    "group_norm": (ones(IMAGES, (4,), (4,)), {"groups": 2}),
+    "max_pool2d": (ones(IMAGES), {"kernel_size": 2}),
+    "avg_pool2d": (ones(IMAGES), {"kernel_size": 2}),
+    "upsample_nearest2d": (ones(IMAGES), {}),
+    "attention": (ones(*[(2, 3, 4)] * 3), {}),
+    "self_attention": (ones((2, 3, 18)), {"num_heads": 3}),
+    "mse": (ones((3, 4), (3, 4)), {}),
+    "bce_with_logits": (ones((3, 4), (3, 4)), {}),
+    "cross_entropy": ([np.ones((3, 4)), np.array([0, 1, 2])], {}),
+    "dropout": (ones((3, 4), (3, 4)), {"p": 0.5}),
+    "rnn": (ones((3, 2, 4), (2, 5), (5, 4), (5, 5), (5,), (5,)), {}),
+    "gru": (ones((3, 2, 4), (2, 5), (15, 4), (15, 5), (15,), (15,)), {}),
+    "lstm": (ones((3, 2, 4), (2, 5), (2, 5), (20, 4), (20, 5), (20,), (20,)), {}),
+}
+KERNELS = {name: kernel for name, kernel in vars(kernels).items() if isinstance(kernel, Kernel)}
+KERNEL_OPTIONS = [(name, option) for name, kernel in KERNELS.items() for option in kernel.options]
+
+
+@pytest.mark.parametrize("name, option", KERNEL_OPTIONS)
+@pytest.mark.parametrize("wrong", NEVER_RIGHT, ids=repr)
+def test_a_kernel_refuses_by_name_what_is_never_right(name: str, option: str, wrong: Any) -> None:
+    if option in ("axis", "scale", "ignore_index") and type(wrong) is int:
+        return
+    arrays, options = CALLS.get(name, (ones((3, 4)), {}))
+    KERNELS[name](*arrays, **options)
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}: .*{option}"):
+        KERNELS[name](*arrays, **options | {option: wrong})
 
 
 @pytest.mark.parametrize("kind, name", OPTIMISER_OPTIONS, ids=[f"{k.__name__}-{n}" for k, n in OPTIMISER_OPTIONS])

@@ -120,6 +120,58 @@ def test_kernels(name: str, seed: int, scale: float) -> None:
     both(ours, theirs, values, 8 if name == "attention" else 4, saturates=name in SATURATING)
 
 
+RECURRENT = {"RNN": kernels.rnn, "GRU": kernels.gru, "LSTM": lambda *v: kernels.lstm(*v)[0]}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+@given(seed=seeds)
+def test_recurrent_kernels(name: str, seed: int) -> None:
+    """PyTorch rounds the state at every step to float16, ours once: it is beside PyTorch's float64, too.
+
+    The way back reads the states as they were handed out, in float16, so gradients have their error.
+    """
+    gates, states = {"RNN": (1, 1), "GRU": (3, 1), "LSTM": (4, 2)}[name]
+    shapes = [(5, 2, 3), *[(2, 4)] * states, (gates * 4, 3), (gates * 4, 4), (gates * 4,), (gates * 4,)]
+    values = normal(seed, shapes, 0.5)
+    g = normal(seed + 1, [(5, 2, 4)], 1.0)[0]
+    tensors = [Tensor(v, requires_grad=True) for v in values]
+    y = RECURRENT[name](*tensors)
+    y.backward(g)
+    found = [y.numpy(), *[t.grad for t in tensors]]
+    assert all(a.dtype == np.float16 for a in found)
+    for dtype, ulps in ((torch.float64, 8), (torch.float16, 32)):
+        for ours, theirs in zip(found, torch_recurrent(name, values, g, states, dtype), strict=True):
+            close(ours, theirs.to(torch.float16).numpy(), ulps)
+
+
+def torch_recurrent(name: str, values: list[np.ndarray], g: np.ndarray, states: int, dtype: Any) -> list[Any]:
+    """The states and the gradients of all arguments by PyTorch."""
+    tensors = [torch.tensor(v, dtype=dtype, requires_grad=True) for v in values]
+    x, first, weights = tensors[0], [s[None] for s in tensors[1 : 1 + states]], tensors[1 + states :]
+    function = getattr(torch, {"RNN": "rnn_tanh", "GRU": "gru", "LSTM": "lstm"}[name])
+    y = function(x, first if states == 2 else first[0], weights, True, 1, 0.0, True, False, False)[0]
+    y.backward(torch.tensor(g, dtype=dtype))
+    return [y.detach(), *[t.grad for t in tensors]]
+
+
+@given(seed=seeds, scale=scales)
+def test_dropout(seed: int, scale: float) -> None:
+    (x,) = normal(seed, [X], min(scale, 8))
+    mask = np.random.default_rng(seed).random(X) < 0.7
+    both(lambda x: kernels.dropout(x, mask, p=0.3), lambda x: x * torch.tensor(mask) / 0.7, [x])
+
+
+@given(seed=seeds)
+def test_self_attention(seed: int) -> None:
+    (packed,) = normal(seed, [(2, 5, 24)], 1.0)
+
+    def theirs(x: Any) -> Any:
+        q, k, v = x.view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 5, 8)
+
+    both(lambda x: kernels.self_attention(x, num_heads=2), theirs, [packed], 8, saturates=True)
+
+
 reductions = st.sampled_from(["mean", "sum", "none"])
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import SupportsIndex
+from collections.abc import Iterable
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -47,6 +48,22 @@ def real(
     elif least > -math.inf:
         limits = f"finite and {limits}"
     raise ValueError(f"{name} is {limits}, not {value}")
+
+
+def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """One of the choices: words, perhaps None."""
+    choices = list(choices)
+    if (value is not None and not isinstance(value, str)) or value not in choices:
+        words = [repr(word) for word in choices]
+        raise ValueError(f"{name} is {', '.join(words[:-1])} or {words[-1]}, not {value!r}")
+    return value
+
+
+def function(name: str, value: Any) -> Any:
+    """Something to be called."""
+    if not callable(value):
+        raise TypeError(f"{name} is a function, not {value!r}")
+    return value
 
 
 def switch(name: str, value: bool) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..engine.arguments import real, whole
+from ..engine.arguments import real, switch, whole
 from ..machine import aligned
 from ..typing import Array, Gradients, Shape
 from .activation import inverse_keep
@@ -325,6 +325,7 @@ def attend(
             "floating-point, and added to the scores"
         )
     real("p", p, most=1)
+    switch("causal", causal)
     if scale is not None:
         real("scale", scale, least=-math.inf)
     # Small products are nearly twice as fast on a transposed copy as on a transposed view.

@@ -13,6 +13,7 @@ import numpy as np
 from ..engine.arguments import whole
 from ..typing import Array, Gradients
 from .fast import im2col, winograd
+from .fast.choose import is_finite
 from .fast.geometry import Geometry, Pair, pair
 from .fast.layout import add_bias, as_rows, channels_first, channels_last
 from .fast.reduction import sum_of_rows
@@ -93,6 +94,8 @@ def _(
         dx, dweight = winograd.both_gradients(g, x, weight, geometry.padding, needs)
     elif needs[0] or needs[1]:
         dx, dweight = im2col.both_gradients(g, x, weight, geometry, needs)
+    if dweight is not None and not is_finite(dweight):
+        dweight = im2col.weight_gradient_of_pixels(x, g, geometry)
     if dx is not None:
         dx = channels_first(dx)
     if needs[2]:
@@ -261,6 +264,8 @@ def _(
         dx = channels_first(im2col.correlate(g, weight, geometry, x.shape[1:3]))
     if needs[1]:
         dweight = im2col.weight_gradient(g, x, geometry)
+        if not is_finite(dweight):
+            dweight = im2col.weight_gradient_of_pixels(g, x, geometry)
     if needs[2]:
         dbias = sum_of_rows(as_rows(g))
     return dx, dweight, dbias
@@ -311,7 +316,7 @@ def transposed_output(
         raise ValueError(
             f"output_padding {extra} is not below the stride, {stride}, or the dilation, {dilation}"
         )
-    if min(height, width) < 1:
+    if min(height, width) < 0:
         raise ValueError(
             f"output of {height} x {width}: padding {padding} is too large for a kernel that "
             f"spans {geometry.spans}, laid on x at {shape} positions"

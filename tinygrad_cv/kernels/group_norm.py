@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..engine.arguments import real, whole
+from ..engine.arguments import choice, real, whole
 from ..typing import Array, Gradients
 from .activation import silu
 from .fast.lines import Lines
@@ -244,7 +244,6 @@ def check_group_norm(
         raise ValueError(
             f"{groups} groups do not divide the channels of x, of shape {x.shape}: (N, C, ...)"
         )
-    if activation not in (None, "silu"):
-        raise ValueError(f'activation is None or "silu", not {activation!r}')
+    choice("activation", activation, (None, "silu"))
     check_shape("weight", weight, x.shape[1:2], x)
     check_shape("bias", bias, x.shape[1:2], x)

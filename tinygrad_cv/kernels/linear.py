@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from ..engine.arguments import choice, real
 from ..machine import aligned
 from ..typing import Array, Gradients
 from . import activation as activations
@@ -49,7 +50,7 @@ def _(
     negative_slope: float,
     needs: Sequence[bool],
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    check_linear(x, weight, bias, activation)
+    check_linear(x, weight, bias, activation, negative_slope)
     y = np.dot(as_rows(x), weight.T)  # (rows, out)
     if bias is not None:
         y = np.add(y, bias, out=y) if y.dtype == bias.dtype else y + bias
@@ -119,6 +120,7 @@ def check_linear(
     weight: np.ndarray,
     bias: np.ndarray | None,
     activation: str | None,
+    negative_slope: float,
 ) -> None:
     """Raise ValueError if the arguments do not fit."""
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
@@ -131,9 +133,9 @@ def check_linear(
             f"a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}, "
             "(out, in): it is (out,)"
         )
-    if activation is not None and activation not in ACTIVATIONS:
-        known = ", ".join(map(repr, ACTIVATIONS))
-        raise ValueError(f"no activation {activation!r} in linear; there are None and {known}")
+    if activation is not None:
+        choice("activation", activation, (None, *ACTIVATIONS))
+    real("negative_slope", negative_slope, most=1)
 
 
 # ------------------------------------------------------------------------------------- activations

@@ -6,11 +6,13 @@ each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..engine.arguments import choice, real, whole
 from ..typing import Array, Gradients, Operand, Scalar, Shape
 from .activation import positive
 from .fast.choose import choose
@@ -28,8 +30,7 @@ REDUCTIONS: dict[str, Callable[[Array], Array]] = {
 
 def check_reduction(reduction: str) -> None:
     """Raise ValueError if there is no such reduction."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}')
+    choice("reduction", reduction, REDUCTIONS)
 
 
 def reduce(losses: Array, reduction: str) -> Array:
@@ -268,7 +269,7 @@ def _(
     A row's share is the weight of its class, 0 if its label is ignored, and for the mean divided by
     the sum of all.
     """
-    check_cross_entropy(logits, labels, weight, label_smoothing, reduction)
+    check_cross_entropy(logits, labels, weight, label_smoothing, ignore_index, reduction)
     x, label, share = weighted_rows(logits, labels, weight, ignore_index, reduction)
     total_share = np.add.reduce(share) if reduction == "mean" else x.dtype.type(1)
     share /= total_share
@@ -385,6 +386,7 @@ def check_cross_entropy(
     labels: np.ndarray,
     weight: np.ndarray | None,
     label_smoothing: float,
+    ignore_index: int,
     reduction: str,
 ) -> None:
     """Raise TypeError or ValueError if the arguments do not fit."""
@@ -401,8 +403,8 @@ def check_cross_entropy(
         raise ValueError(
             f"weight has shape {weight.shape}; it is one number per class, {logits.shape[-1:]}"
         )
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing lies between 0 and 1, not {label_smoothing}")
+    real("label_smoothing", label_smoothing, most=1)
+    whole("ignore_index", ignore_index, least=-math.inf)
     check_reduction(reduction)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.arguments import real
+from ..engine.arguments import function, real, whole
 from ..machine import aligned
 from ..tensor import unwrap
 from ..typing import Array, Axis, Gradients, Shape
@@ -117,6 +117,9 @@ def _(
     average: Average,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     real("eps", eps)
+    function("average", average)
+    if observe is not None:
+        function("observe", observe)
     if x.ndim < 2:
         raise ValueError(
             f"x has shape {x.shape}; it is (N, C) or (N, C, ...), with the channels on axis 1"
@@ -372,9 +375,13 @@ def normalised_shape(
 
     Raises ValueError if the parameters do not have that shape, or x does not end in it.
     """
-    if weight is not None:
+    if shape is not None and not isinstance(shape, (tuple, list)):
+        raise TypeError(f"shape is that of the axes to normalise, not {shape!r}")
+    if shape is not None:
+        shape = tuple(whole("shape", size) for size in shape)
+    elif weight is not None:
         shape = weight.shape
-    shape = tuple(shape or x.shape[-1:])
+    shape = shape or x.shape[-1:]
     check_shape("weight", weight, shape, x)
     check_shape("bias", bias, shape, x)
     if not shape or x.shape[x.ndim - len(shape) :] != shape:

@@ -12,9 +12,11 @@ there already.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
+from ..engine.arguments import choice
 from ..engine.observers import time_steps
 from ..machine import RNN_CHUNK, aligned
 from ..typing import Array, Gradients
@@ -26,6 +28,7 @@ from .fast.tiles import blocks
 from .kernel import kernel
 
 NONLINEARITIES = ("tanh", "relu")
+Steps: TypeAlias = "np.ndarray | StatesBefore | SideBySide"  # (T, N, K), read a chunk at a time
 
 
 # ------------------------------------------------------------------------------------ the plain RNN
@@ -69,9 +72,8 @@ def _(
     nonlinearity: str,
     lengths: np.ndarray | None,
 ) -> tuple[np.ndarray, None]:
-    if nonlinearity not in NONLINEARITIES:
-        known = ", ".join(NONLINEARITIES)
-        raise ValueError(f"the nonlinearity is one of {known}, not {nonlinearity!r}")
+    choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    check_lengths(lengths, x)
     projection = Projection(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, (1,))
     h, recurrent = projection.h0, projection.buffer()
     for t, a in projection.steps():  # a becomes the state, in place
@@ -140,7 +142,7 @@ def _(
     a'_t = x'_t weight_ih^T + x_t weight_ih'^T + biases'
         + h'_(t-1) weight_hh^T + h_(t-1) weight_hh'^T.
     """
-    known = [(x_dot, weight_ih), (x, weight_ih_dot), (states_before(h0, y), weight_hh_dot)]
+    known = [(x_dot, weight_ih), (x, weight_ih_dot), (StatesBefore(h0, y), weight_hh_dot)]
     projection = tangent_projection(known, (bias_ih_dot, bias_hh_dot), h0_dot, weight_hh, y)
     h_dot, recurrent = projection.h0, projection.buffer()
     product = np.multiply if nonlinearity == "tanh" else choose
@@ -205,6 +207,7 @@ def _(
     lengths: np.ndarray | None,
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """All gates take one tanh, since sigmoid(a) = (1 + tanh(a / 2)) / 2."""
+    check_lengths(lengths, x)
     factors = (0.5, 0.5, 1, 0.5)  # i, f, z, o
     projection = Projection(x, h0, weight_ih, weight_hh, bias_ih + bias_hh, factors)
     dtype, size = projection.dtype, h0.shape[1]
@@ -315,12 +318,12 @@ def _(
     """
     gates = saved
     states, cells = y
-    known = [(x_dot, weight_ih), (x, weight_ih_dot), (states_before(h0, states), weight_hh_dot)]
+    known = [(x_dot, weight_ih), (x, weight_ih_dot), (StatesBefore(h0, states), weight_hh_dot)]
     projection = tangent_projection(known, (bias_ih_dot, bias_hh_dot), h0_dot, weight_hh, states)
     states_dot = aligned(states.shape, states.dtype)
     cells_dot = aligned(cells.shape, cells.dtype)
     recurrent = projection.buffer()
-    before = states_before(c0, cells)
+    before = StatesBefore(c0, cells)
     h_dot = projection.h0
     c_dot = np.zeros_like(h_dot) if c0_dot is None else c0_dot.astype(cells.dtype, copy=False)
     for part in projection.parts():
@@ -414,6 +417,7 @@ def _(
     lengths: np.ndarray | None,
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """The sigmoids are taken by tanh, as in the LSTM."""
+    check_lengths(lengths, x)
     factors = (0.5, 0.5, 1)  # r, z, n
     projection = Projection(x, h0, weight_ih, weight_hh, bias_ih, factors)
     dtype, size = projection.dtype, h0.shape[1]
@@ -515,7 +519,7 @@ def _(
     """
     gates, inner = saved
     size = y.shape[2]
-    before = states_before(h0, y)
+    before = StatesBefore(h0, y)
     from_input = tangent_projection(
         [(x_dot, weight_ih), (x, weight_ih_dot)], (bias_ih_dot,), h0_dot, weight_hh, y
     )
@@ -576,7 +580,7 @@ class Projection:
 
     def __init__(
         self,
-        x: np.ndarray,
+        x: Steps,
         h0: np.ndarray,
         weight_ih: np.ndarray,
         weight_hh: np.ndarray,
@@ -585,7 +589,7 @@ class Projection:
     ) -> None:
         check_weights(x, h0, weight_ih, weight_hh, len(factors))
         steps, n, _ = x.shape
-        dtype = np.result_type(x, h0, weight_ih, weight_hh, bias)
+        dtype = np.result_type(x.dtype, h0, weight_ih, weight_hh, bias)
         factor = np.repeat(np.array(factors, dtype), h0.shape[1])
         self.x = x
         self.dtype = dtype
@@ -614,7 +618,7 @@ class Projection:
 
 
 def tangent_projection(
-    products: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
+    products: Sequence[tuple[Steps | None, np.ndarray | None]],
     biases: Sequence[np.ndarray | None],
     h0_dot: np.ndarray | None,
     weight_hh: np.ndarray,
@@ -628,14 +632,41 @@ def tangent_projection(
     given = [(x, weight) for x, weight in products if x is not None and weight is not None]
     steps, n, size = states.shape
     rows = len(weight_hh)
-    none = np.zeros((steps, n, 0), states.dtype), np.zeros((rows, 0), states.dtype)
-    x = np.concatenate([none[0], *[x for x, _ in given]], axis=-1)
-    weight = np.concatenate([none[1], *[weight for _, weight in given]], axis=-1)
+    x = SideBySide([np.zeros((steps, n, 0), states.dtype), *[x for x, _ in given]])
+    none = np.zeros((rows, 0), states.dtype)
+    weight = np.concatenate([none, *[weight for _, weight in given]], axis=-1)
     bias = np.zeros(rows, states.dtype)
     for part in biases:
         bias = bias if part is None else bias + part
     h0_dot = np.zeros((n, size), states.dtype) if h0_dot is None else h0_dot
     return Projection(x, h0_dot, weight, weight_hh, bias, [1] * (rows // size))
+
+
+class StatesBefore:
+    """The states that the steps have begun from: (T, N, H), of which a chunk can be taken."""
+
+    def __init__(self, first: np.ndarray, states: np.ndarray) -> None:
+        self.first = first
+        self.states = states
+        self.shape = states.shape
+        self.dtype: np.dtype = np.result_type(first, states)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        if part.start:
+            return self.states[part.start - 1 : part.stop - 1]
+        return np.concatenate([self.first[None], self.states[: part.stop - 1]])
+
+
+class SideBySide:
+    """Arrays (T, N, K) joined along the last axis, chunk by chunk: while it is in the cache."""
+
+    def __init__(self, arrays: Sequence[Steps]) -> None:
+        self.arrays = arrays
+        self.shape: tuple[int, ...] = (*arrays[0].shape[:2], sum(a.shape[2] for a in arrays))
+        self.dtype: np.dtype = np.result_type(*[a.dtype for a in arrays])
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return np.concatenate([a[part] for a in self.arrays], axis=-1)
 
 
 class WeightGradients:
@@ -656,8 +687,7 @@ class WeightGradients:
         dtype = states.dtype
         dx, _, ih, hh, bias_ih, bias_hh = needs
         self.x = x
-        self.h0 = h0
-        self.states = states
+        self.before = StatesBefore(h0, states)
         self.weight_ih = weight_ih
         self.dx = np.zeros(x.shape, dtype) if dx else None
         self.dweight_ih = np.zeros(weight_ih.shape, dtype) if ih else None
@@ -681,17 +711,11 @@ class WeightGradients:
         if self.dweight_ih is not None:
             self.dweight_ih += np.dot(a.T, as_rows(self.x[part]))
         if self.dweight_hh is not None:
-            self.dweight_hh += np.dot(b.T, as_rows(self.states_before(part)))
+            self.dweight_hh += np.dot(b.T, as_rows(self.before[part]))
         if self.dbias_ih is not None:
             self.dbias_ih += sum_of_rows(a)
         if self.dbias_hh is not None:
             self.dbias_hh += sum_of_rows(b)
-
-    def states_before(self, part: slice) -> np.ndarray:
-        """The states that the steps of a chunk have begun from: (chunk, N, H)."""
-        if part.start:
-            return self.states[part.start - 1 : part.stop - 1]
-        return np.concatenate([self.h0[None], self.states[: part.stop - 1]])
 
     def gradients(self, dh0: np.ndarray) -> Gradients:
         """All, in the order of the kernels' arguments."""
@@ -706,7 +730,7 @@ class WeightGradients:
 
 
 def check_weights(
-    x: np.ndarray,
+    x: Steps,
     h0: np.ndarray,
     weight_ih: np.ndarray,
     weight_hh: np.ndarray,
@@ -724,16 +748,23 @@ def check_weights(
             raise ValueError(
                 f"{name} has shape {weight.shape}; for x {x.shape} and h0 {h0.shape} it is {shape}"
             )
-    if x.ndim != 3 or h0.shape != (x.shape[1], size):
+    if len(x.shape) != 3 or h0.shape != (x.shape[1], size):
         raise ValueError(
             f"x of shape {x.shape} and h0 of shape {h0.shape} do not fit: "
             "they are (T, N, I) and (N, H)"
         )
 
 
-def states_before(first: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """The states that the steps have begun from: (T, N, H)."""
-    return np.concatenate([first[None], states[:-1]])
+def check_lengths(lengths: np.ndarray | None, x: np.ndarray) -> None:
+    """Raise ValueError unless lengths are whole numbers, one for each sequence of x (T, N, I)."""
+    if lengths is None:
+        return
+    array = np.asarray(lengths)
+    if array.dtype.kind not in "iu" or array.shape != x.shape[1:2]:
+        raise ValueError(
+            f"lengths has shape {array.shape} and dtype {array.dtype}; for x of shape {x.shape} it "
+            f"is a whole number for each sequence, {x.shape[1:2]}"
+        )
 
 
 def chunks(gates: np.ndarray) -> Iterator[slice]:

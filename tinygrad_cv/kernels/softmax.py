@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from ..engine.arguments import whole
 from ..typing import Array
 from .fast.reduction import sum_along, sum_of_products
 from .kernel import kernel
@@ -21,7 +24,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
 
 @softmax.forward
 def _(x: np.ndarray, axis: int) -> tuple[np.ndarray, None]:
-    y = exponentials(x, axis)
+    y = exponentials(x, whole("axis", axis, least=-math.inf))
     y /= sum_along(y, axis)
     return y, None
 
@@ -80,6 +83,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
 
 @log_softmax.forward
 def _(x: np.ndarray, axis: int) -> tuple[np.ndarray, None]:
+    axis = whole("axis", axis, least=-math.inf)
     shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
     log_total = np.log(sum_along(np.exp(shifted), axis))
     return shifted - log_total, None

@@ -102,6 +102,15 @@ class Geometry:
         last = first + stride * (positions - 1)
         return slice(first, last + 1, stride)
 
+    def inside(self, axis: int, k: int, positions: int, pixels: int) -> tuple[slice, slice]:
+        """The positions at which element k of the kernel meets a pixel, no padding; the pixels."""
+        stride, shift = self.stride[axis], self.dilation[axis] * k - self.padding[axis]
+        first = max(0, -(shift // stride))  # stride first + shift >= 0
+        stop = min(positions, (pixels - 1 - shift) // stride + 1)
+        stop = max(first, stop)
+        met = range(stride * first + shift, stride * stop + shift, stride)
+        return slice(first, stop), slice(met.start, met.start + stride * len(met), stride)
+
     def shifts(self, x: Array, output: Size) -> list[Array]:
         """Views of padded images (..., H, W), one for each element of the kernel: (..., H', W')."""
         offsets = self.offsets(output)

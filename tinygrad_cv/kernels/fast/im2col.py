@@ -90,6 +90,29 @@ def weight_gradient(
     return as_weight(matrix, (f, channels, *geometry.size))
 
 
+def weight_gradient_of_pixels(
+    x: np.ndarray,
+    g: np.ndarray,
+    geometry: Geometry,
+) -> np.ndarray:
+    """The same element by element of the kernel, without the padding.
+
+    So no 0 of the padding is multiplied by an infinity of the other factor.
+    """
+    n, h, w, c = x.shape
+    _, height, width, f = g.shape
+    groups = geometry.groups
+    x = x.reshape(n, h, w, groups, c // groups)
+    g = g.reshape(n, height, width, groups, f // groups)
+    gradient = np.empty((groups, f // groups, c // groups, *geometry.size), np.result_type(x, g))
+    for i, j in np.ndindex(*geometry.size):
+        rows, down = geometry.inside(0, i, height, h)
+        columns, across = geometry.inside(1, j, width, w)
+        seen, sent = x[:, down, across], g[:, rows, columns]
+        gradient[..., i, j] = np.einsum("nhwgc,nhwgf->gfc", seen, sent)
+    return gradient.reshape(f, c // groups, *geometry.size)
+
+
 def both_gradients(
     g: np.ndarray,
     x: np.ndarray,
