@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.operands import is_complex
+from ...tensor import unwrap
 from ...typing import Array, ArrayLike, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative, without_gradient
 from .axes import along
@@ -57,9 +58,9 @@ derivative(getitem, a=lambda g, b, a_shape: scatter(g, b, a_shape), linear="a", 
 # At numbered places.
 def _within(indices: np.ndarray, length: int, mode: str) -> np.ndarray:
     """Indices by the rule for those that are out of range."""
-    if mode == "wrap":
+    if mode in ("wrap", 1):
         return indices % length
-    return np.clip(indices, 0, length - 1) if mode == "clip" else indices
+    return np.clip(indices, 0, length - 1) if mode in ("clip", 0) else indices
 
 
 @definition(np.take)
@@ -73,7 +74,7 @@ def take(
     if axis is None:
         a, axis = np.ravel(a), 0
     a = np.atleast_1d(a)
-    places = _within(np.asarray(indices), a.shape[axis], mode)
+    places = _within(np.asarray(indices, np.intp), a.shape[axis], mode)
     return a[along(axis, a.ndim, places)]
 
 
@@ -167,6 +168,8 @@ def compress(
     axis: int | None = None,
 ) -> Array:
     """The slices along an axis for which the condition holds."""
+    if np.size(a) == 0:
+        return np.reshape(a, np.compress(condition, unwrap(a), axis).shape)
     return np.take(a, np.flatnonzero(condition), axis=axis)
 
 
@@ -219,8 +222,15 @@ def partition(
     kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Array:
-    """The k-th element in its sorted place, smaller ones before it."""
-    return np.take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+    """The k-th element in its sorted place, smaller ones before it.
+
+    The others have the order that np.partition gives them: each is found by its rank.
+    """
+    parts = np.partition(unwrap(a), kth, axis=axis)
+    last = -1 if axis is None else axis
+    ranks = np.argsort(np.argsort(parts, axis=last), axis=last)
+    places = np.take_along_axis(np.argsort(unwrap(a), axis=axis), ranks, last)
+    return np.take_along_axis(a, places, axis)
 
 
 without_gradient(np.argsort, np.argpartition, np.searchsorted, np.digitize)

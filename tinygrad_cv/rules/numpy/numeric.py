@@ -100,7 +100,7 @@ def geomspace(
     axis: int = 0,
 ) -> Array:
     """Points at equal ratios. Between real ends of two signs all are NaN."""
-    start, stop = as_array(start), as_array(stop)
+    start, stop = as_array(start) * 1.0, as_array(stop)
     sign = np.sign(start)
     first, last = np.log(start / sign), np.log(stop / sign)
     exponents = linspace(first, last, num, endpoint, axis=axis)

@@ -297,10 +297,12 @@ def logsumexp(
     """log sum b exp(a). Nothing overflows; entries of -inf have gradient 0."""
     if b is not None:
         a, b = np.broadcast_arrays(a, b)
+    if np.size(a) == 0:  # the logarithm of 0
+        return sp.logsumexp(unwrap(a), axis=axis, b=unwrap(b), keepdims=keepdims)
     if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
         shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
         return np.reshape(a if b is None else a + np.log(b), shape)
-    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True, initial=-np.inf)
+    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     terms = np.exp(a - top)
     if b is not None:
