@@ -156,7 +156,8 @@ class Calls:
         self.random = random.Random(f"{name_of(function)} {seed}")
         self.numbers = np.random.default_rng(self.random.getrandbits(32))
         self.signature = signature_of(function)
-        self.sizes = [0, 1, 2, 3]
+        series = name_of(function).startswith("scipy") and len(self.signature.positional) > 2
+        self.edges = [np.nan, 0.0] if series else [np.nan, 0.0, np.inf, -np.inf]  # SciPy's series have no end at inf
         self.shape = self.any_shape()
         self.scale = self.random.choice([1.0, 1.0, 10.0, 1e3])
 
@@ -183,7 +184,7 @@ class Calls:
         if self.random.random() < 0.2:
             array = np.rint(array)
         if array.size and self.random.random() < 0.2:
-            array.reshape(-1)[self.random.randrange(array.size)] = self.random.choice([np.nan, np.inf, -np.inf, 0.0])
+            array.reshape(-1)[self.random.randrange(array.size)] = self.random.choice(self.edges)
         return array
 
     def may_be_array(self, name: str) -> bool:
