@@ -325,6 +325,8 @@ def is_listed(function: Any, args: list[Any], kwargs: dict[str, Any], theirs: An
     arrays = [np.asarray(leaf) for leaf in leaves(theirs)]
     if any(array.dtype.kind not in "fc" for array in arrays):
         return True  # whole numbers, truth values and text have no gradient
+    if any(isinstance(leaf, type) for leaf in args):
+        return True  # an operand that is no number
     if all(array.size == 0 for array in arrays):
         return True  # of nothing, where NumPy does not look at its options
     name = name_of(function)

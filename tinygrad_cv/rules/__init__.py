@@ -18,6 +18,7 @@ __all__ = ["REFUSED", "counts", "enter_scipy", "refusals", "refused_arguments", 
 REFUSED = {
     "np.linalg.qr": "the complete Q of a tall matrix is not unique; mode='raw' is LAPACK's own",
     "np.linalg.svd": "the full matrices of a matrix that is not square are not unique",
+    "np.nan_to_num": "NumPy hands posinf= and neginf= that are tensors over only where x is one too",
     "np.full_like": "NumPy hands a fill_value that is a tensor over only where `a` is one too",
     "np.select": "NumPy hands a default that is a tensor over only where another argument is one",
 }

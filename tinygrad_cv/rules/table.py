@@ -15,7 +15,7 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import SWITCHED, is_recording
 from ..engine.observers import Call, now, observers, scope
-from ..engine.operands import DIFFERENTIABLE, refuse_foreign
+from ..engine.operands import DIFFERENTIABLE, is_complex, refuse_foreign
 from ..engine.pytrees import leaves, map_leaves, rebuild
 from ..engine.signatures import Signature, parameter_names
 from ..tensor import (
@@ -39,6 +39,7 @@ INERT: dict[Function, frozenset[str]] = {}  # the options without influence
 WITHOUT_GRADIENT: set[Function] = set()
 REFUSED_ARGUMENTS: dict[Function, tuple[str, ...]] = {}  # of which they have no derivative here
 UNSUPPORTED: dict[Function, str] = {}
+LARGE = 8192  # bytes of an array that is not worth a copy
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
 NUMBERED = ("axis", "k", "reps", "repeats", "offset", "num")  # True is 1
 SWITCHES = ("keepdims", "rowvar", "bias")  # whatever is true is True
@@ -128,6 +129,8 @@ class Definition:
             with np.errstate(all="ignore"):
                 own = self.signature.call(self.function, arrays)
         except Exception as error:
+            if any(is_complex(a) for a in leaves(arrays) if isinstance(a, np.ndarray)):
+                self._body_value(bound)  # which names the argument that must be real
             raise errors.explain(error, self.function, arrays, {}) from None
         value = self._body_value(bound)
         if self._is_own(value, own):
@@ -162,7 +165,7 @@ class Definition:
                 f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where NumPy "
                 f"gives {own.shape}; please report this"
             )
-        return value.dtype == own.dtype and value.tobytes() == own.tobytes()
+        return value.dtype == own.dtype and has_bits_of(value, own)
 
     def _in_place_of(self, value: Any, own: Any, given: Mapping[str, Any], started: float) -> Any:
         """The function's own value, in the graph behind the body's; of several values each."""
@@ -201,6 +204,14 @@ class Definition:
             return self.body(**bound)
         with scope("definition", errors.name_of(self.function), self.function):
             return self.body(**bound)
+
+
+def has_bits_of(a: Array, b: Array) -> bool:
+    """Whether two arrays of one shape and dtype have the same bits."""
+    if a.nbytes < LARGE or a.itemsize > 8:
+        return a.tobytes() == b.tobytes()
+    bits = f"u{a.itemsize}"
+    return bool(np.all(a.view(bits) == b.view(bits)))  # without copies
 
 
 def normalized(given: dict[str, Any]) -> dict[str, Any]:

@@ -268,9 +268,11 @@ def tensorsolve(
     axes: Sequence[int] | None = None,
 ) -> Array:
     """The x with tensordot(a, x, x.ndim) = b; `axes` of a are moved to its end first."""
-    if axes is not None:
-        end = range(-len(axes), 0)
-        a = np.moveaxis(a, axes, tuple(end))
+    order = list(range(np.ndim(a)))
+    for axis in () if axes is None else axes:
+        order.remove(axis)
+        order.append(axis)
+    a = np.transpose(a, order)
     shape = np.shape(a)[np.ndim(b) - np.ndim(a) :]
     matrix = np.reshape(a, (prod(shape), prod(shape)))
     x = linalg.solve(matrix, np.ravel(b))
