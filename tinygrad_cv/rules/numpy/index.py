@@ -169,7 +169,7 @@ def compress(
 ) -> Array:
     """The slices along an axis for which the condition holds."""
     if np.size(a) == 0:
-        return np.reshape(a, np.compress(condition, unwrap(a), axis).shape)
+        return np.reshape(a, np.compress(np.asarray(condition), unwrap(a), axis).shape)
     return np.take(a, np.flatnonzero(condition), axis=axis)
 
 
