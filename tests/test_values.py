@@ -276,11 +276,12 @@ def is_same(ours: Any, theirs: Any) -> bool:
     return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
 
 
-def agrees(body: Any, theirs: Any) -> bool:
+def agrees(body: Any, theirs: Any, given: list[Any]) -> bool:
     """Whether the value of a body is NumPy's up to rounding: half of the digits, where both are finite."""
     a, b = [np.asarray(unwrap(part)) for part in leaves(body)], [np.asarray(part) for part in leaves(theirs)]
     pairs = [pair for pair in zip(a, b, strict=True) if all(part.dtype.kind in "fc" for part in pair)]
-    eps = max([np.finfo(part.dtype).eps for pair in pairs for part in pair], default=0.0)
+    dtypes = [part.dtype for pair in pairs for part in pair] + [g.dtype for g in given if isinstance(g, tg.Tensor)]
+    eps = max([np.finfo(dtype).eps for dtype in dtypes if dtype.kind in "fc"], default=0.0)
     size = max([np.max(abs(part), initial=0.01, where=np.isfinite(part)) for _, part in pairs], default=0.0)
     allowed = np.sqrt(max(eps, np.finfo(np.float32).eps)) * float(size)
     return not any(np.any(np.isfinite(a) & np.isfinite(b) & (abs(a - b) > allowed)) for a, b in pairs)
@@ -316,7 +317,7 @@ def difference(function: Any, args: list[Any], kwargs: dict[str, Any]) -> str | 
             row = TABLE[function]
             given = row.signature.bind(tuple(args), {k: v for k, v in kwargs.items() if k != "where"})
             body = row.body(**row.for_body(normalized(given)))
-            if not agrees(body, theirs):
+            if not agrees(body, theirs, leaves([args, kwargs])):
                 return f"body: {body} in place of {theirs}"
     return None
 

@@ -218,10 +218,12 @@ def has_bits_of(a: Array, b: Array) -> bool:
 
 def normalized(given: dict[str, Any]) -> dict[str, Any]:
     """Options as bodies read them: numbers and truth values, in whatever form NumPy takes these."""
-    changed = {}
+    changed: dict[str, Any] = {}
     for name in NUMBERED:
         if type(given.get(name)) is bool:
             changed[name] = int(given[name])
+    if type(given.get("axis")) is list:
+        changed["axis"] = tuple(given["axis"])
     for name in SWITCHES:
         if name in given and type(given[name]) is not bool:
             changed[name] = given[name] is not np._NoValue and bool(given[name])

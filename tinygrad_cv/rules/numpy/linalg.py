@@ -824,7 +824,7 @@ def lstsq(
     epsilon = float(np.finfo(s.dtype).eps)
     if rcond is None:
         rcond = epsilon * max(rows, columns)
-    elif rcond < 0:
+    elif not 0 < rcond < 1:  # as LAPACK has it
         rcond = epsilon
     plain = unwrap(s)
     limit = rcond * np.max(plain, initial=0)

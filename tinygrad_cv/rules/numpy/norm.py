@@ -102,7 +102,8 @@ def norm(
     if axis is None and (ord is None or np.ndim(x) == 1):
         return vector_norm(x, ord=ord, keepdims=keepdims)
     axis = tuple(range(np.ndim(x))) if axis is None else axis
-    if not isinstance(axis, tuple) or len(axis) == 1:
+    axis = axis if isinstance(axis, tuple) else (int(axis),)
+    if len(axis) == 1:
         return vector_norm(x, ord=ord, axis=axis, keepdims=keepdims)
     moved = np.moveaxis(x, axis, (-2, -1))
     result = matrix_norm(moved, ord=ord, keepdims=keepdims)

@@ -72,6 +72,7 @@ derivative(np.roll, linear="a", a=lambda g, shift, axis: np.roll(g, np.negative(
 @definition(np.rollaxis)
 def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
     """One axis moved to before another."""
+    start = start + np.ndim(a) if start < 0 else start
     passed = start > axis % np.ndim(a)
     return np.moveaxis(a, axis, start - passed)
 
