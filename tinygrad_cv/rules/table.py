@@ -41,7 +41,7 @@ REFUSED_ARGUMENTS: dict[Function, tuple[str, ...]] = {}  # of which they have no
 UNSUPPORTED: dict[Function, str] = {}
 LARGE = 8192  # bytes of an array that is not worth a copy
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
-NUMBERED = ("axis", "k", "reps", "repeats", "offset", "num")  # True is 1
+NUMBERED = ("axis", "k", "reps", "repeats", "offset", "num")  # True and 1.0 are 1
 SWITCHES = ("keepdims", "rowvar", "bias")  # whatever is true is True
 
 
@@ -220,7 +220,7 @@ def normalized(given: dict[str, Any]) -> dict[str, Any]:
     """Options as bodies read them: numbers and truth values, in whatever form NumPy takes these."""
     changed: dict[str, Any] = {}
     for name in NUMBERED:
-        if type(given.get(name)) is bool:
+        if type(given.get(name)) in (bool, float):
             changed[name] = int(given[name])
     if type(given.get("axis")) is list:
         changed["axis"] = tuple(given["axis"])

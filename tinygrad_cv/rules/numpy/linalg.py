@@ -659,7 +659,7 @@ def _hermitian_svd(a: Array) -> Any:
     w = np.take_along_axis(w, order, -1)
     columns = np.broadcast_to(_row(order), np.shape(u))
     u = np.take_along_axis(u, columns, -1)
-    v = u * _row(np.sign(unwrap(w)))
+    v = u * _row(np.where(unwrap(w) < 0, -1, 1).astype(u.dtype))
     return result(u, np.abs(w), _mh(v))
 
 

@@ -254,14 +254,18 @@ def trapezoid(
     axis: int = -1,
 ) -> Array:
     """The integral of y over x, or over points at distances dx."""
-    y = np.moveaxis(y, axis, -1)
+    y = as_array(y)
     if x is None:
         width: Any = dx
+    elif np.ndim(x) == 1:
+        one = [1] * y.ndim
+        one[axis] = -1
+        width = np.reshape(np.diff(x), one)
     else:
-        x = x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1)
-        width = np.diff(x, axis=-1)
-    means = (y[..., 1:] + y[..., :-1]) / 2
-    return np.sum(width * means, axis=-1)
+        width = np.diff(x, axis=axis)
+    later = y[along(axis, y.ndim, slice(1, None))]
+    earlier = y[along(axis, y.ndim, slice(None, -1))]
+    return np.sum(width * (later + earlier) / 2, axis=axis)
 
 
 # Functions of functions.
