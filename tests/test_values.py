@@ -315,7 +315,7 @@ def difference(function: Any, args: list[Any], kwargs: dict[str, Any]) -> str | 
             return f"value: {ours} in place of {theirs}"
         if function in DEFINITIONS and any(map(is_tensor, leaves(ours))):
             row = TABLE[function]
-            given = row.signature.bind(tuple(args), {k: v for k, v in kwargs.items() if k != "where"})
+            given = row.signature.bind(tuple(args), kwargs)
             body = row.body(**row.for_body(normalized(given)))
             if not agrees(body, theirs, leaves([args, kwargs])):
                 return f"body: {body} in place of {theirs}"
