@@ -1,6 +1,6 @@
 """A tensor in the place of an array changes nothing but the gradient.
 
-Random calls of every function of the calculus table, options by name, valid or not: what NumPy or SciPy refuses is
+Random calls of every function of NumPy's and of scipy.special in the calculus table, options by name, valid or not: what NumPy or SciPy refuses is
 refused; what they give has the same shape, dtype and value, to the last bit. What tensors refuse although NumPy has it
 is in `REFUSED`, with its reason, and nothing else is.
 
@@ -353,7 +353,7 @@ LEFT_OUT = {
 FUNCTIONS = {
     name_of(function): function
     for function in TABLE
-    if name_of(function).startswith(("np.", "scipy.")) and function not in UNSUPPORTED
+    if name_of(function).startswith(("np.", "scipy.special.")) and function not in UNSUPPORTED
 }
 for name in LEFT_OUT:
     del FUNCTIONS[name]
