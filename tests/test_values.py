@@ -1,8 +1,8 @@
 """A tensor in the place of an array changes nothing but the gradient.
 
-Random calls of every function of NumPy's and of scipy.special in the calculus table, options by name, valid or not: what NumPy or SciPy refuses is
-refused; what they give has the same shape, dtype and value, to the last bit. What tensors refuse although NumPy has it
-is in `REFUSED`, with its reason, and nothing else is.
+Random calls of every function of NumPy's and of scipy.special in the calculus table, options by name, valid or not:
+what NumPy or SciPy refuses is refused; what they give has the same shape, dtype and value, to the last bit. What tensors
+refuse although NumPy has it is printed by `rules.refusals`, with its reason, and nothing else is refused.
 
 A call follows from its number, so that a failure names it. A few of each function are made in every run, and 2,000 by
 `pytest -m slow tests/test_values.py`.
@@ -356,7 +356,7 @@ FUNCTIONS = {
     if name_of(function).startswith(("np.", "scipy.special.")) and function not in UNSUPPORTED
 }
 for name in LEFT_OUT:
-    del FUNCTIONS[name]
+    FUNCTIONS.pop(name, None)
 
 
 FEW, MANY = 4, 2000
