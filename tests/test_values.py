@@ -386,8 +386,8 @@ def test_a_tensor_in_place_of_an_array_changes_nothing_in_two_thousand_calls(nam
 def test_enough_calls_have_a_value() -> None:
     """So that what is compared is not refusals alone."""
     values = 0
-    for seed, function in enumerate(FUNCTIONS.values()):
-        args, kwargs = Calls(function, seed).call()
+    for function in FUNCTIONS.values():
+        args, kwargs = Calls(function, 0).call()
         with np.errstate(all="ignore"), contextlib.suppress(Exception):
             function(*args, **kwargs)
             values += has_tensor(args)
