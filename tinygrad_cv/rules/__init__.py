@@ -23,6 +23,7 @@ REFUSED = {
     "np.linalg.svd": "the full matrices of a matrix that is not square are not unique",
     "np.nan_to_num": "NumPy sees a posinf= or neginf= that is a tensor only where x is one",
     "np.full_like": "NumPy hands a fill_value that is a tensor over only where `a` is one too",
+    "np.insert": "values go to one integer position; the parts are joined by np.concatenate",
     "np.select": "NumPy hands a default that is a tensor over only where another argument is one",
 }
 
