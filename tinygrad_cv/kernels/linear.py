@@ -205,8 +205,18 @@ ACTIVATIONS: dict[str, FromValue | WithSlope] = {
         activations.relu_gradient,
     ),
     "leaky_relu": leaky_relu(0.01),
-    "sigmoid": WithSlope(activations.sigmoid.reference, activations.sigmoid_formula),
-    "tanh": WithSlope(np.tanh, activations.tanh_formula),
+    # By their values alone, which are in memory: where those round to 1, so does the product before
+    # them, whose rounding costs as many digits of the slope.
+    "sigmoid": FromValue(
+        activations.sigmoid.reference,
+        activations.logistic,
+        lambda g, y: g * (y - y * y),
+    ),
+    "tanh": FromValue(
+        np.tanh,
+        np.tanh,
+        lambda g, y: g * (1 - y * y),
+    ),
     "gelu": WithSlope(activations.gelu.reference, activations.gelu_formula),
     "gelu_tanh": WithSlope(
         lambda u: activations.gelu.reference(u, approximate="tanh"),
