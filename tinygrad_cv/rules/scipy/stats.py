@@ -7,8 +7,9 @@ supports and the valid shapes are SciPy's own, what lies outside a support is co
 parameter is not valid, value and gradient are NaN. A discrete distribution is a row of DISCRETE,
 differentiated in its parameters.
 
-What a formula is made of is in the calculus table, and so are the derivatives: those of gammainc in
-its shape, say, are missing there, and refused here with its name.
+What a formula is made of is in the calculus table, and so are the derivatives. Those of gammainc in
+its shape, say, are missing there: a row names the shapes of which the density alone has a
+derivative.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ import numpy as np
 from scipy import special as sp
 from scipy import stats
 
-from ...engine import errors
-from ...engine.modes import is_recording
 from ...engine.operands import refuse_foreign
-from ...tensor import place_of, unwrap
+from ...tensor import unwrap
 from ...typing import Array, Function, Operand
 from ..table import DEFINITIONS, INERT, Definition, as_array, definition, enter, refuse_complex
 from .linalg import cholesky, solve_triangular
@@ -47,9 +46,10 @@ def _enter(
     name: str,
     body: Function,
     signature: str,
+    refused: Sequence[str],
 ) -> None:
     method = getattr(distribution, name)
-    DEFINITIONS[method] = Method(method, body, signature, (), False)
+    DEFINITIONS[method] = Method(method, body, signature, (), False, refused)
     INERT[method] = frozenset()
     enter(method, DEFINITIONS[method])
 
@@ -75,6 +75,7 @@ class Family(NamedTuple):
     logcdf: Function | None = None
     logsf: Function | None = None
     open: bool = False  # whether the ends of the support do not belong to it
+    in_density: tuple[str, ...] = ()  # the shapes of which the density alone has a derivative
 
     def formulas(self) -> dict[str, Function]:
         """Those of SciPy's methods of a point, by name."""
@@ -92,6 +93,10 @@ class Family(NamedTuple):
         """Those of SciPy's methods of a probability, by name."""
         found = {"ppf": self.ppf, "isf": self.isf}
         return {name: formula for name, formula in found.items() if formula is not None}
+
+    def refused(self, name: str) -> tuple[str, ...]:
+        """The arguments of which a method has no derivative."""
+        return () if name in ("logpdf", "pdf") else self.in_density
 
 
 def _composed(outer: Function, inner: Function | None) -> Function | None:
@@ -216,6 +221,7 @@ CONTINUOUS = {
         sf=lambda z, a: sp.gammaincc(a, z),
         ppf=lambda q, a: sp.gammaincinv(a, q),
         isf=lambda q, a: sp.gammainccinv(a, q),
+        in_density=("a",),
     ),
     "invgamma": Family(
         lambda z, a: -(a + 1) * np.log(z) - sp.gammaln(a) - 1 / z,
@@ -224,6 +230,7 @@ CONTINUOUS = {
         ppf=lambda q, a: 1 / sp.gammainccinv(a, q),
         isf=lambda q, a: 1 / sp.gammaincinv(a, q),
         open=True,
+        in_density=("a",),
     ),
     "chi2": Family(
         _chi_square,
@@ -231,6 +238,7 @@ CONTINUOUS = {
         sf=lambda z, df: sp.chdtrc(df, z),
         ppf=lambda q, df: 2 * sp.gammaincinv(df / 2, q),
         isf=lambda q, df: sp.chdtri(df, q),
+        in_density=("df",),
     ),
     "beta": Family(
         _beta,
@@ -238,12 +246,14 @@ CONTINUOUS = {
         sf=lambda z, a, b: sp.betaincc(a, b, z),
         ppf=lambda q, a, b: sp.betaincinv(a, b, q),
         isf=lambda q, a, b: sp.betainccinv(a, b, q),
+        in_density=("a", "b"),
     ),
     "f": Family(
         _f,
         cdf=lambda z, dfn, dfd: sp.fdtr(dfn, dfd, z),
         sf=lambda z, dfn, dfd: sp.fdtrc(dfn, dfd, z),
         ppf=lambda q, dfn, dfd: sp.fdtri(dfn, dfd, q),
+        in_density=("dfn", "dfd"),
     ),
     "t": Family(
         _student,
@@ -251,6 +261,7 @@ CONTINUOUS = {
         sf=lambda z, df: sp.stdtr(df, -z),
         ppf=_student_quantile,
         isf=lambda q, df: -_student_quantile(q, df),
+        in_density=("df",),
     ),
     "cauchy": Family(
         _cauchy,
@@ -438,10 +449,12 @@ for _name, _family in CONTINUOUS.items():
     _distribution = getattr(stats, _name)
     for _method in _family.formulas():
         _body = partial(_at_point, _distribution, _method, _family)
-        _enter(_distribution, _method, _body, _text("x", _distribution, "loc=0", "scale=1"))
+        _signature = _text("x", _distribution, "loc=0", "scale=1")
+        _enter(_distribution, _method, _body, _signature, _family.refused(_method))
     for _method, _formula in _family.quantiles().items():
         _body = partial(_at_probability, _distribution, _method, _formula)
-        _enter(_distribution, _method, _body, _text("q", _distribution, "loc=0", "scale=1"))
+        _signature = _text("q", _distribution, "loc=0", "scale=1")
+        _enter(_distribution, _method, _body, _signature, _family.refused(_method))
 
 # --------------------------------------------------------------------------- discrete distributions
 
@@ -453,6 +466,7 @@ class Discrete(NamedTuple):
     cdf: Function
     sf: Function
     constant: tuple[str, ...] = ()  # the shapes that are whole numbers
+    in_mass: tuple[str, ...] = ()  # the shapes of which the mass alone has a derivative
 
     def formulas(self) -> dict[str, Function]:
         """Those of SciPy's methods, by name."""
@@ -464,6 +478,11 @@ class Discrete(NamedTuple):
             "logcdf": lambda *args: np.log(self.cdf(*args)),
             "logsf": lambda *args: np.log(self.sf(*args)),
         }
+
+    def refused(self, name: str) -> tuple[str, ...]:
+        """The arguments of which a method has no derivative: whole numbers, and the shapes."""
+        shapes = () if name in ("logpmf", "pmf") else self.in_mass
+        return ("k", "loc", *self.constant, *shapes)
 
 
 def _binomial(k: Array, n: Array, p: Array) -> Array:
@@ -497,6 +516,7 @@ DISCRETE = {
         _negative_binomial,
         cdf=lambda k, n, p: sp.betainc(n, k + 1, p),
         sf=lambda k, n, p: sp.betaincc(n, k + 1, p),
+        in_mass=("n",),
     ),
     "poisson": Discrete(
         lambda k, mu: sp.xlogy(k, mu) - sp.gammaln(k + 1) - mu,
@@ -516,12 +536,7 @@ def _at_number(
     **given: Operand,
 ) -> Array:
     """A method of a whole number k."""
-    method = getattr(distribution, name)
-    refuse_complex(method, k=k, loc=loc, **given)
-    for argument, value in {"k": k, "loc": loc, **given}.items():
-        constant = argument in ("k", "loc", *family.constant)
-        if constant and is_recording() and place_of(value) is not None:
-            raise errors.no_derivative(method, argument)
+    refuse_complex(getattr(distribution, name), k=k, loc=loc, **given)
     shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
     lower, upper = _support(distribution, shapes)
     with np.errstate(all="ignore"):
@@ -544,7 +559,8 @@ for _name, _discrete in DISCRETE.items():
     _distribution = getattr(stats, _name)
     for _method in _discrete.formulas():
         _body = partial(_at_number, _distribution, _method, _discrete)
-        _enter(_distribution, _method, _body, _text("k", _distribution, "loc=0"))
+        _signature = _text("k", _distribution, "loc=0")
+        _enter(_distribution, _method, _body, _signature, _discrete.refused(_method))
 
 # ----------------------------------------------------------------- distributions of several numbers
 
