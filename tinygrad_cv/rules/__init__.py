@@ -23,6 +23,11 @@ REFUSED = {
     "np.linalg.svd": "the full matrices of a matrix that is not square are not unique",
     "np.nan_to_num": "NumPy sees a posinf= or neginf= that is a tensor only where x is one",
     "np.full_like": "NumPy hands a fill_value that is a tensor over only where `a` is one too",
+    **dict.fromkeys(
+        [f"scipy.stats.multivariate_normal.{name}" for name in ("logpdf", "pdf", "entropy")],
+        "a singular covariance has no derivative here",
+    ),
+    "scipy.stats.entropy": "SciPy takes any base where a share is NaN",
     "np.select": "NumPy hands a default that is a tensor over only where another argument is one",
 }
 

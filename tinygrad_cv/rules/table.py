@@ -243,8 +243,9 @@ def normalized(given: dict[str, Any]) -> dict[str, Any]:
     """Options as bodies read them: numbers and truth values, in whatever form NumPy takes these."""
     changed: dict[str, Any] = {}
     for name in NUMBERED:
-        if type(given.get(name)) in (bool, float):
-            changed[name] = int(given[name])
+        value = given.get(name)
+        if type(value) is bool or (type(value) is float and value.is_integer()):
+            changed[name] = int(value)
     if type(given.get("axis")) is list:
         changed["axis"] = tuple(given["axis"])
     for name in SWITCHES:

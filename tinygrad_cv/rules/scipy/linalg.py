@@ -223,6 +223,12 @@ def lu_solve(
 # ----------------------------------------------------------------------------------- factorisations
 
 
+def _for_lapack(a: Array) -> Array:
+    """Half precision as single: NumPy refuses it, SciPy takes it so."""
+    a = as_array(a)
+    return a.astype(np.float32) if a.dtype == np.float16 else a
+
+
 def permutation(piv: Array) -> np.ndarray:
     """The matrix P of LAPACK's exchanges: row i with row piv[i], one after the other."""
     piv = unwrap(piv)
@@ -300,14 +306,14 @@ def cho_factor(a: Array, lower: bool = False) -> tuple[Array, bool]:
 def qr(a: Array, mode: str = "full") -> Any:
     """np.linalg.qr; the full Q of a tall matrix is not unique, and refused."""
     modes = {"full": "complete", "economic": "reduced"}
-    result = numpy_linalg.qr(a, modes.get(mode, mode))
+    result = numpy_linalg.qr(_for_lapack(a), modes.get(mode, mode))
     return (result,) if mode == "r" else tuple(result)
 
 
 @definition(linalg.svd, inert=("overwrite_a", "lapack_driver", *UNCHECKED))
 def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """np.linalg.svd."""
-    result = numpy_linalg.svd(a, full_matrices, compute_uv)
+    result = numpy_linalg.svd(_for_lapack(a), full_matrices, compute_uv)
     return tuple(result) if compute_uv else result
 
 
@@ -375,7 +381,7 @@ def norm(
 @definition(linalg.pinv, inert=UNCHECKED)
 def pinv(a: Array, rtol: float | None = None) -> Array:
     """np.linalg.pinv, with SciPy's limit for what counts as zero."""
-    a = as_array(a)
+    a = _for_lapack(a)
     if rtol is None:
         rtol = max(np.shape(a)[-2:]) * float(np.finfo(a.dtype).eps)
     return np.linalg.pinv(a, rtol=rtol)
@@ -388,7 +394,7 @@ def lstsq(
     cond: float | None = None,
 ) -> Any:
     """np.linalg.lstsq; the squared residual of one vector is a number."""
-    a = as_array(a)
+    a, b = _for_lapack(a), _for_lapack(b)
     cond = float(np.finfo(a.dtype).eps) if cond is None else cond
     x, residuals, rank, s = numpy_linalg.lstsq(a, b, cond)
     if np.ndim(b) == 1 and np.size(residuals) == 1:
@@ -399,7 +405,7 @@ def lstsq(
 @definition(linalg.polar)
 def polar(a: Array, side: str = "right") -> tuple[Array, Array]:
     """A = U P ("right") or P U ("left"), U unitary and P positive, from the SVD W S V^H."""
-    w, s, vh = np.linalg.svd(a, full_matrices=False)
+    w, s, vh = np.linalg.svd(_for_lapack(a), full_matrices=False)
     vectors = _mh(vh) if side == "right" else w
     return w @ vh, (vectors * np.expand_dims(s, -2)) @ _mh(vectors)
 
@@ -530,10 +536,10 @@ def toeplitz(c: Array, r: Array | None = None) -> Array:
 @definition(linalg.hankel)
 def hankel(c: Array, r: Array | None = None) -> Array:
     """Constant along antidiagonals: c is the first column, r the last row (0 without it)."""
-    c = as_array(c)
-    r = np.zeros_like(unwrap(c)) if r is None else as_array(r)
-    values = np.concatenate([c, r[..., 1:]], axis=-1)
-    n, m = np.shape(c)[-1], np.shape(r)[-1]
+    c = np.ravel(c)
+    r = np.zeros_like(unwrap(c)) if r is None else np.ravel(r)
+    values = np.concatenate([c, r[1:]])
+    n, m = np.size(c), np.size(r)
     return _by_places(values, np.arange(n)[:, None] + np.arange(m))
 
 

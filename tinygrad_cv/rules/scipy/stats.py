@@ -361,7 +361,7 @@ def _at_point(
 ) -> Array:
     """A method of a point x, by its formula in z."""
     refuse_complex(getattr(distribution, name), x=x, loc=loc, scale=scale, **given)
-    shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
+    shapes = [_as_number(given[shape]) for shape in _shapes_of(distribution)]
     lower, upper = _support(distribution, shapes)
     with np.errstate(all="ignore"):
         z = _standardised(x, loc, scale)
@@ -378,6 +378,12 @@ def _at_point(
             before, behind = OUTSIDE[name]
             value = np.where(below, before, np.where(above, behind, value))
         return _valid(value, np.isnan(lower), scale)
+
+
+def _as_number(x: Operand) -> Array:
+    """An operand as an array, True as 1."""
+    x = as_array(x)
+    return x.astype(float) if x.dtype == bool else x
 
 
 def _is(value: Operand, number: int) -> bool:
@@ -431,8 +437,8 @@ def _at_probability(
 ) -> Array:
     """A quantile: where cdf (ppf) or sf (isf) is q."""
     refuse_complex(getattr(distribution, name), q=q, loc=loc, scale=scale, **given)
-    q, loc, scale = as_array(q), as_array(loc), as_array(scale)
-    shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
+    q, loc, scale = _as_number(q), as_array(loc), as_array(scale)
+    shapes = [_as_number(given[shape]) for shape in _shapes_of(distribution)]
     with np.errstate(all="ignore"):
         outside = np.logical_or(np.less(q, 0), np.greater(q, 1))
         z = formula(np.where(outside, 0.5, q), *shapes)
@@ -537,7 +543,7 @@ def _at_number(
 ) -> Array:
     """A method of a whole number k."""
     refuse_complex(getattr(distribution, name), k=k, loc=loc, **given)
-    shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
+    shapes = [_as_number(given[shape]) for shape in _shapes_of(distribution)]
     lower, upper = _support(distribution, shapes)
     with np.errstate(all="ignore"):
         number = np.asarray(unwrap(k)) - unwrap(loc)
@@ -565,11 +571,11 @@ for _name, _discrete in DISCRETE.items():
 # ----------------------------------------------------------------- distributions of several numbers
 
 
-def _covariance(mean: Array | None, cov: Operand) -> tuple[Array, Array]:
+def _covariance(mean: Array | None, cov: Operand | None) -> tuple[Array, Array]:
     """Mean and covariance, (n,) and (n, n); a number is the variance of each, a vector of all."""
     refuse_foreign(cov, stats.multivariate_normal.logpdf, "cov")
     refuse_complex(stats.multivariate_normal.logpdf, mean=mean, cov=cov)
-    cov = as_array(cov)
+    cov = as_array(1.0 if cov is None else cov)
     if mean is None:
         n = 1 if np.ndim(cov) < 2 else np.shape(cov)[0]
         mean = np.zeros(n)
@@ -589,7 +595,7 @@ def _log_determinant(factor: Array) -> Array:
 def normal_logpdf(
     x: Array,
     mean: Array | None = None,
-    cov: Operand = 1,
+    cov: Operand | None = 1,
 ) -> Array:
     """-(n log 2 pi + log det S + |L^-1 (x - m)|^2) / 2 for S = L L^T.
 
@@ -600,11 +606,11 @@ def normal_logpdf(
     refuse_complex(stats.multivariate_normal.logpdf, x=x)
     x = as_array(x)
     if np.ndim(x) < 2:
-        x = np.reshape(x, (-1, n))  # a row of numbers, or one point
+        x = np.reshape(x, (-1, 1) if n == 1 else (1, -1))  # a row of numbers, or one point
     *batch, _ = np.shape(x)
     points = np.reshape(x - mean, (-1, n))  # (batch, n)
     factor = cholesky(cov, lower=True)
-    whitened = solve_triangular(factor, points.mT, lower=True)  # (n, batch)
+    whitened = solve_triangular(factor, points.mT, lower=True, check_finite=False)  # (n, batch)
     squares = np.sum(whitened * whitened, axis=0)
     value = -(n * 2 * LOG_ROOT_TAU + _log_determinant(factor) + squares) / 2
     return np.squeeze(np.reshape(value, batch))
@@ -614,14 +620,14 @@ def normal_logpdf(
 def normal_pdf(
     x: Array,
     mean: Array | None = None,
-    cov: Operand = 1,
+    cov: Operand | None = 1,
 ) -> Array:
     """exp of logpdf."""
     return np.exp(normal_logpdf(x, mean, cov))
 
 
 @definition(stats.multivariate_normal.entropy)
-def normal_entropy(mean: Array | None = None, cov: Operand = 1) -> Array:
+def normal_entropy(mean: Array | None = None, cov: Operand | None = 1) -> Array:
     """(n log 2 pi e + log det S) / 2; the mean has no influence."""
     mean, cov = _covariance(mean, cov)
     return (np.size(mean) * log(2 * pi * e) + _log_determinant(cholesky(cov))) / 2
@@ -663,15 +669,18 @@ def dirichlet_entropy(alpha: Array) -> Array:
 def entropy(
     pk: Array,
     qk: Array | None = None,
-    base: float | None = None,
+    base: Operand | None = None,
     axis: int | None = 0,
     keepdims: bool = False,
 ) -> Array:
     """-sum p log p, or sum p log(p / q), of weights that are made to sum to 1."""
-    p = _shares(pk, axis)
-    terms = sp.entr(p) if qk is None else sp.rel_entr(p, _shares(qk, axis))
+    if qk is None:
+        terms = sp.entr(_shares(pk, axis))
+    else:
+        pk, qk = np.broadcast_arrays(pk, qk)
+        terms = sp.rel_entr(_shares(pk, axis), _shares(qk, axis))
     total = np.sum(terms, axis=axis, keepdims=keepdims)
-    return total if base is None else total / np.log(base)
+    return total if base is None else total / np.log(np.reshape(base, ()))
 
 
 def _shares(weights: Array, axis: int | None) -> Array:
