@@ -229,17 +229,21 @@ def _for_lapack(a: Array) -> Array:
     return a.astype(np.float32) if a.dtype == np.float16 else a
 
 
-def permutation(piv: Array) -> np.ndarray:
-    """The matrix P of LAPACK's exchanges: row i with row piv[i], one after the other."""
+def permutation(piv: Array, rows: int | None = None) -> np.ndarray:
+    """The matrix P of LAPACK's exchanges: row i with row piv[i], one after the other.
+
+    A wide or square matrix has as many exchanges as `rows`, a tall one fewer.
+    """
     piv = unwrap(piv)
     *batch, n = piv.shape
-    order = np.broadcast_to(np.arange(n), (*batch, n)).copy()
+    rows = n if rows is None else rows
+    order = np.broadcast_to(np.arange(rows), (*batch, rows)).copy()
     for i in range(n):
         other = piv[..., i : i + 1]
         here, there = order[..., i : i + 1].copy(), np.take_along_axis(order, other, -1)
         np.put_along_axis(order, other, here, -1)
         order[..., i : i + 1] = there
-    return np.eye(n)[order]  # (..., n, n)
+    return np.eye(rows)[order]  # (..., rows, rows)
 
 
 def _lu_factor(g: Sequence[Array], y: Sequence[Array]) -> Array:
@@ -273,11 +277,14 @@ lu_factor = derivative(linalg.lu_factor, a=_lu_factor, inert=("overwrite_a", *UN
 
 @definition(linalg.lu, inert=("overwrite_a", *UNCHECKED))
 def lu(a: Array, permute_l: bool = False) -> Any:
-    """A = P L U, or (P L) U, of a square matrix."""
+    """A = P L U, or (P L) U; the derivative is that of a square matrix."""
     packed, piv = lu_factor(as_array(a))
-    lower = np.tril(packed, -1) + _identity(np.shape(packed)[-1], packed)
-    p = permutation(piv).mT.astype(packed.dtype)
-    return (p @ lower, np.triu(packed)) if permute_l else (p, lower, np.triu(packed))
+    rows, columns = np.shape(packed)[-2:]
+    least = min(rows, columns)
+    lower = np.tril(packed[..., :least], -1) + np.eye(rows, least, dtype=packed.dtype)
+    upper = np.triu(packed[..., :least, :])
+    p = permutation(piv, rows).mT.astype(packed.dtype)
+    return (p @ lower, upper) if permute_l else (p, lower, upper)
 
 
 def _cholesky(g: Array, y: Array, lower: bool) -> Array:
@@ -425,7 +432,7 @@ def _of_one_kind(function: Function, *matrices: Array) -> list[Array]:
     Raises TypeError for others: SciPy's solvers take the real Schur form for a triangular one, and
     what they give is no solution.
     """
-    arrays = [as_array(matrix) for matrix in matrices]
+    arrays = [np.atleast_2d(matrix) for matrix in matrices]
     kinds = {is_complex(array) for array in arrays}
     if len(kinds) > 1:
         raise TypeError(
@@ -528,8 +535,11 @@ def toeplitz(c: Array, r: Array | None = None) -> Array:
     """Constant along diagonals: c is the first column, r the first row (c^* without it)."""
     c = np.atleast_1d(c)
     r = conjugate(c) if r is None else np.atleast_1d(r)
+    *batch, n = np.shape(c)
+    *r_batch, m = np.shape(r)
+    batch = np.broadcast_shapes(batch, r_batch)
+    c, r = np.broadcast_to(c, (*batch, n)), np.broadcast_to(r, (*batch, m))
     values = np.concatenate([np.flip(c, -1), r[..., 1:]], axis=-1)
-    n, m = np.shape(c)[-1], np.shape(r)[-1]
     return _by_places(values, (n - 1) - np.arange(n)[:, None] + np.arange(m))
 
 
