@@ -17,13 +17,22 @@ from .table import (
 
 __all__ = ["REFUSED", "counts", "enter_scipy", "refusals", "refused_arguments", "refused_options"]
 
+NOT_UNIQUE = {
+    "linalg.qr": "the complete Q of a tall matrix is not unique; mode='raw' is LAPACK's own",
+    "linalg.svd": "the full matrices of a matrix that is not square are not unique",
+}
+
 # What depends on the values or shapes of a call.
 REFUSED = {
-    "np.linalg.qr": "the complete Q of a tall matrix is not unique; mode='raw' is LAPACK's own",
-    "np.linalg.svd": "the full matrices of a matrix that is not square are not unique",
+    **{f"np.{name}": reason for name, reason in NOT_UNIQUE.items()},
+    **{f"scipy.{name}": reason for name, reason in NOT_UNIQUE.items()},
     "np.nan_to_num": "NumPy sees a posinf= or neginf= that is a tensor only where x is one",
     "np.full_like": "NumPy hands a fill_value that is a tensor over only where `a` is one too",
-    "np.insert": "values go to one integer position; the parts are joined by np.concatenate",
+    **dict.fromkeys(
+        [f"scipy.stats.multivariate_normal.{name}" for name in ("logpdf", "pdf", "entropy")],
+        "a singular covariance has no derivative here",
+    ),
+    "scipy.stats.entropy": "SciPy takes any base where a share is NaN",
     "np.select": "NumPy hands a default that is a tensor over only where another argument is one",
 }
 

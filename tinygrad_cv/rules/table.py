@@ -88,7 +88,8 @@ class Definition:
     the body's (`own_value`). A function that calls one of a user's (`calls`) is its body.
 
     The body's annotations say what is differentiated. A tensor that requires a gradient is refused
-    by name in the place of a size or an axis: `k: int`, `axis: Axis`.
+    by name in the place of a size or an axis: `k: int`, `axis: Axis`. So it is in the place of the
+    arguments of which what the body calls has no derivative (`refused`).
     """
 
     def __init__(
@@ -98,12 +99,15 @@ class Definition:
         signature: str | None,
         inert: Sequence[str],
         calls: bool,
+        refused: Sequence[str] = (),
     ) -> None:
         self.function = function
         self.body = body
         self.text = signature
         self.inert = frozenset(inert)
         self.calls = calls
+        self.refused = frozenset(refused)
+        REFUSED_ARGUMENTS[function] = tuple(refused)
 
     @cached_property
     def signature(self) -> Signature:
@@ -204,9 +208,9 @@ class Definition:
 
     def refuse_tensors(self, given: Mapping[str, Any]) -> None:
         """Raise NotImplementedError for one that requires a gradient, and is no operand."""
-        for name in self.constants.intersection(given):
+        for name in (self.constants | self.refused).intersection(given):
             value = given[name]
-            empty = isinstance(value, Tensor) and value.size == 0
+            empty = isinstance(value, Tensor) and value.size == 0 and name in self.constants
             if place_of(value) is not None and not empty and is_recording():
                 raise errors.no_derivative(self.function, name)
 
@@ -242,8 +246,9 @@ def normalized(given: dict[str, Any]) -> dict[str, Any]:
     """Options as bodies read them: numbers and truth values, in whatever form NumPy takes these."""
     changed: dict[str, Any] = {}
     for name in NUMBERED:
-        if type(given.get(name)) in (bool, float):
-            changed[name] = int(given[name])
+        value = given.get(name)
+        if type(value) is bool or (type(value) is float and value.is_integer()):
+            changed[name] = int(value)
     if type(given.get("axis")) is list:
         changed["axis"] = tuple(given["axis"])
     for name in SWITCHES:

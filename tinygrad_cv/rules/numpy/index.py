@@ -74,8 +74,8 @@ derivative(sliding_window_view, x=_add_windows, linear="x", inert=("subok", "wri
 
 
 # At numbered places.
-def _within(indices: np.ndarray, length: int, mode: str) -> np.ndarray:
-    """Indices by the rule for those that are out of range."""
+def _within(indices: np.ndarray, length: int, mode: str | int) -> np.ndarray:
+    """Indices by the rule for those that are out of range: a word or its number in NumPy's C."""
     if mode in ("wrap", 1):
         return indices % length
     return np.clip(indices, 0, length - 1) if mode in ("clip", 0) else indices
