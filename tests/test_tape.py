@@ -621,7 +621,8 @@ def test_a_tangent_line_is_the_formula_with_the_tangent_in_it() -> None:
         tg.jvp(lambda x: np.tanh(x @ W) * x, (X,), (np.ones((4, 3)),))
     lines = body(tape)
     assert lines[lines.index("c = b * x") + 2 :] == [
-        "b_dot = a_dot * (1 - b * b)",
+        "d = np.exp(-np.absolute(a))",
+        "b_dot = a_dot * (2 * d / (1 + d * d)) ** 2",
         "c_dot = b_dot * x + tangent * b",
         'return c, {"c": c_dot}',
     ]
@@ -629,12 +630,12 @@ def test_a_tangent_line_is_the_formula_with_the_tangent_in_it() -> None:
 
 def test_checkpoints_compute_again_in_the_backward_part() -> None:
     def f(x: Any) -> Any:
-        block = tg.checkpoint(lambda z: np.tanh(z @ W))
+        block = tg.checkpoint(lambda z: np.tan(z @ W))  # whose slope is of its value
         return np.sum(block(block(x)) ** 2)
 
     lines = body(check_function(f, X))
-    assert sum("np.tanh" in line for line in lines) == 4
-    assert len(re.findall("np.tanh", tg.tape(f, X).text().partition("# backward")[2])) == 2
+    assert sum("np.tan(" in line for line in lines) == 4
+    assert len(re.findall(r"np\.tan\(", tg.tape(f, X).text().partition("# backward")[2])) == 2
 
 
 def test_values_need_no_gradient_and_may_be_nested() -> None:
@@ -838,15 +839,15 @@ def test_values_and_gradients_are_reached_by_name() -> None:
 
 def test_the_table_has_a_row_for_each_line() -> None:
     def f(x: Any) -> Any:
-        h = np.tanh(x)
+        h = np.exp(x)
         return np.sum(h * h)
 
     rows = tg.tape(f, X).table()
     assert [row["name"] for row in rows] == ["h", "a", "loss", "g_loss", "g_a", "b", "g_h", "g_x"]
     first = rows[0]
-    assert (first["name"], first["operation"], first["phase"]) == ("h", "np.tanh", "forward")
+    assert (first["name"], first["operation"], first["phase"]) == ("h", "np.exp", "forward")
     assert (first["shape"], first["dtype"], first["kept"]) == ([(4, 3)], ["float64"], ["h"])
-    assert "h = np.tanh(x)" in first["line"]
+    assert "h = np.exp(x)" in first["line"]
     assert first["seconds"] > 0
     assert [row["number"] for row in rows] == list(range(len(rows)))
 
