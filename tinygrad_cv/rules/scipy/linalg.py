@@ -432,7 +432,7 @@ def _of_one_kind(function: Function, *matrices: Array) -> list[Array]:
     Raises TypeError for others: SciPy's solvers take the real Schur form for a triangular one, and
     what they give is no solution.
     """
-    arrays = [np.atleast_2d(matrix) for matrix in matrices]
+    arrays: list[Array] = [np.atleast_2d(matrix) for matrix in matrices]
     kinds = {is_complex(array) for array in arrays}
     if len(kinds) > 1:
         raise TypeError(
