@@ -548,6 +548,19 @@ def test_a_formula_that_branches_on_numbers_is_called_by_its_place_in_the_table(
     assert 'g_x = tg.rule(half).formulas["x"](g_a, x)' in body(tape)
 
 
+def test_a_mask_that_is_false_everywhere_has_its_shape() -> None:
+    """A power of arrays and a power with one number as exponent have different bits."""
+
+    def formula(g: Any, x: Any) -> Any:
+        large = np.False_ & (x > 0)
+        exponent = np.where(large, 1, np.float64(2))
+        return g * np.power(x, exponent) * np.where(~large, x, 1)
+
+    squared = tg.derivative(lambda x: x * x, x=formula)
+    check_function(lambda x: np.sum(squared(x)), np.array([0.8]))
+    check_function(lambda x: np.sum(squared(x)), RNG.uniform(size=(3, 30)))
+
+
 def test_what_a_choice_dropped_is_a_mask_by_name() -> None:
     def f(x: Any) -> Any:
         y = np.log(x)
