@@ -292,6 +292,15 @@ def test_the_density_at_two_degrees_of_freedom_has_a_second_derivative() -> None
         np.testing.assert_allclose(mixed, beside, rtol=1e-6)
 
 
+def test_cholesky_factors_of_several_matrices_solve() -> None:
+    a = np.stack([2 * np.eye(2), np.eye(2) + 1])
+    for lower in (True, False):
+        c, order = tg.scipy.linalg.cho_factor(leaf(a), lower)
+        np.testing.assert_array_equal(order, scipy.linalg.cho_factor(a, lower)[1])
+        x = tg.scipy.linalg.cho_solve((c, order), np.ones((2, 2, 1)))
+        np.testing.assert_allclose(x.detach().numpy(), np.linalg.solve(a, np.ones((2, 2, 1))))
+
+
 def test_half_precision_is_taken_as_single() -> None:
     a = np.array([[2.0, 1.0], [0.5, 3.0]])
     for name in ("svd", "polar", "qr", "pinv"):
