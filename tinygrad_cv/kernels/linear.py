@@ -135,7 +135,8 @@ def check_linear(
         )
     if activation is not None:
         choice("activation", activation, (None, *ACTIVATIONS))
-    real("negative_slope", negative_slope, most=1)
+    if type(negative_slope) is not float or not 0 <= negative_slope <= 1:  # on the hot path
+        real("negative_slope", negative_slope, most=1)
 
 
 # ------------------------------------------------------------------------------------- activations

@@ -26,8 +26,8 @@ from ...engine.modes import is_recording, switched
 from ...engine.observers import unobserved
 from ...tensor import Node, Tensor, backpropagate, place_of, pushforward, unwrap, wrap
 from ...typing import Array, Operand
-from ..numpy.axes import along
 from ..numpy import numeric
+from ..numpy.axes import along
 from ..table import as_array, definition, derivative, refuse_complex
 
 # ----------------------------------------------------------------------------- integrals of samples
