@@ -115,9 +115,8 @@ def simpson(
     The points are distinct: two that coincide have no parabola, and no derivative.
     """
     y = as_array(y)
-    if x is None:
-        width = np.expand_dims(dx, -1)  # for each integral, if there are several
-    else:
+    width: Array = np.expand_dims(dx, -1)  # of each integral, if there are several
+    if x is not None:
         width = np.moveaxis(_distances(x, dx, axis, y.ndim), axis, -1)
     y = np.moveaxis(y, axis, -1)
     *batch, n = np.shape(y)

@@ -432,7 +432,7 @@ def _of_one_kind(function: Function, *matrices: Array) -> list[Array]:
     Raises TypeError for others: SciPy's solvers take the real Schur form for a triangular one, and
     what they give is no solution.
     """
-    arrays = [np.atleast_2d(matrix) for matrix in matrices]
+    arrays = [as_array(matrix) for matrix in matrices]
     kinds = {is_complex(array) for array in arrays}
     if len(kinds) > 1:
         raise TypeError(
@@ -473,6 +473,7 @@ def solve_sylvester(a: Array, b: Array, q: Array) -> Array:
 @definition(linalg.solve_continuous_lyapunov)
 def solve_continuous_lyapunov(a: Array, q: Array) -> Array:
     """A X + X A^H = Q."""
+    a, q = np.atleast_2d(a), np.atleast_2d(q)
     a, q = _of_one_kind(linalg.solve_continuous_lyapunov, a, q)
     return sylvester(a, _mh(a), q)
 
