@@ -255,7 +255,8 @@ def gelu_tanh_formula(
         u *= p
         u -= np.multiply(u, p, out=slope)
         np.add(p, u, out=slope)
-        mend(slope, x, 3, gelu_tanh_slope)
+        beyond, far = far_out(x, 3)
+        slope[beyond] = gelu_tanh_slope(far)
     np.multiply(x, p, out=y)
 
 
@@ -273,7 +274,8 @@ def silu_formula(
         np.multiply(u, p, out=slope)
         np.subtract(u, slope, out=slope)
         slope += p
-        mend(slope, x, 8, silu_slope)
+        beyond, far = far_out(x, 8)
+        slope[beyond] = silu_slope(far)
     np.multiply(x, p, out=y)
 
 
@@ -281,32 +283,30 @@ def sigmoid_formula(
     x: np.ndarray,
     y: np.ndarray,
     slope: np.ndarray | None,
-    p: np.ndarray,
-    _: np.ndarray,
+    *_: np.ndarray,
 ) -> None:
     """y = s and slope = s (1 - s)."""
-    logistic(x, out=p)
+    beyond, far = far_out(x, 3) if slope is not None else NOT_FAR
+    logistic(x, out=y)
     if slope is not None:
-        np.multiply(p, p, out=slope)
-        np.subtract(p, slope, out=slope)
-        mend(slope, x, 3, logistic_slope)
-    y[...] = p
+        np.multiply(y, y, out=slope)
+        np.subtract(y, slope, out=slope)
+        slope[beyond] = logistic_slope(far)
 
 
 def tanh_formula(
     x: np.ndarray,
     y: np.ndarray,
     slope: np.ndarray | None,
-    p: np.ndarray,
-    _: np.ndarray,
+    *_: np.ndarray,
 ) -> None:
     """y = tanh(x) and slope = 1 - y^2."""
-    np.tanh(x, out=p)
+    beyond, far = far_out(x, 2.5) if slope is not None else NOT_FAR
+    np.tanh(x, out=y)
     if slope is not None:
-        np.multiply(p, p, out=slope)
+        np.multiply(y, y, out=slope)
         np.subtract(1, slope, out=slope)
-        mend(slope, x, 2, lambda far: 4 * logistic_slope(2 * far))
-    y[...] = p
+        slope[beyond] = 4 * logistic_slope(2 * far)
 
 
 def logistic(
@@ -327,17 +327,15 @@ def logistic(
 # overflows. Of ordinary numbers few are so far out, and the formulas above are faster.
 
 
-def mend(
-    slope: np.ndarray,
-    x: np.ndarray,
-    far: float,
-    exact: Callable[[np.ndarray], np.ndarray],
-) -> None:
-    """Write the exact slope where |x| is beyond `far`."""
+NOT_FAR = (np.empty(0, np.intp), np.empty(0))
+
+
+def far_out(x: np.ndarray, far: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where |x| is beyond `far`, and x there."""
     if np.maximum.reduce(x, initial=0) <= far and np.minimum.reduce(x, initial=0) >= -far:
-        return
+        return NOT_FAR
     beyond = np.flatnonzero(np.abs(x) > far)
-    slope[beyond] = exact(x[beyond])
+    return beyond, x[beyond]
 
 
 def logistic_slope(x: np.ndarray) -> np.ndarray:

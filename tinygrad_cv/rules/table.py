@@ -174,7 +174,10 @@ class Definition:
         if isinstance(own, (list, tuple)):
             parts = [self._is_own(*pair) for pair in zip(value, own, strict=True)]
             return all(parts)
+        is_constant = type(value) is not Tensor
         value, own = np.asarray(unwrap(value)), np.asarray(own)
+        if is_constant and value.shape != own.shape:
+            return False
         if value.shape != own.shape:
             raise AssertionError(
                 f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where NumPy "
