@@ -182,7 +182,8 @@ solve_triangular: Rule = derivative(
 def cho_solve(c_and_lower: tuple[Array, bool], b: Array) -> Array:
     """A^-1 b for A = L L^H or U^H U, the same of all matrices. Raises ValueError for others."""
     c, lower = c_and_lower
-    first, second = (0, 2) if np.unique(lower).item() else (2, 0)
+    lower = np.unique(lower).item()
+    first, second = (0, 2) if lower else (2, 0)
     y = solve_triangular(c, b, first, lower)
     return solve_triangular(c, y, second, lower)
 
