@@ -85,7 +85,8 @@ class Definition:
     The value is the function's own, which is called on the arrays, and so is every refusal; the
     body says how the value depends on tensors. Where the two differ in a bit, as they round
     differently or the body meets 0 times infinity, the function's own stands in the graph behind
-    the body's (`own_value`). A function that calls one of a user's (`calls`) is its body.
+    the body's (`own_value`). A function that calls one of a user's (`calls`) is its body. So is the
+    value of a call that NumPy is known to compute wrong (`mistaken`, of the bound arguments).
 
     The body's annotations say what is differentiated. A tensor that requires a gradient is refused
     by name in the place of a size or an axis: `k: int`, `axis: Axis`. So it is in the place of the
@@ -100,6 +101,7 @@ class Definition:
         inert: Sequence[str],
         calls: bool,
         refused: Sequence[str] = (),
+        mistaken: Callable[[Mapping[str, Any]], bool] | None = None,
     ) -> None:
         self.function = function
         self.body = body
@@ -107,6 +109,7 @@ class Definition:
         self.inert = frozenset(inert)
         self.calls = calls
         self.refused = frozenset(refused)
+        self.mistaken = mistaken
         REFUSED_ARGUMENTS[function] = tuple(refused)
 
     @cached_property
@@ -148,7 +151,7 @@ class Definition:
                 self._body_value(bound)  # which names the argument that must be real
             raise errors.explain(error, self.function, arrays, {}) from None
         value = self._body_value(bound)
-        if self._is_own(value, own):
+        if self._is_own(value, own) or (self.mistaken is not None and self.mistaken(given)):
             return value
         return self._in_place_of(value, own, given, started)
 
@@ -267,19 +270,22 @@ def definition(
     signature: str | None = None,
     inert: Sequence[str] = (),
     calls: bool = False,
+    mistaken: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter functions by writing them in terms of functions that are in the table already.
 
     The body has the parameters that it honours, under NumPy's names. `signature="a, axis=0"`: where
     Python cannot see it. `inert` names the options that have no influence on the result. `calls`
-    says that the function calls one of a user's.
+    says that the function calls one of a user's. `mistaken` says of which calls NumPy's own value
+    is wrong.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            DEFINITIONS[function] = Definition(function, body, signature, inert, calls)
+            row = Definition(function, body, signature, inert, calls, mistaken=mistaken)
+            DEFINITIONS[function] = row
             INERT[function] = frozenset(inert)
-            enter(function, DEFINITIONS[function])
+            enter(function, row)
         return body
 
     return define

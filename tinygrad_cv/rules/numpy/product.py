@@ -71,17 +71,11 @@ if hasattr(np, "matvec"):  # NumPy 2.2
     @definition(np.matvec, signature="x1, x2, /")
     def matvec(x1: Array, x2: Array) -> Array:
         """Each matrix times its vector."""
-        if np.ndim(x1) < 2:
-            shape = np.shape(x1)
-            raise ValueError(f"np.matvec needs a matrix first, not an array of shape {shape}")
         return _matvec(x1, x2)
 
     @definition(np.vecmat, signature="x1, x2, /")
     def vecmat(x1: Array, x2: Array) -> Array:
         """The conjugate of each vector times its matrix."""
-        if np.ndim(x2) < 2:
-            shape = np.shape(x2)
-            raise ValueError(f"np.vecmat needs a matrix second, not an array of shape {shape}")
         row = np.expand_dims(conjugate(as_array(x1)), -2)
         return np.squeeze(np.matmul(row, x2), -2)
 

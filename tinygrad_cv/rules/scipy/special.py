@@ -549,6 +549,16 @@ def _logsumexp_a(
     return restore(g, shares.shape, axis, keepdims) * shares
 
 
+def _logsumexp_a_tangent(
+    t: Array,
+    a: Array,
+    b: Array | None,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    return np.sum(t * _shares(a, b, axis), axis=axis, keepdims=keepdims)
+
+
 def _logsumexp_b_slope(a: Array, b: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
     """exp(a - y), where b is not 0 as the share of b."""
     shares = _shares(a, b, axis)
@@ -580,7 +590,9 @@ def _logsumexp_b_tangent(
     return np.reshape(np.sum(moved, axis=axis), np.shape(y))
 
 
-derivative(sp.logsumexp, a=_logsumexp_a, b=_logsumexp_b).tangent(b=_logsumexp_b_tangent)
+derivative(sp.logsumexp, a=_logsumexp_a, b=_logsumexp_b).tangent(
+    a=_logsumexp_a_tangent, b=_logsumexp_b_tangent
+)
 
 
 # The gradients of a row's elements add up to 0: where one share is nearly 1, its gradient is minus
