@@ -268,7 +268,7 @@ def test_shapes_are_refused_only_where_a_formula_has_no_derivative(name: str) ->
 def test_the_shares_of_weights_that_broadcast_are_taken_of_all() -> None:
     p, q = np.array([0.3, 1.7, 0.9]), np.array(0.65)
     found = tg.scipy.stats.entropy(leaf(p), leaf(q))
-    np.testing.assert_allclose(found, scipy.stats.entropy(p, q), rtol=1e-12)
+    np.testing.assert_allclose(found.item(), scipy.stats.entropy(p, q), rtol=1e-12)
     slopes = tg.grad(lambda p, q, b: tg.scipy.stats.entropy(p, q, b), argnums=(0, 1, 2))(p, q, 2.0)
     for i, gradient in enumerate(slopes):
         if i == 0:  # along p, which changes the shares
@@ -292,11 +292,20 @@ def test_the_density_at_two_degrees_of_freedom_has_a_second_derivative() -> None
         np.testing.assert_allclose(mixed, beside, rtol=1e-6)
 
 
+def test_cholesky_factors_of_several_matrices_solve() -> None:
+    a = np.stack([2 * np.eye(2), np.eye(2) + 1])
+    for lower in (True, False):
+        c, order = tg.scipy.linalg.cho_factor(leaf(a), lower)
+        np.testing.assert_array_equal(order, scipy.linalg.cho_factor(a, lower)[1])
+        x = tg.scipy.linalg.cho_solve((c, order), np.ones((2, 2, 1)))
+        np.testing.assert_allclose(x.detach().numpy(), np.linalg.solve(a, np.ones((2, 2, 1))))
+
+
 def test_half_precision_is_taken_as_single() -> None:
     a = np.array([[2.0, 1.0], [0.5, 3.0]])
     for name in ("svd", "polar", "qr", "pinv"):
         options = {"full_matrices": False} if name == "svd" else {}
-        found = getattr(tg.scipy.linalg, name)(leaf(a.astype(np.float16)), **options)
+        found = getattr(tg.scipy.linalg, name)(leaf(a, np.float16), **options)
         first = found if isinstance(found, tg.Tensor) else found[0]
         assert first.dtype == np.float32
         first.sum().backward()

@@ -77,6 +77,7 @@ OPTIONS: dict[str, list[Any]] = {
     "dtype": DTYPES,
     "keepdims": SWITCH,
     "compute_uv": SWITCH,
+    "c_and_lower": [(np.eye(2) + 1, True), (2 * np.eye(3), False)],
     "rowvar": SWITCH,
     "bias": SWITCH,
     "returned": SWITCH,

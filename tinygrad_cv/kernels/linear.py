@@ -133,9 +133,10 @@ def check_linear(
             f"a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}, "
             "(out, in): it is (out,)"
         )
-    if activation is not None:
+    if activation is not None and not (type(activation) is str and activation in ACTIVATIONS):
         choice("activation", activation, (None, *ACTIVATIONS))
-    real("negative_slope", negative_slope, most=1)
+    if type(negative_slope) is not float or not 0 <= negative_slope <= 1:  # on the hot path
+        real("negative_slope", negative_slope, most=1)
 
 
 # ------------------------------------------------------------------------------------- activations

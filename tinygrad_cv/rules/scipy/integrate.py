@@ -115,7 +115,7 @@ def simpson(
     The points are distinct: two that coincide have no parabola, and no derivative.
     """
     y = as_array(y)
-    width = np.expand_dims(dx, -1)  # for each integral, if there are several
+    width: Array = np.expand_dims(dx, -1)  # of each integral, if there are several
     if x is not None:
         width = np.moveaxis(_distances(x, dx, axis, y.ndim), axis, -1)
     y = np.moveaxis(y, axis, -1)

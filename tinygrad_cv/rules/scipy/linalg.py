@@ -180,8 +180,9 @@ solve_triangular: Rule = derivative(
 
 @definition(linalg.cho_solve, inert=("overwrite_b", *UNCHECKED))
 def cho_solve(c_and_lower: tuple[Array, bool], b: Array) -> Array:
-    """A^-1 b for A = L L^H or U^H U."""
+    """A^-1 b for A = L L^H or U^H U, the same of all matrices. Raises ValueError for others."""
     c, lower = c_and_lower
+    lower = np.unique(lower).item()
     first, second = (0, 2) if lower else (2, 0)
     y = solve_triangular(c, b, first, lower)
     return solve_triangular(c, y, second, lower)
@@ -301,12 +302,13 @@ cholesky = derivative(linalg.cholesky, a=_cholesky, inert=("overwrite_a", *UNCHE
 
 
 @definition(linalg.cho_factor, inert=("overwrite_a", *UNCHECKED))
-def cho_factor(a: Array, lower: bool = False) -> tuple[Array, bool]:
+def cho_factor(a: Array, lower: bool = False) -> tuple[Array, Any]:
     """The factor, and in the other triangle what stands there in A, which LAPACK does not touch."""
     a = as_array(a)
     factor = cholesky(a, lower)
     other = np.triu(a, 1) if lower else np.tril(a, -1)
-    return factor + other, lower
+    batch = np.shape(factor)[:-2]
+    return factor + other, np.full(batch, lower) if batch else lower
 
 
 @definition(linalg.qr, inert=("overwrite_a", "lwork", *UNCHECKED))
@@ -404,7 +406,9 @@ def lstsq(
     a, b = _for_lapack(a), _for_lapack(b)
     cond = float(np.finfo(a.dtype).eps) if cond is None else cond
     x, residuals, rank, s = numpy_linalg.lstsq(a, b, cond)
-    if np.ndim(b) == 1 and np.size(residuals) == 1:
+    if np.shape(a)[-1] == 0:
+        residuals = np.sum(np.abs(b) ** 2, axis=0)
+    elif np.ndim(b) == 1 and np.size(residuals) == 1:
         residuals = residuals[0]
     return x, residuals, rank, s
 
@@ -432,7 +436,7 @@ def _of_one_kind(function: Function, *matrices: Array) -> list[Array]:
     Raises TypeError for others: SciPy's solvers take the real Schur form for a triangular one, and
     what they give is no solution.
     """
-    arrays: list[Array] = [np.atleast_2d(matrix) for matrix in matrices]
+    arrays = [as_array(matrix) for matrix in matrices]
     kinds = {is_complex(array) for array in arrays}
     if len(kinds) > 1:
         raise TypeError(
@@ -473,6 +477,7 @@ def solve_sylvester(a: Array, b: Array, q: Array) -> Array:
 @definition(linalg.solve_continuous_lyapunov)
 def solve_continuous_lyapunov(a: Array, q: Array) -> Array:
     """A X + X A^H = Q."""
+    a, q = np.atleast_2d(a), np.atleast_2d(q)
     a, q = _of_one_kind(linalg.solve_continuous_lyapunov, a, q)
     return sylvester(a, _mh(a), q)
 

@@ -442,18 +442,24 @@ def _beside(x: Array, y: Array) -> Array:
     return y.astype(x.dtype) if is_complex(x) and not is_complex(y) else y
 
 
+def _share(x: Array, y: Array) -> Array:
+    """x / y, and 0 where both are 0."""
+    nothing = np.logical_and(np.equal(x, 0), np.equal(y, 0))
+    return x / np.where(nothing, 1, y)
+
+
 # x log y is 0 at x = 0 whatever y.
 derivative(
     sp.xlogy,
     signature="x, y",
     x=lambda g, x, y: g * np.log(_beside(x, y)),
-    y=lambda g, x, y: g * (x / np.where(np.equal(x, 0), 1, y)),
+    y=lambda g, x, y: g * _share(x, y),
 )
 derivative(
     sp.xlog1py,
     signature="x, y",
     x=lambda g, x, y: g * np.log1p(_beside(x, y)),
-    y=lambda g, x, y: g * (x / np.where(np.equal(x, 0), 1, 1 + y)),
+    y=lambda g, x, y: g * _share(x, 1 + y),
 )
 derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
 derivative(
