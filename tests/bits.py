@@ -275,7 +275,7 @@ def datasets(name: str) -> tuple[Any, Any]:
         parts = tuple(replace(part, images=in_colour(part.images)) for part in parts)
     if name == "large":  # five classes, 16 x 16 pixels
         parts = tuple(five_classes(part) for part in parts)
-    return parts
+    return parts[0], parts[1]
 
 
 def first(part: data.Dataset, count: int) -> data.Dataset:
@@ -402,7 +402,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", action="store_true", help="print the seconds of each case")
     args = parser.parse_args(argv)
     chosen = [case for case in CASES if str(case).startswith(tuple(args.words) or "")]
-    record = recorded() if RECORD.exists() else {"machine": machine(), "cases": {}}
+    nothing: dict[str, Any] = {"machine": machine(), "cases": {}}
+    record = recorded() if RECORD.exists() else nothing
     if record["machine"] != machine():
         print(f"recorded on {record['machine']}\nthis is     {machine()}", file=sys.stderr)
     lines, start = [], time.monotonic()
