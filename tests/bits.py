@@ -54,7 +54,7 @@ RECORD = Path(__file__).with_suffix(".json")
 RUNS = Path(__file__).parent.parent / "runs"  # for files that live as long as a case
 
 # How a word of a case, or a "word=value", reads now: {"vit depth": "model.num_hidden_layers"} for
-# one model, {"rate": "training.lr"} for all.
+# one model, {"rate": "training.lr"} for all, several words for one: {"heads": "model.a model.b"}.
 RENAMED: dict[str, str] = {}
 
 
@@ -129,10 +129,12 @@ def now(model: str, words: str) -> dict[str, str]:
     found = {}
     for word in shlex.split(words):
         name, _, value = word.partition("=")
-        renamed = RENAMED.get(f"{model} {name}", RENAMED.get(name, name))
-        word = RENAMED.get(f"{model} {word}", RENAMED.get(word, f"{renamed}={value}"))
-        name, _, value = word.partition("=")
-        found[name] = value
+        names = RENAMED.get(f"{model} {name}", RENAMED.get(name, name)).split()
+        usual = " ".join(f"{name}={shlex.quote(value)}" for name in names)
+        today = RENAMED.get(f"{model} {word}", RENAMED.get(word, usual))
+        for one in shlex.split(today):
+            name, _, value = one.partition("=")
+            found[name] = value
     return found
 
 
