@@ -8,14 +8,15 @@ Each case trains a task for a few steps, in one process, from seed 0: at its tin
 choice that its configuration has (cell, architecture, loss, schedule, block, ...), and at each
 preset as it stands, so that no value of one is lost. It notes
 
-    start       the arrays of its modules before the first step: order and kind of all draws
-    losses      the figures that each step logs, as numbers, sorted within a step
-    weights     the arrays of its modules after the last step
-    optimisers  those of all its other parts: optimisers, moving averages
-    samples     what it draws or writes, with the options of `sample`
-    predicted   what it answers to test data, by the averaged weights
-    figures     the numbers of `evaluate`, sorted
-    images      the PNG files of `show`
+    start           the arrays of its modules before the first step: order and kind of all draws
+    losses          the figures that each step logs, as numbers, sorted within a step
+    weights         the arrays of its modules after the last step
+    optimisers      those of all its other parts: optimisers, moving averages
+    samples         what it draws or writes, with the options of `sample`
+    interpolated    what a ViT answers to images of another size than it was trained on
+    predicted       what it answers to test data, by the averaged weights
+    figures         the numbers of `evaluate`, sorted
+    images          the PNG files of `show`
 
 A set of arrays is hashed by no name: it is the sorted list of the hashes of its arrays, and an
 array counts by dtype and bytes (C order), so that an attribute may be renamed and an axis of
@@ -112,6 +113,9 @@ def carry_out(case: Case, folder: Path) -> dict[str, Any]:
         noted["predicted"] = digest(task.inpaint(test.images[:2], known, **options))
     if model in ("vit", "row-rnn"):
         noted["predicted"] = digest(task.log_probabilities(test.images[:20]))
+    if model == "vit" and case.data == "digits":  # images of another size
+        larger = datasets("large")[1].images[:20]
+        noted["interpolated"] = digest(task.log_probabilities(larger))
     if model in ("detr", "yolos", "segment"):
         noted["predicted"] = digest(task.predictions(task.held_out(test, 3)))
     if case.evaluate:
@@ -192,13 +196,13 @@ CASES = [
         "schedule=linear prediction=epsilon",
         sampling="label=3 guidance=2.5 sampling_steps=5",
     ),
-    Case("ddpm", "prediction=x0 classes=0", sampling="sampling_steps=5 eta=0.0"),
+    Case("ddpm", "prediction=x0 classes=0", sampling="sampling_steps=5 eta=0.0", evaluate=True),
     Case("ddpm", "schedule=linear prediction=v", sampling="label=3 sampling_steps=5 eta=0.5"),
     Case("ddpm", "blocks=2 attention=(0,2) multipliers=(1,2,2) dropout=0.0"),
     Case("ddpm", "multipliers=(1,) attention=() heads=1 unlabelled=1.0"),
     Case("ddpm", data="colour"),
     Case("vit", evaluate=True, show=True),
-    Case("vit", "gelu=none depth=3 dropout=0.1 stochastic_depth=0.3"),
+    Case("vit", "gelu=none depth=3 dropout=0.1 stochastic_depth=0.3", show=True),
     Case("vit", "mixup=0.0 flip=True shift=0 label_smoothing=0.0"),
     Case("vit", "freeze=patch_embed,blocks.0 depth=2 weight_decay=0.0"),
     Case("vit", "patch=2 average=0.5", data="colour"),
