@@ -32,9 +32,9 @@ os.environ.setdefault(
 import numpy as np
 
 import tinygrad_cv as tg
-from models.train import progress_bar
-from models.unet import UNet
-from models.vit import ViT
+from models.generative.unet import UNet
+from models.lab.train import progress_bar
+from models.vision.vit import ViT
 from tinygrad_cv import kernels as k
 from tinygrad_cv import transforms
 from tinygrad_cv.files import atomic_write
@@ -521,7 +521,7 @@ def jax_model(
 ) -> Callable[..., Any]:
     import jax.numpy as jnp
 
-    from models.unet import time_embedding
+    from models.generative.unet import time_embedding
 
     from .speed.functional import unet, vit
     from .speed.peer_jax import MATHS

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.__main__ import read_data, reopen
-from models.page import plot
-from models.train import Run
-from models.transduction import Transduction
+from models.lab.cli import read_data, reopen
+from models.lab.report.page import plot
+from models.lab.tasks.transduction import Transduction
+from models.lab.train import Run
 from tinygrad_cv.files import atomic_write
 
 

@@ -24,8 +24,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from models.__main__ import TASKS
-from models.task import configure
+from models.lab.task import configure
+from models.lab.tasks import TASKS
 from tinygrad_cv import data
 
 MODELS = [

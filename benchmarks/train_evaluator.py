@@ -1,7 +1,7 @@
 """Train the frozen evaluator of a data set, once: `python -m benchmarks.train_evaluator digits` (or mnist, with --root).
 
 A small classifier, pixels -> 128 -> 64 features -> 10 classes, ReLU between; Adam with decoupled weight decay, cosine
-schedule. Its weights go to models/evaluators/, its test accuracy to their metadata.
+schedule. Its weights go to models/lab/evaluation/evaluators/, its test accuracy to their metadata.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_cv as tg
-from models.metrics import Evaluator
+from models.lab.evaluation.generation import Evaluator
 from tinygrad_cv import data, kernels, nn, optim
 
 
@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     state, accuracy = train(args.name, args.root, args.epochs, args.seed)
-    path = Path(__file__).parent.parent / "models" / "evaluators" / f"{args.name}.safetensors"
+    folder = Path(__file__).parent.parent / "models/lab/evaluation/evaluators"
+    path = folder / f"{args.name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     tg.save(state, path, {"test accuracy": f"{accuracy:.4f}", "seed": str(args.seed), "epochs": str(args.epochs)})
     print(f"{path.name}: {accuracy:.2%} of the test images right")

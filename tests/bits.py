@@ -46,8 +46,8 @@ import numpy as np
 import pytest
 import scipy
 
-from models.__main__ import TASKS
-from models.task import configure
+from models.lab.task import configure
+from models.lab.tasks import TASKS
 from tinygrad_cv import data, nn
 from tinygrad_cv.machine import one_blas_thread
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from models.boxes import Objects, cxcywh_to_xyxy, giou, iou, xyxy_to_cxcywh
-from models.pictures import PALETTE, with_boxes
+from models.lab.report.images import PALETTE, with_boxes
+from models.vision.boxes import Objects, cxcywh_to_xyxy, giou, iou, xyxy_to_cxcywh
 from tinygrad_cv.testing import check_grad
 
 SIDE = 12

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import ddpm, unet
+from models.generative import ddpm, unet
 from tinygrad_cv import data
 
 DIGITS = data.digits()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.boxes import Objects
-from models.detection_metrics import average_precision, detection_metrics
+from models.lab.evaluation.detection import average_precision, detection_metrics
+from models.vision.boxes import Objects
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from models import detr, resnet
-from models.boxes import Objects
-from models.detection import connected, nearest_digit, relative
-from models.detection_metrics import detection_metrics
-from models.matching import criterion
-from models.scenes import draw_scenes
+from models.lab.evaluation.detection import detection_metrics
+from models.lab.tasks.detection import connected, nearest_digit, relative
+from models.lab.tasks.scenes import draw_scenes
+from models.vision import detr, resnet
+from models.vision.boxes import Objects
+from models.vision.matching import criterion
 from tinygrad_cv import data, nn
 
 DIGITS = data.digits()

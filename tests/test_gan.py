@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
-from models import gan
-from models.task import configure
+from models.generative import gan
+from models.lab.task import configure
 from tinygrad_cv import data
 
 DIGITS = data.digits("train")

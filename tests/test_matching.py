@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.boxes import Objects
-from models.matching import criterion, match
+from models.vision.boxes import Objects
+from models.vision.matching import criterion, match
 from tinygrad_cv import Tensor
 from tinygrad_cv.testing import check_grad
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import metrics
-from models.baselines import BASELINES, GaussianMixture
-from models.metrics import Evaluator
+from models.classical.gmm import BASELINES, GaussianMixture
+from models.lab.evaluation import generation as metrics
+from models.lab.evaluation.generation import Evaluator
 from tinygrad_cv import data, safetensors
 
 Array = np.ndarray[Any, Any]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import __main__ as command
-from models.__main__ import TASKS, main
-from models.pictures import write_png
-from models.task import PictureGenerator, Task, configure, restored, stored
-from models.train import Run, RunError, train
+from models.lab import cli as command
+from models.lab.cli import main
+from models.lab.report.images import write_png
+from models.lab.task import PictureGenerator, Task, configure, restored, stored
+from models.lab.tasks import TASKS
+from models.lab.train import Run, RunError, train
 from tests.test_train import assert_same_run
 from tinygrad_cv import data, nn, safetensors
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import detr, resnet
-from models.boxes import Objects
-from models.detection_metrics import detection_metrics
-from models.matching import criterion
+from models.lab.evaluation.detection import detection_metrics
+from models.vision import detr, resnet
+from models.vision.boxes import Objects
+from models.vision.matching import criterion
 from tests.test_parity_models import compare, in_dtype, theirs_like
 from tinygrad_cv import safetensors
 

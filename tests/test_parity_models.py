@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.unet import ResidualBlock, UNet, UNetConfig
-from models.vit import Block, ViTConfig, bicubic
+from models.generative.unet import ResidualBlock, UNet, UNetConfig
+from models.vision.vit import Block, ViTConfig, bicubic
 from tinygrad_cv import Tensor, nn, safetensors
 from tinygrad_cv.nn import parameter
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.attention import padding_mask
-from models.transformer import Decoder, DecoderLayer, Encoder, EncoderLayer
+from models.sequence.attention import padding_mask
+from models.sequence.transformer import Decoder, DecoderLayer, Encoder, EncoderLayer
 from tests.test_parity_models import compare, in_dtype, theirs_like
 from tinygrad_cv import nn
 

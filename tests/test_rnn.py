@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from models import char_rnn, memory, ngram, pixel_rnn, rnn
+from models.classical import ngram
+from models.generative import pixel_rnn
+from models.lab.tasks import copying as memory
+from models.sequence import char_rnn, rnn
 from tinygrad_cv import data
 
 DIGITS = data.digits()

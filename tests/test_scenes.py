@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.boxes import overlap
-from models.scenes import INK, SceneConfig, Scenes, draw_scenes, resize, scenes
+from models.lab.tasks.scenes import INK, SceneConfig, Scenes, draw_scenes, resize, scenes
+from models.vision.boxes import overlap
 from tinygrad_cv import data
 
 TRAINING, TEST = data.digits(), data.digits("test")

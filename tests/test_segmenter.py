@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import segmenter, vit, yolos
-from models.detection import nearest_digit
-from models.scenes import draw_scenes
+from models.lab.tasks.detection import nearest_digit
+from models.lab.tasks.scenes import draw_scenes
+from models.vision import segmenter, vit, yolos
 from tinygrad_cv import data
 
 DIGITS = data.digits()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import tests.rows
 import tinygrad_cv as tg
-from models.__main__ import TASKS
+from models.lab.tasks import TASKS
 from tests.table import ROWS, Row, operation
 from tests.test_models import make
 from tinygrad_cv import kernels, nn, optim

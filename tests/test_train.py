@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import gan
-from models.__main__ import main
-from models.page import Section, moving_average, write_page
-from models.train import Run, RunError, train
+from models.generative import gan
+from models.lab.cli import main
+from models.lab.report.page import Section, moving_average, write_page
+from models.lab.train import Run, RunError, train
 from tinygrad_cv import data, safetensors
 
 DIGITS = data.digits("train")

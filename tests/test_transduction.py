@@ -15,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from models import attention, dates, decoding, reversal, sequences, strip, transduction
-from models.pictures import write_png
-from models.resnet import ResNetConfig
-from models.rnn import CELLS
-from models.sequences import END, FIRST, START, Pairs
-from models.train import Run, train
-from models.transformer import sinusoids
+from models.lab.report.images import write_png
+from models.lab.tasks import dates, reversal, strip, transduction
+from models.lab.train import Run, train
+from models.sequence import attention, decoding
+from models.sequence import symbols as sequences
+from models.sequence.rnn import CELLS
+from models.sequence.symbols import END, FIRST, START, Pairs
+from models.sequence.transformer import sinusoids
+from models.vision.resnet import ResNetConfig
 from tinygrad_cv import data, nn, safetensors
 
 ARCHITECTURES = [*transduction.RECURRENT, "transformer"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from models import vit
+from models.vision import vit
 from tinygrad_cv import data
 
 DIGITS = data.digits()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from models.unet import UNetConfig, time_embedding
+from models.generative.unet import UNetConfig, time_embedding
 
 from .workloads import RATE, GANSizes, RecurrentSizes, Sizes, UNetSizes, ViTSizes, sizes_of
 
@@ -152,7 +152,7 @@ def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> A
 
 
 def unet(m: Maths, config: UNetConfig, w: Weights, x: Any, t: Any) -> Any:
-    """`models/unet.py`, layer by layer, without classes: (B, C, H, W)."""
+    """`models/generative/unet.py`, layer by layer, without classes: (B, C, H, W)."""
     xp = m.xp
     silu: Callable[[Any], Any] = lambda h: h * sigmoid(m, h)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import tinygrad_cv as tg
-from models.unet import UNet
-from models.vit import ViT
+from models.generative.unet import UNet
+from models.vision.vit import ViT
 from tinygrad_cv import kernels, nn, optim
 from tinygrad_cv.machine import keep_freed_memory
 from tinygrad_cv.nn import parameter

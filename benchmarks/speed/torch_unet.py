@@ -1,4 +1,4 @@
-"""The UNet of `models/unet.py` in PyTorch: the same layers under the same names, so that a state_dict fits both."""
+"""The UNet of `models/generative/unet.py` in PyTorch: the same layers under the same names, so that a state_dict fits both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.unet import UNetConfig
+from models.generative.unet import UNetConfig
 
 
 def time_embedding(t: Any, dimension: int) -> Any:

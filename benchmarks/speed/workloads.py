@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.unet import UNetConfig
-from models.vit import ViTConfig
+from models.generative.unet import UNetConfig
+from models.vision.vit import ViTConfig
 
 BATCHES = 8  # different ones, taken in turn
 RATE = 1e-3  # of Adam

@@ -22,8 +22,8 @@ import tinygrad_cv as tg
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
-from .pictures import grid, heat, write_png
-from .task import Natural, PictureClassifier, Share
+from ..lab.report.images import grid, heat, write_png
+from ..lab.task import Natural, PictureClassifier, Share
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, optim, parallel
 
-from .task import PictureGenerator, Share
+from ..lab.task import PictureGenerator, Share
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, *, rng: np.random
 
 
 class GAN(PictureGenerator):
-    """Generator and discriminator with their optimisers: the task that `models.train` carries out step by step."""
+    """Generator and discriminator with their optimisers: the task that `models.lab.train` carries out step by step."""
 
     presets = PRESETS
     title = "GAN"

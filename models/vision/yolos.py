@@ -20,9 +20,9 @@ import numpy as np
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
-from .detection import Detection, DetectorConfig
+from ..lab.tasks.detection import Detection, DetectorConfig
+from ..lab.tasks.scenes import TINY
 from .detr import BoxHead
-from .scenes import TINY
 from .vit import Encoder, EncoderConfig
 
 

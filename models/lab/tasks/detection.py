@@ -13,13 +13,13 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.data import Dataset
 
-from .boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
-from .detection_metrics import detection_metrics
-from .matching import criterion
-from .metrics import flatten, nearest
-from .pictures import grid, with_boxes, write_png
+from ...vision.boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
+from ...vision.matching import criterion
+from ..evaluation.detection import detection_metrics
+from ..evaluation.generation import flatten, nearest
+from ..report.images import grid, with_boxes, write_png
+from ..task import in_batches
 from .scenes import INK, Scenes, SceneTask, SceneTaskConfig, ink, resize
-from .task import in_batches
 
 SHOWN = 0.5  # a found object as sure as this is drawn
 

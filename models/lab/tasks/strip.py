@@ -15,12 +15,12 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import data, nn
 
-from .attention import padding_mask
-from .metrics import flatten, nearest
-from .pictures import grid, heat, read_grey, write_png
-from .resnet import ResNet, ResNetConfig
-from .sequences import Pairs, encode, in_order
-from .task import Natural
+from ...sequence.attention import padding_mask
+from ...sequence.symbols import Pairs, encode, in_order
+from ...vision.resnet import ResNet, ResNetConfig
+from ..evaluation.generation import flatten, nearest
+from ..report.images import grid, heat, read_grey, write_png
+from ..task import Natural
 from .transduction import Transduction, TransductionConfig
 
 

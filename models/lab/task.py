@@ -18,10 +18,10 @@ import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, parallel
 from tinygrad_cv.data.state import jsonable
 
-from .baselines import BASELINES
-from .descent import Descent
-from .metrics import Evaluator, flatten, kernel_ridge_regression, nearest, report
-from .pictures import grid, write_png
+from ..classical.gmm import BASELINES
+from .evaluation.generation import Evaluator, flatten, kernel_ridge_regression, nearest, report
+from .learner import Descent
+from .report.images import grid, write_png
 from .train import RunError, progress_bar
 
 SAMPLES = 5000  # of a generator are measured, or as many as there are test pictures

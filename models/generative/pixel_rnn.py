@@ -19,11 +19,11 @@ from scipy.special import log_ndtr, logsumexp
 
 from tinygrad_cv import data, kernels, nn, parallel
 
-from .descent import Descent
-from .ngram import windows, witten_bell
-from .rnn import cell_named
-from .task import Natural, PictureGenerator, Share, in_batches
-from .train import progress_bar
+from ..classical.ngram import windows, witten_bell
+from ..lab.learner import Descent
+from ..lab.task import Natural, PictureGenerator, Share, in_batches
+from ..lab.train import progress_bar
+from ..sequence.rnn import cell_named
 
 Array = np.ndarray
 NEIGHBOURS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))  # down, across: left, above left, above, above right

@@ -69,7 +69,7 @@ class Evaluator:
     @classmethod
     def load(cls, name: str) -> Evaluator:
         """The evaluator embedded in the package for a data set: "digits" or "mnist"."""
-        folder, ending = files("models") / "evaluators", ".safetensors"
+        folder, ending = files(__package__) / "evaluators", ".safetensors"
         if not (folder / f"{name}{ending}").is_file():
             known = [file.name.removesuffix(ending) for file in folder.iterdir()] if folder.is_dir() else []
             raise NoEvaluator(
@@ -388,7 +388,7 @@ def report(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """`evaluate` for the generator, the real-against-real floor and each baseline: rows that share test set and bins.
 
-    `baselines` maps names to samplers, as `models.baselines.BASELINES` does; `watch` is called after each of them.
+    `baselines` maps names to samplers, as `baselines.BASELINES` does; `watch` is called after each of them.
     """
     real = RealData(
         train, test, evaluator, count=len(samples), rng=rng, train_labels=train_labels, test_labels=test_labels

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cv.files import atomic_write
 
-from .train import need
+from ..train import need
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }

@@ -9,8 +9,8 @@ import numpy as np
 
 from tinygrad_cv.files import atomic_write
 
-from .boxes import Objects
-from .train import need
+from ...vision.boxes import Objects
+from ..train import need
 
 RED = np.array([1.0, 0.15, 0.0])
 WIDTH = 640  # pixels that a grid fills about, if it is not told how large a pixel is

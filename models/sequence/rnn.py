@@ -27,8 +27,8 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init, parameter
 
-from .page import plot
-from .task import Natural, PictureClassifier, Share
+from ..lab.report.page import plot
+from ..lab.task import Natural, PictureClassifier, Share
 
 DISTANCE = 100  # steps over which the gradient is looked at
 CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}

@@ -19,10 +19,10 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, parallel
 from tinygrad_cv.data import IGNORE_INDEX
 
-from .detection import connected, nearest_digit
-from .pictures import grid, paint, write_png
-from .scenes import INK, TINY, Scenes, SceneTask, SceneTaskConfig
-from .task import in_batches
+from ..lab.report.images import grid, paint, write_png
+from ..lab.task import in_batches
+from ..lab.tasks.detection import connected, nearest_digit
+from ..lab.tasks.scenes import INK, TINY, Scenes, SceneTask, SceneTaskConfig
 from .vit import Encoder, EncoderConfig
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_cv import kernels, nn, parallel
 
-from .sequences import END, START
+from .symbols import END, START
 
 
 class Transducer(nn.Module):

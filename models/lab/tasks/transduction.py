@@ -1,7 +1,7 @@
 """Learning to turn one sequence into another: reading a strip of digits, understanding dates, copying and reversing.
 
 Each task is learned by one of four architectures, which differ in how the writer gets at what was read: the recurrent
-encoder-decoder without attention, with the additive and the multiplicative one (`models.seq2seq`), and the Transformer.
+encoder-decoder without attention, with the additive and the multiplicative one (`models.sequence.seq2seq`), and the Transformer.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.data import IGNORE_INDEX
 
-from .decoding import Transducer, beam_search, greedy, scheduled_inputs
-from .descent import Descent
-from .memory import Endless
-from .page import draw_matrix, plot
-from .seq2seq import Additive, Multiplicative, Plain
-from .sequences import FIRST, Pairs, decode, encode
-from .task import Share, Task
-from .transformer import Transformer
+from ...sequence.decoding import Transducer, beam_search, greedy, scheduled_inputs
+from ...sequence.seq2seq import Additive, Multiplicative, Plain
+from ...sequence.symbols import FIRST, Pairs, decode, encode
+from ...sequence.transformer import Transformer
+from ..learner import Descent
+from ..report.page import draw_matrix, plot
+from ..task import Share, Task
+from .copying import Endless
 
 RECURRENT = {"plain": Plain, "additive": Additive, "multiplicative": Multiplicative}
 SCHEDULES = ("cosine", "inverse square root")

@@ -18,9 +18,9 @@ from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 from tinygrad_cv.data.state import jsonable
 
-from .boxes import Objects, area, overlap
-from .descent import Descent
-from .task import Natural, Share, Task
+from ...vision.boxes import Objects, area, overlap
+from ..learner import Descent
+from ..task import Natural, Share, Task
 
 INK = 0.3  # a pixel as bright as this belongs to its digit
 TRIES = 20  # to find a free place for a digit, which is left out if there is none

@@ -27,11 +27,11 @@ import numpy as np
 
 from tinygrad_cv import data, kernels, parallel
 
-from .descent import Descent
-from .metrics import Evaluator, evaluate
-from .pictures import grid, write_png
-from .task import SAMPLES, Natural, PictureGenerator, Share
-from .train import progress_bar
+from ..lab.evaluation.generation import Evaluator, evaluate
+from ..lab.learner import Descent
+from ..lab.report.images import grid, write_png
+from ..lab.task import SAMPLES, Natural, PictureGenerator, Share
+from ..lab.train import progress_bar
 from .unet import UNet, UNetConfig
 
 Array = np.ndarray

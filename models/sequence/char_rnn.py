@@ -16,10 +16,10 @@ import numpy as np
 
 from tinygrad_cv import data, kernels, nn, parallel
 
-from .descent import Descent
-from .ngram import windows, witten_bell
+from ..classical.ngram import windows, witten_bell
+from ..lab.learner import Descent
+from ..lab.task import Natural, Share, Task
 from .rnn import cell_named
-from .task import Natural, Share, Task
 
 WARM_UP_CHARACTERS = 512  # are read before those that are measured
 ORDERS = (1, 2, 3, 4, 5, 6)  # of the n-grams beside the network

@@ -28,12 +28,12 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 
-from .detection import SHOWN, Detection, DetectorConfig
-from .pictures import grid, heat, with_boxes, write_png
+from ..lab.report.images import grid, heat, with_boxes, write_png
+from ..lab.task import Share
+from ..lab.tasks.detection import SHOWN, Detection, DetectorConfig
+from ..lab.tasks.scenes import TINY
+from ..sequence.transformer import Decoder, Encoder
 from .resnet import ResNet, ResNetConfig
-from .scenes import TINY
-from .task import Share
-from .transformer import Decoder, Encoder
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from models.metrics import Array, Sampler, flatten, gaussian_factor, kmeans, nearest
+from ..lab.evaluation.generation import Array, Sampler, flatten, gaussian_factor, kmeans, nearest
 
 PRINCIPAL_COMPONENTS = 100  # a mixture of wider pictures is fitted in the space of this many,
 MIXTURE_PICTURES = 10_000  # and to at most this many pictures

@@ -12,8 +12,8 @@ import numpy as np
 
 from tinygrad_cv import parallel
 
-from .page import Section, curves
-from .pictures import grid, write_png
+from .report.images import grid, write_png
+from .report.page import Section, curves
 from .task import PictureGenerator, Task
 from .train import Run, train
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .boxes import Objects, iou
+from ...vision.boxes import Objects, iou
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)

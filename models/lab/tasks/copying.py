@@ -2,7 +2,7 @@
 
 A few symbols, then a delay of blanks, then a marker, after which the symbols are to be repeated (Hochreiter & Schmidhuber
 1997; here as in Arjovsky et al. 2016). A network that cannot carry them over the delay can only guess: the plain one,
-whose gradient vanishes on the way back (`models.rnn.gradient_norms`), before the gated ones.
+whose gradient vanishes on the way back (`models.sequence.rnn.gradient_norms`), before the gated ones.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 
-from .rnn import GRADIENTS, cell_named, open_gates, plot_gradient_norms
-from .task import Natural, Task
+from ...sequence.rnn import GRADIENTS, cell_named, open_gates, plot_gradient_norms
+from ..task import Natural, Task
 
 SEQUENCES = 1000  # on which copying is measured
 

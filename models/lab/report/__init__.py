@@ -1,0 +1,1 @@
+"""Images, curves, and the page that shows them."""

@@ -1,0 +1,1 @@
+"""Models that classify images, find objects in them, and segment them."""
