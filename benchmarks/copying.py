@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.lab.report.page import plot
+from models.lab.optional import progress_bar
+from models.lab.report.plots import plot
 from models.lab.tasks.copying import PRESETS, Copying, CopyingConfig
-from models.lab.train import progress_bar
 from models.sequence.rnn import CELLS
 from tinygrad_cv.files import atomic_write
 from tinygrad_cv.machine import keep_freed_memory

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from models.lab.cli import read_data, reopen
-from models.lab.report.page import plot
+from models.lab.report.plots import plot
+from models.lab.run import Run
 from models.lab.tasks.transduction import Transduction
-from models.lab.train import Run
 from tinygrad_cv.files import atomic_write
 
 

@@ -24,7 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from models.lab.task import configure
+from models.lab.settings import configure
 from models.lab.tasks import TASKS
 from tinygrad_cv import data
 

@@ -46,7 +46,7 @@ import numpy as np
 import pytest
 import scipy
 
-from models.lab.task import configure
+from models.lab.settings import configure
 from models.lab.tasks import TASKS
 from tinygrad_cv import data, nn
 from tinygrad_cv.machine import one_blas_thread

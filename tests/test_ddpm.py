@@ -11,21 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.generative import ddpm, unet
+from models.generative.diffusion import PREDICTIONS, Diffusion, betas
+from models.lab.tasks.ddpm import PRESETS, DDPMTask
 from tinygrad_cv import data
 
 DIGITS = data.digits()
 X0 = ddpm.to_network(DIGITS.images[:6])
 schedules = st.sampled_from(["linear", "cosine"])
-predictions = st.sampled_from(ddpm.PREDICTIONS)
+predictions = st.sampled_from(PREDICTIONS)
 
 
-def make(**changes: Any) -> ddpm.DDPM:
-    return ddpm.DDPM(replace(ddpm.PRESETS["tiny"], **changes), DIGITS, rng=np.random.default_rng(0))
+def make(**changes: Any) -> DDPMTask:
+    return DDPMTask(replace(PRESETS["tiny"], **changes), DIGITS, rng=np.random.default_rng(0))
 
 
 @given(schedules, st.sampled_from([20, 100, 1000]))
 def test_the_schedule_goes_from_the_picture_to_noise_in_float64(schedule: str, times: int) -> None:
-    diffusion = ddpm.Diffusion(schedule, times)
+    diffusion = Diffusion(schedule, times)
     assert diffusion.beta.dtype == diffusion.alpha_bar.dtype == np.float64
     assert diffusion.alpha_bar[0] == 1
     assert np.all(np.diff(diffusion.alpha_bar) < 0)
@@ -34,13 +36,13 @@ def test_the_schedule_goes_from_the_picture_to_noise_in_float64(schedule: str, t
 
 
 def test_the_linear_schedule_is_the_papers() -> None:
-    np.testing.assert_allclose(ddpm.betas("linear", 1000), np.linspace(1e-4, 0.02, 1000), rtol=1e-12)
+    np.testing.assert_allclose(betas("linear", 1000), np.linspace(1e-4, 0.02, 1000), rtol=1e-12)
 
 
 @given(schedules, st.integers(1, 50))
 def test_one_leap_is_as_many_steps(schedule: str, t: int) -> None:
     """Mean and variance of x_t are those of t steps x_t = sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) epsilon (equation 2)."""
-    diffusion, mean, variance = ddpm.Diffusion(schedule, 50), 1.0, 0.0
+    diffusion, mean, variance = Diffusion(schedule, 50), 1.0, 0.0
     for beta in diffusion.beta[1 : t + 1]:
         mean, variance = np.sqrt(1 - beta) * mean, (1 - beta) * variance + beta
     one = np.ones((1, 1), np.float64)
@@ -51,7 +53,7 @@ def test_one_leap_is_as_many_steps(schedule: str, t: int) -> None:
 @given(schedules, st.integers(2, 50))
 def test_the_posterior_is_bayes(schedule: str, t: int) -> None:
     """The product of the Gaussians q(x_t | x_(t-1)) and q(x_(t-1) | x_0), by adding precisions."""
-    diffusion = ddpm.Diffusion(schedule, 50)
+    diffusion = Diffusion(schedule, 50)
     x0, x, before, beta = 0.7, -0.4, diffusion.alpha_bar[t - 1], diffusion.beta[t]
     precision = 1 / (1 - before) + (1 - beta) / beta
     centre = (np.sqrt(before) * x0 / (1 - before) + np.sqrt(1 - beta) * x / beta) / precision
@@ -62,7 +64,7 @@ def test_the_posterior_is_bayes(schedule: str, t: int) -> None:
 
 @given(schedules, predictions, st.integers(1, 45))
 def test_a_right_prediction_gives_back_picture_and_noise(schedule: str, prediction: str, t: int) -> None:
-    diffusion = ddpm.Diffusion(schedule, 50, prediction)
+    diffusion = Diffusion(schedule, 50, prediction)
     noise, times = np.random.default_rng(t).standard_normal(X0.shape), np.full(len(X0), t)
     x = diffusion.q_sample(X0.astype(np.float64), times, noise)
     x0, epsilon = diffusion.x0_and_epsilon(x, times, diffusion.target(X0.astype(np.float64), times, noise))
@@ -72,7 +74,7 @@ def test_a_right_prediction_gives_back_picture_and_noise(schedule: str, predicti
 
 @given(schedules, predictions, st.integers(2, 50))
 def test_ddim_with_eta_1_is_the_ancestral_step(schedule: str, prediction: str, t: int) -> None:
-    diffusion = ddpm.Diffusion(schedule, 50, prediction)
+    diffusion = Diffusion(schedule, 50, prediction)
     x = np.random.default_rng(t).standard_normal((3, 1, 4, 4))
     network = lambda x, t: np.tanh(x)
     one, _ = diffusion.ancestral_step(network, x, t, rng=np.random.default_rng(1))
@@ -86,12 +88,12 @@ def test_a_network_that_knows_the_picture_draws_it(schedule: str, prediction: st
     some = X0[:2].astype(np.float64)
 
     def oracle(x: Any, t: Any) -> Any:
-        signal, sigma = task.diffusion.scales(t, x)
-        return task.diffusion.target(some, t, (x - signal * some) / sigma)
+        signal, sigma = task.model.diffusion.scales(t, x)
+        return task.model.diffusion.target(some, t, (x - signal * some) / sigma)
 
-    task.network = lambda labels, guidance: oracle  # type: ignore[method-assign]
+    task.model.denoiser = lambda labels, guidance: oracle  # type: ignore[method-assign]
     rng = np.random.default_rng(steps)
-    *_, (x, _) = task.reverse(task.noise(2, rng).astype(np.float64), eta=eta, sampling_steps=steps, rng=rng)
+    *_, (x, _) = task.model.reverse(task.model.noise(2, rng).astype(np.float64), eta=eta, sampling_steps=steps, rng=rng)
     np.testing.assert_allclose(x, some, atol=1e-4)
 
 
@@ -121,9 +123,9 @@ def test_guidance_1_is_the_told_prediction_and_0_the_untold() -> None:
     x, t, labels = X0, np.full(len(X0), 7), np.arange(6)
     told, untold = task.model(x, t, labels).numpy(), task.model(x, t).numpy()
     assert not np.allclose(told, untold, atol=1e-6)
-    np.testing.assert_array_equal(task.network(labels, 1.0)(x, t), told)
-    np.testing.assert_allclose(task.network(labels, 0.0)(x, t), untold, atol=1e-6)
-    np.testing.assert_allclose(task.network(labels, 3.0)(x, t), untold + 3 * (told - untold), atol=1e-5)
+    np.testing.assert_array_equal(task.model.denoiser(labels, 1.0)(x, t), told)
+    np.testing.assert_allclose(task.model.denoiser(labels, 0.0)(x, t), untold, atol=1e-6)
+    np.testing.assert_allclose(task.model.denoiser(labels, 3.0)(x, t), untold + 3 * (told - untold), atol=1e-5)
 
 
 def test_labels_of_each_picture_reach_it() -> None:
@@ -183,8 +185,8 @@ def test_a_model_without_classes_trains_and_refuses_them() -> None:
 
 def test_training_sees_every_time_from_1_to_the_last() -> None:
     task, seen = make(), []
-    q_sample = task.diffusion.q_sample
-    task.diffusion.q_sample = lambda x0, t, noise: seen.extend(t) or q_sample(x0, t, noise)  # type: ignore[method-assign]
+    q_sample = task.model.diffusion.q_sample
+    task.model.diffusion.q_sample = lambda x0, t, noise: seen.extend(t) or q_sample(x0, t, noise)  # type: ignore[method-assign]
     for step in range(40):
         task.step(step)
     assert set(seen) == set(range(1, 21))

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
+from models.lab.evaluation.connected import connected, nearest_digit
 from models.lab.evaluation.detection import detection_metrics
-from models.lab.tasks.detection import connected, nearest_digit, relative
+from models.lab.tasks.detection import relative
+from models.lab.tasks.detr import PRESETS, DETRDetection
 from models.lab.tasks.scenes import draw_scenes
 from models.vision import detr, resnet
 from models.vision.boxes import Objects
@@ -21,7 +23,7 @@ from models.vision.matching import criterion
 from tinygrad_cv import data, nn
 
 DIGITS = data.digits()
-TINY = detr.PRESETS["tiny"]
+TINY = PRESETS["tiny"]
 sides = st.integers(9, 24)
 
 
@@ -212,7 +214,7 @@ def test_training_digits_are_nearest_to_themselves() -> None:
 
 
 def test_found_boxes_are_in_pixels_of_the_picture_without_its_padding() -> None:
-    task = detr.DETRDetection(TINY, DIGITS, rng=np.random.default_rng(0))
+    task = DETRDetection(TINY, DIGITS, rng=np.random.default_rng(0))
     task.model.class_head.bias.data[-1] = 3  # most say "no object"
     task.descent.average.load_state_dict(task.model.state_dict())
     drawn = draw_scenes(DIGITS, TINY, range(3))
@@ -251,9 +253,9 @@ def test_relative_boxes_are_in_units_of_the_picture_without_its_padding() -> Non
 @pytest.mark.slow
 def test_eight_scenes_are_learnt_by_heart() -> None:
     config = replace(
-        detr.PRESETS["digits"], canvas=32, smallest=24, digits=3, queries=8, steps=1000, batch=8, average=0.98
+        PRESETS["digits"], canvas=32, smallest=24, digits=3, queries=8, steps=1000, batch=8, average=0.98
     )
-    task: Any = detr.DETRDetection(config, DIGITS, rng=np.random.default_rng(0))
+    task: Any = DETRDetection(config, DIGITS, rng=np.random.default_rng(0))
     drawn = draw_scenes(DIGITS, config, range(8))
     task.batches = iter(lambda: drawn, None)
     for step in range(config.steps):

@@ -10,15 +10,16 @@ import pytest
 
 import tinygrad_cv as tg
 from models.generative import gan
-from models.lab.task import configure
+from models.lab.settings import configure
+from models.lab.tasks.gan import PRESETS, GANTask
 from tinygrad_cv import data
 
 DIGITS = data.digits("train")
 PICTURES = DIGITS.images
 
 
-def task(loss: str = "non-saturating", seed: int = 0) -> gan.GAN:
-    return gan.GAN(replace(gan.PRESETS["tiny"], loss=loss, steps=50), DIGITS, rng=np.random.default_rng(seed))
+def task(loss: str = "non-saturating", seed: int = 0) -> GANTask:
+    return GANTask(replace(PRESETS["tiny"], loss=loss, steps=50), DIGITS, rng=np.random.default_rng(seed))
 
 
 def weights(module: Any) -> list[np.ndarray]:
@@ -47,7 +48,7 @@ def test_a_step_changes_both_networks_and_stays_finite(loss: str) -> None:
 
 def test_the_discriminator_learns_from_detached_fakes() -> None:
     one = task()
-    fake = one.generator(tg.Tensor(one.draw_noise(8, one.rng)))
+    fake = one.generator(tg.Tensor(one.generator.draw_noise(8, one.rng)))
     real = PICTURES[:8].reshape(8, -1)
     logits = one.discriminator(tg.Tensor(real)), one.discriminator(fake.detach())
     gan.discriminator_loss(*logits, "non-saturating").backward()
@@ -58,7 +59,7 @@ def test_the_discriminator_learns_from_detached_fakes() -> None:
 def test_the_generator_learns_through_the_discriminator_which_stays() -> None:
     one = task()
     one.discriminator.requires_grad_(False)
-    fake = one.generator(tg.Tensor(one.draw_noise(8, one.rng)))
+    fake = one.generator(tg.Tensor(one.generator.draw_noise(8, one.rng)))
     gan.generator_loss(one.discriminator(fake), "non-saturating").backward()
     assert all(np.any(p.grad) for n, p in one.generator.named_parameters() if not n.endswith("0.bias"))
     assert all(p.grad is None for p in one.discriminator.parameters())
@@ -94,4 +95,4 @@ def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match="non-saturating, minimax, wgan-gp"):
         task("hinge")
     with pytest.raises(ValueError, match="tiny, digits, mnist"):
-        configure(gan.PRESETS, "huge", DIGITS, {})
+        configure(PRESETS, "huge", DIGITS, {})

@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.classical.gmm import BASELINES, GaussianMixture
+from models.classical.gmm import GaussianMixture
+from models.classical.kernel_ridge import kernel_ridge_regression
+from models.classical.kmeans import kmeans
+from models.classical.nearest import flatten, nearest
 from models.lab.evaluation import generation as metrics
+from models.lab.evaluation.baselines import BASELINES
 from models.lab.evaluation.generation import Evaluator
 from tinygrad_cv import data, safetensors
 
@@ -166,12 +170,12 @@ def test_nearest_train_distance_is_exact_and_zero_for_copies(rng: np.random.Gene
 
 def test_distances_come_in_blocks_that_fit_in_memory(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     x = rng.standard_normal((600, 3))
-    whole = metrics.nearest(x, x[:500]), metrics.one_nearest_neighbour_sides(x[:300], x[300:])
+    whole = nearest(x, x[:500]), metrics.one_nearest_neighbour_sides(x[:300], x[300:])
     monkeypatch.setattr(metrics, "BLOCK_ELEMENTS", 7_000)
-    blocks = metrics.nearest(x, x[:500]), metrics.one_nearest_neighbour_sides(x[:300], x[300:])
+    blocks = nearest(x, x[:500]), metrics.one_nearest_neighbour_sides(x[:300], x[300:])
     assert np.array_equal(whole[0], blocks[0]) and whole[1] == blocks[1]
     tracemalloc.start()
-    metrics.nearest(x, x)
+    nearest(x, x)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 600 * 600 * 8 / 4  # the whole matrix would be 2.9 MB
@@ -182,19 +186,19 @@ def test_distances_come_in_blocks_that_fit_in_memory(rng: np.random.Generator, m
 
 def test_kmeans_finds_separate_clusters(rng: np.random.Generator) -> None:
     x, labels = blobs(200, rng=rng)
-    centres = metrics.kmeans(x, 5, rng=rng)
-    found = metrics.nearest(metrics.flatten(x), centres)
+    centres = kmeans(x, 5, rng=rng)
+    found = nearest(flatten(x), centres)
     assert sorted(np.bincount(found)) == [40] * 5
     assert all(len(np.unique(found[labels == c])) == 1 for c in range(5))
     for k in range(5):
-        assert np.allclose(centres[k], metrics.flatten(x)[found == k].mean(axis=0))
+        assert np.allclose(centres[k], flatten(x)[found == k].mean(axis=0))
 
 
 def test_kmeans_says_when_there_are_too_few_points(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="only 2 distinct"):
-        metrics.kmeans(np.repeat(np.eye(2), 5, axis=0), 3, rng=rng)
+        kmeans(np.repeat(np.eye(2), 5, axis=0), 3, rng=rng)
     with pytest.raises(ValueError, match="cannot make 6 clusters of 5 points"):
-        metrics.kmeans(np.eye(5), 6, rng=rng)
+        kmeans(np.eye(5), 6, rng=rng)
 
 
 def test_ndb_by_hand(rng: np.random.Generator) -> None:
@@ -240,12 +244,12 @@ def test_kernel_ridge_regression_solves_its_normal_equations(rng: np.random.Gene
     a = np.linalg.lstsq(np.vstack([k, np.sqrt(0.1) * root]), np.vstack([np.eye(3)[labels], np.zeros((40, 3))]), rcond=None)[0]
     grid = rng.uniform(-2, 2, (500, 2))
     expected = (np.exp(-squared(grid) / scale) @ a).argmax(axis=1)
-    assert np.mean(metrics.kernel_ridge_regression(x, labels, 3, ridge=0.1)(grid) == expected) > 0.99
+    assert np.mean(kernel_ridge_regression(x, labels, 3, ridge=0.1)(grid) == expected) > 0.99
 
 
 def test_kernel_ridge_regression_takes_equal_pictures() -> None:
     same = np.zeros((4, 2, 2))
-    assert metrics.kernel_ridge_regression(same, np.array([1, 1, 1, 0]), 2)(same).tolist() == [1, 1, 1, 1]
+    assert kernel_ridge_regression(same, np.array([1, 1, 1, 0]), 2)(same).tolist() == [1, 1, 1, 1]
 
 
 def test_tstr_knows_right_from_wrong_labels(rng: np.random.Generator) -> None:
@@ -385,7 +389,7 @@ def test_digits_baselines_score_as_measured(rng: np.random.Generator) -> None:
     """What needs no evaluator, on the real digits: bounds set around the means of five seeds, for one fixed seed."""
     train, test = data.digits("train"), data.digits("test")
     assert train.labels is not None
-    centres = metrics.kmeans(train.images, 50, rng=rng)
+    centres = kmeans(train.images, 50, rng=rng)
     bounds = {  # 1-NN from, to; NDB from, to
         "10 class Gaussians": (0.66, 0.80, 0, 6),
         "GMM-30": (0.60, 0.76, 0, 8),

@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.config import restored, stored
 from models.lab import cli as command
 from models.lab.cli import main
+from models.lab.errors import RunError
 from models.lab.report.images import write_png
-from models.lab.task import PictureGenerator, Task, configure, restored, stored
+from models.lab.run import Run
+from models.lab.settings import configure
+from models.lab.task import Task
 from models.lab.tasks import TASKS
-from models.lab.train import Run, RunError, train
+from models.lab.tasks.images import PictureGenerator
+from models.lab.train import train
 from tests.test_train import assert_same_run
 from tinygrad_cv import data, nn, safetensors
 

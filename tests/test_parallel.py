@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from models.lab.run import Run
 from models.lab.task import Task
-from models.lab.train import Run, train
+from models.lab.train import train
 from tests.test_models import make
 from tests.test_train import arrays, assert_same_run
 from tinygrad_cv import kernels, nn, optim, parallel

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from models.lab.train import Run
+from models.lab.run import Run
 from tests.test_parallel import MODELS, alive, wait_until
 from tests.test_train import assert_same_run
 

@@ -11,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from models.classical import ngram
+from models.classical import gaussians, ngram
 from models.generative import pixel_rnn
+from models.lab.tasks import char_rnn as char_rnn_task
 from models.lab.tasks import copying as memory
-from models.sequence import char_rnn, rnn
+from models.lab.tasks.pixel_rnn import PRESETS as PIXEL_PRESETS
+from models.lab.tasks.row_rnn import ROW_PRESETS
+from models.sequence import rnn
 from tinygrad_cv import data
 
 DIGITS = data.digits()
@@ -35,7 +38,7 @@ def test_the_plain_network_is_its_three_lines(nonlinearity: str) -> None:
 
 @pytest.mark.parametrize("cell", rnn.CELLS)
 def test_rows_after_an_images_end_do_not_count(cell: str) -> None:
-    config = replace(rnn.ROW_PRESETS["tiny"], cell=cell, bidirectional=True, dropout=0.0)
+    config = replace(ROW_PRESETS["tiny"], cell=cell, bidirectional=True, dropout=0.0)
     model = rnn.RowRNN(config, rng=RNG)
     images, lengths = DIGITS.images[:3].copy(), np.array([8, 5, 6])
     first = model(images, lengths).numpy()
@@ -45,7 +48,7 @@ def test_rows_after_an_images_end_do_not_count(cell: str) -> None:
 
 
 def test_the_top_layer_gives_the_class() -> None:
-    config = replace(rnn.ROW_PRESETS["tiny"], layers=2, bidirectional=True, dropout=0.0)
+    config = replace(ROW_PRESETS["tiny"], layers=2, bidirectional=True, dropout=0.0)
     model = rnn.RowRNN(config, rng=np.random.default_rng(0))
     before = model(DIGITS.images[:3]).numpy()
     for name in ("weight_ih_l1", "weight_ih_l1_reverse"):
@@ -61,7 +64,7 @@ def test_the_top_layer_gives_the_class() -> None:
 @given(st.integers(0, 63), st.integers(0, 2**32 - 1))
 def test_a_pixel_depends_on_those_before_it_only(i: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model = pixel_rnn.PixelRNN(pixel_rnn.PRESETS["tiny"], rng=np.random.default_rng(0)).eval()
+    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"], rng=np.random.default_rng(0)).eval()
     levels = rng.integers(0, 17, (2, 64))
     changed = levels.copy()
     changed[:, i:] = rng.integers(0, 17, (2, 64 - i))
@@ -71,7 +74,7 @@ def test_a_pixel_depends_on_those_before_it_only(i: int, seed: int) -> None:
 
 
 def test_pixels_one_by_one_are_pixels_at_once() -> None:
-    model = pixel_rnn.PixelRNN(pixel_rnn.PRESETS["tiny"], rng=RNG).eval()
+    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"], rng=RNG).eval()
     levels, state = RNG.integers(0, 17, (3, 64)), None
     with tg.no_grad():
         whole = model(levels)[0].numpy()
@@ -81,7 +84,7 @@ def test_pixels_one_by_one_are_pixels_at_once() -> None:
 
 
 def test_each_neighbour_reaches_its_pixel() -> None:
-    model = pixel_rnn.PixelRNN(pixel_rnn.PRESETS["tiny"], rng=RNG)
+    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"], rng=RNG)
     around = model.neighbours(np.arange(64)[None] % 17)[:, 0]  # (H W, neighbours)
     assert around[0].tolist() == [17, 17, 17, 17]
     assert around[8 + 3].tolist() == [(8 + 2) % 17, 2, 3, 4]
@@ -99,7 +102,7 @@ def test_levels_of_the_discretised_gaussian_add_up_to_one() -> None:
     rng = np.random.default_rng(0)
     known, labels = rng.integers(0, 5, (60, 2)), np.repeat([0, 1], 30)
     every = np.stack(np.meshgrid(np.arange(5), np.arange(5)), axis=-1).reshape(-1, 2)
-    bits = [pixel_rnn.discretised(known, labels, image[None], 5, 1e-2) for image in every]
+    bits = [gaussians.discretised(known, labels, image[None], 5, 1e-2) for image in every]
     assert sum(2 ** (-2 * b) for b in bits) == pytest.approx(1, abs=1e-9)
 
 
@@ -107,7 +110,7 @@ def test_levels_of_the_discretised_gaussian_add_up_to_one() -> None:
 def test_intervals_of_the_normal_distribution_keep_their_tails(low: float, width: float) -> None:
     from scipy.integrate import quad
 
-    ours = pixel_rnn.log_interval(np.array(low), np.array(low + width))
+    ours = gaussians.log_interval(np.array(low), np.array(low + width))
     near = min(abs(low), abs(low + width)) if low * (low + width) > 0 else 0.0
     density = lambda x: np.exp(-(x * x - near * near) / 2)  # scaled so that it does not underflow
     exact = np.log(quad(density, low, low + width, epsabs=0, limit=200)[0] / np.sqrt(2 * np.pi)) - near * near / 2
@@ -141,9 +144,9 @@ def test_witten_bell_by_hand() -> None:
 TEXT = data.Text(np.arange(300) % 7, np.arange(60) % 7, "abcdefg")
 
 
-def char_task(**changes: Any) -> char_rnn.CharRNNTask:
-    config = replace(char_rnn.PRESETS["tiny"], vocabulary="abcdefg", **changes)
-    return char_rnn.CharRNNTask(config, TEXT, rng=np.random.default_rng(0))
+def char_task(**changes: Any) -> char_rnn_task.CharRNNTask:
+    config = replace(char_rnn_task.PRESETS["tiny"], vocabulary="abcdefg", **changes)
+    return char_rnn_task.CharRNNTask(config, TEXT, rng=np.random.default_rng(0))
 
 
 @given(st.integers(2, 9), st.integers(1, 6), st.integers(0, 2**32 - 1))

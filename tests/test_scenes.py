@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lab.tasks.scenes import INK, SceneConfig, Scenes, draw_scenes, resize, scenes
+from models.lab.evaluation.connected import INK, resize
+from models.lab.tasks.scenes import SceneConfig, Scenes, draw_scenes, scenes
 from models.vision.boxes import overlap
 from tinygrad_cv import data
 

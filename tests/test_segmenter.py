@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lab.tasks.detection import nearest_digit
+from models.lab.evaluation.connected import cover_connected, nearest_digit
+from models.lab.evaluation.segmentation import confusion, segmentation_metrics
 from models.lab.tasks.scenes import draw_scenes
+from models.lab.tasks.segmentation import PRESETS, Segmentation
+from models.lab.tasks.yolos import PRESETS as YOLOS_PRESETS
 from models.vision import segmenter, vit, yolos
 from tinygrad_cv import data
 
@@ -24,7 +27,7 @@ def test_patches_become_pixels_again(size: int, down: int, across: int, channels
 
 
 def test_detection_tokens_are_a_set_and_see_the_picture() -> None:
-    model = yolos.YOLOS(yolos.PRESETS["tiny"], rng=np.random.default_rng(0)).eval()
+    model = yolos.YOLOS(YOLOS_PRESETS["tiny"], rng=np.random.default_rng(0)).eval()
     model.detection_tokens.data *= 50
     images, mask = np.random.default_rng(1).random((2, 24, 24), np.float32), np.ones((2, 24, 24), bool)
     logits, boxes = (y.numpy() for y in model(images, mask))
@@ -41,20 +44,20 @@ def test_mean_iou_of_an_example_worked_by_hand() -> None:
     """Class 0: 2 rightly of 4 in either. Class 1: 1 of 3. Class 2 is nowhere. Class 3: 1 of 1."""
     true = np.array([[0, 0, 0], [1, 1, 3]])
     predicted = np.array([[0, 0, 1], [0, 1, 3]])
-    figures = segmenter.segmentation_metrics(predicted, true, 4)
+    figures = segmentation_metrics(predicted, true, 4)
     assert figures == pytest.approx({"mean IoU": (2 / 4 + 1 / 3 + 1) / 3, "accuracy": 4 / 6})
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_confusion_counts_pixels(seed: int) -> None:
     true, predicted = np.random.default_rng(seed).integers(4, size=(2, 3, 5))
-    table = segmenter.confusion(predicted, true, 4)
+    table = confusion(predicted, true, 4)
     for row, column in np.ndindex(4, 4):
         assert table[row, column] == np.sum((true == row) & (predicted == column))
 
 
 def test_each_patch_token_tells_of_the_pixels_of_its_patch() -> None:
-    model = segmenter.Segmenter(segmenter.PRESETS["tiny"], rng=np.random.default_rng(0))
+    model = segmenter.Segmenter(PRESETS["tiny"], rng=np.random.default_rng(0))
     images = np.random.default_rng(1).random((2, 24, 24), np.float32)
     tokens = model.norm(model.encode(images)).numpy()  # (B, 1 + 36, D)
     said = model(images).numpy()
@@ -65,7 +68,7 @@ def test_each_patch_token_tells_of_the_pixels_of_its_patch() -> None:
 
 
 def test_the_loss_is_the_mean_over_all_pixels_but_padding() -> None:
-    task: Any = segmenter.Segmentation(segmenter.PRESETS["tiny"], DIGITS, rng=np.random.default_rng(0))
+    task: Any = Segmentation(PRESETS["tiny"], DIGITS, rng=np.random.default_rng(0))
     drawn = draw_scenes(DIGITS, task.config, range(4))
     assert not drawn.mask.all()
     logits = task.model(drawn.images).numpy().astype(float)[drawn.mask]
@@ -81,6 +84,6 @@ def test_connected_pixels_are_covered_by_their_digit() -> None:
     digit = np.kron(DIGITS.images[5], np.ones((2, 2), np.float32))
     image = np.zeros((24, 24), np.float32)
     image[4:20, 4:20] = digit
-    cover = segmenter.cover_connected(image, nearest_digit(DIGITS), 10)
+    cover = cover_connected(image, nearest_digit(DIGITS), 10)
     np.testing.assert_array_equal(cover == DIGITS.labels[5], image >= 0.3)
     assert set(np.unique(cover)) == {DIGITS.labels[5], 10}

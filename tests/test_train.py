@@ -15,18 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.generative import gan
 from models.lab.cli import main
-from models.lab.report.page import Section, moving_average, write_page
-from models.lab.train import Run, RunError, train
+from models.lab.errors import RunError
+from models.lab.report.page import Section, write_page
+from models.lab.report.plots import moving_average
+from models.lab.run import Run
+from models.lab.tasks.gan import PRESETS, GANTask
+from models.lab.train import train
 from tinygrad_cv import data, safetensors
 
 DIGITS = data.digits("train")
 TINY = ["train", "gan", "--preset", "tiny", "--steps", "300", "--save-every", "20", "--out"]
 
 
-def make(seed: int = 0, steps: int = 60) -> gan.GAN:
-    return gan.GAN(replace(gan.PRESETS["tiny"], steps=steps), DIGITS, rng=np.random.default_rng(seed))
+def make(seed: int = 0, steps: int = 60) -> GANTask:
+    return GANTask(replace(PRESETS["tiny"], steps=steps), DIGITS, rng=np.random.default_rng(seed))
 
 
 def opened(folder: Path) -> Run:
@@ -52,16 +55,16 @@ def assert_same_run(a: Path, b: Path) -> None:
 def test_a_stopped_run_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: Any) -> None:
     whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
     train(make(), whole, 60, log_every=7, save_every=25)
-    real_step, count = gan.GAN.step, 0
+    real_step, count = GANTask.step, 0
 
-    def interrupted(self: gan.GAN, step: int) -> dict[str, float]:
+    def interrupted(self: GANTask, step: int) -> dict[str, float]:
         nonlocal count
         count += 1
         if count == 38:
             raise KeyboardInterrupt
         return real_step(self, step)
 
-    monkeypatch.setattr(gan.GAN, "step", interrupted)
+    monkeypatch.setattr(GANTask, "step", interrupted)
     with pytest.raises(RunError, match="--resume"):
         train(make(), parts, 60, log_every=7, save_every=25)
     monkeypatch.undo()

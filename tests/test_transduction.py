@@ -16,13 +16,17 @@ from hypothesis import strategies as st
 
 import tinygrad_cv as tg
 from models.lab.report.images import write_png
+from models.lab.run import Run
 from models.lab.tasks import dates, reversal, strip, transduction
-from models.lab.train import Run, train
+from models.lab.tasks.pairs import ORDERS, Pairs
+from models.lab.train import train
 from models.sequence import attention, decoding
 from models.sequence import symbols as sequences
 from models.sequence.rnn import CELLS
-from models.sequence.symbols import END, FIRST, START, Pairs
+from models.sequence.seq2seq import Symbols
+from models.sequence.symbols import END, FIRST, START
 from models.sequence.transformer import sinusoids
+from models.vision.columns import Columns
 from models.vision.resnet import ResNetConfig
 from tinygrad_cv import data, nn, safetensors
 
@@ -40,7 +44,7 @@ def model(architecture: str, seed: int = 0, sharp: float = 1.0, **changes: Any) 
     """A small random model in float64; `sharp` multiplies its logits."""
     config = replace(transduction.TransductionConfig(), architecture=architecture, size=8, heads=2, hidden=12, **changes)
     rng = np.random.default_rng(seed)
-    made = transduction.build(config, transduction.Symbols(7, 8, rng=rng), VOCABULARY, rng=rng)
+    made = transduction.build(config, Symbols(7, 8, rng=rng), VOCABULARY, rng=rng)
     for part in made.modules():
         for name, p in part.named_parameters(recurse=False):
             setattr(part, name, nn.parameter(p.data.astype(np.float64)))
@@ -301,7 +305,7 @@ def test_a_strip_shows_its_digits_in_their_order(lengths: list[int], gap: int, s
     assert next(left, None) is None
 
 
-@pytest.mark.parametrize("order", sequences.ORDERS)
+@pytest.mark.parametrize("order", ORDERS)
 def test_the_target_of_a_strip_is_what_stands_in_it(order: str) -> None:
     config = replace(UNCHANGED, order=order)
     task = strip.StripReading(config, DIGITS, rng=np.random.default_rng(0))
@@ -330,7 +334,7 @@ def test_training_strips_are_changed_and_test_strips_are_not(changes: tuple[str,
 @given(st.integers(1, 13), st.integers(0, 9), seeds)
 def test_a_strip_makes_the_same_places_however_far_it_is_padded(width: int, more: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    layer = strip.Columns(ResNetConfig(stem=3, stem_size=5, widths=(3, 4)), 6, 5, rng=rng)
+    layer = Columns(ResNetConfig(stem=3, stem_size=5, widths=(3, 4)), 6, 5, rng=rng)
     for x in layer.parameters():
         x.data[...] = rng.normal(size=x.shape)
     layer.eval()

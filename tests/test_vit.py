@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
+from models.lab.tasks.vit import PRESETS, ViTClassifier
 from models.vision import vit
 from tinygrad_cv import data
 
@@ -18,8 +19,8 @@ DIGITS = data.digits()
 RNG = np.random.default_rng(0)
 
 
-def make(**changes: Any) -> vit.ViTClassifier:
-    return vit.ViTClassifier(replace(vit.PRESETS["tiny"], **changes), DIGITS, rng=np.random.default_rng(0))
+def make(**changes: Any) -> ViTClassifier:
+    return ViTClassifier(replace(PRESETS["tiny"], **changes), DIGITS, rng=np.random.default_rng(0))
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([(), (3,)]))
@@ -41,7 +42,7 @@ def test_patches_that_do_not_fill_the_picture_are_refused() -> None:
 
 def test_tokens_are_permuted_with_their_positions() -> None:
     """Without positions the class token sees a set of patches: their order does not matter."""
-    model = vit.ViT(replace(vit.PRESETS["tiny"], stochastic_depth=0.0), rng=RNG)
+    model = vit.ViT(replace(PRESETS["tiny"], stochastic_depth=0.0), rng=RNG)
     image = DIGITS.images[:1]
     swapped = np.concatenate([image[:, 4:], image[:, :4]], axis=1)
     assert not np.allclose(model(image).numpy(), model(swapped).numpy(), atol=1e-4)
@@ -50,7 +51,7 @@ def test_tokens_are_permuted_with_their_positions() -> None:
 
 
 def test_attention_maps_and_rollout_are_distributions() -> None:
-    model = vit.ViT(replace(vit.PRESETS["tiny"], depth=3), rng=RNG).eval()
+    model = vit.ViT(replace(PRESETS["tiny"], depth=3), rng=RNG).eval()
     maps = model.attention_maps(DIGITS.images[:5])
     assert maps.shape == (3, 5, 2, 5, 5)
     np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-5)
@@ -69,7 +70,7 @@ def test_rollout_follows_a_chain() -> None:
 
 
 def test_pictures_of_another_size_have_interpolated_positions() -> None:
-    model = vit.ViT(vit.PRESETS["tiny"], rng=RNG).eval()
+    model = vit.ViT(PRESETS["tiny"], rng=RNG).eval()
     larger = np.kron(DIGITS.images[:2], np.ones((1, 2, 2), np.float32))
     assert model(larger).shape == (2, 10)
     table = np.ones((1, 5, 8))
@@ -104,15 +105,15 @@ def test_fine_tuning_replaces_the_head_only() -> None:
 
 
 def test_fine_tuning_for_larger_pictures_interpolates() -> None:
-    large = vit.ViT(replace(vit.PRESETS["tiny"], shape=(16, 16)), rng=RNG)
-    small = vit.ViT(vit.PRESETS["tiny"], rng=RNG)
+    large = vit.ViT(replace(PRESETS["tiny"], shape=(16, 16)), rng=RNG)
+    small = vit.ViT(PRESETS["tiny"], rng=RNG)
     assert vit.fine_tune(large, small.state_dict(), small.grid) == []
     np.testing.assert_array_equal(large.patch_embed.weight.data, small.patch_embed.weight.data)
     np.testing.assert_array_equal(large.position_embedding.data[:, 0], small.position_embedding.data[:, 0])
 
 
 def test_evaluation_is_deterministic_and_training_is_not() -> None:
-    model = vit.ViT(replace(vit.PRESETS["tiny"], dropout=0.5, stochastic_depth=0.5, depth=2), rng=RNG)
+    model = vit.ViT(replace(PRESETS["tiny"], dropout=0.5, stochastic_depth=0.5, depth=2), rng=RNG)
     with tg.no_grad():
         assert not np.array_equal(model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy())
         model.eval()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from models.lab.train import need, progress_bar
+from models.lab.optional import need, progress_bar
 from tinygrad_cv import safetensors
 from tinygrad_cv.files import atomic_write
 

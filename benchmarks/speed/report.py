@@ -148,7 +148,7 @@ def skipped(results: Results) -> str:
 
 def chart(results: Results, path: Path) -> None:
     """How many times as fast as torch eager each contender is, workload by workload."""
-    from models.lab.train import need
+    from models.lab.optional import need
 
     need("matplotlib").use("Agg")
     import matplotlib.pyplot as plt

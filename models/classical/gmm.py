@@ -1,30 +1,18 @@
-"""Simple generators that a learnt one must beat, and broken ones that a good metric must catch.
-
-Each is a function (train_images (N, ...), train_labels (N,), n, rng) -> n pictures in [0, 1] of the training shape;
-`BASELINES` names them. The first three fit Gaussians; "3 classes dropped" and "only 1s" show perfect pictures of too
-few classes; "pixel marginals" has every pixel's distribution right and nothing else.
-"""
+"""A mixture of Gaussians, fitted by expectation and maximisation (Dempster, Laird & Rubin 1977)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
-from ..lab.evaluation.generation import Array, Sampler, flatten, gaussian_factor, kmeans, nearest
+from .gaussians import as_images, gaussian_factor, sample_gaussian
+from .kmeans import kmeans
+from .nearest import Array, flatten, nearest
 
 PRINCIPAL_COMPONENTS = 100  # a mixture of wider pictures is fitted in the space of this many,
 MIXTURE_PICTURES = 10_000  # and to at most this many pictures
-
-
-def sample_gaussian(mean: Array, factor: Array, n: int, *, rng: np.random.Generator) -> Array:
-    """n draws (n, D) from the Gaussian with this mean (D,) and covariance factor'factor."""
-    return np.asarray(mean + rng.standard_normal((n, len(factor))) @ factor)
-
-
-# --- the mixture of Gaussians
 
 
 @dataclass
@@ -99,24 +87,6 @@ class GaussianMixture:
         return out
 
 
-# --- the samplers
-
-
-def one_gaussian(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
-    """One Gaussian with the mean and covariance of all training pictures."""
-    return _pictures(sample_gaussian(*gaussian_factor(flatten(images)), n, rng=rng), images)
-
-
-def class_gaussians(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
-    """One Gaussian for each class, the classes as frequent as in training."""
-    x, drawn = flatten(images), rng.choice(labels, size=n)
-    out = np.empty((n, x.shape[1]))
-    for label in np.unique(drawn):
-        members = drawn == label
-        out[members] = sample_gaussian(*gaussian_factor(x[labels == label]), int(members.sum()), rng=rng)
-    return _pictures(out, images)
-
-
 def gmm_30(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
     """A mixture of 30 Gaussians, fitted to at most 10,000 pictures; of those with more than 100 pixels, in their first
     100 principal components."""
@@ -126,46 +96,4 @@ def gmm_30(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Ar
         mean, factor = gaussian_factor(x)
         axes = np.linalg.svd(factor, full_matrices=False)[2][:PRINCIPAL_COMPONENTS]  # (C, D)
     mixture = GaussianMixture.fit((x - mean) @ axes.T, 30, rng=rng)
-    return _pictures(mixture.sample(n, rng=rng) @ axes + mean, images)
-
-
-def three_classes_dropped(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
-    """Training pictures of all classes but the last three: perfect pictures, an incomplete generator."""
-    classes: Array = np.unique(labels)
-    if len(classes) < 4:
-        raise ValueError(f"cannot drop three of {len(classes)} classes")
-    return _training_pictures(images, np.isin(labels, classes[:-3]), n, rng)
-
-
-def only_ones(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
-    """Training pictures of class 1 only: a generator that collapsed."""
-    return _training_pictures(images, labels == 1, n, rng)
-
-
-def pixel_marginals(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
-    """Each pixel drawn by itself from its training values."""
-    x = flatten(images)
-    return _pictures(x[rng.integers(len(x), size=(n, x.shape[1])), np.arange(x.shape[1])], images)
-
-
-BASELINES: dict[str, Sampler] = {
-    "10 class Gaussians": class_gaussians,
-    "GMM-30": gmm_30,
-    "one Gaussian": one_gaussian,
-    "3 classes dropped": three_classes_dropped,
-    "pixel marginals": pixel_marginals,
-    "only 1s": only_ones,
-}
-
-
-def _pictures(x: Array, like: Array) -> Array:
-    """(n, D) draws as pictures in [0, 1], float32, of the training pictures' shape."""
-    return np.clip(x, 0, 1).astype(np.float32).reshape(len(x), *like.shape[1:])
-
-
-def _training_pictures(images: Array, kept: Array, n: int, rng: np.random.Generator) -> Array:
-    """n of the kept training pictures, repeated only where there are too few."""
-    candidates: Any = np.flatnonzero(kept)
-    if len(candidates) == 0:
-        raise ValueError("no training picture has a class that this baseline shows")
-    return images[rng.choice(candidates, size=n, replace=len(candidates) < n)]
+    return as_images(mixture.sample(n, rng=rng) @ axes + mean, images)

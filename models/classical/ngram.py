@@ -46,3 +46,10 @@ def _look_up(keys: Array, asked: Array, values: Array) -> Array:
     """values where asked is among the sorted keys, else 0."""
     at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
     return np.where(keys[at] == asked, values[at], 0)
+
+
+def markov_bits(known: Array, asked: Array, levels: int, order: int) -> float:
+    """Bits per dimension of a model that counts what follows the last `order` pixels, row by row: levels (N, H W)."""
+    before = [np.pad(x, [(0, 0), (order, 0)], constant_values=levels) for x in (known, asked)]
+    p = witten_bell(*windows(before[0], order), *windows(before[1], order), vocabulary=levels + 1)
+    return float(-np.log2(p).mean())

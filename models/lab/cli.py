@@ -13,14 +13,19 @@ import numpy as np
 
 from tinygrad_cv import data, parallel
 
-from ..generative.ddpm import DDPM, MISSING, known_pixels
+from ..config import restored, stored
+from ..generative.ddpm import MISSING, known_pixels
 from . import demo
+from .errors import RunError
 from .evaluation.generation import NoEvaluator, format_report
 from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
-from .task import Task, configure, restored, stored
+from .run import Run
+from .settings import configure
+from .task import Task
 from .tasks import TASKS
-from .train import Run, RunError, train
+from .tasks.ddpm import DDPMTask
+from .train import train
 
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
 
@@ -127,7 +132,7 @@ def do_inpaint(args: argparse.Namespace) -> None:
     """Fill in missing pixels: those that are NaN in a file, or a part of some test pictures."""
     run, task = Run(Path(args.run)), reopen(args.run)
     rng = np.random.default_rng(args.seed)
-    if not isinstance(task, DDPM):
+    if not isinstance(task, DDPMTask):
         raise RunError(f"{args.run} holds a {task.title}; missing pixels are filled in by a DDPM")
     if args.pictures:
         images = read_samples(Path(args.pictures), task.config.shape)
@@ -259,4 +264,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("tinygrad-cv: stopped", file=sys.stderr)
         return 130
     return 0
-

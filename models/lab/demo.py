@@ -1,10 +1,9 @@
-"""What the demo trains, and the section of a page that tells of a run."""
+"""The demo: it trains every model on the embedded digits, and describes what came of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +11,12 @@ import numpy as np
 
 from tinygrad_cv import parallel
 
-from .report.images import grid, write_png
-from .report.page import Section, curves
-from .task import PictureGenerator, Task
-from .train import Run, train
+from .report.page import Section
+from .run import Run
+from .section import section
+from .task import Task
+from .tasks.images import PictureGenerator
+from .train import train
 
 TITLE = "Models that learned from 1,200 scanned digits"
 TEXT = (
@@ -23,49 +24,6 @@ TEXT = (
     "pixels each. The tables measure them against 597 others, beside what simpler methods reach."
 )
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1)  # of the training, when a generator shows what it can
-
-
-@dataclass(frozen=True)
-class Part:
-    """A model of the demo: what is said of it, and how its configuration differs from the preset."""
-
-    text: str
-    changes: dict[str, str] = field(default_factory=dict)
-
-
-PARTS = {
-    "gan": Part(
-        "A generator turns noise into digits; a discriminator learns to tell them from real scans, and the generator "
-        "learns from its verdicts.",
-        {"steps": "4000"},
-    ),
-    "ddpm": Part(
-        "A network learns to tell the noise in a noisy digit. Applied again and again it turns noise into a digit, of a "
-        "class if one is asked for, and it fills in missing pixels.",
-        {"steps": "1500", "base": "16", "batch": "64"},
-    ),
-    "vit": Part(
-        "A transformer reads a digit as a sequence of 16 patches; its attention shows which of them told it the class.",
-        {"steps": "3000"},
-    ),
-    "row-rnn": Part(
-        "A recurrent network reads a digit row by row, downwards and upwards, and says what it was.",
-        {"steps": "1500"},
-    ),
-    "pixel-rnn": Part(
-        "A recurrent network draws a digit pixel by pixel, each from the probabilities that the pixels before leave it.",
-    ),
-    "strip": Part(
-        "A small convolutional network looks at a strip of digits, a recurrent one goes through what it saw from both "
-        "sides, another one writes down what stands there. Nobody says where a digit begins: attention finds it.",
-        {"steps": "800", "size": "64", "longest": "8", "rate": "0.004", "average": "0.98", "architecture": "multiplicative"},
-    ),
-    "detr": Part(
-        "Finding digits: a transformer looks at a scene, and each of its queries says what it has found and where, or that "
-        "there is nothing more to be found.",
-        {"canvas": "32", "smallest": "24", "digits": "3", "queries": "6", "batch": "8", "steps": "5000"},
-    ),
-}
 
 
 def carry_out(
@@ -90,30 +48,3 @@ def carry_out(
     facts = {"seed": 0, "steps": steps, "seconds": seconds, "command": f"python -m models demo --only {name}"}
     rows = task.evaluate("digits", training, test)
     return section(task, run, training, test, rows, facts, Path(name))
-
-
-def section(
-    task: Task, run: Run, training: Any, test: Any, rows: list[dict[str, Any]], facts: dict[str, Any], where: Path
-) -> Section:
-    """A run's pictures, written into its folder, its curves and its figures; `where` leads from the page to the folder."""
-    pictures = task.show(run.folder, training, test)
-    frames = sorted(run.folder.glob("strip-*.npy"))
-    if frames:
-        strip = [np.load(frame) for frame in frames]
-        write_png(run.folder / "strip.png", grid(np.concatenate(strip), len(strip[0])))
-        steps = ", ".join(frame.stem.partition("-")[2].lstrip("0") for frame in frames)
-        pictures.append(("strip.png", f"The same noise at steps {steps}, top to bottom"))
-    drawn = []
-    for name, lines in task.figures.items():
-        curves(run.log, lines, run.folder / f"{name}.png")
-        drawn.append((f"{name}.png", name.capitalize()))
-    name = run.config["model"]
-    return Section(
-        title=task.title,
-        text=PARTS[name].text if name in PARTS else "",
-        facts=facts,
-        pictures=[(str(where / file), caption) for file, caption in pictures],
-        curves=[(str(where / file), caption) for file, caption in drawn],
-        rows=rows,
-        meaning=task.meaning if rows else "",
-    )

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init, parameter
 
-from ..lab.report.page import plot
-from ..lab.task import Natural, PictureClassifier, Share
+from ..config import Natural, Share
 
 DISTANCE = 100  # steps over which the gradient is looked at
 CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -100,22 +98,6 @@ def gradient_norms(cell: str, *, hidden: int = 64, distance: int = DISTANCE, rng
     return np.asarray(np.linalg.norm(x.grad[::-1, 0], axis=1))
 
 
-GRADIENTS = (
-    "gradients.png",
-    "How much an input counts, by its distance in time: the gradient's norm at the start of training. In the plain network it "
-    "vanishes, in gated ones whose gates start open it does not",
-)
-
-
-def plot_gradient_norms(path: Path, *, rng: np.random.Generator) -> None:
-    """The norms for each cell, the median of 20 networks, against the distance."""
-    lines = {}
-    for cell in CELLS:
-        norms = np.median([gradient_norms(cell, rng=rng) for _ in range(20)], axis=0)
-        lines[cell.upper()] = (list(range(len(norms))), norms.tolist())
-    plot(lines, "distance in time", path, log=True)
-
-
 # --------------------------------------------------------------------------------------- reading a picture row by row
 
 
@@ -142,13 +124,6 @@ class RowRNNConfig:
     mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
 
 
-ROW_PRESETS = {
-    "tiny": RowRNNConfig(hidden=8, bidirectional=False, steps=200, batch=16, warm_up=10),
-    "digits": RowRNNConfig(),
-    "mnist": RowRNNConfig((28, 28), shift=2, steps=6000),
-}
-
-
 class RowRNN(nn.Module):
     """The rows of a picture are the steps of a sequence; the last states give the class: (N, H, W[, C]) -> (N, classes)."""
 
@@ -165,17 +140,3 @@ class RowRNN(nn.Module):
         rows = np.swapaxes(images.reshape(*images.shape[:2], -1), 0, 1)  # (T, N, I)
         _, state = self.recurrent(rows, lengths=lengths)
         return self.head(self.dropout(ending(state, self.recurrent.num_directions)))
-
-
-class RowRNNClassifier(PictureClassifier):
-    """The training of a network that reads rows."""
-
-    presets = ROW_PRESETS
-    title = "RNN that reads rows"
-
-    def __init__(self, config: RowRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
-        super().__init__(RowRNN(config, rng=rng), config, training, rng=rng)
-
-    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        plot_gradient_norms(folder / "gradients.png", rng=np.random.default_rng(0))
-        return [*super().show(folder, training, test), GRADIENTS]

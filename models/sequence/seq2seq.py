@@ -131,3 +131,13 @@ class Multiplicative(Seq2Seq):
         values, keys, mask, _ = memory
         states, recurrent = self.recur(y, recurrent)
         return states, self.attention(states, keys, values, mask), recurrent
+
+
+class Symbols(nn.Module):
+    """Numbers of symbols as vectors: (B, S) -> (B, S, D)."""
+
+    def __init__(self, number: int, dimension: int, *, rng: np.random.Generator) -> None:
+        self.embedding = nn.Embedding(number, dimension, rng=rng)
+
+    def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
+        return self.embedding(source), lengths

@@ -5,14 +5,13 @@
     -> Transformer decoder: learned object queries look at each other, and at the places               (figure 10)
     -> of each query the class, or "no object", and by a small network the box, cxcywh in units of the picture's size
 
-The loss is in `matching.py`, the Transformer's layers are those of `transformer.py`. Pictures of different sizes are padded at
+The loss is in `matching.py`, the Transformer's layers are those of `sequence/transformer.py`. Pictures of different sizes are padded at
 their lower and right border; no place of the padding is looked at.
 
 Deviations, on purpose: batch normalisation learns, as the backbone is trained from its own start (`frozen` otherwise); the
 padding is kept silent inside the backbone too, so that a picture's objects do not depend on its neighbours in the batch
-(`silent` False: as published); the positions' wavelengths end sooner (`temperature`), for grids of a few places; the
-cross-entropy weighs more (`classification`), as the backbone does not know the classes beforehand; and the Transformer's
-norms stand before its branches (`pre_norm`).
+(`silent` False: as published); the positions' wavelengths end sooner (`temperature`), for grids of a few places; and
+the Transformer's norms stand before its branches (`pre_norm`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,23 +26,22 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 
-from ..lab.report.images import grid, heat, with_boxes, write_png
-from ..lab.task import Share
-from ..lab.tasks.detection import SHOWN, Detection, DetectorConfig
-from ..lab.tasks.scenes import TINY
+from ..config import Share
 from ..sequence.transformer import Decoder, Encoder
 from .resnet import ResNet, ResNetConfig
 
 
 @dataclass(frozen=True)
-class DETRConfig(DetectorConfig):
-    """What makes a DETR, besides its scenes and its training.
+class DETRConfig:
+    """What makes a DETR.
 
     The paper's, on a ResNet-50: queries=100, channels=3, stem=64, stem_size=7, pool=True, widths=(256, 512, 1024, 2048),
     depths=(3, 4, 6, 3), block="bottleneck", frozen=True, silent=False, dimension=256, heads=8, hidden=2048, encoders=6,
-    decoders=6, dropout=0.1, pre_norm=False, temperature=10000.0, classification=1.0.
+    decoders=6, dropout=0.1, pre_norm=False, temperature=10000.0.
     """
 
+    classes: int = 10
+    queries: int = 12  # so many objects can be found at most
     channels: int = 1  # of the pictures
     stem: int = 16  # what follows, to `frozen`, is the backbone's: see `ResNetConfig`
     stem_size: int = 3
@@ -62,14 +59,6 @@ class DETRConfig(DetectorConfig):
     dropout: Share = 0.0
     pre_norm: bool = True  # the paper's is not
     temperature: float = 20.0  # the paper's is 10000
-
-
-PRESETS = {
-    "tiny": DETRConfig(
-        **TINY, queries=4, stem=4, widths=(4, 8), heads=2, dimension=8, hidden=16, encoders=1, decoders=2,
-    ),
-    "digits": DETRConfig(steps=40_000, rate=1.5e-3),
-}  # fmt: skip
 
 
 def sine_positions(mask: np.ndarray, dimension: int, temperature: float = 10_000.0) -> np.ndarray:
@@ -163,28 +152,3 @@ class DETR(nn.Module):
         stride = self.backbone.config.stride
         height, width = (-(-n // stride) for n in images.shape[1:3])
         return np.asarray(weights.mean(axis=1).reshape(len(images), -1, height, width))  # of (B, heads, Q, h w)
-
-
-class DETRDetection(Detection):
-    """The training of a DETR."""
-
-    presets = PRESETS
-    title = "DETR"
-
-    def __init__(self, config: DETRConfig, training: Any, *, rng: np.random.Generator) -> None:
-        super().__init__(DETR(config, rng=rng), config, training, rng=rng)
-
-    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        scenes = self.held_out(test, 4)
-        with self.descent.averaged() as model:
-            maps = model.attention_maps(scenes.images, scenes.mask)
-        rows = []
-        for image, found, looks in zip(scenes.images, self.predictions(scenes), maps, strict=True):
-            surest = np.argsort(-found.scores)[:6]
-            warm = heat(np.repeat(image[None], len(surest), axis=0), looks[surest])
-            rows += [with_boxes(w, found[[i] if found.scores[i] > SHOWN else []]) for w, i in zip(warm, surest, strict=True)]
-        write_png(folder / "queries.png", grid(np.stack(rows), len(surest), scale=1))
-        told = (
-            f"Where the six surest queries of each scene look, in the last decoder layer, and the boxes of those above {SHOWN:g}"
-        )
-        return [*super().show(folder, training, test), ("queries.png", told)]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
-from ..lab.report.images import grid, heat, write_png
-from ..lab.task import Natural, PictureClassifier, Share
+from ..config import Natural, Share
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,6 @@ class ViTConfig(EncoderConfig):
     flip: bool = False
     mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
     freeze: str = ""  # what is not trained: beginnings of parameters' names, with commas between them
-
-
-PRESETS = {
-    "tiny": ViTConfig(patch=4, dimension=8, depth=1, heads=2, hidden=16, steps=200, batch=16, warm_up=10),
-    "digits": ViTConfig(),
-    "mnist": ViTConfig(patch=4, depth=6, hidden=256, shape=(28, 28), steps=6000, warm_up=500, shift=2, average=0.999),
-}
 
 
 def patches(images: Any, size: int) -> Any:
@@ -212,39 +203,3 @@ def fine_tune(model: ViT, state: Mapping[str, np.ndarray], old_grid: tuple[int, 
     kept = [n for n in ("head.weight", "head.bias") if taken[n].shape != own[n].shape]
     model.load_state_dict(taken | {name: own[name] for name in kept})
     return kept
-
-
-class ViTClassifier(PictureClassifier):
-    """The training of a ViT."""
-
-    presets = PRESETS
-    title = "ViT"
-
-    def __init__(self, config: ViTConfig, training: Any, *, rng: np.random.Generator) -> None:
-        self.vit = model = ViT(config, rng=rng)
-        beginnings = tuple(filter(None, config.freeze.split(",")))
-        names = [name for name, _ in model.named_parameters()]
-        for beginning in beginnings:
-            if not any(name.startswith(beginning) for name in names):
-                raise ValueError(f"freeze: no parameter's name begins with {beginning!r}; there are {', '.join(names)}")
-        for name, weight in model.named_parameters():
-            weight.requires_grad = not name.startswith(beginnings) if beginnings else True
-        super().__init__(model, config, training, rng=rng)
-
-    def start_from(self, other: ViTClassifier) -> None:
-        """Fine-tuning: begin with another task's averaged weights."""
-        fine_tune(self.vit, other.descent.average.state_dict(), other.vit.grid)
-        self.descent.average.load_state_dict(self.model.state_dict())
-
-    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        images = np.random.default_rng(6).permutation(test.images)[:10]
-        with self.descent.averaged() as model:
-            maps = model.attention_maps(images)
-        rows, columns = self.vit.grid
-        seen = rollout(maps).reshape(-1, rows, columns)
-        heads = maps[-1, :, :, 0, 1:].reshape(len(images), -1, rows, columns)  # (B, heads, h, w)
-        layers = [np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images, heat(images, seen)]
-        layers += [heat(images, heads[:, head]) for head in range(heads.shape[1])]
-        write_png(folder / "attention.png", grid(np.concatenate(layers), len(images)))
-        told = "Where the class token looks: the picture, attention rollout through all blocks, each head of the last block"
-        return [("attention.png", told), *super().show(folder, training, test)]

@@ -6,12 +6,11 @@ Learned detection tokens stand behind the patches and go through the same blocks
 DETR's object queries, and DETR's loss teaches them. There is no decoder, hence one prediction and no auxiliary losses.
 
 Deviations, on purpose: the detection tokens bring their positions with them, which is the same thing; padding is a blank part
-of the picture, not hidden; the cross-entropy weighs more than the boxes (`classification`), as in `detr.py`.
+of the picture, not hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,24 +19,19 @@ import numpy as np
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
-from ..lab.tasks.detection import Detection, DetectorConfig
-from ..lab.tasks.scenes import TINY
 from .detr import BoxHead
 from .vit import Encoder, EncoderConfig
 
 
 @dataclass(frozen=True)
-class YOLOSConfig(EncoderConfig, DetectorConfig):
-    """What makes a YOLOS, besides its scenes and its training."""
+class YOLOSConfig(EncoderConfig):
+    """What makes a YOLOS: the encoder, the size of its pictures, and what it looks for."""
 
+    classes: int = 10
+    queries: int = 12  # so many objects can be found at most
+    canvas: int = 48  # height and width of the pictures
     patch: int = 4
     stochastic_depth: float = 0.0
-
-
-PRESETS: Mapping[str, YOLOSConfig] = {
-    "tiny": YOLOSConfig(**TINY, queries=4, patch=8, dimension=8, depth=1, heads=2, hidden=16),
-    "digits": YOLOSConfig(depth=6, steps=16_000, rate=2e-3),
-}
 
 
 class YOLOS(Encoder):
@@ -54,13 +48,3 @@ class YOLOS(Encoder):
         tokens = self.encode(images, self.detection_tokens)
         said = self.norm(tokens[:, -self.detection_tokens.shape[1] :])[None]  # (1, B, Q, D)
         return self.class_head(said), self.box_head(said)
-
-
-class YOLOSDetection(Detection):
-    """The training of a YOLOS."""
-
-    presets = PRESETS
-    title = "YOLOS"
-
-    def __init__(self, config: YOLOSConfig, training: Any, *, rng: np.random.Generator) -> None:
-        super().__init__(YOLOS(config, rng=rng), config, training, rng=rng)

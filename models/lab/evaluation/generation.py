@@ -17,23 +17,22 @@ Pictures are arrays in [0, 1] with shape (N, ...); every distance between pictur
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri, rel_entr, softmax
 
 from tinygrad_cv.safetensors import load
 
-Array = np.ndarray[Any, Any]
-Sampler = Callable[[Array, Array, int, np.random.Generator], Array]
-Predict = Callable[[Array], Array]
+from ...classical.gaussians import gaussian_factor
+from ...classical.kernel_ridge import Predict, kernel_ridge_regression
+from ...classical.kmeans import kmeans
+from ...classical.nearest import Array, distance_blocks, flatten, nearest
 
-BLOCK_ELEMENTS = 4_000_000  # distances are held in blocks of this many elements
+Sampler = Callable[[Array, Array, int, np.random.Generator], Array]
 
 
 # --- the frozen evaluator
@@ -106,69 +105,6 @@ class Evaluator:
     def accuracy(self, images: Array, labels: Array) -> float:
         """The share of pictures whose most probable class is their label."""
         return float(np.mean(self.probabilities(images).argmax(axis=1) == labels))
-
-
-# --- distances and bins
-
-
-def flatten(images: Array) -> Array:
-    """(N, ...) -> (N, D) floating point; float32 stays float32."""
-    images = np.asarray(images)
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"expected pictures of shape (N, ...) with N >= 1, got an array of shape {images.shape}")
-    return images.reshape(len(images), -1).astype(np.result_type(images, np.float32), copy=False)
-
-
-def distance_blocks(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
-    """Squared distances of the rows of `a` (N, D) to all of `b` (M, D), a block of rows at a time.
-
-    |a - b|^2 = |a|^2 - 2 a.b + |b|^2 is one matrix product, but rounds relative to the norms, not the distance.
-    """
-    rows = max(1, BLOCK_ELEMENTS // len(b))
-    b_norms = np.einsum("md,md->m", b, b)
-    for start in range(0, len(a), rows):
-        block = a[start : start + rows]
-        distances = block @ b.T  # (rows, M)
-        distances *= -2
-        distances += b_norms
-        distances += np.einsum("nd,nd->n", block, block)[:, None]
-        yield slice(start, start + len(block)), np.maximum(distances, 0, out=distances)
-
-
-def nearest(a: Array, b: Array) -> Array:
-    """The index in `b` (M, D) of the row nearest to each row of `a` (N, D): (N,) integers."""
-    return np.concatenate([distances.argmin(axis=1) for _, distances in distance_blocks(a, b)])
-
-
-def kmeans(data: Array, clusters: int, *, rng: np.random.Generator, iterations: int = 100) -> Array:
-    """The centres (clusters, D) of Lloyd's k-means, started by k-means++ (Arthur & Vassilvitskii 2007)."""
-    data = flatten(data)
-    if not 1 <= clusters <= len(data):
-        raise ValueError(f"cannot make {clusters} clusters of {len(data)} points")
-    chosen = [int(rng.integers(len(data)))]
-    closest = np.full(len(data), np.inf)
-    while len(chosen) < clusters:
-        newest = data[chosen[-1:]]
-        for rows, distances in distance_blocks(data, newest):
-            np.minimum(closest[rows], distances[:, 0], out=closest[rows])
-        closest[chosen[-1]] = 0
-        if not (total := closest.sum()) > 0:
-            raise ValueError(f"cannot make {clusters} clusters: the data have only {len(chosen)} distinct points")
-        chosen.append(int(rng.choice(len(data), p=closest / total)))
-    centres, assignment = data[chosen], np.full(len(data), -1)
-    for _ in range(iterations):
-        previous, assignment = assignment, nearest(data, centres)
-        if np.array_equal(previous, assignment):
-            break
-        for k in np.unique(assignment):  # an empty cluster keeps its centre
-            centres[k] = data[assignment == k].mean(axis=0)
-    return centres
-
-
-def gaussian_factor(x: Array) -> tuple[Array, Array]:
-    """The mean (D,) and a factor R (min(N, D), D) of the sample covariance R'R of the rows of `x` (N, D)."""
-    mean = x.mean(axis=0)
-    return mean, np.asarray(np.linalg.qr(x - mean, mode="r")) / math.sqrt(max(1, len(x) - 1))
 
 
 # --- the metrics
@@ -269,25 +205,6 @@ def nearest_train_distance(samples: Array, train: Array) -> Array:
     """
     samples, train = flatten(samples), flatten(train)
     return np.asarray(np.linalg.norm(samples - train[nearest(samples, train)], axis=1))
-
-
-def kernel_ridge_regression(images: Array, labels: Array, classes: int, *, ridge: float = 1e-2) -> Predict:
-    """A classifier by ridge regression of one-hot labels on exp(-|x - x'|^2 / s), s half the median of |x - x'|^2.
-
-    One linear system (Rifkin et al. 2003), so the same data give the same classifier, and a good one: trained on 5,000
-    pictures of MNIST it is right on 95 %.
-    """
-    x = flatten(images).astype(np.float64)
-
-    def squared(pictures: Array) -> Array:
-        return np.concatenate([d for _, d in distance_blocks(flatten(pictures).astype(np.float64), x)])  # (M, N)
-
-    distances = squared(x)
-    scale = float(np.median(distances)) / 2 or 1.0
-    kernel = np.exp(-distances / scale)
-    kernel[np.diag_indices(len(x))] += ridge
-    weights = cho_solve(cho_factor(kernel), np.eye(classes)[labels])
-    return lambda pictures: np.asarray((np.exp(-squared(pictures) / scale) @ weights).argmax(axis=1))
 
 
 def train_on_synthetic_test_on_real(

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_cv.files import atomic_write
 
 from ...vision.boxes import Objects
-from ..train import need
+from ..optional import need
 
 RED = np.array([1.0, 0.15, 0.0])
 WIDTH = 640  # pixels that a grid fills about, if it is not told how large a pixel is

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from ...generative.ddpm import DDPM
-from ...generative.gan import GAN
-from ...generative.pixel_rnn import PixelRNNTask
-from ...sequence.char_rnn import CharRNNTask
-from ...sequence.rnn import RowRNNClassifier
-from ...vision.detr import DETRDetection
-from ...vision.segmenter import Segmentation
-from ...vision.vit import ViTClassifier
-from ...vision.yolos import YOLOSDetection
 from ..task import Task
+from .char_rnn import CharRNNTask
 from .copying import Copying
 from .dates import Dates
+from .ddpm import DDPMTask
+from .detr import DETRDetection
+from .gan import GANTask
+from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
+from .row_rnn import RowRNNClassifier
+from .segmentation import Segmentation
 from .strip import StripReading
+from .vit import ViTClassifier
+from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
-    "gan": GAN,
-    "ddpm": DDPM,
+    "gan": GANTask,
+    "ddpm": DDPMTask,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,

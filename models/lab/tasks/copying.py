@@ -16,8 +16,10 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 
-from ...sequence.rnn import GRADIENTS, cell_named, open_gates, plot_gradient_norms
-from ..task import Natural, Task
+from ...config import Natural
+from ...sequence.rnn import cell_named, open_gates
+from ..task import Endless, Task
+from .gradients import GRADIENTS, plot_gradient_norms
 
 SEQUENCES = 1000  # on which copying is measured
 
@@ -60,16 +62,6 @@ class Copier(nn.Module):
 
     def forward(self, symbols: np.ndarray) -> Any:
         return self.V(self.recurrent(self.one_hot[symbols])[0])
-
-
-class Endless:
-    """Batches that are drawn as they are needed: their state is the generator's."""
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: Any) -> None:
-        """Nothing to go back to."""
 
 
 class Copying(Task):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...sequence.symbols import Pairs
+from .pairs import Pairs
 from .transduction import TextTransduction, TransductionConfig
 
 YEARS = (1950, 2049)  # so that two figures say which year is meant

@@ -1,4 +1,4 @@
-"""Finding digits in scenes: the task that detectors share, its figures, and the classical way beside it."""
+"""Finding digits in scenes: the task that detectors share."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import ndimage
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
-from tinygrad_cv.data import Dataset
 
 from ...vision.boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ...vision.matching import criterion
+from ..evaluation.connected import connected, nearest_digit
 from ..evaluation.detection import detection_metrics
-from ..evaluation.generation import flatten, nearest
 from ..report.images import grid, with_boxes, write_png
 from ..task import in_batches
-from .scenes import INK, Scenes, SceneTask, SceneTaskConfig, ink, resize
+from .scenes import Scenes, SceneTask, SceneTaskConfig
 
 SHOWN = 0.5  # a found object as sure as this is drawn
 
 
 @dataclass(frozen=True)
 class DetectorConfig(SceneTaskConfig):
-    """What a detector needs besides its scenes and its training."""
+    """The scenes that a detector learns from, and how it learns.
 
-    queries: int = 12  # so many objects can be found at most
+    The cross-entropy weighs more than in the paper (`classification`), as the detectors do not know the classes beforehand.
+    """
+
     classification: float = 5.0  # weight of the cross-entropy; the paper's is 1
 
 
@@ -89,41 +89,3 @@ def relative(drawn: Scenes) -> list[Objects]:
     """The objects of scenes with boxes as cxcywh, in units of each picture's width and height."""
     pairs = zip(drawn.objects, drawn.sizes, strict=True)
     return [Objects.certain(objects.labels, xyxy_to_cxcywh(objects.boxes / size)) for objects, size in pairs]
-
-
-# ------------------------------------------------------------------------------------------------- the classical way
-
-
-def connected(image: np.ndarray) -> np.ndarray:
-    """Boxes (n, 4) around connected bright pixels, diagonals included, that are at least 6 pixels high."""
-    places, _ = ndimage.label(image >= INK, np.ones((3, 3)))
-    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(places) if y.stop - y.start >= 6]
-    return np.array(boxes, float).reshape(-1, 4)
-
-
-def nearest_digit(training: Dataset, most: int = 5000) -> Any:
-    """A function (picture, boxes) -> objects with the class of the training digit that each box's content is nearest to.
-
-    Both are cut to the ink and stretched to one size; the score falls with the distance.
-    """
-    assert training.labels is not None
-    some, size = np.random.default_rng(0).permutation(len(training))[:most], training.images.shape[1:3]
-    images, labels = training.images[some], training.labels[some]
-    known = np.stack([normal(image, ink(image), size) for image in images])
-
-    def classify(image: np.ndarray, boxes: np.ndarray) -> Objects:
-        if not len(boxes):
-            return Objects(np.zeros(0, int), boxes, np.zeros(0))
-        cut = np.stack([normal(image, box, size) for box in boxes])
-        chosen = nearest(flatten(cut), flatten(known))
-        distance = np.linalg.norm(flatten(cut) - flatten(known[chosen]), axis=1)
-        return Objects(labels[chosen], boxes, 1 / (1 + distance))
-
-    return classify
-
-
-def normal(image: np.ndarray, box: Any, size: tuple[int, ...]) -> np.ndarray:
-    """A box's content stretched to one size and brightness: (height, width)."""
-    left, top, right, bottom = (int(n) for n in box)
-    picture = resize(image[top:bottom, left:right], *size)
-    return picture / max(float(picture.max()), INK)

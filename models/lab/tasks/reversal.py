@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...sequence.symbols import Pairs, in_order
+from .pairs import Pairs, in_order
 from .transduction import TextTransduction, TransductionConfig
 
 

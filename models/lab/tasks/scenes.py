@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from math import inf
 from typing import Annotated, Any, Self
 
@@ -18,11 +17,12 @@ from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 from tinygrad_cv.data.state import jsonable
 
+from ...config import Natural, Share
 from ...vision.boxes import Objects, area, overlap
+from ..evaluation.connected import INK, ink, resize
 from ..learner import Descent
-from ..task import Natural, Share, Task
+from ..task import Task
 
-INK = 0.3  # a pixel as bright as this belongs to its digit
 TRIES = 20  # to find a free place for a digit, which is left out if there is none
 
 
@@ -137,27 +137,6 @@ def some_digit(source: Dataset, config: SceneConfig, *, rng: np.random.Generator
     width = max(1, round(height * rng.uniform(0.75, 1)))
     picture = resize(source.images[index], height, width)
     return picture * np.float32(rng.uniform(0.6, 1) / max(picture.max(), INK)), int(source.labels[index])
-
-
-def ink(image: np.ndarray) -> tuple[int, int, int, int]:
-    """The box around all pixels that belong to a digit; the whole picture if there are none."""
-    rows, columns = (np.flatnonzero((image >= INK).any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return 0, 0, image.shape[1], image.shape[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A grey picture in another size, bilinear, averaged where it shrinks: (H, W) -> (height, width)."""
-    return np.asarray(resampling(image.shape[0], height) @ image @ resampling(image.shape[1], width).T)
-
-
-@cache
-def resampling(old: int, new: int) -> np.ndarray:
-    """The matrix (new, old) that interpolates linearly, or where there are fewer than before, averages under a triangle."""
-    centre = (np.arange(new) + 0.5) * old / new - 0.5
-    weights = np.maximum(0, 1 - np.abs(np.arange(old) - centre[:, None]) / max(1, old / new))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 class scenes:  # named as a function, like batches

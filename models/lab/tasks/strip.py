@@ -1,7 +1,6 @@
 """Reading a strip: a picture of several handwritten digits side by side, to the sequence of the digits.
 
-Nothing says where a digit begins. A small convolutional network makes a sequence of the picture, a vector of every few
-columns, which the encoders take as they take words (as in Shi et al. 2017, arXiv 1507.05717, section 2.1).
+Nothing says where a digit begins. The encoders take the picture's columns (`models.vision.columns`) as they take words.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-import tinygrad_cv as tg
 from tinygrad_cv import data, nn
 
-from ...sequence.attention import padding_mask
-from ...sequence.symbols import Pairs, encode, in_order
-from ...vision.resnet import ResNet, ResNetConfig
-from ..evaluation.generation import flatten, nearest
+from ...classical.nearest import flatten, nearest
+from ...config import Natural
+from ...sequence.symbols import encode
+from ...vision.columns import Columns
+from ...vision.resnet import ResNetConfig
 from ..report.images import grid, heat, read_grey, write_png
-from ..task import Natural
+from .pairs import Pairs, in_order
 from .transduction import Transduction, TransductionConfig
 
 
@@ -61,23 +60,6 @@ def strips(
     columns = np.zeros((len(lengths), widths.max(), images.shape[1]), images.dtype)
     columns[rows[:, None], starts[:, None] + np.arange(width)] = np.swapaxes(images, 1, 2)  # (N, W, H)
     return columns, widths
-
-
-class Columns(nn.Module):
-    """Pictures, column by column, as sequences of vectors: (B, S, H) -> (B, S / stride, D), rounded up.
-
-    What lies behind a strip's end is silent in the convolutions, so that a strip reads the same beside any others.
-    """
-
-    def __init__(self, config: ResNetConfig, height: int, dimension: int, *, rng: np.random.Generator) -> None:
-        self.backbone = ResNet(config, rng=rng)
-        self.linear = nn.Linear(config.widths[-1] * -(-height // config.stride), dimension, rng=rng)
-
-    def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
-        pictures = np.swapaxes(source, 1, 2)  # (B, H, S)
-        inside = np.broadcast_to(padding_mask(lengths, pictures.shape[2]), pictures.shape)
-        features = np.moveaxis(self.backbone(tg.Tensor(pictures[:, None]), inside), 3, 1)  # (B, S / stride, C, H / stride)
-        return self.linear(features.reshape(*features.shape[:2], -1)), -(-lengths // self.backbone.config.stride)
 
 
 class StripReading(Transduction):

@@ -16,14 +16,15 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.data import IGNORE_INDEX
 
+from ...config import Share
 from ...sequence.decoding import Transducer, beam_search, greedy, scheduled_inputs
-from ...sequence.seq2seq import Additive, Multiplicative, Plain
-from ...sequence.symbols import FIRST, Pairs, decode, encode
+from ...sequence.seq2seq import Additive, Multiplicative, Plain, Symbols
+from ...sequence.symbols import FIRST, decode, encode
 from ...sequence.transformer import Transformer
 from ..learner import Descent
-from ..report.page import draw_matrix, plot
-from ..task import Share, Task
-from .copying import Endless
+from ..report.plots import draw_matrix, plot
+from ..task import Endless, Task
+from .pairs import Pairs
 
 RECURRENT = {"plain": Plain, "additive": Additive, "multiplicative": Multiplicative}
 SCHEDULES = ("cosine", "inverse square root")
@@ -68,16 +69,6 @@ def build(config: TransductionConfig, source: nn.Module, outputs: int, *, rng: n
         raise ValueError(f"no architecture is called {config.architecture!r}; there are {known}")
     kind = RECURRENT[config.architecture]
     return kind(source, config.size, outputs, config.size, config.layers, config.cell, config.dropout, rng=rng)
-
-
-class Symbols(nn.Module):
-    """Numbers of symbols as vectors: (B, S) -> (B, S, D)."""
-
-    def __init__(self, number: int, dimension: int, *, rng: np.random.Generator) -> None:
-        self.embedding = nn.Embedding(number, dimension, rng=rng)
-
-    def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
-        return self.embedding(source), lengths
 
 
 class Transduction(Task):

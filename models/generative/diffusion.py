@@ -1,0 +1,103 @@
+"""The diffusion process, without a network (Ho, Jain & Abbeel 2020, arXiv 2006.11239).
+
+    q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)                         forward: noise is added  (equation 4)
+    q(x_(t-1) | x_t, x_0) = N(mu_tilde(x_t, x_0), beta_tilde_t I)                        the posterior            (equations 6, 7)
+
+Step by step a network's predictions turn noise into a picture (algorithm 2), or in fewer steps by DDIM (Song et al. 2021,
+arXiv 2010.02502, equation 12). Besides: the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672, equation 17), and
+prediction of x_0 or of v = sqrt(alpha_bar) epsilon - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022).
+
+Times are t = 1 ... T as in the paper; `alpha_bar[0]` = 1 is the picture itself. Deviation, on purpose: a predicted x_0 is
+clipped to [-1, 1] when sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Array = np.ndarray
+Network = Callable[[Array, Array], Array]  # (x_t, t) -> prediction
+PREDICTIONS = ("epsilon", "x0", "v")
+
+
+def betas(schedule: str, times: int) -> Array:
+    """The variances beta_1 ... beta_T, float64 (T,).
+
+    "linear": from 1e-4 to .02 at T = 1000, scaled by 1000 / T for others (Ho et al. 2020, section 4). "cosine": such that
+    alpha_bar_t = cos^2((t / T + s) / (1 + s) pi / 2) up to a factor, s = .008, each at most .999.
+    """
+    if schedule == "linear":
+        return np.asarray(np.clip(np.linspace(1e-4, 0.02, times) * 1000 / times, 0, 0.999))
+    if schedule == "cosine":
+        angle = (np.arange(times + 1) / times + 0.008) / 1.008 * np.pi / 2
+        return np.asarray(1 - np.cos(angle[1:]) ** 2 / np.cos(angle[:-1]) ** 2).clip(0, 0.999)
+    raise ValueError(f"no schedule is called {schedule!r}; there are linear, cosine")
+
+
+class Diffusion:
+    """The process without the network: adding noise, and the arithmetic of taking it away.
+
+    `beta`, `alpha_bar` (T + 1,) are float64, indexed by t = 0 ... T. Pictures (B, ...) are in [-1, 1], times (B,).
+    """
+
+    def __init__(self, schedule: str, times: int, prediction: str = "epsilon") -> None:
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"a network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}")
+        self.times, self.prediction = times, prediction
+        self.beta = np.concatenate([[0.0], betas(schedule, times)])
+        self.alpha_bar = np.cumprod(1 - self.beta)
+
+    def scales(self, t: Array, like: Array) -> tuple[Array, Array]:
+        """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t) in a shape that meets the pictures."""
+        alpha_bar = self.alpha_bar[t].reshape(-1, *[1] * (like.ndim - 1))
+        return np.sqrt(alpha_bar).astype(like.dtype), np.sqrt(1 - alpha_bar).astype(like.dtype)
+
+    def q_sample(self, x0: Array, t: Array, noise: Array) -> Array:
+        """x_t from x_0 and standard normal noise, in one go (equation 4)."""
+        signal, sigma = self.scales(t, x0)
+        return np.asarray(signal * x0 + sigma * noise)
+
+    def target(self, x0: Array, t: Array, noise: Array) -> Array:
+        """What the network is to predict from x_t."""
+        signal, sigma = self.scales(t, x0)
+        return np.asarray({"epsilon": noise, "x0": x0, "v": signal * noise - sigma * x0}[self.prediction])
+
+    def x0_and_epsilon(self, x: Array, t: Array, predicted: Array) -> tuple[Array, Array]:
+        """The picture and the noise in x_t that a prediction stands for, the picture clipped to [-1, 1]."""
+        signal, sigma = self.scales(t, x)
+        x0 = {
+            "epsilon": lambda: (x - sigma * predicted) / signal,
+            "x0": lambda: predicted,
+            "v": lambda: signal * x - sigma * predicted,
+        }[self.prediction]()
+        x0 = np.clip(x0, -1, 1)
+        return x0, (x - signal * x0) / sigma
+
+    def posterior(self, x0: Array, x: Array, t: int) -> tuple[Array, float]:
+        """Mean and variance of q(x_(t-1) | x_t, x_0) (equations 6 and 7)."""
+        before, now, beta = self.alpha_bar[t - 1], self.alpha_bar[t], self.beta[t]
+        mean = float(np.sqrt(before) * beta / (1 - now)) * x0 + float(np.sqrt(1 - beta) * (1 - before) / (1 - now)) * x
+        return mean, float((1 - before) / (1 - now) * beta)
+
+    def ancestral_step(self, network: Network, x: Array, t: int, *, rng: np.random.Generator) -> tuple[Array, Array]:
+        """A line of algorithm 2: x_(t-1) from x_t, and the x_0 that was predicted."""
+        times = np.full(len(x), t)
+        x0, _ = self.x0_and_epsilon(x, times, network(x, times))
+        mean, variance = self.posterior(x0, x, t)
+        return mean + float(np.sqrt(variance)) * rng.standard_normal(x.shape, dtype=np.float32), x0
+
+    def ddim_step(
+        self, network: Network, x: Array, t: int, s: int, eta: float, *, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """x_s from x_t, s < t (Song et al. 2021, equation 12), and the x_0 that was predicted.
+
+        eta = 0 is deterministic; eta = 1 and s = t - 1 is the ancestral step.
+        """
+        times = np.full(len(x), t)
+        x0, epsilon = self.x0_and_epsilon(x, times, network(x, times))
+        before, now = self.alpha_bar[s], self.alpha_bar[t]
+        sigma = eta * np.sqrt((1 - before) / (1 - now) * (1 - now / before))  # equation 16
+        x = float(np.sqrt(before)) * x0 + float(np.sqrt(max(0.0, 1 - before - sigma**2))) * epsilon
+        return x + float(sigma) * rng.standard_normal(x.shape, dtype=np.float32), x0
