@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import configparser
 import io
+import subprocess
+import sys
 import tokenize
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,13 @@ PAGES = sorted(PACKAGE.rglob("*.md"))
 ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "scipy", "special"]
 ROOMS += ["kernels", "transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
 ROOMS += ["tape", "testing"]
+
+MODELS = PACKAGE.parent / "models"
+PAPERS = ["classical", "sequence", "vision", "generative"]
+MODEL_ROOMS = ["config", *PAPERS]
+MODEL_ROOMS += [f"lab/{room}" for room in ["errors", "optional", "report", "evaluation", "learner"]]
+MODEL_ROOMS += [f"lab/{room}" for room in ["settings", "task", "run", "train", "tasks"]]
+MODEL_ROOMS += [f"lab/{room}" for room in ["section", "demo", "cli"]]
 
 MAX_COLUMNS = 100
 MAX_TOKENS = 10  # of a code line, on average
@@ -66,6 +76,54 @@ def test_the_package_knows_no_models_and_itself_by_relative_imports_only(path: P
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             imported.add(str(node.module).partition(".")[0])
     assert imported.isdisjoint({"models", "tests", "benchmarks", "tinygrad_cv"})
+
+
+def imported_files(path: Path) -> Iterator[Path]:
+    """The files of models that a file of models imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level > 0:
+            folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for alias in node.names:
+                places = [folder / f"{alias.name}.py", folder.with_suffix(".py"), folder / "__init__.py"]
+                yield next(place for place in places if place.exists())
+
+
+def model_room(path: Path) -> int:
+    """Where the room of a file of models stands in the list of rooms."""
+    parts = path.relative_to(MODELS).with_suffix("").parts
+    return MODEL_ROOMS.index("/".join(parts[:2]) if parts[0] == "lab" else parts[0])
+
+
+def test_imports_of_models_go_down_their_rooms_without_circles() -> None:
+    graph: dict[Path, set[Path]] = {}
+    doors = {MODELS / name for name in ["__init__.py", "__main__.py", "lab/__init__.py"]}
+    for path in set(MODELS.rglob("*.py")) - doors:
+        graph[path] = set(imported_files(path))
+        for imported in graph[path]:
+            assert model_room(imported) <= model_room(path), f"{path} imports {imported}"
+    assert len(list(TopologicalSorter(graph).static_order())) == len(graph) > 60
+
+
+def test_models_know_themselves_by_relative_imports_only() -> None:
+    """Installed, they have another name."""
+    for path in MODELS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(name.partition(".")[0] == "models" for name in names), path
+
+
+def test_importing_a_paper_imports_nothing_to_train_or_draw_with() -> None:
+    papers = [path for room in PAPERS for path in (MODELS / room).rglob("*.py")]
+    names = [".".join(path.relative_to(MODELS.parent).with_suffix("").parts) for path in papers]
+    program = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name.removesuffix(".__init__"))
+    unwanted = {"tqdm", "matplotlib", "PIL", "models.lab"} & set(sys.modules)
+    assert not unwanted, f"{name} imports {unwanted}"
+"""
+    subprocess.run([sys.executable, "-c", program, *names], cwd=MODELS.parent, check=True)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -21,6 +21,7 @@ from .evaluation.generation import NoEvaluator, format_report
 from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
+from .section import PARTS, section
 from .settings import configure
 from .task import Task
 from .tasks import TASKS
@@ -161,20 +162,20 @@ def do_eval(args: argparse.Namespace) -> None:
     except NoEvaluator as error:
         print(error)
     facts = {"model": run.config["model"], "data": Path(run.config["data"]).name, "seed": run.config["seed"]}
-    section = demo.section(task, run, training, test, rows, facts, Path())
-    print(f"open {write_page(run.folder, section.title, [section])}")
+    page = section(task, run, training, test, rows, facts, Path())
+    print(f"open {write_page(run.folder, page.title, [page])}")
 
 
 def do_demo(args: argparse.Namespace) -> None:
     """Train every model on the embedded digits, and write a page."""
-    names = args.only or list(demo.PARTS)
-    unknown = [name for name in names if name not in demo.PARTS]
+    names = args.only or list(PARTS)
+    unknown = [name for name in names if name not in PARTS]
     if unknown:
-        raise RunError(f"the demo has no {unknown[0]!r}; there are {', '.join(demo.PARTS)}")
+        raise RunError(f"the demo has no {unknown[0]!r}; there are {', '.join(PARTS)}")
     training, test = read_data("digits", None)
     folder, sections = Path(args.out), []
     for name in names:
-        part = demo.PARTS[name]
+        part = PARTS[name]
         changes = part.changes | ({"steps": str(args.steps)} if args.steps else {})
         settings, _ = settings_of(name, "digits", None, 0, "digits", changes)
         begin = partial(build, settings, training)
@@ -246,7 +247,7 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(do=do_eval)
     one = commands.add_parser("demo", help="train every model on real digits in some six minutes, and write a page")
     one.add_argument("--out", default="runs/demo")
-    one.add_argument("--only", action="append", metavar="NAME", help=", ".join(demo.PARTS))
+    one.add_argument("--only", action="append", metavar="NAME", help=", ".join(PARTS))
     one.add_argument("--steps", type=whole, help="of each model (default: what suits it)")
     several(one, default=min(2, parallel.cores()))
     one.set_defaults(do=do_demo)
