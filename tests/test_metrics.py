@@ -171,7 +171,7 @@ def test_nearest_train_distance_is_exact_and_zero_for_copies(rng: np.random.Gene
 def test_distances_come_in_blocks_that_fit_in_memory(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     x = rng.standard_normal((600, 3))
     whole = nearest(x, x[:500]), metrics.one_nearest_neighbour_sides(x[:300], x[300:])
-    monkeypatch.setattr(metrics, "BLOCK_ELEMENTS", 7_000)
+    monkeypatch.setattr("models.classical.nearest.BLOCK_ELEMENTS", 7_000)
     blocks = nearest(x, x[:500]), metrics.one_nearest_neighbour_sides(x[:300], x[300:])
     assert np.array_equal(whole[0], blocks[0]) and whole[1] == blocks[1]
     tracemalloc.start()
