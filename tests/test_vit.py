@@ -95,7 +95,7 @@ def test_fine_tuning_replaces_the_head_only() -> None:
     target = make(classes=3)
     head = target.model.head.weight.data.copy()
     target.start_from(source)
-    wanted = source.descent.average.state_dict()
+    wanted = source.learner.average.state_dict()
     for name, array in target.model.state_dict().items():
         if name.startswith("head"):
             assert array.shape[0] == 3

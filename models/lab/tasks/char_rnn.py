@@ -15,7 +15,7 @@ from tinygrad_cv import data, kernels, nn, parallel
 
 from ...classical.ngram import windows, witten_bell
 from ...sequence.char_rnn import CharRNN, CharRNNConfig
-from ..learner import Descent
+from ..learner import Learner
 from ..task import Task
 
 ORDERS = (1, 2, 3, 4, 5, 6)  # of the n-grams beside the network
@@ -67,8 +67,8 @@ class CharRNNTask(Task):
     def __init__(self, config: CharRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng = config, rng
         self.model, self.carried = CharRNN(config, rng=rng), Carried(config)
-        self.descent = Descent(self.model, config, clip=config.clip)
-        self.parts = self.descent.parts | {"carried": self.carried}
+        self.learner = Learner(self.model, config, clip=config.clip)
+        self.parts = self.learner.parts | {"carried": self.carried}
         if training is not None:
             self.batches = data.streams(training.train, config.batch, config.length, rng=rng)
 
@@ -79,13 +79,13 @@ class CharRNNTask(Task):
             self.carried.forget()
         logits, state = self.model(inputs, self.carried.state)
         loss = kernels.cross_entropy(logits, targets)
-        self.descent.step(loss, step)
+        self.learner.step(loss, step)
         self.carried.keep(state)
         return {"nats per character": loss.item()}
 
     def losses(self, text: np.ndarray, start: int, streams: int = 64) -> np.ndarray:
         """`CharRNN.losses` by the averaged weights."""
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             losses: np.ndarray = model.losses(text, start, streams)
         return losses
 
@@ -101,7 +101,7 @@ class CharRNNTask(Task):
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> str:
         """`CharRNN.sample` by the averaged weights."""
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             return str(model.sample(n, rng=rng, **options))
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:

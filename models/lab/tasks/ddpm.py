@@ -11,7 +11,7 @@ from tinygrad_cv import data, parallel
 
 from ...generative.ddpm import DDPM, Array, DDPMConfig, known_pixels, to_network, to_pictures
 from ..evaluation.generation import Evaluator, evaluate
-from ..learner import Descent
+from ..learner import Learner
 from ..optional import progress_bar
 from ..report.images import grid, write_png
 from .images import SAMPLES, PictureGenerator
@@ -37,8 +37,8 @@ class DDPMTask(PictureGenerator):
     def __init__(self, config: DDPMConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng = config, rng
         self.model = DDPM(config, rng=rng)
-        self.descent = Descent(self.model, config)
-        self.parts = self.descent.parts
+        self.learner = Learner(self.model, config)
+        self.parts = self.learner.parts
         if training is not None:
             labels = np.zeros(len(training), int) if training.labels is None else training.labels
             pairs = (to_network(training.images), labels)
@@ -50,18 +50,18 @@ class DDPMTask(PictureGenerator):
         noise = rng.standard_normal(x0.shape, dtype=np.float32)
         labels = np.where(rng.random(len(x0)) < config.unlabelled, config.classes, labels)
         loss = self.model.loss(*map(parallel.team().shard, (x0, t, noise, labels)))
-        self.descent.step(loss, step)
+        self.learner.step(loss, step)
         return {"loss": loss.item()}
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Array:
         """n pictures, by the averaged weights. Options: those of `DDPM.reverse`."""
-        with self.descent.averaged() as model, progress_bar(n, "drawing", passing=True) as bar:
+        with self.learner.ema_weights() as model, progress_bar(n, "drawing", passing=True) as bar:
             drawn: Array = model.sample(n, rng=rng, observe=bar.update, **options)
         return drawn
 
     def inpaint(self, images: Array, known: Array, *, rng: np.random.Generator, sampling_steps: int = 250) -> Array:
         """`DDPM.inpaint` by the averaged weights."""
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             filled: Array = model.inpaint(images, known, rng=rng, sampling_steps=sampling_steps)
         return filled
 
@@ -101,7 +101,7 @@ class DDPMTask(PictureGenerator):
         write_png(folder / "forward.png", grid(strip(forward, self.config.shape), len(times)))
 
         start = self.model.noise(8, rng)
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             path = [start, *(x for x, _ in model.reverse(start, rng=rng))]
         chosen = [path[i] for i in np.linspace(0, len(path) - 1, 10).round().astype(int)]
         write_png(folder / "reverse.png", grid(strip(chosen, self.config.shape), len(chosen)))

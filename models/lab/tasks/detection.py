@@ -55,7 +55,7 @@ class Detection(SceneTask):
     def predictions(self, drawn: Scenes) -> list[Objects]:
         """What each query found, with its surest class, by the averaged weights."""
         found: list[Objects] = []
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             for some in in_batches(drawn, 100):
                 logits, boxes = model(tg.Tensor(some.images), some.mask)
                 probabilities = kernels.softmax(logits[-1]).numpy()[..., :-1]  # (B, Q, K)

@@ -38,7 +38,7 @@ class DETRDetection(Detection):
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         scenes = self.held_out(test, 4)
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             maps = model.attention_maps(scenes.images, scenes.mask)
         rows = []
         for image, found, looks in zip(scenes.images, self.predictions(scenes), maps, strict=True):

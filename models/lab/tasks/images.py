@@ -14,7 +14,7 @@ from ...classical.kernel_ridge import kernel_ridge_regression
 from ...classical.nearest import flatten, nearest
 from ..evaluation.baselines import BASELINES
 from ..evaluation.generation import Evaluator, report
-from ..learner import Descent
+from ..learner import Learner
 from ..optional import progress_bar
 from ..report.images import grid, write_png
 from ..task import Task, in_batches
@@ -75,8 +75,8 @@ class PictureClassifier(Task):
 
     def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
         self.model, self.config, self.rng = model, config, rng
-        self.descent = Descent(model, config, lowest=0.01)
-        self.parts = self.descent.parts
+        self.learner = Learner(model, config, final_ratio=0.01)
+        self.parts = self.learner.parts
         if training is not None:
             if training.labels is None:
                 raise ValueError(f"{training.name} has no labels to learn from; a {self.title} needs classified pictures")
@@ -95,14 +95,14 @@ class PictureClassifier(Task):
         loss = share * kernels.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         if share < 1:
             loss = loss + (1 - share) * kernels.cross_entropy(logits, others, label_smoothing=config.label_smoothing)
-        self.descent.step(loss, step)
+        self.learner.step(loss, step)
         said = logits.numpy().argmax(axis=1)
         correct = share * np.mean(said == labels) + (1 - share) * np.mean(said == others)
         return {"loss": loss.item(), "accuracy on the batch": float(correct)}
 
     def log_probabilities(self, images: np.ndarray) -> np.ndarray:
         """log p(class | picture), (N, classes), by the averaged weights."""
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             found = [kernels.log_softmax(model(tg.Tensor(some))).numpy() for some in in_batches(images)]
         return np.concatenate(found)
 

@@ -12,7 +12,7 @@ from ...classical.gaussians import gaussian_bits
 from ...classical.nearest import Array
 from ...classical.ngram import markov_bits
 from ...generative.pixel_rnn import PixelRNN, PixelRNNConfig, quantise
-from ..learner import Descent
+from ..learner import Learner
 from ..optional import progress_bar
 from ..task import in_batches
 from .images import PictureGenerator
@@ -41,8 +41,8 @@ class PixelRNNTask(PictureGenerator):
             raise ValueError(f"a pixel model draws grey pictures (H, W), not {config.shape}")
         self.config, self.rng = config, rng
         self.model = PixelRNN(config, rng=rng)
-        self.descent = Descent(self.model, config)
-        self.parts = self.descent.parts
+        self.learner = Learner(self.model, config)
+        self.parts = self.learner.parts
         if training is not None:
             levels = quantise(training.images, config.levels)
             self.batches = data.batches(levels, min(config.batch, len(levels)), rng=rng)
@@ -51,13 +51,13 @@ class PixelRNNTask(PictureGenerator):
         levels = parallel.team().shard(next(self.batches))  # (N, H W)
         logits, _ = self.model(levels)
         loss = kernels.cross_entropy(logits, levels.T)
-        self.descent.step(loss, step)
+        self.learner.step(loss, step)
         return {"bits per dimension": loss.item() / float(np.log(2))}
 
     def bits(self, images: Array) -> float:
         """Bits per dimension of pictures (N, H, W)."""
         losses = []
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             for some in in_batches(quantise(images, self.config.levels)):
                 losses.append(kernels.cross_entropy(model(some)[0], some.T, reduction="none").numpy().ravel())
         return float(np.concatenate(losses).mean() / np.log(2))
@@ -65,7 +65,7 @@ class PixelRNNTask(PictureGenerator):
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Array:
         """n pictures, (n, H, W), by the averaged weights."""
         pixels = int(np.prod(self.config.shape))
-        with self.descent.averaged() as model, progress_bar(pixels, "drawing", passing=True) as bar:
+        with self.learner.ema_weights() as model, progress_bar(pixels, "drawing", passing=True) as bar:
             drawn: Array = model.sample(n, rng=rng, observe=bar.update)
         return drawn
 

@@ -20,7 +20,7 @@ from tinygrad_cv.data.state import jsonable
 from ...config import Natural, Share
 from ...vision.boxes import Objects, area, overlap
 from ..evaluation.connected import INK, ink, resize
-from ..learner import Descent
+from ..learner import Learner
 from ..task import Task
 
 TRIES = 20  # to find a free place for a digit, which is left out if there is none
@@ -191,8 +191,8 @@ class SceneTask(Task):
 
     def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
         self.model, self.config, self.rng = model, config, rng
-        self.descent = Descent(model, config)
-        self.parts = self.descent.parts
+        self.learner = Learner(model, config)
+        self.parts = self.learner.parts
         if training is not None:
             self.batches = scenes(training, config, config.batch, rng=rng)
 
@@ -201,7 +201,7 @@ class SceneTask(Task):
 
     def step(self, step: int) -> dict[str, float]:
         loss, figures = self.loss(next(self.batches))
-        self.descent.step(loss, step)
+        self.learner.step(loss, step)
         return {"loss": loss.item(), **figures}
 
     def held_out(self, test: Dataset, number: int) -> Scenes:

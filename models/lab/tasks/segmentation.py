@@ -56,7 +56,7 @@ class Segmentation(SceneTask):
 
     def predictions(self, drawn: Scenes) -> np.ndarray:
         """The class of each pixel (B, H, W), by the averaged weights."""
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             said = [model(tg.Tensor(some)).numpy().argmax(-1) for some in in_batches(drawn.images, 100)]
         return np.concatenate(said)
 

@@ -21,7 +21,7 @@ from ...sequence.decoding import Transducer, beam_search, greedy, scheduled_inpu
 from ...sequence.seq2seq import Additive, Multiplicative, Plain, Symbols
 from ...sequence.symbols import FIRST, decode, encode
 from ...sequence.transformer import Transformer
-from ..learner import Descent
+from ..learner import Learner
 from ..report.plots import draw_matrix, plot
 from ..task import Endless, Task
 from .pairs import Pairs
@@ -90,8 +90,8 @@ class Transduction(Task):
         self.config, self.rng, self.batches = config, rng, Endless()
         self.training = self.pool(training, "train")
         self.model = build(config, self.embedding(), FIRST + len(self.alphabet), rng=rng)
-        self.descent = Descent(self.model, config, schedule=paper)
-        self.parts = self.descent.parts
+        self.learner = Learner(self.model, config, schedule=paper)
+        self.parts = self.learner.parts
 
     def embedding(self) -> nn.Module:
         """What embeds the sources."""
@@ -123,13 +123,13 @@ class Transduction(Task):
         settings: Any = {"label_smoothing": config.label_smoothing, "ignore_index": IGNORE_INDEX, "reduction": "sum"}
         count = np.sum(pairs.labels != IGNORE_INDEX) / team.size  # of symbols a rank, of whom some have more
         loss = kernels.cross_entropy(logits, labels, **settings) / np.float32(count)
-        self.descent.step(loss, step)
+        self.learner.step(loss, step)
         right = (logits.numpy().argmax(axis=-1) == labels) | (labels == IGNORE_INDEX)
         return {"loss": loss.item(), "exact match on the batch": float(right.all(axis=1).mean())}
 
     def write(self, source: np.ndarray, lengths: np.ndarray, longest: int, beam: int = 1) -> list[str]:
         """What the averaged model makes of sources, as texts of at most `longest` symbols."""
-        with self.descent.averaged():
+        with self.learner.ema_weights():
             if beam == 1:
                 symbols = greedy(self.model, source, lengths, longest)
             else:
@@ -174,7 +174,7 @@ class Transduction(Task):
 
     def looked_at(self, pairs: Pairs) -> tuple[list[str], np.ndarray] | None:
         """What is written for the first pair, symbol by symbol, and how much each looked at each place of the source."""
-        with self.descent.averaged():
+        with self.learner.ema_weights():
             source, lengths = pairs.source[:1], pairs.lengths[:1]
             symbols = greedy(self.model, source, lengths, LONGEST)
             inputs = Pairs(source, lengths, symbols).inputs

@@ -37,12 +37,12 @@ class ViTClassifier(PictureClassifier):
 
     def start_from(self, other: ViTClassifier) -> None:
         """Fine-tuning: begin with another task's averaged weights."""
-        fine_tune(self.vit, other.descent.average.state_dict(), other.vit.grid)
-        self.descent.average.load_state_dict(self.model.state_dict())
+        fine_tune(self.vit, other.learner.average.state_dict(), other.vit.grid)
+        self.learner.average.load_state_dict(self.model.state_dict())
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         images = np.random.default_rng(6).permutation(test.images)[:10]
-        with self.descent.averaged() as model:
+        with self.learner.ema_weights() as model:
             maps = model.attention_maps(images)
         rows, columns = self.vit.grid
         seen = rollout(maps).reshape(-1, rows, columns)
