@@ -19,8 +19,9 @@ class Learner:
     """
 
     def __init__(
-        self, model: nn.Module, config: Any, *, clip: float = 1.0, final_ratio: float = 0.02, schedule: optim.Schedule | None = None
-    ) -> None:
+        self, model: nn.Module, config: Any, *, clip: float = 1.0, final_ratio: float = 0.02,
+        schedule: optim.Schedule | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.rate, self.clip = model, config.rate, clip
         weights = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = optim.AdamW(weights, config.rate, (0.9, 0.99), weight_decay=getattr(config, "weight_decay", 0.0))

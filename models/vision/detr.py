@@ -5,8 +5,8 @@
     -> Transformer decoder: learned object queries look at each other, and at the places               (figure 10)
     -> of each query the class, or "no object", and by a small network the box, cxcywh in units of the picture's size
 
-The loss is in `matching.py`, the Transformer's layers are those of `sequence/transformer.py`. Pictures of different sizes are padded at
-their lower and right border; no place of the padding is looked at.
+The loss is in `matching.py`, the Transformer's layers are those of `sequence/transformer.py`. Pictures of different sizes
+are padded at their lower and right border; no place of the padding is looked at.
 
 Deviations, on purpose: batch normalisation learns, as the backbone is trained from its own start (`frozen` otherwise); the
 padding is kept silent inside the backbone too, so that a picture's objects do not depend on its neighbours in the batch
