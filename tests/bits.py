@@ -56,7 +56,9 @@ RUNS = Path(__file__).parent.parent / "runs"  # for files that live as long as a
 
 # How a word of a case, or a "word=value", reads now: {"vit depth": "model.num_hidden_layers"} for
 # one model, {"rate": "training.lr"} for all, several words for one: {"heads": "model.a model.b"}.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "ddpm times": "timesteps",
+}
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ def make(**changes: Any) -> DDPMTask:
 
 
 @given(schedules, st.sampled_from([20, 100, 1000]))
-def test_the_schedule_goes_from_the_picture_to_noise_in_float64(schedule: str, times: int) -> None:
-    diffusion = Diffusion(schedule, times)
+def test_the_schedule_goes_from_the_picture_to_noise_in_float64(schedule: str, timesteps: int) -> None:
+    diffusion = Diffusion(schedule, timesteps)
     assert diffusion.beta.dtype == diffusion.alpha_bar.dtype == np.float64
     assert diffusion.alpha_bar[0] == 1
     assert np.all(np.diff(diffusion.alpha_bar) < 0)
-    assert diffusion.alpha_bar[-1] < (1e-4 if times >= 100 else 1e-3)
+    assert diffusion.alpha_bar[-1] < (1e-4 if timesteps >= 100 else 1e-3)
     assert 0 < diffusion.beta[1] < 0.1
 
 
@@ -65,9 +65,9 @@ def test_the_posterior_is_bayes(schedule: str, t: int) -> None:
 @given(schedules, predictions, st.integers(1, 45))
 def test_a_right_prediction_gives_back_picture_and_noise(schedule: str, prediction: str, t: int) -> None:
     diffusion = Diffusion(schedule, 50, prediction)
-    noise, times = np.random.default_rng(t).standard_normal(X0.shape), np.full(len(X0), t)
-    x = diffusion.q_sample(X0.astype(np.float64), times, noise)
-    x0, epsilon = diffusion.x0_and_epsilon(x, times, diffusion.target(X0.astype(np.float64), times, noise))
+    noise, timesteps = np.random.default_rng(t).standard_normal(X0.shape), np.full(len(X0), t)
+    x = diffusion.q_sample(X0.astype(np.float64), timesteps, noise)
+    x0, epsilon = diffusion.x0_and_epsilon(x, timesteps, diffusion.target(X0.astype(np.float64), timesteps, noise))
     np.testing.assert_allclose(x0, X0, atol=1e-6)
     np.testing.assert_allclose(epsilon, noise, atol=1e-5)
 
@@ -84,7 +84,7 @@ def test_ddim_with_eta_1_is_the_ancestral_step(schedule: str, prediction: str, t
 
 @given(schedules, predictions, st.floats(0, 1), st.integers(1, 60))
 def test_a_network_that_knows_the_picture_draws_it(schedule: str, prediction: str, eta: float, steps: int) -> None:
-    task = make(schedule=schedule, prediction=prediction, times=50)
+    task = make(schedule=schedule, prediction=prediction, timesteps=50)
     some = X0[:2].astype(np.float64)
 
     def oracle(x: Any, t: Any) -> Any:

@@ -37,7 +37,7 @@ class DDPMConfig:
     shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
     classes: Natural = 10  # told to the network in training; 0 for a model without
     schedule: str = "cosine"  # or linear
-    times: int = 1000  # T
+    timesteps: int = 1000  # T
     prediction: str = "v"  # or epsilon, x0
     base: int = 24
     multipliers: tuple[int, ...] = (1, 2)
@@ -58,7 +58,7 @@ class DDPM(nn.Module):
 
     def __init__(self, config: DDPMConfig, *, rng: np.random.Generator) -> None:
         self.config = config
-        self.diffusion = Diffusion(config.schedule, config.times, config.prediction)
+        self.diffusion = Diffusion(config.schedule, config.timesteps, config.prediction)
         channels = config.shape[2] if len(config.shape) == 3 else 1
         self.unet = UNet(
             UNetConfig(
@@ -68,7 +68,7 @@ class DDPM(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Array, t: Array, labels: Array | None = None) -> Any:
-        """What the network predicts from x_t (B, C, H, W) at times t (B,), of classes (B,) if there are any."""
+        """What the network predicts from x_t (B, C, H, W) at timesteps t (B,), of classes (B,) if there are any."""
         return self.unet(x, t, labels)
 
     def loss(self, x0: Array, t: Array, noise: Array, labels: Array) -> Any:
@@ -108,11 +108,11 @@ class DDPM(nn.Module):
             raise ValueError(f"label={label}: {known}")
         if sampling_steps < 1 or not 0 <= eta <= 1:
             raise ValueError(f"sampling_steps={sampling_steps}, eta={eta}: at least 1 step, and eta from 0 to 1")
-        network, times = self.denoiser(labels, guidance), self.config.times
-        path = np.linspace(times, 0, min(sampling_steps, times) + 1).round().astype(int).tolist()
+        network, timesteps = self.denoiser(labels, guidance), self.config.timesteps
+        path = np.linspace(timesteps, 0, min(sampling_steps, timesteps) + 1).round().astype(int).tolist()
         with tg.no_grad():
             for t, s in pairwise(path):
-                if len(path) > times and eta == 1:
+                if len(path) > timesteps and eta == 1:
                     x, x0 = self.diffusion.ancestral_step(network, x, t, rng=rng)
                 else:
                     x, x0 = self.diffusion.ddim_step(network, x, t, s, eta, rng=rng)

@@ -22,16 +22,16 @@ Network = Callable[[Array, Array], Array]  # (x_t, t) -> prediction
 PREDICTIONS = ("epsilon", "x0", "v")
 
 
-def betas(schedule: str, times: int) -> Array:
+def betas(schedule: str, timesteps: int) -> Array:
     """The variances beta_1 ... beta_T, float64 (T,).
 
     "linear": from 1e-4 to .02 at T = 1000, scaled by 1000 / T for others (Ho et al. 2020, section 4). "cosine": such that
     alpha_bar_t = cos^2((t / T + s) / (1 + s) pi / 2) up to a factor, s = .008, each at most .999.
     """
     if schedule == "linear":
-        return np.asarray(np.clip(np.linspace(1e-4, 0.02, times) * 1000 / times, 0, 0.999))
+        return np.asarray(np.clip(np.linspace(1e-4, 0.02, timesteps) * 1000 / timesteps, 0, 0.999))
     if schedule == "cosine":
-        angle = (np.arange(times + 1) / times + 0.008) / 1.008 * np.pi / 2
+        angle = (np.arange(timesteps + 1) / timesteps + 0.008) / 1.008 * np.pi / 2
         return np.asarray(1 - np.cos(angle[1:]) ** 2 / np.cos(angle[:-1]) ** 2).clip(0, 0.999)
     raise ValueError(f"no schedule is called {schedule!r}; there are linear, cosine")
 
@@ -39,14 +39,14 @@ def betas(schedule: str, times: int) -> Array:
 class Diffusion:
     """The process without the network: adding noise, and the arithmetic of taking it away.
 
-    `beta`, `alpha_bar` (T + 1,) are float64, indexed by t = 0 ... T. Pictures (B, ...) are in [-1, 1], times (B,).
+    `beta`, `alpha_bar` (T + 1,) are float64, indexed by t = 0 ... T. Pictures (B, ...) are in [-1, 1], timesteps (B,).
     """
 
-    def __init__(self, schedule: str, times: int, prediction: str = "epsilon") -> None:
+    def __init__(self, schedule: str, timesteps: int, prediction: str = "epsilon") -> None:
         if prediction not in PREDICTIONS:
             raise ValueError(f"a network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}")
-        self.times, self.prediction = times, prediction
-        self.beta = np.concatenate([[0.0], betas(schedule, times)])
+        self.timesteps, self.prediction = timesteps, prediction
+        self.beta = np.concatenate([[0.0], betas(schedule, timesteps)])
         self.alpha_bar = np.cumprod(1 - self.beta)
 
     def scales(self, t: Array, like: Array) -> tuple[Array, Array]:
@@ -83,8 +83,8 @@ class Diffusion:
 
     def ancestral_step(self, network: Network, x: Array, t: int, *, rng: np.random.Generator) -> tuple[Array, Array]:
         """A line of algorithm 2: x_(t-1) from x_t, and the x_0 that was predicted."""
-        times = np.full(len(x), t)
-        x0, _ = self.x0_and_epsilon(x, times, network(x, times))
+        timesteps = np.full(len(x), t)
+        x0, _ = self.x0_and_epsilon(x, timesteps, network(x, timesteps))
         mean, variance = self.posterior(x0, x, t)
         return mean + float(np.sqrt(variance)) * rng.standard_normal(x.shape, dtype=np.float32), x0
 
@@ -95,8 +95,8 @@ class Diffusion:
 
         eta = 0 is deterministic; eta = 1 and s = t - 1 is the ancestral step.
         """
-        times = np.full(len(x), t)
-        x0, epsilon = self.x0_and_epsilon(x, times, network(x, times))
+        timesteps = np.full(len(x), t)
+        x0, epsilon = self.x0_and_epsilon(x, timesteps, network(x, timesteps))
         before, now = self.alpha_bar[s], self.alpha_bar[t]
         sigma = eta * np.sqrt((1 - before) / (1 - now) * (1 - now / before))  # equation 16
         x = float(np.sqrt(before)) * x0 + float(np.sqrt(max(0.0, 1 - before - sigma**2))) * epsilon

@@ -17,7 +17,7 @@ from ..report.images import grid, write_png
 from .images import SAMPLES, PictureGenerator
 
 PRESETS = {
-    "tiny": DDPMConfig(times=20, base=8, heads=2, steps=200, batch=8, warm_up=10),
+    "tiny": DDPMConfig(timesteps=20, base=8, heads=2, steps=200, batch=8, warm_up=10),
     "digits": DDPMConfig(),
     "mnist": DDPMConfig(
         (28, 28), base=16, multipliers=(1, 2, 4), attention=(2,), dropout=0.0, steps=6000, rate=1e-3,
@@ -46,7 +46,7 @@ class DDPMTask(PictureGenerator):
 
     def step(self, step: int) -> dict[str, float]:
         config, rng, (x0, labels) = self.config, self.rng, next(self.batches)
-        t = rng.integers(1, config.times + 1, len(x0))
+        t = rng.integers(1, config.timesteps + 1, len(x0))
         noise = rng.standard_normal(x0.shape, dtype=np.float32)
         labels = np.where(rng.random(len(x0)) < config.unlabelled, config.classes, labels)
         loss = self.model.loss(*map(parallel.team().shard, (x0, t, noise, labels)))
@@ -96,9 +96,9 @@ class DDPMTask(PictureGenerator):
         some = rng.permutation(test.images)[:8]
         x0, share = to_network(some), np.linspace(0, 1, 10)
         noise = rng.standard_normal(x0.shape, dtype=np.float32)
-        times = (share * self.config.times).round().astype(int)
-        forward = [self.model.diffusion.q_sample(x0, np.full(len(x0), t), noise) for t in times]
-        write_png(folder / "forward.png", grid(strip(forward, self.config.shape), len(times)))
+        timesteps = (share * self.config.timesteps).round().astype(int)
+        forward = [self.model.diffusion.q_sample(x0, np.full(len(x0), t), noise) for t in timesteps]
+        write_png(folder / "forward.png", grid(strip(forward, self.config.shape), len(timesteps)))
 
         start = self.model.noise(8, rng)
         with self.learner.ema_weights() as model:
@@ -120,4 +120,4 @@ class DDPMTask(PictureGenerator):
 
 def strip(path: list[Array], shape: tuple[int, ...]) -> Array:
     """Batches along time -> pictures, those of one sample side by side."""
-    return np.stack([to_pictures(x, shape) for x in path], axis=1).reshape(-1, *shape)  # (B times, H, W)
+    return np.stack([to_pictures(x, shape) for x in path], axis=1).reshape(-1, *shape)  # (B timesteps, H, W)
