@@ -28,10 +28,10 @@ def make(**changes: Any) -> DDPMTask:
 @given(schedules, st.sampled_from([20, 100, 1000]))
 def test_the_schedule_goes_from_the_picture_to_noise_in_float64(schedule: str, timesteps: int) -> None:
     diffusion = Diffusion(schedule, timesteps)
-    assert diffusion.beta.dtype == diffusion.alpha_bar.dtype == np.float64
-    assert diffusion.alpha_bar[0] == 1
-    assert np.all(np.diff(diffusion.alpha_bar) < 0)
-    assert diffusion.alpha_bar[-1] < (1e-4 if timesteps >= 100 else 1e-3)
+    assert diffusion.beta.dtype == diffusion.alphas_cumprod.dtype == np.float64
+    assert diffusion.alphas_cumprod[0] == 1
+    assert np.all(np.diff(diffusion.alphas_cumprod) < 0)
+    assert diffusion.alphas_cumprod[-1] < (1e-4 if timesteps >= 100 else 1e-3)
     assert 0 < diffusion.beta[1] < 0.1
 
 
@@ -54,7 +54,7 @@ def test_one_leap_is_as_many_steps(schedule: str, t: int) -> None:
 def test_the_posterior_is_bayes(schedule: str, t: int) -> None:
     """The product of the Gaussians q(x_t | x_(t-1)) and q(x_(t-1) | x_0), by adding precisions."""
     diffusion = Diffusion(schedule, 50)
-    x0, x, before, beta = 0.7, -0.4, diffusion.alpha_bar[t - 1], diffusion.beta[t]
+    x0, x, before, beta = 0.7, -0.4, diffusion.alphas_cumprod[t - 1], diffusion.beta[t]
     precision = 1 / (1 - before) + (1 - beta) / beta
     centre = (np.sqrt(before) * x0 / (1 - before) + np.sqrt(1 - beta) * x / beta) / precision
     mean, variance = diffusion.posterior(np.array(x0), np.array(x), t)

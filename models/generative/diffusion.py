@@ -7,7 +7,7 @@ Step by step a network's predictions turn noise into a picture (algorithm 2), or
 arXiv 2010.02502, equation 12). Besides: the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672, equation 17), and
 prediction of x_0 or of v = sqrt(alpha_bar) epsilon - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022).
 
-Times are t = 1 ... T as in the paper; `alpha_bar[0]` = 1 is the picture itself. Deviation, on purpose: a predicted x_0 is
+Times are t = 1 ... T as in the paper; `alphas_cumprod[0]` = 1 is the picture itself. Deviation, on purpose: a predicted x_0 is
 clipped to [-1, 1] when sampling.
 """
 
@@ -39,7 +39,7 @@ def betas(schedule: str, timesteps: int) -> Array:
 class Diffusion:
     """The process without the network: adding noise, and the arithmetic of taking it away.
 
-    `beta`, `alpha_bar` (T + 1,) are float64, indexed by t = 0 ... T. Pictures (B, ...) are in [-1, 1], timesteps (B,).
+    `beta`, `alphas_cumprod` (T + 1,) are float64, indexed by t = 0 ... T. Pictures (B, ...) are in [-1, 1], timesteps (B,).
     """
 
     def __init__(self, schedule: str, timesteps: int, prediction: str = "epsilon") -> None:
@@ -47,12 +47,12 @@ class Diffusion:
             raise ValueError(f"a network predicts one of {', '.join(PREDICTIONS)}, not {prediction!r}")
         self.timesteps, self.prediction = timesteps, prediction
         self.beta = np.concatenate([[0.0], betas(schedule, timesteps)])
-        self.alpha_bar = np.cumprod(1 - self.beta)
+        self.alphas_cumprod = np.cumprod(1 - self.beta)
 
     def scales(self, t: Array, like: Array) -> tuple[Array, Array]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t) in a shape that meets the pictures."""
-        alpha_bar = self.alpha_bar[t].reshape(-1, *[1] * (like.ndim - 1))
-        return np.sqrt(alpha_bar).astype(like.dtype), np.sqrt(1 - alpha_bar).astype(like.dtype)
+        alphas_cumprod = self.alphas_cumprod[t].reshape(-1, *[1] * (like.ndim - 1))
+        return np.sqrt(alphas_cumprod).astype(like.dtype), np.sqrt(1 - alphas_cumprod).astype(like.dtype)
 
     def q_sample(self, x0: Array, t: Array, noise: Array) -> Array:
         """x_t from x_0 and standard normal noise, in one go (equation 4)."""
@@ -77,7 +77,7 @@ class Diffusion:
 
     def posterior(self, x0: Array, x: Array, t: int) -> tuple[Array, float]:
         """Mean and variance of q(x_(t-1) | x_t, x_0) (equations 6 and 7)."""
-        before, now, beta = self.alpha_bar[t - 1], self.alpha_bar[t], self.beta[t]
+        before, now, beta = self.alphas_cumprod[t - 1], self.alphas_cumprod[t], self.beta[t]
         mean = float(np.sqrt(before) * beta / (1 - now)) * x0 + float(np.sqrt(1 - beta) * (1 - before) / (1 - now)) * x
         return mean, float((1 - before) / (1 - now) * beta)
 
@@ -97,7 +97,7 @@ class Diffusion:
         """
         timesteps = np.full(len(x), t)
         x0, epsilon = self.x0_and_epsilon(x, timesteps, network(x, timesteps))
-        before, now = self.alpha_bar[s], self.alpha_bar[t]
+        before, now = self.alphas_cumprod[s], self.alphas_cumprod[t]
         sigma = eta * np.sqrt((1 - before) / (1 - now) * (1 - now / before))  # equation 16
         x = float(np.sqrt(before)) * x0 + float(np.sqrt(max(0.0, 1 - before - sigma**2))) * epsilon
         return x + float(sigma) * rng.standard_normal(x.shape, dtype=np.float32), x0
