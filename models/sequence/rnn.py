@@ -62,7 +62,7 @@ def cell_named(name: str) -> type[nn.RNN | nn.GRU | nn.LSTM]:
     return CELLS[name]
 
 
-def ending(state: Any, directions: int) -> Any:
+def last_hidden(state: Any, directions: int) -> Any:
     """The hidden states that a recurrent network's top layer ends with, its directions side by side: (N, directions H)."""
     last = state[0] if isinstance(state, tuple) else state  # (layers directions, N, H)
     return np.concatenate([last[i] for i in range(-directions, 0)], axis=-1)
@@ -139,4 +139,4 @@ class RowRNN(nn.Module):
         """`lengths` (N,): how many rows of each picture there are, where pictures differ in height."""
         rows = np.swapaxes(images.reshape(*images.shape[:2], -1), 0, 1)  # (T, N, I)
         _, state = self.recurrent(rows, lengths=lengths)
-        return self.head(self.dropout(ending(state, self.recurrent.num_directions)))
+        return self.head(self.dropout(last_hidden(state, self.recurrent.num_directions)))

@@ -25,7 +25,7 @@ from tinygrad_cv import nn
 
 from .attention import AdditiveAttention, Attention, MultiplicativeAttention, padding_mask
 from .decoding import Transducer
-from .rnn import cell_named, ending
+from .rnn import cell_named, last_hidden
 
 
 class Seq2Seq(Transducer):
@@ -58,7 +58,7 @@ class Seq2Seq(Transducer):
     def begin(self, source: np.ndarray, lengths: np.ndarray) -> Any:
         x, lengths = self.source(source, lengths)  # (B, S, E)
         values, last = self.encoder(self.dropout(x), lengths=lengths)  # (B, S, 2 H)
-        summary = ending(last, self.encoder.num_directions)  # (B, 2 H)
+        summary = last_hidden(last, self.encoder.num_directions)  # (B, 2 H)
         start = self.bridge(summary, activation="tanh").reshape(len(summary), self.decoder.num_layers, -1)
         recurrent = (start,) + (np.zeros(start.shape, start.dtype),) * (self.decoder.num_states - 1)
         keys = None if self.attention is None else self.attention.keys(values)
