@@ -31,7 +31,7 @@ def sinusoids(length: int, dimension: int) -> np.ndarray:
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)[:, :dimension].astype(np.float32)
 
 
-def placed(x: Any, position: Any) -> Any:
+def with_pos_embed(x: Any, position: Any) -> Any:
     return x if position is None else x + position
 
 
@@ -95,18 +95,18 @@ class DecoderLayer(Layer):
         self, y: Any, memory: Any, mask: Any = None, memory_mask: Any = None, causal: bool = False,
         position: Any = None, memory_position: Any = None,
     ) -> Any:  # fmt: skip
-        y = self.look_back(y, mask, causal, position)
-        return self.look_at(y, self.memory_keys(memory, memory_position), memory_mask, position)
+        y = self.self_attend(y, mask, causal, position)
+        return self.cross_attend(y, self.memory_keys(memory, memory_position), memory_mask, position)
 
-    def look_back(self, y: Any, mask: Any, causal: bool, position: Any) -> Any:
+    def self_attend(self, y: Any, mask: Any, causal: bool, position: Any) -> Any:
         """The first branch: self-attention."""
         return self.add_and_norm(y, lambda y: self.self_attention(y, mask, causal, position), self.norm1)
 
-    def look_at(self, y: Any, memory_keys: Keys, memory_mask: Any, position: Any = None) -> Any:
+    def cross_attend(self, y: Any, memory_keys: Keys, memory_mask: Any, position: Any = None) -> Any:
         """The other two: attention to the memory, and the feed-forward network."""
 
         def attention(y: Any) -> Any:
-            q = self.multihead_attn.project("query", placed(y, position))
+            q = self.multihead_attn.project("query", with_pos_embed(y, position))
             return self.multihead_attn.attend(q, *memory_keys, memory_mask)
 
         y = self.add_and_norm(y, attention, self.norm2)
@@ -115,7 +115,7 @@ class DecoderLayer(Layer):
     def memory_keys(self, memory: Any, position: Any = None) -> Keys:
         """What this layer looks at in the memory; it is the same at every step of decoding."""
         attention = self.multihead_attn
-        return attention.project("key", placed(memory, position)), attention.project("value", memory)
+        return attention.project("key", with_pos_embed(memory, position)), attention.project("value", memory)
 
     def extend(self, y: Any, memory_keys: Keys, past: Keys | None, mask: Any, memory_mask: Any) -> tuple[Any, Keys]:
         """The layer for places y behind others, whose keys and values are `past`: its value, and `past` with theirs.
@@ -133,16 +133,16 @@ class DecoderLayer(Layer):
             return self.self_attn.attend(q, k, v, mask)
 
         y = self.add_and_norm(y, attention, self.norm1)
-        return self.look_at(y, memory_keys, memory_mask), present
+        return self.cross_attend(y, memory_keys, memory_mask), present
 
     def weights(
         self, y: Any, memory: Any, mask: Any = None, memory_mask: Any = None, causal: bool = False,
         position: Any = None, memory_position: Any = None,
     ) -> Any:  # fmt: skip
         """How much each place looks at each of the memory, in each head: (B, H, L, S)."""
-        y = self.look_back(y, mask, causal, position)
-        at = placed(self.norm2(y) if self.pre_norm else y, position)
-        return self.multihead_attn.weights(at, placed(memory, memory_position), memory_mask)
+        y = self.self_attend(y, mask, causal, position)
+        at = with_pos_embed(self.norm2(y) if self.pre_norm else y, position)
+        return self.multihead_attn.weights(at, with_pos_embed(memory, memory_position), memory_mask)
 
 
 class Stack(nn.Module):
@@ -206,18 +206,18 @@ class Transformer(Transducer):
         """With the positions of places from `start` on: (B, T, D)."""
         return self.dropout(x + sinusoids(start + x.shape[1], x.shape[2])[start:])
 
-    def encode(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
+    def encode_source(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
         """The memory (B, S, D), and where it counts."""
         x, lengths = self.source(source, lengths)  # (B, S, D)
         mask = padding_mask(lengths, x.shape[1])[:, None]
         return self.encoder(self.embed(x), mask), mask
 
     def forward(self, source: np.ndarray, lengths: np.ndarray, inputs: np.ndarray) -> Any:
-        memory, mask = self.encode(source, lengths)
+        memory, mask = self.encode_source(source, lengths)
         return self.head(self.decoder(self.embed(self.target(inputs)), memory, None, mask, causal=True))
 
     def begin(self, source: np.ndarray, lengths: np.ndarray) -> Any:
-        memory, mask = self.encode(source, lengths)
+        memory, mask = self.encode_source(source, lengths)
         keys = tuple(layer.memory_keys(memory) for layer in self.decoder.layers)
         return keys, (None,) * len(keys), mask
 
@@ -234,7 +234,7 @@ class Transformer(Transducer):
 
     def alignment(self, source: np.ndarray, lengths: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         """The mean over the heads of the last layer."""
-        memory, mask = self.encode(source, lengths)
+        memory, mask = self.encode_source(source, lengths)
         y = self.embed(self.target(inputs))
         *below, last = self.decoder.layers
         for layer in below:
