@@ -36,9 +36,9 @@ class Seq2Seq(Transducer):
     (B, 2 H), and the states of the decoder's layers (B, layers, H).
     """
 
-    compares: type[Attention] | None = None
+    attention_kind: type[Attention] | None = None
     attention: Any
-    told = True  # whether the recurrence is told c
+    feeds_context = True  # whether the recurrence is told c
 
     def __init__(
         self, source: nn.Module, embedded: int, outputs: int, hidden: int, layers: int = 1, cell: str = "gru",
@@ -48,9 +48,9 @@ class Seq2Seq(Transducer):
         self.encoder = cell_named(cell)(embedded, hidden, layers, batch_first=True, bidirectional=True, rng=rng)
         self.bridge = nn.Linear(2 * hidden, layers * hidden, rng=rng)
         self.target = nn.Embedding(outputs, embedded, rng=rng)
-        inputs = embedded + (2 * hidden if self.told else 0)
+        inputs = embedded + (2 * hidden if self.feeds_context else 0)
         self.decoder = cell_named(cell)(inputs, hidden, layers, batch_first=True, rng=rng)
-        self.attention = self.compares(hidden, 2 * hidden, rng=rng) if self.compares else None
+        self.attention = self.attention_kind(hidden, 2 * hidden, rng=rng) if self.attention_kind else None
         self.combine = nn.Linear(3 * hidden, hidden, rng=rng)
         self.V = nn.Linear(hidden, outputs, rng=rng)
         self.dropout = nn.Dropout(dropout, rng=rng)
@@ -106,7 +106,7 @@ class Plain(Seq2Seq):
 class Additive(Seq2Seq):
     """Each step looks at the source with the state before it, and is told what it saw."""
 
-    compares = AdditiveAttention
+    attention_kind = AdditiveAttention
 
     def decode(self, y: Any, memory: Any, recurrent: Any) -> tuple[Any, Any, Any]:
         values, keys, mask, _ = memory
@@ -124,8 +124,8 @@ class Additive(Seq2Seq):
 class Multiplicative(Seq2Seq):
     """The recurrence runs by itself; each of its states looks at the source."""
 
-    compares = MultiplicativeAttention
-    told = False
+    attention_kind = MultiplicativeAttention
+    feeds_context = False
 
     def decode(self, y: Any, memory: Any, recurrent: Any) -> tuple[Any, Any, Any]:
         values, keys, mask, _ = memory

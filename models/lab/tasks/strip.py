@@ -136,7 +136,7 @@ class StripReading(Transduction):
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         pairs = self.draw(1, test, self.config.longest, rng=np.random.default_rng(3))
-        looked = self.looked_at(pairs)
+        looked = self.alignment_of(pairs)
         if looked is None:
             return super().show(folder, training, test)
         symbols, weights = looked  # (L, S)

@@ -172,7 +172,7 @@ class Transduction(Task):
         """The sources as texts."""
         raise NotImplementedError
 
-    def looked_at(self, pairs: Pairs) -> tuple[list[str], np.ndarray] | None:
+    def alignment_of(self, pairs: Pairs) -> tuple[list[str], np.ndarray] | None:
         """What is written for the first pair, symbol by symbol, and how much each looked at each place of the source."""
         with self.learner.ema_weights():
             source, lengths = pairs.source[:1], pairs.lengths[:1]
@@ -187,7 +187,7 @@ class Transduction(Task):
             plot({self.config.architecture: (list(found), list(found.values()))}, self.along, folder / "lengths.png")
             shown.append(("lengths.png", f"Exact match by {self.along}"))
         pairs = self.draw(1, self.pool(test, "test"), list(found)[-1], rng=np.random.default_rng(3))
-        looked = self.looked_at(pairs)
+        looked = self.alignment_of(pairs)
         if looked is not None:
             symbols, weights = looked
             draw_matrix(weights, symbols, self.ticks(pairs), folder / "alignment.png")
