@@ -10,14 +10,14 @@ from typing import Annotated, Any, get_type_hints
 from tinygrad_cv.data.state import jsonable
 
 # Fields of a configuration whose numbers have other limits than `checked` takes for granted.
-Natural = Annotated[int, 0, inf]
-Share = Annotated[float, 0, 1]
+NonNegative = Annotated[int, 0, inf]
+Fraction = Annotated[float, 0, 1]
 
 
 def checked(config: Any, like: Any) -> Any:
     """A configuration whose values have the types of another's, and whose numbers lie where they make sense.
 
-    Whole numbers are at least 1, others at least 0, unless the field is annotated: `Natural`, `Share`.
+    Whole numbers are at least 1, others at least 0, unless the field is annotated: `NonNegative`, `Fraction`.
     """
     hints = get_type_hints(type(config), include_extras=True)
     for field in fields(config):

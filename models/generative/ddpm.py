@@ -22,7 +22,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
 
-from ..config import Natural, Share
+from ..config import Fraction, NonNegative
 from .diffusion import Diffusion, Network
 from .unet import UNet, UNetConfig
 
@@ -35,7 +35,7 @@ class DDPMConfig:
     """What makes a diffusion model: the diffusion, the UNet, optimisation."""
 
     shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
-    classes: Natural = 10  # told to the network in training; 0 for a model without
+    classes: NonNegative = 10  # told to the network in training; 0 for a model without
     schedule: str = "cosine"  # or linear
     timesteps: int = 1000  # T
     prediction: str = "v"  # or epsilon, x0
@@ -44,13 +44,13 @@ class DDPMConfig:
     blocks: int = 1
     attention: Annotated[tuple[int, ...], 0, inf] = (1,)
     heads: int = 4
-    dropout: Share = 0.1
-    unlabelled: Share = 0.3  # share of the training pictures whose class is not told
+    dropout: Fraction = 0.1
+    unlabelled: Fraction = 0.3  # share of the training pictures whose class is not told
     steps: int = 5000
     batch: int = 64
     rate: float = 2e-3
-    warm_up: Natural = 200
-    average: Share = 0.998  # decay of the moving average of the weights
+    warm_up: NonNegative = 200
+    average: Fraction = 0.998  # decay of the moving average of the weights
 
 
 class DDPM(nn.Module):

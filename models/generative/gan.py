@@ -22,7 +22,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, parallel
 
-from ..config import Share
+from ..config import Fraction
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class GANConfig:
     generator_rate: float = 1e-3
     discriminator_rate: float = 1e-3
     betas: Annotated[tuple[float, float], 0, 1] = (0.5, 0.99)
-    average: Share = 0.995  # decay of the moving average of G's weights
+    average: Fraction = 0.995  # decay of the moving average of G's weights
     instance_noise: float = 0.2  # standard deviation at the start; falls to 0 over the run
     penalty: float = 10.0  # lambda of wgan-gp
 

@@ -21,7 +21,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import nn
 
 from ..classical.nearest import Array
-from ..config import Natural, Share
+from ..config import Fraction, NonNegative
 from ..sequence.rnn import cell_named
 
 NEIGHBOURS = ((0, -1), (-1, -1), (-1, 0), (-1, 1))  # down, across: left, above left, above, above right
@@ -37,13 +37,13 @@ class PixelRNNConfig:
     hidden: int = 128
     layers: int = 1
     embedding: int = 16  # of a neighbour's level
-    dropout: Share = 0.6  # of the states; with more steps or less dropout the 1,200 digits are learned by heart
+    dropout: Fraction = 0.6  # of the states; with more steps or less dropout the 1,200 digits are learned by heart
     steps: int = 600
     batch: int = 64
     rate: float = 3e-3
     weight_decay: float = 0.05
-    warm_up: Natural = 100
-    average: Share = 0.98  # decay of the moving average of the weights
+    warm_up: NonNegative = 100
+    average: Fraction = 0.98  # decay of the moving average of the weights
 
 
 class PixelRNN(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn
 
-from ..config import Natural, Share
+from ..config import Fraction, NonNegative
 from .rnn import cell_named
 
 WARM_UP_CHARACTERS = 512  # are read before those that are measured
@@ -28,15 +28,15 @@ class CharRNNConfig:
     hidden: int = 512
     layers: int = 1
     embedding: int = 64
-    dropout: Share = 0.4  # of the states that are read out
+    dropout: Fraction = 0.4  # of the states that are read out
     steps: int = 5000
     batch: int = 64  # streams
     length: int = 64  # of a chunk: gradients go back so far
     rate: float = 3e-3
     weight_decay: float = 0.01
-    warm_up: Natural = 100
+    warm_up: NonNegative = 100
     clip: float = 1.0  # norm of the gradient
-    average: Share = 0.998  # decay of the moving average of the weights
+    average: Fraction = 0.998  # decay of the moving average of the weights
 
 
 class CharRNN(nn.Module):

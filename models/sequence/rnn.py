@@ -26,7 +26,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init, parameter
 
-from ..config import Natural, Share
+from ..config import Fraction, NonNegative
 
 DISTANCE = 100  # steps over which the gradient is looked at
 CELLS: dict[str, type[nn.RNN | nn.GRU | nn.LSTM]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -111,15 +111,15 @@ class RowRNNConfig:
     hidden: int = 128
     layers: int = 1
     bidirectional: bool = True
-    dropout: Share = 0.3  # of the last states
+    dropout: Fraction = 0.3  # of the last states
     steps: int = 3000
     batch: int = 128
     rate: float = 3e-3
     weight_decay: float = 0.05
-    warm_up: Natural = 100
-    average: Share = 0.998  # decay of the moving average of the weights
-    label_smoothing: Share = 0.1
-    shift: Natural = 1  # pixels
+    warm_up: NonNegative = 100
+    average: Fraction = 0.998  # decay of the moving average of the weights
+    label_smoothing: Fraction = 0.1
+    shift: NonNegative = 1  # pixels
     flip: bool = False
     mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
 

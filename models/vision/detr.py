@@ -26,7 +26,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 
-from ..config import Share
+from ..config import Fraction
 from ..sequence.transformer import Decoder, Encoder
 from .resnet import ResNet, ResNetConfig
 
@@ -56,7 +56,7 @@ class DETRConfig:
     hidden: int = 128
     encoders: int = 2
     decoders: int = 3
-    dropout: Share = 0.0
+    dropout: Fraction = 0.0
     pre_norm: bool = True  # the paper's is not
     temperature: float = 20.0  # the paper's is 10000
 

@@ -21,7 +21,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
-from ..config import Natural, Share
+from ..config import Fraction, NonNegative
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class EncoderConfig:
     heads: int = 4
     hidden: int = 128  # of the MLP
     gelu: str = "tanh"  # or "none", the exact one
-    dropout: Share = 0.0
-    stochastic_depth: Share = 0.1  # of the last block; grows linearly from 0
+    dropout: Fraction = 0.0
+    stochastic_depth: Fraction = 0.1  # of the last block; grows linearly from 0
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class ViTConfig(EncoderConfig):
     batch: int = 128
     rate: float = 2e-3
     weight_decay: float = 0.05
-    warm_up: Natural = 200
-    average: Share = 0.998  # decay of the moving average of the weights
-    label_smoothing: Share = 0.1
-    shift: Natural = 1  # pixels
+    warm_up: NonNegative = 200
+    average: Fraction = 0.998  # decay of the moving average of the weights
+    label_smoothing: Fraction = 0.1
+    shift: NonNegative = 1  # pixels
     flip: bool = False
     mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
     freeze: str = ""  # what is not trained: beginnings of parameters' names, with commas between them

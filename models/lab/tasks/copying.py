@@ -16,7 +16,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 
-from ...config import Natural
+from ...config import NonNegative
 from ...sequence.rnn import cell_named, open_gates
 from ..task import Endless, Task
 from .gradients import GRADIENTS, plot_gradient_norms
@@ -31,7 +31,7 @@ class CopyingConfig:
     cell: str = "lstm"  # or gru, rnn
     symbols: int = 8
     length: int = 5  # symbols to remember
-    delay: Natural = 40  # blanks between the last symbol and the marker
+    delay: NonNegative = 40  # blanks between the last symbol and the marker
     hidden: int = 64
     steps: int = 3000
     batch: int = 64

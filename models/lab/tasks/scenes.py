@@ -17,7 +17,7 @@ from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 from tinygrad_cv.data.state import jsonable
 
-from ...config import Natural, Share
+from ...config import Fraction, NonNegative
 from ...vision.boxes import Objects, area, overlap
 from ..evaluation.connected import INK, ink, resize
 from ..learner import Learner
@@ -35,8 +35,8 @@ class SceneConfig:
     smallest: int = 48  # filled from here upwards: what is not filled is padding
     digits: int = 6  # at most; at least 1
     digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own picture
-    touching: Share = 0.1  # share of a digit's box that another's may cover
-    fragments: Natural = 8
+    touching: Fraction = 0.1  # share of a digit's box that another's may cover
+    fragments: NonNegative = 8
     fragment: Annotated[int, 2, inf] = 6  # largest height and width of one; the smallest is 2
     noise: float = 0.05  # standard deviation
 
@@ -176,8 +176,8 @@ class SceneTaskConfig(SceneConfig):
     batch: int = 16
     rate: float = 1e-3
     weight_decay: float = 1e-4
-    warm_up: Natural = 200
-    average: Share = 0.998  # decay of the moving average of the weights
+    warm_up: NonNegative = 200
+    average: Fraction = 0.998  # decay of the moving average of the weights
 
 
 TINY: dict[str, Any] = {  # scenes, and a training on them, for tests

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_cv import data, nn
 
 from ...classical.nearest import flatten, nearest
-from ...config import Natural
+from ...config import NonNegative
 from ...sequence.symbols import encode
 from ...vision.columns import Columns
 from ...vision.resnet import ResNetConfig
@@ -32,7 +32,7 @@ class StripConfig(TransductionConfig):
     order: str = "same"  # or reversed
     shortest: int = 3  # digits
     longest: int = 12
-    gap: Natural = 2  # most empty columns before a digit
+    gap: NonNegative = 2  # most empty columns before a digit
     stem: int = 32  # what follows, to `depths`, is the convolutional network's: see `ResNetConfig`
     stem_size: int = 5
     widths: tuple[int, ...] = (32, 64)

@@ -16,7 +16,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.data import IGNORE_INDEX
 
-from ...config import Share
+from ...config import Fraction
 from ...sequence.decoding import Transducer, beam_search, greedy, scheduled_inputs
 from ...sequence.seq2seq import Additive, Multiplicative, Plain, Symbols
 from ...sequence.symbols import FIRST, decode, encode
@@ -45,16 +45,16 @@ class TransductionConfig:
     encoders: int = 2
     decoders: int = 2
     pre_norm: bool = False
-    dropout: Share = 0.1
-    sampled: Share = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
+    dropout: Fraction = 0.1
+    sampled: Fraction = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
     steps: int = 4000
     batch: int = 64
     rate: float = 3e-3  # the Transformer wants about half of it
     schedule: str = "cosine"  # or inverse square root, the Transformer's own
     weight_decay: float = 0.01
     warm_up: int = 200
-    average: Share = 0.998  # decay of the moving average of the weights
-    label_smoothing: Share = 0.0
+    average: Fraction = 0.998  # decay of the moving average of the weights
+    label_smoothing: Fraction = 0.0
 
 
 def build(config: TransductionConfig, source: nn.Module, outputs: int, *, rng: np.random.Generator) -> Transducer:
