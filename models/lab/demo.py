@@ -35,7 +35,7 @@ def carry_out(
     begun = (run.folder / "config.json").is_file() and run.config == settings
     moments = {max(1, int(steps * share)) for share in SHARES}
 
-    def watch(step: int) -> None:
+    def on_step(step: int) -> None:
         if step in moments and isinstance(task, PictureGenerator):
             np.save(run.folder / f"strip-{step:06}.npy", task.sample(16, rng=np.random.default_rng(3)))
 
@@ -43,7 +43,7 @@ def carry_out(
         task = build()
         if not begun:
             run.create(settings)
-        train(task, run, steps, log_every=max(1, steps // 200), save_every=max(1, steps // 4), watch=watch)
+        train(task, run, steps, log_every=max(1, steps // 200), save_every=max(1, steps // 4), on_step=on_step)
     seconds = round(time.monotonic() - start)
     facts = {"seed": 0, "steps": steps, "seconds": seconds, "command": f"python -m models demo --only {name}"}
     rows = task.evaluate("digits", training, test)

@@ -36,7 +36,7 @@ def train(
     *,
     log_every: int = 50,
     save_every: int = 500,
-    watch: Callable[[int], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> None:
     """Carry out the steps that are missing. Ctrl-C ends the step, saves and raises RunError, which says how to go on."""
     keep_freed_memory()
@@ -53,8 +53,8 @@ def train(
                     log.write(json.dumps({"step": step, **figures}) + "\n")
                     log.flush()
                     bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
-                if watch is not None and parallel.team().rank == 0:
-                    watch(step)
+                if on_step is not None and parallel.team().rank == 0:
+                    on_step(step)
                 if step % save_every == 0 or step == steps or stop:
                     run.save(task, step)
                     saved = step
