@@ -301,11 +301,11 @@ def evaluate(
 def report(
     samples: Array, train: Array, test: Array, evaluator: Evaluator, *, baselines: Mapping[str, Sampler],
     rng: np.random.Generator, train_labels: Array, test_labels: Array, sample_labels: Array | None = None,
-    watch: Callable[[], object] = lambda: None,
+    observe: Callable[[], object] = lambda: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """`evaluate` for the generator, the real-against-real floor and each baseline: rows that share test set and bins.
 
-    `baselines` maps names to samplers, as `baselines.BASELINES` does; `watch` is called after each of them.
+    `baselines` maps names to samplers, as `baselines.BASELINES` does; `observe` is called after each of them.
     """
     real = RealData(
         train, test, evaluator, count=len(samples), rng=rng, train_labels=train_labels, test_labels=test_labels
@@ -313,7 +313,7 @@ def report(
     rows = [{"name": "generator", **real.score(samples, sample_labels)}, {"name": "real", **real.floor()}]
     for name, sampler in baselines.items():
         rows.append({"name": name, **real.score(sampler(real.train, real.train_labels, real.count, rng))})
-        watch()
+        observe()
     return rows
 
 

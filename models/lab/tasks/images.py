@@ -45,7 +45,7 @@ class PictureGenerator(Task):
         with progress_bar(len(BASELINES), "measuring", passing=True) as bar:
             return report(
                 samples, training.images, test.images, evaluator, baselines=BASELINES, rng=np.random.default_rng(2),
-                train_labels=training.labels, test_labels=test.labels, sample_labels=classes, watch=bar.update,
+                train_labels=training.labels, test_labels=test.labels, sample_labels=classes, observe=bar.update,
             )  # fmt: skip
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
