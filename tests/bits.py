@@ -58,6 +58,9 @@ RUNS = Path(__file__).parent.parent / "runs"  # for files that live as long as a
 # one model, {"rate": "training.lr"} for all, several words for one: {"heads": "model.a model.b"}.
 RENAMED: dict[str, str] = {
     "ddpm times": "timesteps",
+    "unlabelled": "label_dropout",
+    "sampled": "scheduled_sampling",
+    "classification": "class_weight",
 }
 
 

@@ -89,7 +89,7 @@ def test_the_criterion_is_its_definition(seed: int, counts: list[int]) -> None:
     assert loss.item() == pytest.approx(expected, rel=1e-10)
     total = len(logits) * (parts["class"] + 5 * parts["L1"] + 2 * parts["GIoU"])
     assert total == pytest.approx(expected, rel=1e-10)
-    heavy, same = criterion(Tensor(logits), Tensor(boxes), truths, classification=3.0)
+    heavy, same = criterion(Tensor(logits), Tensor(boxes), truths, class_weight=3.0)
     assert heavy.item() == pytest.approx(expected + 2 * len(logits) * parts["class"], rel=1e-10) and same == parts
 
 

@@ -176,7 +176,7 @@ def test_own_inputs_are_what_greedy_decoding_writes(architecture: str, seed: int
 
 
 def test_the_share_of_own_inputs_grows_to_what_was_asked_for(monkeypatch: Any) -> None:
-    config = replace(reversal.Reversal.presets["tiny"], sampled=0.5, steps=10)
+    config = replace(reversal.Reversal.presets["tiny"], scheduled_sampling=0.5, steps=10)
     task = reversal.Reversal(config, None, rng=np.random.default_rng(0))
     shares = []
     scheduled = decoding.scheduled_inputs
@@ -414,7 +414,7 @@ def test_tiny_architectures_have_their_number_of_parameters(architecture: str, c
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_run_with_dropout_and_own_inputs_resumes_to_the_same_bits(architecture: str, tmp_path: Path) -> None:
     runs = {name: Run(tmp_path / name) for name in ("whole", "parts")}
-    config = replace(dates.Dates.presets["tiny"], architecture=architecture, dropout=0.3, sampled=0.5, steps=8)
+    config = replace(dates.Dates.presets["tiny"], architecture=architecture, dropout=0.3, scheduled_sampling=0.5, steps=8)
     make = lambda: dates.Dates(config, None, rng=np.random.default_rng(0))
     for run in runs.values():
         run.create({"model": "dates"})

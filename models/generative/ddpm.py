@@ -45,7 +45,7 @@ class DDPMConfig:
     attention: Annotated[tuple[int, ...], 0, inf] = (1,)
     heads: int = 4
     dropout: Fraction = 0.1
-    unlabelled: Fraction = 0.3  # share of the training pictures whose class is not told
+    label_dropout: Fraction = 0.3  # share of the training pictures whose class is not told
     steps: int = 5000
     batch: int = 64
     rate: float = 2e-3

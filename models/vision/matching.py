@@ -56,12 +56,12 @@ def match(logits: np.ndarray, boxes: np.ndarray, truths: Sequence[Objects]) -> t
 
 
 def criterion(
-    logits: Any, boxes: Any, truths: Sequence[Objects], *, classification: float = 1.0
+    logits: Any, boxes: Any, truths: Sequence[Objects], *, class_weight: float = 1.0
 ) -> tuple[Any, dict[str, float]]:
     """The loss of predictions (L, B, Q, K + 1) and (L, B, Q, 4), and its parts as a layer has them on average.
 
     The last of the K + 1 classes is "no object". `truths`: of each picture labels, and boxes cxcywh in units of its size.
-    `classification` weighs the cross-entropy, which has no weight in the paper.
+    `class_weight` weighs the cross-entropy, which has no weight in the paper.
     """
     layers, _, _, classes = logits.shape
     layer, picture, query, number = match(logits.numpy(), boxes.numpy(), truths)
@@ -81,5 +81,5 @@ def criterion(
         "L1": np.abs(found - truth).sum() / objects,
         "GIoU": (1 - giou(cxcywh_to_xyxy(found), cxcywh_to_xyxy(truth))).sum() / objects,
     }
-    loss = classification * parts["class"] + L1 * parts["L1"] + GIOU * parts["GIoU"]
+    loss = class_weight * parts["class"] + L1 * parts["L1"] + GIOU * parts["GIoU"]
     return loss, {name: part.item() / layers for name, part in parts.items()}

@@ -48,7 +48,7 @@ class DDPMTask(PictureGenerator):
         config, rng, (x0, labels) = self.config, self.rng, next(self.batches)
         t = rng.integers(1, config.timesteps + 1, len(x0))
         noise = rng.standard_normal(x0.shape, dtype=np.float32)
-        labels = np.where(rng.random(len(x0)) < config.unlabelled, config.classes, labels)
+        labels = np.where(rng.random(len(x0)) < config.label_dropout, config.classes, labels)
         loss = self.model.loss(*map(parallel.team().shard, (x0, t, noise, labels)))
         self.learner.step(loss, step)
         return {"loss": loss.item()}

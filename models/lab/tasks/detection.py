@@ -26,10 +26,10 @@ SHOWN = 0.5  # a found object as sure as this is drawn
 class DetectorConfig(SceneTaskConfig):
     """The scenes that a detector learns from, and how it learns.
 
-    The cross-entropy weighs more than in the paper (`classification`), as the detectors do not know the classes beforehand.
+    The cross-entropy weighs more than in the paper (`class_weight`), as the detectors do not know the classes beforehand.
     """
 
-    classification: float = 5.0  # weight of the cross-entropy; the paper's is 1
+    class_weight: float = 5.0  # weight of the cross-entropy; the paper's is 1
 
 
 class Detection(SceneTask):
@@ -50,7 +50,7 @@ class Detection(SceneTask):
 
     def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
         logits, boxes = self.model(tg.Tensor(drawn.images), drawn.mask)
-        return criterion(logits, boxes, relative(drawn), classification=self.config.classification)
+        return criterion(logits, boxes, relative(drawn), class_weight=self.config.class_weight)
 
     def predictions(self, drawn: Scenes) -> list[Objects]:
         """What each query found, with its surest class, by the averaged weights."""

@@ -16,7 +16,7 @@ from .scenes import TINY
 
 @dataclass(frozen=True)
 class DETRDetectionConfig(DETRConfig, DetectorConfig):
-    """A DETR, its scenes and its training. The paper's weights the classes by classification=1.0."""
+    """A DETR, its scenes and its training. The paper's weights the classes by class_weight=1.0."""
 
 
 PRESETS = {

@@ -46,7 +46,7 @@ class TransductionConfig:
     decoders: int = 2
     pre_norm: bool = False
     dropout: Fraction = 0.1
-    sampled: Fraction = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
+    scheduled_sampling: Fraction = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
     steps: int = 4000
     batch: int = 64
     rate: float = 3e-3  # the Transformer wants about half of it
@@ -114,7 +114,7 @@ class Transduction(Task):
         pairs, team = self.draw(config.batch, self.training, rng=self.rng), parallel.team()
         source, lengths = team.shard(pairs.source), team.shard(pairs.lengths)
         inputs, labels = team.shard(pairs.inputs), team.shard(pairs.labels)
-        share = config.sampled * step / config.steps
+        share = config.scheduled_sampling * step / config.steps
         if share:
             with tg.no_grad():
                 inputs = scheduled_inputs(self.model.eval(), source, lengths, inputs, share, rng=self.rng)
