@@ -12,7 +12,7 @@ from .errors import RunError
 from .settings import parse
 
 
-class Endless:
+class GeneratedBatches:
     """Batches that are drawn as they are needed: their state is the generator's."""
 
     def state(self) -> dict[str, Any]:

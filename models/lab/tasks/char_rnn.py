@@ -27,7 +27,7 @@ PRESETS = {
 }
 
 
-class Carried(nn.Module):
+class HiddenState(nn.Module):
     """The state between two chunks, as a part of a task, so that a run is resumed with it: that of all ranks' streams."""
 
     def __init__(self, config: CharRNNConfig) -> None:
@@ -66,7 +66,7 @@ class CharRNNTask(Task):
 
     def __init__(self, config: CharRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng = config, rng
-        self.model, self.carried = CharRNN(config, rng=rng), Carried(config)
+        self.model, self.carried = CharRNN(config, rng=rng), HiddenState(config)
         self.learner = Learner(self.model, config, clip=config.clip)
         self.parts = self.learner.parts | {"carried": self.carried}
         if training is not None:

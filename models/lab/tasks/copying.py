@@ -18,7 +18,7 @@ from tinygrad_cv import kernels, nn, optim, parallel
 
 from ...config import NonNegative
 from ...sequence.rnn import cell_named, open_gates
-from ..task import Endless, Task
+from ..task import GeneratedBatches, Task
 from .gradients import GRADIENTS, plot_gradient_norms
 
 SEQUENCES = 1000  # on which copying is measured
@@ -74,7 +74,7 @@ class Copying(Task):
     meaning = "accuracy: share of the symbols that are repeated correctly after the delay; a guess is right by chance."
 
     def __init__(self, config: CopyingConfig, training: Any, *, rng: np.random.Generator) -> None:
-        self.config, self.rng, self.batches = config, rng, Endless()
+        self.config, self.rng, self.batches = config, rng, GeneratedBatches()
         self.model = Copier(config, rng=rng)
         self.optimizer = optim.Adam(self.model.parameters(), config.rate)
         self.parts = {"model": self.model, "optimizer": self.optimizer}

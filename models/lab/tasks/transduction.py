@@ -23,7 +23,7 @@ from ...sequence.symbols import FIRST, decode, encode
 from ...sequence.transformer import Transformer
 from ..learner import Learner
 from ..report.plots import draw_matrix, plot
-from ..task import Endless, Task
+from ..task import GeneratedBatches, Task
 from .pairs import Pairs
 
 RECURRENT = {"plain": Plain, "additive": Additive, "multiplicative": Multiplicative}
@@ -87,7 +87,7 @@ class Transduction(Task):
         if config.schedule not in SCHEDULES:
             raise ValueError(f"the schedule is one of {', '.join(SCHEDULES)}, not {config.schedule!r}")
         paper = optim.inverse_square_root(config.warm_up, config.size) if config.schedule != "cosine" else None
-        self.config, self.rng, self.batches = config, rng, Endless()
+        self.config, self.rng, self.batches = config, rng, GeneratedBatches()
         self.training = self.pool(training, "train")
         self.model = build(config, self.embedding(), FIRST + len(self.alphabet), rng=rng)
         self.learner = Learner(self.model, config, schedule=paper)
