@@ -120,14 +120,14 @@ class Encoder(nn.Module):
             positions = interpolate_positions(positions, self.grid, now)
         return self.dropout(np.concatenate([first, tokens], axis=1) + positions)
 
-    def encode(self, images: Any, more: Any = None) -> Any:
+    def encode(self, images: Any, extra_tokens: Any = None) -> Any:
         """What the last block makes of the tokens, before the norm: (B, H, W[, C]) -> (B, 1 + N, D), the class token first.
 
-        `more` learned tokens (1, M, D), which bring their positions with them, follow the patches: (B, 1 + N + M, D).
+        `extra_tokens` learned tokens (1, M, D), which bring their positions with them, follow the patches: (B, 1 + N + M, D).
         """
         z = self.embed(images)
-        if more is not None:
-            z = np.concatenate([z, np.broadcast_to(more, (len(images), *more.shape[1:]))], axis=1)
+        if extra_tokens is not None:
+            z = np.concatenate([z, np.broadcast_to(extra_tokens, (len(images), *extra_tokens.shape[1:]))], axis=1)
         for block in self.blocks:
             z = block(z)
         return z
