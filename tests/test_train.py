@@ -166,7 +166,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "vit", "--set", "rate=1e400"], "rate=inf: must be finite and at least 0"),
         (["train", "vit", "--set", "dropout=1.5"], "dropout=1.5: must be between 0 and 1"),
         (["train", "vit", "--set", "shape=(9,9)"], "shape=(9, 9): the pictures of digits are (8, 8)"),
-        (["train", "vit", "--set", "freeze=hed"], "no parameter's name begins with 'hed'; there are class_token"),
+        (["train", "vit", "--set", "freeze=hed"], "no parameter's name begins with 'hed'; there are cls_token"),
         (["train", "ddpm", "--set", "attention=(7,)"], "attention=(7,): the heights are 0 to 1"),
         (["train", "ddpm", "--set", "base=5"], "base=5 must be even"),
         (["train", "vit", "--set", "patch=3"], "patches of 3 x 3 do not fill pictures of 8 x 8"),

@@ -46,7 +46,7 @@ def test_tokens_are_permuted_with_their_positions() -> None:
     image = DIGITS.images[:1]
     swapped = np.concatenate([image[:, 4:], image[:, :4]], axis=1)
     assert not np.allclose(model(image).numpy(), model(swapped).numpy(), atol=1e-4)
-    model.position_embedding.data[...] = 0
+    model.pos_embed.data[...] = 0
     np.testing.assert_allclose(model(image).numpy(), model(swapped).numpy(), atol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_fine_tuning_for_larger_pictures_interpolates() -> None:
     small = vit.ViT(PRESETS["tiny"], rng=RNG)
     assert vit.fine_tune(large, small.state_dict(), small.grid) == []
     np.testing.assert_array_equal(large.patch_embed.weight.data, small.patch_embed.weight.data)
-    np.testing.assert_array_equal(large.position_embedding.data[:, 0], small.position_embedding.data[:, 0])
+    np.testing.assert_array_equal(large.pos_embed.data[:, 0], small.pos_embed.data[:, 0])
 
 
 def test_evaluation_is_deterministic_and_training_is_not() -> None:

@@ -281,9 +281,9 @@ class ViT:
         height, width = (n // size for n in images.shape[1:3])
         blocks = images.reshape(b, height, size, width, size, -1).swapaxes(2, 3).reshape(b * (t - 1), -1)
         z = np.empty((b, t, d), np.float32)
-        z[:, :1] = p["class_token"]
+        z[:, :1] = p["cls_token"]
         z[:, 1:] = self.linear(blocks, "patch_embed").reshape(b, t - 1, d)
-        z += p["position_embedding"]
+        z += p["pos_embed"]
         z = z.reshape(b * t, d)
         saved = []
         for i, slope in enumerate(self.slopes):
@@ -308,8 +308,8 @@ class ViT:
             inner *= slope
             g += self.norm_back(self.linear_back(inner, x, name + "mlp.0"), *norm2, name + "norm2")
             g += self.norm_back(self.attention_back(g, attention, name + "attention"), *norm1, name + "norm1")
-        np.dot(self.ones[:b], g.reshape(b, -1), out=self.P.g["position_embedding"].reshape(-1))
-        self.P.g["class_token"][...] = self.P.g["position_embedding"][:, :1]
+        np.dot(self.ones[:b], g.reshape(b, -1), out=self.P.g["pos_embed"].reshape(-1))
+        self.P.g["cls_token"][...] = self.P.g["pos_embed"][:, :1]
         self.linear_back(g.reshape(b, t, d)[:, 1:].reshape(b * (t - 1), d), blocks, "patch_embed")
         self.P.adam()
         return loss

@@ -112,8 +112,8 @@ def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
     b, height, width = images.shape[:3]
     blocks = xp.swapaxes(images.reshape(b, height // p, p, width // p, p, -1), 2, 3)
     tokens = linear(w, "patch_embed", blocks.reshape(b, (height // p) * (width // p), -1))
-    first = w["class_token"] + m.array(np.zeros((b, 1, 1), np.float32))
-    z = xp.concatenate([first, tokens], axis=1) + w["position_embedding"]
+    first = w["cls_token"] + m.array(np.zeros((b, 1, 1), np.float32))
+    z = xp.concatenate([first, tokens], axis=1) + w["pos_embed"]
 
     def norm(name: str, x: Any) -> Any:
         return normalise(m, x, -1, 1e-6) * w[name + ".weight"] + w[name + ".bias"]

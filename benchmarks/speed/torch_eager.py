@@ -120,8 +120,8 @@ class ViT(nn.Module):  # type: ignore[misc]
         self.patch, d = sizes.patch, sizes.dimension
         rows, columns = sizes.shape[0] // sizes.patch, sizes.shape[1] // sizes.patch
         self.patch_embed = nn.Linear(sizes.patch**2 * int(np.prod(sizes.shape[2:])), d)
-        self.class_token = nn.Parameter(torch.empty(1, 1, d))
-        self.position_embedding = nn.Parameter(torch.empty(1, 1 + rows * columns, d))
+        self.cls_token = nn.Parameter(torch.empty(1, 1, d))
+        self.pos_embed = nn.Parameter(torch.empty(1, 1 + rows * columns, d))
         self.blocks = nn.ModuleList([Block(sizes) for _ in range(sizes.depth)])
         self.norm, self.head = nn.LayerNorm(d, eps=1e-6), nn.Linear(d, sizes.classes)
 
@@ -130,7 +130,7 @@ class ViT(nn.Module):  # type: ignore[misc]
         p = self.patch
         blocks = images.reshape(b, h // p, p, w // p, p, -1).transpose(2, 3)
         tokens = self.patch_embed(blocks.reshape(b, (h // p) * (w // p), -1))
-        z = torch.cat([self.class_token.expand(b, -1, -1), tokens], dim=1) + self.position_embedding
+        z = torch.cat([self.cls_token.expand(b, -1, -1), tokens], dim=1) + self.pos_embed
         for block in self.blocks:
             z = block(z)
         return self.head(self.norm(z[:, 0]))

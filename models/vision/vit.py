@@ -102,9 +102,9 @@ class Encoder(nn.Module):
         self.grid = patch_grid(shape[:2], config.patch)
         d, pixels = config.dimension, config.patch**2 * int(np.prod(shape[2:]))
         self.patch_embed = nn.Linear(pixels, d, rng=rng)
-        self.class_token = parameter(np.zeros((1, 1, d), np.float32))
+        self.cls_token = parameter(np.zeros((1, 1, d), np.float32))
         positions = (1, 1 + self.grid[0] * self.grid[1], d)
-        self.position_embedding = parameter(init.trunc_normal(positions, std=0.02, rng=rng))
+        self.pos_embed = parameter(init.trunc_normal(positions, std=0.02, rng=rng))
         self.dropout = nn.Dropout(config.dropout, rng=rng)
         rates = np.linspace(0, config.stochastic_depth, config.depth)
         self.blocks = nn.ModuleList(Block(config, float(rate), rng=rng) for rate in rates)
@@ -113,8 +113,8 @@ class Encoder(nn.Module):
     def embed(self, images: Any) -> Any:
         """Equation 1; for pictures of another size the position embedding is interpolated: (B, 1 + N, D)."""
         tokens = self.patch_embed(patches(images, self.patch))  # (B, N, D)
-        first = np.broadcast_to(self.class_token, (len(images), 1, tokens.shape[-1]))
-        positions = self.position_embedding
+        first = np.broadcast_to(self.cls_token, (len(images), 1, tokens.shape[-1]))
+        positions = self.pos_embed
         now = patch_grid(images.shape[1:3], self.patch)
         if now != self.grid:
             positions = interpolate_positions(positions, self.grid, now)
@@ -198,7 +198,7 @@ def fine_tune(model: ViT, state: Mapping[str, np.ndarray], old_grid: tuple[int, 
     """
     taken = {name: np.asarray(array) for name, array in state.items()}
     if old_grid != model.grid:
-        taken["position_embedding"] = interpolate_positions(taken["position_embedding"], old_grid, model.grid)
+        taken["pos_embed"] = interpolate_positions(taken["pos_embed"], old_grid, model.grid)
     own = model.state_dict()
     kept = [n for n in ("head.weight", "head.bias") if taken[n].shape != own[n].shape]
     model.load_state_dict(taken | {name: own[name] for name in kept})
