@@ -46,7 +46,7 @@ class TransductionConfig:
     decoders: int = 2
     pre_norm: bool = False
     dropout: Fraction = 0.1
-    scheduled_sampling: Fraction = 0.0  # share of the decoder's inputs that it has written itself, at the end; grows linearly from 0
+    scheduled_sampling: Fraction = 0.0  # share of inputs that the decoder wrote itself, at the end; grows from 0
     steps: int = 4000
     batch: int = 64
     rate: float = 3e-3  # the Transformer wants about half of it
