@@ -90,7 +90,7 @@ def test_queries_are_a_set() -> None:
     assert logits.shape == (2, 2, 4, 11) and boxes.shape == (2, 2, 4, 4)
     assert not np.allclose(logits[:, :, 0], logits[:, :, 1], atol=1e-3)
     order = np.array([2, 0, 3, 1])
-    model.query_positions.weight.data[...] = model.query_positions.weight.data[order]
+    model.query_embed.weight.data[...] = model.query_embed.weight.data[order]
     turned = [y.numpy() for y in model(images, mask)]
     np.testing.assert_allclose(turned[0], logits[:, :, order], atol=1e-5)
     np.testing.assert_allclose(turned[1], boxes[:, :, order], atol=1e-5)
@@ -100,7 +100,7 @@ def test_the_decoders_norm_stands_before_the_heads_of_every_layer() -> None:
     model = lively(detr.DETR(TINY, rng=np.random.default_rng(0)))
     model.decoder.norm.weight.data[...] = 0
     logits, _ = model(np.random.default_rng(1).random((2, 24, 24), np.float32), full(2, 24, 24))
-    expected = model.class_head(model.decoder.norm.bias.data[None]).numpy()
+    expected = model.class_embed(model.decoder.norm.bias.data[None]).numpy()
     np.testing.assert_allclose(logits.numpy(), np.broadcast_to(expected, logits.shape), rtol=1e-5)
 
 
@@ -215,7 +215,7 @@ def test_training_digits_are_nearest_to_themselves() -> None:
 
 def test_found_boxes_are_in_pixels_of_the_picture_without_its_padding() -> None:
     task = DETRDetection(TINY, DIGITS, rng=np.random.default_rng(0))
-    task.model.class_head.bias.data[-1] = 3  # most say "no object"
+    task.model.class_embed.bias.data[-1] = 3  # most say "no object"
     task.learner.average.load_state_dict(task.model.state_dict())
     drawn = draw_scenes(DIGITS, TINY, range(3))
     found = task.predictions(drawn)

@@ -128,7 +128,7 @@ NAMES = (  # of transformers' files, as regular expressions, and ours
     (r".*stages\.(\d)\.layers\.(\d)\.shortcut\.normalization", r"backbone.layer\1+.\2.downsample.1"),
     (r".*stages\.(\d)\.layers\.(\d)\.layer\.(\d)\.convolution", r"backbone.layer\1+.\2.conv\3+"),
     (r".*stages\.(\d)\.layers\.(\d)\.layer\.(\d)\.normalization", r"backbone.layer\1+.\2.bn\3+"),
-    (r"model\.query_position_embeddings", "query_positions"),
+    (r"model\.query_position_embeddings", "query_embed"),
     (r"encoder_attn_layer_norm", "norm2"),
     (r"self_attn_layer_norm", "norm1"),
     (r"(encoder.*)final_layer_norm", r"\1norm2"),
@@ -137,10 +137,9 @@ NAMES = (  # of transformers' files, as regular expressions, and ours
     (r"\.o_proj", ".out_proj"),
     (r"(mlp\.)?fc([12])", r"linear\2"),
     (r"decoder\.layernorm", "decoder.norm"),
-    (r"class_labels_classifier", "class_head"),
-    (r"bbox_predictor\.layers\.0", "box_head.0"),
-    (r"bbox_predictor\.layers\.1", "box_head.2"),
-    (r"bbox_predictor\.layers\.2", "box_head.4"),
+    (r"class_labels_classifier", "class_embed"),
+    (r"bbox_predictor", "bbox_embed"),
+    (r"input_projection", "input_proj"),
     (r"^model\.", ""),
 )
 

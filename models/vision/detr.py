@@ -19,12 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import nn
+from tinygrad_cv import kernels, nn
 
 from ..config import Fraction
 from ..sequence.transformer import Decoder, Encoder
@@ -85,14 +86,18 @@ def thinned(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return mask[:, down[:, None], across]
 
 
-class BoxHead(nn.Sequential):
-    """Three linear layers with ReLUs between them and a sigmoid: (..., D) -> cxcywh (..., 4) in (0, 1)."""
+class MLP(nn.Module):
+    """Three linear layers with ReLUs between them, and a sigmoid: (..., D) -> boxes cxcywh (..., 4) in (0, 1)."""
 
     def __init__(self, dimension: int, *, rng: np.random.Generator) -> None:
-        super().__init__(
-            nn.Linear(dimension, dimension, rng=rng), nn.ReLU(), nn.Linear(dimension, dimension, rng=rng), nn.ReLU(),
-            nn.Linear(dimension, 4, rng=rng), nn.Sigmoid(),
-        )  # fmt: skip
+        sizes = (dimension, dimension, dimension, 4)
+        self.layers = nn.ModuleList(nn.Linear(*pair, rng=rng) for pair in pairwise(sizes))
+
+    def forward(self, x: Any) -> Any:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = kernels.relu(layer(x))
+        return kernels.sigmoid(last(x))
 
 
 class DETR(nn.Module):
@@ -107,24 +112,24 @@ class DETR(nn.Module):
         sizes = (d, config.heads, config.hidden, config.dropout, config.pre_norm)
         self.config = config
         self.backbone = ResNet(ResNetConfig.of(config), rng=rng)
-        self.input_projection = nn.Conv2d(config.widths[-1], d, 1, rng=rng)
-        self.query_positions = nn.Embedding(config.queries, d, rng=rng)
+        self.input_proj = nn.Conv2d(config.widths[-1], d, 1, rng=rng)
+        self.query_embed = nn.Embedding(config.queries, d, rng=rng)
         self.encoder = Encoder(config.encoders, *sizes, rng=rng)
         self.decoder = Decoder(config.decoders, *sizes, final_norm=True, rng=rng)
-        self.class_head = nn.Linear(d, config.classes + 1, rng=rng)
-        self.box_head = BoxHead(d, rng=rng)
+        self.class_embed = nn.Linear(d, config.classes + 1, rng=rng)
+        self.bbox_embed = MLP(d, rng=rng)
 
     def forward(self, images: Any, mask: np.ndarray) -> tuple[Any, Any]:
         memory, places, visible = self.encode(images, mask)
         layers = [self.decoder.finish(y) for y, _ in self.decode(memory, places, visible)]
         said = np.stack(layers)  # (L, B, Q, D)
-        return self.class_head(said), self.box_head(said)
+        return self.class_embed(said), self.bbox_embed(said)
 
     def encode(self, images: Any, mask: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray | None]:
         """What the encoder says of each place, (B, h w, D), the places' positions, and which may be looked at."""
         channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)  # (B, C, H, W)
         padded = not mask.all()
-        features = self.input_projection(self.backbone(channels, mask if padded and self.config.silent else None))
+        features = self.input_proj(self.backbone(channels, mask if padded and self.config.silent else None))
         b, d, height, width = features.shape
         mask = thinned(mask, height, width)
         places = sine_positions(mask, d, self.config.temperature)
@@ -134,7 +139,7 @@ class DETR(nn.Module):
 
     def decode(self, memory: Any, places: np.ndarray, visible: np.ndarray | None) -> Iterator[tuple[Any, Any]]:
         """What each decoder layer makes of the queries, (B, Q, D), and what it was given."""
-        queries = self.query_positions.weight
+        queries = self.query_embed.weight
         y = np.zeros((len(memory), *queries.shape), memory.dtype)
         for layer in self.decoder.layers:
             before = y
@@ -147,7 +152,7 @@ class DETR(nn.Module):
             memory, places, visible = self.encode(images, mask)
             *_, (_, y) = self.decode(memory, places, visible)
             *_, layer = self.decoder.layers
-            queries = self.query_positions.weight
+            queries = self.query_embed.weight
             weights = layer.weights(y, memory, None, visible, position=queries, memory_position=places).numpy()
         stride = self.backbone.config.stride
         height, width = (-(-n // stride) for n in images.shape[1:3])

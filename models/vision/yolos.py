@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
-from .detr import BoxHead
+from .detr import MLP
 from .vit import Encoder, EncoderConfig
 
 
@@ -41,10 +41,10 @@ class YOLOS(Encoder):
         super().__init__(config, (config.canvas, config.canvas), rng=rng)
         tokens = (1, config.queries, config.dimension)
         self.detection_tokens = parameter(init.trunc_normal(tokens, std=0.02, rng=rng))
-        self.class_head = nn.Linear(config.dimension, config.classes + 1, rng=rng)
-        self.box_head = BoxHead(config.dimension, rng=rng)
+        self.class_embed = nn.Linear(config.dimension, config.classes + 1, rng=rng)
+        self.bbox_embed = MLP(config.dimension, rng=rng)
 
     def forward(self, images: Any, mask: np.ndarray) -> tuple[Any, Any]:
         tokens = self.encode(images, self.detection_tokens)
         said = self.norm(tokens[:, -self.detection_tokens.shape[1] :])[None]  # (1, B, Q, D)
-        return self.class_head(said), self.box_head(said)
+        return self.class_embed(said), self.bbox_embed(said)
