@@ -7,26 +7,26 @@ import math
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-from .nearest import Array, flatten
+from .nearest import flatten
 
 
-def gaussian_factor(x: Array) -> tuple[Array, Array]:
+def gaussian_factor(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean (D,) and a factor R (min(N, D), D) of the sample covariance R'R of the rows of `x` (N, D)."""
     mean = x.mean(axis=0)
     return mean, np.asarray(np.linalg.qr(x - mean, mode="r")) / math.sqrt(max(1, len(x) - 1))
 
 
-def sample_gaussian(mean: Array, factor: Array, n: int, *, rng: np.random.Generator) -> Array:
+def sample_gaussian(mean: np.ndarray, factor: np.ndarray, n: int, *, rng: np.random.Generator) -> np.ndarray:
     """n draws (n, D) from the Gaussian with this mean (D,) and covariance factor'factor."""
     return np.asarray(mean + rng.standard_normal((n, len(factor))) @ factor)
 
 
-def one_gaussian(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
+def one_gaussian(images: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """One Gaussian with the mean and covariance of all training pictures."""
     return as_images(sample_gaussian(*gaussian_factor(flatten(images)), n, rng=rng), images)
 
 
-def class_gaussians(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
+def class_gaussians(images: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """One Gaussian for each class, the classes as frequent as in training."""
     x, drawn = flatten(images), rng.choice(labels, size=n)
     out = np.empty((n, x.shape[1]))
@@ -36,13 +36,13 @@ def class_gaussians(images: Array, labels: Array, n: int, rng: np.random.Generat
     return as_images(out, images)
 
 
-def pixel_marginals(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
+def pixel_marginals(images: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Each pixel drawn by itself from its training values."""
     x = flatten(images)
     return as_images(x[rng.integers(len(x), size=(n, x.shape[1])), np.arange(x.shape[1])], images)
 
 
-def as_images(x: Array, like: Array) -> Array:
+def as_images(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """(n, D) draws as pictures in [0, 1], float32, of the training pictures' shape."""
     return np.clip(x, 0, 1).astype(np.float32).reshape(len(x), *like.shape[1:])
 
@@ -50,7 +50,7 @@ def as_images(x: Array, like: Array) -> Array:
 RIDGES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # added to a Gaussian's variances; the best on a fifth of the pictures is taken
 
 
-def gaussian_bits(known: Array, labels: Array, asked: Array, levels: int) -> float:
+def gaussian_bits(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, levels: int) -> float:
     """Bits per dimension of a Gaussian for each class, discretised: a level has the probability of its interval.
 
     The intervals of the first and last level are open, so the probabilities add up to 1, and each pixel is conditioned on
@@ -62,7 +62,7 @@ def gaussian_bits(known: Array, labels: Array, asked: Array, levels: int) -> flo
     return discretised(known, labels, asked, levels, RIDGES[int(np.argmin(tried))])
 
 
-def discretised(known: Array, labels: Array, asked: Array, levels: int, ridge: float) -> float:
+def discretised(known: np.ndarray, labels: np.ndarray, asked: np.ndarray, levels: int, ridge: float) -> float:
     x, new = known / (levels - 1), asked / (levels - 1)
     log_p = []
     for label in np.unique(labels):
@@ -78,7 +78,7 @@ def discretised(known: Array, labels: Array, asked: Array, levels: int, ridge: f
     return float(-logsumexp(log_p, axis=0).mean() / np.log(2) / x.shape[1])
 
 
-def log_interval(low: Array, high: Array) -> Array:
+def log_interval(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """log(Phi(high) - Phi(low)), in the tail where nothing cancels."""
     flipped = low > 0
     low, high = np.where(flipped, -high, low), np.where(flipped, -low, high)

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from .gaussians import as_images, gaussian_factor, sample_gaussian
 from .kmeans import kmeans
-from .nearest import Array, flatten, nearest
+from .nearest import flatten, nearest
 
 PRINCIPAL_COMPONENTS = 100  # a mixture of wider pictures is fitted in the space of this many,
 MIXTURE_PICTURES = 10_000  # and to at most this many pictures
@@ -24,16 +24,16 @@ class GaussianMixture:
     with a ridge added to the diagonal, the log-likelihood never falls.
     """
 
-    weights: Array  # (K,)
-    means: Array  # (K, D)
-    variances: Array  # (K, D), the eigenvalues of the covariances
-    axes: Array  # (K, D, D), their eigenvectors in columns
+    weights: np.ndarray  # (K,)
+    means: np.ndarray  # (K, D)
+    variances: np.ndarray  # (K, D), the eigenvalues of the covariances
+    axes: np.ndarray  # (K, D, D), their eigenvectors in columns
     floor: float
     log_likelihoods: list[float] = field(default_factory=list)  # the mean over the data, before each M-step
 
     @classmethod
     def fit(
-        cls, x: Array, components: int, *, rng: np.random.Generator, floor: float = 5e-3,
+        cls, x: np.ndarray, components: int, *, rng: np.random.Generator, floor: float = 5e-3,
         iterations: int = 100, tolerance: float = 1e-4,
     ) -> GaussianMixture:  # fmt: skip
         """Fit to `x` (N, D), started from k-means, until the mean log-likelihood rises by less than `tolerance`."""
@@ -50,7 +50,7 @@ class GaussianMixture:
             mixture.maximise(x, responsibilities)
         return mixture
 
-    def log_densities(self, x: Array) -> Array:
+    def log_densities(self, x: np.ndarray) -> np.ndarray:
         """log(weight_k N(x_n; mean_k, covariance_k)), (N, K); -inf for a component of weight 0."""
         out = np.full((len(x), len(self.weights)), -np.inf)
         for k in np.flatnonzero(self.weights):
@@ -59,13 +59,13 @@ class GaussianMixture:
             out[:, k] = np.log(self.weights[k]) - (np.einsum("nd,nd->n", whitened, whitened) + log_volume) / 2
         return out
 
-    def expect(self, x: Array) -> tuple[Array, float]:
+    def expect(self, x: np.ndarray) -> tuple[np.ndarray, float]:
         """The E-step: p(component | x_n), (N, K), and the mean log-likelihood."""
         joint = self.log_densities(x)
         total = logsumexp(joint, axis=1, keepdims=True)
         return np.exp(joint - total), float(total.mean())
 
-    def maximise(self, x: Array, responsibilities: Array) -> None:
+    def maximise(self, x: np.ndarray, responsibilities: np.ndarray) -> None:
         """The M-step: weights, means and covariances from the responsibilities (N, K)."""
         mass = responsibilities.sum(axis=0)
         self.weights = mass / mass.sum()
@@ -76,7 +76,7 @@ class GaussianMixture:
             variances, self.axes[k] = np.linalg.eigh(centred.T @ centred)
             self.variances[k] = np.maximum(variances, self.floor)
 
-    def sample(self, n: int, *, rng: np.random.Generator) -> Array:
+    def sample(self, n: int, *, rng: np.random.Generator) -> np.ndarray:
         """n draws (n, D)."""
         component = rng.choice(len(self.weights), size=n, p=self.weights)
         out = np.empty((n, self.means.shape[1]))
@@ -87,7 +87,7 @@ class GaussianMixture:
         return out
 
 
-def gmm_30(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
+def gmm_30(images: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """A mixture of 30 Gaussians, fitted to at most 10,000 pictures; of those with more than 100 pixels, in their first
     100 principal components."""
     x = flatten(images[rng.permutation(len(images))[:MIXTURE_PICTURES]])

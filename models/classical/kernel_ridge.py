@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from .nearest import Array, distance_blocks, flatten
+from .nearest import distance_blocks, flatten
 
-Predict = Callable[[Array], Array]
+Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def kernel_ridge_regression(images: Array, labels: Array, classes: int, *, ridge: float = 1e-2) -> Predict:
+def kernel_ridge_regression(images: np.ndarray, labels: np.ndarray, classes: int, *, ridge: float = 1e-2) -> Predict:
     """A classifier by ridge regression of one-hot labels on exp(-|x - x'|^2 / s), s half the median of |x - x'|^2.
 
     One linear system (Rifkin et al. 2003), so the same data give the same classifier, and a good one: trained on 5,000
@@ -20,7 +20,7 @@ def kernel_ridge_regression(images: Array, labels: Array, classes: int, *, ridge
     """
     x = flatten(images).astype(np.float64)
 
-    def squared(pictures: Array) -> Array:
+    def squared(pictures: np.ndarray) -> np.ndarray:
         return np.concatenate([d for _, d in distance_blocks(flatten(pictures).astype(np.float64), x)])  # (M, N)
 
     distances = squared(x)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .nearest import Array, distance_blocks, flatten, nearest
+from .nearest import distance_blocks, flatten, nearest
 
 
-def kmeans(data: Array, clusters: int, *, rng: np.random.Generator, iterations: int = 100) -> Array:
+def kmeans(data: np.ndarray, clusters: int, *, rng: np.random.Generator, iterations: int = 100) -> np.ndarray:
     """The centres (clusters, D) of Lloyd's k-means, started by k-means++ (Arthur & Vassilvitskii 2007)."""
     data = flatten(data)
     if not 1 <= clusters <= len(data):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-
-Array = np.ndarray[Any, Any]
 
 BLOCK_ELEMENTS = 4_000_000  # distances are held in blocks of this many elements
 
 
-def flatten(images: Array) -> Array:
+def flatten(images: np.ndarray) -> np.ndarray:
     """(N, ...) -> (N, D) floating point; float32 stays float32."""
     images = np.asarray(images)
     if images.ndim < 2 or len(images) == 0:
@@ -20,7 +17,7 @@ def flatten(images: Array) -> Array:
     return images.reshape(len(images), -1).astype(np.result_type(images, np.float32), copy=False)
 
 
-def distance_blocks(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+def distance_blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Squared distances of the rows of `a` (N, D) to all of `b` (M, D), a block of rows at a time.
 
     |a - b|^2 = |a|^2 - 2 a.b + |b|^2 is one matrix product, but rounds relative to the norms, not the distance.
@@ -36,7 +33,7 @@ def distance_blocks(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
         yield slice(start, start + len(block)), np.maximum(distances, 0, out=distances)
 
 
-def nearest(a: Array, b: Array) -> Array:
+def nearest(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The index in `b` (M, D) of the row nearest to each row of `a` (N, D): (N,) integers."""
     return np.concatenate([distances.argmin(axis=1) for _, distances in distance_blocks(a, b)])
 

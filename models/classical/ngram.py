@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-Array = np.ndarray
-
 
 def witten_bell(
-    contexts: Array, symbols: Array, new_contexts: Array, new_symbols: Array, vocabulary: int
-) -> Array:  # fmt: skip
+    contexts: np.ndarray, symbols: np.ndarray, new_contexts: np.ndarray, new_symbols: np.ndarray, vocabulary: int
+) -> np.ndarray:  # fmt: skip
     """p(symbol | context) of new pairs, counted on others: (M',).
 
     contexts (M, K) and symbols (M,) are integers below `vocabulary`. Witten & Bell 1991, interpolated: a context seen n
@@ -28,27 +26,27 @@ def witten_bell(
     return p
 
 
-def windows(sequence: Array, length: int) -> tuple[Array, Array]:
+def windows(sequence: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Each symbol (M,) of a sequence from place `length` on, and the `length` symbols before it (M, length)."""
     views = np.lib.stride_tricks.sliding_window_view(sequence, length + 1, axis=-1)
     flat = views.reshape(-1, length + 1)
     return flat[:, :-1], flat[:, -1]
 
 
-def _numbered(contexts: Array, vocabulary: int) -> Array:
+def _numbered(contexts: np.ndarray, vocabulary: int) -> np.ndarray:
     """Each context (M, K) as one number."""
     if vocabulary ** (contexts.shape[1] + 1) >= 2**63:
         raise ValueError(f"contexts of {contexts.shape[1]} symbols out of {vocabulary} do not fit 64 bits")
     return contexts @ vocabulary ** np.arange(contexts.shape[1], dtype=np.int64)
 
 
-def _look_up(keys: Array, asked: Array, values: Array) -> Array:
+def _look_up(keys: np.ndarray, asked: np.ndarray, values: np.ndarray) -> np.ndarray:
     """values where asked is among the sorted keys, else 0."""
     at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
     return np.where(keys[at] == asked, values[at], 0)
 
 
-def markov_bits(known: Array, asked: Array, levels: int, order: int) -> float:
+def markov_bits(known: np.ndarray, asked: np.ndarray, levels: int, order: int) -> float:
     """Bits per dimension of a model that counts what follows the last `order` pixels, row by row: levels (N, H W)."""
     before = [np.pad(x, [(0, 0), (order, 0)], constant_values=levels) for x in (known, asked)]
     p = witten_bell(*windows(before[0], order), *windows(before[1], order), vocabulary=levels + 1)

@@ -26,7 +26,6 @@ from ..config import Fraction, NonNegative
 from .diffusion import Diffusion, Network
 from .unet import UNet, UNetConfig
 
-Array = np.ndarray
 MISSING = ("lower", "upper", "left", "right", "middle")  # half of a picture, or half its height and width
 
 
@@ -67,35 +66,35 @@ class DDPM(nn.Module):
             ), rng=rng,
         )  # fmt: skip
 
-    def forward(self, x: Array, t: Array, labels: Array | None = None) -> Any:
+    def forward(self, x: np.ndarray, t: np.ndarray, labels: np.ndarray | None = None) -> Any:
         """What the network predicts from x_t (B, C, H, W) at timesteps t (B,), of classes (B,) if there are any."""
         return self.unet(x, t, labels)
 
-    def loss(self, x0: Array, t: Array, noise: Array, labels: Array) -> Any:
+    def loss(self, x0: np.ndarray, t: np.ndarray, noise: np.ndarray, labels: np.ndarray) -> Any:
         """The squared error of the prediction (equation 14). A label `config.classes` stands for none."""
         predicted = self(self.diffusion.q_sample(x0, t, noise), t, labels)
         return kernels.mse(predicted, self.diffusion.target(x0, t, noise))
 
-    def denoiser(self, labels: Array | None, guidance: float) -> Network:
+    def denoiser(self, labels: np.ndarray | None, guidance: float) -> Network:
         """The UNet as a function of (x_t, t), told the classes (B,) if there are any.
 
         Guidance w: none + w (told - none), w = 1 for what was told and no more (Ho & Salimans 2022, equation 6, with
         their w counted from 0).
         """
 
-        def predict(x: Array, t: Array) -> Array:
-            told: Array = self(x, t, labels).numpy()
+        def predict(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            told: np.ndarray = self(x, t, labels).numpy()
             if labels is None or guidance == 1:
                 return told
-            none: Array = self(x, t).numpy()
+            none: np.ndarray = self(x, t).numpy()
             return np.asarray(none + np.float32(guidance) * (told - none))
 
         return predict
 
     def reverse(
-        self, x: Array, label: int | Array = -1, guidance: float = 1.0, sampling_steps: int = 50, eta: float = 1.0,
-        *, constrain: Callable[[Array, int], Array] | None = None, rng: np.random.Generator,
-    ) -> Iterator[tuple[Array, Array]]:  # fmt: skip
+        self, x: np.ndarray, label: int | np.ndarray = -1, guidance: float = 1.0, sampling_steps: int = 50, eta: float = 1.0,
+        *, constrain: Callable[[np.ndarray, int], np.ndarray] | None = None, rng: np.random.Generator,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
         """From noise x_T (B, C, H, W) to pictures: (x, predicted x_0) after each step.
 
         `label`: the class of all pictures, or of each (B,); -1 for none. With sampling_steps = T and eta = 1 this is
@@ -119,14 +118,14 @@ class DDPM(nn.Module):
                 x = x if constrain is None else constrain(x, s)
                 yield x, x0
 
-    def noise(self, n: int, rng: np.random.Generator) -> Array:
+    def noise(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """x_T: (n, C, H, W)."""
         h, w, *channels = self.config.shape
         return rng.standard_normal((n, *(channels or [1]), h, w), dtype=np.float32)
 
     def sample(
         self, n: int, *, rng: np.random.Generator, observe: Callable[[int], object] | None = None, **options: Any
-    ) -> Array:
+    ) -> np.ndarray:
         """n pictures. Options: those of `reverse`; a label for each picture is an array (n,).
 
         They are drawn a hundred at a time; `observe` is called with the number of each lot.
@@ -142,12 +141,14 @@ class DDPM(nn.Module):
                 observe(len(x))
         return np.concatenate(drawn)
 
-    def inpaint(self, images: Array, known: Array, *, rng: np.random.Generator, sampling_steps: int = 250) -> Array:
+    def inpaint(
+        self, images: np.ndarray, known: np.ndarray, *, rng: np.random.Generator, sampling_steps: int = 250
+    ) -> np.ndarray:
         """Draw the pixels where `known` (N, H, W) is False; the others come back exactly as they were."""
         x0 = to_network(images)
         mask = np.broadcast_to(known[:, None], x0.shape)
 
-        def put_back(x: Array, t: int) -> Array:
+        def put_back(x: np.ndarray, t: int) -> np.ndarray:
             noise = rng.standard_normal(x0.shape, dtype=np.float32)
             return np.where(mask, self.diffusion.q_sample(x0, np.full(len(x0), t), noise), x)
 
@@ -157,7 +158,7 @@ class DDPM(nn.Module):
         return np.where(known.reshape(known.shape + (1,) * (images.ndim - 3)), images, drawn)
 
 
-def known_pixels(shape: tuple[int, ...], missing: str) -> Array:
+def known_pixels(shape: tuple[int, ...], missing: str) -> np.ndarray:
     """Which pixels are left of a picture (H, W) if a part of it is missing."""
     if missing not in MISSING:
         raise ValueError(f"missing={missing}: one of {', '.join(MISSING)}")
@@ -168,12 +169,12 @@ def known_pixels(shape: tuple[int, ...], missing: str) -> Array:
     return np.asarray(~{"lower": ~upper, "upper": upper, "left": left, "right": ~left, "middle": inner[0] & inner[1]}[missing])
 
 
-def to_network(images: Array) -> Array:
+def to_network(images: np.ndarray) -> np.ndarray:
     """Pictures (N, H, W[, C]) in [0, 1] -> (N, C, H, W) in [-1, 1]."""
     channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
     return np.ascontiguousarray(channels * np.float32(2) - np.float32(1), dtype=np.float32)
 
 
-def to_pictures(x: Array, shape: tuple[int, ...]) -> Array:
+def to_pictures(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(N, C, H, W) in [-1, 1] -> pictures (N, H, W[, C]) in [0, 1]."""
     return np.clip(np.moveaxis(x, 1, -1).reshape(len(x), *shape) / 2 + np.float32(0.5), 0, 1)

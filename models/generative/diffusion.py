@@ -17,12 +17,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-Array = np.ndarray
-Network = Callable[[Array, Array], Array]  # (x_t, t) -> prediction
+Network = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (x_t, t) -> prediction
 PREDICTIONS = ("epsilon", "x0", "v")
 
 
-def betas(schedule: str, timesteps: int) -> Array:
+def betas(schedule: str, timesteps: int) -> np.ndarray:
     """The variances beta_1 ... beta_T, float64 (T,).
 
     "linear": from 1e-4 to .02 at T = 1000, scaled by 1000 / T for others (Ho et al. 2020, section 4). "cosine": such that
@@ -49,22 +48,22 @@ class Diffusion:
         self.beta = np.concatenate([[0.0], betas(schedule, timesteps)])
         self.alphas_cumprod = np.cumprod(1 - self.beta)
 
-    def scales(self, t: Array, like: Array) -> tuple[Array, Array]:
+    def scales(self, t: np.ndarray, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t) in a shape that meets the pictures."""
         alphas_cumprod = self.alphas_cumprod[t].reshape(-1, *[1] * (like.ndim - 1))
         return np.sqrt(alphas_cumprod).astype(like.dtype), np.sqrt(1 - alphas_cumprod).astype(like.dtype)
 
-    def q_sample(self, x0: Array, t: Array, noise: Array) -> Array:
+    def q_sample(self, x0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """x_t from x_0 and standard normal noise, in one go (equation 4)."""
         signal, sigma = self.scales(t, x0)
         return np.asarray(signal * x0 + sigma * noise)
 
-    def target(self, x0: Array, t: Array, noise: Array) -> Array:
+    def target(self, x0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """What the network is to predict from x_t."""
         signal, sigma = self.scales(t, x0)
         return np.asarray({"epsilon": noise, "x0": x0, "v": signal * noise - sigma * x0}[self.prediction])
 
-    def x0_and_epsilon(self, x: Array, t: Array, predicted: Array) -> tuple[Array, Array]:
+    def x0_and_epsilon(self, x: np.ndarray, t: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The picture and the noise in x_t that a prediction stands for, the picture clipped to [-1, 1]."""
         signal, sigma = self.scales(t, x)
         x0 = {
@@ -75,13 +74,15 @@ class Diffusion:
         x0 = np.clip(x0, -1, 1)
         return x0, (x - signal * x0) / sigma
 
-    def posterior(self, x0: Array, x: Array, t: int) -> tuple[Array, float]:
+    def posterior(self, x0: np.ndarray, x: np.ndarray, t: int) -> tuple[np.ndarray, float]:
         """Mean and variance of q(x_(t-1) | x_t, x_0) (equations 6 and 7)."""
         before, now, beta = self.alphas_cumprod[t - 1], self.alphas_cumprod[t], self.beta[t]
         mean = float(np.sqrt(before) * beta / (1 - now)) * x0 + float(np.sqrt(1 - beta) * (1 - before) / (1 - now)) * x
         return mean, float((1 - before) / (1 - now) * beta)
 
-    def ancestral_step(self, network: Network, x: Array, t: int, *, rng: np.random.Generator) -> tuple[Array, Array]:
+    def ancestral_step(
+        self, network: Network, x: np.ndarray, t: int, *, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A line of algorithm 2: x_(t-1) from x_t, and the x_0 that was predicted."""
         timesteps = np.full(len(x), t)
         x0, _ = self.x0_and_epsilon(x, timesteps, network(x, timesteps))
@@ -89,8 +90,8 @@ class Diffusion:
         return mean + float(np.sqrt(variance)) * rng.standard_normal(x.shape, dtype=np.float32), x0
 
     def ddim_step(
-        self, network: Network, x: Array, t: int, s: int, eta: float, *, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
+        self, network: Network, x: np.ndarray, t: int, s: int, eta: float, *, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """x_s from x_t, s < t (Song et al. 2021, equation 12), and the x_0 that was predicted.
 
         eta = 0 is deterministic; eta = 1 and s = t - 1 is the ancestral step.

@@ -20,7 +20,6 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 
-from ..classical.nearest import Array
 from ..config import Fraction, NonNegative
 from ..sequence.rnn import cell_named
 
@@ -60,7 +59,7 @@ class PixelRNN(nn.Module):
         self.dropout = nn.Dropout(config.dropout, batch_axis=1, rng=rng)
         self.V = nn.Linear(config.hidden + inputs, config.levels, rng=rng)
 
-    def forward(self, levels: Array, start: int = 0, stop: int | None = None, state: Any = None) -> tuple[Any, Any]:
+    def forward(self, levels: np.ndarray, start: int = 0, stop: int | None = None, state: Any = None) -> tuple[Any, Any]:
         """levels (N, H W) -> logits of the pixels from `start` to `stop`, (T, N, levels), and the state after them."""
         places = np.arange(start, levels.shape[1] if stop is None else stop)
         around = self.neighbours(levels)[places]  # (T, N, neighbours)
@@ -70,7 +69,7 @@ class PixelRNN(nn.Module):
         h, state = self.recurrent(x, state)
         return self.V(np.concatenate([self.dropout(h), x], axis=-1)), state
 
-    def neighbours(self, levels: Array) -> Array:
+    def neighbours(self, levels: np.ndarray) -> np.ndarray:
         """The levels left, above left, above, above right of each pixel: (N, H W) -> (H W, N, neighbours)."""
         picture = levels.reshape(len(levels), -1, self.width)  # (N, H, W)
         padded = np.pad(picture, [(0, 0), (1, 0), (1, 1)], constant_values=self.nothing)
@@ -78,7 +77,7 @@ class PixelRNN(nn.Module):
         around = [padded[:, 1 + y : 1 + y + height, 1 + x : 1 + x + self.width] for y, x in NEIGHBOURS]
         return np.stack(around, axis=-1).reshape(len(levels), -1, len(NEIGHBOURS)).swapaxes(0, 1)
 
-    def sample(self, n: int, *, rng: np.random.Generator, observe: Callable[[int], object] | None = None) -> Array:
+    def sample(self, n: int, *, rng: np.random.Generator, observe: Callable[[int], object] | None = None) -> np.ndarray:
         """n pictures, (n, H, W) in [0, 1], a pixel of all at a time; `observe` is called with 1 after each."""
         height, width = self.config.shape
         levels, state = np.zeros((n, height * width), np.int64), None
@@ -91,13 +90,13 @@ class PixelRNN(nn.Module):
         return np.asarray(levels / (self.config.levels - 1), np.float32).reshape(n, height, width)
 
 
-def quantise(images: Array, levels: int) -> Array:
+def quantise(images: np.ndarray, levels: int) -> np.ndarray:
     """Grey values in [0, 1] as the nearest of so many levels: (N, H, W) -> integers (N, H W)."""
-    found: Array = np.round(images.reshape(len(images), -1) * (levels - 1)).astype(np.int64)
+    found: np.ndarray = np.round(images.reshape(len(images), -1) * (levels - 1)).astype(np.int64)
     return found
 
 
-def draw(logits: Array, rng: np.random.Generator) -> Array:
+def draw(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One draw for each row of logits (N, levels), by the Gumbel maximum (Gumbel 1954)."""
-    found: Array = np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)
+    found: np.ndarray = np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)
     return found

@@ -13,19 +13,18 @@ import numpy as np
 
 from ...classical.gaussians import class_gaussians, one_gaussian, pixel_marginals
 from ...classical.gmm import gmm_30
-from ...classical.nearest import Array
 from .generation import Sampler
 
 
-def three_classes_dropped(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
+def three_classes_dropped(images: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Training pictures of all classes but the last three: perfect pictures, an incomplete generator."""
-    classes: Array = np.unique(labels)
+    classes: np.ndarray = np.unique(labels)
     if len(classes) < 4:
         raise ValueError(f"cannot drop three of {len(classes)} classes")
     return _training_pictures(images, np.isin(labels, classes[:-3]), n, rng)
 
 
-def only_ones(images: Array, labels: Array, n: int, rng: np.random.Generator) -> Array:
+def only_ones(images: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Training pictures of class 1 only: a generator that collapsed."""
     return _training_pictures(images, labels == 1, n, rng)
 
@@ -40,7 +39,7 @@ BASELINES: dict[str, Sampler] = {
 }
 
 
-def _training_pictures(images: Array, kept: Array, n: int, rng: np.random.Generator) -> Array:
+def _training_pictures(images: np.ndarray, kept: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """n of the kept training pictures, repeated only where there are too few."""
     candidates: Any = np.flatnonzero(kept)
     if len(candidates) == 0:

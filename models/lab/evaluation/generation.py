@@ -30,9 +30,9 @@ from tinygrad_cv.safetensors import load
 from ...classical.gaussians import gaussian_factor
 from ...classical.kernel_ridge import Predict, kernel_ridge_regression
 from ...classical.kmeans import kmeans
-from ...classical.nearest import Array, distance_blocks, flatten, nearest
+from ...classical.nearest import distance_blocks, flatten, nearest
 
-Sampler = Callable[[Array, Array, int, np.random.Generator], Array]
+Sampler = Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 # --- the frozen evaluator
@@ -50,11 +50,11 @@ class Evaluator:
     as FID takes them from Inception's last layer but one (Heusel et al. 2017).
     """
 
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Array]) -> Evaluator:
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> Evaluator:
         """Build from the state dictionary of a `Sequential(Linear, ReLU, ..., Linear)`: `0.weight`, `0.bias`, ..."""
         names = sorted({key.rpartition(".")[0] for key in state}, key=lambda name: (len(name), name))
         keys = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
@@ -82,7 +82,7 @@ class Evaluator:
     def classes(self) -> int:
         return len(self.biases[-1])
 
-    def features(self, images: Array) -> Array:
+    def features(self, images: np.ndarray) -> np.ndarray:
         """(N, ...) pictures -> (N, 64) features, all >= 0."""
         x = flatten(images).astype(self.weights[0].dtype, copy=False)
         if x.shape[1] != self.weights[0].shape[1]:
@@ -94,15 +94,15 @@ class Evaluator:
             x = np.maximum(x @ weight.T + bias, 0)
         return x
 
-    def logits(self, features: Array) -> Array:
+    def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, 64) features -> (N, classes) logits."""
         return features @ self.weights[-1].T + self.biases[-1]
 
-    def probabilities(self, images: Array) -> Array:
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(N, ...) pictures -> (N, classes) probabilities."""
         return np.asarray(softmax(self.logits(self.features(images)), axis=1))
 
-    def accuracy(self, images: Array, labels: Array) -> float:
+    def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """The share of pictures whose most probable class is their label."""
         return float(np.mean(self.probabilities(images).argmax(axis=1) == labels))
 
@@ -110,7 +110,7 @@ class Evaluator:
 # --- the metrics
 
 
-def frechet_distance(features_a: Array, features_b: Array) -> float:
+def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
     """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) of two feature sets (N, F), (M, F).
 
     Heusel et al. 2017 (arXiv 1706.08500), equation 6. With covariances factored as C = R'R, the trace of the root is
@@ -129,7 +129,7 @@ def frechet_distance(features_a: Array, features_b: Array) -> float:
     return max(0.0, float(np.sum((mean_a - mean_b) ** 2) + spread - 2 * overlap))
 
 
-def inception_score(probabilities: Array) -> float:
+def inception_score(probabilities: np.ndarray) -> float:
     """exp(mean KL(p(y|x) || p(y))) of class probabilities (N, classes); from 1 to the number of classes.
 
     Salimans et al. 2016 (arXiv 1606.03498), section 4; over all samples at once, not in ten splits.
@@ -140,7 +140,7 @@ def inception_score(probabilities: Array) -> float:
     return float(np.exp(rel_entr(p, p.mean(axis=0)).sum(axis=1).mean()))
 
 
-def one_nearest_neighbour_sides(real: Array, fake: Array) -> tuple[float, float]:
+def one_nearest_neighbour_sides(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
     """The two halves of `one_nearest_neighbour_accuracy`: how often real pictures are told apart, how often fakes.
 
     Xu et al. 2018 (arXiv 1806.07755). Their mean alone misleads: noise far from everything has real
@@ -160,7 +160,7 @@ def one_nearest_neighbour_sides(real: Array, fake: Array) -> tuple[float, float]
     return float(1 - votes[: len(real)].mean()), float(votes[len(real) :].mean())
 
 
-def one_nearest_neighbour_accuracy(real: Array, fake: Array) -> float:
+def one_nearest_neighbour_accuracy(real: np.ndarray, fake: np.ndarray) -> float:
     """How often a picture's nearest other picture tells whether it is real or fake.
 
     The leave-one-out 1-NN two-sample test of Lopez-Paz & Oquab 2017 (arXiv 1610.06545): .5 where the two sets cannot
@@ -171,7 +171,7 @@ def one_nearest_neighbour_accuracy(real: Array, fake: Array) -> float:
 
 
 def number_of_different_bins(
-    train: Array, fake: Array, bins: int | Array = 50, *, rng: np.random.Generator, significance: float = 0.05
+    train: np.ndarray, fake: np.ndarray, bins: int | np.ndarray = 50, *, rng: np.random.Generator, significance: float = 0.05
 ) -> tuple[int, int]:
     """(NDB, number of bins): in how many bins the share of `fake` differs from that of `train`.
 
@@ -188,7 +188,7 @@ def number_of_different_bins(
     return int(different.sum()), len(centres)
 
 
-def class_total_variation(labels_fake_predicted: Array, real_labels: Array, classes: int) -> float:
+def class_total_variation(labels_fake_predicted: np.ndarray, real_labels: np.ndarray, classes: int) -> float:
     """Half the sum of |share among fakes - share among real| over the classes; 0 is equal, 1 is disjoint."""
     shares = []
     for name, labels in (("labels_fake_predicted", labels_fake_predicted), ("real_labels", real_labels)):
@@ -198,7 +198,7 @@ def class_total_variation(labels_fake_predicted: Array, real_labels: Array, clas
     return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
-def nearest_train_distance(samples: Array, train: Array) -> Array:
+def nearest_train_distance(samples: np.ndarray, train: np.ndarray) -> np.ndarray:
     """The Euclidean distance (N,) of each sample to its nearest training picture, exactly 0 for a copy.
 
     Says something only beside the same distances for real test pictures: much smaller means memorised.
@@ -208,12 +208,12 @@ def nearest_train_distance(samples: Array, train: Array) -> Array:
 
 
 def train_on_synthetic_test_on_real(
-    samples: Array,
-    sample_labels: Array,
-    test: Array,
-    test_labels: Array,
+    samples: np.ndarray,
+    sample_labels: np.ndarray,
+    test: np.ndarray,
+    test_labels: np.ndarray,
     classes: int,
-    train_classifier: Callable[[Array, Array, int], Predict] = kernel_ridge_regression,
+    train_classifier: Callable[[np.ndarray, np.ndarray, int], Predict] = kernel_ridge_regression,
 ) -> float:
     """TSTR (Esteban et al. 2017, arXiv 1706.02633): the accuracy on real pictures of a classifier that was trained
     on generated ones only. A generator without labels takes them from the frozen evaluator."""
@@ -228,8 +228,8 @@ class RealData:
     """The real side of every metric, prepared once: `count` train and test pictures, bins, features, distances."""
 
     def __init__(
-        self, train: Array, test: Array, evaluator: Evaluator, *, count: int, rng: np.random.Generator,
-        train_labels: Array, test_labels: Array, bins: int = 50,
+        self, train: np.ndarray, test: np.ndarray, evaluator: Evaluator, *, count: int, rng: np.random.Generator,
+        train_labels: np.ndarray, test_labels: np.ndarray, bins: int = 50,
     ) -> None:  # fmt: skip
         self.evaluator, self.rng, self.count = evaluator, rng, min(count, len(train), len(test))
         self.train, self.train_labels = _checked("train", train, train_labels)
@@ -238,7 +238,7 @@ class RealData:
         self.centres = kmeans(self.train, min(bins, len(train)), rng=rng)
         self.near = float(np.quantile(nearest_train_distance(self.test, self.train), 0.01))
 
-    def draw(self, name: str, images: Array, labels: Array) -> tuple[Array, Array]:
+    def draw(self, name: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`count` of the pictures with their labels, without repetition."""
         images, labels = _checked(name, images, labels)
         if len(images) < self.count:
@@ -246,7 +246,7 @@ class RealData:
         chosen = self.rng.permutation(len(images))[: self.count]
         return images[chosen], labels[chosen]
 
-    def against_test(self, samples: Array, labels: Array) -> dict[str, float]:
+    def against_test(self, samples: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """The metrics that compare samples with test pictures."""
         features, classes = self.evaluator.features(samples), self.evaluator.classes
         logits = self.evaluator.logits(features)
@@ -261,7 +261,7 @@ class RealData:
             "TSTR": train_on_synthetic_test_on_real(samples, labels, self.test, self.test_labels, classes),
         }
 
-    def against_train(self, samples: Array) -> dict[str, float]:
+    def against_train(self, samples: np.ndarray) -> dict[str, float]:
         """The metrics that compare samples with training pictures."""
         distances = nearest_train_distance(samples, self.train)
         return {
@@ -270,7 +270,7 @@ class RealData:
             "near copies": float(np.mean(distances < self.near)),
         }
 
-    def score(self, samples: Array, labels: Array | None = None) -> dict[str, float]:
+    def score(self, samples: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
         """Every metric for generated pictures."""
         if labels is None:
             labels = self.evaluator.probabilities(samples).argmax(axis=1)
@@ -284,8 +284,8 @@ class RealData:
 
 
 def evaluate(
-    samples: Array, train: Array, test: Array, evaluator: Evaluator, *, rng: np.random.Generator,
-    train_labels: Array, test_labels: Array, sample_labels: Array | None = None,
+    samples: np.ndarray, train: np.ndarray, test: np.ndarray, evaluator: Evaluator, *, rng: np.random.Generator,
+    train_labels: np.ndarray, test_labels: np.ndarray, sample_labels: np.ndarray | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Every metric for generated pictures, with as many of samples and test pictures as there are of both.
 
@@ -299,8 +299,8 @@ def evaluate(
 
 
 def report(
-    samples: Array, train: Array, test: Array, evaluator: Evaluator, *, baselines: Mapping[str, Sampler],
-    rng: np.random.Generator, train_labels: Array, test_labels: Array, sample_labels: Array | None = None,
+    samples: np.ndarray, train: np.ndarray, test: np.ndarray, evaluator: Evaluator, *, baselines: Mapping[str, Sampler],
+    rng: np.random.Generator, train_labels: np.ndarray, test_labels: np.ndarray, sample_labels: np.ndarray | None = None,
     observe: Callable[[], object] = lambda: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """`evaluate` for the generator, the real-against-real floor and each baseline: rows that share test set and bins.
@@ -327,7 +327,7 @@ def format_report(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(cell(row.get(name, "")) for name in rows[0]) + " |" for row in rows])
 
 
-def _checked(name: str, images: Array, labels: Array) -> tuple[Array, Array]:
+def _checked(name: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`images` and `labels`, after a check that the images are finite, in [0, 1], and as many as the labels."""
     labels = np.asarray(labels)
     if len(images) != len(labels):

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_cv import data, parallel
 
-from ...generative.ddpm import DDPM, Array, DDPMConfig, known_pixels, to_network, to_pictures
+from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_network, to_pictures
 from ..evaluation.generation import Evaluator, evaluate
 from ..learner import Learner
 from ..optional import progress_bar
@@ -53,19 +53,21 @@ class DDPMTask(PictureGenerator):
         self.learner.step(loss, step)
         return {"loss": loss.item()}
 
-    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Array:
+    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
         """n pictures, by the averaged weights. Options: those of `DDPM.reverse`."""
         with self.learner.ema_weights() as model, progress_bar(n, "drawing", passing=True) as bar:
-            drawn: Array = model.sample(n, rng=rng, observe=bar.update, **options)
+            drawn: np.ndarray = model.sample(n, rng=rng, observe=bar.update, **options)
         return drawn
 
-    def inpaint(self, images: Array, known: Array, *, rng: np.random.Generator, sampling_steps: int = 250) -> Array:
+    def inpaint(
+        self, images: np.ndarray, known: np.ndarray, *, rng: np.random.Generator, sampling_steps: int = 250
+    ) -> np.ndarray:
         """`DDPM.inpaint` by the averaged weights."""
         with self.learner.ema_weights() as model:
-            filled: Array = model.inpaint(images, known, rng=rng, sampling_steps=sampling_steps)
+            filled: np.ndarray = model.inpaint(images, known, rng=rng, sampling_steps=sampling_steps)
         return filled
 
-    def measured(self, n: int, training: Any) -> tuple[Array, Array | None]:
+    def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Of a model with classes n pictures whose classes are as frequent as in training."""
         if not self.config.classes:
             return super().measured(n, training)
@@ -118,6 +120,6 @@ class DDPMTask(PictureGenerator):
         ]
 
 
-def strip(path: list[Array], shape: tuple[int, ...]) -> Array:
+def strip(path: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """Batches along time -> pictures, those of one sample side by side."""
     return np.stack([to_pictures(x, shape) for x in path], axis=1).reshape(-1, *shape)  # (B timesteps, H, W)

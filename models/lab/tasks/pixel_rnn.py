@@ -9,7 +9,6 @@ import numpy as np
 from tinygrad_cv import data, kernels, parallel
 
 from ...classical.gaussians import gaussian_bits
-from ...classical.nearest import Array
 from ...classical.ngram import markov_bits
 from ...generative.pixel_rnn import PixelRNN, PixelRNNConfig, quantise
 from ..learner import Learner
@@ -54,7 +53,7 @@ class PixelRNNTask(PictureGenerator):
         self.learner.step(loss, step)
         return {"bits per dimension": loss.item() / float(np.log(2))}
 
-    def bits(self, images: Array) -> float:
+    def bits(self, images: np.ndarray) -> float:
         """Bits per dimension of pictures (N, H, W)."""
         losses = []
         with self.learner.ema_weights() as model:
@@ -62,11 +61,11 @@ class PixelRNNTask(PictureGenerator):
                 losses.append(kernels.cross_entropy(model(some)[0], some.T, reduction="none").numpy().ravel())
         return float(np.concatenate(losses).mean() / np.log(2))
 
-    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> Array:
+    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
         """n pictures, (n, H, W), by the averaged weights."""
         pixels = int(np.prod(self.config.shape))
         with self.learner.ema_weights() as model, progress_bar(pixels, "drawing", passing=True) as bar:
-            drawn: Array = model.sample(n, rng=rng, observe=bar.update)
+            drawn: np.ndarray = model.sample(n, rng=rng, observe=bar.update)
         return drawn
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
