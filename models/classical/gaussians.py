@@ -44,7 +44,7 @@ def pixel_marginals(images: np.ndarray, labels: np.ndarray, n: int, rng: np.rand
 
 def as_images(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """(n, D) draws as pictures in [0, 1], float32, of the training pictures' shape."""
-    return np.clip(x, 0, 1).astype(np.float32).reshape(len(x), *like.shape[1:])
+    return np.asarray(np.clip(x, 0, 1), np.float32).reshape(len(x), *like.shape[1:])
 
 
 RIDGES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # added to a Gaussian's variances; the best on a fifth of the pictures is taken

@@ -96,7 +96,7 @@ class Evaluator:
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, 64) features -> (N, classes) logits."""
-        return features @ self.weights[-1].T + self.biases[-1]
+        return np.asarray(features @ self.weights[-1].T + self.biases[-1])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(N, ...) pictures -> (N, classes) probabilities."""
