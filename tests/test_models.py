@@ -16,7 +16,7 @@ from models.lab.cli import main
 from models.lab.errors import RunError
 from models.lab.report.images import write_png
 from models.lab.run import Run
-from models.lab.settings import configure
+from models.lab.settings import changed, configure, steps_word
 from models.lab.task import Task
 from models.lab.tasks import TASKS
 from models.lab.tasks.images import PictureGenerator
@@ -42,10 +42,18 @@ def training(task: type[Task], preset: str) -> Any:
     return data.Dataset("digits", digits.images[:32], digits.labels[:32], digits.classes)
 
 
+def settings_of(name: str, preset: str, **changes: Any) -> Any:
+    """A preset for its data with other values: `steps=12`, or by dotted name, **{"model.hidden_size": 8}."""
+    kind = TASKS[name]
+    if "steps" in changes:
+        changes[steps_word(kind.presets[preset])] = changes.pop("steps")
+    return changed(configure(kind.presets, preset, training(kind, preset), {}), changes)
+
+
 def make(name: str, preset: str = "tiny", **changes: Any) -> Task:
     kind = TASKS[name]
-    config = replace(configure(kind.presets, preset, training(kind, preset), {}), **changes)
-    return kind(config, training(kind, preset), rng=np.random.default_rng(0))
+    settings = settings_of(name, preset, **changes)
+    return kind(settings, training(kind, preset), rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
@@ -63,7 +71,7 @@ def test_every_preset_trains_a_step(name: str, preset: str) -> None:
 def test_a_stopped_run_of_any_model_resumes_to_the_same_bits(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
     for run in (whole, parts):
-        run.create({"model": name})
+        run.create({"task": name})
     train(make(name, steps=12), whole, 12, log_every=5, save_every=5)
     step, count = TASKS[name].step, 0
 
@@ -115,8 +123,9 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
 def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
-    config = make(name, preset).config
-    assert restored(TASKS[name].presets, json.loads(json.dumps(stored(config)))) == config
+    settings = settings_of(name, preset)
+    like = next(iter(TASKS[name].presets.values()))
+    assert restored(json.loads(json.dumps(stored(settings))), like) == settings
 
 
 @pytest.mark.parametrize(
@@ -214,10 +223,10 @@ def test_fine_tuning_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
     source, other, tuned = (str(tmp_path / name) for name in ("source", "other", "tuned"))
     tiny = ["--preset", "tiny", "--steps", "2", "--out"]
     assert main(["train", "vit", *tiny, source]) == 0
-    assert main(["train", "vit", "--start", source, "--set", "freeze=patch_embed", *tiny, tuned]) == 0
+    assert main(["train", "vit", "--start", source, "--set", "training.freeze=patch_embed", *tiny, tuned]) == 0
     weights = [safetensors.load(Path(run) / "checkpoint.safetensors") for run in (source, tuned)]
     name = "patch_embed.weight"
-    np.testing.assert_array_equal(weights[0][f"average/{name}"], weights[1][f"model/{name}"])
+    np.testing.assert_array_equal(weights[0][f"ema/{name}"], weights[1][f"model/{name}"])
     assert main(["train", "gan", *tiny, other]) == 0
     assert main(["train", "vit", "--start", other, *tiny, str(tmp_path / "none")]) == 2
     assert "holds a GAN; a ViT starts from one of its own kind" in capsys.readouterr().err

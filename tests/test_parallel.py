@@ -318,7 +318,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "gan": {},
     "gan, wgan-gp": {"loss": "wgan-gp"},
     "ddpm": {},
-    "vit": {"depth": 2, "dropout": 0.1, "stochastic_depth": 0.3, "flip": True},
+    "vit": {
+        "model.num_hidden_layers": 2,
+        "model.hidden_dropout_prob": 0.1,
+        "model.attention_probs_dropout_prob": 0.1,
+        "model.drop_path_rate": 0.3,
+        "training.flip": True,
+    },
     "row-rnn": {"bidirectional": True},
     "pixel-rnn": {},
     "char-rnn": {},
@@ -366,7 +372,7 @@ def test_losses_and_gradients_of_every_model_are_those_of_one_process(name: str,
 
 def opened(folder: Path) -> Run:
     run = Run(folder)
-    run.create({"model": "gan"})
+    run.create({"task": "gan"})
     return run
 
 

@@ -22,7 +22,7 @@ from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import configure
+from .settings import configure, steps_of, steps_word
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
@@ -61,8 +61,8 @@ def task_named(model: str) -> type[Task]:
 
 def build(settings: dict[str, Any], training: Any) -> Task:
     """The task of a run, before its first step; without training data it can be restored, but not trained."""
-    kind = task_named(settings["model"])
-    config = restored(kind.presets, settings["config"])
+    kind = task_named(settings["task"])
+    config = restored(settings["config"], next(iter(kind.presets.values())))
     return kind(config, training, rng=np.random.default_rng(settings["seed"]))
 
 
@@ -87,20 +87,20 @@ def settings_of(model: str, name: str, root: str | None, seed: int, preset: str 
     where, _, path = name.partition(":")
     data_path = f"{where}:{Path(path).expanduser().resolve()}" if path else name  # found from any folder
     root = root and str(Path(root).expanduser().resolve())
-    return {"model": model, "data": data_path, "root": root, "seed": seed, "config": stored(config)}, training
+    return {"task": model, "data": data_path, "root": root, "seed": seed, "config": stored(config)}, training
 
 
 def do_train(args: argparse.Namespace) -> None:
     run = Run(Path(args.out or f"runs/{args.model}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"))
     if args.resume:
         settings = run.config
-        if settings["model"] != args.model:
-            raise RunError(f"{run.folder} holds a {settings['model']}, not a {args.model}")
+        if settings["task"] != args.model:
+            raise RunError(f"{run.folder} holds a {settings['task']}, not a {args.model}")
         training, _ = read_data(settings["data"], settings["root"])
     else:
         changes = dict(change.partition("=")[::2] for change in args.set)
         if args.steps:
-            changes["steps"] = str(args.steps)
+            changes[steps_word(next(iter(task_named(args.model).presets.values())))] = str(args.steps)
         settings, training = settings_of(args.model, args.data, args.root, args.seed, args.preset, changes)
     with parallel.workers(args.workers) as team:
         task = build(settings, training)
@@ -111,7 +111,7 @@ def do_train(args: argparse.Namespace) -> None:
                     raise RunError(f"{args.start} holds a {other.title}; a {task.title} starts from one of its own kind")
                 task.start_from(other)
             run.create(settings)
-        train(task, run, args.steps or settings["config"]["steps"], save_every=args.save_every)
+        train(task, run, args.steps or steps_of(settings["config"]), save_every=args.save_every)
         if team.rank == 0:
             print(f"done: {run.folder}")
 
@@ -161,7 +161,7 @@ def do_eval(args: argparse.Namespace) -> None:
         print(format_report(rows))
     except NoEvaluator as error:
         print(error)
-    facts = {"model": run.config["model"], "data": Path(run.config["data"]).name, "seed": run.config["seed"]}
+    facts = {"task": run.config["task"], "data": Path(run.config["data"]).name, "seed": run.config["seed"]}
     page = section(task, run, training, test, rows, facts, Path())
     print(f"open {write_page(run.folder, page.title, [page])}")
 
@@ -176,7 +176,9 @@ def do_demo(args: argparse.Namespace) -> None:
     folder, sections = Path(args.out), []
     for name in names:
         part = PARTS[name]
-        changes = part.changes | ({"steps": str(args.steps)} if args.steps else {})
+        changes = part.changes.copy()
+        if args.steps:
+            changes[steps_word(TASKS[name].presets["digits"])] = str(args.steps)
         settings, _ = settings_of(name, "digits", None, 0, "digits", changes)
         begin = partial(build, settings, training)
         sections.append(demo.carry_out(name, settings, begin, args.workers, folder, training, test))

@@ -14,6 +14,7 @@ from tinygrad_cv import parallel
 from .report.page import Section
 from .run import Run
 from .section import section
+from .settings import steps_of
 from .task import Task
 from .tasks.images import PictureGenerator
 from .train import train
@@ -31,7 +32,7 @@ def carry_out(
     training: Any, test: Any,
 ) -> Section:  # fmt: skip
     """Train one part, or go on with it, and describe it."""
-    start, run, steps = time.monotonic(), Run(folder / name), settings["config"]["steps"]
+    start, run, steps = time.monotonic(), Run(folder / name), steps_of(settings["config"])
     begun = (run.folder / "config.json").is_file() and run.config == settings
     moments = {max(1, int(steps * share)) for share in SHARES}
 

@@ -34,9 +34,11 @@ class Run:
             raise RunError(f"{self.folder} is not a run: it has no config.json. Train one with `train NAME --out DIR`")
         try:
             loaded: dict[str, Any] = json.loads(path.read_text())
-            missing = {"model", "data", "root", "seed", "config"} - loaded.keys()
+            missing = {"task", "data", "root", "seed", "config"} - loaded.keys()
         except (ValueError, AttributeError) as error:
             raise RunError(f"{path} cannot be read: {error}; it is what `train` wrote when the run began") from None
+        if missing == {"task"} and "model" in loaded:
+            raise RunError(f"{path} was made before configurations were split; train it again")
         if missing:
             raise RunError(f"{path} lacks {', '.join(sorted(missing))}; it is what `train` wrote when the run began")
         return loaded

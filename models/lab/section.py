@@ -36,7 +36,7 @@ PARTS = {
     ),
     "vit": Part(
         "A transformer reads a digit as a sequence of 16 patches; its attention shows which of them told it the class.",
-        {"steps": "3000"},
+        {"training.steps": "3000"},
     ),
     "row-rnn": Part(
         "A recurrent network reads a digit row by row, downwards and upwards, and says what it was.",
@@ -73,7 +73,7 @@ def section(
     for name, lines in task.figures.items():
         curves(run.log, lines, run.folder / f"{name}.png")
         drawn.append((f"{name}.png", name.capitalize()))
-    name = run.config["model"]
+    name = run.config["task"]
     return Section(
         title=task.title,
         text=PARTS[name].text if name in PARTS else "",

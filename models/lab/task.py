@@ -36,7 +36,8 @@ class Task:
     figures: ClassVar[Mapping[str, tuple[str, ...]]]  # of the log, to be drawn together
     meaning: ClassVar[str]  # of the columns of `evaluate`
 
-    config: Any
+    settings: Any
+    config: Any  # of a task whose configuration is still in one piece
     rng: np.random.Generator
     batches: Any = None
     parts: dict[str, Any]

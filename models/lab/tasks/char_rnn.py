@@ -67,7 +67,7 @@ class CharRNNTask(Task):
     def __init__(self, config: CharRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng = config, rng
         self.model, self.carried = CharRNN(config, rng=rng), HiddenState(config)
-        self.learner = Learner(self.model, config, clip=config.clip)
+        self.learner = Learner(self.model, config)
         self.parts = self.learner.parts | {"carried": self.carried}
         if training is not None:
             self.batches = data.streams(training.train, config.batch, config.length, rng=rng)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from tinygrad_cv import data, kernels, nn, parallel
 
 from ...classical.kernel_ridge import kernel_ridge_regression
 from ...classical.nearest import flatten, nearest
+from ...config import Fraction, ImageConfig, NonNegative
 from ..evaluation.baselines import BASELINES
 from ..evaluation.generation import Evaluator, report
-from ..learner import Learner
+from ..learner import Learner, TrainingConfig, training_of_flat
 from ..optional import progress_bar
 from ..report.images import grid, write_png
+from ..settings import Settings, changed
 from ..task import Task, in_batches
 
 SAMPLES = 5000  # of a generator are measured, or as many as there are test pictures
@@ -61,11 +64,55 @@ class PictureGenerator(Task):
         ]
 
 
-class PictureClassifier(Task):
-    """A task whose model gives class logits (N, classes) to pictures (N, H, W[, C]).
+@dataclass(frozen=True)
+class ImageTraining(TrainingConfig):
+    """How a classifier of images is trained: its images are shifted, flipped and mixed, its labels smoothed."""
 
-    Pictures are shifted, flipped and mixed, and labels smoothed, as far as the configuration says.
-    """
+    label_smoothing: Fraction = 0.1
+    shift: NonNegative = 1  # pixels
+    flip: bool = False
+    mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
+
+
+@dataclass(frozen=True)
+class ImageSettings(Settings):
+    """Settings of a model of images. A data set decides their size, their channels, and the classes."""
+
+    model: ImageConfig
+
+    def fitted(self, dataset: Any) -> Self:
+        if dataset is None:
+            return self
+        size, channels = dataset.images.shape[1:3], dataset.images.shape[3:]
+        model = replace(self.model, image_size=size, num_channels=channels[0] if channels else 1)
+        if hasattr(model, "num_labels"):
+            model = changed(model, {"num_labels": len(dataset.classes)})
+        return replace(self, model=model)
+
+    def check(self, dataset: Any) -> None:
+        if dataset is None:
+            return
+        size, channels, name = self.model.image_size, self.model.num_channels, dataset.name
+        if self.model.image_shape != dataset.images.shape[1:]:
+            shape = dataset.images.shape[1:]
+            raise ValueError(
+                f"model.image_size={size}, model.num_channels={channels}: "
+                f"the images of {name} are {shape}"
+            )
+        labels = getattr(self.model, "num_labels", len(dataset.classes))
+        if labels < len(dataset.classes):
+            raise ValueError(f"model.num_labels={labels}: {name} has {len(dataset.classes)}")
+
+
+@dataclass(frozen=True)
+class ClassifierSettings(ImageSettings):
+    """Settings of a classifier of images."""
+
+    training: ImageTraining
+
+
+class PictureClassifier(Task):
+    """A task whose model gives class logits (N, K) to images (N, H, W[, C])."""
 
     figures: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
     meaning = (
@@ -73,18 +120,20 @@ class PictureClassifier(Task):
         "the class of the nearest training picture, and kernel ridge regression on at most 5,000 of them."
     )
 
-    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
-        self.model, self.config, self.rng = model, config, rng
-        self.learner = Learner(model, config, final_ratio=0.01)
+    def __init__(self, model: nn.Module, settings: Any, training: Any, *, rng: np.random.Generator) -> None:
+        settings = settings if isinstance(settings, ClassifierSettings) else settings_of_flat(settings)
+        self.model, self.settings, self.rng = model, settings, rng
+        self.learner = Learner(model, settings.training, final_ratio=0.01)
         self.parts = self.learner.parts
         if training is not None:
             if training.labels is None:
                 raise ValueError(f"{training.name} has no labels to learn from; a {self.title} needs classified pictures")
             pairs = (training.images, training.labels)
-            self.batches = data.batches(pairs, min(config.batch, len(training.images)), rng=rng)
+            size = min(settings.training.batch_size, len(training.images))
+            self.batches = data.batches(pairs, size, rng=rng)
 
     def step(self, step: int) -> dict[str, float]:
-        config, (images, labels) = self.config, next(self.batches)
+        config, (images, labels) = self.settings.training, next(self.batches)
         images = data.shift(images, config.shift, rng=self.rng) if config.shift else images
         images = data.flip(images, rng=self.rng) if config.flip else images
         others, share = labels, 1.0
@@ -130,3 +179,11 @@ class PictureClassifier(Task):
         wrong = [f"{test.labels[i]} as {logp[i].argmax()}" for i in hardest if logp[i].argmax() != test.labels[i]]
         told = f"read wrongly are {', '.join(wrong)}" if 0 < len(wrong) < len(hardest) else f"{len(wrong)} are read wrongly"
         return [("hardest.png", f"The test pictures whose class got the least probability: {told}")]
+
+
+def settings_of_flat(config: Any) -> ClassifierSettings:
+    """The training in a configuration that is still in one piece. Goes, when the last one is split."""
+    augmentation = {"shift": config.shift, "flip": config.flip, "mixup": config.mixup}
+    smoothing = {"label_smoothing": config.label_smoothing}
+    training = ImageTraining(**vars(training_of_flat(config)), **augmentation, **smoothing)
+    return ClassifierSettings(ImageConfig(), training)

@@ -27,7 +27,7 @@ class SegmentationConfig(SegmenterConfig, SceneTaskConfig):
 
 
 PRESETS: Mapping[str, SegmentationConfig] = {
-    "tiny": SegmentationConfig(**TINY, dimension=8, depth=1, heads=2, hidden=16),
+    "tiny": SegmentationConfig(**TINY, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16),
     "digits": SegmentationConfig(steps=16_000, rate=2e-3),
 }
 
