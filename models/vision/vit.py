@@ -22,6 +22,7 @@ from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
 from ..config import Fraction, ImageConfig
+from ..pretrained import Pretrained
 
 ACTIVATIONS = {"gelu": "none", "gelu_pytorch_tanh": "tanh"}  # what nn.GELU approximates them by
 
@@ -83,6 +84,10 @@ class Block(nn.Module):
         heads, dropout = config.num_attention_heads, config.attention_probs_dropout_prob
         self.norm1 = nn.LayerNorm(d, eps=eps)
         self.attention = nn.MultiheadAttention(d, heads, dropout, rng=rng)
+        if not config.qkv_bias:
+            del self.attention.in_proj_bias
+            zeros = np.zeros(3 * d, np.float32)
+            self.attention.register_buffer("in_proj_bias", zeros)
         self.norm2 = nn.LayerNorm(d, eps=eps)
         self.mlp = nn.Sequential(
             nn.Linear(d, config.intermediate_size, rng=rng),
@@ -98,7 +103,7 @@ class Block(nn.Module):
         return z + self.drop_path(self.mlp(self.norm2(z)))
 
 
-class Encoder(nn.Module):
+class Encoder(Pretrained):
     """Equations 1 to 3: pictures as tokens, and the blocks. What is read off the tokens is left to those who build on it."""
 
     def __init__(self, config: EncoderConfig, *, rng: np.random.Generator) -> None:
@@ -149,7 +154,9 @@ class Encoder(nn.Module):
 
 
 class ViT(Encoder):
-    """Pictures to class logits: (B, H, W[, C]) -> (B, classes)."""
+    """Pictures to class logits: (B, H, W[, C]) -> (B, K)."""
+
+    config_class = ViTConfig
 
     def __init__(self, config: ViTConfig, *, rng: np.random.Generator) -> None:
         super().__init__(config, rng=rng)
