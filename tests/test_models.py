@@ -19,7 +19,7 @@ from models.lab.run import Run
 from models.lab.settings import changed, configure, steps_word
 from models.lab.task import Task
 from models.lab.tasks import TASKS
-from models.lab.tasks.images import PictureGenerator
+from models.lab.tasks.images import ImageGenerator
 from models.lab.train import train
 from tests.test_train import assert_same_run
 from tinygrad_cv import data, nn, safetensors
@@ -30,9 +30,9 @@ CASES = [(name, preset) for name, task in TASKS.items() for preset in task.prese
 
 def training(task: type[Task], preset: str) -> Any:
     """A little data of the kind that a preset is made for."""
-    if task.reads == "nothing":
+    if task.dataset_kind == "nothing":
         return None
-    if task.reads == "text":
+    if task.dataset_kind == "text":
         ids = np.array([sorted(set(TEXT)).index(c) for c in TEXT * (1 if preset == "tiny" else 10)])
         return data.Text(ids, ids[:200], "".join(sorted(set(TEXT))))
     if preset == "mnist":
@@ -60,11 +60,11 @@ def make(name: str, preset: str = "tiny", **changes: Any) -> Task:
 def test_every_preset_trains_a_step(name: str, preset: str) -> None:
     task = make(name, preset)
     before = {part: {n: a.copy() for n, a in owner.state_dict().items()} for part, owner in task.parts.items()}
-    figures = task.step(0)
-    assert all(np.isfinite(v) for v in figures.values())
+    metrics = task.step(0)
+    assert all(np.isfinite(v) for v in metrics.values())
     for part, owner in task.parts.items():
         assert any(not np.array_equal(a, before[part][n]) for n, a in owner.state_dict().items()), part
-    assert {line for lines in task.figures.values() for line in lines} == set(figures)
+    assert {line for lines in task.plots.values() for line in lines} == set(metrics)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -97,7 +97,7 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     run = str(tmp_path / "run")
-    source = ["--data", "text:text.txt"] if TASKS[name].reads == "text" else []
+    source = ["--data", "text:text.txt"] if TASKS[name].dataset_kind == "text" else []
     monkeypatch.chdir(tmp_path)
     assert main(["train", name, "--preset", "tiny", "--steps", "4", "--out", run, *source]) == 0
     (tmp_path / "elsewhere").mkdir()
@@ -110,7 +110,7 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
     monkeypatch.setattr(command, "read_data", None)
     out = tmp_path / "samples.npz"
     code = main(["sample", run, "--n", "3", "--out", str(out)])
-    if issubclass(TASKS[name], PictureGenerator):
+    if issubclass(TASKS[name], ImageGenerator):
         images = np.load(out)["images"]
         assert images.shape == (3, 8, 8)
         assert 0 <= images.min() <= images.max() <= 1

@@ -339,7 +339,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 def watched(task: Task) -> tuple[dict[str, float], list[np.ndarray]]:
-    """The figures of a step, averaged over the ranks, and the gradients at each optimiser's step."""
+    """The metrics of a step, averaged over the ranks, and the gradients at each optimiser's step."""
     found, step = [], optim.Optimizer.step
 
     def watch(optimizer: optim.Optimizer) -> None:
@@ -349,17 +349,17 @@ def watched(task: Task) -> tuple[dict[str, float], list[np.ndarray]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optim.Optimizer, "step", watch)
-        figures = task.step(0)
-    return dict(zip(figures, parallel.average(np.array([*figures.values()])).tolist(), strict=True)), found
+        metrics = task.step(0)
+    return dict(zip(metrics, parallel.average(np.array([*metrics.values()])).tolist(), strict=True)), found
 
 
 def check_model(name: str, ranks: Any) -> None:
-    """That a step on ranks has the figures and the gradients of a step of one process."""
+    """That a step on ranks has the metrics and the gradients of a step of one process."""
     model, changes = name.partition(",")[0], MODELS[name]
-    figures, gradients = watched(make(model, **changes))
+    metrics, gradients = watched(make(model, **changes))
     with ranks:
         here, theirs = watched(make(model, **changes))
-        assert here == pytest.approx(figures, rel=1e-5)
+        assert here == pytest.approx(metrics, rel=1e-5)
         for a, b in zip(theirs, gradients, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(np.abs(b).max()) + 1e-8)
 

@@ -78,10 +78,10 @@ def reopen(folder: str, training: Any = None) -> Task:
 def settings_of(model: str, name: str, root: str | None, seed: int, preset: str | None, changes: dict[str, str]) -> Any:
     """What a run folder's config.json holds, and the training data."""
     kind = task_named(model)
-    name = kind.reads if kind.reads == "nothing" else name
+    name = kind.dataset_kind if kind.dataset_kind == "nothing" else name
     training, _ = read_data(name, root)
-    if kind.reads != ("nothing" if training is None else "text" if isinstance(training, data.Text) else "pictures"):
-        raise RunError(f"{model} reads {kind.reads}, and {name} is something else; --data is one of {', '.join(DATA)}")
+    if kind.dataset_kind != ("nothing" if training is None else "text" if isinstance(training, data.Text) else "images"):
+        raise RunError(f"{model} reads {kind.dataset_kind}, and {name} is something else; --data is one of {', '.join(DATA)}")
     preset = preset or (name if name in kind.presets else list(kind.presets)[-1])
     config = configure(kind.presets, preset, training, changes)
     where, _, path = name.partition(":")

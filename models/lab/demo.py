@@ -16,7 +16,7 @@ from .run import Run
 from .section import section
 from .settings import steps_of
 from .task import Task
-from .tasks.images import PictureGenerator
+from .tasks.images import ImageGenerator
 from .train import train
 
 TITLE = "Models that learned from 1,200 scanned digits"
@@ -37,7 +37,7 @@ def carry_out(
     moments = {max(1, int(steps * share)) for share in SHARES}
 
     def on_step(step: int) -> None:
-        if step in moments and isinstance(task, PictureGenerator):
+        if step in moments and isinstance(task, ImageGenerator):
             np.save(run.folder / f"strip-{step:06}.npy", task.sample(16, rng=np.random.default_rng(3)))
 
     with parallel.workers(workers):

@@ -70,7 +70,7 @@ def section(
         steps = ", ".join(frame.stem.partition("-")[2].lstrip("0") for frame in frames)
         pictures.append(("strip.png", f"The same noise at steps {steps}, top to bottom"))
     drawn = []
-    for name, lines in task.figures.items():
+    for name, lines in task.plots.items():
         curves(run.log, lines, run.folder / f"{name}.png")
         drawn.append((f"{name}.png", name.capitalize()))
     name = run.config["task"]
@@ -81,5 +81,5 @@ def section(
         pictures=[(str(where / file), caption) for file, caption in pictures],
         curves=[(str(where / file), caption) for file, caption in drawn],
         rows=rows,
-        meaning=task.meaning if rows else "",
+        meaning=task.metrics_help if rows else "",
     )

@@ -31,10 +31,10 @@ class Task:
 
     title: ClassVar[str]
     presets: ClassVar[Mapping[str, Any]]
-    reads: ClassVar[str] = "pictures"  # or "text", "nothing"
+    dataset_kind: ClassVar[str] = "images"  # or "text", "nothing"
     options: ClassVar[Mapping[str, Any]] = {}  # of `sample`, with their usual values
-    figures: ClassVar[Mapping[str, tuple[str, ...]]]  # of the log, to be drawn together
-    meaning: ClassVar[str]  # of the columns of `evaluate`
+    plots: ClassVar[Mapping[str, tuple[str, ...]]]  # of the log, to be drawn together
+    metrics_help: ClassVar[str]  # of the columns of `evaluate`
 
     settings: Any
     config: Any  # of a task whose configuration is still in one piece

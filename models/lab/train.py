@@ -45,14 +45,14 @@ def train(
         try:
             while step < steps:
                 before = (task.rng.bit_generator.state, task.batches.state())
-                figures, stop = over_ranks(task.step(step), asked.is_set())
+                metrics, stop = over_ranks(task.step(step), asked.is_set())
                 step += 1
-                if not all(map(math.isfinite, figures.values())):
-                    raise RunError(explain_not_finite(task, run, step - 1, before, figures))
+                if not all(map(math.isfinite, metrics.values())):
+                    raise RunError(explain_not_finite(task, run, step - 1, before, metrics))
                 if step % log_every == 0 or step == steps:
-                    log.write(json.dumps({"step": step, **figures}) + "\n")
+                    log.write(json.dumps({"step": step, **metrics}) + "\n")
                     log.flush()
-                    bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
+                    bar.set_postfix({name: f"{value:.3f}" for name, value in metrics.items()}, refresh=False)
                 if on_step is not None and parallel.team().rank == 0:
                     on_step(step)
                 if step % save_every == 0 or step == steps or stop:
@@ -79,10 +79,10 @@ def opened_log(run: Run, step: int) -> Iterator[Any]:
         yield log
 
 
-def over_ranks(figures: dict[str, float], stop: bool) -> tuple[dict[str, float], bool]:
-    """The mean of a step's figures over the ranks, and whether any of them is asked to stop."""
-    values = parallel.average(np.array([*figures.values(), float(stop)]))
-    return dict(zip(figures, values.tolist(), strict=False)), bool(values[-1])
+def over_ranks(metrics: dict[str, float], stop: bool) -> tuple[dict[str, float], bool]:
+    """The mean of a step's metrics over the ranks, and whether any of them is asked to stop."""
+    values = parallel.average(np.array([*metrics.values(), float(stop)]))
+    return dict(zip(metrics, values.tolist(), strict=False)), bool(values[-1])
 
 
 @contextmanager
@@ -105,9 +105,9 @@ def asked_to_stop() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def explain_not_finite(task: Task, run: Run, step: int, before: Any, figures: dict[str, float]) -> str:
+def explain_not_finite(task: Task, run: Run, step: int, before: Any, metrics: dict[str, float]) -> str:
     """The operation that made the first NaN, found by making the step again with every operation watched."""
-    values = ", ".join(f"{name} {value}" for name, value in figures.items())
+    values = ", ".join(f"{name} {value}" for name, value in metrics.items())
     task.rng.bit_generator.state = before[0]
     task.batches.restore(before[1])
     cause = "the weights themselves are not finite any more"

@@ -56,10 +56,10 @@ class CharRNNTask(Task):
 
     title = "RNN that writes text"
     presets = PRESETS
-    reads = "text"
+    dataset_kind = "text"
     options: ClassVar = {"prompt": "\n", "temperature": 1.0}
-    figures: ClassVar = {"loss": ("nats per character",)}
-    meaning = (
+    plots: ClassVar = {"loss": ("nats per character",)}
+    metrics_help = (
         "nats/char: mean of -log p(next character | all before it) on the last tenth of the text, which was not trained "
         "on; bits/char: the same by log 2. Baselines count: n-grams, interpolated after Witten & Bell."
     )

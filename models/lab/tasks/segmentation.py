@@ -37,8 +37,8 @@ class Segmentation(SceneTask):
 
     presets = PRESETS
     title = "ViT segmentation"
-    figures: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
-    meaning = (
+    plots: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
+    metrics_help = (
         "mean IoU: pixels that are rightly given a class, by all that are given it or have it, the mean over ten digits and "
         "“no digit”. accuracy: share of the pixels given their class. The scenes are made of test digits only. Baselines: "
         "connected bright pixels with the class of the nearest training digit, and “no digit” everywhere."

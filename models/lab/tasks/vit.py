@@ -10,7 +10,7 @@ import numpy as np
 
 from ...vision.vit import ViT, ViTConfig, fine_tune, rollout
 from ..report.images import grid, heat, write_png
-from .images import ClassifierSettings, ImageTraining, PictureClassifier
+from .images import ClassifierSettings, ImageClassifier, ImageTraining
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ PRESETS = {
 }
 
 
-class ViTClassifier(PictureClassifier):
+class ViTClassifier(ImageClassifier):
     """The training of a ViT."""
 
     presets = PRESETS
