@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def case(seed: int, counts: list[int], layers: int = 2, queries: int = 4, classes: int = 3) -> tuple[Any, Any, Any]:
-    """Logits (L, B, Q, K + 1), boxes (L, B, Q, 4) and the objects of pictures with so many, float64."""
+    """Logits (L, B, Q, K + 1), boxes (L, B, Q, 4) and the objects of images with so many, float64."""
     rng = np.random.default_rng(seed)
     boxes = lambda *shape: np.concatenate([rng.uniform(0.2, 0.8, (*shape, 2)), rng.uniform(0.1, 0.4, (*shape, 2))], -1)
     truths = [Objects.certain(rng.integers(classes, size=n), boxes(n)) for n in counts]
@@ -39,7 +39,7 @@ def box_terms(a: Any, b: Any) -> tuple[float, float]:
 
 
 def brute_force(logits: Any, boxes: Any, objects: Objects) -> dict[int, int]:
-    """Query -> object, of one layer and picture: the cheapest of all assignments, one by one."""
+    """Query -> object, of one layer and image: the cheapest of all assignments, one by one."""
     best, chosen = math.inf, {}
     queries, n = len(logits), len(objects)
     p = [[math.exp(v) / sum(map(math.exp, row)) for v in row] for row in logits.tolist()]
@@ -62,9 +62,9 @@ def brute_force(logits: Any, boxes: Any, objects: Objects) -> dict[int, int]:
 @given(seeds, st.lists(st.integers(0, 5), min_size=1, max_size=3))
 def test_the_matcher_finds_the_cheapest_assignment(seed: int, counts: list[int]) -> None:
     logits, boxes, truths = case(seed, counts)
-    layer, picture, query, number = match(logits, boxes, truths)
+    layer, image, query, number = match(logits, boxes, truths)
     for i, b in np.ndindex(logits.shape[:2]):
-        here = (layer == i) & (picture == b)
+        here = (layer == i) & (image == b)
         assert dict(zip(query[here], number[here], strict=True)) == brute_force(logits[i, b], boxes[i, b], truths[b])
 
 
@@ -110,7 +110,7 @@ def test_the_gradient_of_the_criterion(seed: int) -> None:
     check_grad(lambda logits, boxes: criterion(tensor(logits), tensor(boxes), truths)[0], logits, boxes)
 
 
-def test_pictures_without_objects_teach_the_classes_only() -> None:
+def test_images_without_objects_teach_the_classes_only() -> None:
     logits, boxes, truths = case(0, [0, 0])
     x, y = Tensor(logits, requires_grad=True), Tensor(boxes, requires_grad=True)
     loss, parts = criterion(x, y, truths)

@@ -332,7 +332,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "strip": {"dropout": 0.1, "label_smoothing": 0.1},
     "dates, transformer": {"architecture": "transformer", "dropout": 0.1},
     "reverse, plain": {"architecture": "plain", "dropout": 0.1},
-    "detr": {"dropout": 0.1},
+    "detr": {"model.dropout": 0.1},
     "yolos": {},
     "segment": {},
 }

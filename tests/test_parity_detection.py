@@ -22,11 +22,11 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
 
 
-def theirs(found: list[Objects], truths: list[Objects], classes: int) -> dict[str, float]:
+def theirs(predicted: list[Objects], truths: list[Objects], classes: int) -> dict[str, float]:
     coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
-    rows: dict[str, list[dict[str, Any]]] = {"true": [], "found": []}
-    for name, pictures in (("true", truths), ("found", found)):
-        for i, objects in enumerate(pictures):
+    rows: dict[str, list[dict[str, Any]]] = {"true": [], "predicted": []}
+    for name, images in (("true", truths), ("predicted", predicted)):
+        for i, objects in enumerate(images):
             for label, box, score in zip(objects.labels, objects.boxes, objects.scores, strict=True):
                 x, y, w, h = *box[:2], *(box[2:] - box[:2])
                 rows[name].append(
@@ -41,7 +41,7 @@ def theirs(found: list[Objects], truths: list[Objects], classes: int) -> dict[st
             "annotations": rows["true"],
         }
         truth.createIndex()
-        judge = cocoeval.COCOeval(truth, truth.loadRes(rows["found"]), "bbox")
+        judge = cocoeval.COCOeval(truth, truth.loadRes(rows["predicted"]), "bbox")
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
@@ -50,21 +50,21 @@ def theirs(found: list[Objects], truths: list[Objects], classes: int) -> dict[st
 
 @pytest.mark.parametrize("seed", range(12))
 def test_average_precision_is_cocos(seed: int) -> None:
-    """Scenes with none to many objects, shifted copies as what was found, scores with ties, more than 100 in a picture."""
+    """Scenes with none to many objects, shifted copies as predictions, scores with ties, more than 100 in an image."""
     rng = np.random.default_rng(seed)
-    classes, truths, found = 4, [], []
-    for picture in range(30):
+    classes, truths, predicted = 4, [], []
+    for image in range(30):
         n = int(rng.integers(0, 9))
         first = rng.uniform(0, 80, (n, 2))
         boxes = np.concatenate([first, first + rng.uniform(5, 30, (n, 2))], axis=1)
         labels = rng.integers(classes - (seed % 2), size=n)  # a class that never occurs, in every other case
         truths.append(Objects.certain(labels, boxes))
-        copies = rng.integers(n, size=500 if picture == 0 and n else 3 * n) if n else np.zeros(0, int)
+        copies = rng.integers(n, size=500 if image == 0 and n else 3 * n) if n else np.zeros(0, int)
         moved = boxes[copies] + rng.normal(0, rng.choice([0.0, 0.5, 3.0], (len(copies), 1)), (len(copies), 4))
         moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
-        told = np.where(rng.random(len(copies)) < 0.2, rng.integers(classes, size=len(copies)), labels[copies])
-        found.append(Objects(told, moved, rng.random(len(copies)).round(1 + seed % 3)))
-    assert detection_metrics(found, truths, classes) == pytest.approx(theirs(found, truths, classes), abs=1e-6)
+        noisy = np.where(rng.random(len(copies)) < 0.2, rng.integers(classes, size=len(copies)), labels[copies])
+        predicted.append(Objects(noisy, moved, rng.random(len(copies)).round(1 + seed % 3)))
+    assert detection_metrics(predicted, truths, classes) == pytest.approx(theirs(predicted, truths, classes), abs=1e-6)
 
 
 def their_block(inputs: int, outputs: int, stride: int, kind: str) -> Any:
@@ -102,7 +102,8 @@ def their_block(inputs: int, outputs: int, stride: int, kind: str) -> Any:
 @pytest.mark.parametrize("training", [True, False])
 def test_a_block_of_the_resnet(inputs: int, stride: int, kind: str, training: bool, dtype: Any) -> None:
     rng = np.random.default_rng(0)
-    ours = in_dtype(resnet.Block(inputs, 8, stride, resnet.ResNetConfig(block=kind), rng=rng), dtype).train(training)
+    block = resnet.BLOCKS[kind](inputs, 8, stride, resnet.ResNetConfig(), rng=rng)
+    ours = in_dtype(block, dtype).train(training)
     for module in ours.modules():
         if hasattr(module, "running_var"):
             module.running_mean = rng.normal(size=module.running_mean.shape).astype(dtype)
@@ -140,6 +141,7 @@ NAMES = (  # of transformers' files, as regular expressions, and ours
     (r"class_labels_classifier", "class_embed"),
     (r"bbox_predictor", "bbox_embed"),
     (r"input_projection", "input_proj"),
+    (r"^model\.(encoder|decoder)", r"transformer.\1"),
     (r"^model\.", ""),
 )
 
@@ -181,9 +183,27 @@ def test_detr_is_that_of_transformers(padded: bool, tmp_path: Path) -> None:
             array[...] = torch.from_numpy(lively + 0.2 * rng.normal(size=array.shape))
     theirs.save_pretrained(tmp_path)
     config = detr.DETRConfig(
-        classes=3, queries=7, channels=3, stem=8, stem_size=7, pool=True, widths=widths, depths=depths, block="bottleneck",
-        frozen=True, silent=False, dimension=32, heads=4, hidden=48, encoders=2, decoders=2, pre_norm=False, temperature=10_000.0,
-    )  # fmt: skip
+        num_labels=3,
+        num_queries=7,
+        backbone_config=resnet.ResNetConfig(
+            num_channels=3,
+            embedding_size=8,
+            stem_kernel_size=7,
+            stem_pool=True,
+            hidden_sizes=widths,
+            depths=depths,
+            layer_type="bottleneck",
+            frozen_batch_norm=True,
+        ),
+        mask_padding=False,
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        pre_norm=False,
+        position_temperature=10_000.0,
+    )
     ours = detr.DETR(config, rng=rng).eval()
     ours.load_state_dict(our_state(dict(safetensors.load(tmp_path / "model.safetensors"))))
     images, mask = rng.normal(size=(2, 90, 130, 3)).astype(np.float32), np.ones((2, 90, 130), bool)

@@ -96,7 +96,7 @@ def test_attention_maps_are_pytorchs_weights() -> None:
 def test_a_vit_block_is_a_pre_norm_encoder_layer(dtype: Any) -> None:
     config = ViTConfig(hidden_size=8, num_attention_heads=2, intermediate_size=12, hidden_act="gelu")
     ours = in_dtype(Block(config, 0.0, rng=RNG), dtype)
-    names = {"attention.": "self_attn.", "mlp.0.": "linear1.", "mlp.3.": "linear2."}
+    names = {"attn.": "self_attn.", "mlp.fc1.": "linear1.", "mlp.fc2.": "linear2."}
     theirs = torch.nn.TransformerEncoderLayer(
         8, 2, 12, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True, dtype=getattr(torch, dtype.__name__)
     )

@@ -45,7 +45,7 @@ def test_boxes_are_tight_around_all_ink_there_is(seed: int) -> None:
 
 
 @given(configs, seeds)
-def test_scenes_are_what_they_are_said_to_be(config: SceneConfig, seed: int) -> None:
+def test_scenes_are_what_their_configuration_says(config: SceneConfig, seed: int) -> None:
     drawn = draw(config, seed)
     assert drawn.images.shape == drawn.mask.shape == drawn.cover.shape == (3, 48, 48)
     assert drawn.images.dtype == np.float32 and 0 <= drawn.images.min() <= drawn.images.max() <= 1
@@ -72,7 +72,7 @@ def test_every_class_size_and_number_comes() -> None:
 
 
 def test_scenes_are_made_of_the_digits_of_their_source_alone() -> None:
-    """The source has black pictures but for one white block: every bright pixel, also of fragments, must come from it."""
+    """The source has black images but for one white block: every bright pixel, also of fragments, must come from it."""
     images = np.zeros((5, 8, 8), np.float32)
     images[3, 2:6, 2:6] = 1
     source = data.Dataset("blocks", images, np.arange(5), tuple("01234"))
@@ -82,7 +82,7 @@ def test_scenes_are_made_of_the_digits_of_their_source_alone() -> None:
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
-def test_pictures_are_resized_as_pillow_does(height: int, width: int) -> None:
+def test_images_are_resized_as_pillow_does(height: int, width: int) -> None:
     pillow = pytest.importorskip("PIL.Image")
     image = np.random.default_rng(0).random((8, 13), np.float32)
     expected = pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR)
@@ -95,19 +95,19 @@ def test_same_seed_same_scenes_and_a_stopped_stream_goes_on() -> None:
     state = json.loads(json.dumps(one.state()))
     expected = next(one)
     two.restore(state)
-    found = next(two)
+    drawn = next(two)
     for name in ("images", "mask", "cover"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    np.testing.assert_array_equal(found.objects[1].boxes, expected.objects[1].boxes)
-    assert not np.array_equal(next(two).images, found.images)
+        np.testing.assert_array_equal(getattr(drawn, name), getattr(expected, name))
+    np.testing.assert_array_equal(drawn.objects[1].boxes, expected.objects[1].boxes)
+    assert not np.array_equal(next(two).images, drawn.images)
 
 
 @pytest.mark.parametrize(
     ("source", "config", "message"),
     [
-        (replace(TRAINING, labels=None), SceneConfig(), "digits: scenes are made of .* not of pictures without labels"),
+        (replace(TRAINING, labels=None), SceneConfig(), "digits: scenes are made of .* not of images without labels"),
         (replace(TRAINING, images=np.zeros((1200, 8, 8, 3))), SceneConfig(), r"of shape \(8, 8, 3\)"),
-        (TRAINING, SceneConfig(smallest=20), "pixels, pictures of 20 or more, a canvas of 48: each must fit"),
+        (TRAINING, SceneConfig(smallest=20), "pixels, images of 20 or more, a canvas of 48: each must fit"),
         (TRAINING, SceneConfig(canvas=40), "a canvas of 40: each must fit"),
     ],
 )

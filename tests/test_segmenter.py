@@ -26,8 +26,8 @@ def test_patches_become_pixels_again(size: int, down: int, across: int, channels
     np.testing.assert_array_equal(segmenter.unpatch(vit.patches(images, size), size, images.shape[1:3]), images)
 
 
-def test_detection_tokens_are_a_set_and_see_the_picture() -> None:
-    model = yolos.YOLOS(YOLOS_PRESETS["tiny"], rng=np.random.default_rng(0)).eval()
+def test_detection_tokens_are_a_set_and_see_the_image() -> None:
+    model = yolos.YOLOS(YOLOS_PRESETS["tiny"].model, rng=np.random.default_rng(0)).eval()
     model.detection_tokens.data *= 50
     images, mask = np.random.default_rng(1).random((2, 24, 24), np.float32), np.ones((2, 24, 24), bool)
     logits, boxes = (y.numpy() for y in model(images, mask))
@@ -57,19 +57,19 @@ def test_confusion_counts_pixels(seed: int) -> None:
 
 
 def test_each_patch_token_tells_of_the_pixels_of_its_patch() -> None:
-    model = segmenter.Segmenter(PRESETS["tiny"], rng=np.random.default_rng(0))
+    model = segmenter.Segmenter(PRESETS["tiny"].model, rng=np.random.default_rng(0))
     images = np.random.default_rng(1).random((2, 24, 24), np.float32)
     tokens = model.norm(model.encode(images)).numpy()  # (B, 1 + 36, D)
-    said = model(images).numpy()
+    logits = model(images).numpy()
     for n in range(36):
         y, x = divmod(n, 6)
         expected = model.head(tokens[:, 1 + n]).numpy().reshape(2, 4, 4, 11)
-        np.testing.assert_allclose(said[:, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(logits[:, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_loss_is_the_mean_over_all_pixels_but_padding() -> None:
     task: Any = Segmentation(PRESETS["tiny"], DIGITS, rng=np.random.default_rng(0))
-    drawn = draw_scenes(DIGITS, task.config, range(4))
+    drawn = draw_scenes(DIGITS, task.settings.data, range(4))
     assert not drawn.mask.all()
     logits = task.model(drawn.images).numpy().astype(float)[drawn.mask]
     logp = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))

@@ -334,7 +334,7 @@ def test_training_strips_are_changed_and_test_strips_are_not(changes: tuple[str,
 @given(st.integers(1, 13), st.integers(0, 9), seeds)
 def test_a_strip_makes_the_same_places_however_far_it_is_padded(width: int, more: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    layer = Columns(ResNetConfig(stem=3, stem_size=5, widths=(3, 4)), 6, 5, rng=rng)
+    layer = Columns(ResNetConfig(embedding_size=3, stem_kernel_size=5, hidden_sizes=(3, 4)), 6, 5, rng=rng)
     for x in layer.parameters():
         x.data[...] = rng.normal(size=x.shape)
     layer.eval()

@@ -14,6 +14,7 @@ import tinygrad_cv as tg
 from models.lab.settings import changed
 from models.lab.tasks.vit import PRESETS, ViTClassifier
 from models.vision import vit
+from tests.published import parameter_count, unfilled_weights
 from tinygrad_cv import data
 
 DIGITS = data.digits()
@@ -27,17 +28,17 @@ def make(**changes: Any) -> ViTClassifier:
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([(), (3,)]))
-def test_patches_are_the_blocks_of_the_picture_row_by_row(size: int, down: int, across: int, channels: Any) -> None:
+def test_patches_are_the_blocks_of_the_image_row_by_row(size: int, down: int, across: int, channels: Any) -> None:
     images = np.random.default_rng(1).random((2, down * size, across * size, *channels))
-    found = vit.patches(images, size)
+    sequence = vit.patches(images, size)
     for n in range(down * across):
         y, x = divmod(n, across)
         block = images[:, y * size : (y + 1) * size, x * size : (x + 1) * size]
-        np.testing.assert_array_equal(found[:, n], block.reshape(2, -1))
+        np.testing.assert_array_equal(sequence[:, n], block.reshape(2, -1))
 
 
-def test_patches_that_do_not_fill_the_picture_are_refused() -> None:
-    with pytest.raises(ValueError, match="patches of 3 x 3 do not fill pictures of 8 x 8"):
+def test_patches_that_do_not_fill_the_image_are_refused() -> None:
+    with pytest.raises(ValueError, match="patches of 3 x 3 do not fill images of 8 x 8"):
         vit.patches(DIGITS.images[:1], 3)
     with pytest.raises(ValueError, match=r"not of shape \(8, 8\); one alone is images\[None\]"):
         vit.patches(DIGITS.images[0], 2)
@@ -58,13 +59,13 @@ def test_attention_maps_and_rollout_are_distributions() -> None:
     maps = model.attention_maps(DIGITS.images[:5])
     assert maps.shape == (3, 5, 2, 5, 5)
     np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-5)
-    seen = vit.rollout(maps)
-    assert seen.shape == (5, 4)
-    np.testing.assert_allclose(seen.sum(axis=1), 1, rtol=1e-5)
+    reach = vit.rollout(maps)
+    assert reach.shape == (5, 4)
+    np.testing.assert_allclose(reach.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_rollout_follows_a_chain() -> None:
-    """Block 1: patch 1 looks at patch 2; block 2: the class token looks at patch 1. So it has seen patch 2."""
+    """Block 1: patch 1 attends to patch 2; block 2: the class token to patch 1. So it has patch 2."""
     maps = np.zeros((2, 1, 1, 3, 3))
     maps[:, ..., [0, 1, 2], [0, 1, 2]] = 1
     maps[0, ..., 1, :] = [0, 0, 1]
@@ -72,7 +73,7 @@ def test_rollout_follows_a_chain() -> None:
     np.testing.assert_allclose(vit.rollout(maps), [[0.5, 0.5]])
 
 
-def test_pictures_of_another_size_have_interpolated_positions() -> None:
+def test_images_of_another_size_have_interpolated_positions() -> None:
     model = vit.ViT(TINY, rng=RNG).eval()
     larger = np.kron(DIGITS.images[:2], np.ones((1, 2, 2), np.float32))
     assert model(larger).shape == (2, 10)
@@ -107,7 +108,7 @@ def test_fine_tuning_replaces_the_head_only() -> None:
     np.testing.assert_array_equal(target.model.head.weight.data, head)
 
 
-def test_fine_tuning_for_larger_pictures_interpolates() -> None:
+def test_fine_tuning_for_larger_images_interpolates() -> None:
     large = vit.ViT(replace(TINY, image_size=(16, 16)), rng=RNG)
     small = vit.ViT(TINY, rng=RNG)
     assert vit.fine_tune(large, small.state_dict(), small.grid) == []
@@ -122,3 +123,24 @@ def test_evaluation_is_deterministic_and_training_is_not() -> None:
         assert not np.array_equal(model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy())
         model.eval()
         np.testing.assert_array_equal(model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy())
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("ViT-Ti/16", 5_717_416),
+        ("ViT-S/16", 22_050_664),
+        ("ViT-B/16", 86_567_656),
+        ("ViT-L/16", 304_326_632),
+    ],
+)
+def test_published_sizes_have_their_numbers_of_parameters(name: str, count: int) -> None:
+    """Those of timm's vit_tiny, vit_small, vit_base and vit_large_patch16_224.
+
+    One block is built; the others are like it.
+    """
+    config = vit.SIZES[name]
+    with unfilled_weights():
+        model = vit.ViT(replace(config, num_hidden_layers=1), rng=RNG)
+    others = config.num_hidden_layers - 1
+    assert parameter_count(model) + others * parameter_count(model.blocks[0]) == count

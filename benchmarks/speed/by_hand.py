@@ -289,12 +289,12 @@ class ViT:
         for i, slope in enumerate(self.slopes):
             name = f"blocks.{i}."
             x, *norm1 = self.norm(z, name + "norm1")
-            y, attention = self.attention(x, name + "attention")
+            y, attention = self.attention(x, name + "attn")
             y += z
             x, *norm2 = self.norm(y, name + "norm2")
-            hidden = self.linear(x, name + "mlp.0")
+            hidden = self.linear(x, name + "mlp.fc1")
             gelu(hidden, slope)
-            z = self.linear(hidden, name + "mlp.3")
+            z = self.linear(hidden, name + "mlp.fc2")
             z += y
             saved.append((norm1, attention, norm2, x, hidden))
         x, *norm = self.norm(z[::t], "norm")  # the class tokens
@@ -304,10 +304,10 @@ class ViT:
         g[::t] = self.norm_back(self.linear_back(logits, x, "head"), *norm, "norm")
         for i, slope in reversed(list(enumerate(self.slopes))):
             name, (norm1, attention, norm2, x, hidden) = f"blocks.{i}.", saved[i]
-            inner = self.linear_back(g, hidden, name + "mlp.3")
+            inner = self.linear_back(g, hidden, name + "mlp.fc2")
             inner *= slope
-            g += self.norm_back(self.linear_back(inner, x, name + "mlp.0"), *norm2, name + "norm2")
-            g += self.norm_back(self.attention_back(g, attention, name + "attention"), *norm1, name + "norm1")
+            g += self.norm_back(self.linear_back(inner, x, name + "mlp.fc1"), *norm2, name + "norm2")
+            g += self.norm_back(self.attention_back(g, attention, name + "attn"), *norm1, name + "norm1")
         np.dot(self.ones[:b], g.reshape(b, -1), out=self.P.g["pos_embed"].reshape(-1))
         self.P.g["cls_token"][...] = self.P.g["pos_embed"][:, :1]
         self.linear_back(g.reshape(b, t, d)[:, 1:].reshape(b * (t - 1), d), blocks, "patch_embed")

@@ -120,10 +120,10 @@ def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
 
     for i in range(sizes.depth):
         name = f"blocks.{i}."
-        z = z + attention(m, w, name + "attention", norm(name + "norm1", z), sizes.heads)
-        h = linear(w, name + "mlp.0", norm(name + "norm2", z))
+        z = z + attention(m, w, name + "attn", norm(name + "norm1", z), sizes.heads)
+        h = linear(w, name + "mlp.fc1", norm(name + "norm2", z))
         h = m.number(0.5) * h * (m.number(1) + m.erf(h * m.number(math.sqrt(0.5))))  # type: ignore[misc]
-        z = z + linear(w, name + "mlp.3", h)
+        z = z + linear(w, name + "mlp.fc2", h)
     return linear(w, "head", norm("norm", z[:, 0]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import pairwise
 from typing import Any
 
@@ -106,11 +107,12 @@ class Block(nn.Module):  # type: ignore[misc]
         super().__init__()
         d = sizes.dimension
         self.norm1, self.norm2 = nn.LayerNorm(d, eps=1e-6), nn.LayerNorm(d, eps=1e-6)
-        self.attention = Attention(d, sizes.heads)
-        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Identity(), nn.Linear(4 * d, d))
+        self.attn = Attention(d, sizes.heads)
+        layers = {"fc1": nn.Linear(d, 4 * d), "act": nn.GELU(), "fc2": nn.Linear(4 * d, d)}
+        self.mlp = nn.Sequential(OrderedDict(layers))
 
     def forward(self, z: Any) -> Any:
-        z = z + self.attention(self.norm1(z))
+        z = z + self.attn(self.norm1(z))
         return z + self.mlp(self.norm2(z))
 
 

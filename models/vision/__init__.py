@@ -1,5 +1,20 @@
 """Models that classify images, find objects in them, and segment them."""
 
+from .detr import DETR, DETRConfig
+from .resnet import ResNet, ResNetConfig
+from .segmenter import Segmenter, SegmenterConfig
 from .vit import ViT, ViTConfig
+from .yolos import YOLOS, YOLOSConfig
 
-__all__ = ["ViT", "ViTConfig"]
+__all__ = [
+    "DETR",
+    "YOLOS",
+    "DETRConfig",
+    "ResNet",
+    "ResNetConfig",
+    "Segmenter",
+    "SegmenterConfig",
+    "ViT",
+    "ViTConfig",
+    "YOLOSConfig",
+]

@@ -24,7 +24,7 @@ class Columns(nn.Module):
 
     def __init__(self, config: ResNetConfig, height: int, dimension: int, *, rng: np.random.Generator) -> None:
         self.backbone = ResNet(config, rng=rng)
-        self.linear = nn.Linear(config.widths[-1] * -(-height // config.stride), dimension, rng=rng)
+        self.linear = nn.Linear(config.hidden_sizes[-1] * -(-height // config.stride), dimension, rng=rng)
 
     def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
         pictures = np.swapaxes(source, 1, 2)  # (B, H, S)

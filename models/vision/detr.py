@@ -1,159 +1,250 @@
-"""DETR (Carion et al. 2020, arXiv 2005.12872): detection as the prediction of a set, without anchors or suppression.
+"""DETR (Carion et al. 2020, arXiv 2005.12872): detection as the prediction of a set.
 
-    picture -> convolutional backbone -> 1x1 convolution -> a sequence of places                       (section 3.2)
-    -> Transformer encoder, with sine positions in two dimensions added to queries and keys              (appendix A)
-    -> Transformer decoder: learned object queries look at each other, and at the places               (figure 10)
-    -> of each query the class, or "no object", and by a small network the box, cxcywh in units of the picture's size
+It has no anchors and no suppression of double boxes:
 
-The loss is in `matching.py`, the Transformer's layers are those of `sequence/transformer.py`. Pictures of different sizes
-are padded at their lower and right border; no place of the padding is looked at.
+    image -> convolutional backbone -> 1x1 convolution -> a sequence of features   (section 3.2)
+    -> Transformer encoder, with sine positions in two dimensions                  (appendix A)
+    -> Transformer decoder: learned object queries attend to each other, and to the features
+                                                                                   (figure 10)
+    -> of each query the class, or "no object", and the box, cxcywh in units of the image's size
 
-Deviations, on purpose: batch normalisation learns, as the backbone is trained from its own start (`frozen` otherwise); the
-padding is kept silent inside the backbone too, so that a picture's objects do not depend on its neighbours in the batch
-(`silent` False: as published); the positions' wavelengths end sooner (`temperature`), for grids of a few places; and
-the Transformer's norms stand before its branches (`pre_norm`).
+The loss is in `matching.py`, the layers are those of `sequence/transformer.py`. Images of different
+sizes are padded at their lower and right border; no query attends to the padding. The names of the
+weights are the authors', except that their backbone is called `backbone.0.body`.
+
+Deviations, on purpose. What the authors do is in the parentheses:
+- batch normalisation learns, as the backbone is trained from scratch (`frozen_batch_norm`);
+- padding is masked in the backbone too, so that the prediction for an image does not depend on the
+  other images of its batch (no `mask_padding`);
+- the wavelengths of the positions end sooner, for grids of a few features (`position_temperature`);
+- the Transformer's norms stand before its branches (no `pre_norm`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
+from tinygrad_cv.typing import Array
 
-from ..config import Fraction
+from ..config import Fraction, ModelConfig
+from ..pretrained import Pretrained
 from ..sequence.transformer import Decoder, Encoder
+from .resnet import SIZES as RESNETS
 from .resnet import ResNet, ResNetConfig
 
 
+def small_backbone() -> ResNetConfig:
+    """A backbone for images of a few digits."""
+    return ResNetConfig(hidden_sizes=(32, 64))
+
+
 @dataclass(frozen=True)
-class DETRConfig:
-    """What makes a DETR.
+class DETRConfig(ModelConfig):
+    """What makes a DETR."""
 
-    The paper's, on a ResNet-50: queries=100, channels=3, stem=64, stem_size=7, pool=True, widths=(256, 512, 1024, 2048),
-    depths=(3, 4, 6, 3), block="bottleneck", frozen=True, silent=False, dimension=256, heads=8, hidden=2048, encoders=6,
-    decoders=6, dropout=0.1, pre_norm=False, temperature=10000.0.
-    """
+    model_type: ClassVar = "detr"
 
-    classes: int = 10
-    queries: int = 12  # so many objects can be found at most
-    channels: int = 1  # of the pictures
-    stem: int = 16  # what follows, to `frozen`, is the backbone's: see `ResNetConfig`
-    stem_size: int = 3
-    pool: bool = False
-    widths: tuple[int, ...] = (32, 64)
-    depths: tuple[int, ...] = (1, 1)
-    block: str = "basic"
-    frozen: bool = False
-    silent: bool = True  # padding in the backbone
-    dimension: int = 64
-    heads: int = 4
-    hidden: int = 128
-    encoders: int = 2
-    decoders: int = 3
+    num_labels: int = 10
+    num_queries: int = 12  # at most so many objects are detected
+    backbone_config: ResNetConfig = field(default_factory=small_backbone)
+    mask_padding: bool = True  # in the backbone
+    d_model: int = 64
+    encoder_layers: int = 2
+    decoder_layers: int = 3
+    encoder_attention_heads: int = 4
+    decoder_attention_heads: int = 4
+    encoder_ffn_dim: int = 128
+    decoder_ffn_dim: int = 128
     dropout: Fraction = 0.0
-    pre_norm: bool = True  # the paper's is not
-    temperature: float = 20.0  # the paper's is 10000
+    pre_norm: bool = True
+    position_temperature: float = 20.0
 
 
-def sine_positions(mask: np.ndarray, dimension: int, temperature: float = 10_000.0) -> np.ndarray:
-    """The encoding of places in two dimensions: mask (B, h, w), False on padding -> (B, h w, D).
+SIZES = {
+    "DETR-R50": DETRConfig(
+        num_labels=91,
+        num_queries=100,
+        backbone_config=replace(RESNETS["ResNet-50"], frozen_batch_norm=True),
+        mask_padding=False,
+        d_model=256,
+        encoder_layers=6,
+        decoder_layers=6,
+        encoder_attention_heads=8,
+        decoder_attention_heads=8,
+        encoder_ffn_dim=2048,
+        decoder_ffn_dim=2048,
+        dropout=0.1,
+        pre_norm=False,
+        position_temperature=10_000.0,
+    ),
+}
 
-    The first half of D tells how far down a place is in its picture, as an angle up to 2 pi, the second half how far to
-    the right: sines and cosines in turn, at wavelengths from 2 pi to 2 pi temperature (appendix A, and the authors' program).
-    """
-    if dimension % 4:
-        raise ValueError(f"sines and cosines of two coordinates fill multiples of 4 dimensions, not {dimension}")
-    rates = temperature ** (-np.arange(0, dimension // 2, 2) / (dimension // 2))  # (D / 4,)
-    halves = []
-    for axis in (1, 2):
-        place = mask.cumsum(axis=axis, dtype=np.float32)
-        place = place / (np.take(place, [-1], axis=axis) + 1e-6) * (2 * math.pi)
-        angles = place[..., None] * rates  # (B, h, w, D / 4)
-        halves.append(np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*mask.shape, dimension // 2))
-    return np.concatenate(halves, axis=-1).reshape(len(mask), -1, dimension).astype(np.float32)  # (B, h w, D)
 
-
-def thinned(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """A mask (B, H, W) at the nearest of fewer places: (B, height, width)."""
-    down, across = (np.arange(n) * m // n for n, m in zip((height, width), mask.shape[1:], strict=True))
+    _, old_height, old_width = mask.shape
+    down = np.arange(height) * old_height // height
+    across = np.arange(width) * old_width // width
     return mask[:, down[:, None], across]
 
 
+def sine_positions(mask: np.ndarray, d_model: int, temperature: float = 10_000.0) -> np.ndarray:
+    """The encoding of places in two dimensions: mask (B, h, w), False on padding -> (B, h w, D).
+
+    The first half of D encodes how far down in its image a place is, as an angle up to 2 pi, the
+    second half how far to the right: sines and cosines in turn, of wavelengths from 2 pi to 2 pi
+    temperature (appendix A, and the authors' program).
+    """
+    check_d_model(d_model)
+    half = d_model // 2
+    rates = temperature ** (-np.arange(0, half, 2) / half)  # (D / 4,)
+    b, h, w = mask.shape
+    halves = []
+    for axis in (1, 2):
+        count = mask.cumsum(axis=axis, dtype=np.float32)  # (B, h, w)
+        last = np.take(count, [-1], axis=axis)
+        angle = count / (last + 1e-6) * (2 * math.pi)
+        angles = angle[..., None] * rates  # (B, h, w, D / 4)
+        pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (B, h, w, D / 4, 2)
+        halves.append(pairs.reshape(b, h * w, half))
+    return np.concatenate(halves, axis=-1).astype(np.float32)  # (B, h w, D)
+
+
+def check_d_model(d_model: int) -> None:
+    """Raise ValueError for a number of dimensions that two coordinates do not fill."""
+    if d_model % 4:
+        raise ValueError(
+            f"d_model={d_model}: the sines and cosines of two coordinates fill multiples of 4"
+        )
+
+
+class Transformer(nn.Module):
+    """DETR's encoder and decoder (figure 10)."""
+
+    def __init__(self, config: DETRConfig, *, rng: np.random.Generator) -> None:
+        d, dropout, pre_norm = config.d_model, config.dropout, config.pre_norm
+        self.encoder = Encoder(
+            config.encoder_layers,
+            d,
+            config.encoder_attention_heads,
+            config.encoder_ffn_dim,
+            dropout,
+            pre_norm,
+            rng=rng,
+        )
+        self.decoder = Decoder(
+            config.decoder_layers,
+            d,
+            config.decoder_attention_heads,
+            config.decoder_ffn_dim,
+            dropout,
+            pre_norm,
+            final_norm=True,
+            rng=rng,
+        )
+
+
 class MLP(nn.Module):
-    """Three linear layers with ReLUs between them, and a sigmoid: (..., D) -> boxes cxcywh (..., 4) in (0, 1)."""
+    """Three linear layers with ReLUs between them: (..., D) -> boxes cxcywh (..., 4) in (0, 1)."""
 
-    def __init__(self, dimension: int, *, rng: np.random.Generator) -> None:
-        sizes = (dimension, dimension, dimension, 4)
-        self.layers = nn.ModuleList(nn.Linear(*pair, rng=rng) for pair in pairwise(sizes))
+    def __init__(self, d_model: int, *, rng: np.random.Generator) -> None:
+        self.layers = nn.ModuleList()
+        for outputs in (d_model, d_model, 4):
+            self.layers.append(nn.Linear(d_model, outputs, rng=rng))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Any:
         *hidden, last = self.layers
         for layer in hidden:
             x = kernels.relu(layer(x))
         return kernels.sigmoid(last(x))
 
 
-class DETR(nn.Module):
-    """Pictures to sets: (B, H, W[, C]) and a mask (B, H, W), False on padding -> logits (L, B, Q, K + 1) and boxes (L, B, Q, 4).
+class DETR(Pretrained):
+    """Images to sets of predictions, of each of the L decoder layers; the last is what counts.
 
-    The L predictions are those of the decoder's layers; the last is what counts.
+    Images (B, H, W[, C]) and their mask (B, H, W), False on padding -> logits (L, B, Q, K + 1), the
+    last class "no object", and boxes (L, B, Q, 4).
     """
 
+    config_class = DETRConfig
+
     def __init__(self, config: DETRConfig, *, rng: np.random.Generator) -> None:
-        d = config.dimension
-        sine_positions(np.ones((1, 1, 1), bool), d)  # complains now about a dimension that does not fit
-        sizes = (d, config.heads, config.hidden, config.dropout, config.pre_norm)
+        d = config.d_model
+        check_d_model(d)
         self.config = config
-        self.backbone = ResNet(ResNetConfig.of(config), rng=rng)
-        self.input_proj = nn.Conv2d(config.widths[-1], d, 1, rng=rng)
-        self.query_embed = nn.Embedding(config.queries, d, rng=rng)
-        self.encoder = Encoder(config.encoders, *sizes, rng=rng)
-        self.decoder = Decoder(config.decoders, *sizes, final_norm=True, rng=rng)
-        self.class_embed = nn.Linear(d, config.classes + 1, rng=rng)
+        self.backbone = ResNet(config.backbone_config, rng=rng)
+        self.input_proj = nn.Conv2d(config.backbone_config.hidden_sizes[-1], d, 1, rng=rng)
+        self.query_embed = nn.Embedding(config.num_queries, d, rng=rng)
+        self.transformer = Transformer(config, rng=rng)
+        self.class_embed = nn.Linear(d, config.num_labels + 1, rng=rng)
         self.bbox_embed = MLP(d, rng=rng)
 
-    def forward(self, images: Any, mask: np.ndarray) -> tuple[Any, Any]:
-        memory, places, visible = self.encode(images, mask)
-        layers = [self.decoder.finish(y) for y, _ in self.decode(memory, places, visible)]
-        said = np.stack(layers)  # (L, B, Q, D)
-        return self.class_embed(said), self.bbox_embed(said)
+    def forward(self, images: Array, mask: np.ndarray) -> tuple[Array, Array]:
+        memory, positions, visible = self.encode(images, mask)
+        norm = self.transformer.decoder.finish
+        hidden = [norm(y) for y, _ in self.decode(memory, positions, visible)]
+        hidden = np.stack(hidden)  # (L, B, Q, D)
+        return self.class_embed(hidden), self.bbox_embed(hidden)
 
-    def encode(self, images: Any, mask: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        """What the encoder says of each place, (B, h w, D), the places' positions, and which may be looked at."""
-        channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)  # (B, C, H, W)
+    def encode(
+        self, images: Any, mask: np.ndarray
+    ) -> tuple[Array, np.ndarray, np.ndarray | None]:
+        """The memory (B, h w, D), its positions, and what is visible: (B, 1, 1, h w), or None."""
+        if images.ndim == 3:
+            images = images[..., None]  # (B, H, W, 1)
         padded = not mask.all()
-        features = self.input_proj(self.backbone(channels, mask if padded and self.config.silent else None))
-        b, d, height, width = features.shape
-        mask = thinned(mask, height, width)
-        places = sine_positions(mask, d, self.config.temperature)
-        visible = mask.reshape(b, 1, 1, -1) if padded else None  # (B, 1, 1, h w)
-        tokens = np.swapaxes(features.reshape(b, d, height * width), 1, 2)  # (B, h w, D)
-        return self.encoder(tokens, visible, places), places, visible
+        inside = mask if padded and self.config.mask_padding else None
+        channels = np.moveaxis(images, -1, 1)  # (B, C, H, W)
+        features = self.input_proj(self.backbone(channels, inside))
+        b, d, h, w = features.shape
+        mask = resize_mask(mask, h, w)
+        positions = sine_positions(mask, d, self.config.position_temperature)
+        visible = mask.reshape(b, 1, 1, h * w) if padded else None
+        tokens = np.swapaxes(features.reshape(b, d, h * w), 1, 2)  # (B, h w, D)
+        return self.transformer.encoder(tokens, visible, positions), positions, visible
 
-    def decode(self, memory: Any, places: np.ndarray, visible: np.ndarray | None) -> Iterator[tuple[Any, Any]]:
-        """What each decoder layer makes of the queries, (B, Q, D), and what it was given."""
-        queries = self.query_embed.weight
+    def decode(
+        self, memory: Array, positions: np.ndarray, visible: np.ndarray | None
+    ) -> Iterator[tuple[Array, Array]]:
+        """The output (B, Q, D) of each decoder layer, before the norm, and its input."""
+        queries = self.query_embed.weight  # (Q, D)
         y = np.zeros((len(memory), *queries.shape), memory.dtype)
-        for layer in self.decoder.layers:
-            before = y
-            y = layer(y, memory, memory_mask=visible, position=queries, memory_position=places)
-            yield y, before
+        for layer in self.transformer.decoder.layers:
+            inputs = y
+            y = layer(
+                inputs,
+                memory,
+                memory_mask=visible,
+                position=queries,
+                memory_position=positions,
+            )
+            yield y, inputs
 
-    def attention_maps(self, images: Any, mask: np.ndarray) -> np.ndarray:
-        """How much each query looks at each place in the last decoder layer, over all heads: (B, Q, h, w)."""
+    def attention_maps(self, images: Array, mask: np.ndarray) -> np.ndarray:
+        """How much each query attends to each feature in the last decoder layer: (B, Q, h, w).
+
+        The mean over all heads.
+        """
+        b, height, width = mask.shape
         with tg.no_grad():
-            memory, places, visible = self.encode(images, mask)
-            *_, (_, y) = self.decode(memory, places, visible)
-            *_, layer = self.decoder.layers
-            queries = self.query_embed.weight
-            weights = layer.weights(y, memory, None, visible, position=queries, memory_position=places).numpy()
-        stride = self.backbone.config.stride
-        height, width = (-(-n // stride) for n in images.shape[1:3])
-        return np.asarray(weights.mean(axis=1).reshape(len(images), -1, height, width))  # of (B, heads, Q, h w)
+            memory, positions, visible = self.encode(images, mask)
+            *_, (_, inputs) = self.decode(memory, positions, visible)
+            *_, layer = self.transformer.decoder.layers
+            weights = layer.weights(
+                inputs,
+                memory,
+                memory_mask=visible,
+                position=self.query_embed.weight,
+                memory_position=positions,
+            )  # (B, heads, Q, h w)
+        stride = self.config.backbone_config.stride
+        h, w = -(-height // stride), -(-width // stride)
+        maps = weights.numpy().mean(axis=1)
+        return np.asarray(maps.reshape(b, -1, h, w))

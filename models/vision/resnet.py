@@ -1,142 +1,251 @@
-"""Residual networks (He et al. 2016, arXiv 1512.03385): pictures become features on a coarser grid.
+"""Residual networks (He et al. 2016, arXiv 1512.03385): features of images on a coarser grid.
 
-    basic block         y = ReLU(x + BN(conv3x3(ReLU(BN(conv3x3(x))))))                          (equation 1, figure 5 left)
-    bottleneck          1x1 to a quarter of the channels, 3x3, 1x1 back, with the same shortcut               (figure 5 right)
+    basic block     y = ReLU(x + BN(conv3x3(ReLU(BN(conv3x3(x))))))     (equation 1, figure 5 left)
+    bottleneck      1x1 to a quarter of the channels, 3x3, 1x1 back             (figure 5 right)
 
-Where the shape changes, the shortcut is a 1x1 convolution (equation 2). A stage's first block halves the height and width,
-but for the first stage's; its stride is on the 3x3 convolution, as in PyTorch's networks, not on the 1x1 of the paper. Names
-are PyTorch's.
+Where the shape changes, the shortcut is a 1x1 convolution (equation 2). The first block of a stage
+halves height and width, except in the first stage. The names are torchvision's.
+
+Deviations, on purpose: the stride of a bottleneck is on its 3x3 convolution, as in torchvision, not
+on the 1x1 of the paper; a mask can keep padding out of the features.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygrad_cv import kernels, nn
-from tinygrad_cv.nn import init
+from tinygrad_cv.nn import init, parameter
+from tinygrad_cv.typing import Array
+
+from ..config import ModelConfig
+
+STAGES = 4  # at most
 
 
 @dataclass(frozen=True)
-class ResNetConfig:
-    """What makes a ResNet. ResNet-50 is ResNetConfig(3, 64, 7, 2, True, (256, 512, 1024, 2048), (3, 4, 6, 3), "bottleneck")."""
+class ResNetConfig(ModelConfig):
+    """What makes a ResNet."""
 
-    channels: int = 1  # of the pictures
-    stem: int = 16  # channels of the first convolution,
-    stem_size: int = 3  # its height and width,
+    model_type: ClassVar = "resnet"
+
+    num_channels: int = 1  # of the images
+    embedding_size: int = 16  # channels of the stem, which is the first convolution
+    stem_kernel_size: int = 3
     stem_stride: int = 2
-    pool: bool = False  # max-pooling of stride 2 behind the stem
-    widths: tuple[int, ...] = (16, 32)  # channels of each stage
+    stem_pool: bool = False  # max-pooling of stride 2 after the stem
+    hidden_sizes: tuple[int, ...] = (16, 32)  # channels of each stage
     depths: tuple[int, ...] = (1, 1)  # blocks of each stage
-    block: str = "basic"  # or "bottleneck"
-    frozen: bool = False  # batch normalisation by stored numbers, which are not trained
-
-    @classmethod
-    def of(cls, config: Any) -> ResNetConfig:
-        """The part of a larger configuration that has the same names."""
-        return cls(**{f.name: getattr(config, f.name) for f in fields(cls) if hasattr(config, f.name)})
+    layer_type: str = "basic"  # or "bottleneck"
+    frozen_batch_norm: bool = False  # normalise by stored statistics, which are not trained
 
     @property
     def stride(self) -> int:
-        """How many pixels lie between the places of the features."""
-        return int(self.stem_stride * (1 + self.pool) * 2 ** (len(self.widths) - 1))
+        """How many pixels lie between two neighbouring features."""
+        pool = 2 if self.stem_pool else 1
+        return int(self.stem_stride * pool * 2 ** (len(self.depths) - 1))
+
+
+SIZES = {
+    "ResNet-50": ResNetConfig(
+        num_channels=3,
+        embedding_size=64,
+        stem_kernel_size=7,
+        stem_pool=True,
+        hidden_sizes=(256, 512, 1024, 2048),
+        depths=(3, 4, 6, 3),
+        layer_type="bottleneck",
+    ),
+}
 
 
 class FrozenBatchNorm2d(nn.Module):
-    """Batch normalisation whose scale, shift and statistics stay as they were loaded: (N, C, H, W) -> (N, C, H, W)."""
+    """Batch normalisation that learns nothing: (B, C, H, W) -> (B, C, H, W).
 
-    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+    Scale, shift and statistics are buffers, which stay as they were loaded.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        zeros = np.zeros(num_features, np.float32)
+        ones = np.ones(num_features, np.float32)
         self.eps = eps
-        for name, value in {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1}.items():
-            self.register_buffer(name, np.full(channels, value, np.float32))
+        self.register_buffer("weight", ones)
+        self.register_buffer("bias", zeros)
+        self.register_buffer("running_mean", zeros.copy())
+        self.register_buffer("running_var", ones.copy())
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Any:
         statistics = {"mean": self.running_mean, "variance": self.running_var}
         return kernels.batch_norm(x, self.weight, self.bias, eps=self.eps, **statistics)
 
 
-def convolution(inputs: int, outputs: int, size: int, stride: int = 1, *, rng: np.random.Generator) -> nn.Conv2d:
-    """Same padding, no bias (batch normalisation has one), He's initialisation by the outputs."""
+def batch_norm(channels: int, config: ResNetConfig) -> nn.Module:
+    """The normalisation of a configuration."""
+    return FrozenBatchNorm2d(channels) if config.frozen_batch_norm else nn.BatchNorm2d(channels)
+
+
+def convolution(
+    inputs: int, outputs: int, size: int, stride: int = 1, *, rng: np.random.Generator
+) -> nn.Conv2d:
+    """A convolution with "same" padding, and without a bias, which batch normalisation has.
+
+    The weights are drawn as He et al. 2015 (arXiv 1502.01852) do, by the number of outputs.
+    """
     layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False, rng=rng)
-    layer.weight.data[...] = init.normal(layer.weight.shape, std=math.sqrt(2 / (outputs * size * size)), rng=rng)
+    std = math.sqrt(2 / (outputs * size * size))
+    layer.weight = parameter(init.normal(layer.weight.shape, std=std, rng=rng))
     return layer
 
 
-def quiet(x: Any, mask: np.ndarray | None) -> Any:
-    """Features (B, C, H, W) with zeros where the mask (B, 1, H, W) is 0: what convolutions see beyond a border."""
+def shortcut(
+    inputs: int, outputs: int, stride: int, config: ResNetConfig, *, rng: np.random.Generator
+) -> nn.Module | None:
+    """The projection of equation 2, or None where the shape stays and x itself is added."""
+    if inputs == outputs and stride == 1:
+        return None
+    return nn.Sequential(
+        convolution(inputs, outputs, 1, stride, rng=rng),
+        batch_norm(outputs, config),
+    )
+
+
+def mask_padding(x: Array, mask: np.ndarray | None) -> Array:
+    """Features (B, C, H, W) with zeros where the mask (B, 1, H, W) is 0.
+
+    Zeros are what convolutions see beyond a border.
+    """
     return x if mask is None else x * mask
 
 
-def thin(mask: np.ndarray | None, stride: int) -> np.ndarray | None:
-    """The mask that belongs to features of a convolution with a stride."""
+def downsample_mask(mask: np.ndarray | None, stride: int) -> np.ndarray | None:
+    """The mask (B, 1, H, W) of the features of a convolution with a stride."""
     return None if mask is None else mask[..., ::stride, ::stride]
 
 
-class Block(nn.Module):
-    """A residual block: (B, C, H, W) -> (B, C', H / stride, W / stride)."""
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and the shortcut: (B, C, H, W) -> (B, C', H / stride, W / stride)."""
 
     def __init__(
-        self, inputs: int, outputs: int, stride: int, config: ResNetConfig, *, rng: np.random.Generator
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        config: ResNetConfig,
+        *,
+        rng: np.random.Generator,
     ) -> None:
-        norm = FrozenBatchNorm2d if config.frozen else nn.BatchNorm2d
-        inner = outputs // 4 if config.block == "bottleneck" else outputs
-        shapes = {  # inputs, outputs, size and stride of each convolution
-            "basic": [(inputs, inner, 3, stride), (inner, outputs, 3, 1)],
-            "bottleneck": [(inputs, inner, 1, 1), (inner, inner, 3, stride), (inner, outputs, 1, 1)],
-        }
-        if config.block not in shapes:
-            raise ValueError(f"no block is called {config.block!r}; there are {', '.join(shapes)}")
-        self.layers, self.stride = len(shapes[config.block]), stride
-        for i, shape in enumerate(shapes[config.block], 1):
-            setattr(self, f"conv{i}", convolution(*shape, rng=rng))
-            setattr(self, f"bn{i}", norm(shape[1]))
-        changed = inputs != outputs or stride > 1
-        self.downsample = (
-            nn.Sequential(convolution(inputs, outputs, 1, stride, rng=rng), norm(outputs)) if changed else None
-        )
+        self.stride = stride
+        self.conv1 = convolution(inputs, outputs, 3, stride, rng=rng)
+        self.bn1 = batch_norm(outputs, config)
+        self.conv2 = convolution(outputs, outputs, 3, rng=rng)
+        self.bn2 = batch_norm(outputs, config)
+        self.downsample = shortcut(inputs, outputs, stride, config, rng=rng)
 
-    def forward(self, x: Any, mask: np.ndarray | None = None) -> Any:
-        y, shortcut = x, x if self.downsample is None else self.downsample(x)
-        for i in range(1, self.layers + 1):
-            conv = getattr(self, f"conv{i}")
-            y, mask = getattr(self, f"bn{i}")(conv(y)), thin(mask, conv.stride[0])
-            y = quiet(kernels.relu(y), mask) if i < self.layers else y
-        return quiet(kernels.relu(y + shortcut), mask)
+    def forward(self, x: Array, mask: np.ndarray | None = None) -> Array:
+        """`mask` (B, 1, H, W) is 0 on the padding of x."""
+        identity = x if self.downsample is None else self.downsample(x)
+        mask = downsample_mask(mask, self.stride)
+        y = mask_padding(kernels.relu(self.bn1(self.conv1(x))), mask)
+        y = self.bn2(self.conv2(y))
+        return mask_padding(kernels.relu(y + identity), mask)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, shortcut: (B, C, H, W) -> (B, C', H / stride, W / stride)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        config: ResNetConfig,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
+        inner = outputs // 4
+        self.stride = stride
+        self.conv1 = convolution(inputs, inner, 1, rng=rng)
+        self.bn1 = batch_norm(inner, config)
+        self.conv2 = convolution(inner, inner, 3, stride, rng=rng)
+        self.bn2 = batch_norm(inner, config)
+        self.conv3 = convolution(inner, outputs, 1, rng=rng)
+        self.bn3 = batch_norm(outputs, config)
+        self.downsample = shortcut(inputs, outputs, stride, config, rng=rng)
+
+    def forward(self, x: Array, mask: np.ndarray | None = None) -> Array:
+        """`mask` (B, 1, H, W) is 0 on the padding of x."""
+        identity = x if self.downsample is None else self.downsample(x)
+        y = mask_padding(kernels.relu(self.bn1(self.conv1(x))), mask)
+        mask = downsample_mask(mask, self.stride)
+        y = mask_padding(kernels.relu(self.bn2(self.conv2(y))), mask)
+        y = self.bn3(self.conv3(y))
+        return mask_padding(kernels.relu(y + identity), mask)
+
+
+BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+def make_stage(number: int, config: ResNetConfig, *, rng: np.random.Generator) -> nn.ModuleList:
+    """The blocks of a stage, counted from 1; none if the configuration has fewer stages."""
+    blocks = nn.ModuleList()
+    if number > len(config.depths):
+        return blocks
+    block = BLOCKS[config.layer_type]
+    sizes = (config.embedding_size, *config.hidden_sizes)
+    inputs, outputs = sizes[number - 1], sizes[number]
+    stride = 1 if number == 1 else 2
+    blocks.append(block(inputs, outputs, stride, config, rng=rng))
+    for _ in range(config.depths[number - 1] - 1):
+        blocks.append(block(outputs, outputs, 1, config, rng=rng))
+    return blocks
 
 
 class ResNet(nn.Module):
-    """The features of pictures: (B, C, H, W) -> (B, C', H / stride, W / stride), rounded up.
-
-    `mask` (B, H, W), False on padding, keeps padding silent in every layer, so that a picture has the same features however
-    far it is padded at its lower and right border. Published networks let the padding speak: for them leave the mask out.
-    """
+    """The features of images: (B, C, H, W) -> (B, C', H / stride, W / stride), rounded up."""
 
     def __init__(self, config: ResNetConfig, *, rng: np.random.Generator) -> None:
-        if len(config.widths) != len(config.depths):
-            raise ValueError(f"widths {config.widths} and depths {config.depths} tell of different numbers of stages")
+        check(config)
         self.config = config
-        self.conv1 = convolution(config.channels, config.stem, config.stem_size, config.stem_stride, rng=rng)
-        self.bn1 = (FrozenBatchNorm2d if config.frozen else nn.BatchNorm2d)(config.stem)
-        inputs = config.stem
-        for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True), 1):
-            blocks = nn.ModuleList()
-            for i in range(depth):
-                blocks.append(Block(inputs, width, 2 if stage > 1 and i == 0 else 1, config, rng=rng))
-                inputs = width
-            setattr(self, f"layer{stage}", blocks)
+        channels = config.embedding_size
+        kernel_size, stride = config.stem_kernel_size, config.stem_stride
+        self.conv1 = convolution(config.num_channels, channels, kernel_size, stride, rng=rng)
+        self.bn1 = batch_norm(channels, config)
+        self.layer1 = make_stage(1, config, rng=rng)
+        self.layer2 = make_stage(2, config, rng=rng)
+        self.layer3 = make_stage(3, config, rng=rng)
+        self.layer4 = make_stage(4, config, rng=rng)
 
-    def forward(self, x: Any, mask: np.ndarray | None = None) -> Any:
-        silence = None if mask is None else mask[:, None].astype(np.float32)  # (B, 1, H, W)
-        x = self.bn1(self.conv1(quiet(x, silence)))
-        silence = thin(silence, self.config.stem_stride)
-        x = quiet(kernels.relu(x), silence)
-        if self.config.pool:
+    def forward(self, x: Array, mask: np.ndarray | None = None) -> Array:
+        """`mask` (B, H, W), False on padding, keeps padding out of every layer.
+
+        So an image has the same features however far it is padded at its lower and right border.
+        Published networks compute on the padding too: for them leave the mask out.
+        """
+        inside = None if mask is None else mask[:, None].astype(np.float32)  # (B, 1, H, W)
+        x = self.bn1(self.conv1(mask_padding(x, inside)))
+        inside = downsample_mask(inside, self.config.stem_stride)
+        x = mask_padding(kernels.relu(x), inside)
+        if self.config.stem_pool:
             x = kernels.max_pool2d(x, kernel_size=3, stride=2, padding=1)
-            silence = thin(silence, 2)
-        for stage in range(1, len(self.config.widths) + 1):
-            for block in getattr(self, f"layer{stage}"):
-                x, silence = block(x, silence), thin(silence, block.stride)
+            inside = downsample_mask(inside, 2)
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in stage:
+                x = block(x, inside)
+                inside = downsample_mask(inside, block.stride)
         return x
+
+
+def check(config: ResNetConfig) -> None:
+    """Raise ValueError for sizes that make no ResNet."""
+    sizes, depths = config.hidden_sizes, config.depths
+    if len(sizes) != len(depths):
+        raise ValueError(f"hidden_sizes={sizes} and depths={depths}: one of each for every stage")
+    if not 1 <= len(depths) <= STAGES:
+        raise ValueError(f"depths={depths}: a ResNet has 1 to {STAGES} stages")
+    if config.layer_type not in BLOCKS:
+        known = ", ".join(BLOCKS)
+        raise ValueError(f"no block is called {config.layer_type!r}; there are {known}")

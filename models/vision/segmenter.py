@@ -1,18 +1,20 @@
-"""Segmentation with the Vision Transformer: which digit covers each pixel.
+"""Segmentation with the Vision Transformer: the class of each pixel.
 
-As in Segmenter with its linear decoder (Strudel et al. 2021, arXiv 2105.05633, section 3.2), the classes are read off the
-encoder's patch tokens by one linear layer. Deviation, on purpose: it tells the class of each of a patch's pixels, instead
-of one class that is interpolated between patches, so that thin strokes are not lost.
+As in Segmenter with its linear decoder (Strudel et al. 2021, arXiv 2105.05633, section 3.2), one
+linear layer predicts the classes from the encoder's patch tokens. Deviation, on purpose: it
+predicts the class of each pixel of a patch, instead of one class that is interpolated between
+patches, so that thin strokes are not lost.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from tinygrad_cv import nn
+from tinygrad_cv.typing import Array
 
 from ..config import Fraction
 from .vit import Encoder, EncoderConfig
@@ -20,28 +22,36 @@ from .vit import Encoder, EncoderConfig
 
 @dataclass(frozen=True)
 class SegmenterConfig(EncoderConfig):
-    """What makes a segmenter: the encoder, the size of its pictures, and their classes."""
+    """What makes a segmenter: the encoder, and the classes of pixels."""
 
-    classes: int = 10
-    canvas: int = 48  # height and width of the pictures
+    model_type: ClassVar = "segmenter"
+
+    num_labels: int = 10  # and one more for the background
+    image_size: tuple[int, int] = (48, 48)
     patch_size: int = 4
     drop_path_rate: Fraction = 0.0
 
 
 class Segmenter(Encoder):
-    """Pictures to the logits of each pixel: (B, H, W) -> (B, H, W, K + 1), the last class "no digit"."""
+    """Images to logits of each pixel: (B, H, W[, C]) -> (B, H, W, K + 1), the background last."""
+
+    config_class = SegmenterConfig
 
     def __init__(self, config: SegmenterConfig, *, rng: np.random.Generator) -> None:
-        config = replace(config, image_size=(config.canvas, config.canvas))
         super().__init__(config, rng=rng)
-        self.head = nn.Linear(config.hidden_size, config.patch_size**2 * (config.classes + 1), rng=rng)
+        outputs = config.patch_size**2 * (config.num_labels + 1)
+        self.head = nn.Linear(config.hidden_size, outputs, rng=rng)
 
-    def forward(self, images: Any) -> Any:
-        said = self.head(self.norm(self.encode(images)[:, 1:]))  # (B, N, P P (K + 1))
-        return unpatch(said, self.patch_size, images.shape[1:3])
+    def forward(self, images: Array) -> Array:
+        _, height, width, *_ = images.shape
+        tokens = self.encode(images)[:, 1:]  # (B, N, D)
+        logits = self.head(self.norm(tokens))  # (B, N, P P (K + 1))
+        return unpatch(logits, self.patch_size, (height, width))
 
 
-def unpatch(tokens: Any, size: int, shape: tuple[int, ...]) -> Any:
+def unpatch(tokens: Array, size: int, shape: tuple[int, int]) -> Array:
     """The inverse of `vit.patches`: (B, H/P W/P, P P C) -> (B, H, W, C)."""
-    blocks = tokens.reshape(len(tokens), shape[0] // size, shape[1] // size, size, size, -1)
-    return np.swapaxes(blocks, 2, 3).reshape(len(tokens), *shape, -1)  # (B, H, W, C)
+    h, w = shape
+    b = len(tokens)
+    blocks = tokens.reshape(b, h // size, w // size, size, size, -1)  # (B, H/P, W/P, P, P, C)
+    return np.swapaxes(blocks, 2, 3).reshape(b, h, w, -1)

@@ -1,12 +1,15 @@
-"""The Vision Transformer (Dosovitskiy et al. 2021, arXiv 2010.11929): a picture is a sequence of patches.
+"""The Vision Transformer (Dosovitskiy et al. 2021, arXiv 2010.11929): an image as patches.
 
-    z_0 = [x_class; x_1 E; ...; x_N E] + E_pos                  patches x_i, linearly embedded by E             (equation 1)
-    z'_l = MSA(LN(z_(l-1))) + z_(l-1)                           multi-head self-attention, pre-norm             (equation 2)
-    z_l = MLP(LN(z'_l)) + z'_l                                  two linear layers with a GELU between them      (equation 3)
-    y = LN(z_L[0])                                              what the class token has gathered               (equation 4)
+    z_0 = [x_class; x_1 E; ...; x_N E] + E_pos      patches x_i, embedded by E      (equation 1)
+    z'_l = MSA(LN(z_(l-1))) + z_(l-1)               multi-head self-attention       (equation 2)
+    z_l = MLP(LN(z'_l)) + z'_l                      two linear layers and a GELU    (equation 3)
+    y = LN(z_L[0])                                  the class token                 (equation 4)
 
-Deviations, on purpose: stochastic depth (Huang et al. 2016) on the residual branches; GELU in its tanh form where the
-configuration says so, because it takes a quarter less time.
+The names of the weights are timm's; patches are embedded by a linear layer, and queries, keys and
+values are projected by one array, as in `nn.MultiheadAttention`.
+
+Deviations, on purpose: stochastic depth (Huang et al. 2016) on the residual branches; GELU in its
+tanh form where the configuration says so, because that takes a quarter less time.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
+from tinygrad_cv.typing import Array
 
 from ..config import Fraction, ImageConfig
 from ..pretrained import Pretrained
+
+Grid = tuple[int, int]  # patches of an image, downwards and across
 
 ACTIVATIONS = {"gelu": "none", "gelu_pytorch_tanh": "tanh"}  # what nn.GELU approximates them by
 
@@ -53,22 +59,66 @@ class ViTConfig(EncoderConfig):
     num_labels: int = 10
 
 
-def patches(images: Any, size: int) -> Any:
-    """Pictures as sequences of flattened patches: (B, H, W[, C]) -> (B, H/P W/P, P P C)."""
+def published(hidden_size: int, num_hidden_layers: int, num_attention_heads: int) -> ViTConfig:
+    """A ViT for patches of 16 x 16 of ImageNet's images, with an MLP of four times its size."""
+    return ViTConfig(
+        image_size=(224, 224),
+        num_channels=3,
+        patch_size=16,
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        num_attention_heads=num_attention_heads,
+        intermediate_size=4 * hidden_size,
+        hidden_act="gelu",
+        drop_path_rate=0.0,
+        num_labels=1000,
+    )
+
+
+# Ti and S: Touvron et al. 2021 (DeiT, arXiv 2012.12877); B and L: table 1 of the paper.
+SIZES = {
+    "ViT-Ti/16": published(192, 12, 3),
+    "ViT-S/16": published(384, 12, 6),
+    "ViT-B/16": published(768, 12, 12),
+    "ViT-L/16": published(1024, 24, 16),
+}
+
+
+def patches(images: Array, size: int) -> Array:
+    """Images as sequences of flattened patches: (B, H, W[, C]) -> (B, H/P W/P, P P C)."""
     if images.ndim not in (3, 4):
-        raise ValueError(f"pictures are (B, H, W) or (B, H, W, C), not of shape {images.shape}; one alone is images[None]")
+        raise ValueError(
+            f"images are (B, H, W) or (B, H, W, C), not of shape {images.shape}; "
+            "one alone is images[None]"
+        )
     b, h, w, *channels = images.shape
     rows, columns = patch_grid((h, w), size)
     blocks = images.reshape(b, rows, size, columns, size, *channels)
-    return np.swapaxes(blocks, 2, 3).reshape(b, rows * columns, -1)  # (B, N, P P C)
+    blocks = np.swapaxes(blocks, 2, 3)  # (B, H/P, W/P, P, P[, C])
+    return blocks.reshape(b, rows * columns, -1)  # (B, N, P P C)
 
 
-def patch_grid(shape: tuple[int, ...], size: int) -> tuple[int, int]:
-    """How many patches fill a picture (H, W), downwards and across."""
-    h, w = shape
+def patch_grid(image_size: tuple[int, ...], size: int) -> Grid:
+    """How many patches fill an image (H, W), downwards and across."""
+    h, w = image_size
     if h % size or w % size:
-        raise ValueError(f"patches of {size} x {size} do not fill pictures of {h} x {w}")
+        raise ValueError(f"patches of {size} x {size} do not fill images of {h} x {w}")
     return h // size, w // size
+
+
+class MLP(nn.Module):
+    """Two linear layers with a GELU between them: (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config: EncoderConfig, *, rng: np.random.Generator) -> None:
+        d, hidden = config.hidden_size, config.intermediate_size
+        self.fc1 = nn.Linear(d, hidden, rng=rng)
+        self.act = nn.GELU(ACTIVATIONS[config.hidden_act])
+        self.fc2 = nn.Linear(hidden, d, rng=rng)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob, rng=rng)
+
+    def forward(self, x: Array) -> Any:
+        x = self.dropout(self.act(self.fc1(x)))
+        return self.dropout(self.fc2(x))
 
 
 class Block(nn.Module):
@@ -83,78 +133,83 @@ class Block(nn.Module):
         d, eps = config.hidden_size, config.layer_norm_eps
         heads, dropout = config.num_attention_heads, config.attention_probs_dropout_prob
         self.norm1 = nn.LayerNorm(d, eps=eps)
-        self.attention = nn.MultiheadAttention(d, heads, dropout, rng=rng)
+        self.attn = nn.MultiheadAttention(d, heads, dropout, rng=rng)
         if not config.qkv_bias:
-            del self.attention.in_proj_bias
-            zeros = np.zeros(3 * d, np.float32)
-            self.attention.register_buffer("in_proj_bias", zeros)
+            del self.attn.in_proj_bias
+            self.attn.register_buffer("in_proj_bias", np.zeros(3 * d, np.float32))
         self.norm2 = nn.LayerNorm(d, eps=eps)
-        self.mlp = nn.Sequential(
-            nn.Linear(d, config.intermediate_size, rng=rng),
-            nn.GELU(ACTIVATIONS[config.hidden_act]),
-            nn.Dropout(config.hidden_dropout_prob, rng=rng),
-            nn.Linear(config.intermediate_size, d, rng=rng),
-            nn.Dropout(config.hidden_dropout_prob, rng=rng),
-        )
+        self.mlp = MLP(config, rng=rng)
         self.drop_path = nn.StochasticDepth(drop_path, rng=rng)
 
-    def forward(self, z: Any) -> Any:
-        z = z + self.drop_path(self.attention(self.norm1(z)))
+    def forward(self, z: Array) -> Any:
+        z = z + self.drop_path(self.attn(self.norm1(z)))
         return z + self.drop_path(self.mlp(self.norm2(z)))
 
 
 class Encoder(Pretrained):
-    """Equations 1 to 3: pictures as tokens, and the blocks. What is read off the tokens is left to those who build on it."""
+    """Equations 1 to 3: images as tokens, and the blocks.
+
+    What is predicted from the tokens is left to the models built on it.
+    """
 
     def __init__(self, config: EncoderConfig, *, rng: np.random.Generator) -> None:
         self.config = config
         self.patch_size = config.patch_size
         self.grid = patch_grid(config.image_size, config.patch_size)
-        d, pixels = config.hidden_size, config.patch_size**2 * config.num_channels
+        d = config.hidden_size
+        rows, columns = self.grid
+        pixels = config.patch_size**2 * config.num_channels
         self.patch_embed = nn.Linear(pixels, d, rng=rng)
         self.cls_token = parameter(np.zeros((1, 1, d), np.float32))
-        positions = (1, 1 + self.grid[0] * self.grid[1], d)
+        positions = (1, 1 + rows * columns, d)
         self.pos_embed = parameter(init.trunc_normal(positions, std=0.02, rng=rng))
         self.dropout = nn.Dropout(config.hidden_dropout_prob, rng=rng)
         rates = np.linspace(0, config.drop_path_rate, config.num_hidden_layers)
         self.blocks = nn.ModuleList(Block(config, float(rate), rng=rng) for rate in rates)
         self.norm = nn.LayerNorm(d, eps=config.layer_norm_eps)
 
-    def embed(self, images: Any) -> Any:
-        """Equation 1; for pictures of another size the position embedding is interpolated: (B, 1 + N, D)."""
-        tokens = self.patch_embed(patches(images, self.patch_size))  # (B, N, D)
-        first = np.broadcast_to(self.cls_token, (len(images), 1, tokens.shape[-1]))
-        positions = self.pos_embed
-        now = patch_grid(images.shape[1:3], self.patch_size)
-        if now != self.grid:
-            positions = interpolate_positions(positions, self.grid, now)
-        return self.dropout(np.concatenate([first, tokens], axis=1) + positions)
+    def embed(self, images: Array) -> Any:
+        """Equation 1: (B, H, W[, C]) -> (B, 1 + N, D).
 
-    def encode(self, images: Any, extra_tokens: Any = None) -> Any:
-        """What the last block makes of the tokens, before the norm: (B, H, W[, C]) -> (B, 1 + N, D), the class token first.
+        For images of another size the position embedding is interpolated.
+        """
+        tokens = self.patch_embed(patches(images, self.patch_size))
+        b, _, d = tokens.shape  # (B, N, D)
+        cls_token = np.broadcast_to(self.cls_token, (b, 1, d))
+        tokens = np.concatenate([cls_token, tokens], axis=1)  # (B, 1 + N, D)
+        grid = patch_grid(images.shape[1:3], self.patch_size)
+        positions = interpolate_positions(self.pos_embed, self.grid, grid)
+        return self.dropout(tokens + positions)
 
-        `extra_tokens` learned tokens (1, M, D), which bring their positions with them, follow the patches: (B, 1 + N + M, D).
+    def encode(self, images: Array, extra_tokens: Array | None = None) -> Array:
+        """The tokens after the last block, before the norm: (B, H, W[, C]) -> (B, 1 + N, D).
+
+        The class token is the first. `extra_tokens` (1, M, D), learned ones, which bring their
+        positions with them, follow the patches: (B, 1 + N + M, D).
         """
         z = self.embed(images)
         if extra_tokens is not None:
-            z = np.concatenate([z, np.broadcast_to(extra_tokens, (len(images), *extra_tokens.shape[1:]))], axis=1)
+            _, m, d = extra_tokens.shape
+            extra_tokens = np.broadcast_to(extra_tokens, (len(images), m, d))
+            z = np.concatenate([z, extra_tokens], axis=1)
         for block in self.blocks:
             z = block(z)
         return z
 
-    def attention_maps(self, images: Any) -> np.ndarray:
-        """How much each token looks at each other, in every block and head: (depth, B, heads, T, T)."""
+    def attention_maps(self, images: Array) -> np.ndarray:
+        """How much each token attends to each other: (depth, B, heads, T, T)."""
         maps = []
         with tg.no_grad():
             z = self.embed(tg.Tensor(images))
             for block in self.blocks:
-                maps.append(block.attention.weights(block.norm1(z)).numpy())
+                weights = block.attn.weights(block.norm1(z))  # (B, heads, T, T)
+                maps.append(weights.numpy())
                 z = block(z)
         return np.stack(maps)
 
 
 class ViT(Encoder):
-    """Pictures to class logits: (B, H, W[, C]) -> (B, K)."""
+    """Images to class logits: (B, H, W[, C]) -> (B, K)."""
 
     config_class = ViTConfig
 
@@ -162,56 +217,70 @@ class ViT(Encoder):
         super().__init__(config, rng=rng)
         self.head = nn.Linear(config.hidden_size, config.num_labels, rng=rng)
 
-    def forward(self, images: Any) -> Any:
-        return self.head(self.norm(self.encode(images)[:, 0]))
+    def forward(self, images: Array) -> Any:
+        cls_token = self.encode(images)[:, 0]  # (B, D)
+        return self.head(self.norm(cls_token))
 
 
-def interpolate_positions(positions: Any, old: tuple[int, int], new: tuple[int, int]) -> Any:
-    """A position embedding (1, 1 + N, D) for another grid of patches: bicubic, the class token's part unchanged."""
+def interpolate_positions(positions: Array, old: Grid, new: Grid) -> Any:
+    """A position embedding (1, 1 + N, D) for another grid of patches.
+
+    Bicubic; the class token's part stays.
+    """
+    if new == old:
+        return positions
     d = positions.shape[-1]
     table = positions[0, 1:].reshape(*old, d)  # (h, w, D)
-    down, across = (bicubic(a, b).astype(positions.dtype) for a, b in zip(old, new, strict=True))
+    down = bicubic(old[0], new[0]).astype(positions.dtype)
+    across = bicubic(old[1], new[1]).astype(positions.dtype)
     table = np.einsum("ph,qw,hwd->pqd", down, across, table, optimize=True)
     return np.concatenate([positions[:, :1], table.reshape(1, -1, d)], axis=1)
 
 
 def bicubic(old: int, new: int) -> np.ndarray:
-    """The matrix (new, old) that interpolates `old` samples at `new` places by Keys's cubic kernel with a = -0.75.
+    """The matrix (new, old) that interpolates `old` samples at `new` places.
 
-    Keys 1981, with the centres of pixels at halves and the border repeated: as PyTorch does with align_corners=False.
+    By the cubic kernel of Keys 1981 with a = -0.75, the centres of pixels at halves, the border
+    repeated: as PyTorch does with align_corners=False.
     """
+    a = -0.75
     centre = (np.arange(new) + 0.5) * old / new - 0.5
-    first, a = np.floor(centre).astype(int) - 1, -0.75
+    first = np.floor(centre).astype(int) - 1
     matrix = np.zeros((new, old))
-    for tap in range(4):
-        t = np.abs(centre - (first + tap))
-        near, far = ((a + 2) * t - (a + 3)) * t * t + 1, ((t - 5) * t + 8) * a * t - 4 * a
-        np.add.at(matrix, (np.arange(new), np.clip(first + tap, 0, old - 1)), np.where(t <= 1, near, far))
+    for sample in range(4):
+        t = np.abs(centre - (first + sample))
+        near = ((a + 2) * t - (a + 3)) * t * t + 1
+        far = ((t - 5) * t + 8) * a * t - 4 * a
+        column = np.clip(first + sample, 0, old - 1)
+        np.add.at(matrix, (np.arange(new), column), np.where(t <= 1, near, far))
     return matrix
 
 
 def rollout(maps: np.ndarray) -> np.ndarray:
-    """How much of each patch reaches the class token through all blocks (Abnar & Zuidema 2020): (B, N).
+    """How much of each patch reaches the class token through all blocks: (B, N).
 
-    The heads' mean and the identity (the residual connection), half of each, multiplied up: maps (depth, B, heads, T, T).
+    Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928) of maps (depth, B, heads, T, T): the
+    product over the blocks of half the heads' mean plus half the identity, which is the residual
+    connection.
     """
     mixed = (maps.mean(axis=2) + np.eye(maps.shape[-1])) / 2  # (depth, B, T, T)
     reach = mixed[0]
     for block in mixed[1:]:
         reach = block @ reach
-    seen = reach[:, 0, 1:]
-    return np.asarray(seen / seen.sum(axis=1, keepdims=True))
+    parts = reach[:, 0, 1:]  # (B, N)
+    return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
 
-def fine_tune(model: ViT, state: Mapping[str, np.ndarray], old_grid: tuple[int, int]) -> list[str]:
-    """Take over a trained model's weights; what stays as it is: the head if it has other classes.
+def fine_tune(model: ViT, state: Mapping[str, np.ndarray], old_grid: Grid) -> list[str]:
+    """Load a trained model's weights, and name those that do not fit and stay as they are.
 
-    The position embedding is interpolated if the pictures have another size. Anything else must fit.
+    That is the head if it has other classes. The position embedding is interpolated if the images
+    have another size. Anything else must fit.
     """
     taken = {name: np.asarray(array) for name, array in state.items()}
-    if old_grid != model.grid:
-        taken["pos_embed"] = interpolate_positions(taken["pos_embed"], old_grid, model.grid)
+    taken["pos_embed"] = interpolate_positions(taken["pos_embed"], old_grid, model.grid)
     own = model.state_dict()
-    kept = [n for n in ("head.weight", "head.bias") if taken[n].shape != own[n].shape]
+    head = ("head.weight", "head.bias")
+    kept = [name for name in head if taken[name].shape != own[name].shape]
     model.load_state_dict(taken | {name: own[name] for name in kept})
     return kept

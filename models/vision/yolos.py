@@ -1,23 +1,25 @@
-"""YOLOS (Fang et al. 2021, arXiv 2106.00666): the Vision Transformer's encoder, as it is, finds objects.
+"""YOLOS (Fang et al. 2021, arXiv 2106.00666): the Vision Transformer's encoder detects objects.
 
-    z_0 = [x_class; x_1 E; ...; x_N E; x_det 1; ...; x_det Q] + E_pos                                          (equation 1)
+    z_0 = [x_class; x_1 E; ...; x_N E; x_det 1; ...; x_det Q] + E_pos               (equation 1)
 
-Learned detection tokens stand behind the patches and go through the same blocks; of each, a class and a box are read as from
-DETR's object queries, and DETR's loss teaches them. There is no decoder, hence one prediction and no auxiliary losses.
+Learned detection tokens follow the patches through the same blocks. Of each of them a class and a
+box are predicted as from DETR's object queries, and trained by DETR's loss. There is no decoder,
+hence one prediction and no auxiliary losses.
 
-Deviations, on purpose: the detection tokens bring their positions with them, which is the same thing; padding is a blank part
-of the picture, not hidden.
+Deviations, on purpose: the detection tokens bring their positions with them, which is the same
+function; padding is a blank part of the image, and is not masked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
+from tinygrad_cv.typing import Array
 
 from ..config import Fraction
 from .detr import MLP
@@ -26,27 +28,35 @@ from .vit import Encoder, EncoderConfig
 
 @dataclass(frozen=True)
 class YOLOSConfig(EncoderConfig):
-    """What makes a YOLOS: the encoder, the size of its pictures, and what it looks for."""
+    """What makes a YOLOS: the encoder, its detection tokens and the classes."""
 
-    classes: int = 10
-    queries: int = 12  # so many objects can be found at most
-    canvas: int = 48  # height and width of the pictures
+    model_type: ClassVar = "yolos"
+
+    num_labels: int = 10
+    num_detection_tokens: int = 12  # at most so many objects are detected
+    image_size: tuple[int, int] = (48, 48)
     patch_size: int = 4
     drop_path_rate: Fraction = 0.0
 
 
 class YOLOS(Encoder):
-    """Pictures to sets: (B, H, W) and their mask -> logits (1, B, Q, K + 1) and boxes (1, B, Q, 4), cxcywh in (0, 1)."""
+    """Images to sets of predictions, as from one decoder layer of DETR.
+
+    Images (B, H, W[, C]) and their mask (B, H, W), which is not used -> logits (1, B, Q, K + 1),
+    the last class "no object", and boxes (1, B, Q, 4), cxcywh in (0, 1).
+    """
+
+    config_class = YOLOSConfig
 
     def __init__(self, config: YOLOSConfig, *, rng: np.random.Generator) -> None:
-        config = replace(config, image_size=(config.canvas, config.canvas))
         super().__init__(config, rng=rng)
-        tokens = (1, config.queries, config.hidden_size)
-        self.detection_tokens = parameter(init.trunc_normal(tokens, std=0.02, rng=rng))
-        self.class_embed = nn.Linear(config.hidden_size, config.classes + 1, rng=rng)
-        self.bbox_embed = MLP(config.hidden_size, rng=rng)
+        d, tokens = config.hidden_size, config.num_detection_tokens
+        self.detection_tokens = parameter(init.trunc_normal((1, tokens, d), std=0.02, rng=rng))
+        self.class_embed = nn.Linear(d, config.num_labels + 1, rng=rng)
+        self.bbox_embed = MLP(d, rng=rng)
 
-    def forward(self, images: Any, mask: np.ndarray) -> tuple[Any, Any]:
-        tokens = self.encode(images, self.detection_tokens)
-        said = self.norm(tokens[:, -self.detection_tokens.shape[1] :])[None]  # (1, B, Q, D)
-        return self.class_embed(said), self.bbox_embed(said)
+    def forward(self, images: Array, mask: np.ndarray) -> tuple[Array, Array]:
+        _, q, _ = self.detection_tokens.shape
+        tokens = self.encode(images, self.detection_tokens)  # (B, 1 + N + Q, D)
+        hidden = self.norm(tokens[:, -q:])[None]  # (1, B, Q, D)
+        return self.class_embed(hidden), self.bbox_embed(hidden)

@@ -1,15 +1,15 @@
-"""Finding digits in scenes: the task that detectors share."""
+"""Detecting digits in scenes: the task that detectors share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels, nn
+from tinygrad_cv import kernels
 
 from ...vision.boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ...vision.matching import criterion
@@ -17,75 +17,107 @@ from ..evaluation.connected import connected, nearest_digit
 from ..evaluation.detection import detection_metrics
 from ..report.images import grid, with_boxes, write_png
 from ..task import in_batches
-from .scenes import Scenes, SceneTask, SceneTaskConfig
+from .scenes import Scenes, SceneSettings, SceneTask, SceneTraining
 
-SHOWN = 0.5  # a found object as sure as this is drawn
+THRESHOLD = 0.5  # predicted objects of a higher score are drawn
 
 
 @dataclass(frozen=True)
-class DetectorConfig(SceneTaskConfig):
-    """The scenes that a detector learns from, and how it learns.
+class DetectionTraining(SceneTraining):
+    """How a detector is trained.
 
-    The cross-entropy weighs more than in the paper (`class_weight`), as the detectors do not know the classes beforehand.
+    The cross-entropy weighs more than in the paper, because the detectors do not know the classes
+    beforehand.
     """
 
     class_weight: float = 5.0  # weight of the cross-entropy; the paper's is 1
 
 
-class Detection(SceneTask):
-    """A task whose model gives to pictures (B, H, W) and masks (B, H, W) logits (L, B, Q, K + 1) and boxes (L, B, Q, 4)."""
+@dataclass(frozen=True)
+class DetectionSettings(SceneSettings):
+    """Settings of a detector. It needs as many queries as a scene has digits."""
 
+    queries: ClassVar[str] = "num_queries"  # what the model calls their number
+
+    training: DetectionTraining = field(default_factory=DetectionTraining)
+
+    def check(self, dataset: Any) -> None:
+        super().check(dataset)
+        queries = getattr(self.model, self.queries)
+        if queries < self.data.digits:
+            raise ValueError(
+                f"model.{self.queries}={queries}: each detects one object, "
+                f"and a scene has up to {self.data.digits} digits"
+            )
+
+
+class Detection(SceneTask):
+    """A task whose model predicts sets.
+
+    Images (B, H, W) and masks (B, H, W) -> logits (L, B, Q, K + 1) and boxes (L, B, Q, 4).
+    """
+
+    settings: DetectionSettings
     plots: ClassVar = {"loss": ("loss",), "parts": ("class", "L1", "GIoU")}
     metrics_help = (
-        "AP50, AP75: average precision as the COCO benchmark defines it, where a found digit is right if it has the class "
-        "of a true one and their boxes' intersection over union reaches .5 or .75. mAP: the mean over ten such thresholds, "
-        ".5 to .95. The scenes are made of test digits only. Baselines: the boxes of connected bright pixels, and the true "
-        "boxes, each with the class of the nearest training digit."
+        "AP50, AP75: average precision as the COCO benchmark defines it, where a predicted digit "
+        "is right if it has the class of a true one and their boxes' intersection over union "
+        "reaches .5 or .75. mAP: the mean over ten such thresholds, .5 to .95. The scenes are made "
+        "of test digits only. Baselines: the boxes of connected bright pixels, and the true boxes, "
+        "each with the class of the nearest training digit."
     )
 
-    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
-        if config.queries < config.digits:
-            raise ValueError(f"queries={config.queries}: each finds one object, and a scene has up to {config.digits} digits")
-        super().__init__(model, config, training, rng=rng)
+    def loss(self, batch: Scenes) -> tuple[Any, dict[str, float]]:
+        logits, boxes = self.model(tg.Tensor(batch.images), batch.mask)
+        weight = self.settings.training.class_weight
+        return criterion(logits, boxes, relative(batch), class_weight=weight)
 
-    def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
-        logits, boxes = self.model(tg.Tensor(drawn.images), drawn.mask)
-        return criterion(logits, boxes, relative(drawn), class_weight=self.config.class_weight)
-
-    def predictions(self, drawn: Scenes) -> list[Objects]:
-        """What each query found, with its surest class, by the averaged weights."""
-        found: list[Objects] = []
+    def predictions(self, batch: Scenes) -> list[Objects]:
+        """The object of each query, with its most probable class, by the averaged weights."""
+        predicted: list[Objects] = []
         with self.learner.ema_weights() as model:
-            for some in in_batches(drawn, 100):
-                logits, boxes = model(tg.Tensor(some.images), some.mask)
-                probabilities = kernels.softmax(logits[-1]).numpy()[..., :-1]  # (B, Q, K)
-                corners = cxcywh_to_xyxy(boxes[-1].numpy()) * some.sizes[:, None]
-                found += map(Objects, probabilities.argmax(-1), corners, probabilities.max(-1))
-        return found
+            for part in in_batches(batch, 100):
+                logits, boxes = model(tg.Tensor(part.images), part.mask)
+                p = kernels.softmax(logits[-1]).numpy()[..., :-1]  # (B, Q, K)
+                corners = cxcywh_to_xyxy(boxes[-1].numpy()) * part.sizes[:, None]  # (B, Q, 4)
+                predicted += map(Objects, p.argmax(axis=-1), corners, p.max(axis=-1))
+        return predicted
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        drawn, classes = self.held_out(test, self.config.scenes), self.config.classes
+        scenes = self.held_out(test, self.settings.data.measured_scenes)
         classify = nearest_digit(training)
-        rows = {
-            self.title: self.predictions(drawn),
-            "connected pixels": [classify(image, connected(image)) for image in drawn.images],
-            "told the boxes": [classify(i, o.boxes) for i, o in zip(drawn.images, drawn.objects, strict=True)],
+        pairs = list(zip(scenes.images, scenes.objects, strict=True))
+        predictions = {
+            self.title: self.predictions(scenes),
+            "connected pixels": [classify(image, connected(image)) for image, _ in pairs],
+            "true boxes": [classify(image, objects.boxes) for image, objects in pairs],
         }
-        return [{"name": who, **detection_metrics(found, drawn.objects, classes)} for who, found in rows.items()]
+        rows = []
+        for who, predicted in predictions.items():
+            metrics = detection_metrics(predicted, scenes.objects, len(test.classes))
+            rows.append({"name": who, **metrics})
+        return rows
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        drawn = self.held_out(test, 8)
-        seen = [with_boxes(i, o[o.scores > SHOWN]) for i, o in zip(drawn.images, self.predictions(drawn), strict=True)]
-        true = [with_boxes(i, o) for i, o in zip(drawn.images, drawn.objects, strict=True)]
-        for file, pictures in (("found.png", seen), ("true.png", true)):
-            write_png(folder / file, grid(np.stack(pictures), 4, scale=1))
+        scenes = self.held_out(test, 8)
+        predicted = [likely[likely.scores > THRESHOLD] for likely in self.predictions(scenes)]
+        for file, sets in (("found.png", predicted), ("true.png", scenes.objects)):
+            pairs = zip(scenes.images, sets, strict=True)
+            images = [with_boxes(image, objects) for image, objects in pairs]
+            write_png(folder / file, grid(np.stack(images), 4, scale=1))
         return [
-            ("found.png", f"Found with a probability above {SHOWN:g}, in scenes of digits that were never seen"),
-            ("true.png", "What there was to find"),
+            (
+                "found.png",
+                f"Detected with a probability above {THRESHOLD:g}, in scenes of test digits",
+            ),
+            ("true.png", "The digits of these scenes"),
         ]
 
 
-def relative(drawn: Scenes) -> list[Objects]:
-    """The objects of scenes with boxes as cxcywh, in units of each picture's width and height."""
-    pairs = zip(drawn.objects, drawn.sizes, strict=True)
-    return [Objects.certain(objects.labels, xyxy_to_cxcywh(objects.boxes / size)) for objects, size in pairs]
+def relative(batch: Scenes) -> list[Objects]:
+    """The objects of scenes with boxes as cxcywh, in units of each image's width and height."""
+    result = []
+    for objects, size in zip(batch.objects, batch.sizes, strict=True):
+        boxes = xyxy_to_cxcywh(objects.boxes / size)
+        result.append(Objects.certain(objects.labels, boxes))
+    return result

@@ -1,13 +1,14 @@
-"""Scenes: real digits of several sizes scattered over a canvas, among fragments of others, with what there is to find.
+"""Scenes: digits of several sizes on a canvas, among fragments of others, with their boxes.
 
-As in the cluttered MNIST of Mnih et al. (2014), the clutter is made of pieces of digits, so strokes alone tell nothing. Every
-scene is drawn anew, from the digits of one part of a data set: those of the test part have never been seen in training.
+As in the cluttered MNIST of Mnih et al. 2014 (arXiv 1406.6247), the clutter is made of pieces of
+digits, so strokes alone prove nothing. Every scene is drawn anew, from the digits of one part of a
+data set: those of the test part are not in any scene of the training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Annotated, Any, Self
 
@@ -17,36 +18,39 @@ from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 from tinygrad_cv.data.state import jsonable
 
-from ...config import Fraction, NonNegative
+from ...config import Config, Fraction, NonNegative
 from ...vision.boxes import Objects, area, overlap
 from ..evaluation.connected import INK, ink, resize
-from ..learner import Learner
+from ..learner import Learner, TrainingConfig
+from ..settings import Settings
 from ..task import Task
 
 TRIES = 20  # to find a free place for a digit, which is left out if there is none
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class SceneConfig(Config):
     """What scenes look like; sizes in pixels."""
 
-    classes: int = 10
-    canvas: int = 48  # pictures have this height and width,
-    smallest: int = 48  # filled from here upwards: what is not filled is padding
+    canvas: int = 48  # height and width of the images
+    smallest: int = 48  # height and width of what is filled, at least; the rest is padding
     digits: int = 6  # at most; at least 1
-    digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own picture
+    digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own image
     touching: Fraction = 0.1  # share of a digit's box that another's may cover
     fragments: NonNegative = 8
     fragment: Annotated[int, 2, inf] = 6  # largest height and width of one; the smallest is 2
     noise: float = 0.05  # standard deviation
+    measured_scenes: int = 500  # scenes of test digits, by which a model is evaluated
 
 
 @dataclass(frozen=True, eq=False)
 class Scenes:
     """A batch of scenes.
 
-    images (B, H, W) in [0, 1]; mask (B, H, W), False on padding; the objects of each; and which digit covers each pixel,
-    cover (B, H, W), with the number of classes where there is none.
+    images (B, H, W): in [0, 1].
+    mask (B, H, W): False on padding.
+    objects: those of each image.
+    cover (B, H, W): the class of the digit that covers each pixel, or the number of classes.
     """
 
     images: np.ndarray
@@ -62,98 +66,164 @@ class Scenes:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Width, height, width, height of each picture without its padding, (B, 4): the unit of relative boxes."""
-        width, height = self.mask[:, 0].sum(axis=1), self.mask[:, :, 0].sum(axis=1)
+        """Width, height, width, height of each image without its padding, (B, 4).
+
+        The unit of relative boxes.
+        """
+        width = self.mask[:, 0].sum(axis=1)
+        height = self.mask[:, :, 0].sum(axis=1)
         return np.stack([width, height, width, height], axis=1)
 
 
 def draw_scenes(source: Dataset, config: SceneConfig, seeds: Any) -> Scenes:
-    """A scene for each seed (B,), with digits of a data set. The same seed gives the same scene."""
-    if source.labels is None or source.images.ndim != 3:
-        kind = "without labels" if source.labels is None else f"of shape {source.images.shape[1:]}"
-        raise ValueError(f"{source.name}: scenes are made of grey pictures (H, W) with labels, not of pictures {kind}")
-    if not config.digit[0] <= config.digit[1] <= config.smallest <= config.canvas:
-        raise ValueError(
-            f"digits of {config.digit[0]} to {config.digit[1]} pixels, pictures of {config.smallest} or more, a canvas of "
-            f"{config.canvas}: each must fit into the next"
-        )
+    """A scene for each seed (B,), with digits of a data set. The same seed gives the same scene.
+
+    Raises ValueError for a data set without labels or grey images, and for sizes that do not fit.
+    """
+    check_source(source)
+    check_sizes(config)
     shape = (len(seeds), config.canvas, config.canvas)
-    images, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
-    cover, objects = np.full(shape, config.classes), []
+    images = np.zeros(shape, np.float32)
+    mask = np.zeros(shape, bool)
+    cover = np.full(shape, len(source.classes))
+    objects = []
     for i, seed in enumerate(seeds):
         rng = np.random.default_rng(seed)
         height, width = rng.integers(config.smallest, config.canvas + 1, 2)
         inside = (i, slice(height), slice(width))
+        image = images[inside]
         mask[inside] = True
-        scatter_fragments(images[inside], source, config, rng=rng)
-        objects.append(scatter_digits(images[inside], cover[inside], source, config, rng=rng))
+        scatter_fragments(image, source, config, rng=rng)
+        objects.append(scatter_digits(image, cover[inside], source, config, rng=rng))
         noise = rng.normal(0, config.noise, (height, width)).astype(np.float32)
-        images[inside] = np.clip(images[inside] + noise, 0, 1)
+        images[inside] = np.clip(image + noise, 0, 1)
     return Scenes(images, mask, objects, cover)
 
 
+def check_source(source: Dataset) -> None:
+    """Raise ValueError for a data set that scenes cannot be made of."""
+    if source.labels is None:
+        kind = "without labels"
+    elif source.images.ndim != 3:
+        kind = f"of shape {source.images.shape[1:]}"
+    else:
+        return
+    raise ValueError(
+        f"{source.name}: scenes are made of grey images (H, W) with labels, not of images {kind}"
+    )
+
+
+def check_sizes(config: SceneConfig) -> None:
+    """Raise ValueError if a digit may be larger than an image, or an image than the canvas."""
+    small, large = config.digit
+    if not small <= large <= config.smallest <= config.canvas:
+        raise ValueError(
+            f"digits of {small} to {large} pixels, images of {config.smallest} or more, "
+            f"a canvas of {config.canvas}: each must fit into the next"
+        )
+
+
 def scatter_digits(
-    image: np.ndarray, cover: np.ndarray, source: Dataset, config: SceneConfig, *, rng: np.random.Generator
+    image: np.ndarray,
+    cover: np.ndarray,
+    source: Dataset,
+    config: SceneConfig,
+    *,
+    rng: np.random.Generator,
 ) -> Objects:
-    """Write digits into a picture (H, W) and into its cover; where they are, their boxes tight around the ink."""
+    """Write digits into an image (H, W) and its cover; the digits, with boxes tight around them."""
     labels: list[int] = []
     boxes = np.zeros((0, 4))
     for _ in range(rng.integers(1, config.digits + 1)):
-        drawn, label = some_digit(source, config, rng=rng)
-        if drawn.max() < INK:
+        digit, label = some_digit(source, config, rng=rng)
+        if digit.max() < INK:
             continue
-        left, top, right, bottom = ink(drawn)
-        drawn, size = drawn[top:bottom, left:right], np.array([right - left, bottom - top])
-        for _ in range(TRIES):
-            x, y = rng.integers(0, np.array(image.shape[::-1]) - size + 1)
-            box = np.array([x, y, x + size[0], y + size[1]], float)
-            shared, _ = overlap(box, boxes)
-            if np.all(shared <= config.touching * np.minimum(area(box), area(boxes))):
-                place = slice(y, y + size[1]), slice(x, x + size[0])
-                image[place] = np.maximum(image[place], drawn)
-                cover[place][drawn >= INK] = label
-                labels.append(label)
-                boxes = np.concatenate([boxes, box[None]])
-                break
+        left, top, right, bottom = ink(digit)
+        digit = digit[top:bottom, left:right]
+        box = free_place(image.shape, digit.shape, boxes, config, rng=rng)
+        if box is None:
+            continue
+        left, top, right, bottom = box
+        place = slice(top, bottom), slice(left, right)
+        image[place] = np.maximum(image[place], digit)
+        cover[place][digit >= INK] = label
+        labels.append(label)
+        boxes = np.concatenate([boxes, np.array([box], float)])
     return Objects.certain(np.array(labels, int), boxes)
 
 
-def scatter_fragments(image: np.ndarray, source: Dataset, config: SceneConfig, *, rng: np.random.Generator) -> None:
-    """Write pieces of digits into a picture (H, W)."""
+def free_place(
+    image: tuple[int, ...],
+    digit: tuple[int, ...],
+    boxes: np.ndarray,
+    config: SceneConfig,
+    *,
+    rng: np.random.Generator,
+) -> tuple[int, int, int, int] | None:
+    """A box xyxy for a digit (h, w) in an image (H, W) that hardly touches the boxes (n, 4)."""
+    height, width = digit
+    size = np.array([width, height])
+    for _ in range(TRIES):
+        x, y = rng.integers(0, np.array(image[::-1]) - size + 1)
+        box = np.array([x, y, x + width, y + height], float)
+        shared, _ = overlap(box, boxes)
+        smaller = np.minimum(area(box), area(boxes))
+        if np.all(shared <= config.touching * smaller):
+            return x, y, x + width, y + height
+    return None
+
+
+def scatter_fragments(
+    image: np.ndarray, source: Dataset, config: SceneConfig, *, rng: np.random.Generator
+) -> None:
+    """Write pieces of digits into an image (H, W)."""
     for _ in range(config.fragments):
-        drawn, _ = some_digit(source, config, rng=rng)
-        size = np.minimum(rng.integers(2, config.fragment + 1, 2), drawn.shape)
-        top, left = rng.integers(0, np.array(drawn.shape) - size + 1)
+        digit, _ = some_digit(source, config, rng=rng)
+        size = np.minimum(rng.integers(2, config.fragment + 1, 2), digit.shape)
+        height, width = size
+        top, left = rng.integers(0, np.array(digit.shape) - size + 1)
+        piece = digit[top : top + height, left : left + width]
         y, x = rng.integers(0, np.array(image.shape) - size + 1)
-        place = slice(y, y + size[0]), slice(x, x + size[1])
-        image[place] = np.maximum(image[place], drawn[top : top + size[0], left : left + size[1]])
+        place = slice(y, y + height), slice(x, x + width)
+        image[place] = np.maximum(image[place], piece)
 
 
-def some_digit(source: Dataset, config: SceneConfig, *, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+def some_digit(
+    source: Dataset, config: SceneConfig, *, rng: np.random.Generator
+) -> tuple[np.ndarray, int]:
     """A digit in a size, proportion and brightness of its own, (h, w), and its class."""
     assert source.labels is not None
+    small, large = config.digit
     index = rng.integers(len(source.images))
-    height = int(rng.integers(config.digit[0], config.digit[1] + 1))
+    height = int(rng.integers(small, large + 1))
     width = max(1, round(height * rng.uniform(0.75, 1)))
-    picture = resize(source.images[index], height, width)
-    return picture * np.float32(rng.uniform(0.6, 1) / max(picture.max(), INK)), int(source.labels[index])
+    image = resize(source.images[index], height, width)
+    brightness = rng.uniform(0.6, 1) / max(image.max(), INK)
+    return image * np.float32(brightness), int(source.labels[index])
 
 
 class scenes:  # named as a function, like batches
-    """An endless iterator over batches of scenes, all of them new; each rank draws its share of a batch.
+    """An endless iterator over batches of scenes, all of them new.
 
-    `state()` and `restore(state)` are those of `batches`.
+    Each rank draws its share of a batch. `state()` and `restore(state)` are those of `batches`.
+    Raises ValueError, before the first batch, as `draw_scenes` does.
     """
 
-    def __init__(self, source: Dataset, config: SceneConfig, size: int, *, rng: np.random.Generator) -> None:
-        self.source, self.config, self.size, self.rng = source, config, size, rng
-        draw_scenes(source, config, [])  # complains now about what does not fit
+    def __init__(
+        self, source: Dataset, config: SceneConfig, size: int, *, rng: np.random.Generator
+    ) -> None:
+        self.source = source
+        self.config = config
+        self.size = size
+        self.rng = rng
+        draw_scenes(source, config, [])
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Scenes:
-        return draw_scenes(self.source, self.config, parallel.team().shard(self.rng.integers(2**63, size=self.size)))
+        seeds = self.rng.integers(2**63, size=self.size)
+        return draw_scenes(self.source, self.config, parallel.team().shard(seeds))
 
     def state(self) -> dict[str, Any]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""
@@ -164,39 +234,74 @@ class scenes:  # named as a function, like batches
         self.rng.bit_generator.state = state["rng"]
 
 
-# ------------------------------------------------------------------------------------------------------------ the task
+# ---------------------------------------------------------------------------------------- the task
 
 
 @dataclass(frozen=True)
-class SceneTaskConfig(SceneConfig):
-    """The scenes that a model learns from, and how it learns."""
+class SceneTraining(TrainingConfig):
+    """How a model is trained on scenes."""
 
-    scenes: int = 500  # held out, that are measured
     steps: int = 10_000
-    batch: int = 16
-    rate: float = 1e-3
+    batch_size: int = 16
     weight_decay: float = 1e-4
-    warm_up: NonNegative = 200
-    average: Fraction = 0.998  # decay of the moving average of the weights
 
 
-TINY: dict[str, Any] = {  # scenes, and a training on them, for tests
-    "canvas": 24, "smallest": 20, "digits": 2, "digit": (12, 16), "fragments": 2, "scenes": 20, "steps": 200, "batch": 4,
-    "warm_up": 10,
-}  # fmt: skip
+@dataclass(frozen=True)
+class SceneSettings(Settings):
+    """Settings of a model of scenes. A data set decides the classes."""
+
+    model: Any
+    training: SceneTraining = field(default_factory=SceneTraining)
+    data: SceneConfig = field(default_factory=SceneConfig)
+
+    def fitted(self, dataset: Any) -> Self:
+        if dataset is None:
+            return self
+        return replace(self, model=replace(self.model, num_labels=len(dataset.classes)))
+
+    def check(self, dataset: Any) -> None:
+        canvas = (self.data.canvas, self.data.canvas)
+        size = getattr(self.model, "image_size", canvas)
+        if size != canvas:
+            raise ValueError(f"model.image_size={size}: scenes have data.canvas={canvas[0]}")
+        if dataset is not None and self.model.num_labels != len(dataset.classes):
+            raise ValueError(
+                f"model.num_labels={self.model.num_labels}: "
+                f"{dataset.name} has {len(dataset.classes)}"
+            )
+
+
+# Scenes, and a training on them, for tests.
+TINY = SceneConfig(
+    canvas=24, smallest=20, digits=2, digit=(12, 16), fragments=2, measured_scenes=20
+)
+TINY_TRAINING = {"steps": 200, "batch_size": 4, "warmup_steps": 10}
 
 
 class SceneTask(Task):
-    """A task whose model looks at scenes. It has a loss, and other numbers for the log."""
+    """A task whose model sees scenes. It has a loss, and other numbers for the log."""
 
-    def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
-        self.model, self.config, self.rng = model, config, rng
-        self.learner = Learner(model, config)
+    settings: SceneSettings
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: SceneSettings,
+        training: Dataset | None,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
+        self.model = model
+        self.settings = settings
+        self.rng = rng
+        self.learner = Learner(model, settings.training)
         self.parts = self.learner.parts
         if training is not None:
-            self.batches = scenes(training, config, config.batch, rng=rng)
+            size = settings.training.batch_size
+            self.batches = scenes(training, settings.data, size, rng=rng)
 
-    def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
+    def loss(self, batch: Scenes) -> tuple[Any, dict[str, float]]:
+        """The loss of a batch, and what else the log shows of it."""
         raise NotImplementedError
 
     def step(self, step: int) -> dict[str, float]:
@@ -205,5 +310,5 @@ class SceneTask(Task):
         return {"loss": loss.item(), **metrics}
 
     def held_out(self, test: Dataset, number: int) -> Scenes:
-        """The first scenes of those that are measured."""
-        return draw_scenes(test, self.config, range(number))
+        """The first of the scenes by which a model is evaluated."""
+        return draw_scenes(test, self.settings.data, range(number))

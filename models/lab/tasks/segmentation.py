@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,17 +17,29 @@ from ..evaluation.connected import cover_connected, nearest_digit
 from ..evaluation.segmentation import segmentation_metrics
 from ..report.images import grid, paint, write_png
 from ..task import in_batches
-from .scenes import TINY, Scenes, SceneTask, SceneTaskConfig
+from .scenes import TINY, TINY_TRAINING, Scenes, SceneSettings, SceneTask, SceneTraining
 
 
 @dataclass(frozen=True)
-class SegmentationConfig(SegmenterConfig, SceneTaskConfig):
-    """A segmenter, its scenes and its training."""
+class SegmentationSettings(SceneSettings):
+    """A segmenter, its training and its scenes."""
+
+    model: SegmenterConfig = field(default_factory=SegmenterConfig)
 
 
-PRESETS: Mapping[str, SegmentationConfig] = {
-    "tiny": SegmentationConfig(**TINY, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16),
-    "digits": SegmentationConfig(steps=16_000, rate=2e-3),
+PRESETS = {
+    "tiny": SegmentationSettings(
+        SegmenterConfig(
+            image_size=(24, 24),
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+        ),
+        SceneTraining(**TINY_TRAINING),
+        TINY,
+    ),
+    "digits": SegmentationSettings(training=SceneTraining(steps=16_000, lr=2e-3)),
 }
 
 
@@ -39,42 +50,60 @@ class Segmentation(SceneTask):
     title = "ViT segmentation"
     plots: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
     metrics_help = (
-        "mean IoU: pixels that are rightly given a class, by all that are given it or have it, the mean over ten digits and "
-        "“no digit”. accuracy: share of the pixels given their class. The scenes are made of test digits only. Baselines: "
-        "connected bright pixels with the class of the nearest training digit, and “no digit” everywhere."
+        "mean IoU: pixels that are rightly given a class, by all that are given it or have it, the "
+        "mean over ten digits and “no digit”. accuracy: share of the pixels given their class. The "
+        "scenes are made of test digits only. Baselines: connected bright pixels with the class of "
+        "the nearest training digit, and “no digit” everywhere."
     )
 
-    def __init__(self, config: SegmentationConfig, training: Any, *, rng: np.random.Generator) -> None:
-        super().__init__(Segmenter(config, rng=rng), config, training, rng=rng)
+    def __init__(
+        self, settings: SegmentationSettings, training: Any, *, rng: np.random.Generator
+    ) -> None:
+        super().__init__(Segmenter(settings.model, rng=rng), settings, training, rng=rng)
 
-    def loss(self, drawn: Scenes) -> tuple[Any, dict[str, float]]:
-        logits, labels = self.model(tg.Tensor(drawn.images)), np.where(drawn.mask, drawn.cover, IGNORE_INDEX)
-        pixels = parallel.average(np.array(drawn.mask.sum(dtype=float))).item()
-        loss = kernels.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum") / pixels
+    def loss(self, batch: Scenes) -> tuple[Any, dict[str, float]]:
+        logits = self.model(tg.Tensor(batch.images))  # (B, H, W, K + 1)
+        labels = np.where(batch.mask, batch.cover, IGNORE_INDEX)
+        pixels = parallel.average(np.array(batch.mask.sum(dtype=float))).item()
+        entropy = kernels.cross_entropy(
+            logits, labels, ignore_index=IGNORE_INDEX, reduction="sum"
+        )
         right = logits.numpy().argmax(axis=-1) == labels
-        return loss, {"accuracy on the batch": float(right.sum() / pixels)}
+        return entropy / pixels, {"accuracy on the batch": float(right.sum() / pixels)}
 
-    def predictions(self, drawn: Scenes) -> np.ndarray:
+    def predictions(self, batch: Scenes) -> np.ndarray:
         """The class of each pixel (B, H, W), by the averaged weights."""
+        predicted = []
         with self.learner.ema_weights() as model:
-            said = [model(tg.Tensor(some)).numpy().argmax(-1) for some in in_batches(drawn.images, 100)]
-        return np.concatenate(said)
+            for images in in_batches(batch.images, 100):
+                logits = model(tg.Tensor(images)).numpy()
+                predicted.append(logits.argmax(axis=-1))
+        return np.concatenate(predicted)
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        drawn, none = self.held_out(test, self.config.scenes), self.config.classes
-        classify, inside = nearest_digit(training), drawn.mask
-        rows = {
-            self.title: self.predictions(drawn),
-            "connected pixels": np.stack([cover_connected(image, classify, none) for image in drawn.images]),
-            "no digit anywhere": np.full_like(drawn.cover, none),
+        scenes = self.held_out(test, self.settings.data.measured_scenes)
+        inside = scenes.mask
+        none = len(test.classes)
+        classify = nearest_digit(training)
+        covers = [cover_connected(image, classify, none) for image in scenes.images]
+        predictions = {
+            self.title: self.predictions(scenes),
+            "connected pixels": np.stack(covers),
+            "no digit anywhere": np.full_like(scenes.cover, none),
         }
-        return [
-            {"name": who, **segmentation_metrics(said[inside], drawn.cover[inside], none + 1)}
-            for who, said in rows.items()
-        ]
+        rows = []
+        for who, predicted in predictions.items():
+            metrics = segmentation_metrics(predicted[inside], scenes.cover[inside], none + 1)
+            rows.append({"name": who, **metrics})
+        return rows
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        drawn = self.held_out(test, 8)
-        layers = [paint(drawn.images), *(paint(drawn.images, c) for c in (self.predictions(drawn), drawn.cover))]
-        write_png(folder / "segmented.png", grid(np.concatenate(layers), len(drawn)))
-        return [("segmented.png", "Scenes of digits that were never seen; the digit that covers each pixel; the truth")]
+        scenes = self.held_out(test, 8)
+        rows = [
+            paint(scenes.images),
+            paint(scenes.images, self.predictions(scenes)),
+            paint(scenes.images, scenes.cover),
+        ]
+        write_png(folder / "segmented.png", grid(np.concatenate(rows), len(scenes)))
+        caption = "Scenes of test digits; the predicted digit that covers each pixel; the truth"
+        return [("segmented.png", caption)]

@@ -80,7 +80,12 @@ class StripReading(Transduction):
             raise ValueError(f"longest={config.longest}: must be at least shortest, {config.shortest}")
         in_order(config.order, "")  # raises for an unknown one
         self.alphabet = "0123456789"[: config.classes]
-        self.backbone = ResNetConfig.of(config)
+        self.backbone = ResNetConfig(
+            embedding_size=config.stem,
+            stem_kernel_size=config.stem_size,
+            hidden_sizes=config.widths,
+            depths=config.depths,
+        )
         super().__init__(config, training, rng=rng)
 
     def embedding(self) -> nn.Module:

@@ -19,9 +19,7 @@ class ViTTraining(ImageTraining):
 
     lr: float = 2e-3
     weight_decay: float = 0.05
-    freeze: str = (
-        ""  # what stays as it is: beginnings of parameters' names, with commas between them
-    )
+    freeze: str = ""  # parameters that stay: beginnings of their names, with commas between them
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,9 @@ class ViTClassifier(ImageClassifier):
     title = "ViT"
 
     def __init__(self, settings: ViTSettings, training: Any, *, rng: np.random.Generator) -> None:
-        self.vit = model = ViT(settings.model, rng=rng)
-        beginnings = tuple(filter(None, settings.training.freeze.split(",")))
-        names = [name for name, _ in model.named_parameters()]
-        for beginning in beginnings:
-            if not any(name.startswith(beginning) for name in names):
-                raise ValueError(
-                    f"freeze: no parameter's name begins with {beginning!r}; there are {', '.join(names)}"
-                )
-        for name, weight in model.named_parameters():
-            weight.requires_grad = not name.startswith(beginnings) if beginnings else True
-        super().__init__(model, settings, training, rng=rng)
+        self.vit = ViT(settings.model, rng=rng)
+        freeze(self.vit, settings.training.freeze)
+        super().__init__(self.vit, settings, training, rng=rng)
 
     def start_from(self, other: ViTClassifier) -> None:
         """Fine-tuning: begin with another task's averaged weights."""
@@ -80,13 +70,31 @@ class ViTClassifier(ImageClassifier):
         with self.learner.ema_weights() as model:
             maps = model.attention_maps(images)
         rows, columns = self.vit.grid
-        seen = rollout(maps).reshape(-1, rows, columns)
-        heads = maps[-1, :, :, 0, 1:].reshape(len(images), -1, rows, columns)  # (B, heads, h, w)
-        layers = [
-            np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images,
-            heat(images, seen),
-        ]
-        layers += [heat(images, heads[:, head]) for head in range(heads.shape[1])]
-        write_png(folder / "attention.png", grid(np.concatenate(layers), len(images)))
-        told = "Where the class token looks: the picture, attention rollout through all blocks, each head of the last block"
-        return [("attention.png", told), *super().show(folder, training, test)]
+        reach = rollout(maps).reshape(-1, rows, columns)  # (B, h, w)
+        heads = maps[-1, :, :, 0, 1:]  # of the last block, from the class token: (B, heads, N)
+        heads = heads.reshape(len(images), -1, rows, columns)  # (B, heads, h, w)
+        colour = np.repeat(images[..., None], 3, axis=-1) if images.ndim == 3 else images
+        shown = [colour, heat(images, reach)]
+        shown += [heat(images, heads[:, head]) for head in range(heads.shape[1])]
+        write_png(folder / "attention.png", grid(np.concatenate(shown), len(images)))
+        caption = (
+            "Where the class token looks: the image, attention rollout through all blocks, "
+            "each head of the last block"
+        )
+        return [("attention.png", caption), *super().show(folder, training, test)]
+
+
+def freeze(model: ViT, beginnings: str) -> None:
+    """Train only the parameters whose names have none of these beginnings.
+
+    Raises ValueError for a beginning that no name has.
+    """
+    prefixes = tuple(filter(None, beginnings.split(",")))
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise ValueError(
+                f"freeze: no parameter's name begins with {prefix!r}; there are {', '.join(names)}"
+            )
+    for name, weight in model.named_parameters():
+        weight.requires_grad = not name.startswith(prefixes)

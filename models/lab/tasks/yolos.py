@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...vision.yolos import YOLOS, YOLOSConfig
-from .detection import Detection, DetectorConfig
-from .scenes import TINY
+from .detection import Detection, DetectionSettings, DetectionTraining
+from .scenes import TINY, TINY_TRAINING
 
 
 @dataclass(frozen=True)
-class YOLOSDetectionConfig(YOLOSConfig, DetectorConfig):
-    """A YOLOS, its scenes and its training."""
+class YOLOSSettings(DetectionSettings):
+    """A YOLOS, its training and its scenes."""
+
+    queries: ClassVar = "num_detection_tokens"
+
+    model: YOLOSConfig = field(default_factory=YOLOSConfig)
 
 
-PRESETS: Mapping[str, YOLOSDetectionConfig] = {
-    "tiny": YOLOSDetectionConfig(
-        **TINY,
-        queries=4,
-        patch_size=8,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
+PRESETS = {
+    "tiny": YOLOSSettings(
+        YOLOSConfig(
+            num_detection_tokens=4,
+            image_size=(24, 24),
+            patch_size=8,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+        ),
+        DetectionTraining(**TINY_TRAINING),
+        TINY,
     ),
-    "digits": YOLOSDetectionConfig(num_hidden_layers=6, steps=16_000, rate=2e-3),
+    "digits": YOLOSSettings(
+        YOLOSConfig(num_hidden_layers=6),
+        DetectionTraining(steps=16_000, lr=2e-3),
+    ),
 }
 
 
@@ -38,5 +48,5 @@ class YOLOSDetection(Detection):
     presets = PRESETS
     title = "YOLOS"
 
-    def __init__(self, config: YOLOSDetectionConfig, training: Any, *, rng: np.random.Generator) -> None:
-        super().__init__(YOLOS(config, rng=rng), config, training, rng=rng)
+    def __init__(self, settings: YOLOSSettings, training: Any, *, rng: np.random.Generator) -> None:
+        super().__init__(YOLOS(settings.model, rng=rng), settings, training, rng=rng)
