@@ -21,7 +21,10 @@ class Config:
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
-    """What makes a model. `model_type` is written into its config.json, so that no other model reads it."""
+    """What makes a model.
+
+    `model_type` is written into its config.json, so that no other model reads it.
+    """
 
     model_type: ClassVar[str] = ""
 

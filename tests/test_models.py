@@ -168,7 +168,7 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
     images = data.digits("test").images[:3].copy()
     images[:, 2:4, 5] = np.nan
     np.savez(mine, images=images)
-    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 0
+    assert main(["inpaint", run, "--images", mine, "--out", out]) == 0
     filled = np.load(out)["images"]
     np.testing.assert_array_equal(filled[~np.isnan(images)], images[~np.isnan(images)])
     assert np.isfinite(filled).all()
@@ -182,12 +182,12 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
     for words, message in (
         ([run, "--missing", "nose"], "missing=nose: one of lower, upper, left, right, middle"),
         ([gan], "holds a GAN; missing pixels are filled in by a DDPM"),
-        ([run, "--pictures", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
+        ([run, "--images", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
     ):
         assert main(["inpaint", *words, "--out", out]) == 2
         assert message in capsys.readouterr().err
     np.savez(mine, images=images[:, :6])
-    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 2
+    assert main(["inpaint", run, "--images", mine, "--out", out]) == 2
     assert "holds an array of shape (3, 6, 8); this model's pictures are (N, 8, 8)" in capsys.readouterr().err
 
 

@@ -157,7 +157,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["train", "gam"], "no model is called 'gam'; there are gan, ddpm, vit, row-rnn"),
+        (["train", "gam"], "no task is called 'gam'; there are gan, ddpm, vit, row-rnn"),
         (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH, text:PATH"),
         (["train", "gan", "--set", "loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
         (["train", "gan", "--set", "los=hinge"], "GANConfig has no 'los'; there are shape, noise"),

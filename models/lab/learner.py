@@ -1,4 +1,7 @@
-"""How the models learn: AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights."""
+"""How the models learn.
+
+AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights.
+"""
 
 from __future__ import annotations
 
