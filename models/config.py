@@ -43,7 +43,7 @@ class ImageConfig(ModelConfig):
 
 
 def named_values(config: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The values of a configuration and of those in it, by dotted name: ("model.hidden_size", 64)."""
+    """The values of a configuration and of those in it: ("model.hidden_size", 64), ..."""
     for field in fields(config):
         name, value = f"{prefix}{field.name}", getattr(config, field.name)
         if isinstance(value, Config):

@@ -22,7 +22,7 @@ from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import configure, steps_of, steps_word
+from .settings import Settings, configure, steps_of, steps_word
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
@@ -110,6 +110,8 @@ def build(config: Mapping[str, Any], training: Any) -> Task:
     """The task of a run before its first step; without data it can be used, but not trained."""
     kind = task_named(config["task"])
     settings = restored(config["config"], next(iter(kind.presets.values())))
+    if isinstance(settings, Settings):
+        settings.check(training)
     return kind(settings, training, rng=np.random.default_rng(config["seed"]))
 
 

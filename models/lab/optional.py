@@ -1,4 +1,4 @@
-"""What the lab uses if it is installed: the modules of the `models` extra, tqdm's bar among them."""
+"""What the lab uses if it is installed: the modules of the `models` extra, such as tqdm."""
 
 from __future__ import annotations
 

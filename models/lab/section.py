@@ -1,4 +1,4 @@
-"""The section of a page that describes a run, and what the demo says of each model."""
+"""The section of a page that describes a run, and the demo's description of each model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .task import Task
 
 @dataclass(frozen=True)
 class Part:
-    """A model of the demo: what is said of it, and how its configuration differs from the preset."""
+    """A model of the demo: its description, and how its settings differ from the preset."""
 
     text: str
     changes: dict[str, str] = field(default_factory=dict)

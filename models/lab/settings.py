@@ -58,14 +58,15 @@ def check_name(word: str, known: list[str]) -> None:
     """Raise ValueError for a word that names no value; it says what may have been meant."""
     if word in known:
         return
-    meant = [name for name in known if name.rpartition(".")[2] == word]
+    last = word.rpartition(".")[2]
+    meant = [name for name in known if name.rpartition(".")[2] == last]
     if meant:
         raise ValueError(f"{word}: say {' or '.join(meant)}")
     raise ValueError(f"nothing is called {word!r}; there are {', '.join(known)}")
 
 
 def changed(config: Any, values: Mapping[str, object]) -> Any:
-    """A configuration with other values, by dotted name: changed(settings, {"training.steps": 10})."""
+    """A configuration with other values: changed(settings, {"training.steps": 10})."""
     inner: dict[str, dict[str, object]] = {}
     own: dict[str, Any] = {}
     for name, value in values.items():

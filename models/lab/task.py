@@ -72,7 +72,7 @@ class Task:
         raise RunError(f"{self.title}: {message}")
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        """Rows of metrics: this model's, then those of floor and baselines, on the data set `name`."""
+        """Rows of metrics on the data set `name`: this model's, then floor and baselines."""
         raise NotImplementedError
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
