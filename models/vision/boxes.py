@@ -53,32 +53,42 @@ class Objects:
         return Objects(self.labels[rows], self.boxes[rows], self.scores[rows])
 
 
+def halves(boxes: Array) -> tuple[Any, Any]:
+    """The first and the last two numbers of boxes (..., 4): two arrays (..., 2)."""
+    return boxes[..., :2], boxes[..., 2:]
+
+
 def cxcywh_to_xyxy(boxes: Array) -> Any:
     """(centre x, centre y, width, height) -> (left, top, right, bottom)."""
-    centre = boxes[..., :2]
-    half = boxes[..., 2:] / 2
-    return np.concatenate([centre - half, centre + half], axis=-1)
+    centre, size = halves(boxes)
+    corners = [centre - size / 2, centre + size / 2]
+    return np.concatenate(corners, axis=-1)
 
 
 def xyxy_to_cxcywh(boxes: Array) -> Any:
     """(left, top, right, bottom) -> (centre x, centre y, width, height)."""
-    first = boxes[..., :2]
-    last = boxes[..., 2:]
+    first, last = halves(boxes)
     return np.concatenate([(first + last) / 2, last - first], axis=-1)
 
 
 def area(boxes: Array) -> Any:
     """Areas (...) of boxes (..., 4) as xyxy."""
-    sides = boxes[..., 2:] - boxes[..., :2]
+    first, last = halves(boxes)
+    return product(last - first)
+
+
+def product(sides: Array) -> Any:
+    """Width times height: (..., 2) -> (...)."""
     return sides[..., 0] * sides[..., 1]
 
 
 def overlap(a: Array, b: Array) -> tuple[Any, Any]:
     """The areas of intersection and union, each (...)."""
-    first = np.maximum(a[..., :2], b[..., :2])
-    last = np.minimum(a[..., 2:], b[..., 2:])
-    sides = np.maximum(last - first, 0)
-    intersection = sides[..., 0] * sides[..., 1]
+    a_first, a_last = halves(a)
+    b_first, b_last = halves(b)
+    first = np.maximum(a_first, b_first)
+    last = np.minimum(a_last, b_last)
+    intersection = product(np.maximum(last - first, 0))
     return intersection, area(a) + area(b) - intersection
 
 
@@ -91,8 +101,9 @@ def iou(a: Array, b: Array) -> Any:
 def giou(a: Array, b: Array) -> Any:
     """Generalised intersection over union of boxes (..., 4) as xyxy."""
     intersection, union = overlap(a, b)
-    first = np.minimum(a[..., :2], b[..., :2])
-    last = np.maximum(a[..., 2:], b[..., 2:])
-    sides = last - first
-    around = np.maximum(sides[..., 0] * sides[..., 1], TINY)
+    a_first, a_last = halves(a)
+    b_first, b_last = halves(b)
+    first = np.minimum(a_first, b_first)
+    last = np.maximum(a_last, b_last)
+    around = np.maximum(product(last - first), TINY)
     return intersection / np.maximum(union, TINY) - (around - union) / around

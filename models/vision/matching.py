@@ -22,14 +22,18 @@ from tinygrad_cv import Tensor, kernels, parallel
 
 from .boxes import Objects, cxcywh_to_xyxy, giou
 
-# The weights of the L1 distance, of GIoU, and of the class "no object".
-L1, GIOU, NO_OBJECT = 5.0, 2.0, 0.1
+L1 = 5.0  # weight of the boxes' L1 distance
+GIOU = 2.0  # weight of their GIoU
+NO_OBJECT = 0.1  # weight of the class "no object" in the cross-entropy
 
 Indices = tuple[np.ndarray, ...]
 
 
 def matching_cost(
-    probabilities: np.ndarray, boxes: np.ndarray, labels: np.ndarray, truth: np.ndarray
+    probabilities: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    truth: np.ndarray,
 ) -> np.ndarray:
     """The cost of assigning each query to each object: (..., Q, N).
 
@@ -39,39 +43,56 @@ def matching_cost(
     boxes = boxes[..., :, None, :]  # (..., Q, 1, 4)
     truth = truth[..., None, :, :]  # (..., 1, N, 4)
     distance = np.abs(boxes - truth).sum(axis=-1)  # (..., Q, N)
-    rows = np.broadcast_to(labels[..., None, :], distance.shape)
-    likely = np.take_along_axis(probabilities, rows, axis=-1)  # p(class), (..., Q, N)
+    labels = np.broadcast_to(labels[..., None, :], distance.shape)
+    p = np.take_along_axis(probabilities, labels, axis=-1)  # of the object's class, (..., Q, N)
     overlap = giou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(truth))
-    return np.asarray(L1 * distance - likely - GIOU * overlap)
+    return np.asarray(L1 * distance - p - GIOU * overlap)
 
 
-def match(logits: np.ndarray, boxes: np.ndarray, truths: Sequence[Objects]) -> Indices:
+def padded(truths: Sequence[Objects]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (B, N) and boxes (B, N, 4) of the objects of B images, zeros behind the last."""
+    shape = (len(truths), max(map(len, truths)))
+    labels = np.zeros(shape, int)
+    boxes = np.zeros((*shape, 4))
+    for b, objects in enumerate(truths):
+        n = len(objects)
+        labels[b, :n] = objects.labels
+        boxes[b, :n] = objects.boxes
+    return labels, boxes
+
+
+def match(
+    logits: np.ndarray,
+    boxes: np.ndarray,
+    truths: Sequence[Objects],
+) -> Indices:
     """The best assignment of each layer and image: logits (L, B, Q, K + 1), boxes (L, B, Q, 4).
 
     Gives four index arrays (M,), of the layer, image, query and object of each pair. If there are
     more objects than queries, the costliest objects get none.
     """
-    layers, images = logits.shape[:2]
-    most = max(map(len, truths))
-    labels = np.zeros((images, most), int)
-    truth = np.zeros((images, most, 4))
-    for b, objects in enumerate(truths):
-        labels[b, : len(objects)] = objects.labels
-        truth[b, : len(objects)] = objects.boxes
-    labels = np.broadcast_to(labels, (layers, images, most))
+    layers, images, _, _ = logits.shape
+    labels, truth = padded(truths)
+    labels = np.broadcast_to(labels, (layers, *labels.shape))  # (L, B, N)
     probabilities = kernels.softmax.reference(logits)
-    cost = matching_cost(probabilities, boxes, labels, truth)  # (L, B, Q, N)
-    cost = np.nan_to_num(cost)  # a prediction that is not finite shows in the loss
+    costs = matching_cost(probabilities, boxes, labels, truth)  # (L, B, Q, N)
+    costs = np.nan_to_num(costs)  # a prediction that is not finite shows in the loss
     pairs = []
     for layer, image in np.ndindex(layers, images):
-        query, number = linear_sum_assignment(cost[layer, image, :, : len(truths[image])])
+        n = len(truths[image])
+        cost = costs[layer, image, :, :n]
+        query, number = linear_sum_assignment(cost)
         place = np.full_like(query, layer), np.full_like(query, image)
         pairs.append(np.stack([*place, query, number]))
     return tuple(np.concatenate(pairs, axis=1))
 
 
 def criterion(
-    logits: Tensor, boxes: Tensor, truths: Sequence[Objects], *, class_weight: float = 1.0
+    logits: Tensor,
+    boxes: Tensor,
+    truths: Sequence[Objects],
+    *,
+    class_weight: float = 1.0,
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss of logits (L, B, Q, K + 1) and boxes (L, B, Q, 4), and its terms.
 
@@ -81,21 +102,22 @@ def criterion(
     class_weight: weight of the cross-entropy, 1 in the paper.
     """
     layers, _, _, classes = logits.shape
-    layer, image, query, number = match(logits.numpy(), boxes.numpy(), truths)
-    starts = np.cumsum([0, *map(len, truths)])
-    row = starts[image] + number  # of each query's object among those of all images
-    true_labels = np.concatenate([objects.labels for objects in truths])[row]  # (M,)
-    true_boxes = np.concatenate([objects.boxes for objects in truths])[row]  # (M, 4)
-    true_boxes = true_boxes.astype(boxes.dtype)
+    pairs = match(logits.numpy(), boxes.numpy(), truths)
+    layer, image, query, number = pairs
+    labels, all_boxes = padded(truths)
+    true_boxes = all_boxes[image, number].astype(boxes.dtype)  # (M, 4)
     target = np.full(logits.shape[:-1], classes - 1)  # (L, B, Q)
-    target[layer, image, query] = true_labels
+    target[layer, image, query] = labels[image, number]
     weight = np.ones(classes, logits.dtype)
     weight[-1] = NO_OBJECT
 
     # The losses are divided by what the whole batch has; that is the same for each layer.
-    totals = np.array([starts[-1], weight[target[0]].sum()])
+    count = sum(map(len, truths))
+    target_weights = weight[target[0]]  # (B, Q)
+    totals = np.array([count, target_weights.sum()])
     objects, weights = parallel.average(totals).tolist()
     objects = max(1, objects)
+
     entropy = kernels.cross_entropy(logits, target, weight, reduction="sum")
     predicted = boxes[layer, image, query]  # (M, 4)
     distance = np.abs(predicted - true_boxes)
@@ -105,5 +127,7 @@ def criterion(
         "L1": distance.sum() / objects,
         "GIoU": (1 - overlap).sum() / objects,
     }
-    loss = class_weight * terms["class"] + L1 * terms["L1"] + GIOU * terms["GIoU"]
-    return loss, {name: term.item() / layers for name, term in terms.items()}
+    loss = class_weight * terms["class"]
+    loss = loss + L1 * terms["L1"] + GIOU * terms["GIoU"]
+    means = {name: term.item() / layers for name, term in terms.items()}
+    return loss, means

@@ -47,7 +47,8 @@ class ResNetConfig(ModelConfig):
     def stride(self) -> int:
         """How many pixels lie between two neighbouring features."""
         pool = 2 if self.stem_pool else 1
-        return int(self.stem_stride * pool * 2 ** (len(self.depths) - 1))
+        halvings = len(self.depths) - 1
+        return int(self.stem_stride * pool * 2**halvings)
 
 
 SIZES = {
@@ -89,7 +90,12 @@ def batch_norm(channels: int, config: ResNetConfig) -> nn.Module:
 
 
 def convolution(
-    inputs: int, outputs: int, size: int, stride: int = 1, *, rng: np.random.Generator
+    inputs: int,
+    outputs: int,
+    size: int,
+    stride: int = 1,
+    *,
+    rng: np.random.Generator,
 ) -> nn.Conv2d:
     """A convolution with "same" padding, and without a bias, which batch normalisation has.
 
@@ -97,12 +103,18 @@ def convolution(
     """
     layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False, rng=rng)
     std = math.sqrt(2 / (outputs * size * size))
-    layer.weight = parameter(init.normal(layer.weight.shape, std=std, rng=rng))
+    weight = init.normal(layer.weight.shape, std=std, rng=rng)
+    layer.weight = parameter(weight)
     return layer
 
 
 def shortcut(
-    inputs: int, outputs: int, stride: int, config: ResNetConfig, *, rng: np.random.Generator
+    inputs: int,
+    outputs: int,
+    stride: int,
+    config: ResNetConfig,
+    *,
+    rng: np.random.Generator,
 ) -> nn.Module | None:
     """The projection of equation 2, or None where the shape stays and x itself is added."""
     if inputs == outputs and stride == 1:

@@ -125,7 +125,11 @@ class Block(nn.Module):
     """An encoder block, equations 2 and 3: (B, T, D) -> (B, T, D)."""
 
     def __init__(
-        self, config: EncoderConfig, drop_path: float, *, rng: np.random.Generator
+        self,
+        config: EncoderConfig,
+        drop_path: float,
+        *,
+        rng: np.random.Generator,
     ) -> None:
         if config.hidden_act not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
@@ -135,15 +139,18 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(d, eps=eps)
         self.attn = nn.MultiheadAttention(d, heads, dropout, rng=rng)
         if not config.qkv_bias:
+            zeros = np.zeros(3 * d, np.float32)
             del self.attn.in_proj_bias
-            self.attn.register_buffer("in_proj_bias", np.zeros(3 * d, np.float32))
+            self.attn.register_buffer("in_proj_bias", zeros)
         self.norm2 = nn.LayerNorm(d, eps=eps)
         self.mlp = MLP(config, rng=rng)
         self.drop_path = nn.StochasticDepth(drop_path, rng=rng)
 
     def forward(self, z: Array) -> Any:
-        z = z + self.drop_path(self.attn(self.norm1(z)))
-        return z + self.drop_path(self.mlp(self.norm2(z)))
+        attended = self.attn(self.norm1(z))
+        z = z + self.drop_path(attended)
+        transformed = self.mlp(self.norm2(z))
+        return z + self.drop_path(transformed)
 
 
 class Encoder(Pretrained):
@@ -165,7 +172,9 @@ class Encoder(Pretrained):
         self.pos_embed = parameter(init.trunc_normal(positions, std=0.02, rng=rng))
         self.dropout = nn.Dropout(config.hidden_dropout_prob, rng=rng)
         rates = np.linspace(0, config.drop_path_rate, config.num_hidden_layers)
-        self.blocks = nn.ModuleList(Block(config, float(rate), rng=rng) for rate in rates)
+        self.blocks = nn.ModuleList()
+        for rate in rates:
+            self.blocks.append(Block(config, float(rate), rng=rng))
         self.norm = nn.LayerNorm(d, eps=config.layer_norm_eps)
 
     def embed(self, images: Array) -> Any:
@@ -190,8 +199,8 @@ class Encoder(Pretrained):
         z = self.embed(images)
         if extra_tokens is not None:
             _, m, d = extra_tokens.shape
-            extra_tokens = np.broadcast_to(extra_tokens, (len(images), m, d))
-            z = np.concatenate([z, extra_tokens], axis=1)
+            shape = (len(images), m, d)
+            z = np.concatenate([z, np.broadcast_to(extra_tokens, shape)], axis=1)
         for block in self.blocks:
             z = block(z)
         return z
@@ -231,10 +240,12 @@ def interpolate_positions(positions: Array, old: Grid, new: Grid) -> Any:
         return positions
     d = positions.shape[-1]
     table = positions[0, 1:].reshape(*old, d)  # (h, w, D)
-    down = bicubic(old[0], new[0]).astype(positions.dtype)
-    across = bicubic(old[1], new[1]).astype(positions.dtype)
+    down, across = map(bicubic, old, new)
+    down = down.astype(positions.dtype)
+    across = across.astype(positions.dtype)
     table = np.einsum("ph,qw,hwd->pqd", down, across, table, optimize=True)
-    return np.concatenate([positions[:, :1], table.reshape(1, -1, d)], axis=1)
+    table = table.reshape(1, -1, d)
+    return np.concatenate([positions[:, :1], table], axis=1)
 
 
 def bicubic(old: int, new: int) -> np.ndarray:
@@ -244,15 +255,17 @@ def bicubic(old: int, new: int) -> np.ndarray:
     repeated: as PyTorch does with align_corners=False.
     """
     a = -0.75
-    centre = (np.arange(new) + 0.5) * old / new - 0.5
+    rows = np.arange(new)
+    centre = (rows + 0.5) * old / new - 0.5
     first = np.floor(centre).astype(int) - 1
     matrix = np.zeros((new, old))
     for sample in range(4):
         t = np.abs(centre - (first + sample))
         near = ((a + 2) * t - (a + 3)) * t * t + 1
         far = ((t - 5) * t + 8) * a * t - 4 * a
+        weight = np.where(t <= 1, near, far)
         column = np.clip(first + sample, 0, old - 1)
-        np.add.at(matrix, (np.arange(new), column), np.where(t <= 1, near, far))
+        np.add.at(matrix, (rows, column), weight)
     return matrix
 
 
@@ -263,7 +276,8 @@ def rollout(maps: np.ndarray) -> np.ndarray:
     product over the blocks of half the heads' mean plus half the identity, which is the residual
     connection.
     """
-    mixed = (maps.mean(axis=2) + np.eye(maps.shape[-1])) / 2  # (depth, B, T, T)
+    identity = np.eye(maps.shape[-1])
+    mixed = (maps.mean(axis=2) + identity) / 2  # (depth, B, T, T)
     reach = mixed[0]
     for block in mixed[1:]:
         reach = block @ reach
@@ -271,16 +285,24 @@ def rollout(maps: np.ndarray) -> np.ndarray:
     return np.asarray(parts / parts.sum(axis=1, keepdims=True))
 
 
-def fine_tune(model: ViT, state: Mapping[str, np.ndarray], old_grid: Grid) -> list[str]:
+def fine_tune(
+    model: ViT,
+    state: Mapping[str, np.ndarray],
+    old_grid: Grid,
+) -> list[str]:
     """Load a trained model's weights, and name those that do not fit and stay as they are.
 
     That is the head if it has other classes. The position embedding is interpolated if the images
     have another size. Anything else must fit.
     """
-    taken = {name: np.asarray(array) for name, array in state.items()}
-    taken["pos_embed"] = interpolate_positions(taken["pos_embed"], old_grid, model.grid)
+    taken = dict(state)
+    positions = np.asarray(taken["pos_embed"])
+    taken["pos_embed"] = interpolate_positions(positions, old_grid, model.grid)
     own = model.state_dict()
-    head = ("head.weight", "head.bias")
-    kept = [name for name in head if taken[name].shape != own[name].shape]
-    model.load_state_dict(taken | {name: own[name] for name in kept})
+    kept = []
+    for name in ("head.weight", "head.bias"):
+        if taken[name].shape != own[name].shape:
+            taken[name] = own[name]
+            kept.append(name)
+    model.load_state_dict(taken)
     return kept

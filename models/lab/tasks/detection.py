@@ -101,13 +101,13 @@ class Detection(SceneTask):
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         scenes = self.held_out(test, 8)
         predicted = [likely[likely.scores > THRESHOLD] for likely in self.predictions(scenes)]
-        for file, sets in (("found.png", predicted), ("true.png", scenes.objects)):
+        for file, sets in (("predicted.png", predicted), ("true.png", scenes.objects)):
             pairs = zip(scenes.images, sets, strict=True)
             images = [with_boxes(image, objects) for image, objects in pairs]
             write_png(folder / file, grid(np.stack(images), 4, scale=1))
         return [
             (
-                "found.png",
+                "predicted.png",
                 f"Detected with a probability above {THRESHOLD:g}, in scenes of test digits",
             ),
             ("true.png", "The digits of these scenes"),
