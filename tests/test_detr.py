@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
+from models.lab.cli import main, reopen
 from models.lab.evaluation.connected import connected, nearest_digit
 from models.lab.evaluation.detection import detection_metrics
 from models.lab.settings import changed
 from models.lab.tasks.detection import relative
 from models.lab.tasks.detr import PRESETS, DETRDetection
 from models.lab.tasks.scenes import draw_scenes
-from models.vision import detr, resnet
+from models.vision import DETR, YOLOS, Segmenter, detr, resnet
 from models.vision.boxes import Objects
 from models.vision.matching import criterion
 from tests.published import parameter_count, unfilled_weights
@@ -198,9 +200,44 @@ def test_frozen_normalisation_is_state_that_does_not_learn() -> None:
     assert not np.allclose(one, model(x).numpy())
 
 
-def test_an_unknown_block_is_named() -> None:
-    with pytest.raises(ValueError, match="no block is called 'bottle'; there are basic, bottleneck"):
-        resnet.ResNet(resnet.ResNetConfig(layer_type="bottle"), rng=np.random.default_rng(0))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layer_type": "bottle"}, "no block is called 'bottle'; there are basic, bottleneck"),
+        ({"depths": (1, 1, 1)}, r"hidden_sizes=\(16, 32\) and depths=\(1, 1, 1\): one of each"),
+        ({"depths": (1,) * 5, "hidden_sizes": (4,) * 5}, "a ResNet has 1 to 4 stages"),
+        ({"depths": (), "hidden_sizes": ()}, "a ResNet has 1 to 4 stages"),
+    ],
+)
+def test_sizes_that_make_no_resnet_are_refused(changes: Any, message: str) -> None:
+    config = replace(resnet.ResNetConfig(), **changes)
+    with pytest.raises(ValueError, match=message):
+        resnet.ResNet(config, rng=np.random.default_rng(0))
+
+
+def test_weights_have_the_names_of_the_authors_and_of_torchvision() -> None:
+    """A small bottleneck network with the names of DETR's and torchvision's files."""
+    config = replace(
+        TINY,
+        backbone_config=resnet.ResNetConfig(layer_type="bottleneck", depths=(1, 2)),
+        decoder_layers=1,
+    )
+    names = set(detr.DETR(config, rng=np.random.default_rng(0)).state_dict())
+    for name in (
+        "backbone.conv1.weight",
+        "backbone.bn1.running_var",
+        "backbone.layer2.0.downsample.0.weight",
+        "backbone.layer2.1.conv3.weight",
+        "backbone.layer2.1.bn3.bias",
+        "input_proj.bias",
+        "query_embed.weight",
+        "transformer.encoder.layers.0.self_attn.in_proj_weight",
+        "transformer.decoder.layers.0.multihead_attn.out_proj.weight",
+        "transformer.decoder.norm.weight",
+        "class_embed.weight",
+        "bbox_embed.layers.2.bias",
+    ):
+        assert name in names, name
 
 
 # -------------------------------------------------------------------------------------------------- the classical way
@@ -261,6 +298,20 @@ def test_relative_boxes_are_in_units_of_the_image_without_its_padding() -> None:
                 (bottom - top) / height,
             )
             np.testing.assert_allclose(box, expected)
+
+
+@pytest.mark.parametrize(("task", "kind"), [("detr", DETR), ("yolos", YOLOS), ("segment", Segmenter)])
+def test_models_of_scenes_are_loaded_from_the_folder_of_a_run(
+    task: str, kind: Any, tmp_path: Path
+) -> None:
+    run = str(tmp_path / "run")
+    assert main(["train", task, "--preset", "tiny", "--steps", "2", "--out", run]) == 0
+    model = kind.from_pretrained(run)
+    trained: Any = reopen(run)
+    assert model.config == trained.settings.model
+    expected = trained.learner.ema.state_dict()
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
 @pytest.mark.slow
