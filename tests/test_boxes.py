@@ -1,4 +1,4 @@
-"""Boxes: overlap against counting pixels, its bounds and symmetries, its gradient, boxes without area."""
+"""Boxes: overlap against counted pixels, its bounds, symmetries and gradient, boxes of no area."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def test_overlaps_are_symmetric_bounded_and_know_no_unit(seed: int) -> None:
 @pytest.mark.parametrize("measure", [iou, giou])
 @given(seed=seeds)
 def test_the_gradient_of_overlap(measure: Any, seed: int) -> None:
-    check_grad(lambda a, b: measure(a[:, None], b), random_boxes(seed, 2), random_boxes(seed + 1, 3))
+    check_grad(
+        lambda a, b: measure(a[:, None], b), random_boxes(seed, 2), random_boxes(seed + 1, 3)
+    )
 
 
 def test_boxes_apart_are_drawn_together_by_giou_and_not_by_iou() -> None:
@@ -106,5 +108,12 @@ def test_a_box_is_drawn_on_its_border_in_the_colour_of_its_class() -> None:
     border = np.zeros((40, 40), bool)
     border[4:36, 8:32] = True
     border[5:35, 9:31] = False
-    np.testing.assert_allclose(drawn[border], np.broadcast_to(colour, drawn[border].shape), atol=1e-6)
-    assert not drawn[:4].any() and not drawn[36:].any() and not drawn[:, :8].any() and not drawn[:, 32:].any()
+    np.testing.assert_allclose(
+        drawn[border], np.broadcast_to(colour, drawn[border].shape), atol=1e-6
+    )
+    assert (
+        not drawn[:4].any()
+        and not drawn[36:].any()
+        and not drawn[:, :8].any()
+        and not drawn[:, 32:].any()
+    )

@@ -1,4 +1,4 @@
-"""DETR: places, padding, queries, the backbone, the classical way beside it, and that it learns eight scenes by heart."""
+"""DETR: positions, padding, queries, backbone, baselines, and that it learns scenes by heart."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def lively(model: nn.Module, seed: int = 0) -> nn.Module:
         if name.endswith("running_var"):
             array[...] = rng.uniform(0.3, 2, array.shape)
         elif array.ndim < 2 and array.dtype == np.float32:
-            array[...] = ("norm" in name or "bn" in name) * name.endswith("weight") + 0.3 * rng.normal(size=array.shape)
+            array[...] = ("norm" in name or "bn" in name) * name.endswith(
+                "weight"
+            ) + 0.3 * rng.normal(size=array.shape)
     model.load_state_dict(state)
     return model.eval()
 
@@ -50,11 +52,15 @@ def full(*shape: int) -> np.ndarray:
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2), st.sampled_from([20.0, 10_000.0]))
-def test_places_are_sines_and_cosines_of_the_share_of_the_way(h: int, w: int, padding: int, temperature: float) -> None:
+def test_places_are_sines_and_cosines_of_the_share_of_the_way(
+    h: int, w: int, padding: int, temperature: float
+) -> None:
     mask = np.pad(full(1, h, w), ((0, 0), (0, padding), (0, padding)))
     positions = detr.sine_positions(mask, 16, temperature).reshape(h + padding, w + padding, 16)
     for y, x in np.ndindex(h, w):
-        for half, angle in enumerate((2 * math.pi * (y + 1) / (h + 1e-6), 2 * math.pi * (x + 1) / (w + 1e-6))):
+        for half, angle in enumerate(
+            (2 * math.pi * (y + 1) / (h + 1e-6), 2 * math.pi * (x + 1) / (w + 1e-6))
+        ):
             for i in range(4):
                 phase = angle / temperature ** (2 * i / 8)
                 pair = positions[y, x, 8 * half + 2 * i : 8 * half + 2 * i + 2]
@@ -79,12 +85,20 @@ def test_padding_never_changes_what_is_predicted(height: int, width: int, seed: 
 
 
 def test_as_published_padding_enters_the_backbone() -> None:
-    """With `mask_padding` off the same weights give other features at the border: the property above is earned by the mask."""
+    """With `mask_padding` off the same weights give other features at the border.
+
+    So the property above is earned by the mask.
+    """
     image, mask = np.random.default_rng(0).random((1, 18, 18), np.float32), full(1, 18, 18)
     spaces = (0, 0), (0, 6), (0, 6)
     for mask_padding in (True, False):
-        model = lively(detr.DETR(replace(TINY, mask_padding=mask_padding), rng=np.random.default_rng(0)))
-        alone, padded = model(image, mask)[0].numpy(), model(np.pad(image, spaces), np.pad(mask, spaces))[0].numpy()
+        model = lively(
+            detr.DETR(replace(TINY, mask_padding=mask_padding), rng=np.random.default_rng(0))
+        )
+        alone, padded = (
+            model(image, mask)[0].numpy(),
+            model(np.pad(image, spaces), np.pad(mask, spaces))[0].numpy(),
+        )
         assert np.allclose(alone, padded, atol=1e-5) == mask_padding
 
 
@@ -110,7 +124,10 @@ def test_the_decoders_norm_stands_before_the_heads_of_every_layer() -> None:
 
 
 def test_the_encoder_knows_where_a_feature_is() -> None:
-    """Features in reverse order give another memory than the reversed one; without positions they would not."""
+    """Features in reverse order give another memory than the reversed one.
+
+    Without positions they would not.
+    """
     model, features = (
         lively(detr.DETR(TINY, rng=np.random.default_rng(0))),
         np.random.default_rng(1).normal(size=(1, 8, 6, 6)),
@@ -124,7 +141,7 @@ def test_the_encoder_knows_where_a_feature_is() -> None:
 
 
 def test_every_decoder_layer_is_judged() -> None:
-    """The gradient reaches the heads from each layer: without the last layer's loss the first still learns."""
+    """Each layer gives the heads a gradient: without the last one's loss the first still learns."""
     model = detr.DETR(TINY, rng=np.random.default_rng(0))
     drawn = draw_scenes(DIGITS, SCENES, range(2))
     logits, boxes = model(drawn.images, drawn.mask)
@@ -157,17 +174,23 @@ def test_attention_maps_are_those_of_the_forward_pass(pre_norm: bool) -> None:
     q, k = (x.numpy()[:, 0] for x in seen[0])
     scores = np.exp(q @ k.mT / math.sqrt(q.shape[-1]))
     expected = scores / scores.sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(model.attention_maps(images, mask).reshape(2, 4, -1), expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        model.attention_maps(images, mask).reshape(2, 4, -1), expected, rtol=1e-3, atol=1e-5
+    )
 
 
-# ------------------------------------------------------------------------------------------------------- the backbone
+# ------------------------------------------------------------------------------------- the backbone
 
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 @pytest.mark.parametrize("pool", [False, True])
 def test_features_lie_a_stride_apart(block: str, pool: bool) -> None:
     config = resnet.ResNetConfig(
-        hidden_sizes=(8, 12, 16), depths=(1, 2, 1), layer_type=block, stem_pool=pool, stem_kernel_size=7
+        hidden_sizes=(8, 12, 16),
+        depths=(1, 2, 1),
+        layer_type=block,
+        stem_pool=pool,
+        stem_kernel_size=7,
     )
     assert config.stride == (16 if pool else 8)
     y = resnet.ResNet(config, rng=np.random.default_rng(0))(np.zeros((2, 1, 33, 48), np.float32))
@@ -240,7 +263,7 @@ def test_weights_have_the_names_of_the_authors_and_of_torchvision() -> None:
         assert name in names, name
 
 
-# -------------------------------------------------------------------------------------------------- the classical way
+# -------------------------------------------------------------------------------- the classical way
 
 
 def test_connected_pixels_are_boxed_and_small_things_passed_over() -> None:
@@ -260,7 +283,7 @@ def test_training_digits_are_nearest_to_themselves() -> None:
     assert len(classify(drawn.images[0], np.zeros((0, 4)))) == 0
 
 
-# --------------------------------------------------------------------------------------------------------- it learns
+# ---------------------------------------------------------------------------------------- it learns
 
 
 def test_predicted_boxes_are_in_pixels_of_the_image_without_its_padding() -> None:
@@ -275,7 +298,13 @@ def test_predicted_boxes_are_in_pixels_of_the_image_without_its_padding() -> Non
         height, width = drawn.mask[i].any(axis=1).sum(), drawn.mask[i].any(axis=0).sum()
         cx, cy, w, h = boxes[i].T
         expected = np.stack(
-            [(cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height], 1
+            [
+                (cx - w / 2) * width,
+                (cy - h / 2) * height,
+                (cx + w / 2) * width,
+                (cy + h / 2) * height,
+            ],
+            1,
         )
         np.testing.assert_allclose(objects.boxes, expected, rtol=1e-4, atol=1e-4)
         p = np.exp(logits[i].astype(float))
@@ -300,7 +329,9 @@ def test_relative_boxes_are_in_units_of_the_image_without_its_padding() -> None:
             np.testing.assert_allclose(box, expected)
 
 
-@pytest.mark.parametrize(("task", "kind"), [("detr", DETR), ("yolos", YOLOS), ("segment", Segmenter)])
+@pytest.mark.parametrize(
+    ("task", "kind"), [("detr", DETR), ("yolos", YOLOS), ("segment", Segmenter)]
+)
 def test_models_of_scenes_are_loaded_from_the_folder_of_a_run(
     task: str, kind: Any, tmp_path: Path
 ) -> None:

@@ -19,23 +19,34 @@ from tinygrad_cv.testing import check_grad
 seeds = st.integers(0, 2**32 - 1)
 
 
-def case(seed: int, counts: list[int], layers: int = 2, queries: int = 4, classes: int = 3) -> tuple[Any, Any, Any]:
-    """Logits (L, B, Q, K + 1), boxes (L, B, Q, 4) and the objects of images with so many, float64."""
+def case(
+    seed: int, counts: list[int], layers: int = 2, queries: int = 4, classes: int = 3
+) -> tuple[Any, Any, Any]:
+    """Logits (L, B, Q, K + 1), boxes (L, B, Q, 4), and as many objects in each image, float64."""
     rng = np.random.default_rng(seed)
-    boxes = lambda *shape: np.concatenate([rng.uniform(0.2, 0.8, (*shape, 2)), rng.uniform(0.1, 0.4, (*shape, 2))], -1)
+    boxes = lambda *shape: np.concatenate(
+        [rng.uniform(0.2, 0.8, (*shape, 2)), rng.uniform(0.1, 0.4, (*shape, 2))], -1
+    )
     truths = [Objects.certain(rng.integers(classes, size=n), boxes(n)) for n in counts]
-    return rng.normal(size=(layers, len(counts), queries, classes + 1)), boxes(layers, len(counts), queries), truths
+    return (
+        rng.normal(size=(layers, len(counts), queries, classes + 1)),
+        boxes(layers, len(counts), queries),
+        truths,
+    )
 
 
 def box_terms(a: Any, b: Any) -> tuple[float, float]:
     """|a - b|_1 and GIoU of two cxcywh, in plain Python."""
     (left, top, right, bottom), (x0, y0, x1, y1) = (
-        (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2) for cx, cy, w, h in (map(float, a), map(float, b))
+        (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+        for cx, cy, w, h in (map(float, a), map(float, b))
     )
     both = max(0.0, min(right, x1) - max(left, x0)) * max(0.0, min(bottom, y1) - max(top, y0))
     either = (right - left) * (bottom - top) + (x1 - x0) * (y1 - y0) - both
     around = (max(right, x1) - min(left, x0)) * (max(bottom, y1) - min(top, y0))
-    return sum(abs(float(p) - float(q)) for p, q in zip(a, b, strict=True)), both / either - (around - either) / around
+    return sum(abs(float(p) - float(q)) for p, q in zip(a, b, strict=True)), both / either - (
+        around - either
+    ) / around
 
 
 def brute_force(logits: Any, boxes: Any, objects: Objects) -> dict[int, int]:
@@ -65,7 +76,9 @@ def test_the_matcher_finds_the_cheapest_assignment(seed: int, counts: list[int])
     layer, image, query, number = match(logits, boxes, truths)
     for i, b in np.ndindex(logits.shape[:2]):
         here = (layer == i) & (image == b)
-        assert dict(zip(query[here], number[here], strict=True)) == brute_force(logits[i, b], boxes[i, b], truths[b])
+        assert dict(zip(query[here], number[here], strict=True)) == brute_force(
+            logits[i, b], boxes[i, b], truths[b]
+        )
 
 
 @given(seeds, st.lists(st.integers(0, 4), min_size=1, max_size=3))
@@ -90,7 +103,10 @@ def test_the_criterion_is_its_definition(seed: int, counts: list[int]) -> None:
     total = len(logits) * (parts["class"] + 5 * parts["L1"] + 2 * parts["GIoU"])
     assert total == pytest.approx(expected, rel=1e-10)
     heavy, same = criterion(Tensor(logits), Tensor(boxes), truths, class_weight=3.0)
-    assert heavy.item() == pytest.approx(expected + 2 * len(logits) * parts["class"], rel=1e-10) and same == parts
+    assert (
+        heavy.item() == pytest.approx(expected + 2 * len(logits) * parts["class"], rel=1e-10)
+        and same == parts
+    )
 
 
 @given(seeds)
@@ -98,7 +114,9 @@ def test_a_set_has_no_order(seed: int) -> None:
     logits, boxes, truths = case(seed, [3, 2])
     loss = criterion(Tensor(logits), Tensor(boxes), truths)[0].item()
     order = np.random.default_rng(seed).permutation(4)
-    assert criterion(Tensor(logits[:, :, order]), Tensor(boxes[:, :, order]), truths)[0].item() == pytest.approx(loss)
+    assert criterion(Tensor(logits[:, :, order]), Tensor(boxes[:, :, order]), truths)[
+        0
+    ].item() == pytest.approx(loss)
     turned = [objects[::-1] for objects in truths]
     assert criterion(Tensor(logits), Tensor(boxes), turned)[0].item() == pytest.approx(loss)
 
@@ -107,7 +125,9 @@ def test_a_set_has_no_order(seed: int) -> None:
 def test_the_gradient_of_the_criterion(seed: int) -> None:
     logits, boxes, truths = case(seed, [2, 0], layers=1, queries=3, classes=2)
     tensor = lambda x: Tensor(x) if isinstance(x, np.ndarray) else x
-    check_grad(lambda logits, boxes: criterion(tensor(logits), tensor(boxes), truths)[0], logits, boxes)
+    check_grad(
+        lambda logits, boxes: criterion(tensor(logits), tensor(boxes), truths)[0], logits, boxes
+    )
 
 
 def test_images_without_objects_teach_the_classes_only() -> None:

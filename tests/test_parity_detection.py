@@ -23,16 +23,28 @@ pytestmark = pytest.mark.parity
 
 
 def theirs(predicted: list[Objects], truths: list[Objects], classes: int) -> dict[str, float]:
-    coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    coco, cocoeval = (
+        pytest.importorskip("pycocotools.coco"),
+        pytest.importorskip("pycocotools.cocoeval"),
+    )
     rows: dict[str, list[dict[str, Any]]] = {"true": [], "predicted": []}
     for name, images in (("true", truths), ("predicted", predicted)):
         for i, objects in enumerate(images):
-            for label, box, score in zip(objects.labels, objects.boxes, objects.scores, strict=True):
+            for label, box, score in zip(
+                objects.labels, objects.boxes, objects.scores, strict=True
+            ):
                 x, y, w, h = *box[:2], *(box[2:] - box[:2])
                 rows[name].append(
-                    {"id": len(rows[name]) + 1, "image_id": i, "category_id": int(label), "bbox": [x, y, w, h],
-                     "area": w * h, "iscrowd": 0, "score": score}
-                )  # fmt: skip
+                    {
+                        "id": len(rows[name]) + 1,
+                        "image_id": i,
+                        "category_id": int(label),
+                        "bbox": [x, y, w, h],
+                        "area": w * h,
+                        "iscrowd": 0,
+                        "score": score,
+                    }
+                )
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco.COCO()
         truth.dataset = {
@@ -50,21 +62,29 @@ def theirs(predicted: list[Objects], truths: list[Objects], classes: int) -> dic
 
 @pytest.mark.parametrize("seed", range(12))
 def test_average_precision_is_cocos(seed: int) -> None:
-    """Scenes with none to many objects, shifted copies as predictions, scores with ties, more than 100 in an image."""
+    """None to many objects, shifted copies as predictions, ties, more than 100 in an image."""
     rng = np.random.default_rng(seed)
     classes, truths, predicted = 4, [], []
     for image in range(30):
         n = int(rng.integers(0, 9))
         first = rng.uniform(0, 80, (n, 2))
         boxes = np.concatenate([first, first + rng.uniform(5, 30, (n, 2))], axis=1)
-        labels = rng.integers(classes - (seed % 2), size=n)  # a class that never occurs, in every other case
+        labels = rng.integers(
+            classes - (seed % 2), size=n
+        )  # a class that never occurs, in every other case
         truths.append(Objects.certain(labels, boxes))
         copies = rng.integers(n, size=500 if image == 0 and n else 3 * n) if n else np.zeros(0, int)
-        moved = boxes[copies] + rng.normal(0, rng.choice([0.0, 0.5, 3.0], (len(copies), 1)), (len(copies), 4))
+        moved = boxes[copies] + rng.normal(
+            0, rng.choice([0.0, 0.5, 3.0], (len(copies), 1)), (len(copies), 4)
+        )
         moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
-        noisy = np.where(rng.random(len(copies)) < 0.2, rng.integers(classes, size=len(copies)), labels[copies])
+        noisy = np.where(
+            rng.random(len(copies)) < 0.2, rng.integers(classes, size=len(copies)), labels[copies]
+        )
         predicted.append(Objects(noisy, moved, rng.random(len(copies)).round(1 + seed % 3)))
-    assert detection_metrics(predicted, truths, classes) == pytest.approx(theirs(predicted, truths, classes), abs=1e-6)
+    assert detection_metrics(predicted, truths, classes) == pytest.approx(
+        theirs(predicted, truths, classes), abs=1e-6
+    )
 
 
 def their_block(inputs: int, outputs: int, stride: int, kind: str) -> Any:
@@ -83,7 +103,8 @@ def their_block(inputs: int, outputs: int, stride: int, kind: str) -> Any:
                 setattr(self, f"bn{i}", torch.nn.BatchNorm2d(b))
             if inputs != outputs or stride > 1:
                 self.downsample = torch.nn.Sequential(
-                    torch.nn.Conv2d(inputs, outputs, 1, stride, bias=False), torch.nn.BatchNorm2d(outputs)
+                    torch.nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                    torch.nn.BatchNorm2d(outputs),
                 )
 
         def forward(self, x: Any) -> Any:
@@ -100,7 +121,9 @@ def their_block(inputs: int, outputs: int, stride: int, kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["basic", "bottleneck"])
 @pytest.mark.parametrize(("inputs", "stride"), [(8, 1), (4, 2)])
 @pytest.mark.parametrize("training", [True, False])
-def test_a_block_of_the_resnet(inputs: int, stride: int, kind: str, training: bool, dtype: Any) -> None:
+def test_a_block_of_the_resnet(
+    inputs: int, stride: int, kind: str, training: bool, dtype: Any
+) -> None:
     rng = np.random.default_rng(0)
     block = resnet.BLOCKS[kind](inputs, 8, stride, resnet.ResNetConfig(), rng=rng)
     ours = in_dtype(block, dtype).train(training)
@@ -108,7 +131,9 @@ def test_a_block_of_the_resnet(inputs: int, stride: int, kind: str, training: bo
         if hasattr(module, "running_var"):
             module.running_mean = rng.normal(size=module.running_mean.shape).astype(dtype)
             module.running_var = rng.uniform(0.3, 2, module.running_var.shape).astype(dtype)
-    theirs = theirs_like(their_block(inputs, 8, stride, kind).to(getattr(torch, dtype.__name__)), ours).train(training)
+    theirs = theirs_like(
+        their_block(inputs, 8, stride, kind).to(getattr(torch, dtype.__name__)), ours
+    ).train(training)
     compare(ours, theirs, ours, theirs, [rng.normal(size=(3, inputs, 5, 6))], {}, dtype)
 
 
@@ -119,14 +144,19 @@ def test_frozen_normalisation_is_pytorchs_in_evaluation() -> None:
         array[...] = rng.uniform(0.3, 2, array.shape)
         theirs.state_dict()[name][...] = torch.from_numpy(array)
     x = rng.normal(size=(2, 4, 3, 5)).astype(np.float32)
-    np.testing.assert_allclose(ours(x), theirs(torch.from_numpy(x)).detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ours(x), theirs(torch.from_numpy(x)).detach().numpy(), rtol=1e-5, atol=1e-6
+    )
 
 
 NAMES = (  # of transformers' files, as regular expressions, and ours
     (r".*embedder\.convolution", "backbone.conv1"),
     (r".*embedder\.normalization", "backbone.bn1"),
     (r".*stages\.(\d)\.layers\.(\d)\.shortcut\.convolution", r"backbone.layer\1+.\2.downsample.0"),
-    (r".*stages\.(\d)\.layers\.(\d)\.shortcut\.normalization", r"backbone.layer\1+.\2.downsample.1"),
+    (
+        r".*stages\.(\d)\.layers\.(\d)\.shortcut\.normalization",
+        r"backbone.layer\1+.\2.downsample.1",
+    ),
     (r".*stages\.(\d)\.layers\.(\d)\.layer\.(\d)\.convolution", r"backbone.layer\1+.\2.conv\3+"),
     (r".*stages\.(\d)\.layers\.(\d)\.layer\.(\d)\.normalization", r"backbone.layer\1+.\2.bn\3+"),
     (r"model\.query_position_embeddings", "query_embed"),
@@ -157,13 +187,15 @@ def our_state(theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             state.setdefault(f"{split[1]}.in_proj_{split[3]}", {})[split[2]] = array
         else:
             state[name] = array
-    joined = {n: np.concatenate([a[c] for c in "qkv"]) for n, a in state.items() if isinstance(a, dict)}
+    joined = {
+        n: np.concatenate([a[c] for c in "qkv"]) for n, a in state.items() if isinstance(a, dict)
+    }
     return {**state, **joined}
 
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_detr_is_that_of_transformers(padded: bool, tmp_path: Path) -> None:
-    """A small random model with lively norms, written by transformers: logits, boxes and loss, with and without padding."""
+    """A small random model with lively norms, written by transformers: logits, boxes and loss."""
     transformers = pytest.importorskip("transformers")
     rng, depths, widths = np.random.default_rng(0), (1, 2, 1, 1), (16, 32, 64, 128)
     backbone = transformers.ResNetConfig(
@@ -171,10 +203,19 @@ def test_detr_is_that_of_transformers(padded: bool, tmp_path: Path) -> None:
     )
     theirs = transformers.DetrForObjectDetection(
         transformers.DetrConfig(
-            backbone_config=backbone, use_timm_backbone=False, num_queries=7, d_model=32, encoder_layers=2, num_labels=3,
-            decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48,
+            backbone_config=backbone,
+            use_timm_backbone=False,
+            num_labels=3,
+            num_queries=7,
+            d_model=32,
+            encoder_layers=2,
+            decoder_layers=2,
+            encoder_attention_heads=4,
+            decoder_attention_heads=4,
+            encoder_ffn_dim=48,
+            decoder_ffn_dim=48,
         )
-    ).eval()  # fmt: skip
+    ).eval()
     for name, array in theirs.state_dict().items():
         if name.endswith("running_var"):
             array[...] = torch.from_numpy(rng.uniform(0.3, 2, array.shape))
@@ -211,9 +252,15 @@ def test_detr_is_that_of_transformers(padded: bool, tmp_path: Path) -> None:
         mask[0, 70:], mask[1, :, 101:] = False, False
         images *= mask[..., None]
     sets = [(rng.integers(3, size=n), rng.uniform(0.2, 0.6, (n, 4))) for n in (4, 2)]
-    labels = [{"class_labels": torch.from_numpy(c), "boxes": torch.from_numpy(b).float()} for c, b in sets]
+    labels = [
+        {"class_labels": torch.from_numpy(c), "boxes": torch.from_numpy(b).float()} for c, b in sets
+    ]
     with torch.no_grad():
-        expected = theirs(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(mask).long(), labels=labels)
+        expected = theirs(
+            torch.from_numpy(images).permute(0, 3, 1, 2),
+            torch.from_numpy(mask).long(),
+            labels=labels,
+        )
     logits, boxes = ours(images, mask)
     loss, _ = criterion(logits[-1:], boxes[-1:], [Objects.certain(c, b) for c, b in sets])
     assert loss.item() == pytest.approx(expected.loss.item(), rel=1e-5)

@@ -1,4 +1,4 @@
-"""Scenes: boxes are tight, labels tell the truth, padding is blank, the test part stays unseen, and all of it repeats."""
+"""Scenes: tight boxes, true labels, blank padding, an unseen test part, and that they repeat."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ from tinygrad_cv import data
 TRAINING, TEST = data.digits(), data.digits("test")
 CLEAN = SceneConfig(fragments=0, noise=0.0, touching=0.0)
 configs = st.builds(
-    SceneConfig, smallest=st.sampled_from([24, 40, 48]), digits=st.integers(1, 8), touching=st.sampled_from([0.0, 0.3]),
+    SceneConfig,
+    smallest=st.sampled_from([24, 40, 48]),
+    digits=st.integers(1, 8),
+    touching=st.sampled_from([0.0, 0.3]),
     fragments=st.integers(0, 9),
-)  # fmt: skip
+)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def draw(config: SceneConfig, seed: int, number: int = 3, source: data.Dataset = TRAINING) -> Scenes:
+def draw(
+    config: SceneConfig, seed: int, number: int = 3, source: data.Dataset = TRAINING
+) -> Scenes:
     return draw_scenes(source, config, np.random.default_rng(seed).integers(2**63, size=number))
 
 
@@ -50,7 +55,9 @@ def test_scenes_are_what_their_configuration_says(config: SceneConfig, seed: int
     assert drawn.images.shape == drawn.mask.shape == drawn.cover.shape == (3, 48, 48)
     assert drawn.images.dtype == np.float32 and 0 <= drawn.images.min() <= drawn.images.max() <= 1
     assert not drawn.images[~drawn.mask].any() and np.all(drawn.cover[~drawn.mask] == 10)
-    for mask, (width, height, *_), objects in zip(drawn.mask, drawn.sizes, drawn.objects, strict=True):
+    for mask, (width, height, *_), objects in zip(
+        drawn.mask, drawn.sizes, drawn.objects, strict=True
+    ):
         assert config.smallest <= min(width, height)
         assert mask[:height, :width].all() and mask.sum() == width * height
         assert 1 <= len(objects) <= config.digits
@@ -72,7 +79,10 @@ def test_every_class_size_and_number_comes() -> None:
 
 
 def test_scenes_are_made_of_the_digits_of_their_source_alone() -> None:
-    """The source has black images but for one white block: every bright pixel, also of fragments, must come from it."""
+    """The source has black images but for one white block.
+
+    Every bright pixel, also of fragments, must come from it.
+    """
     images = np.zeros((5, 8, 8), np.float32)
     images[3, 2:6, 2:6] = 1
     source = data.Dataset("blocks", images, np.arange(5), tuple("01234"))
@@ -105,12 +115,26 @@ def test_same_seed_same_scenes_and_a_stopped_stream_goes_on() -> None:
 @pytest.mark.parametrize(
     ("source", "config", "message"),
     [
-        (replace(TRAINING, labels=None), SceneConfig(), "digits: scenes are made of .* not of images without labels"),
-        (replace(TRAINING, images=np.zeros((1200, 8, 8, 3))), SceneConfig(), r"of shape \(8, 8, 3\)"),
-        (TRAINING, SceneConfig(smallest=20), "pixels, images of 20 or more, a canvas of 48: each must fit"),
+        (
+            replace(TRAINING, labels=None),
+            SceneConfig(),
+            "digits: scenes are made of .* not of images without labels",
+        ),
+        (
+            replace(TRAINING, images=np.zeros((1200, 8, 8, 3))),
+            SceneConfig(),
+            r"of shape \(8, 8, 3\)",
+        ),
+        (
+            TRAINING,
+            SceneConfig(smallest=20),
+            "pixels, images of 20 or more, a canvas of 48: each must fit",
+        ),
         (TRAINING, SceneConfig(canvas=40), "a canvas of 40: each must fit"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_before_training(source: Any, config: SceneConfig, message: str) -> None:
+def test_what_cannot_be_drawn_is_refused_before_training(
+    source: Any, config: SceneConfig, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         scenes(source, config, 2, rng=np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""The Vision Transformer beyond classes: YOLOS's tokens, the segmenter's pixels, and the figures of segmentation."""
+"""The Vision Transformer beyond classes: YOLOS, the segmenter, and the metrics of segmentation."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ DIGITS = data.digits()
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
 def test_patches_become_pixels_again(size: int, down: int, across: int, channels: int) -> None:
     images = np.random.default_rng(1).random((2, down * size, across * size, channels))
-    np.testing.assert_array_equal(segmenter.unpatch(vit.patches(images, size), size, images.shape[1:3]), images)
+    np.testing.assert_array_equal(
+        segmenter.unpatch(vit.patches(images, size), size, images.shape[1:3]), images
+    )
 
 
 def test_detection_tokens_are_a_set_and_see_the_image() -> None:
     model = yolos.YOLOS(YOLOS_PRESETS["tiny"].model, rng=np.random.default_rng(0)).eval()
     model.detection_tokens.data *= 50
-    images, mask = np.random.default_rng(1).random((2, 24, 24), np.float32), np.ones((2, 24, 24), bool)
+    images, mask = (
+        np.random.default_rng(1).random((2, 24, 24), np.float32),
+        np.ones((2, 24, 24), bool),
+    )
     logits, boxes = (y.numpy() for y in model(images, mask))
     assert logits.shape == (1, 2, 4, 11) and boxes.shape == (1, 2, 4, 4)
     assert np.ptp(logits, axis=2).max() > 1e-2 and np.ptp(logits, axis=1).max() > 1e-3
@@ -64,7 +69,9 @@ def test_each_patch_token_tells_of_the_pixels_of_its_patch() -> None:
     for n in range(36):
         y, x = divmod(n, 6)
         expected = model.head(tokens[:, 1 + n]).numpy().reshape(2, 4, 4, 11)
-        np.testing.assert_allclose(logits[:, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            logits[:, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4], expected, rtol=1e-4, atol=1e-5
+        )
 
 
 def test_the_loss_is_the_mean_over_all_pixels_but_padding() -> None:

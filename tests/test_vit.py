@@ -28,7 +28,9 @@ def make(**changes: Any) -> ViTClassifier:
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([(), (3,)]))
-def test_patches_are_the_blocks_of_the_image_row_by_row(size: int, down: int, across: int, channels: Any) -> None:
+def test_patches_are_the_blocks_of_the_image_row_by_row(
+    size: int, down: int, across: int, channels: Any
+) -> None:
     images = np.random.default_rng(1).random((2, down * size, across * size, *channels))
     sequence = vit.patches(images, size)
     for n in range(down * across):
@@ -65,7 +67,7 @@ def test_attention_maps_and_rollout_are_distributions() -> None:
 
 
 def test_rollout_follows_a_chain() -> None:
-    """Block 1: patch 1 attends to patch 2; block 2: the class token to patch 1. So it has patch 2."""
+    """In block 1 patch 1 attends to patch 2, in block 2 the class token to patch 1: so to 2."""
     maps = np.zeros((2, 1, 1, 3, 3))
     maps[:, ..., [0, 1, 2], [0, 1, 2]] = 1
     maps[0, ..., 1, :] = [0, 0, 1]
@@ -117,12 +119,20 @@ def test_fine_tuning_for_larger_images_interpolates() -> None:
 
 
 def test_evaluation_is_deterministic_and_training_is_not() -> None:
-    dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5, "drop_path_rate": 0.5}
+    dropout = {
+        "hidden_dropout_prob": 0.5,
+        "attention_probs_dropout_prob": 0.5,
+        "drop_path_rate": 0.5,
+    }
     model = vit.ViT(replace(TINY, **dropout, num_hidden_layers=2), rng=RNG)
     with tg.no_grad():
-        assert not np.array_equal(model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy())
+        assert not np.array_equal(
+            model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy()
+        )
         model.eval()
-        np.testing.assert_array_equal(model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy())
+        np.testing.assert_array_equal(
+            model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy()
+        )
 
 
 @pytest.mark.parametrize(

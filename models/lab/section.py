@@ -64,12 +64,12 @@ PARTS = {
         "Finding digits: a transformer looks at a scene, and each of its queries says which digit "
         "is where, or that there are no more.",
         {
-            "canvas": "32",
-            "smallest": "24",
-            "digits": "3",
-            "queries": "6",
-            "batch": "8",
-            "steps": "5000",
+            "data.canvas": "32",
+            "data.smallest": "24",
+            "data.digits": "3",
+            "model.num_queries": "6",
+            "training.batch_size": "8",
+            "training.steps": "5000",
         },
     ),
 }

@@ -89,9 +89,9 @@ SIZES = {
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """A mask (B, H, W) at the nearest of fewer places: (B, height, width)."""
-    _, old_height, old_width = mask.shape
-    down = np.arange(height) * old_height // height
-    across = np.arange(width) * old_width // width
+    _, H, W = mask.shape
+    down = np.arange(height) * H // height
+    across = np.arange(width) * W // width
     return mask[:, down[:, None], across]
 
 
@@ -105,7 +105,7 @@ def sine_positions(mask: np.ndarray, d_model: int, temperature: float = 10_000.0
     check_d_model(d_model)
     half = d_model // 2
     rates = temperature ** (-np.arange(0, half, 2) / half)  # (D / 4,)
-    b, h, w = mask.shape
+    B, h, w = mask.shape
     halves = []
     for axis in (1, 2):
         count = mask.cumsum(axis=axis, dtype=np.float32)  # (B, h, w)
@@ -113,7 +113,7 @@ def sine_positions(mask: np.ndarray, d_model: int, temperature: float = 10_000.0
         angle = count / (last + 1e-6) * (2 * math.pi)
         angles = angle[..., None] * rates  # (B, h, w, D / 4)
         pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (B, h, w, D / 4, 2)
-        halves.append(pairs.reshape(b, h * w, half))
+        halves.append(pairs.reshape(B, h * w, half))
     return np.concatenate(halves, axis=-1).astype(np.float32)  # (B, h w, D)
 
 
@@ -193,9 +193,7 @@ class DETR(Pretrained):
         hidden = np.stack(hidden)  # (L, B, Q, D)
         return self.class_embed(hidden), self.bbox_embed(hidden)
 
-    def encode(
-        self, images: Any, mask: np.ndarray
-    ) -> tuple[Array, np.ndarray, np.ndarray | None]:
+    def encode(self, images: Any, mask: np.ndarray) -> tuple[Array, np.ndarray, np.ndarray | None]:
         """The memory (B, h w, D), its positions, and what is visible: (B, 1, 1, h w), or None."""
         if images.ndim == 3:
             images = images[..., None]  # (B, H, W, 1)
@@ -203,11 +201,11 @@ class DETR(Pretrained):
         inside = mask if padded and self.config.mask_padding else None
         channels = np.moveaxis(images, -1, 1)  # (B, C, H, W)
         features = self.input_proj(self.backbone(channels, inside))
-        b, d, h, w = features.shape
+        B, D, h, w = features.shape
         mask = resize_mask(mask, h, w)
-        positions = sine_positions(mask, d, self.config.position_temperature)
-        visible = mask.reshape(b, 1, 1, h * w) if padded else None
-        tokens = np.swapaxes(features.reshape(b, d, h * w), 1, 2)  # (B, h w, D)
+        positions = sine_positions(mask, D, self.config.position_temperature)
+        visible = mask.reshape(B, 1, 1, h * w) if padded else None
+        tokens = np.swapaxes(features.reshape(B, D, h * w), 1, 2)  # (B, h w, D)
         return self.transformer.encoder(tokens, visible, positions), positions, visible
 
     def decode(
@@ -232,7 +230,7 @@ class DETR(Pretrained):
 
         The mean over all heads.
         """
-        b, height, width = mask.shape
+        B, H, W = mask.shape
         with tg.no_grad():
             memory, positions, visible = self.encode(images, mask)
             *_, (_, inputs) = self.decode(memory, positions, visible)
@@ -245,6 +243,6 @@ class DETR(Pretrained):
                 memory_position=positions,
             )  # (B, heads, Q, h w)
         stride = self.config.backbone_config.stride
-        h, w = -(-height // stride), -(-width // stride)
+        h, w = -(-H // stride), -(-W // stride)
         maps = weights.numpy().mean(axis=1)
-        return np.asarray(maps.reshape(b, -1, h, w))
+        return np.asarray(maps.reshape(B, -1, h, w))

@@ -43,15 +43,14 @@ class Segmenter(Encoder):
         self.head = nn.Linear(config.hidden_size, outputs, rng=rng)
 
     def forward(self, images: Array) -> Array:
-        _, height, width, *_ = images.shape
+        _, H, W, *_ = images.shape
         tokens = self.encode(images)[:, 1:]  # (B, N, D)
         logits = self.head(self.norm(tokens))  # (B, N, P P (K + 1))
-        return unpatch(logits, self.patch_size, (height, width))
+        return unpatch(logits, self.patch_size, (H, W))
 
 
 def unpatch(tokens: Array, size: int, shape: tuple[int, int]) -> Array:
     """The inverse of `vit.patches`: (B, H/P W/P, P P C) -> (B, H, W, C)."""
-    h, w = shape
-    b = len(tokens)
-    blocks = tokens.reshape(b, h // size, w // size, size, size, -1)  # (B, H/P, W/P, P, P, C)
-    return np.swapaxes(blocks, 2, 3).reshape(b, h, w, -1)
+    B, (H, W) = len(tokens), shape
+    blocks = tokens.reshape(B, H // size, W // size, size, size, -1)  # (B, H/P, W/P, P, P, C)
+    return np.swapaxes(blocks, 2, 3).reshape(B, H, W, -1)

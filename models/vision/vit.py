@@ -91,19 +91,19 @@ def patches(images: Array, size: int) -> Array:
             f"images are (B, H, W) or (B, H, W, C), not of shape {images.shape}; "
             "one alone is images[None]"
         )
-    b, h, w, *channels = images.shape
-    rows, columns = patch_grid((h, w), size)
-    blocks = images.reshape(b, rows, size, columns, size, *channels)
+    B, H, W, *channels = images.shape
+    rows, columns = patch_grid((H, W), size)
+    blocks = images.reshape(B, rows, size, columns, size, *channels)
     blocks = np.swapaxes(blocks, 2, 3)  # (B, H/P, W/P, P, P[, C])
-    return blocks.reshape(b, rows * columns, -1)  # (B, N, P P C)
+    return blocks.reshape(B, rows * columns, -1)  # (B, N, P P C)
 
 
 def patch_grid(image_size: tuple[int, ...], size: int) -> Grid:
     """How many patches fill an image (H, W), downwards and across."""
-    h, w = image_size
-    if h % size or w % size:
-        raise ValueError(f"patches of {size} x {size} do not fill images of {h} x {w}")
-    return h // size, w // size
+    H, W = image_size
+    if H % size or W % size:
+        raise ValueError(f"patches of {size} x {size} do not fill images of {H} x {W}")
+    return H // size, W // size
 
 
 class MLP(nn.Module):
@@ -183,8 +183,8 @@ class Encoder(Pretrained):
         For images of another size the position embedding is interpolated.
         """
         tokens = self.patch_embed(patches(images, self.patch_size))
-        b, _, d = tokens.shape  # (B, N, D)
-        cls_token = np.broadcast_to(self.cls_token, (b, 1, d))
+        B, _, D = tokens.shape  # (B, N, D)
+        cls_token = np.broadcast_to(self.cls_token, (B, 1, D))
         tokens = np.concatenate([cls_token, tokens], axis=1)  # (B, 1 + N, D)
         grid = patch_grid(images.shape[1:3], self.patch_size)
         positions = interpolate_positions(self.pos_embed, self.grid, grid)
@@ -198,8 +198,8 @@ class Encoder(Pretrained):
         """
         z = self.embed(images)
         if extra_tokens is not None:
-            _, m, d = extra_tokens.shape
-            shape = (len(images), m, d)
+            _, M, D = extra_tokens.shape
+            shape = (len(images), M, D)
             z = np.concatenate([z, np.broadcast_to(extra_tokens, shape)], axis=1)
         for block in self.blocks:
             z = block(z)
@@ -238,13 +238,13 @@ def interpolate_positions(positions: Array, old: Grid, new: Grid) -> Any:
     """
     if new == old:
         return positions
-    d = positions.shape[-1]
-    table = positions[0, 1:].reshape(*old, d)  # (h, w, D)
+    D = positions.shape[-1]
+    table = positions[0, 1:].reshape(*old, D)  # (h, w, D)
     down, across = map(bicubic, old, new)
     down = down.astype(positions.dtype)
     across = across.astype(positions.dtype)
     table = np.einsum("ph,qw,hwd->pqd", down, across, table, optimize=True)
-    table = table.reshape(1, -1, d)
+    table = table.reshape(1, -1, D)
     return np.concatenate([positions[:, :1], table], axis=1)
 
 

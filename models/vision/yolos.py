@@ -56,7 +56,7 @@ class YOLOS(Encoder):
         self.bbox_embed = MLP(d, rng=rng)
 
     def forward(self, images: Array, mask: np.ndarray) -> tuple[Array, Array]:
-        _, q, _ = self.detection_tokens.shape
+        _, Q, _ = self.detection_tokens.shape
         tokens = self.encode(images, self.detection_tokens)  # (B, 1 + N + Q, D)
-        hidden = self.norm(tokens[:, -q:])[None]  # (1, B, Q, D)
+        hidden = self.norm(tokens[:, -Q:])[None]  # (1, B, Q, D)
         return self.class_embed(hidden), self.bbox_embed(hidden)

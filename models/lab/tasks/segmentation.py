@@ -65,9 +65,7 @@ class Segmentation(SceneTask):
         logits = self.model(tg.Tensor(batch.images))  # (B, H, W, K + 1)
         labels = np.where(batch.mask, batch.cover, IGNORE_INDEX)
         pixels = parallel.average(np.array(batch.mask.sum(dtype=float))).item()
-        entropy = kernels.cross_entropy(
-            logits, labels, ignore_index=IGNORE_INDEX, reduction="sum"
-        )
+        entropy = kernels.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
         right = logits.numpy().argmax(axis=-1) == labels
         return entropy / pixels, {"accuracy on the batch": float(right.sum() / pixels)}
 
