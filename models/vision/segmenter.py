@@ -17,7 +17,7 @@ from tinygrad_cv import nn
 from tinygrad_cv.typing import Array
 
 from ..config import Fraction
-from .vit import Encoder, EncoderConfig
+from .vit import Encoder, EncoderConfig, patch_grid
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class Segmenter(Encoder):
 
 def unpatch(tokens: Array, size: int, shape: tuple[int, int]) -> Array:
     """The inverse of `vit.patches`: (B, H/P W/P, P P C) -> (B, H, W, C)."""
-    B, (H, W) = len(tokens), shape
-    blocks = tokens.reshape(B, H // size, W // size, size, size, -1)  # (B, H/P, W/P, P, P, C)
-    return np.swapaxes(blocks, 2, 3).reshape(B, H, W, -1)
+    B = len(tokens)
+    H, W = shape
+    rows, columns = patch_grid(shape, size)
+    blocks = tokens.reshape(B, rows, columns, size, size, -1)  # (B, H/P, W/P, P, P, C)
+    blocks = np.swapaxes(blocks, 2, 3)  # (B, H/P, P, W/P, P, C)
+    return blocks.reshape(B, H, W, -1)
