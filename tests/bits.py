@@ -86,6 +86,17 @@ RENAMED: dict[str, str] = {
     "segment gelu=none": "hidden_act=gelu",
     "segment dropout": "hidden_dropout_prob attention_probs_dropout_prob",
     "segment stochastic_depth": "drop_path_rate",
+    # recurrent networks and transduction
+    "row-rnn steps": "training.steps",
+    "row-rnn warm_up": "training.warmup_steps",
+    "row-rnn mixup": "training.mixup",
+    "row-rnn flip": "training.flip",
+    "row-rnn shift": "training.shift",
+    "row-rnn label_smoothing": "training.label_smoothing",
+    "row-rnn cell": "model.cell",
+    "row-rnn layers": "model.num_layers",
+    "row-rnn bidirectional": "model.bidirectional",
+    "row-rnn dropout": "model.dropout",
 }
 
 

@@ -325,7 +325,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "model.drop_path_rate": 0.3,
         "training.flip": True,
     },
-    "row-rnn": {"bidirectional": True},
+    "row-rnn": {"model.bidirectional": True},
     "pixel-rnn": {},
     "char-rnn": {},
     "copying": {},

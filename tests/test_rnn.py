@@ -16,7 +16,7 @@ from models.generative import pixel_rnn
 from models.lab.tasks import char_rnn as char_rnn_task
 from models.lab.tasks import copying as memory
 from models.lab.tasks.pixel_rnn import PRESETS as PIXEL_PRESETS
-from models.lab.tasks.row_rnn import ROW_PRESETS
+from models.lab.tasks.row_rnn import PRESETS as ROW_PRESETS
 from models.sequence import rnn
 from tinygrad_cv import data
 
@@ -38,7 +38,7 @@ def test_the_plain_network_is_its_three_lines(nonlinearity: str) -> None:
 
 @pytest.mark.parametrize("cell", rnn.CELLS)
 def test_rows_after_an_images_end_do_not_count(cell: str) -> None:
-    config = replace(ROW_PRESETS["tiny"], cell=cell, bidirectional=True, dropout=0.0)
+    config = replace(ROW_PRESETS["tiny"].model, cell=cell, bidirectional=True, dropout=0.0)
     model = rnn.RowRNN(config, rng=RNG)
     images, lengths = DIGITS.images[:3].copy(), np.array([8, 5, 6])
     first = model(images, lengths).numpy()
@@ -48,7 +48,7 @@ def test_rows_after_an_images_end_do_not_count(cell: str) -> None:
 
 
 def test_the_top_layer_gives_the_class() -> None:
-    config = replace(ROW_PRESETS["tiny"], layers=2, bidirectional=True, dropout=0.0)
+    config = replace(ROW_PRESETS["tiny"].model, num_layers=2, bidirectional=True, dropout=0.0)
     model = rnn.RowRNN(config, rng=np.random.default_rng(0))
     before = model(DIGITS.images[:3]).numpy()
     for name in ("weight_ih_l1", "weight_ih_l1_reverse"):

@@ -40,7 +40,7 @@ PARTS = {
     ),
     "row-rnn": Part(
         "A recurrent network reads a digit row by row, downwards and upwards, and says what it was.",
-        {"steps": "1500"},
+        {"training.steps": "1500"},
     ),
     "pixel-rnn": Part(
         "A recurrent network draws a digit pixel by pixel, each from the probabilities that the pixels before leave it.",
