@@ -97,6 +97,13 @@ RENAMED: dict[str, str] = {
     "row-rnn layers": "model.num_layers",
     "row-rnn bidirectional": "model.bidirectional",
     "row-rnn dropout": "model.dropout",
+    "char-rnn steps": "training.steps",
+    "char-rnn warm_up": "training.warmup_steps",
+    "char-rnn clip": "training.max_grad_norm",
+    "char-rnn cell": "model.cell",
+    "char-rnn layers": "model.num_layers",
+    "copying steps": "training.steps",
+    "copying cell": "model.cell",
 }
 
 
