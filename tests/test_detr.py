@@ -160,7 +160,7 @@ def test_attention_maps_are_those_of_the_forward_pass(pre_norm: bool) -> None:
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 @pytest.mark.parametrize("pool", [False, True])
 def test_features_lie_a_stride_apart(block: str, pool: bool) -> None:
-    config = resnet.ResNetConfig(widths=(8, 12, 16), depths=(1, 2, 1), block=block, pool=pool, stem_size=7)
+    config = resnet.ResNetConfig(hidden_sizes=(8, 12, 16), depths=(1, 2, 1), layer_type=block, stem_pool=pool, stem_kernel_size=7)
     assert config.stride == (16 if pool else 8)
     y = resnet.ResNet(config, rng=np.random.default_rng(0))(np.zeros((2, 1, 33, 48), np.float32))
     assert y.shape == (2, 16, -(-33 // config.stride), 48 // config.stride)
@@ -174,7 +174,7 @@ def test_resnet_50_has_its_number_of_parameters() -> None:
 
 
 def test_frozen_normalisation_is_state_that_does_not_learn() -> None:
-    model = resnet.ResNet(resnet.ResNetConfig(frozen=True), rng=np.random.default_rng(0))
+    model = resnet.ResNet(resnet.ResNetConfig(frozen_batch_norm=True), rng=np.random.default_rng(0))
     assert not [name for name, _ in model.named_parameters() if "bn" in name]
     names = [name for name in model.state_dict() if name.startswith("bn1")]
     assert names == ["bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var"]
@@ -187,7 +187,7 @@ def test_frozen_normalisation_is_state_that_does_not_learn() -> None:
 
 def test_an_unknown_block_is_named() -> None:
     with pytest.raises(ValueError, match="no block is called 'bottle'; there are basic, bottleneck"):
-        resnet.ResNet(resnet.ResNetConfig(block="bottle"), rng=np.random.default_rng(0))
+        resnet.ResNet(resnet.ResNetConfig(layer_type="bottle"), rng=np.random.default_rng(0))
 
 
 # -------------------------------------------------------------------------------------------------- the classical way

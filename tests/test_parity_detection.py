@@ -102,7 +102,7 @@ def their_block(inputs: int, outputs: int, stride: int, kind: str) -> Any:
 @pytest.mark.parametrize("training", [True, False])
 def test_a_block_of_the_resnet(inputs: int, stride: int, kind: str, training: bool, dtype: Any) -> None:
     rng = np.random.default_rng(0)
-    ours = in_dtype(resnet.Block(inputs, 8, stride, resnet.ResNetConfig(block=kind), rng=rng), dtype).train(training)
+    ours = in_dtype(resnet.Block(inputs, 8, stride, resnet.ResNetConfig(layer_type=kind), rng=rng), dtype).train(training)
     for module in ours.modules():
         if hasattr(module, "running_var"):
             module.running_mean = rng.normal(size=module.running_mean.shape).astype(dtype)

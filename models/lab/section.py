@@ -48,7 +48,14 @@ PARTS = {
     "strip": Part(
         "A small convolutional network looks at a strip of digits, a recurrent one goes through what it saw from both "
         "sides, another one writes down what stands there. Nobody says where a digit begins: attention finds it.",
-        {"steps": "800", "size": "64", "longest": "8", "rate": "0.004", "average": "0.98", "architecture": "multiplicative"},
+        {
+            "model.architecture": "multiplicative",
+            "model.recurrent.hidden_size": "64",
+            "training.steps": "800",
+            "training.lr": "0.004",
+            "training.ema_decay": "0.98",
+            "data.longest": "8",
+        },
     ),
     "detr": Part(
         "Finding digits: a transformer looks at a scene, and each of its queries says what it has found and where, or that "

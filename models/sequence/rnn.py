@@ -135,8 +135,7 @@ class RowRNN(Pretrained):
         rows = images.reshape(N, H, -1)  # (N, H, W C)
         _, state = self.recurrent(np.swapaxes(rows, 0, 1), lengths=lengths)
         features = last_hidden(state, self.recurrent.num_directions)
-        logits: Array = self.head(self.dropout(features))
-        return logits
+        return self.head(self.dropout(features))
 
 
 # ----------------------------------------------------------------- how far back gradients reach

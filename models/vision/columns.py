@@ -1,33 +1,45 @@
-"""A picture as a sequence: a small convolutional network makes a vector of every few columns.
+"""An image as a sequence: a small convolutional network makes a vector of every few columns.
 
 As in Shi et al. 2017, arXiv 1507.05717, section 2.1.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn
+from tinygrad_cv.typing import Array
 
 from ..sequence.attention import padding_mask
 from .resnet import ResNet, ResNetConfig
 
 
 class Columns(nn.Module):
-    """Pictures, column by column, as sequences of vectors: (B, S, H) -> (B, S / stride, D), rounded up.
+    """Images, column by column, as sequences of vectors: (B, S, H) -> (B, S / stride, D).
 
-    What lies behind a strip's end is silent in the convolutions, so that a strip reads the same beside any others.
+    The last vector may stand for fewer columns. The convolutions see zeros after a strip's end, so
+    that its vectors do not depend on how far it is padded.
     """
 
-    def __init__(self, config: ResNetConfig, height: int, dimension: int, *, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        config: ResNetConfig,
+        height: int,
+        embed_dim: int,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
         self.backbone = ResNet(config, rng=rng)
-        self.linear = nn.Linear(config.widths[-1] * -(-height // config.stride), dimension, rng=rng)
+        rows = -(-height // config.stride)
+        self.linear = nn.Linear(config.hidden_sizes[-1] * rows, embed_dim, rng=rng)
 
-    def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
-        pictures = np.swapaxes(source, 1, 2)  # (B, H, S)
-        inside = np.broadcast_to(padding_mask(lengths, pictures.shape[2]), pictures.shape)
-        features = np.moveaxis(self.backbone(tg.Tensor(pictures[:, None]), inside), 3, 1)  # (B, S / stride, C, H / stride)
-        return self.linear(features.reshape(*features.shape[:2], -1)), -(-lengths // self.backbone.config.stride)
+    def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Array, np.ndarray]:
+        """The vectors, and how many of them each source of some lengths (B,) has."""
+        B, S, H = source.shape
+        images = np.swapaxes(source, 1, 2)[:, None]  # (B, 1, H, S)
+        mask = np.broadcast_to(padding_mask(lengths, S), (B, H, S))
+        features = self.backbone(tg.Tensor(images), mask)  # (B, C, H / stride, S / stride)
+        columns = np.moveaxis(features, 3, 1)  # (B, S / stride, C, H / stride)
+        vectors = columns.reshape(B, columns.shape[1], -1)
+        return self.linear(vectors), -(-lengths // self.backbone.config.stride)

@@ -11,38 +11,54 @@ are PyTorch's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init
 
+from ..config import ModelConfig
+
+FLAT = {
+    "channels": "num_channels",
+    "stem": "embedding_size",
+    "stem_size": "stem_kernel_size",
+    "stem_stride": "stem_stride",
+    "pool": "stem_pool",
+    "widths": "hidden_sizes",
+    "depths": "depths",
+    "block": "layer_type",
+    "frozen": "frozen_batch_norm",
+}
+
 
 @dataclass(frozen=True)
-class ResNetConfig:
+class ResNetConfig(ModelConfig):
     """What makes a ResNet. ResNet-50 is ResNetConfig(3, 64, 7, 2, True, (256, 512, 1024, 2048), (3, 4, 6, 3), "bottleneck")."""
 
-    channels: int = 1  # of the pictures
-    stem: int = 16  # channels of the first convolution,
-    stem_size: int = 3  # its height and width,
+    model_type: ClassVar = "resnet"
+
+    num_channels: int = 1  # of the images
+    embedding_size: int = 16  # channels of the stem, which is the first convolution
+    stem_kernel_size: int = 3
     stem_stride: int = 2
-    pool: bool = False  # max-pooling of stride 2 behind the stem
-    widths: tuple[int, ...] = (16, 32)  # channels of each stage
+    stem_pool: bool = False  # max-pooling of stride 2 after the stem
+    hidden_sizes: tuple[int, ...] = (16, 32)  # channels of each stage
     depths: tuple[int, ...] = (1, 1)  # blocks of each stage
-    block: str = "basic"  # or "bottleneck"
-    frozen: bool = False  # batch normalisation by stored numbers, which are not trained
+    layer_type: str = "basic"  # or "bottleneck"
+    frozen_batch_norm: bool = False  # normalise by stored statistics, which are not trained
 
     @classmethod
     def of(cls, config: Any) -> ResNetConfig:
-        """The part of a larger configuration that has the same names."""
-        return cls(**{f.name: getattr(config, f.name) for f in fields(cls) if hasattr(config, f.name)})
+        """The part of a detector's configuration, which is still in one piece."""
+        return cls(**{new: getattr(config, old) for old, new in FLAT.items() if hasattr(config, old)})
 
     @property
     def stride(self) -> int:
         """How many pixels lie between the places of the features."""
-        return int(self.stem_stride * (1 + self.pool) * 2 ** (len(self.widths) - 1))
+        return int(self.stem_stride * (1 + self.stem_pool) * 2 ** (len(self.hidden_sizes) - 1))
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -81,16 +97,16 @@ class Block(nn.Module):
     def __init__(
         self, inputs: int, outputs: int, stride: int, config: ResNetConfig, *, rng: np.random.Generator
     ) -> None:
-        norm = FrozenBatchNorm2d if config.frozen else nn.BatchNorm2d
-        inner = outputs // 4 if config.block == "bottleneck" else outputs
+        norm = FrozenBatchNorm2d if config.frozen_batch_norm else nn.BatchNorm2d
+        inner = outputs // 4 if config.layer_type == "bottleneck" else outputs
         shapes = {  # inputs, outputs, size and stride of each convolution
             "basic": [(inputs, inner, 3, stride), (inner, outputs, 3, 1)],
             "bottleneck": [(inputs, inner, 1, 1), (inner, inner, 3, stride), (inner, outputs, 1, 1)],
         }
-        if config.block not in shapes:
-            raise ValueError(f"no block is called {config.block!r}; there are {', '.join(shapes)}")
-        self.layers, self.stride = len(shapes[config.block]), stride
-        for i, shape in enumerate(shapes[config.block], 1):
+        if config.layer_type not in shapes:
+            raise ValueError(f"no block is called {config.layer_type!r}; there are {', '.join(shapes)}")
+        self.layers, self.stride = len(shapes[config.layer_type]), stride
+        for i, shape in enumerate(shapes[config.layer_type], 1):
             setattr(self, f"conv{i}", convolution(*shape, rng=rng))
             setattr(self, f"bn{i}", norm(shape[1]))
         changed = inputs != outputs or stride > 1
@@ -115,13 +131,13 @@ class ResNet(nn.Module):
     """
 
     def __init__(self, config: ResNetConfig, *, rng: np.random.Generator) -> None:
-        if len(config.widths) != len(config.depths):
-            raise ValueError(f"widths {config.widths} and depths {config.depths} tell of different numbers of stages")
+        if len(config.hidden_sizes) != len(config.depths):
+            raise ValueError(f"widths {config.hidden_sizes} and depths {config.depths} tell of different numbers of stages")
         self.config = config
-        self.conv1 = convolution(config.channels, config.stem, config.stem_size, config.stem_stride, rng=rng)
-        self.bn1 = (FrozenBatchNorm2d if config.frozen else nn.BatchNorm2d)(config.stem)
-        inputs = config.stem
-        for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True), 1):
+        self.conv1 = convolution(config.num_channels, config.embedding_size, config.stem_kernel_size, config.stem_stride, rng=rng)
+        self.bn1 = (FrozenBatchNorm2d if config.frozen_batch_norm else nn.BatchNorm2d)(config.embedding_size)
+        inputs = config.embedding_size
+        for stage, (width, depth) in enumerate(zip(config.hidden_sizes, config.depths, strict=True), 1):
             blocks = nn.ModuleList()
             for i in range(depth):
                 blocks.append(Block(inputs, width, 2 if stage > 1 and i == 0 else 1, config, rng=rng))
@@ -133,10 +149,10 @@ class ResNet(nn.Module):
         x = self.bn1(self.conv1(quiet(x, silence)))
         silence = thin(silence, self.config.stem_stride)
         x = quiet(kernels.relu(x), silence)
-        if self.config.pool:
+        if self.config.stem_pool:
             x = kernels.max_pool2d(x, kernel_size=3, stride=2, padding=1)
             silence = thin(silence, 2)
-        for stage in range(1, len(self.config.widths) + 1):
+        for stage in range(1, len(self.config.hidden_sizes) + 1):
             for block in getattr(self, f"layer{stage}"):
                 x, silence = block(x, silence), thin(silence, block.stride)
         return x
