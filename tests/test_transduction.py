@@ -298,13 +298,15 @@ def test_transformers_of_the_paper_have_their_number_of_parameters(
     size: str, parameters: int, published: float, monkeypatch: Any
 ) -> None:
     """With the paper's one matrix for all symbols they have its number, to 3 percent."""
-    for name in ("uniform", "xavier_uniform"):  # nothing is drawn, no page of memory touched
+    for name in ("uniform", "xavier_uniform"):  # nothing is drawn
         draw = lambda shape, *args, **settings: np.empty(shape, np.float32)
         monkeypatch.setattr(nn.init, name, draw)
     config, rng = SIZES[size], np.random.default_rng(0)
-    transformer = Transformer(nn.Module(), VOCABULARY, config, rng=rng)
+    assert config.encoder_layers == config.decoder_layers == 6
+    one = replace(config, encoder_layers=1, decoder_layers=1)  # all layers are alike
+    transformer = Transformer(nn.Module(), VOCABULARY, one, rng=rng)
     parts = (transformer.encoder, transformer.decoder)
-    assert sum(p.size for part in parts for p in part.parameters()) == parameters
+    assert 6 * sum(p.size for part in parts for p in part.parameters()) == parameters
     assert parameters + 37_000 * config.d_model == pytest.approx(published, rel=0.03)
 
 
