@@ -2,7 +2,8 @@
 
 Runs of one architecture are averaged.
 
-python -m benchmarks.lengths runs/reverse-* --out benchmarks/reverse.json --plot benchmarks/reverse.png
+python -m benchmarks.lengths runs/reverse-* --out benchmarks/reverse.json \\
+    --plot benchmarks/reverse.png
 """
 
 from __future__ import annotations

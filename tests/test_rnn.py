@@ -1,4 +1,4 @@
-"""Recurrent models: the lecture's weights, rows, pixels, characters, what they remember, and the counting beside them."""
+"""Recurrent models: the lecture's weights, rows, pixels, characters, memory, and counting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_the_plain_network_is_its_three_lines(nonlinearity: str) -> None:
     outputs, states = model(x)
     U, W, V, b, c = (getattr(model, name).data for name in "UWVbc")
     for t in range(6):
-        h = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}[nonlinearity](x[t] @ U.T + h @ W.T + b)
+        h = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}[nonlinearity](
+            x[t] @ U.T + h @ W.T + b
+        )
         np.testing.assert_allclose(states.numpy()[t], h, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(outputs.numpy()[t], h @ V.T + c, rtol=1e-4, atol=1e-5)
 
@@ -123,7 +125,7 @@ def test_intervals_of_the_normal_distribution_keep_their_tails(low: float, width
     assert ours == pytest.approx(exact, rel=1e-6, abs=1e-6)
 
 
-# ----------------------------------------------------------------------------------------------------------- counting
+# ---------------------------------------------------------------------------------------- counting
 
 
 @given(st.integers(2, 4), st.integers(0, 3), st.integers(0, 2**32 - 1))
@@ -131,21 +133,28 @@ def test_counted_probabilities_add_up_to_one(vocabulary: int, order: int, seed: 
     rng = np.random.default_rng(seed)
     contexts, symbols = ngram.windows(rng.integers(0, vocabulary, 30), order)
     asked = rng.integers(0, vocabulary, (1, order))
-    p = [ngram.witten_bell(contexts, symbols, asked, np.array([s]), vocabulary)[0] for s in range(vocabulary)]
+    p = [
+        ngram.witten_bell(contexts, symbols, asked, np.array([s]), vocabulary)[0]
+        for s in range(vocabulary)
+    ]
     assert min(p) > 0
     assert sum(p) == pytest.approx(1)
 
 
 def test_witten_bell_by_hand() -> None:
-    """In 0 0 1: p() = (2 + 2 / 2) / 5 = .6 for 0, .4 for 1; after 0, once 0 and once 1: (1 + 2 x .6) / 4 = .55 for 0."""
+    """In 0 0 1: p(0) = (2 + 2 / 2) / 5 = .6, p(1) = .4; after 0: p(0) = (1 + 2 x .6) / 4 = .55."""
     contexts, symbols = ngram.windows(np.array([0, 0, 1]), 0)
-    assert ngram.witten_bell(contexts, symbols, contexts[:1], np.array([0]), 2)[0] == pytest.approx(0.6)
+    assert ngram.witten_bell(contexts, symbols, contexts[:1], np.array([0]), 2)[0] == pytest.approx(
+        0.6
+    )
     contexts, symbols = np.array([[0], [0]]), np.array([0, 1])
     p = ngram.witten_bell(contexts, symbols, np.array([[0], [1]]), np.array([0, 0]), 2)
-    np.testing.assert_allclose(p, [(1 + 2 * 0.5) / 4, 0.5])  # an unseen context says what the shorter one says
+    np.testing.assert_allclose(
+        p, [(1 + 2 * 0.5) / 4, 0.5]
+    )  # an unseen context says what the shorter one says
 
 
-# --------------------------------------------------------------------------------------------------------- characters
+# -------------------------------------------------------------------------------------- characters
 
 TEXT = data.Text(np.arange(300) % 7, np.arange(60) % 7, "abcdefg")
 
@@ -200,7 +209,10 @@ def test_the_next_chunk_goes_on_from_the_carried_state(monkeypatch: Any) -> None
     task, given = char_task(), []
     forward = task.model.forward
     monkeypatch.setattr(
-        task.model, "forward", lambda x, state: given.append([s.copy() for s in state]) or forward(x, state), raising=False
+        task.model,
+        "forward",
+        lambda x, state: given.append([s.copy() for s in state]) or forward(x, state),
+        raising=False,
     )
     for step in range(3):
         before = [task.carried.h.copy(), task.carried.c.copy()]
@@ -218,7 +230,9 @@ def test_losses_are_those_of_reading_one_character_after_the_other(cell: str) ->
     with tg.no_grad():
         logits, _ = task.model.eval()(text[:-1, None])
     exact = -tg.kernels.log_softmax(logits).numpy()[np.arange(79), 0, text[1:]]
-    np.testing.assert_allclose(losses, exact[69:], atol=2e-3)  # the streams start a little later than the text
+    np.testing.assert_allclose(
+        losses, exact[69:], atol=2e-3
+    )  # the streams start a little later than the text
     assert np.isfinite(losses).all()
 
 
@@ -265,7 +279,7 @@ def test_a_trained_row_model_is_loaded_without_its_task(tmp_path: Path) -> None:
     np.testing.assert_array_equal(logp, task.log_probabilities(DIGITS.images[:5]))
 
 
-# -------------------------------------------------------------------------------------------------------------- memory
+# ------------------------------------------------------------------------------------------ memory
 
 
 def test_gradients_of_the_plain_network_vanish_first() -> None:

@@ -1,4 +1,4 @@
-"""Sequences to sequences: decoding, masks, attention, what the pairs are, and that each architecture learns."""
+"""Sequences to sequences: decoding, masks, attention, pairs, and that each architecture learns."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def tiny(task: str, **changes: Any) -> Any:
     return changed(TASKS[task].presets["tiny"], changes)
 
 
-def drawn(seed: int, size: int = 3, longest: int = 6, outputs: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn(
+    seed: int, size: int = 3, longest: int = 6, outputs: int = 4
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sources (B, S) with lengths, and inputs (B, L)."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest + 1, size)
@@ -79,14 +81,14 @@ def drawn(seed: int, size: int = 3, longest: int = 6, outputs: int = 4) -> tuple
     return rng.integers(0, 7, (size, lengths.max())), lengths, inputs
 
 
-# ----------------------------------------------------------------------------------------------------------- decoding
+# ---------------------------------------------------------------------------------------- decoding
 
 
 @given(architectures, st.sampled_from(list(CELLS)), st.integers(1, 2), st.booleans(), seeds)
 def test_symbols_one_by_one_are_symbols_at_once(
     architecture: str, cell: str, layers: int, pre_norm: bool, seed: int
 ) -> None:
-    """To rounding: a product of one row may be summed in another order than that row of a larger one."""
+    """To rounding: a row's product may be summed in another order than in a larger product."""
     recurrent = replace(RECURRENT, cell=cell, num_layers=layers)
     transformer = replace(TRANSFORMER, pre_norm=pre_norm)
     made = model(architecture, recurrent=recurrent, transformer=transformer)
@@ -96,7 +98,9 @@ def test_symbols_one_by_one_are_symbols_at_once(
         for t in range(inputs.shape[1]):
             logits, state = made.step(inputs[:, t : t + 1], state)
             np.testing.assert_allclose(logits.numpy()[:, 0], whole[:, t], rtol=1e-9, atol=1e-11)
-        logits, _ = made.step(inputs[:, 1:], made.step(inputs[:, :1], made.encode(source, lengths))[1])
+        logits, _ = made.step(
+            inputs[:, 1:], made.step(inputs[:, :1], made.encode(source, lengths))[1]
+        )
         np.testing.assert_allclose(logits.numpy(), whole[:, 1:], rtol=1e-9, atol=1e-11)
 
 
@@ -105,7 +109,9 @@ def test_a_symbol_depends_on_those_before_it_only(architecture: str, t: int, see
     made = model(architecture)
     source, lengths, inputs = drawn(seed)
     changed = inputs.copy()
-    changed[:, t:] = np.random.default_rng(seed + 1).integers(FIRST, VOCABULARY, changed[:, t:].shape)
+    changed[:, t:] = np.random.default_rng(seed + 1).integers(
+        FIRST, VOCABULARY, changed[:, t:].shape
+    )
     with tg.no_grad():
         one, two = made(source, lengths, inputs).numpy(), made(source, lengths, changed).numpy()
     np.testing.assert_allclose(one[:, :t], two[:, :t], rtol=1e-9, atol=1e-11)
@@ -138,24 +144,32 @@ def test_a_beam_of_one_is_greedy(architecture: str, weights: int, seed: int) -> 
 
 @settings(max_examples=10)
 @given(architectures, st.sampled_from([0.0, 0.6, 1.5]), seeds)
-def test_a_beam_wide_enough_finds_the_best_of_all_sequences(architecture: str, alpha: float, seed: int) -> None:
+def test_a_beam_wide_enough_finds_the_best_of_all_sequences(
+    architecture: str, alpha: float, seed: int
+) -> None:
     """All sequences of up to three symbols, END among them or not, each scored by itself."""
     made = model(architecture, seed, sharp=8)
     source, lengths, _ = drawn(seed, size=1)
-    texts = [t for t in itertools.product(range(VOCABULARY), repeat=3) if END not in t[:-1] or not any(t[t.index(END) :])]
+    texts = [
+        t
+        for t in itertools.product(range(VOCABULARY), repeat=3)
+        if END not in t[:-1] or not any(t[t.index(END) :])
+    ]
     inputs = np.array([[START, *t[:-1]] for t in texts])
     with tg.no_grad():
         repeated = np.repeat(source, len(texts), axis=0), np.repeat(lengths, len(texts))
         logp = tg.kernels.log_softmax(made(*repeated, inputs)).numpy()
-        found, scores = decoding.beam_search(made, source, lengths, 3, width=VOCABULARY**3, alpha=alpha)
+        best, scores = decoding.beam_search(
+            made, source, lengths, 3, width=VOCABULARY**3, alpha=alpha
+        )
     counts = [3 if END not in t else t.index(END) + 1 for t in texts]
     each = [
         sum(row[i, symbol] for i, symbol in enumerate(t[:n])) / ((5 + n) / 6) ** alpha
         for t, n, row in zip(texts, counts, logp, strict=True)
     ]
     assert scores[0, 0] == pytest.approx(max(each))
-    assert tuple(found[0, 0]) == texts[int(np.argmax(each))]
-    assert len({tuple(t) for t in found[0, : len(texts)]}) == len(texts)
+    assert tuple(best[0, 0]) == texts[int(np.argmax(each))]
+    assert len({tuple(t) for t in best[0, : len(texts)]}) == len(texts)
 
 
 def test_a_longer_sequence_wins_only_by_length_normalisation() -> None:
@@ -176,7 +190,7 @@ def test_a_longer_sequence_wins_only_by_length_normalisation() -> None:
     assert long[0, 0, :2].tolist() == [2, END]
 
 
-# -------------------------------------------------------------------------------------------------- scheduled sampling
+# ------------------------------------------------------------------------------ scheduled sampling
 
 
 @given(architectures, seeds)
@@ -185,7 +199,9 @@ def test_own_inputs_are_what_greedy_decoding_writes(architecture: str, seed: int
     source, lengths, inputs = drawn(seed)
     rng = np.random.default_rng(0)
     with tg.no_grad():
-        np.testing.assert_array_equal(decoding.scheduled_inputs(made, source, lengths, inputs, 0.0, rng=rng), inputs)
+        np.testing.assert_array_equal(
+            decoding.scheduled_inputs(made, source, lengths, inputs, 0.0, rng=rng), inputs
+        )
         own = decoding.scheduled_inputs(made, source, lengths, inputs, 1.0, rng=rng)
         written = decoding.greedy(made, source, lengths, inputs.shape[1])
     assert (own[:, 0] == START).all()
@@ -218,12 +234,16 @@ def test_a_share_of_the_inputs_is_the_models_own() -> None:
     never = np.full((400, 6), 3)
     never[:, 0] = START
     with tg.no_grad():
-        assert 3 not in decoding.greedy(made, source, lengths, 6)[0]  # so it is told apart from what the model writes
-        chosen = decoding.scheduled_inputs(made, source, lengths, never, 0.3, rng=np.random.default_rng(0))
+        assert (
+            3 not in decoding.greedy(made, source, lengths, 6)[0]
+        )  # so what the model writes is another symbol
+        chosen = decoding.scheduled_inputs(
+            made, source, lengths, never, 0.3, rng=np.random.default_rng(0)
+        )
     assert (chosen[:, 1] != 3).mean() == pytest.approx(0.3, abs=0.08)
 
 
-# ---------------------------------------------------------------------------------------------------------- attention
+# --------------------------------------------------------------------------------------- attention
 
 
 def test_the_lectures_example() -> None:
@@ -233,7 +253,11 @@ def test_the_lectures_example() -> None:
 
 def test_scores_by_hand() -> None:
     rng = np.random.default_rng(0)
-    query, memory, mask = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 6)), sequences_mask([5, 2], 5)
+    query, memory, mask = (
+        rng.normal(size=(2, 3, 4)),
+        rng.normal(size=(2, 5, 6)),
+        sequences_mask([5, 2], 5),
+    )
     for kind in (attention.AdditiveAttention, attention.MultiplicativeAttention):
         layer = kind(4, 6, rng=rng)
         weights = layer.weights(query, layer.keys(memory), mask).numpy()
@@ -241,7 +265,9 @@ def test_scores_by_hand() -> None:
         for b, i in np.ndindex(2, 3):
             if kind is attention.AdditiveAttention:
                 W, U, v = layer.W.weight.data, layer.U.weight.data, layer.v.data
-                scores = [v @ np.tanh(W @ query[b, i] + U @ m + layer.U.bias.data) for m in memory[b]]
+                scores = [
+                    v @ np.tanh(W @ query[b, i] + U @ m + layer.U.bias.data) for m in memory[b]
+                ]
             else:
                 scores = [query[b, i] @ layer.W.weight.data @ m for m in memory[b]]
             e = np.exp(scores) * mask[b, 0]
@@ -268,7 +294,9 @@ def test_alignments_are_distributions_over_the_source(architecture: str) -> None
     assert weights is not None
     assert weights.shape == (*inputs.shape, source.shape[1])
     np.testing.assert_allclose(weights.sum(axis=-1), 1)
-    assert not weights[~np.broadcast_to(attention.padding_mask(lengths, source.shape[1]), weights.shape)].any()
+    assert not weights[
+        ~np.broadcast_to(attention.padding_mask(lengths, source.shape[1]), weights.shape)
+    ].any()
 
 
 @pytest.mark.parametrize("architecture", ["additive", "multiplicative"])
@@ -288,7 +316,9 @@ def test_positions_are_sines_and_cosines(length: int, dimension: int) -> None:
     assert table.shape == (length, dimension)
     t, i = length - 1, dimension // 2 - 1
     angle = t / 10000 ** (2 * i / dimension)
-    np.testing.assert_allclose(table[t, 2 * i : 2 * i + 2], [np.sin(angle), np.cos(angle)], atol=1e-6)
+    np.testing.assert_allclose(
+        table[t, 2 * i : 2 * i + 2], [np.sin(angle), np.cos(angle)], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,7 +340,7 @@ def test_transformers_of_the_paper_have_their_number_of_parameters(
     assert parameters + 37_000 * config.d_model == pytest.approx(published, rel=0.03)
 
 
-# -------------------------------------------------------------------------------------------------------------- pairs
+# ------------------------------------------------------------------------------------------- pairs
 
 
 def test_inputs_and_labels_of_a_target() -> None:
@@ -337,7 +367,9 @@ def test_a_strip_shows_its_digits_in_their_order(lengths: list[int], gap: int, s
     for row, width, length in zip(columns, widths, lengths, strict=True):
         assert not row[width:].any()
         filled = np.flatnonzero(row.any(axis=1))
-        np.testing.assert_array_equal(row[filled], np.concatenate([next(left).T for _ in range(length)]))
+        np.testing.assert_array_equal(
+            row[filled], np.concatenate([next(left).T for _ in range(length)])
+        )
         assert width == filled[-1] + 1
         assert (np.diff(np.concatenate([[-1], filled])) <= gap + 1).all()
     assert next(left, None) is None
@@ -348,7 +380,9 @@ def test_the_target_of_a_strip_is_what_stands_in_it(order: str) -> None:
     settings = changed(UNCHANGED, {"data.order": order})
     task = strip.StripReading(settings, DIGITS, rng=np.random.default_rng(0))
     pairs = task.draw(20, task.training, rng=np.random.default_rng(0))
-    for columns, width, text in zip(pairs.source, pairs.lengths, sequences.decode(pairs.target, task.alphabet), strict=True):
+    for columns, width, text in zip(
+        pairs.source, pairs.lengths, sequences.decode(pairs.target, task.alphabet), strict=True
+    ):
         images = columns[:width].reshape(-1, 8, 8).swapaxes(1, 2)
         places = [np.flatnonzero((DIGITS.images == image).all(axis=(1, 2)))[0] for image in images]
         digits = DIGITS.labels[places].tolist()
@@ -365,25 +399,37 @@ def test_training_strips_are_changed_and_test_strips_are_not(changes: tuple[str,
     test = data.digits("test")
     known = {image.T.tobytes() for image in test.images}
     pairs = task.draw(5, test, 3, rng=np.random.default_rng(0))
-    assert all(np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3))
+    assert all(
+        np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3)
+    )
     known = {image.T.tobytes() for image in DIGITS.images}
     pairs = task.draw(5, DIGITS, 3, rng=np.random.default_rng(0))
-    assert not any(np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3))
+    assert not any(
+        np.ascontiguousarray(c).tobytes() in known for row in pairs.source for c in np.split(row, 3)
+    )
 
 
 @given(st.integers(1, 13), st.integers(0, 9), seeds)
-def test_a_strip_makes_the_same_places_however_far_it_is_padded(width: int, more: int, seed: int) -> None:
+def test_a_strip_makes_the_same_places_however_far_it_is_padded(
+    width: int, more: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
-    layer = Columns(ResNetConfig(embedding_size=3, stem_kernel_size=5, hidden_sizes=(3, 4)), 6, 5, rng=rng)
+    layer = Columns(
+        ResNetConfig(embedding_size=3, stem_kernel_size=5, hidden_sizes=(3, 4)), 6, 5, rng=rng
+    )
     for x in layer.parameters():
         x.data[...] = rng.normal(size=x.shape)
     layer.eval()
-    columns = rng.random((2, width + more, 6)).astype(np.float32)  # what stands behind the end is not read either
+    columns = rng.random((2, width + more, 6)).astype(
+        np.float32
+    )  # what stands behind the end is not read either
     alone, counts = layer(columns[:1, :width], np.array([width]))
     padded, same = layer(columns, np.array([width, width + more]))
     assert alone.shape == (1, -(-width // 4), 5)
     assert counts[0] == same[0] == alone.shape[1]
-    np.testing.assert_allclose(padded.numpy()[0, : counts[0]], alone.numpy()[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        padded.numpy()[0, : counts[0]], alone.numpy()[0], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_dates_are_right_in_every_form() -> None:
@@ -418,13 +464,15 @@ def test_held_out_dates_are_never_seen() -> None:
     assert len(test) == pytest.approx(3652, abs=1)
     task = dates.Dates(dates.Dates.presets["tiny"], None, rng=np.random.default_rng(0))
     held_out = {datetime.date.fromordinal(int(day)).isoformat() for day in test}
-    drawn = sequences.decode(task.draw(500, task.training, rng=np.random.default_rng(0)).target, task.alphabet)
+    drawn = sequences.decode(
+        task.draw(500, task.training, rng=np.random.default_rng(0)).target, task.alphabet
+    )
     assert not held_out & {*drawn}
     pairs = task.draw(50, task.pool(None, "test"), rng=np.random.default_rng(0))
     assert {*sequences.decode(pairs.target, task.alphabet)} <= held_out
 
 
-# --------------------------------------------------------------------------------------------------------------- tasks
+# ------------------------------------------------------------------------------------------- tasks
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -455,7 +503,8 @@ def test_every_architecture_learns_to_reverse_a_little(architecture: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("architecture", "count"), [("plain", 2716), ("additive", 2924), ("multiplicative", 2460), ("transformer", 3164)]
+    ("architecture", "count"),
+    [("plain", 2716), ("additive", 2924), ("multiplicative", 2460), ("transformer", 3164)],
 )
 def test_tiny_architectures_have_their_number_of_parameters(architecture: str, count: int) -> None:
     settings = tiny("reverse", **{"model.architecture": architecture})
@@ -464,7 +513,9 @@ def test_tiny_architectures_have_their_number_of_parameters(architecture: str, c
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_run_with_dropout_and_own_inputs_resumes_to_the_same_bits(architecture: str, tmp_path: Path) -> None:
+def test_a_run_with_dropout_and_own_inputs_resumes_to_the_same_bits(
+    architecture: str, tmp_path: Path
+) -> None:
     runs = {name: Run(tmp_path / name) for name in ("whole", "parts")}
     dropout = {"model.recurrent.dropout": 0.3, "model.transformer.dropout": 0.3}
     training = {"training.scheduled_sampling": 0.5, "training.steps": 8}
@@ -497,7 +548,9 @@ def test_a_strip_is_read_from_an_image_file(tmp_path: Path) -> None:
         np.testing.assert_allclose(columns[0], row.T, atol=3e-3)
     line = task.sample(1, rng=np.random.default_rng(0), source=str(tmp_path / "light.png"))
     assert line.startswith(f"{tmp_path / 'light.png'} -> ")
-    large = strip.StripReading(strip.StripReading.presets["mnist"], None, rng=np.random.default_rng(0))
+    large = strip.StripReading(
+        strip.StripReading.presets["mnist"], None, rng=np.random.default_rng(0)
+    )
     with pytest.raises(ValueError, match="give it --set source=IMAGE"):
         large.sample(1, rng=np.random.default_rng(0))
 
@@ -518,7 +571,9 @@ def test_strips_want_labelled_grey_digits() -> None:
     make = lambda given: strip.StripReading(TINY_STRIP, given, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="digits has no labels to learn from"):
         make(replace(DIGITS, labels=None))
-    with pytest.raises(ValueError, match="strips are made of the digits 0123456789; letters has 3 classes"):
+    with pytest.raises(
+        ValueError, match="strips are made of the digits 0123456789; letters has 3 classes"
+    ):
         make(replace(DIGITS, name="letters", classes=("a", "b", "c")))
 
 

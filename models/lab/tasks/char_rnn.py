@@ -110,6 +110,7 @@ class CharRNNTask(Task):
         "which was not trained on; bits/char: the same by log 2. Baselines count: n-grams, "
         "interpolated after Witten & Bell."
     )
+    settings: CharRNNSettings
 
     def __init__(
         self, settings: CharRNNSettings, training: Any, *, rng: np.random.Generator

@@ -127,6 +127,7 @@ class Copying(Task):
         "accuracy: share of the symbols that are repeated correctly after the delay; "
         "a guess is right by chance."
     )
+    settings: CopyingSettings
 
     def __init__(
         self, settings: CopyingSettings, training: Any, *, rng: np.random.Generator

@@ -59,6 +59,7 @@ class Reversal(TextTransduction):
         "letters": LettersSettings(),
     }
     along = "letters"
+    settings: LettersSettings
 
     def __init__(
         self, settings: LettersSettings, training: Any, *, rng: np.random.Generator

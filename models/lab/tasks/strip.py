@@ -160,6 +160,7 @@ class StripReading(Transduction):
         ),
     }
     along = "digits in the strip"
+    settings: StripSettings
 
     def __init__(self, settings: StripSettings, training: Any, *, rng: np.random.Generator) -> None:
         self.alphabet = digits[: settings.data.classes]

@@ -135,10 +135,13 @@ class Transduction(Task):
         "the most probable symbol each time. beam of 4: the best of four sequences kept side by "
         "side, by log p / ((5 + length) / 6)^.6."
     )
+    settings: TransductionSettings
     alphabet: str  # of the targets
     along: str  # what the groups are lengths of; "" if they aren't
 
-    def __init__(self, settings: Any, training: Any, *, rng: np.random.Generator) -> None:
+    def __init__(
+        self, settings: TransductionSettings, training: Any, *, rng: np.random.Generator
+    ) -> None:
         settings.check(training)
         self.settings, self.rng, self.batches = settings, rng, GeneratedBatches()
         model, config = settings.model, settings.training
