@@ -35,11 +35,10 @@ def test_the_plain_network_is_its_three_lines(nonlinearity: str) -> None:
     model = rnn.ElmanRNN(3, 5, 2, nonlinearity, rng=RNG)
     x, h = RNG.normal(size=(6, 4, 3)).astype(np.float32), np.zeros((4, 5), np.float32)
     outputs, states = model(x)
-    U, W, V, b, c = (getattr(model, name).data for name in "UWVbc")
+    U, W, V, b, c = (p.data for p in (model.U, model.W, model.V, model.b, model.c))
+    activation = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}[nonlinearity]
     for t in range(6):
-        h = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}[nonlinearity](
-            x[t] @ U.T + h @ W.T + b
-        )
+        h = activation(x[t] @ U.T + h @ W.T + b)
         np.testing.assert_allclose(states.numpy()[t], h, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(outputs.numpy()[t], h @ V.T + c, rtol=1e-4, atol=1e-5)
 

@@ -22,10 +22,10 @@ def encode(texts: Sequence[str], alphabet: str) -> tuple[np.ndarray, np.ndarray]
     lengths = np.array([len(text) for text in texts])
     symbols = np.full((len(texts), lengths.max() + 1), END)
     for row, text in zip(symbols, texts, strict=True):
-        unknown = [symbol for symbol in text if symbol not in number]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} in {text!r} is none of the symbols {alphabet!r}")
-        row[: len(text)] = [number[symbol] for symbol in text]
+        for place, symbol in enumerate(text):
+            if symbol not in number:
+                raise ValueError(f"{symbol!r} in {text!r} is none of the symbols {alphabet!r}")
+            row[place] = number[symbol]
     return symbols, lengths
 
 
