@@ -1,6 +1,9 @@
-"""Exact match against length, of several trained runs of one task in one plot; runs of one architecture are averaged.
+"""Exact match against length, of several trained runs of one task in one plot.
 
-python -m benchmarks.lengths runs/reverse-* --out benchmarks/reverse.json --plot benchmarks/reverse.png
+Runs of one architecture are averaged.
+
+python -m benchmarks.lengths runs/reverse-* --out benchmarks/reverse.json \\
+    --plot benchmarks/reverse.png
 """
 
 from __future__ import annotations
@@ -19,6 +22,11 @@ from models.lab.tasks.transduction import Transduction
 from tinygrad_cv.files import atomic_write
 
 
+def mean(runs: list[dict[int, float]]) -> dict[int, float]:
+    """The mean of several runs at each length."""
+    return {length: float(np.mean([run[length] for run in runs])) for length in runs[0]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+")
@@ -33,14 +41,19 @@ def main() -> None:
         task = reopen(folder)
         if not isinstance(task, Transduction):
             raise SystemExit(f"{folder} holds a {task.title}, which has no lengths")
-        along, shares = task.along or "form", task.accuracy(read_data(run["data"], run["root"])[1], n=args.n)
-        results[run["config"]["architecture"]].append(shares)
+        along = task.along or "form"
+        _, test = read_data(run["data"], run["root"])
+        shares = task.accuracy(test, n=args.n)
+        results[task.settings.model.architecture].append(shares)
         print(folder, ", ".join(f"{length}: {share:.3f}" for length, share in shares.items()))
-    means = {name: {length: float(np.mean([by[length] for by in runs])) for length in runs[0]} for name, runs in results.items()}
+    means = {name: mean(runs) for name, runs in results.items()}
     with atomic_write(args.out) as file:
         file.write(json.dumps(means, indent=1).encode())
     if args.plot:
-        plot({name: (list(by), list(by.values())) for name, by in means.items()}, along, args.plot)
+        lines = {}
+        for name, by_length in means.items():
+            lines[name] = (list(by_length), list(by_length.values()))
+        plot(lines, along, args.plot)
 
 
 if __name__ == "__main__":

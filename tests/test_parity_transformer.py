@@ -15,7 +15,7 @@ from tinygrad_cv import nn
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
 RNG = np.random.default_rng(0)
-SIZES = (8, 2, 12, 0.0)  # dimension, heads, hidden, dropout
+SIZES = (8, 2, 12, 0.0)  # d_model, nhead, dim_feedforward, dropout
 LENGTHS, TARGETS = np.array([5, 3, 1]), np.array([4, 2, 3])
 
 
@@ -115,7 +115,7 @@ def test_weights_over_the_memory(pre_norm: bool) -> None:
         RNG.normal(size=(3, 5, 8)),
         padding_mask(LENGTHS, 5)[:, None],
     )
-    found = ours.weights(y, memory, None, inside, causal=True)
+    weights = ours.weights(y, memory, None, inside, causal=True)
     seen: list[Any] = []
     attention = theirs.multihead_attn.forward
 
@@ -133,4 +133,4 @@ def test_weights_over_the_memory(pre_norm: bool) -> None:
         tgt_mask=torch.triu(torch.ones(4, 4, dtype=torch.bool), 1),
         **hidden,
     )
-    np.testing.assert_allclose(found.numpy(), seen[0][1].detach().numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(weights.numpy(), seen[0][1].detach().numpy(), rtol=1e-10, atol=1e-12)

@@ -1,8 +1,9 @@
-"""Recurrent models: the lecture's weights, rows, pixels, characters, what they remember, and the counting beside them."""
+"""Recurrent models: the lecture's weights, rows, pixels, characters, memory, and counting."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,17 @@ from hypothesis import strategies as st
 
 import tinygrad_cv as tg
 from models.classical import gaussians, ngram
+from models.config import stored
 from models.generative import pixel_rnn
-from models.lab.tasks import char_rnn as char_rnn_task
-from models.lab.tasks import copying as memory
+from models.lab.run import Run
+from models.lab.settings import changed, configure
+from models.lab.tasks import char_rnn, copying
 from models.lab.tasks.pixel_rnn import PRESETS as PIXEL_PRESETS
-from models.lab.tasks.row_rnn import ROW_PRESETS
+from models.lab.tasks.row_rnn import PRESETS as ROW_PRESETS
+from models.lab.tasks.row_rnn import RowRNNClassifier
+from models.lab.train import train
 from models.sequence import rnn
+from models.sequence.char_rnn import CharRNN
 from tinygrad_cv import data
 
 DIGITS = data.digits()
@@ -29,16 +35,17 @@ def test_the_plain_network_is_its_three_lines(nonlinearity: str) -> None:
     model = rnn.ElmanRNN(3, 5, 2, nonlinearity, rng=RNG)
     x, h = RNG.normal(size=(6, 4, 3)).astype(np.float32), np.zeros((4, 5), np.float32)
     outputs, states = model(x)
-    U, W, V, b, c = (getattr(model, name).data for name in "UWVbc")
+    U, W, V, b, c = (p.data for p in (model.U, model.W, model.V, model.b, model.c))
+    activation = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}[nonlinearity]
     for t in range(6):
-        h = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}[nonlinearity](x[t] @ U.T + h @ W.T + b)
+        h = activation(x[t] @ U.T + h @ W.T + b)
         np.testing.assert_allclose(states.numpy()[t], h, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(outputs.numpy()[t], h @ V.T + c, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("cell", rnn.CELLS)
 def test_rows_after_an_images_end_do_not_count(cell: str) -> None:
-    config = replace(ROW_PRESETS["tiny"], cell=cell, bidirectional=True, dropout=0.0)
+    config = replace(ROW_PRESETS["tiny"].model, cell=cell, bidirectional=True, dropout=0.0)
     model = rnn.RowRNN(config, rng=RNG)
     images, lengths = DIGITS.images[:3].copy(), np.array([8, 5, 6])
     first = model(images, lengths).numpy()
@@ -48,7 +55,7 @@ def test_rows_after_an_images_end_do_not_count(cell: str) -> None:
 
 
 def test_the_top_layer_gives_the_class() -> None:
-    config = replace(ROW_PRESETS["tiny"], layers=2, bidirectional=True, dropout=0.0)
+    config = replace(ROW_PRESETS["tiny"].model, num_layers=2, bidirectional=True, dropout=0.0)
     model = rnn.RowRNN(config, rng=np.random.default_rng(0))
     before = model(DIGITS.images[:3]).numpy()
     for name in ("weight_ih_l1", "weight_ih_l1_reverse"):
@@ -117,7 +124,7 @@ def test_intervals_of_the_normal_distribution_keep_their_tails(low: float, width
     assert ours == pytest.approx(exact, rel=1e-6, abs=1e-6)
 
 
-# ----------------------------------------------------------------------------------------------------------- counting
+# ---------------------------------------------------------------------------------------- counting
 
 
 @given(st.integers(2, 4), st.integers(0, 3), st.integers(0, 2**32 - 1))
@@ -125,28 +132,36 @@ def test_counted_probabilities_add_up_to_one(vocabulary: int, order: int, seed: 
     rng = np.random.default_rng(seed)
     contexts, symbols = ngram.windows(rng.integers(0, vocabulary, 30), order)
     asked = rng.integers(0, vocabulary, (1, order))
-    p = [ngram.witten_bell(contexts, symbols, asked, np.array([s]), vocabulary)[0] for s in range(vocabulary)]
+    p = [
+        ngram.witten_bell(contexts, symbols, asked, np.array([s]), vocabulary)[0]
+        for s in range(vocabulary)
+    ]
     assert min(p) > 0
     assert sum(p) == pytest.approx(1)
 
 
 def test_witten_bell_by_hand() -> None:
-    """In 0 0 1: p() = (2 + 2 / 2) / 5 = .6 for 0, .4 for 1; after 0, once 0 and once 1: (1 + 2 x .6) / 4 = .55 for 0."""
+    """In 0 0 1: p(0) = (2 + 2 / 2) / 5 = .6, p(1) = .4; after 0: p(0) = (1 + 2 x .6) / 4 = .55."""
     contexts, symbols = ngram.windows(np.array([0, 0, 1]), 0)
-    assert ngram.witten_bell(contexts, symbols, contexts[:1], np.array([0]), 2)[0] == pytest.approx(0.6)
+    assert ngram.witten_bell(contexts, symbols, contexts[:1], np.array([0]), 2)[0] == pytest.approx(
+        0.6
+    )
     contexts, symbols = np.array([[0], [0]]), np.array([0, 1])
     p = ngram.witten_bell(contexts, symbols, np.array([[0], [1]]), np.array([0, 0]), 2)
-    np.testing.assert_allclose(p, [(1 + 2 * 0.5) / 4, 0.5])  # an unseen context says what the shorter one says
+    np.testing.assert_allclose(
+        p, [(1 + 2 * 0.5) / 4, 0.5]
+    )  # an unseen context says what the shorter one says
 
 
-# --------------------------------------------------------------------------------------------------------- characters
+# -------------------------------------------------------------------------------------- characters
 
 TEXT = data.Text(np.arange(300) % 7, np.arange(60) % 7, "abcdefg")
 
 
-def char_task(**changes: Any) -> char_rnn_task.CharRNNTask:
-    config = replace(char_rnn_task.PRESETS["tiny"], vocabulary="abcdefg", **changes)
-    return char_rnn_task.CharRNNTask(config, TEXT, rng=np.random.default_rng(0))
+def char_task(**changes: Any) -> char_rnn.CharRNNTask:
+    """A tiny task with other values: char_task(**{"model.cell": "gru"})."""
+    settings = changed(char_rnn.PRESETS["tiny"].fitted(TEXT), changes)
+    return char_rnn.CharRNNTask(settings, TEXT, rng=np.random.default_rng(0))
 
 
 @given(st.integers(2, 9), st.integers(1, 6), st.integers(0, 2**32 - 1))
@@ -193,7 +208,10 @@ def test_the_next_chunk_goes_on_from_the_carried_state(monkeypatch: Any) -> None
     task, given = char_task(), []
     forward = task.model.forward
     monkeypatch.setattr(
-        task.model, "forward", lambda x, state: given.append([s.copy() for s in state]) or forward(x, state), raising=False
+        task.model,
+        "forward",
+        lambda x, state: given.append([s.copy() for s in state]) or forward(x, state),
+        raising=False,
     )
     for step in range(3):
         before = [task.carried.h.copy(), task.carried.c.copy()]
@@ -205,18 +223,22 @@ def test_the_next_chunk_goes_on_from_the_carried_state(monkeypatch: Any) -> None
 
 @pytest.mark.parametrize("cell", rnn.CELLS)
 def test_losses_are_those_of_reading_one_character_after_the_other(cell: str) -> None:
-    task = char_task(cell=cell)
+    task = char_task(**{"model.cell": cell})
     text = np.random.default_rng(1).integers(0, 7, 80)
-    found = task.losses(text, 70, streams=3)
+    losses = task.losses(text, 70, streams=3)
     with tg.no_grad():
         logits, _ = task.model.eval()(text[:-1, None])
     exact = -tg.kernels.log_softmax(logits).numpy()[np.arange(79), 0, text[1:]]
-    np.testing.assert_allclose(found, exact[69:], atol=2e-3)  # the streams start a little later than the text
-    assert np.isfinite(found).all()
+    np.testing.assert_allclose(
+        losses, exact[69:], atol=2e-3
+    )  # the streams start a little later than the text
+    assert np.isfinite(losses).all()
 
 
 def test_a_model_learns_a_rhythm_and_writes_it() -> None:
-    task = char_task(hidden=24, steps=300, rate=1e-2, dropout=0.0, average=0.9)
+    model = {"model.hidden_size": 24, "model.dropout": 0.0}
+    training = {"training.steps": 300, "training.lr": 1e-2, "training.ema_decay": 0.9}
+    task = char_task(**model, **training)
     for step in range(300):
         task.step(step)
     assert task.sample(14, prompt="ab", rng=np.random.default_rng(0)) == "abcdefgabcdefgab"
@@ -227,7 +249,36 @@ def test_a_model_learns_a_rhythm_and_writes_it() -> None:
         task.sample(3, temperature=0, rng=np.random.default_rng(0))
 
 
-# -------------------------------------------------------------------------------------------------------------- memory
+def test_a_vocabulary_that_is_not_the_texts_is_refused() -> None:
+    refused = r"model\.vocabulary='abc': the characters of the text are 'abcdefg'"
+    with pytest.raises(ValueError, match=refused):
+        configure(char_rnn.PRESETS, "tiny", TEXT, {"model.vocabulary": "abc"})
+
+
+def test_a_trained_character_model_is_loaded_without_its_task(tmp_path: Path) -> None:
+    task, run = char_task(**{"model.cell": "gru"}), Run(tmp_path)
+    run.create({"config": stored(task.settings)})
+    train(task, run, 2)
+    model = CharRNN.from_pretrained(tmp_path)
+    assert "vocabulary='abcdefg', cell='gru'" in repr(model)
+    options = {"n": 20, "prompt": "ab", "temperature": 0.5}
+    written = task.sample(**options, rng=np.random.default_rng(0))
+    assert model.sample(**options, rng=np.random.default_rng(0)) == written
+
+
+def test_a_trained_row_model_is_loaded_without_its_task(tmp_path: Path) -> None:
+    task = RowRNNClassifier(ROW_PRESETS["tiny"], DIGITS, rng=np.random.default_rng(0))
+    run = Run(tmp_path)
+    run.create({"config": stored(task.settings)})
+    train(task, run, 2)
+    model = rnn.RowRNN.from_pretrained(tmp_path)
+    with tg.no_grad():
+        logits = model(DIGITS.images[:5])
+    logp = tg.kernels.log_softmax(logits).numpy()
+    np.testing.assert_array_equal(logp, task.log_probabilities(DIGITS.images[:5]))
+
+
+# ------------------------------------------------------------------------------------------ memory
 
 
 def test_gradients_of_the_plain_network_vanish_first() -> None:
@@ -237,16 +288,16 @@ def test_gradients_of_the_plain_network_vanish_first() -> None:
 
 
 def test_the_copying_task_asks_for_what_was_shown() -> None:
-    symbols, wanted = memory.copying(memory.PRESETS["tiny"], 4, rng=RNG)
-    assert symbols.shape == (5 + 3 + 1 + 4, 4)
-    np.testing.assert_array_equal(symbols[:5], wanted)
-    assert (symbols[8] == 9).all()
-    assert not symbols[5:8].any()
-    assert not symbols[9:].any()
+    inputs, targets = copying.copying(copying.PRESETS["tiny"].data, 4, rng=RNG)
+    assert inputs.shape == (5 + 3 + 1 + 4, 4)
+    np.testing.assert_array_equal(inputs[:5], targets)
+    assert (inputs[8] == 9).all()
+    assert not inputs[5:8].any()
+    assert not inputs[9:].any()
 
 
 def test_one_who_remembers_copies_perfectly() -> None:
-    task = memory.Copying(memory.PRESETS["tiny"], None, rng=np.random.default_rng(0))
+    task = copying.Copying(copying.PRESETS["tiny"], None, rng=np.random.default_rng(0))
 
     def oracle(symbols: np.ndarray) -> Any:
         logits = np.zeros((*symbols.shape, 10), np.float32)

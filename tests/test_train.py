@@ -172,7 +172,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "ddpm", "--set", "attention=(7,)"], "attention=(7,): the heights are 0 to 1"),
         (["train", "ddpm", "--set", "base=5"], "base=5 must be even"),
         (["train", "vit", "--set", "model.patch_size=3"], "patches of 3 x 3 do not fill images of 8 x 8"),
-        (["train", "row-rnn", "--set", "classes=5"], "classes=5: digits has 10"),
+        (["train", "row-rnn", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
         (["train", "detr", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
         (["train", "detr", "--set", "model.num_queries=2"], "model.num_queries=2: each detects one object, and a scene has"),
         (["train", "yolos", "--set", "data.digits=13"], "model.num_detection_tokens=12: each detects one object"),

@@ -41,7 +41,7 @@ PARTS = {
     ),
     "row-rnn": Part(
         "A recurrent network reads a digit row by row, downwards and upwards, and says what it is.",
-        {"steps": "1500"},
+        {"training.steps": "1500"},
     ),
     "pixel-rnn": Part(
         "A recurrent network draws a digit pixel by pixel, each from the probabilities that the "
@@ -52,12 +52,12 @@ PARTS = {
         "features from both sides, another one writes down the digits. Nobody says where a digit "
         "begins: attention finds it.",
         {
-            "steps": "800",
-            "size": "64",
-            "longest": "8",
-            "rate": "0.004",
-            "average": "0.98",
-            "architecture": "multiplicative",
+            "model.architecture": "multiplicative",
+            "model.recurrent.hidden_size": "64",
+            "training.steps": "800",
+            "training.lr": "0.004",
+            "training.ema_decay": "0.98",
+            "data.longest": "8",
         },
     ),
     "detr": Part(

@@ -1,86 +1,119 @@
 """A recurrent network that writes text character by character (Graves 2013, arXiv 1308.0850).
 
-    p(text) = prod_t p(x_t | x_1, ..., x_(t-1)),      p(x_t | ...) = softmax(V h_t + c)
+    p(text) = prod_t p(x_t | x_1, ..., x_(t-1))
+    p(x_t | x_1, ..., x_(t-1)) = softmax(V h_(t-1) + c)
+
+h_(t-1) is the state of an RNN, GRU or LSTM that has read the characters before x_t. Deviations, on
+purpose: characters are embedded rather than one-hot, and they go to the lowest layer only, as the
+top one alone is read out (in Graves's network each layer has both, equations 2 and 3).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn
+from tinygrad_cv.typing import Array
 
-from ..config import Fraction, NonNegative
-from .rnn import cell_named
+from ..config import Fraction, ModelConfig
+from ..pretrained import Pretrained
+from .rnn import State, cell_named
 
 WARM_UP_CHARACTERS = 512  # are read before those that are measured
+CHUNK_LENGTH = 256  # characters of a stream that are measured at once
 
 
 @dataclass(frozen=True)
-class CharRNNConfig:
-    """What makes a character model: the cell, sizes, optimisation."""
+class CharRNNConfig(ModelConfig):
+    """What makes a character model."""
 
-    vocabulary: str = ""
+    model_type: ClassVar = "char-rnn"
+
+    vocabulary: str = ""  # its characters, by number
     cell: str = "lstm"  # or gru, rnn
-    hidden: int = 512
-    layers: int = 1
-    embedding: int = 64
+    hidden_size: int = 512
+    num_layers: int = 1
+    embedding_size: int = 64
     dropout: Fraction = 0.4  # of the states that are read out
-    steps: int = 5000
-    batch: int = 64  # streams
-    length: int = 64  # of a chunk: gradients go back so far
-    rate: float = 3e-3
-    weight_decay: float = 0.01
-    warm_up: NonNegative = 100
-    clip: float = 1.0  # norm of the gradient
-    average: Fraction = 0.998  # decay of the moving average of the weights
 
 
-class CharRNN(nn.Module):
-    """Characters to logits of the next ones: integers (T, N) and a state -> (T, N, characters) and the new state."""
+class CharRNN(Pretrained):
+    """Characters to logits of the next ones.
+
+    Numbers of characters (T, N) and a state -> logits (T, N, V), V the size of the vocabulary, and
+    the new state. A state of None is that before the first character.
+    """
+
+    config_class = CharRNNConfig
 
     def __init__(self, config: CharRNNConfig, *, rng: np.random.Generator) -> None:
-        self.vocabulary = config.vocabulary
-        self.embedding = nn.Embedding(len(config.vocabulary), config.embedding, rng=rng)
-        self.recurrent = cell_named(config.cell)(config.embedding, config.hidden, config.layers, rng=rng)
+        self.config = config
+        vocab_size = len(config.vocabulary)
+        self.embedding = nn.Embedding(vocab_size, config.embedding_size, rng=rng)
+        self.recurrent = cell_named(config.cell)(
+            config.embedding_size, config.hidden_size, config.num_layers, rng=rng
+        )
         self.dropout = nn.Dropout(config.dropout, batch_axis=1, rng=rng)
-        self.V = nn.Linear(config.hidden, len(config.vocabulary), rng=rng)
+        self.V = nn.Linear(config.hidden_size, vocab_size, rng=rng)
 
-    def forward(self, characters: np.ndarray, state: Any = None) -> tuple[Any, Any]:
-        h, state = self.recurrent(self.embedding(characters), state)
+    def forward(self, characters: np.ndarray, state: State | None = None) -> tuple[Array, State]:
+        x = self.embedding(characters)  # (T, N, E)
+        h, state = self.recurrent(x, state)  # (T, N, H)
         return self.V(self.dropout(h)), state
 
     def losses(self, text: np.ndarray, start: int, streams: int = 64) -> np.ndarray:
         """-log p of each character of a text (L,) from place `start` on, given those before it.
 
-        The stretch is cut into streams that are read side by side; each has read the 512 characters before it.
+        The rest of the text is cut into streams that are read side by side; each has read the
+        `WARM_UP_CHARACTERS` before it.
         """
-        count = len(text) - start
-        stretch = -(-count // streams)
-        begins = np.minimum(start + stretch * np.arange(streams), len(text) - stretch)
+        (L,) = text.shape
+        stretch = -(-(L - start) // streams)
+        begins = start + stretch * np.arange(streams)
+        begins = np.minimum(begins, L - stretch)
         early = min(WARM_UP_CHARACTERS, int(begins[0]) - 1)
         places = begins - early + np.arange(stretch + early)[:, None]  # (T, N)
-        found = np.full(len(text), np.nan)
+        losses = np.full(L, np.nan)
+        chunks = np.array_split(places, -(-len(places) // CHUNK_LENGTH))
+        state = None
         with tg.no_grad():
-            state = None
-            for some in np.array_split(places, -(-len(places) // 256)):
-                logits, state = self(text[some - 1], state)
-                found[some] = kernels.cross_entropy(logits, text[some], reduction="none").numpy()
-        return found[start:]
+            for chunk in chunks:
+                targets = text[chunk]
+                logits, state = self(text[chunk - 1], state)
+                loss = kernels.cross_entropy(logits, targets, reduction="none")
+                losses[chunk] = loss.numpy()
+        return losses[start:]
 
-    def sample(self, n: int, *, rng: np.random.Generator, prompt: str = "\n", temperature: float = 1.0) -> str:
-        """The prompt and n characters more, drawn at a temperature (below 1: safer, above: wilder)."""
+    def sample(
+        self,
+        n: int,
+        *,
+        rng: np.random.Generator,
+        prompt: str = "\n",
+        temperature: float = 1.0,
+    ) -> str:
+        """The prompt and n characters more, drawn at a temperature (below 1: safer, above: wilder).
+
+        Raises ValueError for a temperature that is not above 0, and for a prompt with a character
+        that is not in the vocabulary.
+        """
         if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: it is above 0; small ones, such as 0.1, write what is likeliest")
-        text = data.Text(np.empty(0, int), np.empty(0, int), self.vocabulary)
-        written = list(text.encode(prompt or "\n"))
+            raise ValueError(
+                f"temperature={temperature}: it is above 0; "
+                "small ones, such as 0.1, write what is likeliest"
+            )
+        text = data.Text(np.empty(0, int), np.empty(0, int), self.config.vocabulary)
+        characters = list(text.encode(prompt or "\n"))
         with tg.no_grad():
-            logits, state = self(np.array(written)[:, None])
+            logits, state = self(np.array(characters)[:, None])
             for _ in range(n):
-                p = kernels.softmax(logits.numpy()[-1, 0].astype(np.float64) / temperature)
-                written.append(int(rng.choice(len(p), p=p / p.sum())))
-                logits, state = self(np.array([[written[-1]]]), state)
-        return text.decode(np.array(written))
+                last = logits.numpy()[-1, 0].astype(np.float64)
+                p = kernels.softmax(last / temperature)
+                drawn = int(rng.choice(len(p), p=p / p.sum()))
+                characters.append(drawn)
+                logits, state = self(np.array([[drawn]]), state)
+        return text.decode(np.array(characters))

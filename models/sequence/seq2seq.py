@@ -1,143 +1,216 @@
-"""The recurrent encoder-decoder: one network reads a sequence, another writes the answer, without attention and with it.
+"""The recurrent encoder-decoder: one network reads a sequence, another writes the answer.
 
-    h_1, ..., h_S = Encoder(x_1, ..., x_S)          in both directions, so h_i knows what stands before and after x_i
+    h_1, ..., h_S = Encoder(x_1, ..., x_S)      in both directions: h_i knows what is around x_i
     s_0 = tanh(W [h_S forwards; h_1 backwards])
-    plain               c   = [h_S forwards; h_1 backwards]        s_t = RNN([y_(t-1); c], s_(t-1))           (Cho et al. 2014)
-    additive            c_t = Attention(s_(t-1), h)                s_t = RNN([y_(t-1); c_t], s_(t-1))    (Bahdanau et al. 2015)
-    multiplicative      s_t = RNN(y_(t-1), s_(t-1))                c_t = Attention(s_t, h)                  (Luong et al. 2015)
-    p(y_t | ...) = softmax(V tanh(W_c [c_t; s_t]))                                                 (Luong, equations 5 and 6)
 
-In the plain one everything goes through a vector c of a fixed size, as in Sutskever et al. (2014), and long sequences don't
-fit. Attention lets the decoder look back, at each step anew.
+    plain              c = [h_S forwards; h_1 backwards]              (Cho et al. 2014)
+                       s_t = RNN([y_(t-1); c], s_(t-1))
+    additive           c_t = Attention(s_(t-1), h)                    (Bahdanau et al. 2015)
+                       s_t = RNN([y_(t-1); c_t], s_(t-1))
+    multiplicative     s_t = RNN(y_(t-1), s_(t-1))                    (Luong et al. 2015)
+                       c_t = Attention(s_t, h)
 
-Deviations, on purpose: all three are read out as Luong's is, so that they differ in where c comes from and in nothing else;
-Luong's own decoder is told the last c~ as well ("input feeding"), here it is not: so what the recurrence does not
-depend on, the attention, is one product for all steps, and the recurrence one operation.
+    p(y_t | ...) = softmax(V tanh(W_c [c_t; s_t]))                    (Luong, equations 5 and 6)
+
+In the plain one everything goes through a vector c of a fixed size, as in Sutskever et al. (2014),
+and long sequences don't fit. With attention the decoder gets a c of its own at each step.
+
+Deviations, on purpose: all three are read out as Luong's is, so that they differ in where c comes
+from and in nothing else. Luong's own decoder gets the last c~ as well ("input feeding"), here it
+does not. So its recurrence does not depend on the attention: the attention is one product for all
+steps, and the recurrence one operation.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinygrad_cv import nn
+from tinygrad_cv.tensor import Tensor
+from tinygrad_cv.typing import Array
 
+from ..config import Fraction, ModelConfig
 from .attention import AdditiveAttention, Attention, MultiplicativeAttention, padding_mask
 from .decoding import Transducer
 from .rnn import cell_named, last_hidden
 
-
-class Seq2Seq(Transducer):
-    """What the three have in common.
-
-    `source(x, lengths)` embeds a batch of sources: (B, S', size) and their lengths then. The state of the writing is
-    (values, keys, mask, summary, recurrent): h (B, S, 2 H), what queries are compared with, where h counts (B, 1, S), c
-    (B, 2 H), and the states of the decoder's layers (B, layers, H).
-    """
-
-    attention_kind: type[Attention] | None = None
-    attention: Any
-    feeds_context = True  # whether the recurrence is told c
-
-    def __init__(
-        self, source: nn.Module, embedded: int, outputs: int, hidden: int, layers: int = 1, cell: str = "gru",
-        dropout: float = 0.0, *, rng: np.random.Generator,
-    ) -> None:  # fmt: skip
-        self.source = source
-        self.encoder = cell_named(cell)(embedded, hidden, layers, batch_first=True, bidirectional=True, rng=rng)
-        self.bridge = nn.Linear(2 * hidden, layers * hidden, rng=rng)
-        self.target = nn.Embedding(outputs, embedded, rng=rng)
-        inputs = embedded + (2 * hidden if self.feeds_context else 0)
-        self.decoder = cell_named(cell)(inputs, hidden, layers, batch_first=True, rng=rng)
-        self.attention = self.attention_kind(hidden, 2 * hidden, rng=rng) if self.attention_kind else None
-        self.combine = nn.Linear(3 * hidden, hidden, rng=rng)
-        self.V = nn.Linear(hidden, outputs, rng=rng)
-        self.dropout = nn.Dropout(dropout, rng=rng)
-
-    def begin(self, source: np.ndarray, lengths: np.ndarray) -> Any:
-        x, lengths = self.source(source, lengths)  # (B, S, E)
-        values, last = self.encoder(self.dropout(x), lengths=lengths)  # (B, S, 2 H)
-        summary = last_hidden(last, self.encoder.num_directions)  # (B, 2 H)
-        start = self.bridge(summary, activation="tanh").reshape(len(summary), self.decoder.num_layers, -1)
-        recurrent = (start,) + (np.zeros(start.shape, start.dtype),) * (self.decoder.num_states - 1)
-        keys = None if self.attention is None else self.attention.keys(values)
-        return values, keys, padding_mask(lengths, values.shape[1]), summary, recurrent
-
-    def go_on(self, symbols: np.ndarray, state: Any) -> tuple[Any, Any]:
-        *memory, recurrent = state
-        states, contexts, recurrent = self.decode(self.target(symbols), memory, recurrent)
-        combined = self.combine(np.concatenate([contexts, states], axis=-1), activation="tanh")  # (B, L, H)
-        return self.V(self.dropout(combined)), (*memory, recurrent)
-
-    def decode(self, y: Any, memory: Any, recurrent: Any) -> tuple[Any, Any, Any]:
-        """Embedded symbols (B, L, E) -> the decoder's states s (B, L, H), its contexts c (B, L, 2 H), its state then."""
-        raise NotImplementedError
-
-    def queries(self, states: Any, recurrent: Any) -> Any:
-        """With what it looks at the source at each step, from all its states and the one before: (B, L, H)."""
-        return states
-
-    def alignment(self, source: np.ndarray, lengths: np.ndarray, inputs: np.ndarray) -> np.ndarray | None:
-        if self.attention is None:
-            return None
-        *memory, recurrent = self.begin(source, lengths)
-        states, _, _ = self.decode(self.target(inputs), memory, recurrent)
-        weights = self.attention.weights(self.queries(states, recurrent), *memory[1:3])
-        return np.asarray(weights.numpy())
-
-    def recur(self, x: Any, recurrent: Any) -> tuple[Any, Any]:
-        """The decoder's recurrence over inputs (B, L, I): states (B, L, H), and the layers' last ones."""
-        swapped = tuple(np.swapaxes(s, 0, 1) for s in recurrent)  # (layers, B, H)
-        states, last = self.decoder(x, swapped if len(swapped) > 1 else swapped[0])
-        return states, tuple(np.swapaxes(s, 0, 1) for s in (last if isinstance(last, tuple) else (last,)))
+Memory = tuple[Array, Array | None, np.ndarray, Array]  # values, keys, mask, summary
+States = tuple[Array, ...]  # of the decoder's layers, (B, layers, H); an LSTM has two
 
 
-class Plain(Seq2Seq):
-    """No attention: every step is told the same summary of the source."""
+@dataclass(frozen=True)
+class Seq2SeqConfig(ModelConfig):
+    """What makes a recurrent encoder-decoder."""
 
-    def decode(self, y: Any, memory: Any, recurrent: Any) -> tuple[Any, Any, Any]:
-        summary = memory[-1]
-        contexts = np.broadcast_to(summary[:, None], (*y.shape[:2], summary.shape[-1]))
-        states, recurrent = self.recur(np.concatenate([y, contexts], axis=-1), recurrent)
-        return states, contexts, recurrent
+    model_type: ClassVar = "seq2seq"
 
-
-class Additive(Seq2Seq):
-    """Each step looks at the source with the state before it, and is told what it saw."""
-
-    attention_kind = AdditiveAttention
-
-    def decode(self, y: Any, memory: Any, recurrent: Any) -> tuple[Any, Any, Any]:
-        values, keys, mask, _ = memory
-        states, contexts = [], []
-        for symbol in np.split(y, y.shape[1], axis=1):  # (B, 1, E) each
-            contexts.append(self.attention(recurrent[0][:, -1:], keys, values, mask))  # (B, 1, 2 H)
-            state, recurrent = self.recur(np.concatenate([symbol, contexts[-1]], axis=-1), recurrent)
-            states.append(state)
-        return np.concatenate(states, axis=1), np.concatenate(contexts, axis=1), recurrent
-
-    def queries(self, states: Any, recurrent: Any) -> Any:
-        return np.concatenate([recurrent[0][:, -1:], states[:, :-1]], axis=1)
-
-
-class Multiplicative(Seq2Seq):
-    """The recurrence runs by itself; each of its states looks at the source."""
-
-    attention_kind = MultiplicativeAttention
-    feeds_context = False
-
-    def decode(self, y: Any, memory: Any, recurrent: Any) -> tuple[Any, Any, Any]:
-        values, keys, mask, _ = memory
-        states, recurrent = self.recur(y, recurrent)
-        return states, self.attention(states, keys, values, mask), recurrent
+    hidden_size: int = 128  # H, of the states and of embedded symbols
+    cell: str = "gru"  # or lstm, rnn
+    num_layers: int = 1  # of the encoder and of the decoder
+    dropout: Fraction = 0.1
 
 
 class Symbols(nn.Module):
     """Numbers of symbols as vectors: (B, S) -> (B, S, D)."""
 
-    def __init__(self, number: int, dimension: int, *, rng: np.random.Generator) -> None:
-        self.embedding = nn.Embedding(number, dimension, rng=rng)
+    def __init__(self, num_embeddings: int, embed_dim: int, *, rng: np.random.Generator) -> None:
+        self.embedding = nn.Embedding(num_embeddings, embed_dim, rng=rng)
 
-    def forward(self, source: np.ndarray, lengths: np.ndarray) -> tuple[Any, np.ndarray]:
+    def forward(
+        self,
+        source: np.ndarray,
+        lengths: np.ndarray,
+    ) -> tuple[Array, np.ndarray]:
         return self.embedding(source), lengths
+
+
+class Seq2Seq(Transducer):
+    """What the three have in common.
+
+    source: embeds a batch of sources, `source(x, lengths)` -> (B, S, H) and their lengths then.
+    num_outputs: V, how many symbols there are to write.
+
+    The state is (values, keys, mask, summary, states): h (B, S, 2 H), what queries are compared
+    with, where h counts (B, 1, S), c of the plain one (B, 2 H), and the states of the decoder.
+    """
+
+    attention_kind: ClassVar[type[Attention] | None] = None
+    feeds_context: ClassVar = True  # whether c is an input of the recurrence
+    attention: Any
+
+    def __init__(
+        self,
+        source: nn.Module,
+        num_outputs: int,
+        config: Seq2SeqConfig,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
+        H, layers, cell = config.hidden_size, config.num_layers, cell_named(config.cell)
+        self.source = source
+        self.encoder = cell(H, H, layers, batch_first=True, bidirectional=True, rng=rng)
+        self.bridge = nn.Linear(2 * H, layers * H, rng=rng)
+        self.target = nn.Embedding(num_outputs, H, rng=rng)
+        inputs = 3 * H if self.feeds_context else H
+        self.decoder = cell(inputs, H, layers, batch_first=True, rng=rng)
+        self.attention = None
+        if self.attention_kind is not None:
+            self.attention = self.attention_kind(H, 2 * H, rng=rng)
+        self.combine = nn.Linear(3 * H, H, rng=rng)
+        self.V = nn.Linear(H, num_outputs, rng=rng)
+        self.dropout = nn.Dropout(config.dropout, rng=rng)
+
+    def encode(self, source: np.ndarray, lengths: np.ndarray) -> Any:
+        x, lengths = self.source(source, lengths)  # (B, S, H)
+        B, S, H = x.shape
+        values, last = self.encoder(self.dropout(x), lengths=lengths)  # (B, S, 2 H)
+        keys = None if self.attention is None else self.attention.keys(values)
+        mask = padding_mask(lengths, S)
+        summary = last_hidden(last, self.encoder.num_directions)  # (B, 2 H)
+        h = self.bridge(summary, activation="tanh")
+        h = h.reshape(B, self.decoder.num_layers, H)
+        c = (np.zeros(h.shape, h.dtype),) * (self.decoder.num_states - 1)  # of an LSTM
+        return values, keys, mask, summary, (h, *c)
+
+    def step(self, symbols: np.ndarray, state: Any) -> tuple[Tensor, Any]:
+        *memory, states = state
+        h, contexts, states = self.decode(self.target(symbols), tuple(memory), states)
+        both = np.concatenate([contexts, h], axis=-1)  # (B, L, 3 H)
+        combined = self.combine(both, activation="tanh")  # (B, L, H)
+        return self.V(self.dropout(combined)), (*memory, states)
+
+    def decode(
+        self,
+        y: Array,
+        memory: Memory,
+        states: States,
+    ) -> tuple[Array, Array, States]:
+        """Embedded symbols (B, L, H) -> all s (B, L, H), all c (B, L, 2 H), and the last states."""
+        raise NotImplementedError
+
+    def recur(self, x: Array, states: States) -> tuple[Array, States]:
+        """The decoder's recurrence over inputs (B, L, I): all s (B, L, H), and the last states."""
+        first = tuple(np.swapaxes(s, 0, 1) for s in states)  # (layers, B, H)
+        h, last = self.decoder(x, first if len(first) > 1 else first[0])
+        last = last if isinstance(last, tuple) else (last,)
+        return h, tuple(np.swapaxes(s, 0, 1) for s in last)
+
+    def queries(self, h: Array, states: States) -> Array:
+        """What attends to the source at each step, of all s and the states before: (B, L, H)."""
+        return h
+
+    def alignment(
+        self,
+        source: np.ndarray,
+        lengths: np.ndarray,
+        inputs: np.ndarray,
+    ) -> np.ndarray | None:
+        if self.attention is None:
+            return None
+        *memory, states = self.encode(source, lengths)
+        h, _, _ = self.decode(self.target(inputs), tuple(memory), states)
+        _, keys, mask, _ = memory
+        weights = self.attention.weights(self.queries(h, states), keys, mask)
+        return np.asarray(weights.numpy())
+
+
+class Plain(Seq2Seq):
+    """No attention: c is the same summary of the source at every step."""
+
+    def decode(
+        self,
+        y: Array,
+        memory: Memory,
+        states: States,
+    ) -> tuple[Array, Array, States]:
+        B, L, H = y.shape
+        *_, summary = memory
+        contexts = np.broadcast_to(summary[:, None], (B, L, 2 * H))
+        h, states = self.recur(np.concatenate([y, contexts], axis=-1), states)
+        return h, contexts, states
+
+
+class Additive(Seq2Seq):
+    """Each step attends to the source with the state before it, and c is an input of the step."""
+
+    attention_kind = AdditiveAttention
+
+    def decode(
+        self,
+        y: Array,
+        memory: Memory,
+        states: States,
+    ) -> tuple[Array, Array, States]:
+        _, L, _ = y.shape
+        values, keys, mask, _ = memory
+        outputs, contexts = [], []
+        for symbol in np.split(y, L, axis=1):  # (B, 1, H) each
+            query = states[0][:, -1:]  # of the top layer
+            context = self.attention(query, keys, values, mask)  # (B, 1, 2 H)
+            h, states = self.recur(np.concatenate([symbol, context], axis=-1), states)
+            outputs.append(h)
+            contexts.append(context)
+        return np.concatenate(outputs, axis=1), np.concatenate(contexts, axis=1), states
+
+    def queries(self, h: Array, states: States) -> Array:
+        return np.concatenate([states[0][:, -1:], h[:, :-1]], axis=1)
+
+
+class Multiplicative(Seq2Seq):
+    """The recurrence runs by itself; each of its states attends to the source."""
+
+    attention_kind = MultiplicativeAttention
+    feeds_context = False
+
+    def decode(
+        self,
+        y: Array,
+        memory: Memory,
+        states: States,
+    ) -> tuple[Array, Array, States]:
+        values, keys, mask, _ = memory
+        h, states = self.recur(y, states)
+        return h, self.attention(h, keys, values, mask), states

@@ -1,4 +1,4 @@
-"""Texts as the numbers of their symbols."""
+"""Texts as numbers of symbols."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
-END, START, FIRST = 0, 1, 2  # what ends and starts a sequence, and the number of the first symbol of an alphabet
+# What ends and what starts a sequence, and the number of the first symbol of an alphabet.
+END = 0
+START = 1
+FIRST = 2
 
 
 def encode(texts: Sequence[str], alphabet: str) -> tuple[np.ndarray, np.ndarray]:
-    """Texts as numbers of symbols with END behind them, (B, longest + 1), and their lengths without it, (B,)."""
-    number = {symbol: FIRST + i for i, symbol in enumerate(alphabet)}
+    """Texts as numbers of symbols, padded with END, and their lengths (B,).
+
+    The numbers are (B, L + 1), L the longest text's length: each has at least one END.
+    Raises ValueError for a symbol that is not in the alphabet.
+    """
+    number = {symbol: i for i, symbol in enumerate(alphabet, FIRST)}
     lengths = np.array([len(text) for text in texts])
     symbols = np.full((len(texts), lengths.max() + 1), END)
     for row, text in zip(symbols, texts, strict=True):
-        unknown = [symbol for symbol in text if symbol not in number]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} in {text!r} is none of the symbols {alphabet!r}")
-        row[: len(text)] = [number[symbol] for symbol in text]
+        for place, symbol in enumerate(text):
+            if symbol not in number:
+                raise ValueError(f"{symbol!r} in {text!r} is none of the symbols {alphabet!r}")
+            row[place] = number[symbol]
     return symbols, lengths
 
 
 def decode(symbols: np.ndarray, alphabet: str) -> list[str]:
-    """Numbers of symbols (B, L) as texts, each up to its END; a START that was written among them is shown as '?'."""
+    """Numbers of symbols (B, L) as texts, each up to its END; a START is shown as "?"."""
     table = "\0?" + alphabet
-    return ["".join(table[i] for i in row).partition("\0")[0] for row in symbols]
+    texts = ("".join(table[i] for i in row) for row in symbols)
+    return [text.partition("\0")[0] for text in texts]

@@ -1,49 +1,95 @@
 """Training a character model.
 
-The text is read in streams side by side; the state goes on from chunk to chunk, its gradient does not: truncated
-back-propagation through time (Williams & Peng 1990).
+The text is read in streams side by side; the state goes on from chunk to chunk, its gradient does
+not: truncated back-propagation through time (Williams & Peng 1990).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+from math import log
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from tinygrad_cv import data, kernels, nn, parallel
 
 from ...classical.ngram import windows, witten_bell
+from ...config import NonNegative
 from ...sequence.char_rnn import CharRNN, CharRNNConfig
-from ..learner import Learner
+from ...sequence.rnn import State
+from ..learner import Learner, TrainingConfig
+from ..settings import Settings
 from ..task import Task
 
 ORDERS = (1, 2, 3, 4, 5, 6)  # of the n-grams beside the network
 
 
+@dataclass(frozen=True)
+class CharTraining(TrainingConfig):
+    """How a character model is trained."""
+
+    steps: int = 5000
+    batch_size: int = 64  # streams
+    chunk_length: int = 64  # characters, over which gradients go back
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    warmup_steps: NonNegative = 100
+
+
+@dataclass(frozen=True)
+class CharRNNSettings(Settings):
+    """A character model and its training. A text decides its vocabulary."""
+
+    model: CharRNNConfig = field(default_factory=CharRNNConfig)
+    training: CharTraining = field(default_factory=CharTraining)
+
+    def fitted(self, dataset: data.Text | None) -> Self:
+        if dataset is None:
+            return self
+        return replace(self, model=replace(self.model, vocabulary=dataset.vocabulary))
+
+    def check(self, dataset: data.Text | None) -> None:
+        if dataset is None or dataset.vocabulary == self.model.vocabulary:
+            return
+        raise ValueError(
+            f"model.vocabulary={self.model.vocabulary!r}: "
+            f"the characters of the text are {dataset.vocabulary!r}"
+        )
+
+
 PRESETS = {
-    "tiny": CharRNNConfig(hidden=16, embedding=8, steps=50, batch=4, length=8, warm_up=5),
-    "text": CharRNNConfig(),
+    "tiny": CharRNNSettings(
+        CharRNNConfig(hidden_size=16, embedding_size=8),
+        CharTraining(steps=50, batch_size=4, chunk_length=8, warmup_steps=5),
+    ),
+    "text": CharRNNSettings(),
 }
 
 
 class HiddenState(nn.Module):
-    """The state between two chunks, as a part of a task, so that a run is resumed with it: that of all ranks' streams."""
+    """The state between two chunks, that of all ranks' streams.
 
-    def __init__(self, config: CharRNNConfig) -> None:
-        shape = (config.layers, config.batch, config.hidden)
+    It is a part of the task, so that a run is resumed with it.
+    """
+
+    def __init__(self, config: CharRNNConfig, streams: int) -> None:
+        shape = (config.num_layers, streams, config.hidden_size)
         for name in ("h", "c") if config.cell == "lstm" else ("h",):
             self.register_buffer(name, np.zeros(shape, np.float32))
 
     @property
-    def state(self) -> Any:
-        found = tuple(parallel.team().shard(array, axis=1) for _, array in self.named_buffers())
-        return found if len(found) > 1 else found[0]
+    def state(self) -> State:
+        """That of this rank's streams."""
+        team = parallel.team()
+        h, *c = (team.shard(buffer, axis=1) for _, buffer in self.named_buffers())
+        return (h, c[0]) if c else h
 
     def keep(self, state: Any) -> None:
-        for (_, buffer), value in zip(
-            self.named_buffers(), state if isinstance(state, tuple) else [state], strict=True
-        ):
+        """Take over a `State` of tensors, without its graph."""
+        values = state if isinstance(state, tuple) else (state,)
+        for (_, buffer), value in zip(self.named_buffers(), values, strict=True):
             buffer[...] = parallel.team().gather(value.numpy(), axis=1)
 
     def forget(self) -> None:
@@ -60,17 +106,25 @@ class CharRNNTask(Task):
     options: ClassVar = {"prompt": "\n", "temperature": 1.0}
     plots: ClassVar = {"loss": ("nats per character",)}
     metrics_help = (
-        "nats/char: mean of -log p(next character | all before it) on the last tenth of the text, which was not trained "
-        "on; bits/char: the same by log 2. Baselines count: n-grams, interpolated after Witten & Bell."
+        "nats/char: mean of -log p(next character | all before it) on the last tenth of the text, "
+        "which was not trained on; bits/char: the same by log 2. Baselines count: n-grams, "
+        "interpolated after Witten & Bell."
     )
+    settings: CharRNNSettings
 
-    def __init__(self, config: CharRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
-        self.config, self.rng = config, rng
-        self.model, self.carried = CharRNN(config, rng=rng), HiddenState(config)
+    def __init__(
+        self, settings: CharRNNSettings, training: Any, *, rng: np.random.Generator
+    ) -> None:
+        self.settings, self.rng = settings, rng
+        config = settings.training
+        self.model = CharRNN(settings.model, rng=rng)
+        self.carried = HiddenState(settings.model, config.batch_size)
         self.learner = Learner(self.model, config)
         self.parts = self.learner.parts | {"carried": self.carried}
         if training is not None:
-            self.batches = data.streams(training.train, config.batch, config.length, rng=rng)
+            self.batches = data.streams(
+                training.train, config.batch_size, config.chunk_length, rng=rng
+            )
 
     def step(self, step: int) -> dict[str, float]:
         *streams, fresh = next(self.batches)
@@ -90,14 +144,15 @@ class CharRNNTask(Task):
         return losses
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        whole = np.concatenate([test.train, test.test])
-        rows = [row(self.title, float(self.losses(whole, len(test.train)).mean()))]
+        text, start = np.concatenate([test.train, test.test]), len(test.train)
+        vocab_size = len(test.vocabulary)
+        rows = [row(self.title, float(self.losses(text, start).mean()))]
         for order in ORDERS:
             counted = windows(test.train, order - 1)
-            asked = windows(whole[len(test.train) - order + 1 :], order - 1)
-            p = witten_bell(*counted, *asked, vocabulary=len(test.vocabulary))
+            asked = windows(text[start - order + 1 :], order - 1)
+            p = witten_bell(*counted, *asked, vocabulary=vocab_size)
             rows.append(row(f"{order}-gram", float(-np.log(p).mean())))
-        return [*rows, row("uniform", float(np.log(len(test.vocabulary))))]
+        return [*rows, row("uniform", log(vocab_size))]
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> str:
         """`CharRNN.sample` by the averaged weights."""
@@ -105,9 +160,11 @@ class CharRNNTask(Task):
             return str(model.sample(n, rng=rng, **options))
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        (folder / "sample.txt").write_text(self.sample(2000, rng=np.random.default_rng(4)))
+        text = self.sample(2000, rng=np.random.default_rng(4))
+        (folder / "sample.txt").write_text(text)
         return []
 
 
 def row(name: str, nats: float) -> dict[str, Any]:
-    return {"name": name, "nats/char": nats, "bits/char": nats / float(np.log(2))}
+    """A row of the report, in both units."""
+    return {"name": name, "nats/char": nats, "bits/char": nats / log(2)}

@@ -1,32 +1,53 @@
 """Copying and reversing random letters: what an encoder-decoder can carry over.
 
-There is nothing to understand, and nothing to guess from: each letter must be remembered, or looked up.
+There is nothing to understand, and nothing to guess from: each letter must be remembered, or looked
+up.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from .pairs import Pairs, in_order
-from .transduction import TextTransduction, TransductionConfig
+from ...config import Config
+from .pairs import Pairs, check_order, in_order
+from .transduction import (
+    TINY_MODEL,
+    TINY_TRAINING,
+    TextTransduction,
+    TransductionSettings,
+    drawn_groups,
+)
 
 
 @dataclass(frozen=True)
-class LettersConfig(TransductionConfig):
-    """What makes a model that copies or reverses."""
+class LettersData(Config):
+    """What is copied or reversed."""
 
     order: str = "reversed"  # or same
     letters: Annotated[int, 1, 26] = 26  # in the alphabet
     longest: int = 20  # of what is trained on; shorter ones are as frequent
 
 
-def letters(lengths: np.ndarray, alphabet: str, *, rng: np.random.Generator) -> list[str]:
+@dataclass(frozen=True)
+class LettersSettings(TransductionSettings):
+    """A model that copies or reverses, its training, and its data."""
+
+    data: LettersData = field(default_factory=LettersData)
+
+    def check(self, dataset: Any) -> None:
+        super().check(dataset)
+        check_order(self.data.order)
+
+
+def random_texts(lengths: np.ndarray, alphabet: str, *, rng: np.random.Generator) -> list[str]:
     """Random texts of these lengths."""
     drawn = rng.integers(0, len(alphabet), (len(lengths), lengths.max()))
-    return ["".join(alphabet[i] for i in row[:length]) for row, length in zip(drawn, lengths, strict=True)]
+    rows = zip(drawn, lengths, strict=True)
+    return ["".join(alphabet[i] for i in row[:length]) for row, length in rows]
 
 
 class Reversal(TextTransduction):
@@ -34,25 +55,32 @@ class Reversal(TextTransduction):
 
     title = "Copying and reversing"
     presets: ClassVar = {
-        "tiny": LettersConfig(size=8, heads=2, hidden=8, steps=100, batch=4, longest=4, warm_up=5),
-        "letters": LettersConfig(),
+        "tiny": LettersSettings(TINY_MODEL, TINY_TRAINING, LettersData(longest=4)),
+        "letters": LettersSettings(),
     }
     along = "letters"
+    settings: LettersSettings
 
-    def __init__(self, config: LettersConfig, training: Any, *, rng: np.random.Generator) -> None:
-        in_order(config.order, "")  # raises for an unknown one
-        self.letters = self.alphabet = "abcdefghijklmnopqrstuvwxyz"[: config.letters]
-        super().__init__(config, training, rng=rng)
+    def __init__(
+        self, settings: LettersSettings, training: Any, *, rng: np.random.Generator
+    ) -> None:
+        self.letters = self.alphabet = ascii_lowercase[: settings.data.letters]
+        super().__init__(settings, training, rng=rng)
 
-    def pool(self, given: Any, part: str) -> None:
+    def pool(self, dataset: Any, part: str) -> None:
         return None
 
     def groups(self) -> dict[int, str]:
         """Up to half as long again as what was trained on."""
-        longest = self.config.longest
+        longest = self.settings.data.longest
         step = max(1, longest // 4)
-        return {n: f"{n} letters" for n in range(step, longest + 2 * step + 1, step)}
+        lengths = range(step, longest + 2 * step + 1, step)
+        return {length: f"{length} letters" for length in lengths}
 
-    def draw(self, n: int, pool: Any, group: int | None = None, *, rng: np.random.Generator) -> Pairs:
-        lengths = rng.integers(1, self.config.longest + 1, n) if group is None else np.full(n, group)
-        return self.pairs([(text, in_order(self.config.order, text)) for text in letters(lengths, self.alphabet, rng=rng)])
+    def draw(
+        self, n: int, pool: Any, group: int | None = None, *, rng: np.random.Generator
+    ) -> Pairs:
+        config = self.settings.data
+        lengths = drawn_groups(1, config.longest, n, group, rng=rng)
+        texts = random_texts(lengths, self.alphabet, rng=rng)
+        return self.pairs([(text, in_order(config.order, text)) for text in texts])
