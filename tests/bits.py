@@ -86,6 +86,14 @@ RENAMED: dict[str, str] = {
     "segment gelu=none": "hidden_act=gelu",
     "segment dropout": "hidden_dropout_prob attention_probs_dropout_prob",
     "segment stochastic_depth": "drop_path_rate",
+    # the GAN
+    "gan steps": "training.steps",
+    "gan loss": "model.loss",
+    "gan generator": "model.generator_sizes",
+    "gan discriminator": "model.discriminator_sizes",
+    "gan penalty": "training.gradient_penalty",
+    "gan instance_noise": "training.instance_noise",
+    "gan betas": "training.betas",
 }
 
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from models.lab.errors import RunError
 from models.lab.report.page import Section, write_page
 from models.lab.report.plots import moving_average
 from models.lab.run import Run
+from models.lab.settings import changed
 from models.lab.tasks.gan import PRESETS, GANTask
 from models.lab.train import train
 from tinygrad_cv import data, safetensors
@@ -29,7 +29,8 @@ TINY = ["train", "gan", "--preset", "tiny", "--steps", "300", "--save-every", "2
 
 
 def make(seed: int = 0, steps: int = 60) -> GANTask:
-    return GANTask(replace(PRESETS["tiny"], steps=steps), DIGITS, rng=np.random.default_rng(seed))
+    settings = changed(PRESETS["tiny"], {"training.steps": steps})
+    return GANTask(settings, DIGITS, rng=np.random.default_rng(seed))
 
 
 def opened(folder: Path) -> Run:
@@ -159,8 +160,8 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
     [
         (["train", "gam"], "no model is called 'gam'; there are gan, ddpm, vit, row-rnn"),
         (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH, text:PATH"),
-        (["train", "gan", "--set", "loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
-        (["train", "gan", "--set", "los=hinge"], "GANConfig has no 'los'; there are shape, noise"),
+        (["train", "gan", "--set", "model.loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
+        (["train", "gan", "--set", "model.los=hinge"], "nothing is called 'model.los'; there are model.image_size"),
         (["train", "vit", "--set", "lr=1e-3"], "lr: say training.lr"),
         (["train", "vit", "--set", "depth=4"], "nothing is called 'depth'; there are model.image_size, model.num_channels"),
         (["train", "vit", "--set", "model.num_hidden_layers=2.5"], "model.num_hidden_layers=2.5: a value like 4 is expected"),
@@ -236,8 +237,8 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
         (right[1:], "config.json cannot be read"),
         (right.replace('"task"', '"model"'), "was made before configurations were split; train it again"),
         ("{}", "config.json lacks config, data, root, seed, task"),
-        (right.replace('"noise"', '"nose"'), "here differ: noise, nose"),
-        (right.replace('"noise": 4', '"noise": "4"'), "noise='4': a value like 4 is expected"),
+        (right.replace('"latent_dim"', '"latent_dam"'), "here differ: latent_dam, latent_dim"),
+        (right.replace('"latent_dim": 4', '"latent_dim": "4"'), "model.latent_dim='4': a value like 4 is expected"),
     ):
         config.write_text(wrong)
         assert message in told("sample", str(run), *out)

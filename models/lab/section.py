@@ -27,7 +27,7 @@ PARTS = {
     "gan": Part(
         "A generator turns noise into digits; a discriminator learns to tell them from real scans, and the generator "
         "learns from its verdicts.",
-        {"steps": "4000"},
+        {"training.steps": "4000"},
     ),
     "ddpm": Part(
         "A network learns to tell the noise in a noisy digit. Applied again and again it turns noise into a digit, of a "
