@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.generative import Generator
+from models.generative import DDPM, Generator
 from models.lab.cli import main, reopen
 
-MODELS = {"gan": Generator}
+MODELS = {"gan": Generator, "ddpm": DDPM}
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -161,7 +161,7 @@ def unet(m: Maths, config: UNetConfig, w: Weights, x: Any, t: Any) -> Any:
 
     def norm(name: str, h: Any) -> Any:
         b, c = h.shape[:2]
-        rows = h.reshape(b, min(config.groups, c), -1)
+        rows = h.reshape(b, min(config.num_groups, c), -1)
         shape = (1, c, 1, 1)
         normal = normalise(m, rows, -1, 1e-5).reshape(*h.shape)
         return normal * w[name + ".weight"].reshape(shape) + w[name + ".bias"].reshape(shape)
@@ -172,30 +172,36 @@ def unet(m: Maths, config: UNetConfig, w: Weights, x: Any, t: Any) -> Any:
         inner = conv(name + ".conv2", silu(norm(name + ".norm2", inner)))
         return inner + (conv(name + ".shortcut", h) if name + ".shortcut.weight" in w else h)
 
-    def looks(name: str, h: Any) -> Any:
+    def pixel_attention(name: str, h: Any) -> Any:
         b, c, height, width = h.shape
         pixels = xp.swapaxes(norm(name + ".norm", h).reshape(b, c, height * width), 1, 2)
-        attended = attention(m, w, name + ".attention", pixels, config.heads)
+        attended = attention(m, w, name + ".attention", pixels, config.num_heads)
         return h + xp.swapaxes(attended, 1, 2).reshape(b, c, height, width)
 
-    def part(name: str, h: Any) -> Any:
-        if name + ".conv.weight" in w:  # to another height
+    def layer(name: str, h: Any) -> Any:
+        if name + ".conv.weight" in w:  # to another level
             down = name.startswith("down")
             return conv(name + ".conv", h, 2) if down else conv(name + ".conv", doubled(m, h))
-        h = residual(name + ".block", h)
-        return looks(name + ".attention", h) if name + ".attention.norm.weight" in w else h
+        return residual(name, h) if name + ".conv1.weight" in w else pixel_attention(name, h)
+
+    def block(name: str, h: Any) -> Any:
+        for i in range(count(name + ".")):
+            h = layer(f"{name}.{i}", h)
+        return h
+
+    def count(prefix: str) -> int:
+        """How many numbered members there are."""
+        return len({n.removeprefix(prefix).partition(".")[0] for n in w if n.startswith(prefix)})
 
     time = silu(linear(w, "time_mlp.2", silu(linear(w, "time_mlp.0", t))))
     h = conv("conv_in", x)
     skips = [h]
-    count = {k: len({n.split(".")[1] for n in w if n.startswith(k + ".")}) for k in ("down", "up")}
-    for i in range(count["down"]):
-        h = part(f"down.{i}", h)
+    for i in range(count("down.")):
+        h = block(f"down.{i}", h)
         skips.append(h)
-    h = residual("middle.2", looks("middle.1", residual("middle.0", h)))
-    for i in range(count["up"]):
-        rises = f"up.{i}.conv.weight" in w
-        h = part(f"up.{i}", h if rises else xp.concatenate([h, skips.pop()], axis=1))
+    h = block("middle", h)
+    for i in range(count("up.")):
+        h = block(f"up.{i}", xp.concatenate([h, skips.pop()], axis=1))
     return conv("conv_out", silu(norm("norm_out", h)))
 
 
@@ -226,8 +232,8 @@ def losses(m: Maths, name: str) -> list[tuple[str, Callable[..., Any]]]:
             return [("", lambda w, images, labels: cross_entropy(m, vit(m, sizes, w, images), labels))]
         case UNetSizes():
 
-            def error(w: Weights, noisy: Any, times: Any, noise: Any) -> Any:
-                difference = unet(m, sizes.config, w, noisy, times) - noise
+            def error(w: Weights, noisy: Any, timesteps: Any, noise: Any) -> Any:
+                difference = unet(m, sizes.config, w, noisy, timesteps) - noise
                 return m.xp.mean(difference * difference)
 
             return [("", error)]
@@ -243,10 +249,10 @@ def trained(w: Weights, begins: str) -> Weights:
 
 
 def prepared(name: str, batch: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A batch as the functions take it: a UNet's times already embedded, as nothing learns there."""
+    """A batch as the functions take it: a UNet's timesteps already embedded, as nothing learns there."""
     sizes = sizes_of(name)
     if isinstance(sizes, UNetSizes):
-        return batch[0], time_embedding(batch[1], sizes.base), batch[2]
+        return batch[0], time_embedding(batch[1], sizes.base_channels), batch[2]
     return batch
 
 

@@ -58,17 +58,23 @@ class ViTSizes:
 
 @dataclass(frozen=True)
 class UNetSizes:
-    """The noise predictor of a diffusion model, one channel, attention at its lowest height only."""
+    """The noise predictor of a diffusion model, one channel, attention at its lowest level only."""
 
     side: int = 28
-    base: int = 32
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    blocks: int = 2
+    base_channels: int = 32
+    channel_multipliers: tuple[int, ...] = (1, 2, 4)
+    num_res_blocks: int = 2
     batch: int = 32
 
     @property
     def config(self) -> UNetConfig:
-        return UNetConfig(1, self.base, self.multipliers, self.blocks, attention=(), dropout=0.0)
+        return UNetConfig(
+            base_channels=self.base_channels,
+            channel_multipliers=self.channel_multipliers,
+            num_res_blocks=self.num_res_blocks,
+            attention_levels=(),
+            dropout=0.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def sizes_of(name: str) -> Sizes:
 def batches(name: str) -> list[tuple[np.ndarray, ...]]:
     """The data of a workload, a few batches.
 
-    (real, noise for D, noise for G), (images, labels), (noisy images, times, noise) or (characters, next characters);
+    (real, noise for D, noise for G), (images, labels), (noisy images, timesteps, noise) or (characters, next characters);
     for an operation the gradient that backward begins with, or labels.
     """
     sizes, rng = sizes_of(name), np.random.default_rng(0)

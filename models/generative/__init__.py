@@ -1,5 +1,6 @@
 """Models that generate images."""
 
+from .ddpm import DDPM, DDPMConfig
 from .gan import Discriminator, GANConfig, Generator
 
-__all__ = ["Discriminator", "GANConfig", "Generator"]
+__all__ = ["DDPM", "DDPMConfig", "Discriminator", "GANConfig", "Generator"]

@@ -32,7 +32,7 @@ PARTS = {
     "ddpm": Part(
         "A network learns to tell the noise in a noisy digit. Applied again and again it turns noise into a digit, of a "
         "class if one is asked for, and it fills in missing pixels.",
-        {"steps": "1500", "base": "16", "batch": "64"},
+        {"training.steps": "1500", "model.unet.base_channels": "16"},
     ),
     "vit": Part(
         "A transformer reads a digit as a sequence of 16 patches; its attention shows which of them told it the class.",

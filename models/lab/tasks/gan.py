@@ -128,7 +128,7 @@ class GANTask(ImageGenerator):
     def discriminator_step(
         self, real: np.ndarray, fake: np.ndarray, noise: float
     ) -> dict[str, float]:
-        """Real images are to be told from fake ones, which are detached."""
+        """Learn to tell real images from fake ones, which are detached."""
         model, config = self.settings.model, self.settings.training
         blurred_real, blurred_fake = self.blur(real, noise), self.blur(fake, noise)
         real_logits = self.discriminator(tg.Tensor(blurred_real))
@@ -147,7 +147,7 @@ class GANTask(ImageGenerator):
         }
 
     def generator_step(self, fake: tg.Tensor, noise: float) -> dict[str, float]:
-        """The discriminator, which stays as it is, is to take fake images for real ones."""
+        """Learn to make the discriminator, which stays, take fake images for real ones."""
         self.discriminator.requires_grad_(False)
         logits = self.discriminator(self.blur(fake, noise))
         loss = generator_loss(logits, self.settings.model.loss)
