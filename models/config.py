@@ -21,7 +21,10 @@ class Config:
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
-    """What makes a model. `model_type` is written into its config.json, so that no other model reads it."""
+    """What makes a model.
+
+    `model_type` is written into its config.json, so that no other model reads it.
+    """
 
     model_type: ClassVar[str] = ""
 
@@ -40,7 +43,7 @@ class ImageConfig(ModelConfig):
 
 
 def named_values(config: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The values of a configuration and of those in it, by dotted name: ("model.hidden_size", 64)."""
+    """The values of a configuration and of those in it: ("model.hidden_size", 64), ..."""
     for field in fields(config):
         name, value = f"{prefix}{field.name}", getattr(config, field.name)
         if isinstance(value, Config):
@@ -94,20 +97,20 @@ def restored(values: Mapping[str, Any], like: Any, prefix: str = "") -> Any:
 
     Raises ValueError if it has other fields, other types of values, or another `model_type`.
     """
-    kind, found = type(like), dict(values)
+    kind, content = type(like), dict(values)
     model_type = getattr(like, "model_type", "")
-    if model_type and found.pop("model_type", model_type) != model_type:
+    if model_type and content.pop("model_type", model_type) != model_type:
         stranger = values["model_type"]
         raise ValueError(f"{prefix}model_type={stranger!r}: a {kind.__name__} is {model_type!r}")
     known = {field.name for field in fields(like)}
-    if known != found.keys():
-        odd = ", ".join(sorted(known ^ found.keys()))
+    if known != content.keys():
+        odd = ", ".join(sorted(known ^ content.keys()))
         names = ", ".join(sorted(known))
         raise ValueError(f"a stored {kind.__name__} has the fields {names}; here differ: {odd}")
-    for name, value in found.items():
+    for name, value in content.items():
         usual = getattr(like, name)
         if isinstance(usual, Config) and isinstance(value, dict):
-            found[name] = restored(value, usual, f"{prefix}{name}.")
+            content[name] = restored(value, usual, f"{prefix}{name}.")
         elif isinstance(value, list):
-            found[name] = tuple(value)
-    return checked(kind(**found), like, prefix)
+            content[name] = tuple(value)
+    return checked(kind(**content), like, prefix)

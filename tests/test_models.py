@@ -36,8 +36,8 @@ def training(task: type[Task], preset: str) -> Any:
         ids = np.array([sorted(set(TEXT)).index(c) for c in TEXT * (1 if preset == "tiny" else 10)])
         return data.Text(ids, ids[:200], "".join(sorted(set(TEXT))))
     if preset == "mnist":
-        pictures = np.random.default_rng(0).random((8, 28, 28), np.float32)
-        return data.Dataset("noise", pictures, np.arange(8), tuple("0123456789"))
+        images = np.random.default_rng(0).random((8, 28, 28), np.float32)
+        return data.Dataset("noise", images, np.arange(8), tuple("0123456789"))
     digits = data.digits()
     return data.Dataset("digits", digits.images[:32], digits.labels[:32], digits.classes)
 
@@ -148,8 +148,8 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
 )
 def test_tiny_models_have_their_number_of_parameters(name: str, count: int) -> None:
     modules = [owner for owner in make(name).parts.values() if isinstance(owner, nn.Module)]
-    found = sum(p.size for module in modules for p in module.parameters())
-    assert found == count
+    total = sum(p.size for module in modules for p in module.parameters())
+    assert total == count
 
 
 def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, capsys: Any) -> None:
@@ -168,30 +168,30 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
     images = data.digits("test").images[:3].copy()
     images[:, 2:4, 5] = np.nan
     np.savez(mine, images=images)
-    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 0
+    assert main(["inpaint", run, "--images", mine, "--out", out]) == 0
     filled = np.load(out)["images"]
     np.testing.assert_array_equal(filled[~np.isnan(images)], images[~np.isnan(images)])
     assert np.isfinite(filled).all()
     assert main(["inpaint", run, "--missing", "left", "--n", "2", "--out", out]) == 0
-    tests = {picture.tobytes() for picture in data.digits("test").images[:, :, 4:]}
+    tests = {image.tobytes() for image in data.digits("test").images[:, :, 4:]}
     filled = np.load(out)["images"]
     assert len(filled) == 2
-    assert all(picture[:, 4:].tobytes() in tests for picture in filled)
+    assert all(image[:, 4:].tobytes() in tests for image in filled)
     assert main(["inpaint", run, "--n", "2", "--out", str(tmp_path / "x.png")]) == 0
     capsys.readouterr()
     for words, message in (
         ([run, "--missing", "nose"], "missing=nose: one of lower, upper, left, right, middle"),
         ([gan], "holds a GAN; missing pixels are filled in by a DDPM"),
-        ([run, "--pictures", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
+        ([run, "--images", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
     ):
         assert main(["inpaint", *words, "--out", out]) == 2
         assert message in capsys.readouterr().err
     np.savez(mine, images=images[:, :6])
-    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 2
+    assert main(["inpaint", run, "--images", mine, "--out", out]) == 2
     assert "holds an array of shape (3, 6, 8); this model's pictures are (N, 8, 8)" in capsys.readouterr().err
 
 
-def test_a_generator_of_pictures_of_ones_own_has_a_page(tmp_path: Path, capsys: Any) -> None:
+def test_a_generator_of_images_of_ones_own_has_a_page(tmp_path: Path, capsys: Any) -> None:
     """There is no classifier for them, so no figures; what the model draws is shown."""
     (tmp_path / "mine").mkdir()
     for i in range(20):

@@ -340,17 +340,17 @@ MODELS: dict[str, dict[str, Any]] = {
 
 def watched(task: Task) -> tuple[dict[str, float], list[np.ndarray]]:
     """The metrics of a step, averaged over the ranks, and the gradients at each optimiser's step."""
-    found, step = [], optim.Optimizer.step
+    gradients, step = [], optim.Optimizer.step
 
     def watch(optimizer: optim.Optimizer) -> None:
         optimizer.average_gradients()
-        found.extend(p.grad.copy() for p in optimizer.parameters)
+        gradients.extend(p.grad.copy() for p in optimizer.parameters)
         step(optimizer)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optim.Optimizer, "step", watch)
         metrics = task.step(0)
-    return dict(zip(metrics, parallel.average(np.array([*metrics.values()])).tolist(), strict=True)), found
+    return dict(zip(metrics, parallel.average(np.array([*metrics.values()])).tolist(), strict=True)), gradients
 
 
 def check_model(name: str, ranks: Any) -> None:

@@ -158,7 +158,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["train", "gam"], "no model is called 'gam'; there are gan, ddpm, vit, row-rnn"),
+        (["train", "gam"], "no task is called 'gam'; there are gan, ddpm, vit, row-rnn"),
         (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH, text:PATH"),
         (["train", "gan", "--set", "model.loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
         (["train", "gan", "--set", "model.los=hinge"], "nothing is called 'model.los'; there are model.image_size"),
@@ -195,9 +195,9 @@ def test_errors_are_one_clear_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "afile").touch()
     assert main(command) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
 
 
@@ -213,24 +213,24 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
     run, out = tmp_path / "run", ["--n", "2", "--out", str(tmp_path / "x.png")]
     assert main(["train", "gan", "--preset", "tiny", "--steps", "2", "--out", str(run)]) == 0
 
-    def told(*command: str) -> str:
+    def error_of(*command: str) -> str:
         capsys.readouterr()
         assert main(list(command)) == 2
         return str(capsys.readouterr().err)
 
-    assert "holds a gan, not a vit" in told("train", "vit", "--resume", "--out", str(run))
+    assert "holds a gan, not a vit" in error_of("train", "vit", "--resume", "--out", str(run))
     weights, metadata = arrays(run)
     checkpoint, config = run / "checkpoint.safetensors", run / "config.json"
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[:-1])
-    assert "not a sound safetensors file" in told("sample", str(run), *out)
+    assert "not a sound safetensors file" in error_of("sample", str(run), *out)
     name = "generator/layers.0.weight"
     safetensors.save(weights | {name: np.full_like(weights[name], np.nan)}, checkpoint, metadata)
-    assert f"has NaN or infinities in {name}" in told("sample", str(run), *out)
+    assert f"has NaN or infinities in {name}" in error_of("sample", str(run), *out)
     safetensors.save({n: a for n, a in weights.items() if n != name}, checkpoint, metadata)
-    assert "do not belong together, at 'generator'" in told("sample", str(run), *out)
+    assert "do not belong together, at 'generator'" in error_of("sample", str(run), *out)
     safetensors.save(weights, checkpoint)
-    assert "not a checkpoint that `train` wrote" in told("sample", str(run), *out)
+    assert "not a checkpoint that `train` wrote" in error_of("sample", str(run), *out)
     checkpoint.write_bytes(whole)
     right = config.read_text()
     for wrong, message in (
@@ -241,11 +241,11 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
         (right.replace('"latent_dim": 4', '"latent_dim": "4"'), "model.latent_dim='4': a value like 4 is expected"),
     ):
         config.write_text(wrong)
-        assert message in told("sample", str(run), *out)
+        assert message in error_of("sample", str(run), *out)
     config.write_text(right)
     with open(run / "log.jsonl", "a") as log:
         log.write('{"step": ')
-    assert "log.jsonl has a line that is not JSON" in told("train", "gan", "--resume", "--out", str(run))
+    assert "log.jsonl has a line that is not JSON" in error_of("train", "gan", "--resume", "--out", str(run))
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:

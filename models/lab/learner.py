@@ -1,4 +1,7 @@
-"""How the models learn: AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights."""
+"""How the models learn.
+
+AdamW with warm-up and cosine decay, clipped gradients, and a moving average of the weights.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ class Learner:
 
     @contextmanager
     def ema_weights(self) -> Iterator[nn.Module]:
-        """Inside this context the model has the averaged weights, evaluates, and records nothing."""
+        """Inside this context the model has the averaged weights, and records nothing."""
         with tg.no_grad(), self.ema.applied() as model:
             model.eval()
             try:
@@ -76,7 +79,7 @@ class Learner:
 
 
 def training_of_flat(config: Any) -> TrainingConfig:
-    """The training in a configuration that is still in one piece. Goes, when the last one is split."""
+    """The training in a configuration of one piece. Goes, when the last one is split."""
     return TrainingConfig(
         config.steps,
         config.batch,

@@ -1,4 +1,4 @@
-"""The settings of a run: what makes its model, its training and its data, and the words behind `--set`."""
+"""The settings of a run: its model, its training, its data, and the words behind `--set`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from ..config import Config, ModelConfig, checked, named_values
 
 @dataclass(frozen=True)
 class Settings(Config):
-    """Three configurations, each for itself. A task's own `Settings` say which, and how they depend on a data set."""
+    """Three configurations, each for itself.
+
+    A task's own `Settings` say which, and how they depend on a data set.
+    """
 
     model: ModelConfig
     training: Config
@@ -25,7 +28,7 @@ class Settings(Config):
         return self
 
     def check(self, dataset: Any) -> None:
-        """Raise ValueError where the parts, or a data set, contradict each other. Without data it is None."""
+        """Raise ValueError where the parts contradict each other, or a data set (None without)."""
 
 
 def configure(
@@ -52,17 +55,18 @@ def configure(
 
 
 def check_name(word: str, known: list[str]) -> None:
-    """Raise ValueError for a word that names no value, with the names that are meant if there are some."""
+    """Raise ValueError for a word that names no value; it says what may have been meant."""
     if word in known:
         return
-    meant = [name for name in known if name.rpartition(".")[2] == word]
+    last = word.rpartition(".")[2]
+    meant = [name for name in known if name.rpartition(".")[2] == last]
     if meant:
         raise ValueError(f"{word}: say {' or '.join(meant)}")
     raise ValueError(f"nothing is called {word!r}; there are {', '.join(known)}")
 
 
 def changed(config: Any, values: Mapping[str, object]) -> Any:
-    """A configuration with other values, by dotted name: changed(settings, {"training.steps": 10})."""
+    """A configuration with other values: changed(settings, {"training.steps": 10})."""
     inner: dict[str, dict[str, object]] = {}
     own: dict[str, Any] = {}
     for name, value in values.items():

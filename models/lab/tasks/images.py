@@ -114,6 +114,7 @@ class ClassifierSettings(ImageSettings):
 class ImageClassifier(Task):
     """A task whose model gives class logits (N, K) to images (N, H, W[, C])."""
 
+    settings: ClassifierSettings
     plots: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
     metrics_help = (
         "accuracy: share of the test pictures given their class. cross-entropy: mean of -log p(class), in nats. Baselines: "
