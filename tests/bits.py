@@ -106,6 +106,13 @@ RENAMED: dict[str, str] = {
     "ddpm heads": "model.unet.num_heads",
     "ddpm dropout": "model.unet.dropout",
     "ddpm classes": "model.unet.num_classes",
+    # the RNN that draws pixel by pixel
+    "pixel-rnn steps": "training.steps",
+    "pixel-rnn warm_up": "training.warmup_steps",
+    "pixel-rnn cell": "model.cell",
+    "pixel-rnn layers": "model.num_layers",
+    "pixel-rnn levels": "model.num_levels",
+    "pixel-rnn dropout": "model.dropout",
 }
 
 

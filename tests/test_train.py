@@ -179,7 +179,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "detr", "--set", "dimension=66"], "fill multiples of 4 dimensions, not 66"),
         (["train", "segment", "--set", "digit=(22, 12)"], "digits of 22 to 12 pixels"),
         (["train", "segment", "--set", "fragment=1"], "fragment=1: must be finite and at least 2"),
-        (["train", "pixel-rnn", "--set", "levels=1"], "levels=1: must be finite and at least 2"),
+        (["train", "pixel-rnn", "--set", "model.num_levels=1"], "model.num_levels=1: must be finite and at least 2"),
         (["train", "char-rnn", "--data", "text:"], "--data text: lacks a path"),
         (["train", "gan", "--preset", "tiny", "--out", "afile"], "afile cannot be a run's folder, because a file is in its"),
         (["train", "char-rnn"], "char-rnn reads text, and digits is something else"),

@@ -2,5 +2,14 @@
 
 from .ddpm import DDPM, DDPMConfig
 from .gan import Discriminator, GANConfig, Generator
+from .pixel_rnn import PixelRNN, PixelRNNConfig
 
-__all__ = ["DDPM", "DDPMConfig", "Discriminator", "GANConfig", "Generator"]
+__all__ = [
+    "DDPM",
+    "DDPMConfig",
+    "Discriminator",
+    "GANConfig",
+    "Generator",
+    "PixelRNN",
+    "PixelRNNConfig",
+]

@@ -151,7 +151,7 @@ class DDPM(Pretrained):
                 yield x, x0
 
     def checked_labels(self, label: int | np.ndarray, n: int) -> np.ndarray | None:
-        """The classes of n images (n,), or None. Raises ValueError if the model has no such class."""
+        """The classes of n images (n,), or None. Raises ValueError for one the model lacks."""
         if not np.any(np.not_equal(label, -1)):
             return None
         labels = np.broadcast_to(label, n)

@@ -19,7 +19,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-Network = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (x_t, t) -> prediction
+Images = np.ndarray  # (B, ...), in [-1, 1] or noisy
+Timesteps = np.ndarray  # integers (B,)
+Network = Callable[[Images, Timesteps], Images]  # (x_t, t) -> prediction
 PREDICTIONS = ("epsilon", "x0", "v")
 
 
@@ -27,8 +29,8 @@ def betas(schedule: str, timesteps: int) -> np.ndarray:
     """The variances beta_1 ... beta_T, float64 (T,).
 
     "linear": from 1e-4 to .02 at T = 1000, scaled by 1000 / T for others (Ho et al. 2020,
-    section 4). "cosine": such that alpha_bar_t = cos^2((t / T + s) / (1 + s) pi / 2) up to a factor,
-    s = .008, each at most .999.
+    section 4). "cosine": such that, up to a factor, alpha_bar_t = cos^2((t / T + s) / (1 + s) pi / 2)
+    with s = .008. Each is at most .999. Raises ValueError for another schedule.
     """
     if schedule == "linear":
         of_a_thousand = np.linspace(1e-4, 0.02, timesteps)
@@ -59,7 +61,7 @@ class Diffusion:
         self.beta = np.concatenate([[0.0], betas(schedule, timesteps)])
         self.alphas_cumprod = np.cumprod(1 - self.beta)
 
-    def scales(self, t: np.ndarray, like: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def scales(self, t: Timesteps, like: Images) -> tuple[Images, Images]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), (B, 1, ...), in the type of the images."""
         ones = [1] * (like.ndim - 1)
         alpha_bar = self.alphas_cumprod[t].reshape(-1, *ones)
@@ -67,12 +69,12 @@ class Diffusion:
         sigma = np.sqrt(1 - alpha_bar)
         return signal.astype(like.dtype), sigma.astype(like.dtype)
 
-    def q_sample(self, x0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def q_sample(self, x0: Images, t: Timesteps, noise: Images) -> Images:
         """x_t from x_0 and standard normal noise, in one go (equation 4)."""
         signal, sigma = self.scales(t, x0)
         return np.asarray(signal * x0 + sigma * noise)
 
-    def target(self, x0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def target(self, x0: Images, t: Timesteps, noise: Images) -> Images:
         """What the network is to predict from x_t."""
         if self.prediction_type == "epsilon":
             return noise
@@ -81,9 +83,7 @@ class Diffusion:
         signal, sigma = self.scales(t, x0)
         return np.asarray(signal * noise - sigma * x0)
 
-    def x0_and_epsilon(
-        self, x: np.ndarray, t: np.ndarray, predicted: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def x0_and_epsilon(self, x: Images, t: Timesteps, predicted: Images) -> tuple[Images, Images]:
         """The image and the noise in x_t that a prediction stands for.
 
         The image is clipped to [-1, 1].
@@ -99,7 +99,7 @@ class Diffusion:
         x0 = np.clip(x0, -1, 1)
         return x0, (x - signal * x0) / sigma
 
-    def posterior(self, x0: np.ndarray, x: np.ndarray, t: int) -> tuple[np.ndarray, float]:
+    def posterior(self, x0: Images, x: Images, t: int) -> tuple[Images, float]:
         """Mean and variance of q(x_(t-1) | x_t, x_0) (equations 6 and 7)."""
         beta = self.beta[t]
         before = self.alphas_cumprod[t - 1]
@@ -111,8 +111,8 @@ class Diffusion:
         return mean, float(variance)
 
     def ancestral_step(
-        self, network: Network, x: np.ndarray, t: int, *, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, network: Network, x: Images, t: int, *, rng: np.random.Generator
+    ) -> tuple[Images, Images]:
         """A line of algorithm 2: x_(t-1) from x_t, and the x_0 that was predicted."""
         timesteps = np.full(len(x), t)
         predicted = network(x, timesteps)
@@ -125,13 +125,13 @@ class Diffusion:
     def ddim_step(
         self,
         network: Network,
-        x: np.ndarray,
+        x: Images,
         t: int,
         s: int,
         eta: float,
         *,
         rng: np.random.Generator,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[Images, Images]:
         """x_s from x_t, s < t (Song et al. 2021, equation 12), and the x_0 that was predicted.
 
         eta = 0 is deterministic; eta = 1 and s = t - 1 is the ancestral step.

@@ -42,10 +42,12 @@ def time_embedding(t: np.ndarray, embed_dim: int) -> np.ndarray:
     Vaswani et al. 2017, section 3.5.
     """
     half = embed_dim // 2
-    frequencies = np.exp(-math.log(10_000) * np.arange(half) / half)
+    steps = np.arange(half)
+    frequencies = np.exp(-math.log(10_000) * steps / half)
     angles = t[:, None] * frequencies  # (B, embed_dim / 2)
     parts = [np.sin(angles), np.cos(angles)]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    embedding = np.concatenate(parts, axis=1)
+    return embedding.astype(np.float32)
 
 
 class Timed(nn.Module):
@@ -84,7 +86,8 @@ class ResidualBlock(Timed):
         self.time = nn.Linear(time_dim, out_channels, rng=rng)
         self.norm2 = group_norm(out_channels, config)
         self.dropout = nn.Dropout(config.dropout, rng=rng)
-        self.conv2 = zero_init(conv3x3(out_channels, out_channels, rng=rng))
+        conv2 = conv3x3(out_channels, out_channels, rng=rng)
+        self.conv2 = zero_init(conv2)
         self.shortcut = None
         if in_channels != out_channels:
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1, rng=rng)
@@ -94,7 +97,9 @@ class ResidualBlock(Timed):
         h = self.conv1(h, self.time(time))  # (B, C', H, W)
         h = self.norm2(h, activation="silu")
         h = self.conv2(self.dropout(h))
-        return h + (x if self.shortcut is None else self.shortcut(x))
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        return h + x
 
 
 class PixelAttention(nn.Module):
@@ -110,7 +115,8 @@ class PixelAttention(nn.Module):
         pixels = self.norm(x).reshape(B, C, H * W)
         pixels = np.swapaxes(pixels, 1, 2)  # (B, H W, C)
         attended = self.attention(pixels)
-        return x + np.swapaxes(attended, 1, 2).reshape(B, C, H, W)
+        attended = np.swapaxes(attended, 1, 2)  # (B, C, H W)
+        return x + attended.reshape(B, C, H, W)
 
 
 class Downsample(nn.Module):
@@ -157,7 +163,8 @@ class UNet(nn.Module):
         def stage(in_channels: int, level: int) -> TimedSequential:
             """A residual block, and attention if there is any at this level."""
             width = widths[level]
-            block = TimedSequential([ResidualBlock(in_channels, width, time_dim, config, rng=rng)])
+            residual = ResidualBlock(in_channels, width, time_dim, config, rng=rng)
+            block = TimedSequential([residual])
             if level in config.attention_levels:
                 block.append(PixelAttention(width, config, rng=rng))
             return block
@@ -182,7 +189,8 @@ class UNet(nn.Module):
         )
 
         self.up = nn.ModuleList()
-        for level, width in reversed(list(enumerate(widths))):
+        for level in reversed(range(len(widths))):
+            width = widths[level]
             for _ in range(config.num_res_blocks + 1):
                 self.up.append(stage(channels + skips.pop(), level))
                 channels = width
@@ -190,7 +198,8 @@ class UNet(nn.Module):
                 self.up[-1].append(Upsample(width, rng=rng))
 
         self.norm_out = group_norm(channels, config)
-        self.conv_out = zero_init(conv3x3(channels, config.in_channels, rng=rng))
+        conv_out = conv3x3(channels, config.in_channels, rng=rng)
+        self.conv_out = zero_init(conv_out)
 
     def forward(self, x: Array, t: np.ndarray, labels: np.ndarray | None = None) -> Any:
         self.check_shapes(x.shape, np.shape(t))
@@ -210,8 +219,9 @@ class UNet(nn.Module):
         """Timesteps and classes, one vector for each image: (B,), (B,) -> (B, T)."""
         time = self.time_mlp(time_embedding(t, self.config.base_channels))
         if self.class_embedding is not None:
-            none = np.full(len(t), self.config.num_classes)
-            time = time + self.class_embedding(none if labels is None else labels)
+            if labels is None:
+                labels = np.full(len(t), self.config.num_classes)
+            time = time + self.class_embedding(labels)
         return kernels.silu(time)
 
     def check_shapes(self, images: tuple[int, ...], timesteps: tuple[int, ...]) -> None:

@@ -217,7 +217,7 @@ class DDPMTask(ImageGenerator):
         return np.concatenate([images, seen, *filled])
 
     def side_by_side(self, path: list[np.ndarray]) -> np.ndarray:
-        """Batches (B, C, H, W) along time -> images (B T, H, W[, C]), those of a sample together."""
+        """Batches (B, C, H, W) of T moments -> images (B T, H, W[, C]), those of one together."""
         shape = self.settings.model.image_shape
         images = [to_images(x, shape) for x in path]
         return np.stack(images, axis=1).reshape(-1, *shape)
