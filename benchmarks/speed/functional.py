@@ -1,7 +1,9 @@
-"""The models as plain functions of a dictionary of weights, for the libraries that differentiate such functions.
+"""The models as plain functions of a dictionary of weights.
 
-`Maths` is what they need of a library, under NumPy's names. The steps through time and the convolution are parts of it,
-because libraries have their own for them. Running statistics of batch normalisation, which no loss depends on, are not kept.
+For the libraries that differentiate such functions. `Maths` is what they need of a library, under
+NumPy's names. The steps through time and the convolution are parts of it, because libraries have
+their own for them. Running statistics of batch normalisation, which no loss depends on, are not
+kept.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Maths:
     xp: Any
     scan: Callable[..., Any]
     erf: Callable[..., Any] | None = None
-    conv: Callable[..., Any] | None = None  # (x, weight, bias, stride), (N, C, H, W), padded by half the kernel
+    conv: Callable[..., Any] | None = (
+        None  # (x, weight, bias, stride), (N, C, H, W), padded by half the kernel
+    )
     number: Callable[[float], Any] = np.float32  # a Python number would be float64 to mygrad
     array: Callable[[np.ndarray], Any] = np.asarray  # a constant
 
@@ -64,7 +68,9 @@ def bce(m: Maths, logits: Any, sign: float) -> Any:
 
 def normalise(m: Maths, x: Any, axis: Any, eps: float) -> Any:
     centred = x - m.xp.mean(x, axis=axis, keepdims=True)
-    return centred / m.xp.sqrt(m.xp.mean(centred * centred, axis=axis, keepdims=True) + m.number(eps))
+    return centred / m.xp.sqrt(
+        m.xp.mean(centred * centred, axis=axis, keepdims=True) + m.number(eps)
+    )
 
 
 def sigmoid(m: Maths, x: Any) -> Any:
@@ -72,10 +78,12 @@ def sigmoid(m: Maths, x: Any) -> Any:
     return half * (m.xp.tanh(half * x) + m.number(1))
 
 
-# ------------------------------------------------------------------------------------------------------------- models
+# ------------------------------------------------------------------------------------------- models
 
 
-def dense(m: Maths, w: Weights, part: int, sizes: tuple[int, ...], norm: bool, activation: Any, x: Any) -> Any:
+def dense(
+    m: Maths, w: Weights, part: int, sizes: tuple[int, ...], norm: bool, activation: Any, x: Any
+) -> Any:
     """Layers of `ours.dense`, numbered as there."""
     stride = 3 if norm else 2
     for i in range(len(sizes) - 1):
@@ -89,11 +97,30 @@ def dense(m: Maths, w: Weights, part: int, sizes: tuple[int, ...], norm: bool, a
 
 
 def generator(m: Maths, sizes: GANSizes, w: Weights, noise: Any) -> Any:
-    return sigmoid(m, dense(m, w, 0, sizes.generator, sizes.norm, lambda x: m.xp.maximum(x, m.number(0)), noise))
+    return sigmoid(
+        m,
+        dense(
+            m,
+            w,
+            0,
+            sizes.generator_sizes,
+            sizes.norm,
+            lambda x: m.xp.maximum(x, m.number(0)),
+            noise,
+        ),
+    )
 
 
 def discriminator(m: Maths, sizes: GANSizes, w: Weights, images: Any) -> Any:
-    return dense(m, w, 1, sizes.discriminator, False, lambda x: m.xp.maximum(x, m.number(0.2) * x), images)
+    return dense(
+        m,
+        w,
+        1,
+        sizes.discriminator_sizes,
+        False,
+        lambda x: m.xp.maximum(x, m.number(0.2) * x),
+        images,
+    )
 
 
 def attention(m: Maths, w: Weights, name: str, x: Any, heads: int) -> Any:
@@ -108,7 +135,7 @@ def attention(m: Maths, w: Weights, name: str, x: Any, heads: int) -> Any:
 
 
 def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
-    xp, p = m.xp, sizes.patch
+    xp, p = m.xp, sizes.patch_size
     b, height, width = images.shape[:3]
     blocks = xp.swapaxes(images.reshape(b, height // p, p, width // p, p, -1), 2, 3)
     tokens = linear(w, "patch_embed", blocks.reshape(b, (height // p) * (width // p), -1))
@@ -118,11 +145,14 @@ def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
     def norm(name: str, x: Any) -> Any:
         return normalise(m, x, -1, 1e-6) * w[name + ".weight"] + w[name + ".bias"]
 
-    for i in range(sizes.depth):
+    for i in range(sizes.num_hidden_layers):
         name = f"blocks.{i}."
-        z = z + attention(m, w, name + "attention", norm(name + "norm1", z), sizes.heads)
+        z = z + attention(
+            m, w, name + "attention", norm(name + "norm1", z), sizes.num_attention_heads
+        )
         h = linear(w, name + "mlp.0", norm(name + "norm2", z))
-        h = m.number(0.5) * h * (m.number(1) + m.erf(h * m.number(math.sqrt(0.5))))  # type: ignore[misc]
+        erf = m.erf(h * m.number(math.sqrt(0.5)))  # type: ignore[misc]
+        h = m.number(0.5) * h * (m.number(1) + erf)
         z = z + linear(w, name + "mlp.3", h)
     return linear(w, "head", norm("norm", z[:, 0]))
 
@@ -133,7 +163,10 @@ def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> A
     from_input = w["embedding.weight"][characters.reshape(-1)] @ w[name + "weight_ih_l0"].T
     from_input = from_input + (w[name + "bias_ih_l0"] + w[name + "bias_hh_l0"])
     from_input = from_input.reshape(sizes.length, sizes.batch, -1)  # (T, N, gates H)
-    back, zeros = w[name + "weight_hh_l0"].T, m.array(np.zeros((sizes.batch, sizes.hidden), np.float32))
+    back, zeros = (
+        w[name + "weight_hh_l0"].T,
+        m.array(np.zeros((sizes.batch, sizes.hidden_size), np.float32)),
+    )
 
     def rnn(h: Any, x: Any) -> Any:
         h = xp.tanh(x + h @ back)
@@ -141,13 +174,17 @@ def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> A
 
     def lstm(state: Any, x: Any) -> Any:
         h, c = state
-        z, n = x + h @ back, sizes.hidden
+        z, n = x + h @ back, sizes.hidden_size
         i, f, o = (sigmoid(m, z[:, k * n : (k + 1) * n]) for k in (0, 1, 3))
         c = f * c + i * xp.tanh(z[:, 2 * n : 3 * n])
         h = o * xp.tanh(c)
         return (h, c), h
 
-    states = m.scan(rnn, zeros, from_input) if sizes.cell == "RNN" else m.scan(lstm, (zeros, zeros), from_input)
+    states = (
+        m.scan(rnn, zeros, from_input)
+        if sizes.cell == "RNN"
+        else m.scan(lstm, (zeros, zeros), from_input)
+    )
     return linear(w, "head", states.reshape(sizes.length * sizes.batch, -1))
 
 
@@ -212,24 +249,28 @@ def doubled(m: Maths, h: Any) -> Any:
     return wide.reshape(b, c, 2 * height, 2 * width)
 
 
-# ------------------------------------------------------------------------------------------------------------- losses
+# ------------------------------------------------------------------------------------------- losses
 
 
 def losses(m: Maths, name: str) -> list[tuple[str, Callable[..., Any]]]:
-    """What a step minimises, in order: (the beginning of the names of the weights to change, loss(w, batch))."""
+    """What a step minimises, in order: (prefix of the weights to change, loss(w, batch))."""
     sizes: Sizes = sizes_of(name)
     match sizes:
         case GANSizes():
 
             def judged(w: Weights, real: Any, noise_d: Any, noise_g: Any, fake: Any) -> Any:
-                return bce(m, discriminator(m, sizes, w, real), -1.0) + bce(m, discriminator(m, sizes, w, fake), 1.0)
+                return bce(m, discriminator(m, sizes, w, real), -1.0) + bce(
+                    m, discriminator(m, sizes, w, fake), 1.0
+                )
 
             def pushed(w: Weights, real: Any, noise_d: Any, noise_g: Any, fake: Any) -> Any:
                 return bce(m, discriminator(m, sizes, w, generator(m, sizes, w, noise_g)), -1.0)
 
             return [("1.", judged), ("0.", pushed)]
         case ViTSizes():
-            return [("", lambda w, images, labels: cross_entropy(m, vit(m, sizes, w, images), labels))]
+            return [
+                ("", lambda w, images, labels: cross_entropy(m, vit(m, sizes, w, images), labels))
+            ]
         case UNetSizes():
 
             def error(w: Weights, noisy: Any, timesteps: Any, noise: Any) -> Any:
@@ -238,7 +279,14 @@ def losses(m: Maths, name: str) -> list[tuple[str, Callable[..., Any]]]:
 
             return [("", error)]
         case RecurrentSizes():
-            return [("", lambda w, text, after: cross_entropy(m, recurrent(m, sizes, w, text), after.reshape(-1)))]
+            return [
+                (
+                    "",
+                    lambda w, text, after: cross_entropy(
+                        m, recurrent(m, sizes, w, text), after.reshape(-1)
+                    ),
+                )
+            ]
     raise NotImplementedError(f"{name} is not written as a function")
 
 
@@ -249,7 +297,10 @@ def trained(w: Weights, begins: str) -> Weights:
 
 
 def prepared(name: str, batch: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A batch as the functions take it: a UNet's timesteps already embedded, as nothing learns there."""
+    """A batch as the functions take it.
+
+    A UNet's timesteps are already embedded, as nothing learns there.
+    """
     sizes = sizes_of(name)
     if isinstance(sizes, UNetSizes):
         return batch[0], time_embedding(batch[1], sizes.base_channels), batch[2]

@@ -29,7 +29,7 @@ def betas(schedule: str, timesteps: int) -> np.ndarray:
     """The variances beta_1 ... beta_T, float64 (T,).
 
     "linear": from 1e-4 to .02 at T = 1000, scaled by 1000 / T for others (Ho et al. 2020,
-    section 4). "cosine": such that, up to a factor, alpha_bar_t = cos^2((t / T + s) / (1 + s) pi / 2)
+    section 4). "cosine": alpha_bar_t = cos^2((t / T + s) / (1 + s) pi / 2) up to a factor,
     with s = .008. Each is at most .999. Raises ValueError for another schedule.
     """
     if schedule == "linear":
