@@ -1,4 +1,4 @@
-"""Diffusion: the arithmetic of noise against probability theory, sampling, classes, missing pixels."""
+"""Diffusion: its arithmetic against probability theory, sampling, classes, missing pixels."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ predictions = st.sampled_from(PREDICTIONS)
 def make(**changes: Any) -> DDPMTask:
     """A tiny task whose model has other values."""
     model = changed(PRESETS["tiny"].model, changes)
-    return DDPMTask(changed(PRESETS["tiny"], {"model": model}), DIGITS, rng=np.random.default_rng(0))
+    settings = changed(PRESETS["tiny"], {"model": model})
+    return DDPMTask(settings, DIGITS, rng=np.random.default_rng(0))
 
 
 @given(schedules, st.sampled_from([20, 100, 1000]))
-def test_the_schedule_goes_from_the_image_to_noise_in_float64(schedule: str, timesteps: int) -> None:
+def test_the_schedule_goes_from_the_image_to_noise_in_float64(
+    schedule: str, timesteps: int
+) -> None:
     diffusion = Diffusion(schedule, timesteps)
     assert diffusion.beta.dtype == diffusion.alphas_cumprod.dtype == np.float64
     assert diffusion.alphas_cumprod[0] == 1
@@ -43,13 +46,17 @@ def test_the_linear_schedule_is_the_papers() -> None:
 
 @given(schedules, st.integers(1, 50))
 def test_one_leap_is_as_many_steps(schedule: str, t: int) -> None:
-    """Mean and variance of x_t are those of t steps x_t = sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) epsilon (equation 2)."""
+    """Mean and variance of x_t are those of t steps (equation 2):
+
+    x_t = sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) epsilon.
+    """
     diffusion, mean, variance = Diffusion(schedule, 50), 1.0, 0.0
     for beta in diffusion.beta[1 : t + 1]:
         mean, variance = np.sqrt(1 - beta) * mean, (1 - beta) * variance + beta
     one = np.ones((1, 1), np.float64)
     assert diffusion.q_sample(one, np.array([t]), 0 * one)[0, 0] == pytest.approx(mean, rel=1e-9)
-    assert diffusion.q_sample(0 * one, np.array([t]), one)[0, 0] ** 2 == pytest.approx(variance, rel=1e-9)
+    noisy = diffusion.q_sample(0 * one, np.array([t]), one)
+    assert noisy[0, 0] ** 2 == pytest.approx(variance, rel=1e-9)
 
 
 @given(schedules, st.integers(2, 50))
@@ -65,11 +72,15 @@ def test_the_posterior_is_bayes(schedule: str, t: int) -> None:
 
 
 @given(schedules, predictions, st.integers(1, 45))
-def test_a_right_prediction_gives_back_image_and_noise(schedule: str, prediction: str, t: int) -> None:
+def test_a_right_prediction_gives_back_image_and_noise(
+    schedule: str, prediction: str, t: int
+) -> None:
     diffusion = Diffusion(schedule, 50, prediction)
     noise, timesteps = np.random.default_rng(t).standard_normal(X0.shape), np.full(len(X0), t)
-    x = diffusion.q_sample(X0.astype(np.float64), timesteps, noise)
-    x0, epsilon = diffusion.x0_and_epsilon(x, timesteps, diffusion.target(X0.astype(np.float64), timesteps, noise))
+    images = X0.astype(np.float64)
+    x = diffusion.q_sample(images, timesteps, noise)
+    target = diffusion.target(images, timesteps, noise)
+    x0, epsilon = diffusion.x0_and_epsilon(x, timesteps, target)
     np.testing.assert_allclose(x0, X0, atol=1e-6)
     np.testing.assert_allclose(epsilon, noise, atol=1e-5)
 
@@ -85,7 +96,9 @@ def test_ddim_with_eta_1_is_the_ancestral_step(schedule: str, prediction: str, t
 
 
 @given(schedules, predictions, st.floats(0, 1), st.integers(1, 60))
-def test_a_network_that_knows_the_image_draws_it(schedule: str, prediction: str, eta: float, steps: int) -> None:
+def test_a_network_that_knows_the_image_draws_it(
+    schedule: str, prediction: str, eta: float, steps: int
+) -> None:
     task = make(beta_schedule=schedule, prediction_type=prediction, timesteps=50)
     some = X0[:2].astype(np.float64)
 
@@ -95,7 +108,8 @@ def test_a_network_that_knows_the_image_draws_it(schedule: str, prediction: str,
 
     task.model.denoiser = lambda labels, guidance: oracle  # type: ignore[method-assign]
     rng = np.random.default_rng(steps)
-    *_, (x, _) = task.model.reverse(task.model.noise(2, rng).astype(np.float64), eta=eta, sampling_steps=steps, rng=rng)
+    start = task.model.noise(2, rng).astype(np.float64)
+    *_, (x, _) = task.model.reverse(start, eta=eta, sampling_steps=steps, rng=rng)
     np.testing.assert_allclose(x, some, atol=1e-4)
 
 
@@ -103,7 +117,13 @@ def test_a_network_that_knows_the_image_draws_it(schedule: str, prediction: str,
 def test_a_part_of_an_image_is_missing(missing: str) -> None:
     known = ddpm.known_pixels((8, 12), missing)
     assert known.mean() == (0.75 if missing == "middle" else 0.5)
-    corners = {"lower": [1, 1, 0, 0], "upper": [0, 0, 1, 1], "left": [0, 1, 0, 1], "right": [1, 0, 1, 0], "middle": [1] * 4}
+    corners = {
+        "lower": [1, 1, 0, 0],
+        "upper": [0, 0, 1, 1],
+        "left": [0, 1, 0, 1],
+        "right": [1, 0, 1, 0],
+        "middle": [1, 1, 1, 1],
+    }
     assert known[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == corners[missing]
 
 
@@ -137,13 +157,15 @@ def test_labels_of_each_image_reach_it() -> None:
     task = make()
     with pytest.raises(ValueError, match="label=10: the classes of this model are 0 to 9"):
         task.sample(2, label=10, rng=np.random.default_rng(0))
-    assert task.sample(3, label=np.array([1, 2, 3]), rng=np.random.default_rng(0)).shape == (3, 8, 8)
+    by_class = task.sample(3, label=np.array([1, 2, 3]), rng=np.random.default_rng(0))
+    assert by_class.shape == (3, 8, 8)
     assert task.sample(0, rng=np.random.default_rng(0)).shape == (0, 8, 8)
 
 
 def test_images_survive_the_networks_range() -> None:
     for images in (DIGITS.images[:5], np.random.default_rng(0).random((5, 4, 6, 3), np.float32)):
-        np.testing.assert_allclose(ddpm.to_images(ddpm.to_network(images), images.shape[1:]), images, atol=1e-6)
+        back = ddpm.to_images(ddpm.to_network(images), images.shape[1:])
+        np.testing.assert_allclose(back, images, atol=1e-6)
 
 
 def test_a_fresh_unet_predicts_zero_and_takes_time_and_class() -> None:
@@ -155,7 +177,8 @@ def test_a_fresh_unet_predicts_zero_and_takes_time_and_class() -> None:
     one = model(X0, t, np.zeros(6, int)).numpy()
     assert not np.allclose(one, model(X0, t + 1, np.zeros(6, int)).numpy())
     assert not np.allclose(one, model(X0, t, np.ones(6, int)).numpy())
-    np.testing.assert_allclose(one[:1], model(X0[:1], t[:1], np.zeros(1, int)).numpy(), rtol=1e-3, atol=1e-4)
+    alone = model(X0[:1], t[:1], np.zeros(1, int)).numpy()
+    np.testing.assert_allclose(one[:1], alone, rtol=1e-3, atol=1e-4)
 
 
 def test_sampling_options_out_of_range_are_refused() -> None:
@@ -190,7 +213,12 @@ def test_a_model_without_classes_trains_and_refuses_them() -> None:
 def test_training_sees_every_time_from_1_to_the_last() -> None:
     task, seen = make(), []
     q_sample = task.model.diffusion.q_sample
-    task.model.diffusion.q_sample = lambda x0, t, noise: seen.extend(t) or q_sample(x0, t, noise)  # type: ignore[method-assign]
+
+    def observed(x0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        seen.extend(t)
+        return q_sample(x0, t, noise)
+
+    task.model.diffusion.q_sample = observed  # type: ignore[method-assign]
     for step in range(40):
         task.step(step)
     assert set(seen) == set(range(1, 21))

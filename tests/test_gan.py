@@ -61,7 +61,9 @@ def test_the_generator_learns_through_the_discriminator_which_stays() -> None:
     one.discriminator.requires_grad_(False)
     fake = one.generator(tg.Tensor(one.generator.draw_latents(8, one.rng)))
     gan.generator_loss(one.discriminator(fake), "non-saturating").backward()
-    assert all(np.any(p.grad) for n, p in one.generator.named_parameters() if not n.endswith("0.bias"))
+    for name, parameter in one.generator.named_parameters():
+        if not name.endswith("0.bias"):  # batch normalisation takes it off again
+            assert np.any(parameter.grad), name
     assert all(p.grad is None for p in one.discriminator.parameters())
 
 
@@ -71,7 +73,8 @@ def test_the_gradient_penalty_is_zero_for_slope_one_and_trains_the_discriminator
     real, fake = rng.normal(size=(2, 5, 4)).astype(np.float32)
     penalty = gan.gradient_penalty(lambda x: x @ direction, real, fake, rng=rng)
     assert penalty.item() == pytest.approx(0, abs=1e-12)
-    steep = tg.Tensor(np.full(4, 1.0), requires_grad=True)  # length 2: penalty 1, gradient 2 (2 - 1) w / |w|
+    # Length 2: penalty 1, gradient 2 (2 - 1) w / |w|.
+    steep = tg.Tensor(np.full(4, 1.0), requires_grad=True)
     penalty = gan.gradient_penalty(lambda x: x @ steep, real, fake, rng=rng)
     penalty.backward()
     assert penalty.item() == pytest.approx(1)
