@@ -469,7 +469,7 @@ def of_model(workload: str) -> dict[str, Pair]:
     weights = our_models.weights(workload, rng=rng)
     assert isinstance(sizes, (ViTSizes, UNetSizes))
     if isinstance(sizes, ViTSizes):
-        shape, times = (sizes.batch, *sizes.shape), ()
+        shape, times = (sizes.batch, *sizes.image_shape), ()
         model: Any = ViT(sizes.config, rng=rng)
     else:
         shape, times = (
@@ -530,7 +530,7 @@ def jax_model(
     w = {n: jnp.asarray(a) for n, a in weights.items()}
     if isinstance(sizes, ViTSizes):
         return lambda images: vit(MATHS, sizes, w, images)
-    embedded = jnp.asarray(time_embedding(times[0], sizes.base))
+    embedded = jnp.asarray(time_embedding(times[0], sizes.base_channels))
     return lambda images: unet(MATHS, sizes.config, w, images, embedded)
 
 

@@ -57,8 +57,6 @@ RUNS = Path(__file__).parent.parent / "runs"  # for files that live as long as a
 # How a word of a case, or a "word=value", reads now: {"vit depth": "model.num_hidden_layers"} for
 # one model, {"rate": "training.lr"} for all, several words for one: {"heads": "model.a model.b"}.
 RENAMED: dict[str, str] = {
-    "ddpm times": "timesteps",
-    "unlabelled": "label_dropout",
     "sampled": "scheduled_sampling",
     "classification": "class_weight",
     # the encoder of ViT, YOLOS and the segmenter
@@ -159,6 +157,35 @@ RENAMED: dict[str, str] = {
     "reverse order": "data.order",
     "reverse letters": "data.letters",
     "reverse longest": "data.longest",
+    # the GAN
+    "gan steps": "training.steps",
+    "gan loss": "model.loss",
+    "gan generator": "model.generator_sizes",
+    "gan discriminator": "model.discriminator_sizes",
+    "gan penalty": "training.gradient_penalty",
+    "gan instance_noise": "training.instance_noise",
+    "gan betas": "training.betas",
+    # the DDPM
+    "ddpm steps": "training.steps",
+    "ddpm warm_up": "training.warmup_steps",
+    "ddpm unlabelled": "training.label_dropout",
+    "ddpm times": "model.timesteps",
+    "ddpm schedule": "model.beta_schedule",
+    "ddpm prediction": "model.prediction_type",
+    "ddpm base": "model.unet.base_channels",
+    "ddpm multipliers": "model.unet.channel_multipliers",
+    "ddpm blocks": "model.unet.num_res_blocks",
+    "ddpm attention": "model.unet.attention_levels",
+    "ddpm heads": "model.unet.num_heads",
+    "ddpm dropout": "model.unet.dropout",
+    "ddpm classes": "model.unet.num_classes",
+    # the RNN that draws pixel by pixel
+    "pixel-rnn steps": "training.steps",
+    "pixel-rnn warm_up": "training.warmup_steps",
+    "pixel-rnn cell": "model.cell",
+    "pixel-rnn layers": "model.num_layers",
+    "pixel-rnn levels": "model.num_levels",
+    "pixel-rnn dropout": "model.dropout",
 }
 
 

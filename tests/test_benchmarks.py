@@ -35,12 +35,12 @@ from tinygrad_cv import safetensors
 SMALL = {
     "W1s": "W1s batch=6",
     "W1": "W1 batch=16",
-    "W2s": "W2s batch=3 depth=1",
-    "W2": "W2 batch=2 dimension=24 depth=2",
-    "W3": "W3 batch=2 side=8 base=8 blocks=1",
-    "RNN": "RNN batch=4 hidden=16 length=5",
-    "LSTM": "LSTM batch=4 hidden=16 length=5",
-    "W6": "W6 dimension=24 depth=1 classes=5",
+    "W2s": "W2s batch=3 num_hidden_layers=1",
+    "W2": "W2 batch=2 hidden_size=24 num_hidden_layers=2",
+    "W3": "W3 batch=2 side=8 base_channels=8 num_res_blocks=1",
+    "RNN": "RNN batch=4 hidden_size=16 length=5",
+    "LSTM": "LSTM batch=4 hidden_size=16 length=5",
+    "W6": "W6 hidden_size=24 num_hidden_layers=1 num_labels=5",
 }
 
 

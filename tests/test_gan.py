@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,17 @@ import pytest
 
 import tinygrad_cv as tg
 from models.generative import gan
-from models.lab.settings import configure
+from models.lab.settings import changed, configure
 from models.lab.tasks.gan import PRESETS, GANTask
 from tinygrad_cv import data
 
 DIGITS = data.digits("train")
-PICTURES = DIGITS.images
+IMAGES = DIGITS.images
 
 
 def task(loss: str = "non-saturating", seed: int = 0) -> GANTask:
-    return GANTask(replace(PRESETS["tiny"], loss=loss, steps=50), DIGITS, rng=np.random.default_rng(seed))
+    settings = changed(PRESETS["tiny"], {"model.loss": loss, "training.steps": 50})
+    return GANTask(settings, DIGITS, rng=np.random.default_rng(seed))
 
 
 def weights(module: Any) -> list[np.ndarray]:
@@ -48,8 +48,8 @@ def test_a_step_changes_both_networks_and_stays_finite(loss: str) -> None:
 
 def test_the_discriminator_learns_from_detached_fakes() -> None:
     one = task()
-    fake = one.generator(tg.Tensor(one.generator.draw_noise(8, one.rng)))
-    real = PICTURES[:8].reshape(8, -1)
+    fake = one.generator(tg.Tensor(one.generator.draw_latents(8, one.rng)))
+    real = IMAGES[:8].reshape(8, -1)
     logits = one.discriminator(tg.Tensor(real)), one.discriminator(fake.detach())
     gan.discriminator_loss(*logits, "non-saturating").backward()
     assert all(p.grad is None for p in one.generator.parameters())
@@ -59,9 +59,11 @@ def test_the_discriminator_learns_from_detached_fakes() -> None:
 def test_the_generator_learns_through_the_discriminator_which_stays() -> None:
     one = task()
     one.discriminator.requires_grad_(False)
-    fake = one.generator(tg.Tensor(one.generator.draw_noise(8, one.rng)))
+    fake = one.generator(tg.Tensor(one.generator.draw_latents(8, one.rng)))
     gan.generator_loss(one.discriminator(fake), "non-saturating").backward()
-    assert all(np.any(p.grad) for n, p in one.generator.named_parameters() if not n.endswith("0.bias"))
+    for name, parameter in one.generator.named_parameters():
+        if not name.endswith("0.bias"):  # batch normalisation takes it off again
+            assert np.any(parameter.grad), name
     assert all(p.grad is None for p in one.discriminator.parameters())
 
 
@@ -71,7 +73,8 @@ def test_the_gradient_penalty_is_zero_for_slope_one_and_trains_the_discriminator
     real, fake = rng.normal(size=(2, 5, 4)).astype(np.float32)
     penalty = gan.gradient_penalty(lambda x: x @ direction, real, fake, rng=rng)
     assert penalty.item() == pytest.approx(0, abs=1e-12)
-    steep = tg.Tensor(np.full(4, 1.0), requires_grad=True)  # length 2: penalty 1, gradient 2 (2 - 1) w / |w|
+    # Length 2: penalty 1, gradient 2 (2 - 1) w / |w|.
+    steep = tg.Tensor(np.full(4, 1.0), requires_grad=True)
     penalty = gan.gradient_penalty(lambda x: x @ steep, real, fake, rng=rng)
     penalty.backward()
     assert penalty.item() == pytest.approx(1)

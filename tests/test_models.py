@@ -207,8 +207,9 @@ def test_a_generator_of_images_of_ones_own_has_a_page(tmp_path: Path, capsys: An
 
 def test_what_the_data_say_can_be_overruled(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    assert main(["train", "ddpm", "--preset", "tiny", "--set", "classes=0", "--steps", "1", "--out", str(run.folder)]) == 0
-    assert run.config["config"]["classes"] == 0
+    command = ["train", "ddpm", "--preset", "tiny", "--steps", "1", "--out", str(run.folder)]
+    assert main([*command, "--set", "model.unet.num_classes=0"]) == 0
+    assert run.config["config"]["model"]["unet"]["num_classes"] == 0
 
 
 @pytest.mark.parametrize("name", ["vit", "row-rnn"])

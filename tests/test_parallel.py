@@ -316,7 +316,7 @@ def test_averaged_weights_are_applied_without_disturbing_other_ranks(everyone: b
 
 MODELS: dict[str, dict[str, Any]] = {
     "gan": {},
-    "gan, wgan-gp": {"loss": "wgan-gp"},
+    "gan, wgan-gp": {"model.loss": "wgan-gp"},
     "ddpm": {},
     "vit": {
         "model.num_hidden_layers": 2,

@@ -105,7 +105,7 @@ def test_a_vit_block_is_a_pre_norm_encoder_layer(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_residual_block_of_the_unet(dtype: Any) -> None:
-    ours = in_dtype(ResidualBlock(4, 6, 10, UNetConfig(groups=2, dropout=0.0), rng=RNG), dtype)
+    ours = in_dtype(ResidualBlock(4, 6, 10, UNetConfig(num_groups=2, dropout=0.0), rng=RNG), dtype)
 
     class Theirs(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -127,7 +127,7 @@ def test_the_whole_unet(dtype: Any) -> None:
     """The twin that the benchmark races; in float32 wide enough for Winograd, whose error adds up over eleven layers."""
     from benchmarks.speed.torch_unet import UNet as TheirUNet
 
-    config = UNetConfig(base=32, multipliers=(1, 2), attention=(1,), classes=3, dropout=0.0)
+    config = UNetConfig(num_classes=3, dropout=0.0)
     ours = UNet(config, rng=np.random.default_rng(0))
     for part in ours.modules():
         for name, p in part.named_parameters(recurse=False):

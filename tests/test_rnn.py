@@ -71,7 +71,7 @@ def test_the_top_layer_gives_the_class() -> None:
 @given(st.integers(0, 63), st.integers(0, 2**32 - 1))
 def test_a_pixel_depends_on_those_before_it_only(i: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"], rng=np.random.default_rng(0)).eval()
+    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"].model, rng=np.random.default_rng(0)).eval()
     levels = rng.integers(0, 17, (2, 64))
     changed = levels.copy()
     changed[:, i:] = rng.integers(0, 17, (2, 64 - i))
@@ -81,7 +81,7 @@ def test_a_pixel_depends_on_those_before_it_only(i: int, seed: int) -> None:
 
 
 def test_pixels_one_by_one_are_pixels_at_once() -> None:
-    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"], rng=RNG).eval()
+    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"].model, rng=RNG).eval()
     levels, state = RNG.integers(0, 17, (3, 64)), None
     with tg.no_grad():
         whole = model(levels)[0].numpy()
@@ -91,7 +91,7 @@ def test_pixels_one_by_one_are_pixels_at_once() -> None:
 
 
 def test_each_neighbour_reaches_its_pixel() -> None:
-    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"], rng=RNG)
+    model = pixel_rnn.PixelRNN(PIXEL_PRESETS["tiny"].model, rng=RNG)
     around = model.neighbours(np.arange(64)[None] % 17)[:, 0]  # (H W, neighbours)
     assert around[0].tolist() == [17, 17, 17, 17]
     assert around[8 + 3].tolist() == [(8 + 2) % 17, 2, 3, 4]

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from models.lab.errors import RunError
 from models.lab.report.page import Section, write_page
 from models.lab.report.plots import moving_average
 from models.lab.run import Run
+from models.lab.settings import changed
 from models.lab.tasks.gan import PRESETS, GANTask
 from models.lab.train import train
 from tinygrad_cv import data, safetensors
@@ -29,7 +29,8 @@ TINY = ["train", "gan", "--preset", "tiny", "--steps", "300", "--save-every", "2
 
 
 def make(seed: int = 0, steps: int = 60) -> GANTask:
-    return GANTask(replace(PRESETS["tiny"], steps=steps), DIGITS, rng=np.random.default_rng(seed))
+    settings = changed(PRESETS["tiny"], {"training.steps": steps})
+    return GANTask(settings, DIGITS, rng=np.random.default_rng(seed))
 
 
 def opened(folder: Path) -> Run:
@@ -159,8 +160,8 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
     [
         (["train", "gam"], "no task is called 'gam'; there are gan, ddpm, vit, row-rnn"),
         (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH, text:PATH"),
-        (["train", "gan", "--set", "loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
-        (["train", "gan", "--set", "los=hinge"], "GANConfig has no 'los'; there are shape, noise"),
+        (["train", "gan", "--set", "model.loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
+        (["train", "gan", "--set", "model.los=hinge"], "nothing is called 'model.los'; there are model.image_size"),
         (["train", "vit", "--set", "lr=1e-3"], "lr: say training.lr"),
         (["train", "vit", "--set", "depth=4"], "nothing is called 'depth'; there are model.image_size, model.num_channels"),
         (["train", "vit", "--set", "model.num_hidden_layers=2.5"], "model.num_hidden_layers=2.5: a value like 4 is expected"),
@@ -169,8 +170,8 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "vit", "--set", "model.drop_path_rate=1.5"], "model.drop_path_rate=1.5: must be between 0 and 1"),
         (["train", "vit", "--set", "model.image_size=(9,9)"], "num_channels=1: the images of digits are (8, 8)"),
         (["train", "vit", "--set", "training.freeze=hed"], "no parameter's name begins with 'hed'; there are cls_token"),
-        (["train", "ddpm", "--set", "attention=(7,)"], "attention=(7,): the heights are 0 to 1"),
-        (["train", "ddpm", "--set", "base=5"], "base=5 must be even"),
+        (["train", "ddpm", "--set", "model.unet.attention_levels=(7,)"], "attention_levels=(7,): the levels are 0 to 1"),
+        (["train", "ddpm", "--set", "model.unet.base_channels=5"], "base_channels=5 must be even"),
         (["train", "vit", "--set", "model.patch_size=3"], "patches of 3 x 3 do not fill images of 8 x 8"),
         (["train", "row-rnn", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
         (["train", "detr", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
@@ -180,7 +181,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "detr", "--set", "model.d_model=66"], "d_model=66: the sines and cosines"),
         (["train", "segment", "--set", "data.digit=(22, 12)"], "digits of 22 to 12 pixels"),
         (["train", "segment", "--set", "data.fragment=1"], "data.fragment=1: must be finite and at least 2"),
-        (["train", "pixel-rnn", "--set", "levels=1"], "levels=1: must be finite and at least 2"),
+        (["train", "pixel-rnn", "--set", "model.num_levels=1"], "model.num_levels=1: must be finite and at least 2"),
         (["train", "char-rnn", "--data", "text:"], "--data text: lacks a path"),
         (["train", "gan", "--preset", "tiny", "--out", "afile"], "afile cannot be a run's folder, because a file is in its"),
         (["train", "char-rnn"], "char-rnn reads text, and digits is something else"),
@@ -238,8 +239,8 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
         (right[1:], "config.json cannot be read"),
         (right.replace('"task"', '"model"'), "was made before configurations were split; train it again"),
         ("{}", "config.json lacks config, data, root, seed, task"),
-        (right.replace('"noise"', '"nose"'), "here differ: noise, nose"),
-        (right.replace('"noise": 4', '"noise": "4"'), "noise='4': a value like 4 is expected"),
+        (right.replace('"latent_dim"', '"latent_dam"'), "here differ: latent_dam, latent_dim"),
+        (right.replace('"latent_dim": 4', '"latent_dim": "4"'), "model.latent_dim='4': a value like 4 is expected"),
     ):
         config.write_text(wrong)
         assert message in error_of("sample", str(run), *out)

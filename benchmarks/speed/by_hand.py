@@ -1,9 +1,12 @@
-"""The limit: three workloads in NumPy without any engine, every gradient derived by hand and every buffer reused.
+"""The limit: three workloads in NumPy without any engine.
 
-What is done here to be fast, and what an engine could not know: parameters, gradients and moments are flat buffers that
-begin on cache lines; weights lie as (in, out), so that the forward product needs no transposition; long element-wise chains run
-in tiles that stay in the cache; sums are products with ones; a sigmoid or softmax takes no maximum first unless numbers
-are large; batches that meet the same weights go through them together; subnormal moments count as zero.
+Every gradient is derived by hand and every buffer reused.
+
+What is done here to be fast, and what an engine could not know: parameters, gradients and moments
+are flat buffers that begin on cache lines; weights lie as (in, out), so that the forward product
+needs no transposition; long element-wise chains run in tiles that stay in the cache; sums are
+products with ones; a sigmoid or softmax takes no maximum first unless numbers are large; batches
+that meet the same weights go through them together; subnormal moments count as zero.
 """
 
 from __future__ import annotations
@@ -31,7 +34,10 @@ def buffer(*shape: int) -> Array:
 
 
 class Parameters:
-    """Weights, gradients and Adam's moments, each in one flat buffer; `p` and `g` are views by name."""
+    """Weights, gradients and Adam's moments, each in one flat buffer.
+
+    `p` and `g` are views by name.
+    """
 
     def __init__(self, weights: dict[str, Array]) -> None:
         arrays = {n: a.T if a.ndim == 2 and "embedding" not in n else a for n, a in weights.items()}
@@ -39,21 +45,29 @@ class Parameters:
         self.values, self.gradients, self.mean, self.square = (buffer(places[-1]) for _ in range(4))
         self.scratch, self.steps = buffer(TILE), 0
         self.p, self.g = (
-            {n: flat[i : i + a.size].reshape(a.shape) for i, (n, a) in zip(places, arrays.items(), strict=False)}
+            {
+                n: flat[i : i + a.size].reshape(a.shape)
+                for i, (n, a) in zip(places, arrays.items(), strict=False)
+            }
             for flat in (self.values, self.gradients)
         )
         for name, array in arrays.items():
             self.p[name][...] = array
 
     def adam(self) -> None:
-        """The moments are kept without their factors 1 - beta, and the rate is divided into the denominator."""
+        """The moments lack their factors 1 - beta; the rate is divided into the denominator."""
         self.steps += 1
         factor = (1 - 0.9**self.steps) / (RATE * (1 - 0.9))
         scale, eps = factor * math.sqrt((1 - 0.999) / (1 - 0.999**self.steps)), factor * 1e-8
         with subnormals_as_zero():
             for low in range(0, self.values.size, TILE):
                 tile = slice(low, low + TILE)
-                p, g, m, v = self.values[tile], self.gradients[tile], self.mean[tile], self.square[tile]
+                p, g, m, v = (
+                    self.values[tile],
+                    self.gradients[tile],
+                    self.mean[tile],
+                    self.square[tile],
+                )
                 t = self.scratch[: p.size]
                 m *= 0.9
                 m += g
@@ -77,27 +91,37 @@ def cross_entropy(logits: Array, targets: Array) -> float:
 
 
 def exp_and_sums(x: Array) -> tuple[Array, Array]:
-    """exp(x), in place, and its sums over the last axis: what a softmax is made of. x has at least two axes."""
+    """exp(x), in place, and its sums over the last axis: what a softmax is made of.
+
+    x has at least two axes.
+    """
     if max(x.max(), -x.min()) > 60:
-        raise FloatingPointError("numbers above 60: a softmax would have to take the maximum off first")
+        raise FloatingPointError(
+            "numbers above 60: a softmax would have to take the maximum off first"
+        )
     np.exp(x, out=x)
-    return x, np.dot(x.reshape(-1, x.shape[-1]), np.ones(x.shape[-1], np.float32)).reshape(x.shape[:-1])
+    return x, np.dot(x.reshape(-1, x.shape[-1]), np.ones(x.shape[-1], np.float32)).reshape(
+        x.shape[:-1]
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------- GAN
+# ---------------------------------------------------------------------------------------------- GAN
 
 
 class GAN:
-    """Dense layers without normalisation (W1s). G's two batches go through it together, so do D's."""
+    """Dense layers without normalisation (W1s).
+
+    G's two batches go through it together, so do D's.
+    """
 
     def __init__(self, sizes: GANSizes, weights: dict[str, Array]) -> None:
         parts = [{n: a for n, a in weights.items() if n.startswith(f"{k}.")} for k in range(2)]
         self.G, self.D = (Parameters(part) for part in parts)
         b = self.batch = sizes.batch
-        self.g_layers = [f"0.{2 * i}" for i in range(len(sizes.generator) - 1)]
-        self.d_layers = [f"1.{2 * i}" for i in range(len(sizes.discriminator) - 1)]
-        self.g_act = [buffer(2 * b, width) for width in sizes.generator]
-        self.d_act = [buffer(2 * b, width) for width in sizes.discriminator]
+        self.g_layers = [f"0.{2 * i}" for i in range(len(sizes.generator_sizes) - 1)]
+        self.d_layers = [f"1.{2 * i}" for i in range(len(sizes.discriminator_sizes) - 1)]
+        self.g_act = [buffer(2 * b, width) for width in sizes.generator_sizes]
+        self.d_act = [buffer(2 * b, width) for width in sizes.discriminator_sizes]
         self.ones = np.ones(2 * b, np.float32)
         self.signs = np.repeat(np.float32([-1, 1]), b)[:, None]
 
@@ -146,7 +170,7 @@ class GAN:
         through: bool,
         weights: bool = True,
     ) -> Array:
-        """From the gradient of the last pre-activation to all weights, and (`through`) to the input."""
+        """From the last pre-activation's gradient to all weights, and (`through`) to the input."""
         for i in reversed(range(len(layers))):
             weight, bias = layers[i] + ".weight", layers[i] + ".bias"
             if weights:
@@ -166,17 +190,23 @@ def logistic(z: Array, sign: Array) -> tuple[float, Array]:
     return float(np.logaddexp(0, signed).sum()), sign / (1 + np.exp(-signed))
 
 
-# ---------------------------------------------------------------------------------------------------------------- ViT
+# ---------------------------------------------------------------------------------------------- ViT
 
-ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)  # Abramowitz & Stegun 1964, 7.1.26
+ERF = (
+    0.254829592,
+    -0.284496736,
+    1.421413741,
+    -1.453152027,
+    1.061405429,
+)  # Abramowitz & Stegun 1964, 7.1.26
 ERF_P = 0.3275911
 
 
 def gelu(z: Array, derivative: Array) -> None:
     """x Phi(x) in place and its derivative, tile by tile.
 
-    Phi(-|x|) = exp(-x^2 / 2) poly(t) / 2 with t = 1 / (1 + p |x| / sqrt(2)), off by at most 7.5e-8; the same exponential
-    gives the density.
+    Phi(-|x|) = exp(-x^2 / 2) poly(t) / 2 with t = 1 / (1 + p |x| / sqrt(2)), off by at most
+    7.5e-8; the same exponential gives the density.
     """
     flat, slopes = z.reshape(-1), derivative.reshape(-1)
     a1, a2, a3, a4, a5 = (np.float32(a / 2) for a in ERF)
@@ -208,18 +238,25 @@ class ViT:
 
     def __init__(self, sizes: ViTSizes, weights: dict[str, Array]) -> None:
         self.sizes, self.P = sizes, Parameters(weights)
-        self.tokens = 1 + math.prod(n // sizes.patch for n in sizes.shape[:2])
-        rows, d = sizes.batch * self.tokens, sizes.dimension
-        self.heads = (sizes.batch, self.tokens, sizes.heads, d // sizes.heads)
+        self.tokens = 1 + math.prod(n // sizes.patch_size for n in sizes.image_shape[:2])
+        rows, d = sizes.batch * self.tokens, sizes.hidden_size
+        self.heads = (
+            sizes.batch,
+            self.tokens,
+            sizes.num_attention_heads,
+            d // sizes.num_attention_heads,
+        )
         self.ones, self.mean = np.ones(rows, np.float32), np.full(d, 1 / d, np.float32)
-        self.slopes = [buffer(rows, 4 * d) for _ in range(sizes.depth)]
+        self.slopes = [buffer(rows, 4 * d) for _ in range(sizes.num_hidden_layers)]
 
     def linear(self, x: Array, name: str, weight: str = ".weight", bias: str = ".bias") -> Array:
         y = x @ self.P.p[name + weight]
         y += self.P.p[name + bias]
         return y
 
-    def linear_back(self, g: Array, x: Array, name: str, weight: str = ".weight", bias: str = ".bias") -> Array:
+    def linear_back(
+        self, g: Array, x: Array, name: str, weight: str = ".weight", bias: str = ".bias"
+    ) -> Array:
         """Gradients of the weights, and that of x."""
         np.matmul(x.T, g, out=self.P.g[name + weight])
         np.dot(self.ones[: len(g)], g, out=self.P.g[name + bias])
@@ -259,7 +296,10 @@ class ViT:
         return self.linear(joined, name + ".out_proj"), (x, q, key, v, e, inverse, joined)
 
     def attention_back(self, g: Array, saved: Any, name: str) -> Array:
-        """With E = exp(QK'), R = 1 / its sums, Y = R E V: dV = E'(R dY), d(QK') = E (R dY V' - sum(R dY Y))."""
+        """With E = exp(QK'), R = 1 / its sums, Y = R E V:
+
+        dV = E'(R dY), d(QK') = E (R dY V' - sum(R dY Y)).
+        """
         x, q, key, v, e, inverse, joined = saved
         b, t, h, k = self.heads
         g = self.linear_back(g, joined, name + ".out_proj").reshape(b, t, h, k).swapaxes(1, 2)
@@ -277,9 +317,11 @@ class ViT:
         return self.linear_back(dqkv, x, name, ".in_proj_weight", ".in_proj_bias")
 
     def step(self, images: Array, labels: Array) -> float:
-        p, (b, t, *_), d, size = self.P.p, self.heads, self.sizes.dimension, self.sizes.patch
+        p, (b, t, *_), d, size = self.P.p, self.heads, self.sizes.hidden_size, self.sizes.patch_size
         height, width = (n // size for n in images.shape[1:3])
-        blocks = images.reshape(b, height, size, width, size, -1).swapaxes(2, 3).reshape(b * (t - 1), -1)
+        blocks = (
+            images.reshape(b, height, size, width, size, -1).swapaxes(2, 3).reshape(b * (t - 1), -1)
+        )
         z = np.empty((b, t, d), np.float32)
         z[:, :1] = p["cls_token"]
         z[:, 1:] = self.linear(blocks, "patch_embed").reshape(b, t - 1, d)
@@ -307,7 +349,9 @@ class ViT:
             inner = self.linear_back(g, hidden, name + "mlp.fc2")
             inner *= slope
             g += self.norm_back(self.linear_back(inner, x, name + "mlp.fc1"), *norm2, name + "norm2")
-            g += self.norm_back(self.attention_back(g, attention, name + "attn"), *norm1, name + "norm1")
+            g += self.norm_back(
+                self.attention_back(g, attention, name + "attn"), *norm1, name + "norm1"
+            )
         np.dot(self.ones[:b], g.reshape(b, -1), out=self.P.g["pos_embed"].reshape(-1))
         self.P.g["cls_token"][...] = self.P.g["pos_embed"][:, :1]
         self.linear_back(g.reshape(b, t, d)[:, 1:].reshape(b * (t - 1), d), blocks, "patch_embed")
@@ -315,15 +359,18 @@ class ViT:
         return loss
 
 
-# ---------------------------------------------------------------------------------------------------------------- RNN
+# ---------------------------------------------------------------------------------------------- RNN
 
 
 class RNN:
-    """The character model with a tanh layer: the input's part of the state is a table with a row for each character."""
+    """The character model with a tanh layer.
+
+    The input's part of the state is a table with a row for each character.
+    """
 
     def __init__(self, sizes: RecurrentSizes, weights: dict[str, Array]) -> None:
         self.sizes, self.P = sizes, Parameters(weights)
-        t, n, h = sizes.length, sizes.batch, sizes.hidden
+        t, n, h = sizes.length, sizes.batch, sizes.hidden_size
         self.h, self.dz = buffer(t + 1, n, h), buffer(t, n, h)  # h[0] is the zeros before the text
         self.given, self.to_state = buffer(t, n, h), buffer(t, n, h)
         self.ones, self.logits = np.ones(t * n, np.float32), buffer(t * n, sizes.characters)
@@ -332,7 +379,13 @@ class RNN:
     def step(self, characters: Array, targets: Array) -> float:
         p, g, h, dz = self.P.p, self.P.g, self.h, self.dz
         E, U, W, V = (
-            p[n] for n in ("embedding.weight", "recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "head.weight")
+            p[n]
+            for n in (
+                "embedding.weight",
+                "recurrent.weight_ih_l0",
+                "recurrent.weight_hh_l0",
+                "head.weight",
+            )
         )
         flat = characters.reshape(-1)
         table = E @ U
@@ -348,7 +401,9 @@ class RNN:
         loss = cross_entropy(logits, targets.reshape(-1))
         np.matmul(states.T, logits, out=g["head.weight"])
         np.dot(self.ones, logits, out=g["head.bias"])
-        to_state = np.matmul(logits, V.T, out=self.to_state.reshape(len(flat), -1)).reshape(h[1:].shape)
+        to_state = np.matmul(logits, V.T, out=self.to_state.reshape(len(flat), -1)).reshape(
+            h[1:].shape
+        )
         np.copyto(self.transposed, W.T)
         for t in reversed(range(len(dz))):
             if t < len(dz) - 1:

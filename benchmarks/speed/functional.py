@@ -1,7 +1,9 @@
-"""The models as plain functions of a dictionary of weights, for the libraries that differentiate such functions.
+"""The models as plain functions of a dictionary of weights.
 
-`Maths` is what they need of a library, under NumPy's names. The steps through time and the convolution are parts of it,
-because libraries have their own for them. Running statistics of batch normalisation, which no loss depends on, are not kept.
+For the libraries that differentiate such functions. `Maths` is what they need of a library, under
+NumPy's names. The steps through time and the convolution are parts of it, because libraries have
+their own for them. Running statistics of batch normalisation, which no loss depends on, are not
+kept.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Maths:
     xp: Any
     scan: Callable[..., Any]
     erf: Callable[..., Any] | None = None
-    conv: Callable[..., Any] | None = None  # (x, weight, bias, stride), (N, C, H, W), padded by half the kernel
+    conv: Callable[..., Any] | None = (
+        None  # (x, weight, bias, stride), (N, C, H, W), padded by half the kernel
+    )
     number: Callable[[float], Any] = np.float32  # a Python number would be float64 to mygrad
     array: Callable[[np.ndarray], Any] = np.asarray  # a constant
 
@@ -64,7 +68,9 @@ def bce(m: Maths, logits: Any, sign: float) -> Any:
 
 def normalise(m: Maths, x: Any, axis: Any, eps: float) -> Any:
     centred = x - m.xp.mean(x, axis=axis, keepdims=True)
-    return centred / m.xp.sqrt(m.xp.mean(centred * centred, axis=axis, keepdims=True) + m.number(eps))
+    return centred / m.xp.sqrt(
+        m.xp.mean(centred * centred, axis=axis, keepdims=True) + m.number(eps)
+    )
 
 
 def sigmoid(m: Maths, x: Any) -> Any:
@@ -72,10 +78,12 @@ def sigmoid(m: Maths, x: Any) -> Any:
     return half * (m.xp.tanh(half * x) + m.number(1))
 
 
-# ------------------------------------------------------------------------------------------------------------- models
+# ------------------------------------------------------------------------------------------- models
 
 
-def dense(m: Maths, w: Weights, part: int, sizes: tuple[int, ...], norm: bool, activation: Any, x: Any) -> Any:
+def dense(
+    m: Maths, w: Weights, part: int, sizes: tuple[int, ...], norm: bool, activation: Any, x: Any
+) -> Any:
     """Layers of `ours.dense`, numbered as there."""
     stride = 3 if norm else 2
     for i in range(len(sizes) - 1):
@@ -89,11 +97,30 @@ def dense(m: Maths, w: Weights, part: int, sizes: tuple[int, ...], norm: bool, a
 
 
 def generator(m: Maths, sizes: GANSizes, w: Weights, noise: Any) -> Any:
-    return sigmoid(m, dense(m, w, 0, sizes.generator, sizes.norm, lambda x: m.xp.maximum(x, m.number(0)), noise))
+    return sigmoid(
+        m,
+        dense(
+            m,
+            w,
+            0,
+            sizes.generator_sizes,
+            sizes.norm,
+            lambda x: m.xp.maximum(x, m.number(0)),
+            noise,
+        ),
+    )
 
 
 def discriminator(m: Maths, sizes: GANSizes, w: Weights, images: Any) -> Any:
-    return dense(m, w, 1, sizes.discriminator, False, lambda x: m.xp.maximum(x, m.number(0.2) * x), images)
+    return dense(
+        m,
+        w,
+        1,
+        sizes.discriminator_sizes,
+        False,
+        lambda x: m.xp.maximum(x, m.number(0.2) * x),
+        images,
+    )
 
 
 def attention(m: Maths, w: Weights, name: str, x: Any, heads: int) -> Any:
@@ -108,7 +135,7 @@ def attention(m: Maths, w: Weights, name: str, x: Any, heads: int) -> Any:
 
 
 def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
-    xp, p = m.xp, sizes.patch
+    xp, p = m.xp, sizes.patch_size
     b, height, width = images.shape[:3]
     blocks = xp.swapaxes(images.reshape(b, height // p, p, width // p, p, -1), 2, 3)
     tokens = linear(w, "patch_embed", blocks.reshape(b, (height // p) * (width // p), -1))
@@ -118,11 +145,14 @@ def vit(m: Maths, sizes: ViTSizes, w: Weights, images: Any) -> Any:
     def norm(name: str, x: Any) -> Any:
         return normalise(m, x, -1, 1e-6) * w[name + ".weight"] + w[name + ".bias"]
 
-    for i in range(sizes.depth):
+    for i in range(sizes.num_hidden_layers):
         name = f"blocks.{i}."
-        z = z + attention(m, w, name + "attn", norm(name + "norm1", z), sizes.heads)
+        z = z + attention(
+            m, w, name + "attn", norm(name + "norm1", z), sizes.num_attention_heads
+        )
         h = linear(w, name + "mlp.fc1", norm(name + "norm2", z))
-        h = m.number(0.5) * h * (m.number(1) + m.erf(h * m.number(math.sqrt(0.5))))  # type: ignore[misc]
+        erf = m.erf(h * m.number(math.sqrt(0.5)))  # type: ignore[misc]
+        h = m.number(0.5) * h * (m.number(1) + erf)
         z = z + linear(w, name + "mlp.fc2", h)
     return linear(w, "head", norm("norm", z[:, 0]))
 
@@ -133,7 +163,10 @@ def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> A
     from_input = w["embedding.weight"][characters.reshape(-1)] @ w[name + "weight_ih_l0"].T
     from_input = from_input + (w[name + "bias_ih_l0"] + w[name + "bias_hh_l0"])
     from_input = from_input.reshape(sizes.length, sizes.batch, -1)  # (T, N, gates H)
-    back, zeros = w[name + "weight_hh_l0"].T, m.array(np.zeros((sizes.batch, sizes.hidden), np.float32))
+    back, zeros = (
+        w[name + "weight_hh_l0"].T,
+        m.array(np.zeros((sizes.batch, sizes.hidden_size), np.float32)),
+    )
 
     def rnn(h: Any, x: Any) -> Any:
         h = xp.tanh(x + h @ back)
@@ -141,13 +174,17 @@ def recurrent(m: Maths, sizes: RecurrentSizes, w: Weights, characters: Any) -> A
 
     def lstm(state: Any, x: Any) -> Any:
         h, c = state
-        z, n = x + h @ back, sizes.hidden
+        z, n = x + h @ back, sizes.hidden_size
         i, f, o = (sigmoid(m, z[:, k * n : (k + 1) * n]) for k in (0, 1, 3))
         c = f * c + i * xp.tanh(z[:, 2 * n : 3 * n])
         h = o * xp.tanh(c)
         return (h, c), h
 
-    states = m.scan(rnn, zeros, from_input) if sizes.cell == "RNN" else m.scan(lstm, (zeros, zeros), from_input)
+    states = (
+        m.scan(rnn, zeros, from_input)
+        if sizes.cell == "RNN"
+        else m.scan(lstm, (zeros, zeros), from_input)
+    )
     return linear(w, "head", states.reshape(sizes.length * sizes.batch, -1))
 
 
@@ -161,7 +198,7 @@ def unet(m: Maths, config: UNetConfig, w: Weights, x: Any, t: Any) -> Any:
 
     def norm(name: str, h: Any) -> Any:
         b, c = h.shape[:2]
-        rows = h.reshape(b, min(config.groups, c), -1)
+        rows = h.reshape(b, min(config.num_groups, c), -1)
         shape = (1, c, 1, 1)
         normal = normalise(m, rows, -1, 1e-5).reshape(*h.shape)
         return normal * w[name + ".weight"].reshape(shape) + w[name + ".bias"].reshape(shape)
@@ -172,30 +209,36 @@ def unet(m: Maths, config: UNetConfig, w: Weights, x: Any, t: Any) -> Any:
         inner = conv(name + ".conv2", silu(norm(name + ".norm2", inner)))
         return inner + (conv(name + ".shortcut", h) if name + ".shortcut.weight" in w else h)
 
-    def looks(name: str, h: Any) -> Any:
+    def pixel_attention(name: str, h: Any) -> Any:
         b, c, height, width = h.shape
         pixels = xp.swapaxes(norm(name + ".norm", h).reshape(b, c, height * width), 1, 2)
-        attended = attention(m, w, name + ".attention", pixels, config.heads)
+        attended = attention(m, w, name + ".attention", pixels, config.num_heads)
         return h + xp.swapaxes(attended, 1, 2).reshape(b, c, height, width)
 
-    def part(name: str, h: Any) -> Any:
-        if name + ".conv.weight" in w:  # to another height
+    def layer(name: str, h: Any) -> Any:
+        if name + ".conv.weight" in w:  # to another level
             down = name.startswith("down")
             return conv(name + ".conv", h, 2) if down else conv(name + ".conv", doubled(m, h))
-        h = residual(name + ".block", h)
-        return looks(name + ".attention", h) if name + ".attention.norm.weight" in w else h
+        return residual(name, h) if name + ".conv1.weight" in w else pixel_attention(name, h)
+
+    def block(name: str, h: Any) -> Any:
+        for i in range(count(name + ".")):
+            h = layer(f"{name}.{i}", h)
+        return h
+
+    def count(prefix: str) -> int:
+        """How many numbered members there are."""
+        return len({n.removeprefix(prefix).partition(".")[0] for n in w if n.startswith(prefix)})
 
     time = silu(linear(w, "time_mlp.2", silu(linear(w, "time_mlp.0", t))))
     h = conv("conv_in", x)
     skips = [h]
-    count = {k: len({n.split(".")[1] for n in w if n.startswith(k + ".")}) for k in ("down", "up")}
-    for i in range(count["down"]):
-        h = part(f"down.{i}", h)
+    for i in range(count("down.")):
+        h = block(f"down.{i}", h)
         skips.append(h)
-    h = residual("middle.2", looks("middle.1", residual("middle.0", h)))
-    for i in range(count["up"]):
-        rises = f"up.{i}.conv.weight" in w
-        h = part(f"up.{i}", h if rises else xp.concatenate([h, skips.pop()], axis=1))
+    h = block("middle", h)
+    for i in range(count("up.")):
+        h = block(f"up.{i}", xp.concatenate([h, skips.pop()], axis=1))
     return conv("conv_out", silu(norm("norm_out", h)))
 
 
@@ -206,33 +249,44 @@ def doubled(m: Maths, h: Any) -> Any:
     return wide.reshape(b, c, 2 * height, 2 * width)
 
 
-# ------------------------------------------------------------------------------------------------------------- losses
+# ------------------------------------------------------------------------------------------- losses
 
 
 def losses(m: Maths, name: str) -> list[tuple[str, Callable[..., Any]]]:
-    """What a step minimises, in order: (the beginning of the names of the weights to change, loss(w, batch))."""
+    """What a step minimises, in order: (prefix of the weights to change, loss(w, batch))."""
     sizes: Sizes = sizes_of(name)
     match sizes:
         case GANSizes():
 
             def judged(w: Weights, real: Any, noise_d: Any, noise_g: Any, fake: Any) -> Any:
-                return bce(m, discriminator(m, sizes, w, real), -1.0) + bce(m, discriminator(m, sizes, w, fake), 1.0)
+                return bce(m, discriminator(m, sizes, w, real), -1.0) + bce(
+                    m, discriminator(m, sizes, w, fake), 1.0
+                )
 
             def pushed(w: Weights, real: Any, noise_d: Any, noise_g: Any, fake: Any) -> Any:
                 return bce(m, discriminator(m, sizes, w, generator(m, sizes, w, noise_g)), -1.0)
 
             return [("1.", judged), ("0.", pushed)]
         case ViTSizes():
-            return [("", lambda w, images, labels: cross_entropy(m, vit(m, sizes, w, images), labels))]
+            return [
+                ("", lambda w, images, labels: cross_entropy(m, vit(m, sizes, w, images), labels))
+            ]
         case UNetSizes():
 
-            def error(w: Weights, noisy: Any, times: Any, noise: Any) -> Any:
-                difference = unet(m, sizes.config, w, noisy, times) - noise
+            def error(w: Weights, noisy: Any, timesteps: Any, noise: Any) -> Any:
+                difference = unet(m, sizes.config, w, noisy, timesteps) - noise
                 return m.xp.mean(difference * difference)
 
             return [("", error)]
         case RecurrentSizes():
-            return [("", lambda w, text, after: cross_entropy(m, recurrent(m, sizes, w, text), after.reshape(-1)))]
+            return [
+                (
+                    "",
+                    lambda w, text, after: cross_entropy(
+                        m, recurrent(m, sizes, w, text), after.reshape(-1)
+                    ),
+                )
+            ]
     raise NotImplementedError(f"{name} is not written as a function")
 
 
@@ -243,10 +297,13 @@ def trained(w: Weights, begins: str) -> Weights:
 
 
 def prepared(name: str, batch: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A batch as the functions take it: a UNet's times already embedded, as nothing learns there."""
+    """A batch as the functions take it.
+
+    A UNet's timesteps are already embedded, as nothing learns there.
+    """
     sizes = sizes_of(name)
     if isinstance(sizes, UNetSizes):
-        return batch[0], time_embedding(batch[1], sizes.base), batch[2]
+        return batch[0], time_embedding(batch[1], sizes.base_channels), batch[2]
     return batch
 
 

@@ -22,8 +22,8 @@ from .contenders import EAGER, ONE, absent, entry
 
 CURVES = {
     "batch": [f"W2s batch={n}" for n in (8, 16, 32, 64, 128, 256, 512)],
-    "width": [f"W2s dimension={n}" for n in (16, 32, 64, 128, 256)],
-    "depth": [f"W2s depth={n}" for n in (1, 2, 4, 8, 16)],
+    "width": [f"W2s hidden_size={n}" for n in (16, 32, 64, 128, 256)],
+    "depth": [f"W2s num_hidden_layers={n}" for n in (1, 2, 4, 8, 16)],
     "length": [f"RNN length={n}" for n in (16, 32, 64, 128, 256)],
 }
 NAMES = (ONE, EAGER)

@@ -30,7 +30,11 @@ from .workloads import (
 
 
 def dense(
-    sizes: tuple[int, ...], norm: bool, between: Any, last: list[nn.Module], rng: np.random.Generator
+    sizes: tuple[int, ...],
+    norm: bool,
+    between: Any,
+    last: list[nn.Module],
+    rng: np.random.Generator,
 ) -> nn.Module:
     layers: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
@@ -42,11 +46,13 @@ def dense(
 
 class GANStep:
     def __init__(self, sizes: GANSizes, rng: np.random.Generator) -> None:
-        generator = dense(sizes.generator, sizes.norm, nn.ReLU, [nn.Sigmoid()], rng)
-        discriminator = dense(sizes.discriminator, False, lambda: nn.LeakyReLU(0.2), [], rng)
+        generator = dense(sizes.generator_sizes, sizes.norm, nn.ReLU, [nn.Sigmoid()], rng)
+        discriminator = dense(sizes.discriminator_sizes, False, lambda: nn.LeakyReLU(0.2), [], rng)
         self.model = nn.ModuleList([generator, discriminator])
         self.generator, self.discriminator = generator, discriminator
-        self.optimizers = [optim.Adam(part.parameters(), RATE) for part in (generator, discriminator)]
+        self.optimizers = [
+            optim.Adam(part.parameters(), RATE) for part in (generator, discriminator)
+        ]
 
     def step(self, real: Any, noise_d: Any, noise_g: Any) -> float:
         with tg.no_grad():
@@ -57,7 +63,9 @@ class GANStep:
         loss.backward()
         self.optimizers[1].step()
         self.discriminator.requires_grad_(False)
-        pushed = kernels.bce_with_logits(self.discriminator(self.generator(tg.Tensor(noise_g))), 1.0)
+        pushed = kernels.bce_with_logits(
+            self.discriminator(self.generator(tg.Tensor(noise_g))), 1.0
+        )
         self.discriminator.requires_grad_(True)
         self.optimizers[0].zero_grad()
         pushed.backward()
@@ -66,7 +74,7 @@ class GANStep:
 
 
 class SupervisedStep:
-    """A model, its inputs, and what it should predict from them: a class, or the noise in an image."""
+    """A model and what it should predict from its inputs: a class, or the noise in an image."""
 
     def __init__(self, model: nn.Module, loss: Any = kernels.cross_entropy) -> None:
         self.model, self.loss, self.optimizer = model, loss, optim.Adam(model.parameters(), RATE)
@@ -94,8 +102,8 @@ class Inference:
 class CharacterModel(nn.Module):
     def __init__(self, sizes: RecurrentSizes, rng: np.random.Generator) -> None:
         self.embedding = nn.Embedding(sizes.characters, sizes.inputs, rng=rng)
-        self.recurrent = getattr(nn, sizes.cell)(sizes.inputs, sizes.hidden, rng=rng)
-        self.head = nn.Linear(sizes.hidden, sizes.characters, rng=rng)
+        self.recurrent = getattr(nn, sizes.cell)(sizes.inputs, sizes.hidden_size, rng=rng)
+        self.head = nn.Linear(sizes.hidden_size, sizes.characters, rng=rng)
 
     def forward(self, characters: Any) -> Any:
         return self.head(self.recurrent(self.embedding(characters))[0])
@@ -142,7 +150,9 @@ class OperationStep:
 class ChainStep:
     def __init__(self, sizes: Chain) -> None:
         self.model, self.sizes = nn.Module(), sizes
-        self.model.a, self.model.b = (parameter(np.linspace(0.999, 1, 8, dtype=np.float32)) for _ in range(2))
+        self.model.a, self.model.b = (
+            parameter(np.linspace(0.999, 1, 8, dtype=np.float32)) for _ in range(2)
+        )
 
     def step(self, given: Any) -> Any:
         self.model.a.grad = self.model.b.grad = None
@@ -155,7 +165,9 @@ class ChainStep:
 
     def check(self, given: Any) -> list[float]:
         y = self.step(given)
-        return fingerprints([y.numpy(), *([self.model.a.grad, self.model.b.grad] if self.sizes.backward else [])])
+        return fingerprints(
+            [y.numpy(), *([self.model.a.grad, self.model.b.grad] if self.sizes.backward else [])]
+        )
 
 
 def build(sizes: Sizes, rng: np.random.Generator) -> Any:
@@ -192,7 +204,10 @@ class Contender:
 
 
 def weights(name: str, *, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Initial weights of a workload. Those that begin at 0 are drawn too, lest they hide what lies behind them."""
+    """Initial weights of a workload.
+
+    Those that begin at 0 are drawn too, lest they hide what lies behind them.
+    """
     work = build(sizes_of(name), rng)
     state = {n: a.copy() for n, a in work.model.state_dict().items()}
     for parameter_name, p in work.model.named_parameters():

@@ -1,6 +1,9 @@
-"""PyTorch at its best: the fastest of two fast forms of Adam, one thread or all, and for convolutions both layouts.
+"""PyTorch at its best.
 
-Subnormal numbers count as zero, since the moments of weights without gradient become such numbers and are slow to compute with.
+The fastest of two fast forms of Adam, one thread or all, and for convolutions both layouts.
+
+Subnormal numbers count as zero, since the moments of weights without gradient become such numbers
+and are slow to compute with.
 """
 
 from __future__ import annotations
@@ -35,7 +38,14 @@ class Contender(torch_eager.Contender):
         )
         self.become(name, weights, *fastest)
 
-    def become(self, name: str, weights: dict[str, np.ndarray], adam: str, threads: int, channels_last: bool) -> None:
+    def become(
+        self,
+        name: str,
+        weights: dict[str, np.ndarray],
+        adam: str,
+        threads: int,
+        channels_last: bool,
+    ) -> None:
         torch.set_flush_denormal(True)
         super().__init__(name, weights, {adam: True}, threads)
         if channels_last:

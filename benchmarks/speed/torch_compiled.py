@@ -13,6 +13,9 @@ class Contender(torch_eager.Contender):
         super().__init__(name, weights, {"fused": True})
         work = self.work
         if isinstance(work, torch_eager.GANStep):
-            work.generator, work.discriminator = torch.compile(work.generator), torch.compile(work.discriminator)
+            work.generator, work.discriminator = (
+                torch.compile(work.generator),
+                torch.compile(work.discriminator),
+            )
         else:
             work.model = torch.compile(work.model)

@@ -1,4 +1,7 @@
-"""PyTorch in its eager mode, as an expert writes it: fused attention, gradients set to None, whole recurrent layers."""
+"""PyTorch in its eager mode, as an expert writes it.
+
+Fused attention, gradients set to None, whole recurrent layers.
+"""
 
 from __future__ import annotations
 
@@ -41,17 +44,22 @@ def dense(sizes: tuple[int, ...], norm: bool, between: Any, last: list[Any]) -> 
 
 class GANStep:
     def __init__(self, sizes: GANSizes, adam: Options) -> None:
-        self.generator = dense(sizes.generator, sizes.norm, nn.ReLU, [nn.Sigmoid()])
-        self.discriminator = dense(sizes.discriminator, False, lambda: nn.LeakyReLU(0.2), [])
+        self.generator = dense(sizes.generator_sizes, sizes.norm, nn.ReLU, [nn.Sigmoid()])
+        self.discriminator = dense(sizes.discriminator_sizes, False, lambda: nn.LeakyReLU(0.2), [])
         self.model = nn.ModuleList([self.generator, self.discriminator])
-        self.optimizers = [torch.optim.Adam(p.parameters(), RATE, **adam) for p in (self.generator, self.discriminator)]
+        self.optimizers = [
+            torch.optim.Adam(p.parameters(), RATE, **adam)
+            for p in (self.generator, self.discriminator)
+        ]
         self.ones, self.zeros = torch.ones(sizes.batch, 1), torch.zeros(sizes.batch, 1)
 
     def step(self, real: Any, noise_d: Any, noise_g: Any) -> float:
         loss_of = F.binary_cross_entropy_with_logits
         with torch.no_grad():
             fake = self.generator(noise_d)
-        loss = loss_of(self.discriminator(real), self.ones) + loss_of(self.discriminator(fake), self.zeros)
+        loss = loss_of(self.discriminator(real), self.ones) + loss_of(
+            self.discriminator(fake), self.zeros
+        )
         self.optimizers[1].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers[1].step()
@@ -66,7 +74,11 @@ class GANStep:
 
 class SupervisedStep:
     def __init__(self, model: Any, adam: Options, loss: Any) -> None:
-        self.model, self.loss, self.optimizer = model, loss, torch.optim.Adam(model.parameters(), RATE, **adam)
+        self.model, self.loss, self.optimizer = (
+            model,
+            loss,
+            torch.optim.Adam(model.parameters(), RATE, **adam),
+        )
 
     def step(self, *batch: Any) -> float:
         *inputs, targets = batch
@@ -95,8 +107,8 @@ class CharacterModel(nn.Module):  # type: ignore[misc]
     def __init__(self, sizes: RecurrentSizes) -> None:
         super().__init__()
         self.embedding = nn.Embedding(sizes.characters, sizes.inputs)
-        self.recurrent = getattr(nn, sizes.cell)(sizes.inputs, sizes.hidden)
-        self.head = nn.Linear(sizes.hidden, sizes.characters)
+        self.recurrent = getattr(nn, sizes.cell)(sizes.inputs, sizes.hidden_size)
+        self.head = nn.Linear(sizes.hidden_size, sizes.characters)
 
     def forward(self, characters: Any) -> Any:
         return self.head(self.recurrent(self.embedding(characters))[0])
@@ -105,9 +117,9 @@ class CharacterModel(nn.Module):  # type: ignore[misc]
 class Block(nn.Module):  # type: ignore[misc]
     def __init__(self, sizes: ViTSizes) -> None:
         super().__init__()
-        d = sizes.dimension
+        d = sizes.hidden_size
         self.norm1, self.norm2 = nn.LayerNorm(d, eps=1e-6), nn.LayerNorm(d, eps=1e-6)
-        self.attn = Attention(d, sizes.heads)
+        self.attn = Attention(d, sizes.num_attention_heads)
         layers = {"fc1": nn.Linear(d, 4 * d), "act": nn.GELU(), "fc2": nn.Linear(4 * d, d)}
         self.mlp = nn.Sequential(OrderedDict(layers))
 
@@ -119,17 +131,20 @@ class Block(nn.Module):  # type: ignore[misc]
 class ViT(nn.Module):  # type: ignore[misc]
     def __init__(self, sizes: ViTSizes) -> None:
         super().__init__()
-        self.patch, d = sizes.patch, sizes.dimension
-        rows, columns = sizes.shape[0] // sizes.patch, sizes.shape[1] // sizes.patch
-        self.patch_embed = nn.Linear(sizes.patch**2 * int(np.prod(sizes.shape[2:])), d)
+        self.patch_size, d = sizes.patch_size, sizes.hidden_size
+        rows, columns = (
+            sizes.image_shape[0] // sizes.patch_size,
+            sizes.image_shape[1] // sizes.patch_size,
+        )
+        self.patch_embed = nn.Linear(sizes.patch_size**2 * int(np.prod(sizes.image_shape[2:])), d)
         self.cls_token = nn.Parameter(torch.empty(1, 1, d))
         self.pos_embed = nn.Parameter(torch.empty(1, 1 + rows * columns, d))
-        self.blocks = nn.ModuleList([Block(sizes) for _ in range(sizes.depth)])
-        self.norm, self.head = nn.LayerNorm(d, eps=1e-6), nn.Linear(d, sizes.classes)
+        self.blocks = nn.ModuleList([Block(sizes) for _ in range(sizes.num_hidden_layers)])
+        self.norm, self.head = nn.LayerNorm(d, eps=1e-6), nn.Linear(d, sizes.num_labels)
 
     def forward(self, images: Any) -> Any:
         b, h, w = images.shape[:3]
-        p = self.patch
+        p = self.patch_size
         blocks = images.reshape(b, h // p, p, w // p, p, -1).transpose(2, 3)
         tokens = self.patch_embed(blocks.reshape(b, (h // p) * (w // p), -1))
         z = torch.cat([self.cls_token.expand(b, -1, -1), tokens], dim=1) + self.pos_embed
@@ -170,7 +185,9 @@ class OperationStep:
     def check(self, given: Any) -> list[float]:
         """Numbers that show whether value and gradients are right."""
         y = self.step(given)
-        return fingerprints([y.detach().numpy(), *(x.grad.numpy() for x in self.model.parameters())])
+        return fingerprints(
+            [y.detach().numpy(), *(x.grad.numpy() for x in self.model.parameters())]
+        )
 
 
 class ChainStep:
@@ -200,7 +217,9 @@ def build(sizes: Sizes, adam: Options) -> Any:
             return GANStep(sizes, adam)
         case ViTSizes():
             model = ViT(sizes)
-            return SupervisedStep(model, adam, cross_entropy) if sizes.training else Inference(model)
+            return (
+                SupervisedStep(model, adam, cross_entropy) if sizes.training else Inference(model)
+            )
         case UNetSizes():
             return SupervisedStep(UNet(sizes.config), adam, F.mse_loss)
         case RecurrentSizes():
@@ -214,11 +233,17 @@ class Contender:
     """One workload, ready to step."""
 
     def __init__(
-        self, name: str, weights: dict[str, np.ndarray], adam: Options | None = None, threads: int = CORES
+        self,
+        name: str,
+        weights: dict[str, np.ndarray],
+        adam: Options | None = None,
+        threads: int = CORES,
     ) -> None:
         torch.set_num_threads(threads)
         self.work = build(sizes_of(name), adam or {})
-        self.work.model.load_state_dict({n: torch.from_numpy(np.array(a)) for n, a in weights.items()})
+        self.work.model.load_state_dict(
+            {n: torch.from_numpy(np.array(a)) for n, a in weights.items()}
+        )
         self.batches = [tuple(map(torch.from_numpy, batch)) for batch in batches(name)]
         if hasattr(self.work, "check"):
             self.check = lambda: self.work.check(*self.batches[0])

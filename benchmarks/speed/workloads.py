@@ -1,7 +1,8 @@
 """What is timed: sizes and data of each workload, as every contender gets them.
 
-A step is forward, backward and Adam (rate 1e-3) in float32; a GAN's step is one of the discriminator and one of the
-generator. W6 is inference alone. Single operations are forward and backward.
+A step is forward, backward and Adam (rate 1e-3) in float32; a GAN's step is one of the
+discriminator and one of the generator. W6 is inference alone. Single operations are forward and
+backward.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ RATE = 1e-3  # of Adam
 class GANSizes:
     """Widths from input to output; `norm`: batch normalisation in the generator."""
 
-    generator: tuple[int, ...]
-    discriminator: tuple[int, ...]
+    generator_sizes: tuple[int, ...]
+    discriminator_sizes: tuple[int, ...]
     batch: int
     norm: bool
 
@@ -31,44 +32,50 @@ class GANSizes:
 class ViTSizes:
     """A pre-norm ViT with exact GELU, no dropout; `training` or inference."""
 
-    shape: tuple[int, ...]
-    patch: int
-    dimension: int
-    depth: int
-    heads: int
+    image_shape: tuple[int, ...]
+    patch_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
     batch: int
-    classes: int = 10
+    num_labels: int = 10
     training: bool = True
 
     @property
     def config(self) -> ViTConfig:
         return ViTConfig(
-            image_size=(self.shape[0], self.shape[1]),
-            num_channels=self.shape[2] if len(self.shape) == 3 else 1,
-            patch_size=self.patch,
-            hidden_size=self.dimension,
-            num_hidden_layers=self.depth,
-            num_attention_heads=self.heads,
-            intermediate_size=4 * self.dimension,
+            image_size=(self.image_shape[0], self.image_shape[1]),
+            num_channels=self.image_shape[2] if len(self.image_shape) == 3 else 1,
+            patch_size=self.patch_size,
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=4 * self.hidden_size,
             hidden_act="gelu",
             drop_path_rate=0.0,
-            num_labels=self.classes,
+            num_labels=self.num_labels,
         )
 
 
 @dataclass(frozen=True)
 class UNetSizes:
-    """The noise predictor of a diffusion model, one channel, attention at its lowest height only."""
+    """The noise predictor of a diffusion model, one channel, attention at its lowest level only."""
 
     side: int = 28
-    base: int = 32
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    blocks: int = 2
+    base_channels: int = 32
+    channel_multipliers: tuple[int, ...] = (1, 2, 4)
+    num_res_blocks: int = 2
     batch: int = 32
 
     @property
     def config(self) -> UNetConfig:
-        return UNetConfig(1, self.base, self.multipliers, self.blocks, attention=(), dropout=0.0)
+        return UNetConfig(
+            base_channels=self.base_channels,
+            channel_multipliers=self.channel_multipliers,
+            num_res_blocks=self.num_res_blocks,
+            attention_levels=(),
+            dropout=0.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class RecurrentSizes:
     cell: str
     characters: int = 96
     inputs: int = 64
-    hidden: int = 256
+    hidden_size: int = 256
     length: int = 64
     batch: int = 64
 
@@ -93,7 +100,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Chain:
-    """`length` products on eight numbers, one after the other: what is left is the cost of an operation as such."""
+    """`length` products on eight numbers, one after the other: the cost of an operation as such."""
 
     backward: bool
     length: int = 1000
@@ -121,7 +128,14 @@ TITLES = {
     "LSTM": "64 characters",
     "W6": "ViT-B/16, inference",
 }
-CONVOLUTIONS = ((28, 32, 32), (28, 64, 32), (14, 64, 64), (14, 128, 64), (7, 128, 128), (7, 256, 128))  # side, C, C'
+CONVOLUTIONS = (
+    (28, 32, 32),
+    (28, 64, 32),
+    (14, 64, 64),
+    (14, 128, 64),
+    (7, 128, 128),
+    (7, 256, 128),
+)  # side, C, C'
 OPERATIONS: dict[str, Sizes] = {
     "softmax 12480x65": Operation("softmax", ((12480, 65),)),
     "layer norm 4160x192": Operation("layer_norm", ((4160, 192), (192,), (192,))),
@@ -143,28 +157,35 @@ OPERATIONS: dict[str, Sizes] = {
 
 
 def sizes_of(name: str) -> Sizes:
-    """The sizes of a workload by name; `W2s batch=128 depth=4` is one with some of them changed."""
+    """The sizes of a workload by name, some changed: `W2s batch=128 num_hidden_layers=4`."""
     base, *changes = (name,) if name in OPERATIONS else name.split(" ")
     sizes = (WORKLOADS | OPERATIONS)[base]
-    return replace(sizes, **{key: int(value) for key, _, value in (c.partition("=") for c in changes)})
+    return replace(
+        sizes, **{key: int(value) for key, _, value in (c.partition("=") for c in changes)}
+    )
 
 
 def batches(name: str) -> list[tuple[np.ndarray, ...]]:
     """The data of a workload, a few batches.
 
-    (real, noise for D, noise for G), (images, labels), (noisy images, times, noise) or (characters, next characters);
-    for an operation the gradient that backward begins with, or labels.
+    (real, noise for D, noise for G), (images, labels), (noisy images, timesteps, noise) or
+    (characters, next characters); for an operation the gradient that backward begins with, or
+    labels.
     """
     sizes, rng = sizes_of(name), np.random.default_rng(0)
-    return [_batch(sizes, rng) for _ in range(1 if isinstance(sizes, Operation | Chain) else BATCHES)]
+    return [
+        _batch(sizes, rng) for _ in range(1 if isinstance(sizes, Operation | Chain) else BATCHES)
+    ]
 
 
 def _batch(sizes: Sizes, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     if isinstance(sizes, GANSizes):
-        noise = rng.standard_normal((2, sizes.batch, sizes.generator[0]), np.float32)
-        return rng.random((sizes.batch, sizes.generator[-1]), np.float32), noise[0], noise[1]
+        noise = rng.standard_normal((2, sizes.batch, sizes.generator_sizes[0]), np.float32)
+        return rng.random((sizes.batch, sizes.generator_sizes[-1]), np.float32), noise[0], noise[1]
     if isinstance(sizes, ViTSizes):
-        return rng.random((sizes.batch, *sizes.shape), np.float32), rng.integers(0, sizes.classes, sizes.batch)
+        return rng.random((sizes.batch, *sizes.image_shape), np.float32), rng.integers(
+            0, sizes.num_labels, sizes.batch
+        )
     if isinstance(sizes, UNetSizes):
         noisy, noise = rng.standard_normal((2, sizes.batch, 1, sizes.side, sizes.side), np.float32)
         return noisy, rng.integers(1, 1001, sizes.batch), noise

@@ -1,10 +1,12 @@
 """Denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020, arXiv 2006.11239).
 
-    L = E |epsilon - epsilon_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) epsilon, t)|^2                   (equation 14)
+    L = E |epsilon - epsilon_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) epsilon, t)|^2
 
-A network learns to predict the noise in a noisy picture, and the process of `diffusion.py` then turns noise into a picture.
-Besides: classes with classifier-free guidance (Ho & Salimans 2022), and inpainting: missing pixels are drawn, the known
-ones put back at each step with the noise of that step (Lugmayr et al. 2022, without resampling).
+A network learns to predict the noise in a noisy image (equation 14), and the process of
+`diffusion.py` then turns noise into an image. Besides: classes with classifier-free guidance (Ho &
+Salimans 2022, arXiv 2207.12598), and inpainting: missing pixels are drawn, the known ones put back
+at each step with the noise of that step (Lugmayr et al. 2022, arXiv 2201.09865, without
+resampling).
 
 Deviation, on purpose: the loss compares unweighted in whatever the network predicts.
 """
@@ -12,169 +14,249 @@ Deviation, on purpose: the loss compares unweighted in whatever the network pred
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
-from math import inf
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels, nn
+from tinygrad_cv import kernels
 
-from ..config import Fraction, NonNegative
+from ..config import ImageConfig
+from ..pretrained import Pretrained
 from .diffusion import Diffusion, Network
 from .unet import UNet, UNetConfig
 
-MISSING = ("lower", "upper", "left", "right", "middle")  # half of a picture, or half its height and width
+MISSING = ("lower", "upper", "left", "right", "middle")  # parts of an image
+SAMPLING_BATCH = 100  # so many images are drawn at a time
 
 
 @dataclass(frozen=True)
-class DDPMConfig:
-    """What makes a diffusion model: the diffusion, the UNet, optimisation."""
+class DDPMConfig(ImageConfig):
+    """What makes a diffusion model: its images, the diffusion, the UNet."""
 
-    shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
-    classes: NonNegative = 10  # told to the network in training; 0 for a model without
-    schedule: str = "cosine"  # or linear
+    model_type: ClassVar = "ddpm"
+
     timesteps: int = 1000  # T
-    prediction: str = "v"  # or epsilon, x0
-    base: int = 24
-    multipliers: tuple[int, ...] = (1, 2)
-    blocks: int = 1
-    attention: Annotated[tuple[int, ...], 0, inf] = (1,)
-    heads: int = 4
-    dropout: Fraction = 0.1
-    label_dropout: Fraction = 0.3  # share of the training pictures whose class is not told
-    steps: int = 5000
-    batch: int = 64
-    rate: float = 2e-3
-    warm_up: NonNegative = 200
-    average: Fraction = 0.998  # decay of the moving average of the weights
+    beta_schedule: str = "cosine"  # or linear
+    prediction_type: str = "v"  # or epsilon, x0
+    unet: UNetConfig = field(
+        default_factory=partial(UNetConfig, base_channels=24, num_classes=10),
+    )
 
 
-class DDPM(nn.Module):
-    """A UNet that learns to predict noise or picture, and the drawing of pictures with it."""
+# Published models by name.
+SIZES = {
+    "ddpm-cifar10": DDPMConfig(  # Ho et al. 2020, appendix B: 35.7 million parameters
+        image_size=(32, 32),
+        num_channels=3,
+        beta_schedule="linear",
+        prediction_type="epsilon",
+        unet=UNetConfig(
+            in_channels=3,
+            base_channels=128,
+            channel_multipliers=(1, 2, 2, 2),
+            num_res_blocks=2,
+            attention_levels=(1,),
+            num_heads=1,
+            num_groups=32,
+        ),
+    ),
+}
+
+
+class DDPM(Pretrained):
+    """A UNet that learns to predict noise or image, and the drawing of images with it."""
+
+    config_class = DDPMConfig
 
     def __init__(self, config: DDPMConfig, *, rng: np.random.Generator) -> None:
+        if config.unet.in_channels != config.num_channels:
+            raise ValueError(
+                f"unet.in_channels={config.unet.in_channels}: "
+                f"the images have num_channels={config.num_channels}"
+            )
         self.config = config
-        self.diffusion = Diffusion(config.schedule, config.timesteps, config.prediction)
-        channels = config.shape[2] if len(config.shape) == 3 else 1
-        self.unet = UNet(
-            UNetConfig(
-                channels, config.base, config.multipliers, config.blocks, config.attention, config.heads,
-                dropout=config.dropout, classes=config.classes,
-            ), rng=rng,
-        )  # fmt: skip
+        self.diffusion = Diffusion(
+            config.beta_schedule,
+            config.timesteps,
+            config.prediction_type,
+        )
+        self.unet = UNet(config.unet, rng=rng)
 
     def forward(self, x: np.ndarray, t: np.ndarray, labels: np.ndarray | None = None) -> Any:
-        """What the network predicts from x_t (B, C, H, W) at timesteps t (B,), of classes (B,) if there are any."""
+        """What the network predicts from x_t (B, C, H, W) at timesteps t (B,).
+
+        `labels` (B,) are the classes if there are any; `num_classes` stands for none.
+        """
         return self.unet(x, t, labels)
 
     def loss(self, x0: np.ndarray, t: np.ndarray, noise: np.ndarray, labels: np.ndarray) -> Any:
-        """The squared error of the prediction (equation 14). A label `config.classes` stands for none."""
-        predicted = self(self.diffusion.q_sample(x0, t, noise), t, labels)
-        return kernels.mse(predicted, self.diffusion.target(x0, t, noise))
+        """The squared error of the prediction (equation 14). For arguments see `forward`."""
+        x_t = self.diffusion.q_sample(x0, t, noise)
+        target = self.diffusion.target(x0, t, noise)
+        return kernels.mse(self(x_t, t, labels), target)
 
     def denoiser(self, labels: np.ndarray | None, guidance: float) -> Network:
-        """The UNet as a function of (x_t, t), told the classes (B,) if there are any.
+        """The UNet as a function of (x_t, t) that knows the classes (B,) if there are any.
 
-        Guidance w: none + w (told - none), w = 1 for what was told and no more (Ho & Salimans 2022, equation 6, with
-        their w counted from 0).
+        With guidance w the prediction is (1 - w) unconditional + w conditional (Ho & Salimans
+        2022, equation 6, with their w counted from 0).
         """
 
         def predict(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-            told: np.ndarray = self(x, t, labels).numpy()
+            conditional: np.ndarray = self(x, t, labels).numpy()
             if labels is None or guidance == 1:
-                return told
-            none: np.ndarray = self(x, t).numpy()
-            return np.asarray(none + np.float32(guidance) * (told - none))
+                return conditional
+            unconditional: np.ndarray = self(x, t).numpy()
+            difference = conditional - unconditional
+            return np.asarray(unconditional + np.float32(guidance) * difference)
 
         return predict
 
     def reverse(
-        self, x: np.ndarray, label: int | np.ndarray = -1, guidance: float = 1.0, sampling_steps: int = 50, eta: float = 1.0,
-        *, constrain: Callable[[np.ndarray, int], np.ndarray] | None = None, rng: np.random.Generator,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
-        """From noise x_T (B, C, H, W) to pictures: (x, predicted x_0) after each step.
+        self,
+        x: np.ndarray,
+        label: int | np.ndarray = -1,
+        guidance: float = 1.0,
+        sampling_steps: int = 50,
+        eta: float = 1.0,
+        *,
+        constrain: Callable[[np.ndarray, int], np.ndarray] | None = None,
+        rng: np.random.Generator,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """From noise x_T (B, C, H, W) to images: (x, predicted x_0) after each step.
 
-        `label`: the class of all pictures, or of each (B,); -1 for none. With sampling_steps = T and eta = 1 this is
-        the ancestral sampling of the paper. `constrain(x_t, t)` may change what each step has drawn.
+        `label`: the class of all images, or of each (B,); -1 for none. With sampling_steps = T and
+        eta = 1 this is the ancestral sampling of the paper. `constrain(x_t, t)` may change what
+        each step has drawn.
         """
-        labels = np.broadcast_to(label, len(x)) if np.any(np.not_equal(label, -1)) else None
-        if labels is not None and not 0 <= labels.min() <= labels.max() < self.config.classes:
-            last = self.config.classes - 1
-            known = f"the classes of this model are 0 to {last}" if last >= 0 else "it has no classes"
-            raise ValueError(f"label={label}: {known}")
         if sampling_steps < 1 or not 0 <= eta <= 1:
-            raise ValueError(f"sampling_steps={sampling_steps}, eta={eta}: at least 1 step, and eta from 0 to 1")
-        network, timesteps = self.denoiser(labels, guidance), self.config.timesteps
-        path = np.linspace(timesteps, 0, min(sampling_steps, timesteps) + 1).round().astype(int).tolist()
+            given = f"sampling_steps={sampling_steps}, eta={eta}"
+            raise ValueError(f"{given}: at least 1 step, and eta from 0 to 1")
+        denoise = self.denoiser(self.checked_labels(label, len(x)), guidance)
+        T = self.config.timesteps
+        steps = min(sampling_steps, T)
+        path = np.linspace(T, 0, steps + 1).round().astype(int)
         with tg.no_grad():
-            for t, s in pairwise(path):
-                if len(path) > timesteps and eta == 1:
-                    x, x0 = self.diffusion.ancestral_step(network, x, t, rng=rng)
+            for t, s in pairwise(path.tolist()):
+                if steps == T and eta == 1:
+                    x, x0 = self.diffusion.ancestral_step(denoise, x, t, rng=rng)
                 else:
-                    x, x0 = self.diffusion.ddim_step(network, x, t, s, eta, rng=rng)
-                x = x if constrain is None else constrain(x, s)
+                    x, x0 = self.diffusion.ddim_step(denoise, x, t, s, eta, rng=rng)
+                if constrain is not None:
+                    x = constrain(x, s)
                 yield x, x0
+
+    def checked_labels(self, label: int | np.ndarray, n: int) -> np.ndarray | None:
+        """The classes of n images (n,), or None. Raises ValueError for one the model lacks."""
+        if not np.any(np.not_equal(label, -1)):
+            return None
+        labels = np.broadcast_to(label, n)
+        classes = self.config.unet.num_classes
+        for number in labels[(labels < 0) | (labels >= classes)]:
+            known = f"the classes of this model are 0 to {classes - 1}"
+            raise ValueError(f"label={number}: {known if classes else 'it has no classes'}")
+        return labels
 
     def noise(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """x_T: (n, C, H, W)."""
-        h, w, *channels = self.config.shape
-        return rng.standard_normal((n, *(channels or [1]), h, w), dtype=np.float32)
+        shape = (n, self.config.num_channels, *self.config.image_size)
+        return rng.standard_normal(shape, dtype=np.float32)
 
     def sample(
-        self, n: int, *, rng: np.random.Generator, observe: Callable[[int], object] | None = None, **options: Any
+        self,
+        n: int,
+        *,
+        rng: np.random.Generator,
+        observe: Callable[[int], object] | None = None,
+        **options: Any,
     ) -> np.ndarray:
-        """n pictures. Options: those of `reverse`; a label for each picture is an array (n,).
+        """n images in [0, 1], (n, H, W[, C]).
 
-        They are drawn a hundred at a time; `observe` is called with the number of each lot.
+        `options` are those of `reverse`; `label` may be an array (n,). `observe` is called with the
+        number of images of each batch that is done.
         """
-        drawn = [np.zeros((0, *self.config.shape), np.float32)]
-        for start in range(0, n, 100):
-            some = slice(start, min(start + 100, n))
-            label = options.get("label", -1)
-            here = options | {"label": label[some] if np.ndim(label) else label}
-            *_, (x, _) = self.reverse(self.noise(some.stop - start, rng), **here, rng=rng)
-            drawn.append(to_images(x, self.config.shape))
+        shape = self.config.image_shape
+        images = [np.zeros((0, *shape), np.float32)]
+        labels = np.broadcast_to(options.pop("label", -1), n)
+        for start in range(0, n, SAMPLING_BATCH):
+            label = labels[start : start + SAMPLING_BATCH]
+            noise = self.noise(len(label), rng)
+            *_, (x, _) = self.reverse(noise, label, **options, rng=rng)
+            images.append(to_images(x, shape))
             if observe is not None:
                 observe(len(x))
-        return np.concatenate(drawn)
+        return np.concatenate(images)
 
     def inpaint(
-        self, images: np.ndarray, known: np.ndarray, *, rng: np.random.Generator, sampling_steps: int = 250
+        self,
+        images: np.ndarray,
+        known: np.ndarray,
+        *,
+        rng: np.random.Generator,
+        sampling_steps: int = 250,
     ) -> np.ndarray:
-        """Draw the pixels where `known` (N, H, W) is False; the others come back exactly as they were."""
+        """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are."""
         x0 = to_network(images)
         mask = np.broadcast_to(known[:, None], x0.shape)
 
         def put_back(x: np.ndarray, t: int) -> np.ndarray:
             noise = rng.standard_normal(x0.shape, dtype=np.float32)
-            return np.where(mask, self.diffusion.q_sample(x0, np.full(len(x0), t), noise), x)
+            noisy = self.diffusion.q_sample(x0, np.full(len(x0), t), noise)
+            return np.where(mask, noisy, x)
 
-        start = self.noise(len(images), rng)
-        *_, (x, _) = self.reverse(start, sampling_steps=sampling_steps, constrain=put_back, rng=rng)
-        drawn = to_images(x, self.config.shape)
-        return np.where(known.reshape(known.shape + (1,) * (images.ndim - 3)), images, drawn)
+        noise = self.noise(len(images), rng)
+        path = self.reverse(
+            noise,
+            sampling_steps=sampling_steps,
+            constrain=put_back,
+            rng=rng,
+        )
+        *_, (x, _) = path
+        drawn = to_images(x, self.config.image_shape)
+        return np.where(to_mask(known, images), images, drawn)
 
 
-def known_pixels(shape: tuple[int, ...], missing: str) -> np.ndarray:
-    """Which pixels are left of a picture (H, W) if a part of it is missing."""
-    if missing not in MISSING:
-        raise ValueError(f"missing={missing}: one of {', '.join(MISSING)}")
-    height, width = shape
-    rows, columns = np.mgrid[:height, :width]
-    left, upper = columns < width // 2, rows < height // 2
-    inner = [abs(2 * at + 1 - size) < size // 2 for at, size in ((rows, height), (columns, width))]
-    return np.asarray(~{"lower": ~upper, "upper": upper, "left": left, "right": ~left, "middle": inner[0] & inner[1]}[missing])
+def known_pixels(size: tuple[int, int], missing: str) -> np.ndarray:
+    """Which pixels (H, W) of an image are left if a part of it is missing.
+
+    The part is half of it, or, in the middle, half its height and half its width.
+    """
+    H, W = size
+    rows, columns = np.mgrid[:H, :W]
+    upper, left = rows < H // 2, columns < W // 2
+    match missing:
+        case "lower":
+            return np.asarray(upper)
+        case "upper":
+            return np.asarray(~upper)
+        case "left":
+            return np.asarray(~left)
+        case "right":
+            return np.asarray(left)
+        case "middle":
+            near_rows = abs(2 * rows + 1 - H) < H // 2
+            near_columns = abs(2 * columns + 1 - W) < W // 2
+            return np.asarray(~(near_rows & near_columns))
+    raise ValueError(f"missing={missing}: one of {', '.join(MISSING)}")
+
+
+def to_mask(known: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Which pixels are known, (N, H, W), in a shape that meets the images (N, H, W[, C])."""
+    return known.reshape(known.shape + (1,) * (images.ndim - 3))
 
 
 def to_network(images: np.ndarray) -> np.ndarray:
-    """Pictures (N, H, W[, C]) in [0, 1] -> (N, C, H, W) in [-1, 1]."""
-    channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
-    return np.ascontiguousarray(channels * np.float32(2) - np.float32(1), dtype=np.float32)
+    """Images (N, H, W[, C]) in [0, 1] -> (N, C, H, W) in [-1, 1]."""
+    x = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
+    x = x * np.float32(2) - np.float32(1)
+    return np.ascontiguousarray(x, dtype=np.float32)
 
 
 def to_images(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(N, C, H, W) in [-1, 1] -> pictures (N, H, W[, C]) in [0, 1]."""
-    return np.clip(np.moveaxis(x, 1, -1).reshape(len(x), *shape) / 2 + np.float32(0.5), 0, 1)
+    """(N, C, H, W) in [-1, 1] -> images (N, H, W[, C]) in [0, 1]."""
+    images = np.moveaxis(x, 1, -1).reshape(len(x), *shape)
+    return np.clip(images / 2 + np.float32(0.5), 0, 1)

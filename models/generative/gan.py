@@ -1,121 +1,167 @@
-"""A generative adversarial network (Goodfellow et al. 2014) of dense layers.
+"""A generative adversarial network (Goodfellow et al. 2014, arXiv 1406.2661) of dense layers.
 
-    min_G max_D  E_x log D(x) + E_z log(1 - D(G(z)))                                              (equation 1)
+    min_G max_D  E_x log D(x) + E_z log(1 - D(G(z)))                            (equation 1)
 
-The generator G turns noise z ~ N(0, 1) into pictures; the discriminator D gives the logit of "this picture is real".
-D learns real -> 1, fake -> 0 and sees the fakes detached; G is pushed to fake -> 1 *through* the discriminator.
+The generator G turns noise z ~ N(0, 1) into images; the discriminator D gives the logit of "this
+image is real". D learns real -> 1, fake -> 0 and sees the fakes detached; G learns fake -> 1
+*through* the discriminator.
 
-Losses of G: non-saturating -log D(G(z)) (section 3, the default), minimax log(1 - D(G(z))), or, as "wgan-gp", the
-critic of Gulrajani et al. 2017: E D(fake) - E D(real) + lambda E (|grad D(x_hat)| - 1)^2, which needs second derivatives.
+Losses of G: non-saturating -log D(G(z)) (section 3, the default), minimax log(1 - D(G(z))), or, as
+"wgan-gp", the critic of Gulrajani et al. 2017 (arXiv 1704.00028), which needs second derivatives:
 
-Deviation, on purpose: D's last hidden layer is followed by the standard deviation over the batch (Karras et al. 2018,
-section 3), against a generator that draws one digit only. The batch is that of all ranks (`tinygrad_cv.parallel`).
+    L_D = E D(fake) - E D(real) + lambda E (|grad D(x_hat)| - 1)^2              (equation 3)
+
+Deviation, on purpose: D's last hidden layer is followed by the standard deviation over the batch
+(Karras et al. 2018, section 3), against a generator that draws one digit only. The batch is that of
+all ranks (`tinygrad_cv.parallel`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, parallel
+from tinygrad_cv.typing import Array
 
-from ..config import Fraction
+from ..config import ImageConfig
+from ..pretrained import Pretrained
+
+LOSSES = ("non-saturating", "minimax", "wgan-gp")
+SAMPLING_BATCH = 1000  # so many images are drawn at a time
 
 
 @dataclass(frozen=True)
-class GANConfig:
-    """What makes a GAN: sizes, loss, optimisation."""
+class GANConfig(ImageConfig):
+    """What makes a GAN: its images, the widths of its layers, its loss."""
 
-    shape: tuple[int, ...] = (8, 8)  # of a picture
-    noise: int = 32
-    generator: tuple[int, ...] = (256, 256)
-    discriminator: tuple[int, ...] = (256, 128)
+    model_type: ClassVar = "gan"
+
+    latent_dim: int = 32  # of z
+    generator_sizes: tuple[int, ...] = (256, 256)
+    discriminator_sizes: tuple[int, ...] = (256, 128)
     loss: str = "non-saturating"  # or minimax, wgan-gp
-    steps: int = 6000
-    batch: int = 128
-    generator_rate: float = 1e-3
-    discriminator_rate: float = 1e-3
-    betas: Annotated[tuple[float, float], 0, 1] = (0.5, 0.99)
-    average: Fraction = 0.995  # decay of the moving average of G's weights
-    instance_noise: float = 0.2  # standard deviation at the start; falls to 0 over the run
-    penalty: float = 10.0  # lambda of wgan-gp
+
+    @property
+    def pixels(self) -> int:
+        """How many numbers an image has."""
+        return int(np.prod(self.image_shape))
 
 
-LOSSES = ("non-saturating", "minimax", "wgan-gp")
+class Generator(Pretrained):
+    """Blocks Linear -> BatchNorm -> ReLU from noise, then Linear -> Sigmoid: (B, Z) -> (B, P).
 
+    Z is the number of latent dimensions, P that of pixels, whose values are in [0, 1].
+    """
 
-class Generator(nn.Module):
-    """Blocks Linear -> BatchNorm -> ReLU from noise, then Linear -> Sigmoid: (B, noise) -> (B, pixels)."""
+    config_class = GANConfig
 
     def __init__(self, config: GANConfig, *, rng: np.random.Generator) -> None:
         self.config = config
         layers: list[nn.Module] = []
-        width = config.noise
-        for size in config.generator:
-            layers += [nn.Linear(width, size, rng=rng), nn.BatchNorm1d(size), nn.ReLU()]
+        width = config.latent_dim
+        for size in config.generator_sizes:
+            layers += [
+                nn.Linear(width, size, rng=rng),
+                nn.BatchNorm1d(size),
+                nn.ReLU(),
+            ]
             width = size
-        layers += [nn.Linear(width, int(np.prod(config.shape)), rng=rng), nn.Sigmoid()]
+        layers += [
+            nn.Linear(width, config.pixels, rng=rng),
+            nn.Sigmoid(),
+        ]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, z: Any) -> Any:
+    def forward(self, z: Array) -> Any:
         return self.layers(z)
 
-    def draw_noise(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """z, (n, noise)."""
-        return rng.standard_normal((n, self.config.noise), dtype=np.float32)
+    def draw_latents(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """z ~ N(0, 1), (n, Z)."""
+        shape = n, self.config.latent_dim
+        return rng.standard_normal(shape, dtype=np.float32)
 
     def sample(self, n: int, *, rng: np.random.Generator) -> np.ndarray:
-        """n pictures in [0, 1], a thousand at a time: (n, *shape)."""
-        drawn = [np.zeros((0, *self.config.shape), np.float32)]
+        """n images in [0, 1]: (n, H, W[, C])."""
+        shape = self.config.image_shape
+        none = np.zeros((0, *shape), np.float32)
+        images = [none]
         with tg.no_grad():
-            for start in range(0, n, 1000):
-                pixels = self(tg.Tensor(self.draw_noise(min(1000, n - start), rng))).numpy()
-                drawn.append(pixels.reshape(-1, *self.config.shape))  # (B, H, W)
-        return np.concatenate(drawn)
+            for start in range(0, n, SAMPLING_BATCH):
+                count = min(SAMPLING_BATCH, n - start)
+                z = self.draw_latents(count, rng)
+                pixels = self(tg.Tensor(z)).numpy()  # (B, P)
+                images.append(pixels.reshape(-1, *shape))  # (B, H, W[, C])
+        return np.concatenate(images)
 
 
 class Discriminator(nn.Module):
-    """Blocks Linear -> LeakyReLU(0.2), then Linear to one logit: (B, pixels) -> (B,)."""
+    """Blocks Linear -> LeakyReLU(0.2), then Linear to one logit: (B, P) -> (B,)."""
 
     def __init__(self, config: GANConfig, *, rng: np.random.Generator) -> None:
+        if config.loss not in LOSSES:
+            known = ", ".join(LOSSES)
+            raise ValueError(f"no loss is called {config.loss!r}; there are {known}")
         layers: list[nn.Module] = []
-        width = int(np.prod(config.shape))
-        for size in config.discriminator:
-            layers += [nn.Linear(width, size, rng=rng), nn.LeakyReLU(0.2)]
+        width = config.pixels
+        for size in config.discriminator_sizes:
+            layers += [
+                nn.Linear(width, size, rng=rng),
+                nn.LeakyReLU(0.2),
+            ]
             width = size
         self.layers = nn.Sequential(*layers)
-        self.spread = config.loss != "wgan-gp"  # the gradient penalty is per picture: no statistics of the batch
-        self.head = nn.Linear(width + self.spread, 1, rng=rng)
+        # The gradient penalty is of each image alone: there, no statistics of the batch.
+        self.minibatch_stddev = config.loss != "wgan-gp"
+        self.head = nn.Linear(width + self.minibatch_stddev, 1, rng=rng)
 
-    def forward(self, x: Any) -> Any:
-        h = self.layers(x)  # (B, width)
-        if self.spread:
-            centred = h - parallel.average(np.mean(h, axis=0))
-            deviation = np.sqrt(parallel.average(np.mean(np.square(centred), axis=0)) + 1e-6).mean()
-            h = np.concatenate([h, np.broadcast_to(deviation, (len(h), 1))], axis=1)
+    def forward(self, x: Array) -> Any:
+        h = self.layers(x)  # (B, D)
+        if self.minibatch_stddev:
+            stddev = np.broadcast_to(mean_stddev(h), (len(h), 1))
+            h = np.concatenate([h, stddev], axis=1)  # (B, D + 1)
         return self.head(h)[:, 0]
 
 
+def mean_stddev(h: Any) -> Any:
+    """The standard deviation of each feature over the batch, and their mean: (B, D) -> ()."""
+    mean = parallel.average(np.mean(h, axis=0))  # (D,)
+    squares = np.square(h - mean)
+    variance = parallel.average(np.mean(squares, axis=0))
+    return np.sqrt(variance + 1e-6).mean()
+
+
 def discriminator_loss(real: Any, fake: Any, loss: str) -> Any:
-    """From the logits of real and (detached) fake pictures."""
+    """From the logits (B,) of real and of (detached) fake images."""
     if loss == "wgan-gp":
         return fake.mean() - real.mean()
     return kernels.bce_with_logits(real, 1.0) + kernels.bce_with_logits(fake, 0.0)
 
 
 def generator_loss(fake: Any, loss: str) -> Any:
-    """From the logits that the discriminator gives to fake pictures."""
+    """From the logits (B,) that the discriminator gives to fake images."""
     if loss == "wgan-gp":
         return -fake.mean()
-    return -kernels.bce_with_logits(fake, 0.0) if loss == "minimax" else kernels.bce_with_logits(fake, 1.0)
+    if loss == "minimax":
+        return -kernels.bce_with_logits(fake, 0.0)
+    return kernels.bce_with_logits(fake, 1.0)
 
 
-def gradient_penalty(discriminator: Any, real: Any, fake: Any, *, rng: np.random.Generator) -> Any:
-    """E (|grad D(x_hat)| - 1)^2 at points x_hat between real and fake pictures (Gulrajani et al. 2017, equation 3)."""
-    share = parallel.team().draw(rng.random, (len(real), 1), dtype=np.float32)
-    between = tg.Tensor(share * real + (1 - share) * fake)
-    slopes = tg.grad(lambda x: discriminator(x).sum())(between)  # (B, pixels)
-    return np.square(np.linalg.norm(slopes, axis=1) - 1).mean()
+def gradient_penalty(
+    discriminator: Callable[[Array], Any],
+    real: np.ndarray,
+    fake: np.ndarray,
+    *,
+    rng: np.random.Generator,
+) -> Any:
+    """E (|grad D(x_hat)| - 1)^2 at points x_hat between real and fake images (B, P)."""
+    team, shape = parallel.team(), (len(real), 1)
+    share = team.draw(rng.random, shape, dtype=np.float32)
+    x_hat = tg.Tensor(share * real + (1 - share) * fake)
+    slopes = tg.grad(lambda x: discriminator(x).sum())(x_hat)  # (B, P)
+    norms = np.linalg.norm(slopes, axis=1)  # (B,)
+    return np.square(norms - 1).mean()

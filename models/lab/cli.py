@@ -181,7 +181,7 @@ def do_inpaint(args: argparse.Namespace) -> None:
     if not isinstance(task, DDPMTask):
         raise RunError(f"{args.run} holds a {task.title}; missing pixels are filled in by a DDPM")
     if args.images:
-        images = read_samples(Path(args.images), task.config.shape)
+        images = read_samples(Path(args.images), task.settings.model.image_shape)
         known = ~np.isnan(images).reshape(*images.shape[:3], -1).any(axis=-1)  # (N, H, W)
     else:
         _, test = read_data(run.config["data"], run.config["root"])

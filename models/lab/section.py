@@ -27,12 +27,12 @@ PARTS = {
     "gan": Part(
         "A generator turns noise into digits; a discriminator learns to tell them from real scans, "
         "and the generator learns from its verdicts.",
-        {"steps": "4000"},
+        {"training.steps": "4000"},
     ),
     "ddpm": Part(
         "A network learns to tell the noise in a noisy digit. Applied again and again it turns "
         "noise into a digit, of a class if one is asked for, and it fills in missing pixels.",
-        {"steps": "1500", "base": "16", "batch": "64"},
+        {"training.steps": "1500", "model.unet.base_channels": "16"},
     ),
     "vit": Part(
         "A transformer reads a digit as a sequence of 16 patches; its attention shows which of "

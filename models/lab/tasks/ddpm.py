@@ -2,28 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from tinygrad_cv import data, parallel
 
-from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_network
+from ...config import Fraction
+from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_mask, to_network
+from ...generative.unet import UNetConfig
 from ..evaluation.generation import Evaluator, evaluate
-from ..learner import Learner
+from ..learner import Learner, TrainingConfig
 from ..optional import progress_bar
 from ..report.images import grid, write_png
-from .images import SAMPLES, ImageGenerator
+from ..settings import changed
+from .images import SAMPLES, ImageGenerator, ImageSettings
+
+MOMENTS = 10  # of a process are shown
+
+
+@dataclass(frozen=True)
+class DDPMTraining(TrainingConfig):
+    """How a DDPM is trained."""
+
+    steps: int = 5000
+    batch_size: int = 64
+    lr: float = 2e-3
+    label_dropout: Fraction = 0.3  # share of the training images whose class is withheld
+
+
+@dataclass(frozen=True)
+class DDPMSettings(ImageSettings):
+    """A DDPM and its training. A data set decides the UNet's channels and classes too."""
+
+    model: DDPMConfig = field(default_factory=DDPMConfig)
+    training: DDPMTraining = field(default_factory=DDPMTraining)
+
+    def fitted(self, dataset: Any) -> Self:
+        if dataset is None:
+            return self
+        settings = super().fitted(dataset)
+        unet = {
+            "model.unet.in_channels": settings.model.num_channels,
+            "model.unet.num_classes": len(dataset.classes),
+        }
+        fitted: Self = changed(settings, unet)
+        return fitted
+
+    def check(self, dataset: Any) -> None:
+        super().check(dataset)
+        classes = self.model.unet.num_classes
+        if dataset is not None and 0 < classes < len(dataset.classes):
+            known = f"{dataset.name} has {len(dataset.classes)}"
+            raise ValueError(f"model.unet.num_classes={classes}: {known}")
+
 
 PRESETS = {
-    "tiny": DDPMConfig(timesteps=20, base=8, heads=2, steps=200, batch=8, warm_up=10),
-    "digits": DDPMConfig(),
-    "mnist": DDPMConfig(
-        (28, 28), base=16, multipliers=(1, 2, 4), attention=(2,), dropout=0.0, steps=6000, rate=1e-3,
-        average=0.999,
+    "tiny": DDPMSettings(
+        DDPMConfig(timesteps=20, unet=UNetConfig(base_channels=8, num_heads=2, num_classes=10)),
+        DDPMTraining(steps=200, batch_size=8, warmup_steps=10),
     ),
-}  # fmt: skip
+    "digits": DDPMSettings(),
+    "mnist": DDPMSettings(
+        DDPMConfig(
+            image_size=(28, 28),
+            unet=UNetConfig(
+                base_channels=16,
+                channel_multipliers=(1, 2, 4),
+                attention_levels=(2,),
+                dropout=0.0,
+                num_classes=10,
+            ),
+        ),
+        DDPMTraining(steps=6000, lr=1e-3, ema_decay=0.999),
+    ),
+}
 
 
 class DDPMTask(ImageGenerator):
@@ -34,92 +89,135 @@ class DDPMTask(ImageGenerator):
     plots: ClassVar = {"loss": ("loss",)}
     options: ClassVar = {"label": -1, "guidance": 1.0, "sampling_steps": 50, "eta": 1.0}
 
-    def __init__(self, config: DDPMConfig, training: Any, *, rng: np.random.Generator) -> None:
-        self.config, self.rng = config, rng
-        self.model = DDPM(config, rng=rng)
-        self.learner = Learner(self.model, config)
+    settings: DDPMSettings
+
+    def __init__(self, settings: DDPMSettings, training: Any, *, rng: np.random.Generator) -> None:
+        self.settings, self.rng = settings, rng
+        self.model = DDPM(settings.model, rng=rng)
+        self.learner = Learner(self.model, settings.training)
         self.parts = self.learner.parts
         if training is not None:
-            labels = np.zeros(len(training), int) if training.labels is None else training.labels
+            labels = training.labels
+            if labels is None:
+                labels = np.zeros(len(training), int)
             pairs = (to_network(training.images), labels)
-            self.batches = data.batches(pairs, min(config.batch, len(training)), rng=rng)
+            size = min(settings.training.batch_size, len(training))
+            self.batches = data.batches(pairs, size, rng=rng)
+
+    @property
+    def num_classes(self) -> int:
+        """0 for a model without."""
+        return self.settings.model.unet.num_classes
 
     def step(self, step: int) -> dict[str, float]:
-        config, rng, (x0, labels) = self.config, self.rng, next(self.batches)
-        t = rng.integers(1, config.timesteps + 1, len(x0))
+        """One update; each image has a timestep of its own."""
+        rng, (x0, labels) = self.rng, next(self.batches)
+        t = rng.integers(1, self.settings.model.timesteps + 1, len(x0))
         noise = rng.standard_normal(x0.shape, dtype=np.float32)
-        labels = np.where(rng.random(len(x0)) < config.label_dropout, config.classes, labels)
+        withheld = rng.random(len(x0)) < self.settings.training.label_dropout
+        labels = np.where(withheld, self.num_classes, labels)
         loss = self.model.loss(*map(parallel.team().shard, (x0, t, noise, labels)))
         self.learner.step(loss, step)
         return {"loss": loss.item()}
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
-        """n pictures, by the averaged weights. Options: those of `DDPM.reverse`."""
-        with self.learner.ema_weights() as model, progress_bar(n, "drawing", passing=True) as bar:
-            drawn: np.ndarray = model.sample(n, rng=rng, observe=bar.update, **options)
-        return drawn
+        """n images by the averaged weights, (n, H, W[, C]). Options: those of `DDPM.reverse`."""
+        with progress_bar(n, "drawing", passing=True) as bar, self.learner.ema_weights() as model:
+            images: np.ndarray = model.sample(n, rng=rng, observe=bar.update, **options)
+        return images
 
     def inpaint(
-        self, images: np.ndarray, known: np.ndarray, *, rng: np.random.Generator, sampling_steps: int = 250
+        self,
+        images: np.ndarray,
+        known: np.ndarray,
+        *,
+        rng: np.random.Generator,
+        sampling_steps: int = 250,
     ) -> np.ndarray:
         """`DDPM.inpaint` by the averaged weights."""
         with self.learner.ema_weights() as model:
-            filled: np.ndarray = model.inpaint(images, known, rng=rng, sampling_steps=sampling_steps)
+            filled: np.ndarray = model.inpaint(
+                images, known, rng=rng, sampling_steps=sampling_steps
+            )
         return filled
 
     def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Of a model with classes n pictures whose classes are as frequent as in training."""
-        if not self.config.classes:
+        """Of a model with classes n images whose classes are as frequent as in training."""
+        if not self.num_classes:
             return super().measured(n, training)
-        classes = np.sort(training.labels)[np.linspace(0, len(training) - 1, n).round().astype(int)]
+        places = np.linspace(0, len(training) - 1, n).round().astype(int)
+        classes = np.sort(training.labels)[places]
         return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        """Besides, what it draws if it is not told a class."""
+        """Besides, what it draws without a class."""
         rows = super().evaluate(name, training, test)
-        if self.config.classes:
+        if self.num_classes:
             samples, _ = super().measured(min(len(test), SAMPLES), training)
             metrics = evaluate(
-                samples, training.images, test.images, Evaluator.load(name), rng=np.random.default_rng(2),
-                train_labels=training.labels, test_labels=test.labels,
-            )  # fmt: skip
-            rows.insert(1, {"name": "generator, told no class", **metrics})
+                samples,
+                training.images,
+                test.images,
+                Evaluator.load(name),
+                rng=np.random.default_rng(2),
+                train_labels=training.labels,
+                test_labels=test.labels,
+            )
+            rows.insert(1, {"name": "generator, without classes", **metrics})
         return rows
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         """Samples of each class; the forward and the reverse process; missing pixels drawn."""
         rng = np.random.default_rng(4)
-        pictures = super().show(folder, training, test)  # of which the samples are told no class
-        if self.config.classes:
-            by_class = np.repeat(np.arange(min(10, self.config.classes)), 10)
-            write_png(folder / "classes.png", grid(self.sample(len(by_class), label=by_class, rng=rng), 10))
-            pictures.append(("classes.png", "Drawn by class, a row each"))
-
-        some = rng.permutation(test.images)[:8]
-        x0, share = to_network(some), np.linspace(0, 1, 10)
-        noise = rng.standard_normal(x0.shape, dtype=np.float32)
-        timesteps = (share * self.config.timesteps).round().astype(int)
-        forward = [self.model.diffusion.q_sample(x0, np.full(len(x0), t), noise) for t in timesteps]
-        write_png(folder / "forward.png", grid(strip(forward, self.config.shape), len(timesteps)))
-
-        start = self.model.noise(8, rng)
-        with self.learner.ema_weights() as model:
-            path = [start, *(x for x, _ in model.reverse(start, rng=rng))]
-        chosen = [path[i] for i in np.linspace(0, len(path) - 1, 10).round().astype(int)]
-        write_png(folder / "reverse.png", grid(strip(chosen, self.config.shape), len(chosen)))
-
-        known = np.broadcast_to(known_pixels(some.shape[1:3], "lower"), some.shape[:3])
-        seen = np.where(known.reshape(known.shape + (1,) * (some.ndim - 3)), some, 0.5).astype(np.float32)
-        filled = [self.inpaint(some, known, rng=rng, sampling_steps=100) for _ in range(3)]
-        write_png(folder / "inpainted.png", grid(np.concatenate([some, seen, *filled]), 8))
+        captions = super().show(folder, training, test)  # of which the samples have no class
+        if self.num_classes:
+            write_png(folder / "classes.png", grid(self.draw_classes(rng), 10))
+            captions.append(("classes.png", "Drawn by class, a row each"))
+        images = rng.permutation(test.images)[:8]
+        write_png(folder / "forward.png", grid(self.draw_forward(images, rng), MOMENTS))
+        write_png(folder / "reverse.png", grid(self.draw_reverse(8, rng), MOMENTS))
+        write_png(folder / "inpainted.png", grid(self.draw_inpainted(images, rng), len(images)))
+        filled = "Missing pixels: the image, what was left of it, three ways to fill it"
         return [
-            *pictures,
-            ("forward.png", "The forward process: a picture becomes noise"),
-            ("reverse.png", "The reverse process: noise becomes a picture"),
-            ("inpainted.png", "Missing pixels: the picture, what was left of it, three ways to fill it"),
+            *captions,
+            ("forward.png", "The forward process: an image becomes noise"),
+            ("reverse.png", "The reverse process: noise becomes an image"),
+            ("inpainted.png", filled),
         ]
 
+    def draw_classes(self, rng: np.random.Generator) -> np.ndarray:
+        """Ten images of each class, of at most ten classes."""
+        labels = np.repeat(np.arange(min(10, self.num_classes)), 10)
+        return self.sample(len(labels), label=labels, rng=rng)
 
-def strip(path: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """Batches along time -> pictures, those of one sample side by side."""
-    return np.stack([to_images(x, shape) for x in path], axis=1).reshape(-1, *shape)  # (B timesteps, H, W)
+    def draw_forward(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Images with more and more noise, those of one image side by side."""
+        x0 = to_network(images)
+        noise = rng.standard_normal(x0.shape, dtype=np.float32)
+        share = np.linspace(0, 1, MOMENTS)
+        timesteps = (share * self.settings.model.timesteps).round().astype(int)
+        diffusion = self.model.diffusion
+        path = [diffusion.q_sample(x0, np.full(len(x0), t), noise) for t in timesteps]
+        return self.side_by_side(path)
+
+    def draw_reverse(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """From noise to n images, the moments of each side by side."""
+        start = self.model.noise(n, rng)
+        with self.learner.ema_weights() as model:
+            path = [start, *(x for x, _ in model.reverse(start, rng=rng))]
+        places = np.linspace(0, len(path) - 1, MOMENTS).round().astype(int)
+        return self.side_by_side([path[place] for place in places])
+
+    def draw_inpainted(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Images, what is left of each without its lower half, and three ways to fill that."""
+        N, H, W = images.shape[:3]
+        known = np.broadcast_to(known_pixels((H, W), "lower"), (N, H, W))
+        seen = np.where(to_mask(known, images), images, 0.5).astype(np.float32)
+        filled = [self.inpaint(images, known, rng=rng, sampling_steps=100) for _ in range(3)]
+        return np.concatenate([images, seen, *filled])
+
+    def side_by_side(self, path: list[np.ndarray]) -> np.ndarray:
+        """Batches (B, C, H, W) of T moments -> images (B T, H, W[, C]), those of one together."""
+        shape = self.settings.model.image_shape
+        images = [to_images(x, shape) for x in path]
+        return np.stack(images, axis=1).reshape(-1, *shape)

@@ -1,20 +1,22 @@
 """Training a GAN: the discriminator and the generator take turns.
 
-Deviations from the paper, on purpose: an exponential moving average of G's weights draws the samples, and both networks
-see noise of a falling size on their pictures (instance noise, Sonderby et al. 2017).
+Deviations from the paper, on purpose: an exponential moving average of G's weights draws the
+samples, and both networks see noise of a falling size on their images (instance noise, Sonderby
+et al. 2017).
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import data, optim, parallel
 
+from ...config import Config, Fraction
 from ...generative.gan import (
-    LOSSES,
     Discriminator,
     GANConfig,
     Generator,
@@ -22,13 +24,45 @@ from ...generative.gan import (
     generator_loss,
     gradient_penalty,
 )
-from .images import ImageGenerator
+from .images import ImageGenerator, ImageSettings
+
+
+@dataclass(frozen=True)
+class GANTraining(Config):
+    """How the two networks of a GAN are trained: by Adam, with constant learning rates."""
+
+    steps: int = 6000
+    batch_size: int = 128
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 1e-3
+    betas: Annotated[tuple[float, float], 0, 1] = (0.5, 0.99)
+    ema_decay: Fraction = 0.995  # of the moving average of G's weights
+    instance_noise: float = 0.2  # standard deviation at the start; falls to 0 over the run
+    gradient_penalty: float = 10.0  # lambda of wgan-gp
+
+
+@dataclass(frozen=True)
+class GANSettings(ImageSettings):
+    """A GAN and its training."""
+
+    model: GANConfig = field(default_factory=GANConfig)
+    training: GANTraining = field(default_factory=GANTraining)
+
 
 PRESETS = {
-    "tiny": GANConfig(noise=4, generator=(8,), discriminator=(8,), steps=200, batch=16),
-    "digits": GANConfig(),
-    "mnist": GANConfig(
-        (28, 28), 64, (256, 512), (512, 256), steps=20_000, generator_rate=4e-4, discriminator_rate=4e-4
+    "tiny": GANSettings(
+        GANConfig(latent_dim=4, generator_sizes=(8,), discriminator_sizes=(8,)),
+        GANTraining(steps=200, batch_size=16),
+    ),
+    "digits": GANSettings(),
+    "mnist": GANSettings(
+        GANConfig(
+            image_size=(28, 28),
+            latent_dim=64,
+            generator_sizes=(256, 512),
+            discriminator_sizes=(512, 256),
+        ),
+        GANTraining(steps=20_000, generator_lr=4e-4, discriminator_lr=4e-4),
     ),
 }
 
@@ -43,67 +77,91 @@ class GANTask(ImageGenerator):
         "accuracy": ("accuracy on real", "accuracy on fake"),
     }
 
-    def __init__(self, config: GANConfig, training: Any, *, rng: np.random.Generator) -> None:
-        if config.loss not in LOSSES:
-            raise ValueError(f"no loss is called {config.loss!r}; there are {', '.join(LOSSES)}")
-        self.config, self.rng = config, rng
-        self.generator = Generator(config, rng=rng)
-        self.discriminator = Discriminator(config, rng=rng)
-        self.generator_optimizer = optim.Adam(self.generator.parameters(), config.generator_rate, config.betas)
-        self.discriminator_optimizer = optim.Adam(
-            self.discriminator.parameters(), config.discriminator_rate, config.betas
+    settings: GANSettings
+
+    def __init__(self, settings: GANSettings, training: Any, *, rng: np.random.Generator) -> None:
+        self.settings, self.rng = settings, rng
+        config = settings.training
+        self.generator = Generator(settings.model, rng=rng)
+        self.discriminator = Discriminator(settings.model, rng=rng)
+        self.generator_optimizer = optim.Adam(
+            self.generator.parameters(), config.generator_lr, config.betas
         )
-        self.average = optim.ExponentialMovingAverage(self.generator, config.average)
+        self.discriminator_optimizer = optim.Adam(
+            self.discriminator.parameters(), config.discriminator_lr, config.betas
+        )
+        self.ema = optim.ExponentialMovingAverage(self.generator, config.ema_decay)
         if training is not None:
-            pictures = training.images.reshape(len(training.images), -1)  # (N, pixels)
-            self.batches = data.batches(pictures, min(config.batch, len(pictures)), rng=rng)
+            pixels = training.images.reshape(len(training.images), -1)  # (N, P)
+            self.batches = data.batches(pixels, min(config.batch_size, len(pixels)), rng=rng)
         self.parts = {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
-            "average": self.average,
+            "ema": self.ema,
         }
 
     def step(self, step: int) -> dict[str, float]:
-        """One update of the discriminator, then one of the generator; what the log shows of them."""
-        config, rng, team = self.config, self.rng, parallel.team()
+        """One update of the discriminator, then one of the generator; what the log shows."""
+        team = parallel.team()
         real = next(self.batches)
-        real, noise = team.shard(real), team.shard(self.generator.draw_noise(len(real), rng))  # (B, pixels), (B, noise)
-        blurred = config.instance_noise * max(0.0, 1 - step / config.steps) * (config.loss != "wgan-gp")
+        z = team.shard(self.generator.draw_latents(len(real), self.rng))  # (B, Z)
+        real = team.shard(real)  # (B, P)
+        noise = self.noise_level(step)
+        fake = self.generator(tg.Tensor(z))  # (B, P)
+        metrics = self.discriminator_step(real, fake.numpy(), noise)
+        return metrics | self.generator_step(fake, noise)
 
-        def blur(x: Any) -> Any:
-            return x + blurred * team.draw(rng.standard_normal, x.shape, dtype=np.float32)
+    def noise_level(self, step: int) -> float:
+        """The standard deviation of the instance noise, which the critic does without."""
+        config = self.settings.training
+        if self.settings.model.loss == "wgan-gp":
+            return 0.0
+        return config.instance_noise * max(0.0, 1 - step / config.steps)
 
-        fake = self.generator(tg.Tensor(noise))  # (B, pixels)
+    def blur(self, images: Any, noise: float) -> Any:
+        """Images with instance noise, (B, P)."""
+        drawn = parallel.team().draw(self.rng.standard_normal, images.shape, dtype=np.float32)
+        return images + noise * drawn
 
-        shown_real, shown_fake = blur(real), blur(fake.numpy())
-        real_logits, fake_logits = self.discriminator(tg.Tensor(shown_real)), self.discriminator(tg.Tensor(shown_fake))
-        loss = discriminator_loss(real_logits, fake_logits, config.loss)
-        if config.loss == "wgan-gp":
-            loss = loss + config.penalty * gradient_penalty(self.discriminator, real, fake.numpy(), rng=rng)
+    def discriminator_step(
+        self, real: np.ndarray, fake: np.ndarray, noise: float
+    ) -> dict[str, float]:
+        """Learn to tell real images from fake ones, which are detached."""
+        model, config = self.settings.model, self.settings.training
+        blurred_real, blurred_fake = self.blur(real, noise), self.blur(fake, noise)
+        real_logits = self.discriminator(tg.Tensor(blurred_real))
+        fake_logits = self.discriminator(tg.Tensor(blurred_fake))
+        loss = discriminator_loss(real_logits, fake_logits, model.loss)
+        if model.loss == "wgan-gp":
+            penalty = gradient_penalty(self.discriminator, real, fake, rng=self.rng)
+            loss = loss + config.gradient_penalty * penalty
         self.discriminator_optimizer.zero_grad()
         loss.backward()
         self.discriminator_optimizer.step()
-
-        self.discriminator.requires_grad_(False)
-        pushed = generator_loss(self.discriminator(blur(fake)), config.loss)
-        self.discriminator.requires_grad_(True)
-        self.generator_optimizer.zero_grad()
-        pushed.backward()
-        self.generator_optimizer.step()
-        self.average.update()
         return {
             "discriminator loss": loss.item(),
-            "generator loss": pushed.item(),
             "accuracy on real": float(np.mean(real_logits.numpy() > 0)),
             "accuracy on fake": float(np.mean(fake_logits.numpy() <= 0)),
         }
 
+    def generator_step(self, fake: tg.Tensor, noise: float) -> dict[str, float]:
+        """Learn to make the discriminator, which stays, take fake images for real ones."""
+        self.discriminator.requires_grad_(False)
+        logits = self.discriminator(self.blur(fake, noise))
+        loss = generator_loss(logits, self.settings.model.loss)
+        self.discriminator.requires_grad_(True)
+        self.generator_optimizer.zero_grad()
+        loss.backward()
+        self.generator_optimizer.step()
+        self.ema.update()
+        return {"generator loss": loss.item()}
+
     def sample(self, n: int, *, rng: np.random.Generator) -> np.ndarray:
-        """n pictures in [0, 1] from the averaged generator: (n, *shape)."""
-        with self.average.applied() as generator:
+        """n images in [0, 1] by the averaged weights of the generator: (n, H, W[, C])."""
+        with self.ema.applied() as generator:
             generator.eval()
-            drawn: np.ndarray = generator.sample(n, rng=rng)
+            images: np.ndarray = generator.sample(n, rng=rng)
             generator.train()
-        return drawn
+        return images
