@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -185,12 +184,19 @@ def test_at_most_a_tenth_of_the_annotations_say_nothing() -> None:
     assert len(bare) <= MAX_ANY * len(every), f"{len(bare)} of {len(every)} are a bare Any"
 
 
-def test_a_wheel_has_the_pages_of_the_package() -> None:
+def test_a_wheel_has_every_file_of_the_packages() -> None:
     config = configparser.ConfigParser()
     config.read(PACKAGE.parent / "setup.cfg")
-    patterns = config["options.package_data"]["tinygrad_cv"].split()
-    for page in PAGES:
-        assert any(fnmatch(name_of(page), pattern) for pattern in patterns), name_of(page)
+    packaged = set()
+    for package, patterns in config["options.package_data"].items():
+        folder = PACKAGE.parent.joinpath(*package.removeprefix("tinygrad_cv.").split("."))
+        packaged |= {path for pattern in patterns.split() for path in folder.glob(pattern)}
+    files = [path for folder in (PACKAGE, MODELS) for path in folder.rglob("*.*") if path.is_file()]
+    for path in files:
+        if path.suffix == ".py":
+            assert (path.parent / "__init__.py").exists(), path
+        elif path.suffix != ".pyc":
+            assert path in packaged, path
 
 
 def test_every_file_of_the_engine_is_on_the_map() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv import data, parallel
+from tinygrad_cv import __version__, data, parallel
 
 from ..config import restored, stored
 from ..generative.ddpm import MISSING, known_pixels
@@ -210,6 +210,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="tinygrad-cv", description="Train, sample and evaluate models on small pictures and on text."
     )
+    top.add_argument("--version", action="version", version=f"tinygrad-cv {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("train", help="train a model into a run folder")
     one.add_argument("model", help=", ".join(TASKS))
