@@ -43,7 +43,7 @@ HERE = Path(__file__).parent.parent
 def step_of(name: str, preset: str) -> Callable[[], object]:
     """A step of training, the next one each time."""
     kind = TASKS[name]
-    digits = data.digits() if kind.reads == "pictures" else None
+    digits = data.digits() if kind.dataset_kind == "images" else None
     task = kind(configure(kind.presets, preset, digits, {}), digits, rng=np.random.default_rng(0))
     numbers = iter(range(10**6))
     return lambda: task.step(next(numbers))

@@ -139,7 +139,7 @@ def test_labels_of_each_picture_reach_it() -> None:
 
 def test_pictures_survive_the_networks_range() -> None:
     for images in (DIGITS.images[:5], np.random.default_rng(0).random((5, 4, 6, 3), np.float32)):
-        np.testing.assert_allclose(ddpm.to_pictures(ddpm.to_network(images), images.shape[1:]), images, atol=1e-6)
+        np.testing.assert_allclose(ddpm.to_images(ddpm.to_network(images), images.shape[1:]), images, atol=1e-6)
 
 
 def test_a_fresh_unet_says_nothing_and_is_told_time_and_class() -> None:

@@ -216,7 +216,7 @@ def test_training_digits_are_nearest_to_themselves() -> None:
 def test_found_boxes_are_in_pixels_of_the_picture_without_its_padding() -> None:
     task = DETRDetection(TINY, DIGITS, rng=np.random.default_rng(0))
     task.model.class_embed.bias.data[-1] = 3  # most say "no object"
-    task.learner.average.load_state_dict(task.model.state_dict())
+    task.learner.ema.load_state_dict(task.model.state_dict())
     drawn = draw_scenes(DIGITS, TINY, range(3))
     found = task.predictions(drawn)
     with task.learner.ema_weights() as model:

@@ -16,10 +16,10 @@ from models.lab.cli import main
 from models.lab.errors import RunError
 from models.lab.report.images import write_png
 from models.lab.run import Run
-from models.lab.settings import configure
+from models.lab.settings import changed, configure, steps_word
 from models.lab.task import Task
 from models.lab.tasks import TASKS
-from models.lab.tasks.images import PictureGenerator
+from models.lab.tasks.images import ImageGenerator
 from models.lab.train import train
 from tests.test_train import assert_same_run
 from tinygrad_cv import data, nn, safetensors
@@ -30,40 +30,48 @@ CASES = [(name, preset) for name, task in TASKS.items() for preset in task.prese
 
 def training(task: type[Task], preset: str) -> Any:
     """A little data of the kind that a preset is made for."""
-    if task.reads == "nothing":
+    if task.dataset_kind == "nothing":
         return None
-    if task.reads == "text":
+    if task.dataset_kind == "text":
         ids = np.array([sorted(set(TEXT)).index(c) for c in TEXT * (1 if preset == "tiny" else 10)])
         return data.Text(ids, ids[:200], "".join(sorted(set(TEXT))))
     if preset == "mnist":
-        pictures = np.random.default_rng(0).random((8, 28, 28), np.float32)
-        return data.Dataset("noise", pictures, np.arange(8), tuple("0123456789"))
+        images = np.random.default_rng(0).random((8, 28, 28), np.float32)
+        return data.Dataset("noise", images, np.arange(8), tuple("0123456789"))
     digits = data.digits()
     return data.Dataset("digits", digits.images[:32], digits.labels[:32], digits.classes)
 
 
+def settings_of(name: str, preset: str, **changes: Any) -> Any:
+    """A preset for its data with other values: `steps=12`, or by dotted name, **{"model.hidden_size": 8}."""
+    kind = TASKS[name]
+    if "steps" in changes:
+        changes[steps_word(kind.presets[preset])] = changes.pop("steps")
+    return changed(configure(kind.presets, preset, training(kind, preset), {}), changes)
+
+
 def make(name: str, preset: str = "tiny", **changes: Any) -> Task:
     kind = TASKS[name]
-    config = replace(configure(kind.presets, preset, training(kind, preset), {}), **changes)
-    return kind(config, training(kind, preset), rng=np.random.default_rng(0))
+    settings = settings_of(name, preset, **changes)
+    return kind(settings, training(kind, preset), rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
 def test_every_preset_trains_a_step(name: str, preset: str) -> None:
     task = make(name, preset)
     before = {part: {n: a.copy() for n, a in owner.state_dict().items()} for part, owner in task.parts.items()}
-    figures = task.step(0)
-    assert all(np.isfinite(v) for v in figures.values())
+    metrics = task.step(0)
+    assert all(np.isfinite(v) for v in metrics.values())
     for part, owner in task.parts.items():
         assert any(not np.array_equal(a, before[part][n]) for n, a in owner.state_dict().items()), part
-    assert {line for lines in task.figures.values() for line in lines} == set(figures)
+    assert {line for lines in task.plots.values() for line in lines} == set(metrics)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_stopped_run_of_any_model_resumes_to_the_same_bits(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
     for run in (whole, parts):
-        run.create({"model": name})
+        run.create({"task": name})
     train(make(name, steps=12), whole, 12, log_every=5, save_every=5)
     step, count = TASKS[name].step, 0
 
@@ -89,7 +97,7 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
     run = str(tmp_path / "run")
-    source = ["--data", "text:text.txt"] if TASKS[name].reads == "text" else []
+    source = ["--data", "text:text.txt"] if TASKS[name].dataset_kind == "text" else []
     monkeypatch.chdir(tmp_path)
     assert main(["train", name, "--preset", "tiny", "--steps", "4", "--out", run, *source]) == 0
     (tmp_path / "elsewhere").mkdir()
@@ -102,7 +110,7 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
     monkeypatch.setattr(command, "read_data", None)
     out = tmp_path / "samples.npz"
     code = main(["sample", run, "--n", "3", "--out", str(out)])
-    if issubclass(TASKS[name], PictureGenerator):
+    if issubclass(TASKS[name], ImageGenerator):
         images = np.load(out)["images"]
         assert images.shape == (3, 8, 8)
         assert 0 <= images.min() <= images.max() <= 1
@@ -115,8 +123,9 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
 
 @pytest.mark.parametrize(("name", "preset"), CASES)
 def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
-    config = make(name, preset).config
-    assert restored(TASKS[name].presets, json.loads(json.dumps(stored(config)))) == config
+    settings = settings_of(name, preset)
+    like = next(iter(TASKS[name].presets.values()))
+    assert restored(json.loads(json.dumps(stored(settings))), like) == settings
 
 
 @pytest.mark.parametrize(
@@ -139,8 +148,8 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
 )
 def test_tiny_models_have_their_number_of_parameters(name: str, count: int) -> None:
     modules = [owner for owner in make(name).parts.values() if isinstance(owner, nn.Module)]
-    found = sum(p.size for module in modules for p in module.parameters())
-    assert found == count
+    total = sum(p.size for module in modules for p in module.parameters())
+    assert total == count
 
 
 def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, capsys: Any) -> None:
@@ -159,30 +168,30 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
     images = data.digits("test").images[:3].copy()
     images[:, 2:4, 5] = np.nan
     np.savez(mine, images=images)
-    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 0
+    assert main(["inpaint", run, "--images", mine, "--out", out]) == 0
     filled = np.load(out)["images"]
     np.testing.assert_array_equal(filled[~np.isnan(images)], images[~np.isnan(images)])
     assert np.isfinite(filled).all()
     assert main(["inpaint", run, "--missing", "left", "--n", "2", "--out", out]) == 0
-    tests = {picture.tobytes() for picture in data.digits("test").images[:, :, 4:]}
+    tests = {image.tobytes() for image in data.digits("test").images[:, :, 4:]}
     filled = np.load(out)["images"]
     assert len(filled) == 2
-    assert all(picture[:, 4:].tobytes() in tests for picture in filled)
+    assert all(image[:, 4:].tobytes() in tests for image in filled)
     assert main(["inpaint", run, "--n", "2", "--out", str(tmp_path / "x.png")]) == 0
     capsys.readouterr()
     for words, message in (
         ([run, "--missing", "nose"], "missing=nose: one of lower, upper, left, right, middle"),
         ([gan], "holds a GAN; missing pixels are filled in by a DDPM"),
-        ([run, "--pictures", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
+        ([run, "--images", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
     ):
         assert main(["inpaint", *words, "--out", out]) == 2
         assert message in capsys.readouterr().err
     np.savez(mine, images=images[:, :6])
-    assert main(["inpaint", run, "--pictures", mine, "--out", out]) == 2
+    assert main(["inpaint", run, "--images", mine, "--out", out]) == 2
     assert "holds an array of shape (3, 6, 8); this model's pictures are (N, 8, 8)" in capsys.readouterr().err
 
 
-def test_a_generator_of_pictures_of_ones_own_has_a_page(tmp_path: Path, capsys: Any) -> None:
+def test_a_generator_of_images_of_ones_own_has_a_page(tmp_path: Path, capsys: Any) -> None:
     """There is no classifier for them, so no figures; what the model draws is shown."""
     (tmp_path / "mine").mkdir()
     for i in range(20):
@@ -214,10 +223,10 @@ def test_fine_tuning_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
     source, other, tuned = (str(tmp_path / name) for name in ("source", "other", "tuned"))
     tiny = ["--preset", "tiny", "--steps", "2", "--out"]
     assert main(["train", "vit", *tiny, source]) == 0
-    assert main(["train", "vit", "--start", source, "--set", "freeze=patch_embed", *tiny, tuned]) == 0
+    assert main(["train", "vit", "--start", source, "--set", "training.freeze=patch_embed", *tiny, tuned]) == 0
     weights = [safetensors.load(Path(run) / "checkpoint.safetensors") for run in (source, tuned)]
     name = "patch_embed.weight"
-    np.testing.assert_array_equal(weights[0][f"average/{name}"], weights[1][f"model/{name}"])
+    np.testing.assert_array_equal(weights[0][f"ema/{name}"], weights[1][f"model/{name}"])
     assert main(["train", "gan", *tiny, other]) == 0
     assert main(["train", "vit", "--start", other, *tiny, str(tmp_path / "none")]) == 2
     assert "holds a GAN; a ViT starts from one of its own kind" in capsys.readouterr().err

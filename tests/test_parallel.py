@@ -318,7 +318,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "gan": {},
     "gan, wgan-gp": {"loss": "wgan-gp"},
     "ddpm": {},
-    "vit": {"depth": 2, "dropout": 0.1, "stochastic_depth": 0.3, "flip": True},
+    "vit": {
+        "model.num_hidden_layers": 2,
+        "model.hidden_dropout_prob": 0.1,
+        "model.attention_probs_dropout_prob": 0.1,
+        "model.drop_path_rate": 0.3,
+        "training.flip": True,
+    },
     "row-rnn": {"bidirectional": True},
     "pixel-rnn": {},
     "char-rnn": {},
@@ -333,27 +339,27 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 def watched(task: Task) -> tuple[dict[str, float], list[np.ndarray]]:
-    """The figures of a step, averaged over the ranks, and the gradients at each optimiser's step."""
-    found, step = [], optim.Optimizer.step
+    """The metrics of a step, averaged over the ranks, and the gradients at each optimiser's step."""
+    gradients, step = [], optim.Optimizer.step
 
     def watch(optimizer: optim.Optimizer) -> None:
         optimizer.average_gradients()
-        found.extend(p.grad.copy() for p in optimizer.parameters)
+        gradients.extend(p.grad.copy() for p in optimizer.parameters)
         step(optimizer)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optim.Optimizer, "step", watch)
-        figures = task.step(0)
-    return dict(zip(figures, parallel.average(np.array([*figures.values()])).tolist(), strict=True)), found
+        metrics = task.step(0)
+    return dict(zip(metrics, parallel.average(np.array([*metrics.values()])).tolist(), strict=True)), gradients
 
 
 def check_model(name: str, ranks: Any) -> None:
-    """That a step on ranks has the figures and the gradients of a step of one process."""
+    """That a step on ranks has the metrics and the gradients of a step of one process."""
     model, changes = name.partition(",")[0], MODELS[name]
-    figures, gradients = watched(make(model, **changes))
+    metrics, gradients = watched(make(model, **changes))
     with ranks:
         here, theirs = watched(make(model, **changes))
-        assert here == pytest.approx(figures, rel=1e-5)
+        assert here == pytest.approx(metrics, rel=1e-5)
         for a, b in zip(theirs, gradients, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(np.abs(b).max()) + 1e-8)
 
@@ -366,7 +372,7 @@ def test_losses_and_gradients_of_every_model_are_those_of_one_process(name: str,
 
 def opened(folder: Path) -> Run:
     run = Run(folder)
-    run.create({"model": "gan"})
+    run.create({"task": "gan"})
     return run
 
 

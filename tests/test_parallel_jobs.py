@@ -55,9 +55,9 @@ def test_a_killed_rank_ends_the_job_which_resumes_to_the_same_bits(whole: Path, 
     folder, named = tmp_path / "run", set(os.listdir("/dev/shm"))
     job, ranks = start(folder, "--workers", "2")
     os.kill(ranks[0], signal.SIGKILL)
-    told = job.communicate(timeout=20)[1]
+    message = job.communicate(timeout=20)[1]
     assert job.returncode == 2
-    assert f"tinygrad-cv: rank 1 of 2 (process {ranks[0]}) failed: it was killed by SIGKILL" in told
+    assert f"tinygrad-cv: rank 1 of 2 (process {ranks[0]}) failed: it was killed by SIGKILL" in message
     assert not any(map(alive, ranks))
     wait_until(lambda: set(os.listdir("/dev/shm")) <= named)
     assert carry_out(command(folder, "--workers", "2", "--resume")).returncode == 0
@@ -78,9 +78,9 @@ def test_ctrl_c_saves_and_the_job_resumes_to_the_same_bits(whole: Path, tmp_path
     folder = tmp_path / "run"
     job, ranks = start(folder, "--workers", "2")
     os.killpg(job.pid, signal.SIGINT)  # as the terminal does: to all ranks
-    told = job.communicate(timeout=20)[1]
+    message = job.communicate(timeout=20)[1]
     assert job.returncode == 2
-    assert "steps are saved. Go on with the same command and --resume" in told
+    assert "steps are saved. Go on with the same command and --resume" in message
     assert not any(map(alive, ranks))
     assert carry_out(command(folder, "--workers", "2", "--resume")).returncode == 0
     assert_same_run(whole, folder)
@@ -167,16 +167,16 @@ with parallel.workers() as team:
 
 @with_mpi
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "message"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero\nrank 1 of 3 failed"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "(EXIT CODE: |signal )9"),  # in the words of MPICH, Open MPI
     ],
     ids=["exception", "kill"],
 )
-def test_under_mpi_a_rank_that_fails_ends_the_job(failure: str, told: str, tmp_path: Path) -> None:
+def test_under_mpi_a_rank_that_fails_ends_the_job(failure: str, message: str, tmp_path: Path) -> None:
     done = mpiexec(3, sys.executable, "-c", FAILURE.format(failure=failure), str(tmp_path))
     assert done.returncode != 0
-    assert re.search(told, done.stderr + done.stdout)
+    assert re.search(message, done.stderr + done.stdout)
     processes = [int((tmp_path / str(rank)).read_text()) for rank in range(3)]
     wait_until(lambda: not any(map(alive, processes)), 5)

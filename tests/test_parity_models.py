@@ -94,7 +94,7 @@ def test_attention_maps_are_pytorchs_weights() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_vit_block_is_a_pre_norm_encoder_layer(dtype: Any) -> None:
-    config = ViTConfig(dimension=8, heads=2, hidden=12, gelu="none", dropout=0.0)
+    config = ViTConfig(hidden_size=8, num_attention_heads=2, intermediate_size=12, hidden_act="gelu")
     ours = in_dtype(Block(config, 0.0, rng=RNG), dtype)
     names = {"attention.": "self_attn.", "mlp.0.": "linear1.", "mlp.3.": "linear2."}
     theirs = torch.nn.TransformerEncoderLayer(

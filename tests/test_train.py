@@ -34,7 +34,7 @@ def make(seed: int = 0, steps: int = 60) -> GANTask:
 
 def opened(folder: Path) -> Run:
     run = Run(folder)
-    run.create({"model": "gan"})
+    run.create({"task": "gan"})
     return run
 
 
@@ -157,19 +157,21 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["train", "gam"], "no model is called 'gam'; there are gan, ddpm, vit, row-rnn"),
+        (["train", "gam"], "no task is called 'gam'; there are gan, ddpm, vit, row-rnn"),
         (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH, text:PATH"),
         (["train", "gan", "--set", "loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
         (["train", "gan", "--set", "los=hinge"], "GANConfig has no 'los'; there are shape, noise"),
-        (["train", "vit", "--set", "depth=2.5"], "depth=2.5: a value like 4 is expected"),
-        (["train", "vit", "--set", "depth=0"], "depth=0: must be finite and at least 1"),
-        (["train", "vit", "--set", "rate=1e400"], "rate=inf: must be finite and at least 0"),
-        (["train", "vit", "--set", "dropout=1.5"], "dropout=1.5: must be between 0 and 1"),
-        (["train", "vit", "--set", "shape=(9,9)"], "shape=(9, 9): the pictures of digits are (8, 8)"),
-        (["train", "vit", "--set", "freeze=hed"], "no parameter's name begins with 'hed'; there are cls_token"),
+        (["train", "vit", "--set", "lr=1e-3"], "lr: say training.lr"),
+        (["train", "vit", "--set", "depth=4"], "nothing is called 'depth'; there are model.image_size, model.num_channels"),
+        (["train", "vit", "--set", "model.num_hidden_layers=2.5"], "model.num_hidden_layers=2.5: a value like 4 is expected"),
+        (["train", "vit", "--set", "model.num_hidden_layers=0"], "model.num_hidden_layers=0: must be finite and at least 1"),
+        (["train", "vit", "--set", "training.lr=1e400"], "training.lr=inf: must be finite and at least 0"),
+        (["train", "vit", "--set", "model.drop_path_rate=1.5"], "model.drop_path_rate=1.5: must be between 0 and 1"),
+        (["train", "vit", "--set", "model.image_size=(9,9)"], "num_channels=1: the images of digits are (8, 8)"),
+        (["train", "vit", "--set", "training.freeze=hed"], "no parameter's name begins with 'hed'; there are cls_token"),
         (["train", "ddpm", "--set", "attention=(7,)"], "attention=(7,): the heights are 0 to 1"),
         (["train", "ddpm", "--set", "base=5"], "base=5 must be even"),
-        (["train", "vit", "--set", "patch=3"], "patches of 3 x 3 do not fill pictures of 8 x 8"),
+        (["train", "vit", "--set", "model.patch_size=3"], "patches of 3 x 3 do not fill pictures of 8 x 8"),
         (["train", "row-rnn", "--set", "classes=5"], "classes=5: digits has 10"),
         (["train", "detr", "--set", "classes=5"], "classes=5: digits has 10"),
         (["train", "detr", "--set", "queries=2"], "queries=2: each finds one object, and a scene has up to 6 digits"),
@@ -192,9 +194,9 @@ def test_errors_are_one_clear_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "afile").touch()
     assert main(command) == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
 
 
@@ -210,38 +212,39 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
     run, out = tmp_path / "run", ["--n", "2", "--out", str(tmp_path / "x.png")]
     assert main(["train", "gan", "--preset", "tiny", "--steps", "2", "--out", str(run)]) == 0
 
-    def told(*command: str) -> str:
+    def error_of(*command: str) -> str:
         capsys.readouterr()
         assert main(list(command)) == 2
         return str(capsys.readouterr().err)
 
-    assert "holds a gan, not a vit" in told("train", "vit", "--resume", "--out", str(run))
+    assert "holds a gan, not a vit" in error_of("train", "vit", "--resume", "--out", str(run))
     weights, metadata = arrays(run)
     checkpoint, config = run / "checkpoint.safetensors", run / "config.json"
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[:-1])
-    assert "not a sound safetensors file" in told("sample", str(run), *out)
+    assert "not a sound safetensors file" in error_of("sample", str(run), *out)
     name = "generator/layers.0.weight"
     safetensors.save(weights | {name: np.full_like(weights[name], np.nan)}, checkpoint, metadata)
-    assert f"has NaN or infinities in {name}" in told("sample", str(run), *out)
+    assert f"has NaN or infinities in {name}" in error_of("sample", str(run), *out)
     safetensors.save({n: a for n, a in weights.items() if n != name}, checkpoint, metadata)
-    assert "do not belong together, at 'generator'" in told("sample", str(run), *out)
+    assert "do not belong together, at 'generator'" in error_of("sample", str(run), *out)
     safetensors.save(weights, checkpoint)
-    assert "not a checkpoint that `train` wrote" in told("sample", str(run), *out)
+    assert "not a checkpoint that `train` wrote" in error_of("sample", str(run), *out)
     checkpoint.write_bytes(whole)
     right = config.read_text()
     for wrong, message in (
         (right[1:], "config.json cannot be read"),
-        ("{}", "config.json lacks config, data, model, root, seed"),
+        (right.replace('"task"', '"model"'), "was made before configurations were split; train it again"),
+        ("{}", "config.json lacks config, data, root, seed, task"),
         (right.replace('"noise"', '"nose"'), "here differ: noise, nose"),
         (right.replace('"noise": 4', '"noise": "4"'), "noise='4': a value like 4 is expected"),
     ):
         config.write_text(wrong)
-        assert message in told("sample", str(run), *out)
+        assert message in error_of("sample", str(run), *out)
     config.write_text(right)
     with open(run / "log.jsonl", "a") as log:
         log.write('{"step": ')
-    assert "log.jsonl has a line that is not JSON" in told("train", "gan", "--resume", "--out", str(run))
+    assert "log.jsonl has a line that is not JSON" in error_of("train", "gan", "--resume", "--out", str(run))
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:

@@ -417,7 +417,7 @@ def test_a_run_with_dropout_and_own_inputs_resumes_to_the_same_bits(architecture
     config = replace(dates.Dates.presets["tiny"], architecture=architecture, dropout=0.3, scheduled_sampling=0.5, steps=8)
     make = lambda: dates.Dates(config, None, rng=np.random.default_rng(0))
     for run in runs.values():
-        run.create({"model": "dates"})
+        run.create({"task": "dates"})
     train(make(), runs["whole"], 8, log_every=3, save_every=4)
     train(make(), runs["parts"], 4, log_every=3, save_every=4)
     train(make(), runs["parts"], 8, log_every=3, save_every=4)

@@ -11,16 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
+from models.lab.settings import changed
 from models.lab.tasks.vit import PRESETS, ViTClassifier
 from models.vision import vit
 from tinygrad_cv import data
 
 DIGITS = data.digits()
+TINY = PRESETS["tiny"].model
 RNG = np.random.default_rng(0)
 
 
 def make(**changes: Any) -> ViTClassifier:
-    return ViTClassifier(replace(PRESETS["tiny"], **changes), DIGITS, rng=np.random.default_rng(0))
+    """A tiny task with other values: make(**{"training.mixup": 0.0})."""
+    return ViTClassifier(changed(PRESETS["tiny"], changes), DIGITS, rng=np.random.default_rng(0))
 
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([(), (3,)]))
@@ -42,7 +45,7 @@ def test_patches_that_do_not_fill_the_picture_are_refused() -> None:
 
 def test_tokens_are_permuted_with_their_positions() -> None:
     """Without positions the class token sees a set of patches: their order does not matter."""
-    model = vit.ViT(replace(PRESETS["tiny"], stochastic_depth=0.0), rng=RNG)
+    model = vit.ViT(replace(TINY, drop_path_rate=0.0), rng=RNG)
     image = DIGITS.images[:1]
     swapped = np.concatenate([image[:, 4:], image[:, :4]], axis=1)
     assert not np.allclose(model(image).numpy(), model(swapped).numpy(), atol=1e-4)
@@ -51,7 +54,7 @@ def test_tokens_are_permuted_with_their_positions() -> None:
 
 
 def test_attention_maps_and_rollout_are_distributions() -> None:
-    model = vit.ViT(replace(PRESETS["tiny"], depth=3), rng=RNG).eval()
+    model = vit.ViT(replace(TINY, num_hidden_layers=3), rng=RNG).eval()
     maps = model.attention_maps(DIGITS.images[:5])
     assert maps.shape == (3, 5, 2, 5, 5)
     np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-5)
@@ -70,7 +73,7 @@ def test_rollout_follows_a_chain() -> None:
 
 
 def test_pictures_of_another_size_have_interpolated_positions() -> None:
-    model = vit.ViT(PRESETS["tiny"], rng=RNG).eval()
+    model = vit.ViT(TINY, rng=RNG).eval()
     larger = np.kron(DIGITS.images[:2], np.ones((1, 2, 2), np.float32))
     assert model(larger).shape == (2, 10)
     table = np.ones((1, 5, 8))
@@ -79,7 +82,7 @@ def test_pictures_of_another_size_have_interpolated_positions() -> None:
 
 
 def test_what_is_frozen_stays_and_the_rest_learns() -> None:
-    task = make(freeze="patch_embed,blocks.0.norm1", mixup=0.0)
+    task = make(**{"training.freeze": "patch_embed,blocks.0.norm1", "training.mixup": 0.0})
     before = {n: a.copy() for n, a in task.model.state_dict().items()}
     for step in range(3):
         task.step(step)
@@ -92,10 +95,10 @@ def test_fine_tuning_replaces_the_head_only() -> None:
     source = make()
     for step in range(3):
         source.step(step)
-    target = make(classes=3)
+    target = make(**{"model.num_labels": 3})
     head = target.model.head.weight.data.copy()
     target.start_from(source)
-    wanted = source.learner.average.state_dict()
+    wanted = source.learner.ema.state_dict()
     for name, array in target.model.state_dict().items():
         if name.startswith("head"):
             assert array.shape[0] == 3
@@ -105,15 +108,16 @@ def test_fine_tuning_replaces_the_head_only() -> None:
 
 
 def test_fine_tuning_for_larger_pictures_interpolates() -> None:
-    large = vit.ViT(replace(PRESETS["tiny"], shape=(16, 16)), rng=RNG)
-    small = vit.ViT(PRESETS["tiny"], rng=RNG)
+    large = vit.ViT(replace(TINY, image_size=(16, 16)), rng=RNG)
+    small = vit.ViT(TINY, rng=RNG)
     assert vit.fine_tune(large, small.state_dict(), small.grid) == []
     np.testing.assert_array_equal(large.patch_embed.weight.data, small.patch_embed.weight.data)
     np.testing.assert_array_equal(large.pos_embed.data[:, 0], small.pos_embed.data[:, 0])
 
 
 def test_evaluation_is_deterministic_and_training_is_not() -> None:
-    model = vit.ViT(replace(PRESETS["tiny"], dropout=0.5, stochastic_depth=0.5, depth=2), rng=RNG)
+    dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5, "drop_path_rate": 0.5}
+    model = vit.ViT(replace(TINY, **dropout, num_hidden_layers=2), rng=RNG)
     with tg.no_grad():
         assert not np.array_equal(model(DIGITS.images[:8]).numpy(), model(DIGITS.images[:8]).numpy())
         model.eval()

@@ -43,9 +43,17 @@ class ViTSizes:
     @property
     def config(self) -> ViTConfig:
         return ViTConfig(
-            self.patch, self.dimension, self.depth, self.heads, 4 * self.dimension, "none", stochastic_depth=0.0,
-            shape=self.shape, classes=self.classes,
-        )  # fmt: skip
+            image_size=(self.shape[0], self.shape[1]),
+            num_channels=self.shape[2] if len(self.shape) == 3 else 1,
+            patch_size=self.patch,
+            hidden_size=self.dimension,
+            num_hidden_layers=self.depth,
+            num_attention_heads=self.heads,
+            intermediate_size=4 * self.dimension,
+            hidden_act="gelu",
+            drop_path_rate=0.0,
+            num_labels=self.classes,
+        )
 
 
 @dataclass(frozen=True)

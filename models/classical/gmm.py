@@ -12,7 +12,7 @@ from .kmeans import kmeans
 from .nearest import flatten, nearest
 
 PRINCIPAL_COMPONENTS = 100  # a mixture of wider pictures is fitted in the space of this many,
-MIXTURE_PICTURES = 10_000  # and to at most this many pictures
+MIXTURE_IMAGES = 10_000  # and to at most this many pictures
 
 
 @dataclass
@@ -90,7 +90,7 @@ class GaussianMixture:
 def gmm_30(images: np.ndarray, labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """A mixture of 30 Gaussians, fitted to at most 10,000 pictures; of those with more than 100 pixels, in their first
     100 principal components."""
-    x = flatten(images[rng.permutation(len(images))[:MIXTURE_PICTURES]])
+    x = flatten(images[rng.permutation(len(images))[:MIXTURE_IMAGES]])
     mean, axes = np.zeros(x.shape[1]), np.eye(x.shape[1])
     if x.shape[1] > PRINCIPAL_COMPONENTS:
         mean, factor = gaussian_factor(x)

@@ -136,7 +136,7 @@ class DDPM(nn.Module):
             label = options.get("label", -1)
             here = options | {"label": label[some] if np.ndim(label) else label}
             *_, (x, _) = self.reverse(self.noise(some.stop - start, rng), **here, rng=rng)
-            drawn.append(to_pictures(x, self.config.shape))
+            drawn.append(to_images(x, self.config.shape))
             if observe is not None:
                 observe(len(x))
         return np.concatenate(drawn)
@@ -154,7 +154,7 @@ class DDPM(nn.Module):
 
         start = self.noise(len(images), rng)
         *_, (x, _) = self.reverse(start, sampling_steps=sampling_steps, constrain=put_back, rng=rng)
-        drawn = to_pictures(x, self.config.shape)
+        drawn = to_images(x, self.config.shape)
         return np.where(known.reshape(known.shape + (1,) * (images.ndim - 3)), images, drawn)
 
 
@@ -175,6 +175,6 @@ def to_network(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(channels * np.float32(2) - np.float32(1), dtype=np.float32)
 
 
-def to_pictures(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def to_images(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(N, C, H, W) in [-1, 1] -> pictures (N, H, W[, C]) in [0, 1]."""
     return np.clip(np.moveaxis(x, 1, -1).reshape(len(x), *shape) / 2 + np.float32(0.5), 0, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import configure
+from .settings import Settings, configure, steps_of, steps_word
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
 from .train import train
 
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
+
+# ------------------------------------------------------------------------------ data, tasks, runs
 
 
 def read_data(name: str, root: str | None) -> tuple[Any, Any]:
@@ -43,27 +45,74 @@ def read_data(name: str, root: str | None) -> tuple[Any, Any]:
         return text, text
     if kind == "folder":
         return data.image_folder(path, 32, "train"), data.image_folder(path, 32, "test")
-    readers: dict[str, Any] = {
-        "digits": data.digits,
-        "mnist": lambda part: data.mnist(root, part),
-        "cifar10": lambda part: data.cifar10(root, part),
+    if name == "digits":
+        return data.digits("train"), data.digits("test")
+    if name == "mnist":
+        return data.mnist(root, "train"), data.mnist(root, "test")
+    if name == "cifar10":
+        return data.cifar10(root, "train"), data.cifar10(root, "test")
+    raise RunError(f"no data set is called {name!r}; there are {', '.join(DATA)}")
+
+
+def kind_of(dataset: Any) -> str:
+    """What a task's `dataset_kind` would be for a data set."""
+    if dataset is None:
+        return "nothing"
+    return "text" if isinstance(dataset, data.Text) else "images"
+
+
+def task_named(name: str) -> type[Task]:
+    if name not in TASKS:
+        raise RunError(f"no task is called {name!r}; there are {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def new_run(
+    task: str,
+    source: str,
+    root: str | None,
+    seed: int,
+    preset: str | None,
+    changes: Mapping[str, str],
+    steps: int | None = None,
+) -> tuple[dict[str, Any], Any]:
+    """What a run folder's config.json holds, and the training data."""
+    kind = task_named(task)
+    source = "nothing" if kind.dataset_kind == "nothing" else source
+    training, _ = read_data(source, root)
+    if kind_of(training) != kind.dataset_kind:
+        raise RunError(
+            f"{task} reads {kind.dataset_kind}, and {source} is something else; "
+            f"--data is one of {', '.join(DATA)}"
+        )
+    preset = preset or (source if source in kind.presets else list(kind.presets)[-1])
+    if steps:
+        word = steps_word(next(iter(kind.presets.values())))
+        changes = {**changes, word: str(steps)}
+    settings = configure(kind.presets, preset, training, changes)
+    config = {
+        "task": task,
+        "data": with_absolute_path(source),
+        "root": root and str(Path(root).expanduser().resolve()),
+        "seed": seed,
+        "config": stored(settings),
     }
-    if name not in readers:
-        raise RunError(f"no data set is called {name!r}; there are {', '.join(DATA)}")
-    return readers[name]("train"), readers[name]("test")
+    return config, training
 
 
-def task_named(model: str) -> type[Task]:
-    if model not in TASKS:
-        raise RunError(f"no model is called {model!r}; there are {', '.join(TASKS)}")
-    return TASKS[model]
+def with_absolute_path(source: str) -> str:
+    """The name of a data set that is understood in any folder."""
+    where, _, path = source.partition(":")
+    return f"{where}:{Path(path).expanduser().resolve()}" if path else source
 
 
-def build(settings: dict[str, Any], training: Any) -> Task:
-    """The task of a run, before its first step; without training data it can be restored, but not trained."""
-    kind = task_named(settings["model"])
-    config = restored(kind.presets, settings["config"])
-    return kind(config, training, rng=np.random.default_rng(settings["seed"]))
+def build(config: Mapping[str, Any], training: Any) -> Task:
+    """The task of a run before its first step; without data it can be used, but not trained."""
+    kind = task_named(config["task"])
+    settings = restored(config["config"], next(iter(kind.presets.values())))
+    if isinstance(settings, Settings):
+        settings.check(training)
+    return kind(settings, training, rng=np.random.default_rng(config["seed"]))
 
 
 def reopen(folder: str, training: Any = None) -> Task:
@@ -75,74 +124,71 @@ def reopen(folder: str, training: Any = None) -> Task:
     return task
 
 
-def settings_of(model: str, name: str, root: str | None, seed: int, preset: str | None, changes: dict[str, str]) -> Any:
-    """What a run folder's config.json holds, and the training data."""
-    kind = task_named(model)
-    name = kind.reads if kind.reads == "nothing" else name
-    training, _ = read_data(name, root)
-    if kind.reads != ("nothing" if training is None else "text" if isinstance(training, data.Text) else "pictures"):
-        raise RunError(f"{model} reads {kind.reads}, and {name} is something else; --data is one of {', '.join(DATA)}")
-    preset = preset or (name if name in kind.presets else list(kind.presets)[-1])
-    config = configure(kind.presets, preset, training, changes)
-    where, _, path = name.partition(":")
-    data_path = f"{where}:{Path(path).expanduser().resolve()}" if path else name  # found from any folder
-    root = root and str(Path(root).expanduser().resolve())
-    return {"model": model, "data": data_path, "root": root, "seed": seed, "config": stored(config)}, training
+# --------------------------------------------------------------------------------------- commands
 
 
 def do_train(args: argparse.Namespace) -> None:
-    run = Run(Path(args.out or f"runs/{args.model}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"))
+    place = f"{args.task}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"
+    run = Run(Path(args.out or f"runs/{place}"))
     if args.resume:
-        settings = run.config
-        if settings["model"] != args.model:
-            raise RunError(f"{run.folder} holds a {settings['model']}, not a {args.model}")
-        training, _ = read_data(settings["data"], settings["root"])
+        config = run.config
+        if config["task"] != args.task:
+            raise RunError(f"{run.folder} holds a {config['task']}, not a {args.task}")
+        training, _ = read_data(config["data"], config["root"])
     else:
-        changes = dict(change.partition("=")[::2] for change in args.set)
-        if args.steps:
-            changes["steps"] = str(args.steps)
-        settings, training = settings_of(args.model, args.data, args.root, args.seed, args.preset, changes)
+        config, training = new_run(
+            args.task, args.data, args.root, args.seed, args.preset, words(args.set), args.steps
+        )
     with parallel.workers(args.workers) as team:
-        task = build(settings, training)
+        task = build(config, training)
         if not args.resume:
             if args.start:
-                other = reopen(args.start)
-                if type(other) is not type(task):
-                    raise RunError(f"{args.start} holds a {other.title}; a {task.title} starts from one of its own kind")
-                task.start_from(other)
-            run.create(settings)
-        train(task, run, args.steps or settings["config"]["steps"], save_every=args.save_every)
+                start_from_run(task, args.start)
+            run.create(config)
+        steps = args.steps or steps_of(config["config"])
+        train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
             print(f"done: {run.folder}")
 
 
+def start_from_run(task: Task, folder: str) -> None:
+    """Fine-tuning: begin with the weights of a run."""
+    other = reopen(folder)
+    if type(other) is not type(task):
+        raise RunError(
+            f"{folder} holds a {other.title}; a {task.title} starts from one of its own kind"
+        )
+    task.start_from(other)
+
+
 def do_sample(args: argparse.Namespace) -> None:
     task = reopen(args.run)
-    options = task.sampling(dict(change.partition("=")[::2] for change in args.set))
+    options = task.sampling(words(args.set))
     drawn = task.sample(args.n, rng=np.random.default_rng(args.seed), **options)
     if isinstance(drawn, str):
         print(drawn)
     elif args.out is None:
-        raise RunError("say where the pictures go: --out FILE.png or FILE.npz")
+        raise RunError("say where the images go: --out FILE.png or FILE.npz")
     else:
         write_samples(Path(args.out), drawn)
         print(args.out)
 
 
 def do_inpaint(args: argparse.Namespace) -> None:
-    """Fill in missing pixels: those that are NaN in a file, or a part of some test pictures."""
+    """Fill in missing pixels: those that are NaN in a file, or a part of some test images."""
     run, task = Run(Path(args.run)), reopen(args.run)
     rng = np.random.default_rng(args.seed)
     if not isinstance(task, DDPMTask):
         raise RunError(f"{args.run} holds a {task.title}; missing pixels are filled in by a DDPM")
-    if args.pictures:
-        images = read_samples(Path(args.pictures), task.config.shape)
+    if args.images:
+        images = read_samples(Path(args.images), task.config.shape)
         known = ~np.isnan(images).reshape(*images.shape[:3], -1).any(axis=-1)  # (N, H, W)
     else:
         _, test = read_data(run.config["data"], run.config["root"])
         images = rng.permutation(test.images)[: args.n]
         known = np.broadcast_to(known_pixels(images.shape[1:3], args.missing), images.shape[:3])
-    seen = np.where(known.reshape(known.shape + (1,) * (images.ndim - 3)), images, np.float32(0.5))
+    each_channel = known.reshape(known.shape + (1,) * (images.ndim - 3))
+    seen = np.where(each_channel, images, np.float32(0.5))
     filled = task.inpaint(seen, known, rng=rng)
     if Path(args.out).suffix == ".png":
         write_png(Path(args.out), grid(np.concatenate([seen, filled]), len(seen)))
@@ -153,15 +199,20 @@ def do_inpaint(args: argparse.Namespace) -> None:
 
 def do_eval(args: argparse.Namespace) -> None:
     run = Run(Path(args.run))
-    training, test = read_data(run.config["data"], run.config["root"])
+    config = run.config
+    training, test = read_data(config["data"], config["root"])
     task = reopen(args.run, training)
     rows: list[dict[str, Any]] = []
     try:
-        rows = task.evaluate(run.config["data"], training, test)
+        rows = task.evaluate(config["data"], training, test)
         print(format_report(rows))
     except NoEvaluator as error:
         print(error)
-    facts = {"model": run.config["model"], "data": Path(run.config["data"]).name, "seed": run.config["seed"]}
+    facts = {
+        "task": config["task"],
+        "data": Path(config["data"]).name,
+        "seed": config["seed"],
+    }
     page = section(task, run, training, test, rows, facts, Path())
     print(f"open {write_page(run.folder, page.title, [page])}")
 
@@ -175,84 +226,123 @@ def do_demo(args: argparse.Namespace) -> None:
     training, test = read_data("digits", None)
     folder, sections = Path(args.out), []
     for name in names:
-        part = PARTS[name]
-        changes = part.changes | ({"steps": str(args.steps)} if args.steps else {})
-        settings, _ = settings_of(name, "digits", None, 0, "digits", changes)
-        begin = partial(build, settings, training)
-        sections.append(demo.carry_out(name, settings, begin, args.workers, folder, training, test))
+        config, _ = new_run(name, "digits", None, 0, "digits", PARTS[name].changes, args.steps)
+        begin = partial(build, config, training)
+        part = demo.carry_out(name, config, begin, args.workers, folder, training, test)
+        sections.append(part)
         page = write_page(folder, demo.TITLE, sections, demo.TEXT)  # also if stopped later
     print(f"open {page}")
 
 
-def whole(text: str, least: int = 1) -> int:
+# -------------------------------------------------------------------------------------- arguments
+
+
+def words(given: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE, NAME=VALUE, ... as a mapping."""
+    return dict(word.partition("=")[::2] for word in given)
+
+
+def positive_int(text: str, least: int = 1) -> int:
     """A whole number from `least` on, as an argument's type."""
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
     return int(text)
 
 
-def natural(text: str) -> int:
-    return whole(text, 0)
+def non_negative_int(text: str) -> int:
+    return positive_int(text, 0)
 
 
 def workers(text: str) -> int | str:
     """A number of processes, or auto."""
-    return text if text == "auto" else whole(text)
+    return text if text == "auto" else positive_int(text)
 
 
-def several(command: argparse.ArgumentParser, default: int) -> None:
+def add_workers(command: argparse.ArgumentParser, default: int) -> None:
     """Let a command have several processes."""
-    told = f"processes that share each batch, or auto: all cores (default: {default})"
-    command.add_argument("--workers", type=workers, default=default, metavar="N", help=told)
+    message = f"processes that share each batch, or auto: all cores (default: {default})"
+    command.add_argument("--workers", type=workers, default=default, metavar="N", help=message)
+
+
+def add_set(command: argparse.ArgumentParser, message: str) -> None:
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=message)
+
+
+def add_seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=non_negative_int, default=0)
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="tinygrad-cv", description="Train, sample and evaluate models on small pictures and on text."
+        prog="tinygrad-cv",
+        description="Train, sample and evaluate models on small images and on text.",
     )
     top.add_argument("--version", action="version", version=f"tinygrad-cv {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("train", help="train a model into a run folder")
-    one.add_argument("model", help=", ".join(TASKS))
-    one.add_argument("--data", default="digits", help=", ".join(DATA))
-    one.add_argument("--root", help="where the data lie (default: $TINYGRAD_CV_DATA)")
-    one.add_argument("--preset", help="the sizes to start from: tiny, digits, mnist, text")
-    one.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change the configuration")
-    one.add_argument("--steps", type=whole)
-    one.add_argument("--seed", type=natural, default=0)
-    one.add_argument("--start", metavar="RUN", help="begin with the weights of a run (fine-tuning)")
-    one.add_argument("--out", help="the run folder (default: runs/MODEL-DATA-SEED)")
-    one.add_argument("--save-every", type=whole, default=500, metavar="STEPS")
-    several(one, default=1)
-    one.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    one.set_defaults(do=do_train)
-    one = commands.add_parser("sample", help="draw pictures, or write text, from a run")
-    one.add_argument("run")
-    one.add_argument("--n", type=whole, default=64, help="pictures, or characters")
-    one.add_argument("--seed", type=natural, default=0)
-    one.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of this model's sampling"
+    add_train(commands.add_parser("train", help="train a model into a run folder"))
+    add_sample(commands.add_parser("sample", help="draw images, or write text, from a run"))
+    add_inpaint(commands.add_parser("inpaint", help="fill in missing pixels with a DDPM's run"))
+    add_eval(
+        commands.add_parser("eval", help="measure a run beside floor and baselines, write its page")
     )
-    one.add_argument("--out", help="FILE.png or FILE.npz")
-    one.set_defaults(do=do_sample)
-    one = commands.add_parser("inpaint", help="fill in missing pixels with a DDPM's run")
-    one.add_argument("run")
-    one.add_argument("--missing", default="lower", help=f"of test pictures: {', '.join(MISSING)}")
-    one.add_argument("--n", type=whole, default=8, help="test pictures")
-    one.add_argument("--pictures", metavar="FILE.npz", help="others than those: `images` in [0, 1], NaN where missing")
-    one.add_argument("--seed", type=natural, default=0)
-    one.add_argument("--out", required=True, help="FILE.png, what was left above what was filled in, or FILE.npz")
-    one.set_defaults(do=do_inpaint)
-    one = commands.add_parser("eval", help="measure a run beside floor and baselines, and write its page")
-    one.add_argument("run")
-    one.set_defaults(do=do_eval)
-    one = commands.add_parser("demo", help="train every model on real digits in some six minutes, and write a page")
-    one.add_argument("--out", default="runs/demo")
-    one.add_argument("--only", action="append", metavar="NAME", help=", ".join(PARTS))
-    one.add_argument("--steps", type=whole, help="of each model (default: what suits it)")
-    several(one, default=min(2, parallel.cores()))
-    one.set_defaults(do=do_demo)
+    add_demo(
+        commands.add_parser("demo", help="train every model on digits, some six minutes, as a page")
+    )
     return top
+
+
+def add_train(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("task", help=", ".join(TASKS))
+    add("--data", default="digits", help=", ".join(DATA))
+    add("--root", help="where the data lie (default: $TINYGRAD_CV_DATA)")
+    add("--preset", help="the settings to start from: tiny, digits, mnist, text")
+    add_set(command, "change a setting: model.NAME, training.NAME or data.NAME")
+    add("--steps", type=positive_int, help="short for --set training.steps=N")
+    add_seed(command)
+    add("--start", metavar="RUN", help="begin with the weights of a run (fine-tuning)")
+    add("--out", help="the run folder (default: runs/TASK-DATA-SEED)")
+    add("--save-every", type=positive_int, default=500, metavar="STEPS")
+    add_workers(command, default=1)
+    add("--resume", action="store_true", help="go on with the run in the folder")
+    command.set_defaults(do=do_train)
+
+
+def add_sample(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("run")
+    add("--n", type=positive_int, default=64, help="images, or characters")
+    add_seed(command)
+    add_set(command, "an option of this model's sampling")
+    add("--out", help="FILE.png or FILE.npz")
+    command.set_defaults(do=do_sample)
+
+
+def add_inpaint(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("run")
+    add("--missing", default="lower", help=f"of test images: {', '.join(MISSING)}")
+    add("--n", type=positive_int, default=8, help="test images")
+    mine = "others than those: `images` in [0, 1], NaN where missing"
+    add("--images", metavar="FILE.npz", help=mine)
+    add_seed(command)
+    out = "FILE.png, what was left above what was filled in, or FILE.npz"
+    add("--out", required=True, help=out)
+    command.set_defaults(do=do_inpaint)
+
+
+def add_eval(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run")
+    command.set_defaults(do=do_eval)
+
+
+def add_demo(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--out", default="runs/demo")
+    add("--only", action="append", metavar="NAME", help=", ".join(PARTS))
+    add("--steps", type=positive_int, help="of each model (default: what suits it)")
+    add_workers(command, default=min(2, parallel.cores()))
+    command.set_defaults(do=do_demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

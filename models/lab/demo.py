@@ -14,37 +14,51 @@ from tinygrad_cv import parallel
 from .report.page import Section
 from .run import Run
 from .section import section
+from .settings import steps_of
 from .task import Task
-from .tasks.images import PictureGenerator
+from .tasks.images import ImageGenerator
 from .train import train
 
 TITLE = "Models that learned from 1,200 scanned digits"
 TEXT = (
-    "Each of these networks was trained on this machine, from random weights, on 1,200 scans of handwritten digits, 8 x 8 "
-    "pixels each. The tables measure them against 597 others, beside what simpler methods reach."
+    "Each of these networks was trained on this machine, from random weights, on 1,200 scans of "
+    "handwritten digits, 8 x 8 pixels each. The tables measure them against 597 others, beside "
+    "what simpler methods reach."
 )
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1)  # of the training, when a generator shows what it can
 
 
 def carry_out(
-    name: str, settings: dict[str, Any], build: Callable[[], Task], workers: int | Literal["auto"], folder: Path,
-    training: Any, test: Any,
-) -> Section:  # fmt: skip
+    name: str,
+    config: dict[str, Any],
+    build: Callable[[], Task],
+    workers: int | Literal["auto"],
+    folder: Path,
+    training: Any,
+    test: Any,
+) -> Section:
     """Train one part, or go on with it, and describe it."""
-    start, run, steps = time.monotonic(), Run(folder / name), settings["config"]["steps"]
-    begun = (run.folder / "config.json").is_file() and run.config == settings
+    start = time.monotonic()
+    run, steps = Run(folder / name), steps_of(config["config"])
+    begun = (run.folder / "config.json").is_file() and run.config == config
     moments = {max(1, int(steps * share)) for share in SHARES}
+    often, seldom = max(1, steps // 200), max(1, steps // 4)
 
     def on_step(step: int) -> None:
-        if step in moments and isinstance(task, PictureGenerator):
-            np.save(run.folder / f"strip-{step:06}.npy", task.sample(16, rng=np.random.default_rng(3)))
+        if step in moments and isinstance(task, ImageGenerator):
+            drawn = task.sample(16, rng=np.random.default_rng(3))
+            np.save(run.folder / f"strip-{step:06}.npy", drawn)
 
     with parallel.workers(workers):
         task = build()
         if not begun:
-            run.create(settings)
-        train(task, run, steps, log_every=max(1, steps // 200), save_every=max(1, steps // 4), on_step=on_step)
-    seconds = round(time.monotonic() - start)
-    facts = {"seed": 0, "steps": steps, "seconds": seconds, "command": f"python -m models demo --only {name}"}
+            run.create(config)
+        train(task, run, steps, log_every=often, save_every=seldom, on_step=on_step)
+    facts = {
+        "seed": 0,
+        "steps": steps,
+        "seconds": round(time.monotonic() - start),
+        "command": f"python -m models demo --only {name}",
+    }
     rows = task.evaluate("digits", training, test)
     return section(task, run, training, test, rows, facts, Path(name))

@@ -1,4 +1,4 @@
-"""The section of a page that describes a run, and what the demo says of each model."""
+"""The section of a page that describes a run, and the demo's description of each model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .task import Task
 
 @dataclass(frozen=True)
 class Part:
-    """A model of the demo: what is said of it, and how its configuration differs from the preset."""
+    """A model of the demo: its description, and how its settings differ from the preset."""
 
     text: str
     changes: dict[str, str] = field(default_factory=dict)
@@ -25,61 +25,87 @@ class Part:
 
 PARTS = {
     "gan": Part(
-        "A generator turns noise into digits; a discriminator learns to tell them from real scans, and the generator "
-        "learns from its verdicts.",
+        "A generator turns noise into digits; a discriminator learns to tell them from real scans, "
+        "and the generator learns from its verdicts.",
         {"steps": "4000"},
     ),
     "ddpm": Part(
-        "A network learns to tell the noise in a noisy digit. Applied again and again it turns noise into a digit, of a "
-        "class if one is asked for, and it fills in missing pixels.",
+        "A network learns to tell the noise in a noisy digit. Applied again and again it turns "
+        "noise into a digit, of a class if one is asked for, and it fills in missing pixels.",
         {"steps": "1500", "base": "16", "batch": "64"},
     ),
     "vit": Part(
-        "A transformer reads a digit as a sequence of 16 patches; its attention shows which of them told it the class.",
-        {"steps": "3000"},
+        "A transformer reads a digit as a sequence of 16 patches; its attention shows which of "
+        "them revealed the class.",
+        {"training.steps": "3000"},
     ),
     "row-rnn": Part(
-        "A recurrent network reads a digit row by row, downwards and upwards, and says what it was.",
+        "A recurrent network reads a digit row by row, downwards and upwards, and says what it is.",
         {"steps": "1500"},
     ),
     "pixel-rnn": Part(
-        "A recurrent network draws a digit pixel by pixel, each from the probabilities that the pixels before leave it.",
+        "A recurrent network draws a digit pixel by pixel, each from the probabilities that the "
+        "pixels before leave it.",
     ),
     "strip": Part(
-        "A small convolutional network looks at a strip of digits, a recurrent one goes through what it saw from both "
-        "sides, another one writes down what stands there. Nobody says where a digit begins: attention finds it.",
-        {"steps": "800", "size": "64", "longest": "8", "rate": "0.004", "average": "0.98", "architecture": "multiplicative"},
+        "A small convolutional network looks at a strip of digits, a recurrent one reads its "
+        "features from both sides, another one writes down the digits. Nobody says where a digit "
+        "begins: attention finds it.",
+        {
+            "steps": "800",
+            "size": "64",
+            "longest": "8",
+            "rate": "0.004",
+            "average": "0.98",
+            "architecture": "multiplicative",
+        },
     ),
     "detr": Part(
-        "Finding digits: a transformer looks at a scene, and each of its queries says what it has found and where, or that "
-        "there is nothing more to be found.",
-        {"canvas": "32", "smallest": "24", "digits": "3", "queries": "6", "batch": "8", "steps": "5000"},
+        "Finding digits: a transformer looks at a scene, and each of its queries says which digit "
+        "is where, or that there are no more.",
+        {
+            "canvas": "32",
+            "smallest": "24",
+            "digits": "3",
+            "queries": "6",
+            "batch": "8",
+            "steps": "5000",
+        },
     ),
 }
 
 
 def section(
-    task: Task, run: Run, training: Any, test: Any, rows: list[dict[str, Any]], facts: dict[str, Any], where: Path
+    task: Task,
+    run: Run,
+    training: Any,
+    test: Any,
+    rows: list[dict[str, Any]],
+    facts: dict[str, Any],
+    where: Path,
 ) -> Section:
-    """A run's pictures, written into its folder, its curves and its figures; `where` leads from the page to the folder."""
-    pictures = task.show(run.folder, training, test)
+    """A run's images, written into its folder, its curves and its metrics.
+
+    `where` leads from the page to the folder.
+    """
+    images = task.show(run.folder, training, test)
     frames = sorted(run.folder.glob("strip-*.npy"))
     if frames:
         strip = [np.load(frame) for frame in frames]
         write_png(run.folder / "strip.png", grid(np.concatenate(strip), len(strip[0])))
         steps = ", ".join(frame.stem.partition("-")[2].lstrip("0") for frame in frames)
-        pictures.append(("strip.png", f"The same noise at steps {steps}, top to bottom"))
+        images.append(("strip.png", f"The same noise at steps {steps}, top to bottom"))
     drawn = []
-    for name, lines in task.figures.items():
+    for name, lines in task.plots.items():
         curves(run.log, lines, run.folder / f"{name}.png")
         drawn.append((f"{name}.png", name.capitalize()))
-    name = run.config["model"]
+    name = run.config["task"]
     return Section(
         title=task.title,
         text=PARTS[name].text if name in PARTS else "",
         facts=facts,
-        pictures=[(str(where / file), caption) for file, caption in pictures],
+        pictures=[(str(where / file), caption) for file, caption in images],
         curves=[(str(where / file), caption) for file, caption in drawn],
         rows=rows,
-        meaning=task.meaning if rows else "",
+        meaning=task.metrics_help if rows else "",
     )

@@ -1,4 +1,4 @@
-"""What can be trained: a task holds a model, its optimisers and its batches, and carries out one step at a time."""
+"""What can be trained: a model, its optimisers and its batches, one step at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .errors import RunError
-from .settings import parse
+from .settings import Settings, parse
 
 
 class GeneratedBatches:
@@ -23,25 +23,27 @@ class GeneratedBatches:
 
 
 class Task:
-    """A configuration, named parts with a state_dict, a generator of random numbers, batches, and a step.
+    """Settings, named parts with a state_dict, a generator of random numbers, batches, and a step.
 
-    Every rank of a team (`tinygrad_cv.parallel`) has the same generator and batches, and takes its share in `step`.
-    Without `training`, data to train on, a task can be restored and used but not trained.
+    Every rank of a team (`tinygrad_cv.parallel`) has the same generator and batches, and takes its
+    share in `step`. Without `training`, data to train on, a task can be restored and used but not
+    trained.
     """
 
     title: ClassVar[str]
-    presets: ClassVar[Mapping[str, Any]]
-    reads: ClassVar[str] = "pictures"  # or "text", "nothing"
+    presets: ClassVar[Mapping[str, Any]]  # Settings by name
+    dataset_kind: ClassVar[str] = "images"  # or "text", "nothing"
     options: ClassVar[Mapping[str, Any]] = {}  # of `sample`, with their usual values
-    figures: ClassVar[Mapping[str, tuple[str, ...]]]  # of the log, to be drawn together
-    meaning: ClassVar[str]  # of the columns of `evaluate`
+    plots: ClassVar[Mapping[str, tuple[str, ...]]]  # lines of the log that are drawn together
+    metrics_help: ClassVar[str]  # what the columns of `evaluate` are
 
-    config: Any
+    settings: Settings
+    config: Any  # of a task whose configuration is still in one piece
     rng: np.random.Generator
     batches: Any = None
     parts: dict[str, Any]
 
-    def __init__(self, config: Any, training: Any, *, rng: np.random.Generator) -> None:
+    def __init__(self, settings: Any, training: Any, *, rng: np.random.Generator) -> None:
         raise NotImplementedError
 
     def step(self, step: int) -> dict[str, float]:
@@ -49,7 +51,10 @@ class Task:
         raise NotImplementedError
 
     def sample(self, *args: Any, **options: Any) -> Any:
-        """`sample(n, rng=rng)`: n pictures in [0, 1], (n, H, W) or (n, H, W, C), or a text of n characters."""
+        """`sample(n, rng=rng)`: n images in [0, 1], or a text of n characters.
+
+        Images are (n, H, W) or (n, H, W, C). Raises RunError if the model draws nothing.
+        """
         raise RunError(f"{self.title}: this model draws nothing; `eval` shows what it has learned")
 
     def sampling(self, given: Mapping[str, str]) -> dict[str, Any]:
@@ -57,19 +62,21 @@ class Task:
         unknown = [key for key in given if key not in self.options]
         if unknown:
             known = ", ".join(self.options) or "none"
-            raise ValueError(f"{self.title}: sampling has no option {unknown[0]!r}; there are {known}")
+            message = f"sampling has no option {unknown[0]!r}; there are {known}"
+            raise ValueError(f"{self.title}: {message}")
         return {key: parse(key, text, self.options[key]) for key, text in given.items()}
 
     def start_from(self, other: Any) -> None:
         """Begin with the weights of another task."""
-        raise RunError(f"{self.title}: this model cannot be fine-tuned; train it from its own start")
+        message = "this model cannot be fine-tuned; train it from its own start"
+        raise RunError(f"{self.title}: {message}")
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        """Rows of figures: this model's, then those of floor and baselines on the data set of that name."""
+        """Rows of metrics on the data set `name`: this model's, then floor and baselines."""
         raise NotImplementedError
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        """Write pictures into a folder; their names and what they show."""
+        """Write images into a folder; their names and what they show."""
         raise NotImplementedError
 
 

@@ -1,7 +1,8 @@
-"""The training loop: boring, separate, resumable. A killed run goes on to the same bits as one that was not.
+"""The training loop: boring, separate, resumable.
 
-Every rank of a team (`tinygrad_cv.parallel`) carries out the same loop; rank 0 alone writes. A checkpoint does not tell how
-many ranks there were, and so a run goes on with any number of them.
+A killed run goes on to the same bits as one that was not. Every rank of a team
+(`tinygrad_cv.parallel`) carries out the same loop; rank 0 alone writes. A checkpoint does not tell
+how many ranks there were, and so a run goes on with any number of them.
 """
 
 from __future__ import annotations
@@ -38,21 +39,30 @@ def train(
     save_every: int = 500,
     on_step: Callable[[int], None] | None = None,
 ) -> None:
-    """Carry out the steps that are missing. Ctrl-C ends the step, saves and raises RunError, which says how to go on."""
+    """Carry out the steps that are missing.
+
+    Ctrl-C ends the step, saves and raises RunError, which says how to go on. So does a step that is
+    not finite, with its cause. `on_step` is called on rank 0 with the number of steps made.
+    """
     keep_freed_memory()
     step = saved = run.restore(task)
-    with progress_bar(steps, run.folder.name, step) as bar, opened_log(run, step) as log, asked_to_stop() as asked:
+    with (
+        progress_bar(steps, run.folder.name, step) as bar,
+        opened_log(run, step) as log,
+        asked_to_stop() as asked,
+    ):
         try:
             while step < steps:
                 before = (task.rng.bit_generator.state, task.batches.state())
-                figures, stop = over_ranks(task.step(step), asked.is_set())
+                metrics, stop = over_ranks(task.step(step), asked.is_set())
                 step += 1
-                if not all(map(math.isfinite, figures.values())):
-                    raise RunError(explain_not_finite(task, run, step - 1, before, figures))
+                if not all(map(math.isfinite, metrics.values())):
+                    raise RunError(explain_not_finite(task, run, step - 1, before, metrics))
                 if step % log_every == 0 or step == steps:
-                    log.write(json.dumps({"step": step, **figures}) + "\n")
+                    log.write(json.dumps({"step": step, **metrics}) + "\n")
                     log.flush()
-                    bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
+                    shown = {name: f"{value:.3f}" for name, value in metrics.items()}
+                    bar.set_postfix(shown, refresh=False)
                 if on_step is not None and parallel.team().rank == 0:
                     on_step(step)
                 if step % save_every == 0 or step == steps or stop:
@@ -62,12 +72,16 @@ def train(
                 if stop and step < steps:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
-            raise RunError(f"stopped; {saved} steps are saved. Go on with the same command and --resume") from None
+            message = f"stopped; {saved} steps are saved. Go on with the same command and --resume"
+            raise RunError(message) from None
 
 
 @contextmanager
 def opened_log(run: Run, step: int) -> Iterator[Any]:
-    """The log without the lines after a step, to go on with; on other ranks than 0 a file that keeps nothing."""
+    """The log without the lines after a step, to go on with.
+
+    On other ranks than 0 it is a file that keeps nothing.
+    """
     path = run.folder / "log.jsonl"
     if parallel.team().rank:
         path = Path(os.devnull)
@@ -79,15 +93,18 @@ def opened_log(run: Run, step: int) -> Iterator[Any]:
         yield log
 
 
-def over_ranks(figures: dict[str, float], stop: bool) -> tuple[dict[str, float], bool]:
-    """The mean of a step's figures over the ranks, and whether any of them is asked to stop."""
-    values = parallel.average(np.array([*figures.values(), float(stop)]))
-    return dict(zip(figures, values.tolist(), strict=False)), bool(values[-1])
+def over_ranks(metrics: dict[str, float], stop: bool) -> tuple[dict[str, float], bool]:
+    """The mean of a step's metrics over the ranks, and whether any of them is asked to stop."""
+    values = parallel.average(np.array([*metrics.values(), float(stop)]))
+    return dict(zip(metrics, values.tolist(), strict=False)), bool(values[-1])
 
 
 @contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that a step is not cut in half; a second Ctrl-C raises KeyboardInterrupt at once."""
+    """An event that Ctrl-C sets, so that a step is not cut in half.
+
+    A second Ctrl-C raises KeyboardInterrupt at once.
+    """
     event = threading.Event()
 
     def ask(*_: Any) -> None:
@@ -105,9 +122,11 @@ def asked_to_stop() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def explain_not_finite(task: Task, run: Run, step: int, before: Any, figures: dict[str, float]) -> str:
-    """The operation that made the first NaN, found by making the step again with every operation watched."""
-    values = ", ".join(f"{name} {value}" for name, value in figures.items())
+def explain_not_finite(
+    task: Task, run: Run, step: int, before: Any, metrics: dict[str, float]
+) -> str:
+    """The operation that made the first NaN: the step again, with every operation watched."""
+    values = ", ".join(f"{name} {value}" for name, value in metrics.items())
     task.rng.bit_generator.state = before[0]
     task.batches.restore(before[1])
     cause = "the weights themselves are not finite any more"
@@ -116,6 +135,5 @@ def explain_not_finite(task: Task, run: Run, step: int, before: Any, figures: di
             task.step(step)
     except FloatingPointError as error:
         cause = str(error)
-    return (
-        f"step {step} gave {values}: {cause}. The last checkpoint in {run.folder} is older; try a smaller learning rate"
-    )
+    fix = f"The last checkpoint in {run.folder} is older; try a smaller learning rate"
+    return f"step {step} gave {values}: {cause}. {fix}"

@@ -7,13 +7,14 @@ of one class that is interpolated between patches, so that thin strokes are not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv import nn
 
+from ..config import Fraction
 from .vit import Encoder, EncoderConfig
 
 
@@ -23,20 +24,21 @@ class SegmenterConfig(EncoderConfig):
 
     classes: int = 10
     canvas: int = 48  # height and width of the pictures
-    patch: int = 4
-    stochastic_depth: float = 0.0
+    patch_size: int = 4
+    drop_path_rate: Fraction = 0.0
 
 
 class Segmenter(Encoder):
     """Pictures to the logits of each pixel: (B, H, W) -> (B, H, W, K + 1), the last class "no digit"."""
 
     def __init__(self, config: SegmenterConfig, *, rng: np.random.Generator) -> None:
-        super().__init__(config, (config.canvas, config.canvas), rng=rng)
-        self.head = nn.Linear(config.dimension, config.patch**2 * (config.classes + 1), rng=rng)
+        config = replace(config, image_size=(config.canvas, config.canvas))
+        super().__init__(config, rng=rng)
+        self.head = nn.Linear(config.hidden_size, config.patch_size**2 * (config.classes + 1), rng=rng)
 
     def forward(self, images: Any) -> Any:
         said = self.head(self.norm(self.encode(images)[:, 1:]))  # (B, N, P P (K + 1))
-        return unpatch(said, self.patch, images.shape[1:3])
+        return unpatch(said, self.patch_size, images.shape[1:3])
 
 
 def unpatch(tokens: Any, size: int, shape: tuple[int, ...]) -> Any:

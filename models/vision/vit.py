@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,40 +21,36 @@ import tinygrad_cv as tg
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
-from ..config import Fraction, NonNegative
+from ..config import Fraction, ImageConfig
+from ..pretrained import Pretrained
+
+ACTIVATIONS = {"gelu": "none", "gelu_pytorch_tanh": "tanh"}  # what nn.GELU approximates them by
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
-    """What makes the encoder: sizes and regularisation."""
+class EncoderConfig(ImageConfig):
+    """What makes the encoder: its images, sizes and regularisation."""
 
-    patch: int = 2
-    dimension: int = 64
-    depth: int = 4
-    heads: int = 4
-    hidden: int = 128  # of the MLP
-    gelu: str = "tanh"  # or "none", the exact one
-    dropout: Fraction = 0.0
-    stochastic_depth: Fraction = 0.1  # of the last block; grows linearly from 0
+    patch_size: int = 2
+    hidden_size: int = 64
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    intermediate_size: int = 128  # of the MLP
+    hidden_act: str = "gelu_pytorch_tanh"  # or "gelu", the exact one
+    hidden_dropout_prob: Fraction = 0.0
+    attention_probs_dropout_prob: Fraction = 0.0
+    drop_path_rate: Fraction = 0.1  # of the last block; grows linearly from 0
+    qkv_bias: bool = True
+    layer_norm_eps: float = 1e-6
 
 
 @dataclass(frozen=True)
 class ViTConfig(EncoderConfig):
-    """What makes a ViT: the encoder, its pictures and classes, optimisation."""
+    """What makes a ViT: the encoder and its classes."""
 
-    shape: tuple[int, ...] = (8, 8)  # of a picture: (H, W) or (H, W, C)
-    classes: int = 10
-    steps: int = 3000
-    batch: int = 128
-    rate: float = 2e-3
-    weight_decay: float = 0.05
-    warm_up: NonNegative = 200
-    average: Fraction = 0.998  # decay of the moving average of the weights
-    label_smoothing: Fraction = 0.1
-    shift: NonNegative = 1  # pixels
-    flip: bool = False
-    mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
-    freeze: str = ""  # what is not trained: beginnings of parameters' names, with commas between them
+    model_type: ClassVar = "vit"
+
+    num_labels: int = 10
 
 
 def patches(images: Any, size: int) -> Any:
@@ -78,44 +74,58 @@ def patch_grid(shape: tuple[int, ...], size: int) -> tuple[int, int]:
 class Block(nn.Module):
     """An encoder block, equations 2 and 3: (B, T, D) -> (B, T, D)."""
 
-    def __init__(self, config: EncoderConfig, stochastic_depth: float, *, rng: np.random.Generator) -> None:
-        d = config.dimension
-        self.norm1 = nn.LayerNorm(d, eps=1e-6)
-        self.attention = nn.MultiheadAttention(d, config.heads, config.dropout, rng=rng)
-        self.norm2 = nn.LayerNorm(d, eps=1e-6)
+    def __init__(
+        self, config: EncoderConfig, drop_path: float, *, rng: np.random.Generator
+    ) -> None:
+        if config.hidden_act not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"hidden_act={config.hidden_act}: there are {known}")
+        d, eps = config.hidden_size, config.layer_norm_eps
+        heads, dropout = config.num_attention_heads, config.attention_probs_dropout_prob
+        self.norm1 = nn.LayerNorm(d, eps=eps)
+        self.attention = nn.MultiheadAttention(d, heads, dropout, rng=rng)
+        if not config.qkv_bias:
+            del self.attention.in_proj_bias
+            zeros = np.zeros(3 * d, np.float32)
+            self.attention.register_buffer("in_proj_bias", zeros)
+        self.norm2 = nn.LayerNorm(d, eps=eps)
         self.mlp = nn.Sequential(
-            nn.Linear(d, config.hidden, rng=rng), nn.GELU(config.gelu), nn.Dropout(config.dropout, rng=rng),
-            nn.Linear(config.hidden, d, rng=rng), nn.Dropout(config.dropout, rng=rng),
-        )  # fmt: skip
-        self.drop = nn.StochasticDepth(stochastic_depth, rng=rng)
+            nn.Linear(d, config.intermediate_size, rng=rng),
+            nn.GELU(ACTIVATIONS[config.hidden_act]),
+            nn.Dropout(config.hidden_dropout_prob, rng=rng),
+            nn.Linear(config.intermediate_size, d, rng=rng),
+            nn.Dropout(config.hidden_dropout_prob, rng=rng),
+        )
+        self.drop_path = nn.StochasticDepth(drop_path, rng=rng)
 
     def forward(self, z: Any) -> Any:
-        z = z + self.drop(self.attention(self.norm1(z)))
-        return z + self.drop(self.mlp(self.norm2(z)))
+        z = z + self.drop_path(self.attention(self.norm1(z)))
+        return z + self.drop_path(self.mlp(self.norm2(z)))
 
 
-class Encoder(nn.Module):
+class Encoder(Pretrained):
     """Equations 1 to 3: pictures as tokens, and the blocks. What is read off the tokens is left to those who build on it."""
 
-    def __init__(self, config: EncoderConfig, shape: tuple[int, ...], *, rng: np.random.Generator) -> None:
-        self.patch = config.patch
-        self.grid = patch_grid(shape[:2], config.patch)
-        d, pixels = config.dimension, config.patch**2 * int(np.prod(shape[2:]))
+    def __init__(self, config: EncoderConfig, *, rng: np.random.Generator) -> None:
+        self.config = config
+        self.patch_size = config.patch_size
+        self.grid = patch_grid(config.image_size, config.patch_size)
+        d, pixels = config.hidden_size, config.patch_size**2 * config.num_channels
         self.patch_embed = nn.Linear(pixels, d, rng=rng)
         self.cls_token = parameter(np.zeros((1, 1, d), np.float32))
         positions = (1, 1 + self.grid[0] * self.grid[1], d)
         self.pos_embed = parameter(init.trunc_normal(positions, std=0.02, rng=rng))
-        self.dropout = nn.Dropout(config.dropout, rng=rng)
-        rates = np.linspace(0, config.stochastic_depth, config.depth)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob, rng=rng)
+        rates = np.linspace(0, config.drop_path_rate, config.num_hidden_layers)
         self.blocks = nn.ModuleList(Block(config, float(rate), rng=rng) for rate in rates)
-        self.norm = nn.LayerNorm(d, eps=1e-6)
+        self.norm = nn.LayerNorm(d, eps=config.layer_norm_eps)
 
     def embed(self, images: Any) -> Any:
         """Equation 1; for pictures of another size the position embedding is interpolated: (B, 1 + N, D)."""
-        tokens = self.patch_embed(patches(images, self.patch))  # (B, N, D)
+        tokens = self.patch_embed(patches(images, self.patch_size))  # (B, N, D)
         first = np.broadcast_to(self.cls_token, (len(images), 1, tokens.shape[-1]))
         positions = self.pos_embed
-        now = patch_grid(images.shape[1:3], self.patch)
+        now = patch_grid(images.shape[1:3], self.patch_size)
         if now != self.grid:
             positions = interpolate_positions(positions, self.grid, now)
         return self.dropout(np.concatenate([first, tokens], axis=1) + positions)
@@ -144,11 +154,13 @@ class Encoder(nn.Module):
 
 
 class ViT(Encoder):
-    """Pictures to class logits: (B, H, W[, C]) -> (B, classes)."""
+    """Pictures to class logits: (B, H, W[, C]) -> (B, K)."""
+
+    config_class = ViTConfig
 
     def __init__(self, config: ViTConfig, *, rng: np.random.Generator) -> None:
-        super().__init__(config, config.shape, rng=rng)
-        self.head = nn.Linear(config.dimension, config.classes, rng=rng)
+        super().__init__(config, rng=rng)
+        self.head = nn.Linear(config.hidden_size, config.num_labels, rng=rng)
 
     def forward(self, images: Any) -> Any:
         return self.head(self.norm(self.encode(images)[:, 0]))

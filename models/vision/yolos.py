@@ -11,7 +11,7 @@ of the picture, not hidden.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 
+from ..config import Fraction
 from .detr import MLP
 from .vit import Encoder, EncoderConfig
 
@@ -30,19 +31,20 @@ class YOLOSConfig(EncoderConfig):
     classes: int = 10
     queries: int = 12  # so many objects can be found at most
     canvas: int = 48  # height and width of the pictures
-    patch: int = 4
-    stochastic_depth: float = 0.0
+    patch_size: int = 4
+    drop_path_rate: Fraction = 0.0
 
 
 class YOLOS(Encoder):
     """Pictures to sets: (B, H, W) and their mask -> logits (1, B, Q, K + 1) and boxes (1, B, Q, 4), cxcywh in (0, 1)."""
 
     def __init__(self, config: YOLOSConfig, *, rng: np.random.Generator) -> None:
-        super().__init__(config, (config.canvas, config.canvas), rng=rng)
-        tokens = (1, config.queries, config.dimension)
+        config = replace(config, image_size=(config.canvas, config.canvas))
+        super().__init__(config, rng=rng)
+        tokens = (1, config.queries, config.hidden_size)
         self.detection_tokens = parameter(init.trunc_normal(tokens, std=0.02, rng=rng))
-        self.class_embed = nn.Linear(config.dimension, config.classes + 1, rng=rng)
-        self.bbox_embed = MLP(config.dimension, rng=rng)
+        self.class_embed = nn.Linear(config.hidden_size, config.classes + 1, rng=rng)
+        self.bbox_embed = MLP(config.hidden_size, rng=rng)
 
     def forward(self, images: Any, mask: np.ndarray) -> tuple[Any, Any]:
         tokens = self.encode(images, self.detection_tokens)

@@ -56,10 +56,10 @@ class CharRNNTask(Task):
 
     title = "RNN that writes text"
     presets = PRESETS
-    reads = "text"
+    dataset_kind = "text"
     options: ClassVar = {"prompt": "\n", "temperature": 1.0}
-    figures: ClassVar = {"loss": ("nats per character",)}
-    meaning = (
+    plots: ClassVar = {"loss": ("nats per character",)}
+    metrics_help = (
         "nats/char: mean of -log p(next character | all before it) on the last tenth of the text, which was not trained "
         "on; bits/char: the same by log 2. Baselines count: n-grams, interpolated after Witten & Bell."
     )
@@ -67,7 +67,7 @@ class CharRNNTask(Task):
     def __init__(self, config: CharRNNConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng = config, rng
         self.model, self.carried = CharRNN(config, rng=rng), HiddenState(config)
-        self.learner = Learner(self.model, config, clip=config.clip)
+        self.learner = Learner(self.model, config)
         self.parts = self.learner.parts | {"carried": self.carried}
         if training is not None:
             self.batches = data.streams(training.train, config.batch, config.length, rng=rng)

@@ -69,9 +69,9 @@ class Copying(Task):
 
     title = "Copying after a delay"
     presets = PRESETS
-    reads = "nothing"
-    figures: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy",)}
-    meaning = "accuracy: share of the symbols that are repeated correctly after the delay; a guess is right by chance."
+    dataset_kind = "nothing"
+    plots: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy",)}
+    metrics_help = "accuracy: share of the symbols that are repeated correctly after the delay; a guess is right by chance."
 
     def __init__(self, config: CopyingConfig, training: Any, *, rng: np.random.Generator) -> None:
         self.config, self.rng, self.batches = config, rng, GeneratedBatches()

@@ -9,12 +9,12 @@ import numpy as np
 
 from tinygrad_cv import data, parallel
 
-from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_network, to_pictures
+from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_network
 from ..evaluation.generation import Evaluator, evaluate
 from ..learner import Learner
 from ..optional import progress_bar
 from ..report.images import grid, write_png
-from .images import SAMPLES, PictureGenerator
+from .images import SAMPLES, ImageGenerator
 
 PRESETS = {
     "tiny": DDPMConfig(timesteps=20, base=8, heads=2, steps=200, batch=8, warm_up=10),
@@ -26,12 +26,12 @@ PRESETS = {
 }  # fmt: skip
 
 
-class DDPMTask(PictureGenerator):
+class DDPMTask(ImageGenerator):
     """The training of a DDPM."""
 
     presets = PRESETS
     title = "DDPM"
-    figures: ClassVar = {"loss": ("loss",)}
+    plots: ClassVar = {"loss": ("loss",)}
     options: ClassVar = {"label": -1, "guidance": 1.0, "sampling_steps": 50, "eta": 1.0}
 
     def __init__(self, config: DDPMConfig, training: Any, *, rng: np.random.Generator) -> None:
@@ -79,11 +79,11 @@ class DDPMTask(PictureGenerator):
         rows = super().evaluate(name, training, test)
         if self.config.classes:
             samples, _ = super().measured(min(len(test), SAMPLES), training)
-            figures = evaluate(
+            metrics = evaluate(
                 samples, training.images, test.images, Evaluator.load(name), rng=np.random.default_rng(2),
                 train_labels=training.labels, test_labels=test.labels,
             )  # fmt: skip
-            rows.insert(1, {"name": "generator, told no class", **figures})
+            rows.insert(1, {"name": "generator, told no class", **metrics})
         return rows
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
@@ -122,4 +122,4 @@ class DDPMTask(PictureGenerator):
 
 def strip(path: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """Batches along time -> pictures, those of one sample side by side."""
-    return np.stack([to_pictures(x, shape) for x in path], axis=1).reshape(-1, *shape)  # (B timesteps, H, W)
+    return np.stack([to_images(x, shape) for x in path], axis=1).reshape(-1, *shape)  # (B timesteps, H, W)

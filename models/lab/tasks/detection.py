@@ -35,8 +35,8 @@ class DetectorConfig(SceneTaskConfig):
 class Detection(SceneTask):
     """A task whose model gives to pictures (B, H, W) and masks (B, H, W) logits (L, B, Q, K + 1) and boxes (L, B, Q, 4)."""
 
-    figures: ClassVar = {"loss": ("loss",), "parts": ("class", "L1", "GIoU")}
-    meaning = (
+    plots: ClassVar = {"loss": ("loss",), "parts": ("class", "L1", "GIoU")}
+    metrics_help = (
         "AP50, AP75: average precision as the COCO benchmark defines it, where a found digit is right if it has the class "
         "of a true one and their boxes' intersection over union reaches .5 or .75. mAP: the mean over ten such thresholds, "
         ".5 to .95. The scenes are made of test digits only. Baselines: the boxes of connected bright pixels, and the true "

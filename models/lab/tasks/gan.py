@@ -22,7 +22,7 @@ from ...generative.gan import (
     generator_loss,
     gradient_penalty,
 )
-from .images import PictureGenerator
+from .images import ImageGenerator
 
 PRESETS = {
     "tiny": GANConfig(noise=4, generator=(8,), discriminator=(8,), steps=200, batch=16),
@@ -33,12 +33,12 @@ PRESETS = {
 }
 
 
-class GANTask(PictureGenerator):
+class GANTask(ImageGenerator):
     """Generator and discriminator with their optimisers."""
 
     presets = PRESETS
     title = "GAN"
-    figures: ClassVar = {
+    plots: ClassVar = {
         "losses": ("generator loss", "discriminator loss"),
         "accuracy": ("accuracy on real", "accuracy on fake"),
     }

@@ -14,7 +14,7 @@ from ...generative.pixel_rnn import PixelRNN, PixelRNNConfig, quantise
 from ..learner import Learner
 from ..optional import progress_bar
 from ..task import in_batches
-from .images import PictureGenerator
+from .images import ImageGenerator
 
 PRESETS = {
     "tiny": PixelRNNConfig(hidden=8, embedding=4, steps=100, batch=8, warm_up=5),
@@ -23,16 +23,16 @@ PRESETS = {
 }
 
 
-class PixelRNNTask(PictureGenerator):
+class PixelRNNTask(ImageGenerator):
     """The training of a pixel model."""
 
     presets = PRESETS
     title = "RNN that draws pixel by pixel"
-    figures: ClassVar = {"loss": ("bits per dimension",)}
-    meaning = (
+    plots: ClassVar = {"loss": ("bits per dimension",)}
+    metrics_help = (
         "bits/dim: mean of -log2 p(pixel | the pixels before) on the test pictures. The Gaussian of each class gives a "
         "level the probability of its interval, given the pixels before and mixed over the classes; the Markov model "
-        "counts what follows three pixels. " + PictureGenerator.meaning
+        "counts what follows three pixels. " + ImageGenerator.metrics_help
     )
 
     def __init__(self, config: PixelRNNConfig, training: Any, *, rng: np.random.Generator) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...sequence.rnn import RowRNN, RowRNNConfig
 from .gradients import GRADIENTS, plot_gradient_norms
-from .images import PictureClassifier
+from .images import ImageClassifier
 
 ROW_PRESETS = {
     "tiny": RowRNNConfig(hidden=8, bidirectional=False, steps=200, batch=16, warm_up=10),
@@ -18,7 +18,7 @@ ROW_PRESETS = {
 }
 
 
-class RowRNNClassifier(PictureClassifier):
+class RowRNNClassifier(ImageClassifier):
     """The training of a network that reads rows."""
 
     presets = ROW_PRESETS

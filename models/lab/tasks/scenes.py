@@ -187,7 +187,7 @@ TINY: dict[str, Any] = {  # scenes, and a training on them, for tests
 
 
 class SceneTask(Task):
-    """A task whose model looks at scenes. It has a loss, and figures for the log."""
+    """A task whose model looks at scenes. It has a loss, and other numbers for the log."""
 
     def __init__(self, model: nn.Module, config: Any, training: Any, *, rng: np.random.Generator) -> None:
         self.model, self.config, self.rng = model, config, rng
@@ -200,9 +200,9 @@ class SceneTask(Task):
         raise NotImplementedError
 
     def step(self, step: int) -> dict[str, float]:
-        loss, figures = self.loss(next(self.batches))
+        loss, metrics = self.loss(next(self.batches))
         self.learner.step(loss, step)
-        return {"loss": loss.item(), **figures}
+        return {"loss": loss.item(), **metrics}
 
     def held_out(self, test: Dataset, number: int) -> Scenes:
         """The first scenes of those that are measured."""

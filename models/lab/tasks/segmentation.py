@@ -27,7 +27,7 @@ class SegmentationConfig(SegmenterConfig, SceneTaskConfig):
 
 
 PRESETS: Mapping[str, SegmentationConfig] = {
-    "tiny": SegmentationConfig(**TINY, dimension=8, depth=1, heads=2, hidden=16),
+    "tiny": SegmentationConfig(**TINY, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16),
     "digits": SegmentationConfig(steps=16_000, rate=2e-3),
 }
 
@@ -37,8 +37,8 @@ class Segmentation(SceneTask):
 
     presets = PRESETS
     title = "ViT segmentation"
-    figures: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
-    meaning = (
+    plots: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
+    metrics_help = (
         "mean IoU: pixels that are rightly given a class, by all that are given it or have it, the mean over ten digits and "
         "“no digit”. accuracy: share of the pixels given their class. The scenes are made of test digits only. Baselines: "
         "connected bright pixels with the class of the nearest training digit, and “no digit” everywhere."

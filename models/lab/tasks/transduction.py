@@ -74,9 +74,9 @@ def build(config: TransductionConfig, source: nn.Module, outputs: int, *, rng: n
 class Transduction(Task):
     """The training of a model of pairs of sequences."""
 
-    figures: ClassVar = {"loss": ("loss",), "exact match": ("exact match on the batch",)}
+    plots: ClassVar = {"loss": ("loss",), "exact match": ("exact match on the batch",)}
     options: ClassVar = {"source": "", "beam": 1}
-    meaning = (
+    metrics_help = (
         "exact match: share of the test pairs whose target is written right to the last symbol, the most probable symbol "
         "each time. beam of 4: the best of four sequences kept side by side, by log p / ((5 + length) / 6)^.6."
     )
@@ -202,7 +202,7 @@ class Transduction(Task):
 class TextTransduction(Transduction):
     """A task whose sources are texts too."""
 
-    reads = "nothing"
+    dataset_kind = "nothing"
     letters: str  # the alphabet of the sources
 
     def embedding(self) -> nn.Module:

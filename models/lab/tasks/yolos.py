@@ -19,8 +19,16 @@ class YOLOSDetectionConfig(YOLOSConfig, DetectorConfig):
 
 
 PRESETS: Mapping[str, YOLOSDetectionConfig] = {
-    "tiny": YOLOSDetectionConfig(**TINY, queries=4, patch=8, dimension=8, depth=1, heads=2, hidden=16),
-    "digits": YOLOSDetectionConfig(depth=6, steps=16_000, rate=2e-3),
+    "tiny": YOLOSDetectionConfig(
+        **TINY,
+        queries=4,
+        patch_size=8,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    ),
+    "digits": YOLOSDetectionConfig(num_hidden_layers=6, steps=16_000, rate=2e-3),
 }
 
 
