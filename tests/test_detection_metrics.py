@@ -81,5 +81,5 @@ def test_a_class_that_does_not_occur_does_not_count() -> None:
 
 
 def test_what_was_found_belongs_to_the_same_pictures() -> None:
-    with pytest.raises(ValueError, match="2 pictures with found objects, but 1 with true ones"):
+    with pytest.raises(ValueError, match="2 images with detected objects, but 1 with true ones"):
         detection_metrics([found(), found()], [found()], 1)
