@@ -58,8 +58,9 @@ def class_gaussians(
     drawn = np.empty((n, x.shape[1]))
     for label in np.unique(classes):
         members = classes == label
+        count = int(members.sum())
         mean, factor = gaussian_factor(x[labels == label])
-        drawn[members] = sample_gaussian(mean, factor, int(members.sum()), rng=rng)
+        drawn[members] = sample_gaussian(mean, factor, count, rng=rng)
     return as_images(drawn, images)
 
 
@@ -121,12 +122,15 @@ def discretised(
         members = x[labels == label]
         mean = members.mean(axis=0)
         covariance = np.cov(members.T)
-        factor = np.linalg.cholesky(covariance + ridge * np.eye(x.shape[1]))  # L
+        covariance += ridge * np.eye(x.shape[1])
+        factor = np.linalg.cholesky(covariance)  # L
         whitened = np.linalg.solve(factor, (new - mean).T).T  # z, (M, D)
         deviation = np.diagonal(factor)
         centre = new - whitened * deviation  # of pixel i given those before: x_i - L_ii z_i
-        low = np.where(test == 0, -np.inf, (new - half - centre) / deviation)
-        high = np.where(test == levels - 1, np.inf, (new + half - centre) / deviation)
+        low = (new - half - centre) / deviation
+        high = (new + half - centre) / deviation
+        low[test == 0] = -np.inf
+        high[test == levels - 1] = np.inf
         log_prior = np.log(len(members) / len(x))
         log_joint.append(log_prior + log_interval(low, high).sum(axis=1))
     log_p = logsumexp(log_joint, axis=0)  # (M,)

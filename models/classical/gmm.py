@@ -76,7 +76,8 @@ class GaussianMixture:
         """log(weight_k N(x_n; mean_k, covariance_k)), (N, K); -inf for a component of weight 0."""
         joint = np.full((len(x), len(self.weights)), -np.inf)
         for k in np.flatnonzero(self.weights):
-            whitened = (x - self.means[k]) @ (self.axes[k] / np.sqrt(self.variances[k]))  # (N, D)
+            whitening = self.axes[k] / np.sqrt(self.variances[k])  # (D, D)
+            whitened = (x - self.means[k]) @ whitening  # (N, D)
             distances = np.einsum("nd,nd->n", whitened, whitened)
             log_volume = np.log(2 * np.pi * self.variances[k]).sum()
             joint[:, k] = np.log(self.weights[k]) - (distances + log_volume) / 2
@@ -105,8 +106,10 @@ class GaussianMixture:
         drawn = np.empty((n, self.means.shape[1]))
         for k in np.unique(component):
             members = component == k
-            factor = np.sqrt(self.variances[k])[:, None] * self.axes[k].T
-            drawn[members] = sample_gaussian(self.means[k], factor, int(members.sum()), rng=rng)
+            count = int(members.sum())
+            deviations = np.sqrt(self.variances[k])
+            factor = deviations[:, None] * self.axes[k].T
+            drawn[members] = sample_gaussian(self.means[k], factor, count, rng=rng)
         return drawn
 
 

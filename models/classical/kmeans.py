@@ -32,7 +32,11 @@ def kmeans(
     return centres
 
 
-def initial_centres(data: np.ndarray, clusters: int, rng: np.random.Generator) -> list[int]:
+def initial_centres(
+    data: np.ndarray,
+    clusters: int,
+    rng: np.random.Generator,
+) -> list[int]:
     """The rows of `data` (N, D) that k-means++ starts from.
 
     Each is drawn with a probability proportional to the squared distance from those before it.
@@ -51,5 +55,6 @@ def initial_centres(data: np.ndarray, clusters: int, rng: np.random.Generator) -
             raise ValueError(
                 f"cannot make {clusters} clusters: the data have only {len(chosen)} distinct points"
             )
-        chosen.append(int(rng.choice(len(data), p=closest / total)))
+        next_centre = rng.choice(len(data), p=closest / total)
+        chosen.append(int(next_centre))
     return chosen

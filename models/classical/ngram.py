@@ -74,7 +74,12 @@ def _as_numbers(contexts: np.ndarray, vocabulary: int) -> np.ndarray:
     return contexts @ vocabulary ** np.arange(length, dtype=np.int64)
 
 
-def _look_up(keys: np.ndarray, wanted: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _look_up(
+    keys: np.ndarray,
+    wanted: np.ndarray,
+    values: np.ndarray,
+) -> np.ndarray:
     """values where `wanted` is among the sorted keys, else 0."""
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    at = np.searchsorted(keys, wanted)
+    at = np.minimum(at, len(keys) - 1)
     return np.where(keys[at] == wanted, values[at], 0)

@@ -88,7 +88,8 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 def read_samples(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Images (N, *shape) from an .npz, where they are called `images`.
 
-    Missing pixels are NaN. Raises ValueError if they are not there, of another shape, or not in [0, 1].
+    Missing pixels are NaN. Raises ValueError if the images are not there, have another shape, or
+    are not in [0, 1].
     """
     try:
         with np.load(path, allow_pickle=False) as file:
