@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -32,6 +31,10 @@ MODEL_ROOMS = ["config", "pretrained", *PAPERS]
 MODEL_ROOMS += [f"lab/{room}" for room in ["errors", "optional", "report", "evaluation", "learner"]]
 MODEL_ROOMS += [f"lab/{room}" for room in ["settings", "task", "run", "train", "tasks"]]
 MODEL_ROOMS += [f"lab/{room}" for room in ["section", "demo", "cli"]]
+
+# What is read line by line, file or folder, of the package and of the models.
+READ = [PACKAGE / name for name in ["tensor.py", "transforms.py", "optim"]]
+READ += [MODELS / name for name in ["classical", "lab/evaluation", "lab/report"]]
 
 MAX_COLUMNS = 100
 MAX_TOKENS = 10  # of a code line, on average
@@ -126,10 +129,20 @@ for name in sys.argv[1:]:
     subprocess.run([sys.executable, "-c", program, *names], cwd=MODELS.parent, check=True)
 
 
+def long_lines(path: Path) -> list[int]:
+    lines = path.read_text().splitlines()
+    return [number for number, line in enumerate(lines, 1) if len(line) > MAX_COLUMNS]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_no_line_of_code_is_longer_than_100_columns(path: Path) -> None:
-    long = [i for i, line in enumerate(path.read_text().splitlines(), 1) if len(line) > MAX_COLUMNS]
-    assert not long, f"lines {long}"
+    assert not long_lines(path)
+
+
+def test_no_line_of_what_students_read_in_models_is_longer_than_100_columns() -> None:
+    for folder in READ:
+        for path in folder.rglob("*.py"):
+            assert not long_lines(path), path
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
@@ -158,10 +171,9 @@ def tokens_by_line(text: str) -> list[int]:
     return list(lines.values())
 
 
-@pytest.mark.parametrize("group", ["tensor.py", "transforms.py", "optim"])
-def test_what_students_read_has_ten_tokens_a_line_on_average(group: str) -> None:
-    path = PACKAGE / group
-    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+@pytest.mark.parametrize("path", READ, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_what_students_read_has_ten_tokens_a_line_on_average(path: Path) -> None:
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
     counts = [count for file in files for count in tokens_by_line(file.read_text())]
     mean = sum(counts) / len(counts)
     assert mean <= MAX_TOKENS, f"{mean:.1f}"
@@ -185,12 +197,19 @@ def test_at_most_a_tenth_of_the_annotations_say_nothing() -> None:
     assert len(bare) <= MAX_ANY * len(every), f"{len(bare)} of {len(every)} are a bare Any"
 
 
-def test_a_wheel_has_the_pages_of_the_package() -> None:
+def test_a_wheel_has_every_file_of_the_packages() -> None:
     config = configparser.ConfigParser()
     config.read(PACKAGE.parent / "setup.cfg")
-    patterns = config["options.package_data"]["tinygrad_cv"].split()
-    for page in PAGES:
-        assert any(fnmatch(name_of(page), pattern) for pattern in patterns), name_of(page)
+    packaged = set()
+    for package, patterns in config["options.package_data"].items():
+        folder = PACKAGE.parent.joinpath(*package.removeprefix("tinygrad_cv.").split("."))
+        packaged |= {path for pattern in patterns.split() for path in folder.glob(pattern)}
+    files = [path for folder in (PACKAGE, MODELS) for path in folder.rglob("*.*") if path.is_file()]
+    for path in files:
+        if path.suffix == ".py":
+            assert (path.parent / "__init__.py").exists(), path
+        elif path.suffix != ".pyc":
+            assert path in packaged, path
 
 
 def test_every_file_of_the_engine_is_on_the_map() -> None:

@@ -30,7 +30,7 @@ def rng() -> np.random.Generator:
 
 
 def blobs(n: int, *, rng: np.random.Generator, classes: int = 5, pixels: int = 16) -> tuple[Array, Array]:
-    """Pictures (n, 4, 4) in [0, 1] of well separated classes, as frequent as each other, and their labels."""
+    """Images (n, 4, 4) in [0, 1] of well separated classes, as frequent as each other, and their labels."""
     labels = rng.permutation(np.arange(n) % classes)
     means = np.random.default_rng(99).uniform(0.2, 0.8, (classes, pixels))
     return np.clip(means[labels] + 0.04 * rng.standard_normal((n, pixels)), 0, 1).reshape(n, 4, 4), labels
@@ -136,14 +136,14 @@ def test_one_nearest_neighbour_agrees_with_the_definition_ties_included(seed: in
     assert metrics.one_nearest_neighbour_accuracy(real, fake) == pytest.approx(sum(expected) / 2)
 
 
-def test_one_nearest_neighbour_of_same_disjoint_and_copied_pictures(rng: np.random.Generator) -> None:
+def test_one_nearest_neighbour_of_same_disjoint_and_copied_images(rng: np.random.Generator) -> None:
     real, same = rng.standard_normal((2, 400, 6))
     assert metrics.one_nearest_neighbour_accuracy(real, same) == pytest.approx(0.5, abs=0.06)
     assert metrics.one_nearest_neighbour_accuracy(real, same + 50) == 1
     assert metrics.one_nearest_neighbour_accuracy(real, rng.permutation(real)) == 0
 
 
-def test_one_nearest_neighbour_of_blank_pictures_is_chance() -> None:
+def test_one_nearest_neighbour_of_blank_images_is_chance() -> None:
     """All distances tie, so every vote is shared: (N - 1) of one's own side against N of the other."""
     assert metrics.one_nearest_neighbour_accuracy(np.zeros((9, 4)), np.zeros((9, 4))) == pytest.approx(8 / 17)
 
@@ -247,7 +247,7 @@ def test_kernel_ridge_regression_solves_its_normal_equations(rng: np.random.Gene
     assert np.mean(kernel_ridge_regression(x, labels, 3, ridge=0.1)(grid) == expected) > 0.99
 
 
-def test_kernel_ridge_regression_takes_equal_pictures() -> None:
+def test_kernel_ridge_regression_takes_equal_images() -> None:
     same = np.zeros((4, 2, 2))
     assert kernel_ridge_regression(same, np.array([1, 1, 1, 0]), 2)(same).tolist() == [1, 1, 1, 1]
 
@@ -332,7 +332,7 @@ def test_report_catches_each_broken_baseline(rng: np.random.Generator) -> None:
     assert len(table) == 2 + len(rows) and len({line.count("|") for line in table}) == 1
 
 
-def test_evaluate_does_not_depend_on_the_order_of_the_pictures(rng: np.random.Generator) -> None:
+def test_evaluate_does_not_depend_on_the_order_of_the_images(rng: np.random.Generator) -> None:
     (train, train_labels), (test, test_labels) = blobs(120, rng=rng), blobs(60, rng=rng)
     samples, labels = blobs(60, rng=rng)
     real = metrics.RealData(
@@ -375,7 +375,7 @@ def test_evaluate_takes_the_labels_that_come_with_the_samples(rng: np.random.Gen
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, np.nan])
-def test_evaluate_refuses_pictures_out_of_range(value: float, rng: np.random.Generator) -> None:
+def test_evaluate_refuses_images_out_of_range(value: float, rng: np.random.Generator) -> None:
     train, labels = blobs(60, rng=rng)
     samples = train.copy()
     samples[3, 0, 0] = value
@@ -449,7 +449,7 @@ def test_mixture_samples_have_the_moments_of_the_mixture(rng: np.random.Generato
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baselines_make_pictures_and_depend_only_on_the_generator(name: str) -> None:
+def test_baselines_make_images_and_depend_only_on_the_generator(name: str) -> None:
     train, labels = blobs(200, rng=np.random.default_rng(1))
     a, b = (BASELINES[name](train, labels, 90, np.random.default_rng(3)) for _ in range(2))
     assert a.shape == (90, 4, 4) and a.min() >= 0 and a.max() <= 1
@@ -457,7 +457,7 @@ def test_baselines_make_pictures_and_depend_only_on_the_generator(name: str) -> 
     assert not np.array_equal(a, BASELINES[name](train, labels, 90, np.random.default_rng(4)))
 
 
-def test_gaussians_have_the_moments_of_their_pictures(rng: np.random.Generator) -> None:
+def test_gaussians_have_the_moments_of_their_images(rng: np.random.Generator) -> None:
     train, labels = blobs(1000, rng=rng)
     for name in ("one Gaussian", "10 class Gaussians"):
         drawn = BASELINES[name](train, labels, 20_000, rng).reshape(20_000, -1)
@@ -476,7 +476,7 @@ def test_pixel_marginals_keep_each_pixel_and_lose_their_correlation(rng: np.rand
     assert np.abs(correlation - np.eye(16)).max() < 0.05
 
 
-def test_wide_pictures_are_mixed_in_their_principal_components(rng: np.random.Generator) -> None:
+def test_wide_images_are_mixed_in_their_principal_components(rng: np.random.Generator) -> None:
     low = rng.standard_normal((300, 3)) @ rng.standard_normal((3, 144))
     train = 0.5 + 0.02 * low.reshape(300, 12, 12)
     drawn = BASELINES["GMM-30"](train, np.zeros(300, int), 50, rng)

@@ -188,7 +188,7 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
         assert message in capsys.readouterr().err
     np.savez(mine, images=images[:, :6])
     assert main(["inpaint", run, "--images", mine, "--out", out]) == 2
-    assert "holds an array of shape (3, 6, 8); this model's pictures are (N, 8, 8)" in capsys.readouterr().err
+    assert "holds an array of shape (3, 6, 8); this model's images are (N, 8, 8)" in capsys.readouterr().err
 
 
 def test_a_generator_of_images_of_ones_own_has_a_page(tmp_path: Path, capsys: Any) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from . import data, kernels, nn, optim, parallel, rules, scipy, special, testing
     from .kernels import kernel
 
+__version__ = "0.1.0"  # setup.cfg reads it here
+
 __all__ = [
     "Tensor",
     "checkpoint",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv import data, parallel
+from tinygrad_cv import __version__, data, parallel
 
 from ..config import restored, stored
 from ..generative.ddpm import MISSING, known_pixels
@@ -277,6 +277,7 @@ def parser() -> argparse.ArgumentParser:
         prog="tinygrad-cv",
         description="Train, sample and evaluate models on small images and on text.",
     )
+    top.add_argument("--version", action="version", version=f"tinygrad-cv {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     add_train(commands.add_parser("train", help="train a model into a run folder"))
     add_sample(commands.add_parser("sample", help="draw images, or write text, from a run"))

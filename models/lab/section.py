@@ -104,8 +104,8 @@ def section(
         title=task.title,
         text=PARTS[name].text if name in PARTS else "",
         facts=facts,
-        pictures=[(str(where / file), caption) for file, caption in images],
+        images=[(str(where / file), caption) for file, caption in images],
         curves=[(str(where / file), caption) for file, caption in drawn],
         rows=rows,
-        meaning=task.metrics_help if rows else "",
+        metrics_help=task.metrics_help if rows else "",
     )
