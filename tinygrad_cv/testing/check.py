@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..engine.pytrees import leaves
 from ..transforms import vjp
-from ..typing import PyTree
-from .compare import (
-    Finding,
-    Line,
-    TangentLine,
-    compare,
-    compare_ties,
-    default_rtol,
-    real_view,
-    wide,
-)
-from .contract import contract, draw_cotangents
+from ..typing import PyTree, Shape
+from .compare import Comparison, Finding, compare, compare_ties
+from .contract import contract, draw_cotangents, pull_again, shifts_by_rounding
+from .judge import Ruler, default_rtol
+from .line import Line, TangentLine, coarsest_eps, flat, real_view, wide
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
 from .numeric import largest
 from .operation import Arguments, Function, Operation, Positions, Seed, results
@@ -203,21 +197,22 @@ def check_order(
 
     if settings.mode == "holomorphic" and any(a.dtype.kind == "c" for a in inputs):
         raise ValueError('mode="holomorphic" is for functions of real numbers; leave it out')
-    line = Line(operation, inputs, cotangents)
-    gradients = [real_view(gradient) for gradient in gradients]
-    findings: list[Finding] = []
-    for which, gradient in enumerate(gradients):
-        rtol = settings.rtol
-        if rtol is None:
-            rtol = default_rtol(float(np.finfo(gradient.dtype).eps))
-        findings.append(compare(line, which, gradient, mode=settings.mode, rtol=rtol, rng=rng))
-    compare_ties(line, findings, gradients)
+    line, findings = compared(operation, cotangents, gradients, settings, rng)
+    weights = line.weights()
+    if weights is not None and not any(f.wrong.any() for f in findings):
+        weighed = split_like(cotangents, weights)
+        of_weighed = pull_again(operation, inputs, weighed)
+        second, others = compared(operation, weighed, of_weighed, settings, rng)
+        second.evaluations += line.evaluations
+        if any(f.wrong.any() for f in others):
+            line, findings, cotangents, gradients = second, others, weighed, of_weighed
 
     kinks = sum(f.kinks for f in findings)
     unresolved = sum(f.unresolved for f in findings)
     elements = sum(a.size for a in line.base)
     if any(f.wrong.any() for f in findings) or (kinks and settings.kinks == "error"):
-        raise describe(operation, order, cotangents, gradients, findings, held, line)
+        views = [real_view(gradient) for gradient in gradients]
+        raise describe(operation, order, cotangents, views, findings, held, line)
     if order == 1 and elements and unresolved > elements / 2:
         raise GradMismatch(
             f"{operation.name}: differences can't tell the slope of {unresolved} of {elements} "
@@ -230,6 +225,50 @@ def check_order(
     report.worst = max([report.worst, *(f.worst for f in findings)])
     report.evaluations += line.evaluations
     report.held += [h for h in held if h not in report.held]
+
+
+def compared(
+    operation: Operation,
+    cotangents: list[np.ndarray],
+    gradients: Sequence[np.ndarray],
+    settings: Settings,
+    rng: np.random.Generator,
+) -> tuple[Line, list[Finding]]:
+    """The gradients of all inputs at some cotangents against differences."""
+    line = Line(operation, operation.inputs, cotangents)
+    shifts = functools.cache(lambda: shifts_by_rounding(operation, cotangents, gradients))
+    views = [real_view(gradient) for gradient in gradients]
+    findings: list[Finding] = []
+    for which, gradient in enumerate(views):
+        rtol = settings.rtol
+        if rtol is None:
+            rtol = default_rtol(float(np.finfo(gradient.dtype).eps))
+        own = functools.partial(shifts_of, shifts, which, gradient.shape)
+        findings.append(
+            compare(line, which, gradient, mode=settings.mode, rtol=rtol, rng=rng, shifts=own)
+        )
+    compare_ties(line, findings, views)
+    return line, findings
+
+
+def shifts_of(shifts: Callable[[], list[np.ndarray]], which: int, shape: Shape) -> np.ndarray:
+    """The shifts of one gradient, flat; those of a complex number are of both its parts."""
+    own = shifts()[which]
+    both = own[..., None] if own.shape != shape else own
+    return np.broadcast_to(both, shape).reshape(-1)
+
+
+def split_like(cotangents: Sequence[np.ndarray], weights: np.ndarray) -> list[np.ndarray]:
+    """The cotangents times flat weights of all their real and imaginary parts."""
+    found = []
+    for cotangent in cotangents:
+        view = real_view(cotangent)
+        own, weights = weights[: view.size], weights[view.size :]
+        if cotangent.dtype.kind == "c":
+            own = np.repeat(own[::2], 2)  # one for both parts
+        weighed = (view * own.reshape(view.shape)).astype(view.dtype)
+        found.append(weighed.view(cotangent.dtype).reshape(cotangent.shape))
+    return found
 
 
 def chosen_cotangents(
@@ -302,7 +341,7 @@ def check_jvp(
                 f"the values {[v.shape for v in values]}"
             )
         line = TangentLine(operation, base, directions)
-        finding = line.judge(pushed, rtol)
+        finding = judged(line, pushed, rtol)
         report.elements += len(finding.rows)
         report.worst = max(report.worst, finding.worst)
         report.evaluations += line.evaluations
@@ -310,6 +349,21 @@ def check_jvp(
             raise _wrong_tangent(operation, finding, directions)
     report.seconds = time.perf_counter() - start
     return report
+
+
+def judged(line: TangentLine, pushed: Sequence[np.ndarray], rtol: float | None) -> Finding:
+    """Forward derivatives against the slopes."""
+    analytic = flat(pushed)
+    eps = coarsest_eps(pushed)
+    size = sum(largest(x) for x in line.base)
+    ruler = Ruler(default_rtol(eps) if rtol is None else rtol, eps, size, size)
+    numeric = line.slopes()
+    verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
+    finding = Finding(0, worst=largest(verdict.share))
+    finding.kinks, finding.unresolved = int(verdict.kink.sum()), int(verdict.unresolved.sum())
+    rows = zip(analytic, numeric["value"], numeric["error"], verdict.wrong, strict=True)
+    finding.rows = [Comparison(k, *row) for k, row in enumerate(rows)]
+    return finding
 
 
 def _wrong_tangent(

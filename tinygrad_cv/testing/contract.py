@@ -13,6 +13,7 @@ from .numeric import largest
 from .operation import Operation
 
 Result = TypeVar("Result")
+SHAKES = 4  # trials of how much the rounding of the inputs matters
 
 
 def draw_cotangents(values: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
@@ -251,6 +252,51 @@ def homogeneous(
             continue
         message = f"not linear in the cotangent, backward({k:.6g} c) / {k:.6g} is not backward(c)"
         compare_gradients(operation, divided, gradients, message, 1e4)
+
+
+def shifts_by_rounding(
+    operation: Operation,
+    cotangents: Sequence[np.ndarray],
+    exact: Sequence[np.ndarray],
+    eps: float | None = None,
+) -> list[np.ndarray]:
+    """How far each element of the gradients moves when inputs and cotangents move by rounding.
+
+    That is what its conditioning makes of `eps`, by default that of each array. A gradient that
+    jumps has another reason to move: it moves as far by less. Such an element counts as 0.
+    """
+    shifts = [np.zeros(g.shape) for g in exact]
+    for seed in range(SHAKES):
+        little = _moves(operation, cotangents, exact, seed, 1, eps)
+        more = _moves(operation, cotangents, exact, seed, 128, eps)
+        for shift, move, far in zip(shifts, little, more, strict=True):
+            np.fmax(shift, np.where(far >= 8 * move, move, 0), out=shift)
+    return shifts
+
+
+def _moves(
+    operation: Operation,
+    cotangents: Sequence[np.ndarray],
+    exact: Sequence[np.ndarray],
+    seed: int,
+    factor: float,
+    eps: float | None,
+) -> list[np.ndarray]:
+    """How far the gradients move when inputs and cotangents move by `factor` times rounding."""
+    inputs = [shaken(a, seed, factor, eps) for a in operation.inputs]
+    others = [shaken(c, seed + SHAKES, factor, eps) for c in cotangents]
+    near = pull_again(operation.at(inputs), inputs, others)
+    return [abs(g - there) for g, there in zip(near, exact, strict=True)]
+
+
+def shaken(a: np.ndarray, seed: int, factor: float = 1, eps: float | None = None) -> np.ndarray:
+    """An array whose elements move up or down by rounding; equal ones move alike, and stay ties."""
+    rounding = factor * (float(np.finfo(a.dtype).eps) if eps is None else eps)
+    sizes = np.asarray(abs(a), np.float64)
+    hashed = sizes.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15 + 2 * seed)
+    signs = 1.0 - 2.0 * (hashed >> np.uint64(63))
+    moved: np.ndarray = np.asarray(a * (1 + rounding * signs)).astype(a.dtype)
+    return moved
 
 
 def pull_again(

@@ -21,6 +21,7 @@ from .contract import (
     draw_cotangents,
     first_index,
     pull_again,
+    shifts_by_rounding,
 )
 from .message import GradMismatch
 from .numeric import largest_finite
@@ -31,7 +32,6 @@ NARROW = {  # dtypes in float32's precision
     np.dtype(np.float64): np.dtype(np.float32),
     np.dtype(np.complex128): np.dtype(np.complex64),
 }
-SHAKES = 4  # how often inputs and cotangents are moved by a rounding error
 
 
 def _strided(a: np.ndarray) -> np.ndarray:
@@ -145,13 +145,13 @@ def single(operation: Operation, cotangents: list[np.ndarray]) -> bool:
     pairs = zip(narrow.inputs, operation.inputs, strict=True)
     wide = operation.at([a.astype(given.dtype) for a, given in pairs])
     exact = pull_again(wide, wide.inputs, cotangents)
-    shifts = _shifts_by_rounding(wide, cotangents, exact)
+    shifts = shifts_by_rounding(wide, cotangents, exact, EPS)
 
     size = sum(float(np.sum(abs(v))) for v in values)
     push = max(map(largest_finite, cotangents), default=0.0)
     for i, (low, high) in enumerate(zip(gradients, exact, strict=True)):
         scale = largest_finite(high)
-        explained = shifts[i] + EPS * (scale + operation.natural_slope(size, i))
+        explained = largest_finite(shifts[i]) + EPS * (scale + operation.natural_slope(size, i))
         if scale < 1e-10 * push:
             explained = EPS * push  # no gradient at all: the rounding of terms that cancel
         differs = ~(abs(low - high) <= 50 * explained)
@@ -166,28 +166,6 @@ def single(operation: Operation, cotangents: list[np.ndarray]) -> bool:
                 "  pattern: a difference of nearly equal numbers, or an overflow?"
             )
     return True
-
-
-def _shifts_by_rounding(
-    wide: Operation,
-    cotangents: list[np.ndarray],
-    exact: list[np.ndarray],
-) -> list[float]:
-    """How far each gradient moves when inputs and cotangents move by float32's rounding."""
-    rng = np.random.default_rng(0)
-    shifts = [0.0] * len(exact)
-    for _ in range(SHAKES):
-        inputs = [_shaken(a, rng) for a in wide.inputs]
-        near = pull_again(wide.at(inputs), inputs, [_shaken(c, rng) for c in cotangents])
-        for i, gradient in enumerate(near):
-            shifts[i] = max(shifts[i], largest_finite(gradient - exact[i]))
-    return shifts
-
-
-def _shaken(a: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An array whose elements move up or down by float32's rounding."""
-    signs = rng.choice([-1.0, 1.0], a.shape)
-    return a * (1 + EPS * signs)
 
 
 def sizes(operation: Operation, rng: np.random.Generator) -> list[str]:

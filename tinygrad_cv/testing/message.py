@@ -19,7 +19,8 @@ from .patterns import recognise
 
 if TYPE_CHECKING:
     from .check import Settings
-    from .compare import Finding, Line
+    from .compare import Finding
+    from .line import Line
 
 SHOWN = 5  # wrong elements that are listed
 WRITTEN = 200  # the largest array that is written out

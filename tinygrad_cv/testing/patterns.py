@@ -10,7 +10,8 @@ import numpy as np
 from ..typing import Shape
 
 if TYPE_CHECKING:
-    from .compare import Finding, Line
+    from .compare import Finding
+    from .line import Line
 
 SUM_OVER_WRONG_AXIS = (
     "backward - numeric is a term of each row plus a term of each column: "

@@ -1,0 +1,303 @@
+"""Functions of one number: how the values change along a direction through the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from ..engine.modes import switched
+from .numeric import SLOPES, richardson, slopes
+from .operation import Operation, results
+
+UNLIKE = 1e3  # changes of the values that differ by this factor are weighed
+NEARBY = 32  # so many points around a suspected kink are looked at
+RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
+
+Projection: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass
+class Direction:
+    """A change of some elements of one input, each by its amplitude."""
+
+    which: int  # the input
+    elements: np.ndarray  # flat indices
+    amplitudes: np.ndarray
+    also: Sequence[Direction] = ()  # elements of other inputs that move with them
+    before: np.ndarray = field(init=False)  # the elements as they are, once a line has them
+
+    @property
+    def parts(self) -> Sequence[Direction]:
+        """This and what moves with it."""
+        return (self, *self.also)
+
+    @property
+    def reach(self) -> float:
+        """The largest amplitude."""
+        return max(float(np.max(abs(part.amplitudes), initial=0)) for part in self.parts)
+
+    @property
+    def near(self) -> int:
+        """How much smaller the elements are than their amplitudes: 2^-near (`numeric.rungs`)."""
+        scale = float(np.min(abs(self.before), initial=np.inf, where=self.before != 0))
+        if not np.isfinite(scale):
+            return 0
+        return max(0, int(np.ceil(np.log2(self.reach) - np.log2(scale))))
+
+
+def amplitudes(base: np.ndarray) -> np.ndarray:
+    """What a step of 1 means for each element: 1, or a power of 2 not below a larger element.
+
+    A power of 2, so that the steps themselves have no rounding.
+    """
+    _, exponents = np.frexp(np.maximum(abs(base), 0.5))
+    scale: np.ndarray = np.ldexp(1.0, np.maximum(exponents, 0))
+    return scale
+
+
+class Line:
+    """phi(i, t): how <cotangents, values> changes when the inputs move by t along direction i.
+
+    Where the function raises or has no finite value, phi is NaN. Values that are not finite at the
+    inputs themselves count for nothing.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        inputs: Sequence[np.ndarray],
+        cotangents: Sequence[np.ndarray],
+        project: Projection | None = None,
+    ) -> None:
+        self.operation = operation
+        self.project = project
+        moved = [wide(a) for a in inputs]
+        self.base = [real_view(a).copy() for a in moved]
+        # The arguments hold the arrays of `moved`, which are changed in place, by flat views.
+        self.inputs = moved
+        self.arguments = operation.arguments(moved)
+        self.moved = [real_view(a).reshape(-1) for a in moved]
+        values = operation.value(moved)
+        self.eps = coarsest_eps(values)
+        self.start = flat(values)
+        self.finite = bool(np.isfinite(self.start).all())
+        self.cotangent = flat(cotangents)
+        if not self.finite:
+            self.cotangent = np.where(np.isfinite(self.start), self.cotangent, 0)
+            self.start = np.where(np.isfinite(self.start), self.start, 0)
+        self.size = abs(self.cotangent * self.start)
+        self.largest_change = np.zeros(self.start.shape)  # of each value, of those that were met
+        self.directions: list[Direction] = []
+        self.evaluations = 1
+        self.raised: Exception | None = None
+
+    def __call__(self, i: int, t: float) -> tuple[float, float]:
+        direction = self.directions[i]
+        for part in direction.parts:
+            self.moved[part.which][part.elements] = part.before + t * part.amplitudes
+        change = self.change()
+        for part in direction.parts:
+            self.moved[part.which][part.elements] = part.before
+        if change is None:
+            return np.nan, np.nan
+
+        difference = float(self.cotangent.dot(change))
+        subtracted = float(self.size.dot(change != 0))
+        return difference, subtracted + abs(difference) + self.operation.magnitude
+
+    def change(self) -> np.ndarray | None:
+        """The values where the inputs are now, less those at the start; None if there are none."""
+        self.evaluations += 1
+        try:
+            if self.project is None:
+                result = self.operation.function(*self.arguments)
+            else:
+                projected = [self.project(a) for a in self.inputs]
+                result = self.operation.function(*self.operation.arguments(projected))
+        except Exception as error:  # the edge of the domain
+            self.raised = error
+            return None
+        single = type(result) is np.ndarray and result.dtype.kind != "c"
+        values = result.reshape(-1) if single else flat(results(result))
+        if values.size != self.start.size:
+            return None
+        change: np.ndarray = values - self.start
+        if not self.finite:
+            change = np.where(self.cotangent == 0, 0, change)
+        if change.size > 1:
+            np.fmax(self.largest_change, abs(change), out=self.largest_change)
+        return change
+
+    def weights(self) -> np.ndarray | None:
+        """What makes changes of the values alike in size, if they are very unlike: powers of 2.
+
+        Flat; or None. Large values would hide that the gradient of small ones is wrong.
+        """
+        change = self.largest_change
+        moves = (change > 0) & np.isfinite(change)
+        if not moves.any() or change[moves].max() < UNLIKE * change[moves].min():
+            return None
+        exponents = np.round(np.log2(change, where=moves, out=np.zeros(change.shape)))
+        exponents -= np.median(exponents[moves])
+        weights: np.ndarray = np.ldexp(1.0, -np.clip(exponents, -60, 60).astype(int))
+        return np.where(moves, weights, 1)
+
+    def aim(self, directions: list[Direction]) -> None:
+        """Take up directions, by their numbers in this list."""
+        self.directions = directions
+        for direction in directions:
+            for part in direction.parts:
+                base = self.base[part.which].reshape(-1)
+                part.before = base[part.elements]
+
+    def slopes(self, directions: list[Direction]) -> np.ndarray:
+        """The slopes along directions: (D,) of `numeric.SLOPES`."""
+        self.aim(directions)
+        near = [direction.near for direction in directions]
+        with np.errstate(all="ignore"), switched("recording", False):
+            return slopes(self, len(directions), eps=self.eps, near=near)
+
+    def tangent(self, direction: Direction) -> list[np.ndarray]:
+        """How the inputs themselves move along a direction: each flat."""
+        moves = []
+        for base in self.base:
+            moves.append(np.zeros(base.size))
+        for part in direction.parts:
+            moves[part.which][part.elements] = part.amplitudes
+        if self.project is None:
+            return moves
+        steps = 2.0**-8 / 2.0 ** np.arange(4)
+        tangents = []
+        for base, move in zip(self.base, moves, strict=True):
+            ahead = [self.project(base + h * move.reshape(base.shape)) for h in steps]
+            behind = [self.project(base - h * move.reshape(base.shape)) for h in steps]
+            table = (np.array(ahead) - np.array(behind)) / (2 * steps.reshape(-1, *[1] * base.ndim))
+            tangents.append(richardson(table, (2, 4, 6))[0].reshape(-1))
+        return tangents
+
+    def slopes_nearby(self, direction: Direction, rng: np.random.Generator) -> list[np.ndarray]:
+        """The slopes along a direction at random points at each of two distances: (NEARBY,) each.
+
+        Only those that two steps agree on.
+        """
+        base = self.base[direction.which]
+        size = np.maximum(1.0, abs(base))
+        found = []
+        with np.errstate(all="ignore"), switched("recording", False):
+            for radius in RADII:
+                distances = (1e-3 * radius, 3e-4 * radius)
+                nearby = np.full((NEARBY, 2), np.nan)
+                for k in range(NEARBY):
+                    point = base + radius * size * rng.normal(size=base.shape)
+                    for j, distance in enumerate(distances):
+                        nearby[k, j] = self._slope_at(point, direction, distance)
+                steepest = float(np.nanmax(abs(nearby), initial=0))
+                agree = abs(nearby[:, 0] - nearby[:, 1]) <= 1e-3 * steepest
+                found.append(nearby[agree, 0])
+        self.moved[direction.which][...] = base.reshape(-1)
+        return found
+
+    def _slope_at(self, point: np.ndarray, direction: Direction, distance: float) -> float:
+        """The central difference along a direction at a point; `moved` stays there."""
+        ends = []
+        for t in (distance, -distance):
+            moved = self.moved[direction.which]
+            moved[...] = point.reshape(-1)
+            moved[direction.elements] += t * direction.amplitudes
+            ends.append(self.change())
+        ahead, behind = ends
+        if ahead is None or behind is None:
+            return np.nan
+        return float(self.cotangent.dot(ahead - behind)) / (2 * distance)
+
+    def holomorphic(self, directions: list[Direction]) -> np.ndarray:
+        """The complex step (Squire & Trapp 1998), exact to rounding: Im <c, f(x + i h d)> / h."""
+        self.aim(directions)
+        step = 1e-40
+        found = np.zeros(len(directions), SLOPES)
+        for i, direction in enumerate(directions):
+            moved = [a.astype(complex) for a in self.base]
+            elements = moved[direction.which].reshape(-1)
+            elements[direction.elements] += 1j * step * direction.amplitudes
+            values = self.operation.call(moved)
+            nested = isinstance(values, (list, tuple))
+            values = [np.ravel(v) for v in (values if nested else [values])]
+            imaginary = np.concatenate(values).imag
+            found["value"][i] = np.dot(self.cotangent, imaginary) / step
+            self.evaluations += 1
+        for name in ("right", "left"):
+            found[name] = found["value"]
+        for name in ("error", "right_error", "left_error", "rounding"):
+            found[name] = 8 * self.eps * abs(found["value"])
+        found["steepest"] = abs(found["value"])
+        return found
+
+
+class TangentLine:
+    """phi(t): how each element of the values changes when all inputs move along their tangents."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        inputs: Sequence[np.ndarray],
+        tangents: Sequence[np.ndarray],
+    ) -> None:
+        self.operation = operation
+        self.base = inputs
+        self.tangents = [wide(t) for t in tangents]
+        values = operation.value(inputs)
+        self.eps = coarsest_eps(values)
+        self.start = flat(values)
+        self.evaluations = 1
+
+    def __call__(self, i: int, t: float) -> tuple[np.ndarray, np.ndarray]:
+        pairs = zip(self.base, self.tangents, strict=True)
+        moved = [np.asarray(x + t * d) for x, d in pairs]
+        self.evaluations += 1
+        try:
+            values = flat(self.operation.value(moved))
+        except Exception:  # the edge of the domain
+            values = np.full(self.start.shape, np.nan)
+        change = values - self.start
+        return change, np.where(change == 0, 0, abs(self.start)) + abs(change)
+
+    def slopes(self) -> np.ndarray:
+        """The derivative of each element of the values: (m,) of `numeric.SLOPES`."""
+        with np.errstate(all="ignore"):
+            return slopes(self, 1, eps=self.eps)
+
+
+def coarsest_eps(arrays: Sequence[np.ndarray]) -> float:
+    """The rounding of the narrowest dtype among some arrays; float64's if there are none."""
+    roundings = [np.finfo(a.dtype).eps for a in arrays]
+    return float(max(roundings, default=2.0**-52))
+
+
+def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """All elements of several arrays in one: (n,) float64, a copy. A complex number is two."""
+    if len(arrays) == 1:
+        return np.array(real_view(arrays[0]), np.float64).ravel()
+    parts = [np.zeros(0)]
+    for array in arrays:
+        parts.append(np.asarray(real_view(array), np.float64).reshape(-1))
+    return np.concatenate(parts)
+
+
+def real_view(array: np.ndarray) -> np.ndarray:
+    """Real and imaginary parts along a last axis, (..., 2); real numbers as they are.
+
+    A gradient dL/da + i dL/db becomes the gradient with respect to the two of them.
+    """
+    if array.dtype.kind != "c":
+        return array
+    contiguous = np.ascontiguousarray(array)
+    return contiguous.view(contiguous.real.dtype).reshape(*array.shape, 2)
+
+
+def wide(array: np.ndarray) -> np.ndarray:
+    """A copy in float64 or complex128."""
+    dtype = np.complex128 if array.dtype.kind == "c" else np.float64
+    return np.array(array, dtype, order="C")
