@@ -23,7 +23,8 @@ import tinygrad_cv as tg
 from tinygrad_cv.files import atomic_write
 from tinygrad_cv.testing import GradMismatch, check_grad, check_jvp, check_vjp
 
-from .planted import BUGS, CORRECT, Pair, normal
+from .planted import Pair, normal
+from .planted.first import BUGS, CORRECT
 
 Check = Callable[[], Any]  # raises, or returns False, if something is wrong
 REPEATS = 5
@@ -41,7 +42,7 @@ def floats(args: tuple[Any, ...]) -> list[int]:
 
 def gradients(pair: Pair, g: Any, y: Any, args: Any) -> list[Any]:
     """What backward returns, as a list."""
-    returned = pair.backward(g, y, *args)
+    returned = pair.derivative(g, y, *args)
     return list(returned) if isinstance(returned, tuple) else [returned]
 
 
@@ -53,7 +54,7 @@ class Ours:
 
     def pair(self, pair: Pair) -> Check:
         args = tuple(a.copy() if isinstance(a, np.ndarray) else a for a in pair.args)
-        return lambda: check_vjp(pair.forward, pair.backward, *args)
+        return lambda: check_vjp(pair.forward, pair.derivative, *args)
 
     def second(self, right: bool) -> Check:
         slope = tg.derivative(three_squares, x=lambda g, x: g * (6 if right else 5) * x)

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from benchmarks.planted import (
-    BUGS,
-    CORRECT,
-    Pair,
+from benchmarks.planted import Pair
+from benchmarks.planted.first import BUGS, CORRECT
+from benchmarks.planted.functions import (
     layer_norm,
     layer_norm_backward,
     softmax,
@@ -51,7 +50,7 @@ def message(*args: Any, check: Any = check_vjp, **settings: Any) -> str:
 @pytest.mark.parametrize("pair", BUGS, **named)  # type: ignore[arg-type]
 def test_a_planted_bug_is_caught(pair: Pair) -> None:
     args = [a.copy() if isinstance(a, np.ndarray) else a for a in pair.args]
-    message(pair.forward, pair.backward, *args)
+    message(pair.forward, pair.derivative, *args)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -59,7 +58,7 @@ def test_a_planted_bug_is_caught(pair: Pair) -> None:
 @pytest.mark.parametrize("rng", range(5))
 def test_a_correct_gradient_passes(pair: Pair, rng: int) -> None:
     args = [a.copy() if isinstance(a, np.ndarray) else a for a in pair.args]
-    report = check_vjp(pair.forward, pair.backward, *args, rng=rng)
+    report = check_vjp(pair.forward, pair.derivative, *args, rng=rng)
     assert report.worst <= 1
 
 

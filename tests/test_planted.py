@@ -1,0 +1,101 @@
+"""The planted mistakes are mistakes, and the right gradients beside them are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, find, settings
+
+from benchmarks.planted import MISTAKES, NASTY, TWINS, Pair
+from benchmarks.planted.evidence import (
+    SYMPTOMS,
+    attempt,
+    evidence,
+    fresh,
+    is_float,
+    largest_difference,
+    leaves,
+    pushed,
+)
+from benchmarks.planted.pair import DOORS
+from benchmarks.planted.verify import verified
+
+RIGHT = [*TWINS, *NASTY]
+EVERY = [*MISTAKES, *RIGHT]
+named = {"ids": lambda pair: f"{pair.kind}: {pair.name}"}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"):
+        yield
+
+
+def test_every_pair_has_its_name_and_place() -> None:
+    names = [(pair.kind, pair.name) for pair in EVERY]
+    assert len(set(names)) == len(names)
+    assert {pair.door for pair in EVERY} <= set(DOORS)
+    assert {pair.symptom for pair in MISTAKES} <= set(SYMPTOMS)
+    assert all(pair.twin in TWINS for pair in MISTAKES)
+
+
+def test_a_mistake_shows_beside_its_twin() -> None:
+    hidden = [pair for pair in MISTAKES if pair.shows and not evidence(pair) > pair.size]
+    assert [pair.name for pair in hidden] == []
+
+
+@pytest.mark.parametrize("pair", [p for p in MISTAKES if not p.shows], **named)  # type: ignore[arg-type]
+def test_a_mistake_that_does_not_show_does_so_elsewhere(pair: Pair) -> None:
+    assert pair.strategy is not None and pair.twin is not None
+
+    def differs(args: Any) -> bool:
+        args = args if isinstance(args, tuple) else (args,)
+        g = pushed(pair, args)
+        outcomes = [attempt(p, fresh(args), g) for p in (pair, pair.twin)]
+        return largest_difference(*outcomes) > pair.size
+
+    assert evidence(pair) <= pair.size
+    quick = settings(max_examples=200, database=None, suppress_health_check=list(HealthCheck))
+    find(pair.strategy(), differs, settings=quick)
+
+
+def test_a_right_gradient_keeps_the_contract() -> None:
+    for pair in RIGHT:
+        if pair.door not in ("vjp", "invariants"):
+            continue
+        args = fresh(pair.args)
+        before = [str(leaf) for leaf in leaves(args)]
+        returned = [np.asarray(a) for a in leaves(derivative_of(pair, args)) if a is not None]
+        assert [str(leaf) for leaf in leaves(args)] == before, pair.name
+        given = [np.asarray(a) for a in leaves(pair.args) if is_float(a)]
+        wrt = pair.options.get("wrt")
+        if wrt is None and len(given) == len(returned):
+            assert [a.shape for a in returned] == [a.shape for a in given], pair.name
+            assert [a.dtype for a in returned] == [a.dtype for a in given], pair.name
+
+
+def derivative_of(pair: Pair, args: Any) -> Any:
+    return pair.derivative(pushed(pair, args), pair.forward(*args), *args)
+
+
+def test_a_right_gradient_is_the_same_in_any_layout() -> None:
+    for pair in TWINS:
+        if pair.door in ("vjp", "invariants") and sum(np.size(a) for a in pair.args) < 1000:
+            g = pushed(pair, pair.args)
+            plain = attempt(pair, fresh(pair.args), g)
+            for name in ("argument layouts", "calls again"):
+                found = SYMPTOMS[name](pair)
+                rounds = len(found) // len(plain)
+                assert largest_difference(found, plain * rounds) < 1e-9, (name, pair.name)
+
+
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("pair", RIGHT, **named)  # type: ignore[arg-type]
+def test_a_right_gradient_agrees_with_another_source(pair: Pair) -> None:
+    way, tried = verified(pair)
+    assert way, tried
