@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from ..engine.modes import switched
 from .judge import BARS, PRECISE, Ruler, Verdict
 from .line import NEARBY, Direction, Line, amplitudes
-from .numeric import every_rung, kink, largest
+from .numeric import better, every_rung, kink, largest
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
@@ -224,10 +225,7 @@ class SecondLook:
             return
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = every_rung(self.line, i, self.line.eps, direction.near)
-        best = rungs[np.argmin(rungs["error"])]
-        if best["error"] < numeric["error"][i] or not verdict.unresolved[i]:
-            for name in ("value", "error", "rounding", "size", "step", "steepest"):
-                numeric[name][i] = best[name]
+        numeric[i] = functools.reduce(better, rungs[:, None])[0]
         again = self.ruler.judge(
             numeric[i : i + 1],
             np.array([along]),

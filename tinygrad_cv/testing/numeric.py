@@ -134,6 +134,11 @@ def settled(slopes: np.ndarray) -> np.ndarray:
 
 def better(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """The best of two rungs, of which the new one is finer."""
+    with np.errstate(invalid="ignore"):
+        return _better(old, new)
+
+
+def _better(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     best = old.copy()
     _take(best, new, "error", ("value", "rounding", "steepest", "size", "step"))
     _take(best, new, "right_error", ("right",))
@@ -141,6 +146,10 @@ def better(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     gap = abs(old["right"] - old["left"])
     resolved = new["right_error"] + new["left_error"] <= 1e-2 * gap
     elsewhere = kink(old) & ~kink(new) & (resolved | old["jump"])
+    # A longer step may jump over whole periods, and be sure of itself: a shorter one knows better.
+    sure = 1e4 * new["error"] <= abs(new["value"])
+    apart = abs(new["value"] - old["value"]) > 10 * (new["error"] + old["error"])
+    elsewhere |= sure & apart
     best[elsewhere] = new[elsewhere]
     best["first"] = old["first"]
     return best
@@ -177,6 +186,8 @@ def rung(phi: Phi, which: Sequence[int], exponents: Sequence[int], eps: float) -
         # Where not even the sides converge, the central differences agree by symmetry alone.
         rough = larger_error > 0.1 * steepest + 10 * rounding
         error = np.where(rough, np.maximum(larger_error, error), error)
+        jumps = right_jumps | left_jumps
+        error = np.where(jumps, np.inf, error)  # right and left are slopes beside the jump
     found["value"] = value
     found["error"] = _or_infinite(error)
     found["rounding"] = rounding
@@ -184,7 +195,7 @@ def rung(phi: Phi, which: Sequence[int], exponents: Sequence[int], eps: float) -
     found["left"] = left
     found["right_error"] = _or_infinite(right_error + 2 * rounding)
     found["left_error"] = _or_infinite(left_error + 2 * rounding)
-    found["jump"] = right_jumps | left_jumps
+    found["jump"] = jumps
     found["steepest"] = found["first"] = np.nan_to_num(steepest)
     found["size"] = np.nan_to_num(sizes.max(axis=0))
     found["step"] = h[0]
