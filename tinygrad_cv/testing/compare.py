@@ -17,6 +17,7 @@ from .numeric import better, every_rung, kink, largest
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
+FEWER = 20_000  # elements: more of them are dealt into fewer parts, since each takes longer
 MAX_WRONG = 10  # so many wrong elements are looked for
 CONFIRMED = 3  # so many wrong elements get a second look: then the others are wrong, too
 
@@ -168,13 +169,14 @@ def dealt(base: np.ndarray, terms: np.ndarray, rng: np.random.Generator) -> list
     Elements of one value, as the zeros before a ReLU, are apart from the others: they may all stand
     on a kink.
     """
+    probes = PROBES if len(base) <= FEWER else max(8, int(PROBES * (FEWER / len(base)) ** 0.5))
     order = rng.permutation(len(base))
     order = order[np.argsort(abs(terms[order]), kind="stable")]
     _, inverse, counts = np.unique(base, return_inverse=True, return_counts=True)
-    shared = counts[inverse.reshape(-1)] > max(1, len(base) // (4 * PROBES))
+    shared = counts[inverse.reshape(-1)] > max(1, len(base) // (4 * probes))
     parts = []
     for group in (order[~shared[order]], order[shared[order]]):
-        parts += [part for part in np.array_split(group, PROBES) if len(part)]
+        parts += [part for part in np.array_split(group, probes) if len(part)]
     return parts
 
 
@@ -264,7 +266,9 @@ class SecondLook:
         """Whether the difference is what the rounding of arguments and cotangents explains."""
         moves = abs(self.shifts()[direction.elements]) @ abs(direction.amplitudes)
         difference = abs(along - value)
-        return bool(difference <= min(BARS * moves, 1e-2 * abs(value)))
+        # No condition explains more than 1 %, but what cancels to nothing may have any sign.
+        most = max(1e-2 * abs(value), 1e-12 * self.ruler.push * direction.reach)
+        return bool(difference <= min(BARS * moves, most))
 
     def limits_include(self, direction: Direction, along: float) -> bool:
         """Whether `along` lies between slopes at points nearby, however near."""

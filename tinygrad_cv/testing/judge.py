@@ -49,7 +49,7 @@ class Ruler:
         allowed += of_values * numeric["size"]
         # Terms that cancel to nothing leave rounding at the scale of the cotangent.
         met = numeric["steepest"] * numeric["step"]
-        vanishes = met <= 1e3 * self.eps * self.total
+        vanishes = met <= 1e3 * self.eps * numeric["size"]
         allowed += 100 * self.eps * self.push * reach * vanishes
         return allowed
 

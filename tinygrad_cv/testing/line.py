@@ -12,6 +12,7 @@ from ..engine.modes import switched
 from .numeric import SLOPES, richardson, slopes
 from .operation import Operation, results
 
+MANY = 400  # values: so many are weighed one by one
 UNLIKE = 1e3  # changes of the values that differ by this factor are weighed
 NEARBY = 32  # so many points around a suspected kink are looked at
 RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
@@ -89,7 +90,10 @@ class Line:
             self.cotangent = np.where(np.isfinite(self.start), self.cotangent, 0)
             self.start = np.where(np.isfinite(self.start), self.start, 0)
         self.size = abs(self.cotangent * self.start)
+        self.lengths = [real_view(v).size for v in values]
+        self.weighed = self.start.size <= MANY or len(values) > 1
         self.largest_change = np.zeros(self.start.shape)  # of each value, of those that were met
+        self.unlike = 1.0  # the largest ratio of two changes that came together
         self.directions: list[Direction] = []
         self.evaluations = 1
         self.raised: Exception | None = None
@@ -127,19 +131,29 @@ class Line:
         change: np.ndarray = values - self.start
         if not self.finite:
             change = np.where(self.cotangent == 0, 0, change)
-        if change.size > 1:
-            np.fmax(self.largest_change, abs(change), out=self.largest_change)
+        if self.weighed and change.size > 1:
+            self._remember(abs(change))
         return change
+
+    def _remember(self, change: np.ndarray) -> None:
+        if change.size > MANY:  # what each array has
+            starts = np.cumsum([0, *self.lengths[:-1]])
+            change = np.repeat(np.fmax.reduceat(change, starts), self.lengths)
+        moved = change[(change > 0) & (change < np.inf)]
+        if moved.size:
+            self.unlike = max(self.unlike, float(moved.max() / moved.min()))
+            np.fmax(self.largest_change, change, out=self.largest_change)
 
     def weights(self) -> np.ndarray | None:
         """What makes changes of the values alike in size, if they are very unlike: powers of 2.
 
-        Flat; or None. Large values would hide that the gradient of small ones is wrong.
+        Flat; or None. Large values would hide that the gradient of small ones is wrong. Among many
+        values, each array of them is taken as a whole.
         """
+        if self.unlike < UNLIKE:
+            return None
         change = self.largest_change
         moves = (change > 0) & np.isfinite(change)
-        if not moves.any() or change[moves].max() < UNLIKE * change[moves].min():
-            return None
         exponents = np.round(np.log2(change, where=moves, out=np.zeros(change.shape)))
         exponents -= np.median(exponents[moves])
         weights: np.ndarray = np.ldexp(1.0, -np.clip(exponents, -60, 60).astype(int))
