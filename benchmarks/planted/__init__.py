@@ -14,11 +14,22 @@ from .pair import MISTAKES, NASTY, TWINS, Pair, Room, normal, uniform
 ROOMS = (
     "first",
     "small",
+    "formulas",
     "large",
     "stiff",
     "many",
     "jumps",
     "kinks",
+    "second",
+    "state",
+    "effects",
+    "cotangents",
+    "layouts",
+    "contract",
+    "tangents",
+    "adjoints",
+    "accumulation",
+    "complexes",
 )
 
 for _room in ROOMS:
