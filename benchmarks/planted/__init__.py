@@ -30,6 +30,15 @@ ROOMS = (
     "adjoints",
     "accumulation",
     "complexes",
+    "domains",
+    "constrained",
+    "scale",
+    "conditioning",
+    "noise",
+    "randomness",
+    "deliberate",
+    "structure",
+    "not_finite",
 )
 
 for _room in ROOMS:

@@ -227,10 +227,10 @@ def verified(pair: Pair, ways: dict[str, Way] = WAYS) -> tuple[str, dict[str, An
     tried: dict[str, Any] = {}
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        args = fresh(pair.args)
-        y = pair.forward(*args)
+        y = pair.forward(*fresh(pair.args))
         g = drawn_like(y, 3)
-        ours = [a for a in leaves(derivative(pair, args, fresh(g), y)) if a is not None]
+        returned = derivative(pair, fresh(pair.args), fresh(g), y)
+        ours = [a for a in leaves(returned) if a is not None]
         for name, way in ways.items():
             try:
                 tried[name] = disagreement(ours, way(pair, fresh(pair.args), g))
