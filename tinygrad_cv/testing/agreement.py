@@ -73,10 +73,11 @@ class Agreement:
         """Where two gradients with respect to input i are not the same."""
         coarser = one if one.dtype.kind in "fc" else other
         eps = max(float(np.finfo(a.dtype).eps) for a in (coarser, other))
+        least = 1e3 * float(np.finfo(other.dtype).smallest_subnormal)
         with np.errstate(invalid="ignore", over="ignore"):
             difference = abs(one - other)
             same = (one == other) | (np.isnan(one) & np.isnan(other))
-            wrong: np.ndarray = ~(same | (difference <= 1e3 * eps * size))
+            wrong: np.ndarray = ~(same | (difference <= 1e3 * eps * size + least))
             if not wrong.any():
                 return wrong
             largest_term = largest_finite(size) + 0.1 * self.operation.natural_slope(self.value, i)
@@ -85,8 +86,8 @@ class Agreement:
                 return wrong
             move = np.minimum(self.moves()[i], 1e-6 * largest_term)
             # What doesn't move with its own size is a remainder of larger terms.
-            remainder = (move == 0) | (move > 100 * eps * size)
-            allowed = 100 * move + 16 * eps * largest_term * remainder
+            remainder = (move == 0) | (move > 8 * eps * size) | (size.size == 1)
+            allowed = 100 * (move + eps * largest_term * remainder)
             found: np.ndarray = wrong & ~(difference <= allowed)
         return found
 
