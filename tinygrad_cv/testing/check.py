@@ -20,6 +20,7 @@ from .line import Line, TangentLine, coarsest_eps, flat, real_view, wide
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
 from .numeric import largest
 from .operation import Arguments, Function, Operation, Positions, Seed, results
+from .pushforward import Pushforward
 from .shrink import shrink
 
 MODES = ("auto", "elements", "probes", "holomorphic")
@@ -320,29 +321,24 @@ def check_jvp(
 ) -> GradReport:
     """Check a forward derivative: jvp(args, tangents) -> tangent of f's value.
 
-    `args` is the tuple of all arguments; `tangents`, drawn at random, has an array for each that
-    holds floating-point numbers, and None for the others. Raises GradMismatch if jvp and
-    differences disagree, or if the shapes do.
+    `args` is the tuple of all arguments; `tangents`, drawn at random, has an array for each
+    floating-point array, in its nesting, and None for the others. If there are several, each is
+    also tried alone, with None for the others, which are not moved. Raises GradMismatch if jvp and
+    differences disagree; if shape, dtype or number of the tangents is not the value's; if jvp is
+    not linear in the tangents; and if it changes its arguments.
     """
     start = time.perf_counter()
     generator = np.random.default_rng(rng)
     operation = Operation(f, args)
-    report = GradReport(operation.name, held=["shape"])
+    report = GradReport(operation.name, held=["shape", "dtype", "nothing mutated", "linear"])
     base = [wide(a) for a in operation.inputs]
-    values = results(f(*args))
+    values = results(operation.call(operation.inputs))
+    push = Pushforward(operation, jvp, values)
+    earlier: tuple[list[np.ndarray], list[np.ndarray]] | None = None
     for _ in range(3):
         cotangents = draw_cotangents(base, generator)
         directions = [c.astype(a.dtype) for c, a in zip(cotangents, operation.inputs, strict=True)]
-        new = iter(directions)
-        tangents = tuple(
-            next(new) if operation.is_input(p, a) else None for p, a in enumerate(args)
-        )
-        pushed = results(jvp(args, tangents))
-        if [v.shape for v in pushed] != [v.shape for v in values]:
-            raise GradMismatch(
-                f"{operation.name}: the tangents have shapes {[v.shape for v in pushed]}, "
-                f"the values {[v.shape for v in values]}"
-            )
+        pushed = push(directions)
         line = TangentLine(operation, base, directions)
         finding = judged(line, pushed, rtol)
         report.elements += len(finding.rows)
@@ -350,6 +346,12 @@ def check_jvp(
         report.evaluations += line.evaluations
         if finding.wrong.any():
             raise _wrong_tangent(operation, finding, directions)
+        if earlier is None:
+            push.homogeneous(directions, pushed)
+        else:
+            push.additive(directions, pushed, *earlier)
+        earlier = directions, pushed
+    push.each_alone(directions)
     report.seconds = time.perf_counter() - start
     return report
 
