@@ -13,7 +13,7 @@ import numpy as np
 from ..engine.modes import switched
 from .judge import BARS, PRECISE, Ruler, Verdict
 from .line import NEARBY, Direction, Line, amplitudes
-from .numeric import better, every_rung, kink, largest
+from .numeric import better, every_rung, kink, largest, small_jumps
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
@@ -238,8 +238,9 @@ class SecondLook:
             getattr(verdict, name)[i] = getattr(again, name)[0]
         if not verdict.wrong[i]:
             return
-        if self.is_rough(rungs, along):
-            verdict.accept(i, unresolved=True)
+        if self.is_rough(rungs, along) or self.is_in_pieces(i, numeric[i], along):
+            far = abs(along - numeric["value"][i]) > PRECISE * abs(along)
+            verdict.accept(i, unresolved=far)
         elif self.is_ill_conditioned(direction, along, float(numeric["value"][i])):
             verdict.accept(i)
         elif self.limits_include(direction, along):
@@ -248,19 +249,23 @@ class SecondLook:
             self.confirmed += 1
 
     def is_rough(self, rungs: np.ndarray, along: float) -> bool:
-        """Whether the function is rougher than any noise, and has this slope at a longer step.
+        """Whether shorter steps contradict longer ones, and this is the slope at longer ones.
 
-        As an iteration that stops early: precise rungs disagree with each other.
+        As of an iteration that stops early: each piece of it has a slope a little of its own.
         """
-        bars = BARS * rungs["error"]
-        precise = bars <= 10 * PRECISE * np.maximum(abs(rungs["value"]), abs(along))
-        value, bars = rungs["value"][precise], bars[precise]
-        if not len(value):
-            return False
-        apart = abs(value[:, None] - value) > bars[:, None] + bars
-        fits = abs(value - along) <= bars
+        precise = BARS * rungs["error"] <= PRECISE * np.maximum(abs(rungs["value"]), abs(along))
+        value, error = rungs["value"][precise], rungs["error"][precise]
+        apart = abs(value - value[:, None])  # of each pair: its longer step first
+        contradicts = apart > error + error[:, None]
+        explains = abs(along - value)[:, None] <= 0.2 * apart
         near = abs(value - along) <= 0.1 * abs(along)
-        return bool(apart.any() and fits.any() and near.all())
+        return bool(near.all() and np.triu(contradicts & explains, 1).any())
+
+    def is_in_pieces(self, i: int, numeric: np.ndarray, along: float) -> bool:
+        """Whether the function is made of smooth pieces, and jumps by less than explains this."""
+        with np.errstate(all="ignore"), switched("recording", False):
+            jump = small_jumps(self.line, i, float(numeric["size"]), self.line.eps)
+        return bool(abs(along - numeric["value"]) <= 2 * BARS * jump)
 
     def is_ill_conditioned(self, direction: Direction, along: float, value: float) -> bool:
         """Whether the difference is what the rounding of arguments and cotangents explains."""

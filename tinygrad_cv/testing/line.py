@@ -28,7 +28,9 @@ class Direction:
     elements: np.ndarray  # flat indices
     amplitudes: np.ndarray
     also: Sequence[Direction] = ()  # elements of other inputs that move with them
-    before: np.ndarray = field(init=False)  # the elements as they are, once a line has them
+    # What a line keeps of it: the elements as they are, and the size of the values that they move.
+    before: np.ndarray = field(init=False)
+    sizes: np.ndarray | None = field(default=None, init=False)
 
     @property
     def parts(self) -> Sequence[Direction]:
@@ -108,9 +110,14 @@ class Line:
         if change is None:
             return np.nan, np.nan
 
+        # A value that has changed before may hide a change in its rounding now.
+        if direction.sizes is None:
+            direction.sizes = self.size * (change != 0)
+        else:
+            np.copyto(direction.sizes, self.size, where=change != 0)
         difference = float(self.cotangent.dot(change))
-        subtracted = float(self.size.dot(change != 0))
-        return difference, subtracted + abs(difference) + self.operation.magnitude
+        subtracted = float(direction.sizes.sum()) + abs(difference) + self.operation.magnitude
+        return difference, subtracted
 
     def change(self) -> np.ndarray | None:
         """The values where the inputs are now, less those at the start; None if there are none."""
@@ -163,6 +170,7 @@ class Line:
         """Take up directions, by their numbers in this list."""
         self.directions = directions
         for direction in directions:
+            direction.sizes = None
             for part in direction.parts:
                 base = self.base[part.which].reshape(-1)
                 part.before = base[part.elements]
