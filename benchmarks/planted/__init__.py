@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 
-from .pair import MISTAKES, NASTY, TWINS, Pair, Room, normal, uniform
+from .pair import MISTAKES, NASTY, TWINS, Pair, Room, forget, normal, uniform
 
 ROOMS = (
     "first",
@@ -44,4 +44,4 @@ ROOMS = (
 for _room in ROOMS:
     importlib.import_module(f".{_room}", __name__)
 
-__all__ = ["MISTAKES", "NASTY", "ROOMS", "TWINS", "Pair", "Room", "normal", "uniform"]
+__all__ = ["MISTAKES", "NASTY", "ROOMS", "TWINS", "Pair", "Room", "forget", "normal", "uniform"]

@@ -25,7 +25,7 @@ from .functions import (
     square_backward,
     tanh_backward,
 )
-from .pair import MISTAKES, NASTY, Room, normal
+from .pair import MISTAKES, NASTY, Room, memory, normal
 
 accumulation = Room("accumulation")
 contract = Room("contract")
@@ -287,7 +287,7 @@ control.mistake("a shortcut if both are one array", by_identity, symptom="one ar
 
 # ---------------------------------------------------------------------- state, effects, contract
 
-KEPT: dict[str, Array] = {}
+KEPT: dict[str, Array] = memory({})
 
 
 def keeping_tanh(x: Array) -> Array:

@@ -9,6 +9,8 @@ from scipy import special
 
 from tinygrad_cv.typing import Array
 
+from .first import correlate as strided
+from .first import correlate_backward as strided_backward
 from .functions import sigmoid, softmax, softmax_backward, square, square_backward
 from .pair import Room, normal, uniform
 
@@ -598,3 +600,45 @@ control = room.control(
 control.mistake("from the value: sqrt(1 - y^2)", lambda g, y, x: -g * np.sqrt(1 - y * y), strategy=(
     lambda: floats(3)
 ))  # fmt: skip
+
+
+def integers(low: int, high: int) -> Any:
+    from hypothesis import strategies as st
+
+    return st.integers(low, high)
+
+
+def power_backward(g: Array, y: Array, x: Array, n: int) -> Array:
+    return g * n * x ** max(n - 1, 0)
+
+
+control = room.control("x^n at n = 2", lambda x, n: x**n, normal(4), 2, right=power_backward)
+control.mistake("2 x for every n", lambda g, y, x, n: 2 * g * x, strategy=lambda: (
+    pairs(floats(4), integers(0, 4))
+))  # fmt: skip
+
+
+def mean_backward(g: Array, y: Array, x: Array, axis: int) -> Array:
+    return np.ones_like(x) * np.expand_dims(g, axis) / x.shape[axis]
+
+
+def mean_of_a_square(g: Array, y: Array, x: Array, axis: int) -> Array:
+    return np.ones_like(x) * np.expand_dims(g, axis) / x.shape[0]
+
+
+control = room.control("mean over an axis of a square", np.mean, normal(3, 3), 1, right=mean_backward)
+control.mistake("divided by the first axis", mean_of_a_square, strategy=lambda: (
+    pairs(floats(2, 3), integers(0, 1))
+))  # fmt: skip
+control = room.control(
+    "rolled by 0", np.roll, normal(5), 0, right=lambda g, y, x, shift: np.roll(g, -shift)
+)
+control.mistake("rolled the same way", lambda g, y, x, shift: np.roll(g, shift), strategy=lambda: (
+    pairs(floats(5), integers(-4, 4))
+))  # fmt: skip
+control = room.control(
+    "convolution with stride 1", strided, normal(9), normal(3, seed=1), 1, right=strided_backward
+)
+control.mistake("stride forgotten", lambda g, y, x, w, stride: (
+    strided_backward(g, y, x, w, 1)[0], strided_backward(g, y, x, w, stride)[1]
+), strategy=lambda: pairs(floats(9), floats(3), integers(1, 3)))  # fmt: skip

@@ -59,7 +59,7 @@ control.mistake(
 control = elementwise("exp", np.exp, np.exp, np.exp, normal(4, seed=2))
 detaching(control)
 control.mistake(
-    "factor 2 at 1e-6 of the size", control.twin.derivative,
+    "with respect to g off by 1e-6", control.twin.derivative,
     second=lambda h, g, x: (h * np.exp(x) * (1 + 1e-6), h * g * np.exp(x)), size=1e-7,
 )  # fmt: skip
 
