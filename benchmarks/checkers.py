@@ -1,8 +1,8 @@
 """Planted mistakes in front of gradient checkers: `python -m benchmarks.checkers [--json FILE]`.
 
-Every pair of `planted/` goes to each checker of `peers.py`, at the same arguments; the checkers run in
-turn on each pair. A checker that is not installed is named and left out. `--kind KIND` runs one kind,
-`--ours` this project's checker alone, `--missed` lists what that misses and refuses.
+Every pair of `planted/` goes to each checker of `peers.py`, at the same arguments; the checkers run
+in turn on each pair. A checker that is not installed is named and left out. `--kind KIND` runs one
+kind, `--ours` this project's checker alone, `--missed` lists what that misses and refuses.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def outcome(check: Check) -> Row:
 
 
 def cases(kind: str | None = None) -> list[tuple[str, Pair]]:
-    """(role, pair): mistakes, hidden ones that do not show at their arguments, twins, nasty ones."""
+    """(role, pair): mistakes, hidden ones (they do not show), twins, nasty ones."""
     listed = [("mistake" if pair.shows else "hidden", pair) for pair in MISTAKES]
     listed += [("twin", pair) for pair in TWINS]
     listed += [("nasty", pair) for pair in NASTY]
@@ -119,7 +119,7 @@ def by_kind(result: Result, roles: tuple[str, ...]) -> list[str]:
     for kind in kinds:
         own = [row for row in rows if row["kind"] == kind]
         lines.append(f"| {kind} | " + " | ".join(count(own, name) for name in names) + " |")
-    if len(kinds) != 1:
+    if len(kinds) > 1:
         cells = " | ".join(count(rows, name) for name in names)
         lines.append(f"| **in all** | {cells} |")
     return lines
@@ -154,6 +154,8 @@ def table(result: Result) -> str:
     }
     lines = []
     for title, roles in parts.items():
+        if not any(row["role"] in roles for row in result["rows"]):
+            continue
         lines += [title + ":", "", *by_kind(result, roles), ""]
     lines += ["Time:", "", *times(result)]
     if result["missing"]:

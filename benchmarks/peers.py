@@ -1,9 +1,9 @@
 """Gradient checkers behind one interface, and how a planted pair is set before each.
 
-A checker has a `name` and `check(pair)`, which returns what to call: it raises, or returns False, if
-something is wrong. NotTaken is raised for a pair that a checker has no form for. A forward function
-of NumPy arrays goes to PyTorch as an autograd.Function, to JAX as a custom_vjp or custom_jvp with a
-callback, to HIPS autograd as a primitive.
+A checker has a `name` and `check(pair)`, which returns what to call: it raises, or returns False,
+if something is wrong. NotTaken is raised for a pair that a checker has no form for. A forward
+function of NumPy arrays goes to PyTorch as an autograd.Function, to JAX as a custom_vjp or
+custom_jvp with a callback, to HIPS autograd as a primitive.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import importlib
 import inspect
 import itertools
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 import tinygrad_cv as tg
 from tinygrad_cv import testing
-from tinygrad_cv.typing import PyTree
+from tinygrad_cv.typing import Array, ArrayLike, PyTree
 
 from .planted import Pair
 from .planted.evidence import drawn_like, fresh, is_float, leaves
 
 Check = Callable[[], Any]
+Foreign: TypeAlias = Any  # an array, a function or a context of another library
 LARGEST = 5000  # elements of a case for those who fill the whole Jacobian
 
 
@@ -63,7 +64,7 @@ class Ours:
         return lambda: call(pair.forward, pair.derivative, *args, **options)
 
     def options(self, pair: Pair, call: Callable[..., Any]) -> dict[str, Any]:
-        """The pair's options, of which a word names a projection. NotTaken for what is not there."""
+        """The pair's options; a word names a projection. NotTaken for what is not there."""
         known = inspect.signature(call).parameters
         found = {}
         for name, value in pair.options.items():
@@ -97,7 +98,7 @@ class Ours:
             x=lambda g, c, x: second(g, c, x)[1],
         )
 
-        def formula(g: Any, x: Any) -> Any:
+        def formula(g: Array, x: Array) -> Array:
             recorded = tg.Tensor in (type(g), type(x))
             return slope(g, x) if recorded else derived(g, x)
 
@@ -130,7 +131,7 @@ def places(pair: Pair) -> list[int]:
     return [i for i in chosen if is_float(pair.args[i])]
 
 
-def filled(args: PyTree, where: list[int], arrays: Any) -> list[Any]:
+def filled(args: PyTree, where: list[int], arrays: Iterable[Any]) -> list[Any]:
     """The arguments with other arrays at some positions."""
     new = list(args)
     for i, array in zip(where, arrays, strict=True):
@@ -151,14 +152,14 @@ def outputs(y: PyTree) -> list[np.ndarray]:
     return [np.asarray(v) for v in leaves(y)]
 
 
-def pull(pair: Pair, g: Any, y: PyTree, args: Any) -> PyTree:
+def pull(pair: Pair, g: PyTree, y: PyTree, args: PyTree) -> PyTree:
     """The gradients of a pair with a backward pass, or an adjoint."""
     if pair.door == "adjoint":
         return pair.derivative(g, *args[1:])
     return pair.derivative(g, y, *args)
 
 
-def cotangents(g: Any, y: PyTree) -> PyTree:
+def cotangents(g: Sequence[Any], y: PyTree) -> PyTree:
     """One array, or a tuple of them, as the value is."""
     return tuple(g) if isinstance(y, tuple) else g[0]
 
@@ -196,40 +197,40 @@ class Torch:
         f = self.reverse_mode(pair, args, where)
         return lambda: torch.autograd.gradcheck(f, given, fast_mode=self.fast)
 
-    def as_tensors(self, y: PyTree) -> Any:
+    def as_tensors(self, y: PyTree) -> Foreign:
         """Tensors that share no memory."""
         tensors = [self.torch.from_numpy(np.array(v)) for v in outputs(y)]
         return tuple(tensors) if isinstance(y, tuple) else tensors[0]
 
-    def reverse_mode(self, pair: Pair, args: Any, where: list[int]) -> Callable[..., Any]:
+    def reverse_mode(self, pair: Pair, args: PyTree, where: list[int]) -> Callable[..., Any]:
         torch = self.torch
 
         class Function(torch.autograd.Function):  # type: ignore[misc,name-defined]
             @staticmethod
-            def forward(ctx: Any, *tensors: Any) -> Any:
+            def forward(ctx: Foreign, *tensors: Foreign) -> Foreign:
                 ctx.args = filled(args, where, [t.detach().numpy() for t in tensors])
                 ctx.y = pair.forward(*ctx.args)
                 return self.as_tensors(ctx.y)
 
             @staticmethod
-            def backward(ctx: Any, *g: Any) -> Any:
+            def backward(ctx: Foreign, *g: Foreign) -> Foreign:
                 given = cotangents([a.numpy() for a in g], ctx.y)
                 arrays = listed(pull(pair, given, ctx.y, ctx.args), len(where))
                 return tuple(None if a is None else torch.as_tensor(np.asarray(a)) for a in arrays)
 
         return Function.apply
 
-    def forward_mode(self, pair: Pair, args: Any, where: list[int]) -> Callable[..., Any]:
+    def forward_mode(self, pair: Pair, args: PyTree, where: list[int]) -> Callable[..., Any]:
         torch = self.torch
 
         class Function(torch.autograd.Function):  # type: ignore[misc,name-defined]
             @staticmethod
-            def forward(ctx: Any, *tensors: Any) -> Any:
+            def forward(ctx: Foreign, *tensors: Foreign) -> Foreign:
                 ctx.args = filled(args, where, [t.detach().numpy() for t in tensors])
                 return self.as_tensors(pair.forward(*ctx.args))
 
             @staticmethod
-            def jvp(ctx: Any, *tangents: Any) -> Any:
+            def jvp(ctx: Foreign, *tangents: Foreign) -> Foreign:
                 arrays = [None if t is None else t.numpy() for t in tangents]
                 all_tangents = filled([None] * len(args), where, arrays)
                 return self.as_tensors(pair.derivative(tuple(ctx.args), tuple(all_tangents)))
@@ -241,23 +242,23 @@ class Torch:
 
         class Back(torch.autograd.Function):  # type: ignore[misc,name-defined]
             @staticmethod
-            def forward(ctx: Any, g: Any, x: Any) -> Any:
+            def forward(ctx: Foreign, g: Foreign, x: Foreign) -> Foreign:
                 ctx.save_for_backward(g, x)
                 return self.as_tensors(pair.derivative(g.numpy(), x.numpy()))
 
             @staticmethod
-            def backward(ctx: Any, h: Any) -> Any:
+            def backward(ctx: Foreign, h: Foreign) -> Foreign:
                 g, x = (t.detach().numpy() for t in ctx.saved_tensors)
                 return tuple(map(self.as_tensors, pair.second(h.numpy(), g, x)))
 
         class Front(torch.autograd.Function):  # type: ignore[misc,name-defined]
             @staticmethod
-            def forward(ctx: Any, x: Any) -> Any:
+            def forward(ctx: Foreign, x: Foreign) -> Foreign:
                 ctx.save_for_backward(x)
                 return self.as_tensors(pair.forward(x.numpy()))
 
             @staticmethod
-            def backward(ctx: Any, g: Any) -> Any:
+            def backward(ctx: Foreign, g: Foreign) -> Foreign:
                 return Back.apply(g, ctx.saved_tensors[0])
 
         return Front.apply
@@ -290,29 +291,29 @@ class Jax:
         f = self.reverse_mode(pair, args, where)
         return lambda: self.check_grads(f, given, order=1, modes=["rev"])
 
-    def called(self, function: Callable[..., PyTree], like: PyTree, *tensors: Any) -> Any:
+    def called(self, function: Callable[..., PyTree], like: PyTree, *tensors: Foreign) -> Foreign:
         """A NumPy function of traced arrays, whose result has the shapes and dtypes of `like`."""
         jax = self.jax
         shape = lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype)
         shapes = jax.tree_util.tree_map(shape, like)
 
-        def call(*arrays: Any) -> PyTree:
+        def call(*arrays: Foreign) -> PyTree:
             result = function(*[np.array(a) for a in arrays])
             return jax.tree_util.tree_map(np.asarray, result)
 
         return jax.pure_callback(call, shapes, *tensors)
 
-    def reverse_mode(self, pair: Pair, args: Any, where: list[int]) -> Callable[..., Any]:
+    def reverse_mode(self, pair: Pair, args: PyTree, where: list[int]) -> Callable[..., Any]:
         like = pair.forward(*fresh(args))
         given = [args[i] for i in where]
 
-        def value(*tensors: Any) -> Any:
+        def value(*tensors: Foreign) -> Foreign:
             return self.called(
                 lambda *arrays: pair.forward(*filled(args, where, arrays)), like, *tensors
             )
 
-        def back(tensors: Any, g: Any) -> Any:
-            def call(*arrays: Any) -> Any:
+        def back(tensors: Foreign, g: Foreign) -> Foreign:
+            def call(*arrays: Foreign) -> Foreign:
                 full = filled(args, where, arrays[: len(where)])
                 y = pair.forward(*full)
                 conjugated = [np.conj(a) for a in arrays[len(where) :]]
@@ -326,16 +327,16 @@ class Jax:
         function: Callable[..., Any] = f
         return function
 
-    def forward_mode(self, pair: Pair, args: Any, where: list[int]) -> Callable[..., Any]:
+    def forward_mode(self, pair: Pair, args: PyTree, where: list[int]) -> Callable[..., Any]:
         like = pair.forward(*fresh(args))
 
-        def value(*tensors: Any) -> Any:
+        def value(*tensors: Foreign) -> Foreign:
             return self.called(
                 lambda *arrays: pair.forward(*filled(args, where, arrays)), like, *tensors
             )
 
-        def push(primals: Any, tangents: Any) -> Any:
-            def call(*arrays: Any) -> Any:
+        def push(primals: Foreign, tangents: Foreign) -> Foreign:
+            def call(*arrays: Foreign) -> Foreign:
                 full = filled(args, where, arrays[: len(where)])
                 all_tangents = filled([None] * len(args), where, arrays[len(where) :])
                 return pair.derivative(tuple(full), tuple(all_tangents))
@@ -352,7 +353,7 @@ class Jax:
         like = pair.forward(x)
         back = self.jax.custom_vjp(lambda g, x: self.called(pair.derivative, x, g, x))
 
-        def back_of_back(saved: Any, h: Any) -> Any:
+        def back_of_back(saved: Foreign, h: Foreign) -> Foreign:
             return self.called(lambda h, g, x: tuple(pair.second(h, g, x)), (like, x), h, *saved)
 
         back.defvjp(lambda g, x: (back(g, x), (g, x)), back_of_back)
@@ -366,7 +367,7 @@ class Jax:
 
 
 class Autograd:
-    """autograd.test_util.check_grads. Its gradients of complex numbers are PyTorch's, conjugated."""
+    """autograd.test_util.check_grads. Its complex gradients are PyTorch's, conjugated."""
 
     name = "autograd"
 
@@ -397,14 +398,14 @@ class Autograd:
         return lambda: check(*[args[i] for i in where])
 
     def pull(self, pair: Pair, k: int, number: int) -> Callable[..., Any]:
-        def maker(y: Any, *args: Any) -> Callable[[Any], Any]:
+        def maker(y: Foreign, *args: PyTree) -> Callable[[Any], Any]:
             conj = lambda a: np.conj(a) if np.iscomplexobj(a) else a
             return lambda g: conj(listed(pull(pair, conj(g), y, args), number)[k])
 
         return maker
 
     def push(self, pair: Pair, place: int) -> Callable[..., Any]:
-        def pushed(t: Any, y: Any, *args: Any) -> Any:
+        def pushed(t: Foreign, y: Foreign, *args: PyTree) -> Foreign:
             tangents = filled([None] * len(args), [place], [t])
             return pair.derivative(tuple(args), tuple(tangents))
 
@@ -491,7 +492,7 @@ class Differences:
             return lambda: self.tangents_agree(pair, args, where)
         return lambda: self.gradients_agree(pair, args, where)
 
-    def agree(self, one: Any, other: Any) -> bool:
+    def agree(self, one: ArrayLike, other: ArrayLike) -> bool:
         """Julia's isapprox: by norms. NaN agrees with nothing."""
         one, other = np.asarray(one), np.asarray(other)
         if one.shape != other.shape:
@@ -500,7 +501,7 @@ class Differences:
         apart = np.linalg.norm((one - other).ravel())
         return bool(apart <= max(self.tolerance, self.tolerance * size))
 
-    def gradients_agree(self, pair: Pair, args: Any, where: list[int]) -> bool:
+    def gradients_agree(self, pair: Pair, args: PyTree, where: list[int]) -> bool:
         y = pair.forward(*args)
         g = drawn_like(y)
         found = listed(pull(pair, g, y, args), len(where))
@@ -511,7 +512,7 @@ class Differences:
             numeric = np.zeros(np.shape(args[i]))
             for index in np.ndindex(numeric.shape):
 
-                def phi(t: float, i: int = i, index: Any = index) -> np.ndarray:
+                def phi(t: float, i: int = i, index: tuple[int, ...] = index) -> np.ndarray:
                     moved = np.array(args[i])
                     moved[index] += t
                     return self.flat(pair.forward(*filled(args, [i], [moved])))
@@ -521,7 +522,7 @@ class Differences:
                 return False
         return True
 
-    def tangents_agree(self, pair: Pair, args: Any, where: list[int]) -> bool:
+    def tangents_agree(self, pair: Pair, args: PyTree, where: list[int]) -> bool:
         tangents = tuple(drawn_like(args))
         pushed = pair.derivative(tuple(args), tangents)
 

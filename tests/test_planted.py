@@ -24,6 +24,7 @@ from benchmarks.planted.pair import DOORS
 from benchmarks.planted.verify import as_vjp, verified
 
 RIGHT = [*TWINS, *NASTY]
+HIDDEN = [pair for pair in MISTAKES if not pair.shows]
 EVERY = [*MISTAKES, *RIGHT]
 named = {"ids": lambda pair: f"{pair.kind}: {pair.name}"}
 
@@ -47,7 +48,7 @@ def test_a_mistake_shows_beside_its_twin() -> None:
     assert [pair.name for pair in hidden] == []
 
 
-@pytest.mark.parametrize("pair", [p for p in MISTAKES if not p.shows], **named)  # type: ignore[arg-type]
+@pytest.mark.parametrize("pair", HIDDEN, **named)  # type: ignore[arg-type]
 def test_a_mistake_that_does_not_show_does_so_elsewhere(pair: Pair) -> None:
     assert pair.strategy is not None and pair.twin is not None
 
@@ -96,8 +97,6 @@ def test_a_right_gradient_is_the_same_in_any_layout() -> None:
                 found = SYMPTOMS[name](pair)
                 rounds = len(found) // len(plain)
                 assert largest_difference(found, plain * rounds) < 1e-9, (name, pair.name)
-
-
 
 
 @pytest.mark.parity

@@ -1,7 +1,7 @@
 """Mistakes as people make them in hand-written gradients, and right gradients that look suspicious.
 
-Each room, a module named after its kind, enters pairs in plain NumPy. `MISTAKES` are wrong, each with
-its `twin`, the same function with the right gradient, among `TWINS`; `NASTY` are right.
+Each room, a module named after its kind, enters pairs in plain NumPy. `MISTAKES` are wrong, each
+with its `twin`, the same function with the right gradient, among `TWINS`; `NASTY` are right.
 `evidence.py` shows that each mistake is one, `verify.py` that each right gradient is right.
 """
 

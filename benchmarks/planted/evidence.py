@@ -1,4 +1,4 @@
-"""What is wrong about a mistake: each symptom is an experiment whose outcome differs from the twin's.
+"""What is wrong about a mistake: an experiment for each symptom, which ends otherwise for the twin.
 
 No checker is involved. An outcome is a list of arrays and words, in which an exception is its name.
 """

@@ -1,4 +1,4 @@
-"""State: caches by shape and by identity, buffers that are used again, saved values of another call."""
+"""State: caches by shape and by identity, shared buffers, saved values of another call."""
 
 from __future__ import annotations
 
@@ -106,9 +106,10 @@ control.mistake("added to the last call's", added_to_the_last, symptom="calls ag
 control.mistake("a later call overwrites the result", in_one_buffer, symptom="results kept")
 control = room.control(
     "sums of neighbours",
-    lambda x: x + np.append(0.0, x[:-1]), X,
+    lambda x: x + np.append(0.0, x[:-1]),
+    X,
     right=to_neighbours,
-)  # fmt: skip
+)
 control.mistake("rests of a longer call", with_rests, symptom="another size", door="invariants")
 
 # ------------------------------------------------------------------------------------ saved values
@@ -173,9 +174,7 @@ def centred_by_a_running_mean(x: Array) -> Array:
     return x - RUNNING[-1]
 
 
-control = room.control(
-    "less a running mean", lambda x: x - 0.25, X, right=lambda g, y, x: g.copy()
-)
+control = room.control("less a running mean", lambda x: x - 0.25, X, right=lambda g, y, x: g.copy())
 control.mistake(
     "that each call moves",
     control.twin.derivative,
