@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -199,7 +200,7 @@ class Torch:
 
     def as_tensors(self, y: PyTree) -> Foreign:
         """Tensors that share no memory."""
-        tensors = [self.torch.from_numpy(np.array(v)) for v in outputs(y)]
+        tensors = [self.torch.from_numpy(np.array(v)) for v in leaves(y)]
         return tuple(tensors) if isinstance(y, tuple) else tensors[0]
 
     def reverse_mode(self, pair: Pair, args: PyTree, where: list[int]) -> Callable[..., Any]:
@@ -275,6 +276,7 @@ class Jax:
     def __init__(self) -> None:
         self.jax = importlib.import_module("jax")
         self.jax.config.update("jax_enable_x64", True)
+        logging.getLogger("jax").setLevel(logging.CRITICAL)  # a function that raises is no news
         self.check_grads = importlib.import_module("jax.test_util").check_grads
 
     def check(self, pair: Pair) -> Check:
