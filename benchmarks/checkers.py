@@ -29,9 +29,9 @@ Row = dict[str, Any]
 Result = dict[str, Any]
 
 
-def checkers() -> tuple[list[Checker], list[str]]:
+def checkers(rng: int = 0) -> tuple[list[Checker], list[str]]:
     """Those that are installed, and the names of those that are not."""
-    present: list[Checker] = [Ours(), OurInvariants()]
+    present: list[Checker] = [Ours(rng), OurInvariants()]
     missing = []
     peers: dict[str, Callable[[], Checker]] = {
         "torch slow": lambda: Torch(False),
@@ -75,10 +75,13 @@ def cases(kind: str | None = None) -> list[tuple[str, Pair]]:
 
 
 def compare(
-    repeats: int = REPEATS, kind: str | None = None, only: list[Checker] | None = None
+    repeats: int = REPEATS,
+    kind: str | None = None,
+    only: list[Checker] | None = None,
+    rng: int = 0,
 ) -> Result:
     """The outcome of every checker on every case, and how long it takes."""
-    present, missing = checkers() if only is None else (only, [])
+    present, missing = checkers(rng) if only is None else (only, [])
     rows = []
     for role, pair in cases(kind):
         outcomes: dict[str, list[Row]] = {}
@@ -200,10 +203,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--kind", help="this kind only")
     parser.add_argument("--ours", action="store_true", help="no other checkers")
+    parser.add_argument("--rng", type=int, default=0, help="the seed of this project's checker")
     parser.add_argument("--missed", action="store_true", help="list what ours gets wrong")
     args = parser.parse_args()
-    only: list[Checker] | None = [Ours(), OurInvariants()] if args.ours else None
-    result = compare(args.repeats, args.kind, only)
+    only: list[Checker] | None = [Ours(args.rng), OurInvariants()] if args.ours else None
+    result = compare(args.repeats, args.kind, only, args.rng)
     print(table(result))
     if args.missed:
         print("\n" + missed(result))

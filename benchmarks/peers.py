@@ -51,18 +51,23 @@ class Ours:
 
     name = "tinygrad_cv"
 
+    def __init__(self, rng: int = 0) -> None:
+        self.rng = rng
+
     def check(self, pair: Pair) -> Check:
         args = fresh(pair.args)
+        rng = self.rng
         if not pair.shows:
             return self.property_test(pair)
         if pair.door == "grad2":
             f = self.rule(pair)
-            return lambda: testing.check_grad(f, *args, order=2)
+            return lambda: testing.check_grad(f, *args, order=2, rng=rng)
         if pair.door == "invariants":
-            return lambda: testing.check_invariants((pair.forward, pair.derivative), *args)
+            both = (pair.forward, pair.derivative)
+            return lambda: testing.check_invariants(both, *args, rng=rng)
         call = getattr(testing, f"check_{pair.door}")
         options = self.options(pair, call)
-        return lambda: call(pair.forward, pair.derivative, *args, **options)
+        return lambda: call(pair.forward, pair.derivative, *args, rng=rng, **options)
 
     def options(self, pair: Pair, call: Callable[..., Any]) -> dict[str, Any]:
         """The pair's options; a word names a projection. NotTaken for what is not there."""
