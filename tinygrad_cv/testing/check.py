@@ -152,7 +152,7 @@ def run(f: Function, backward: Function | None, args: Arguments, settings: Setti
     except GradMismatch as mismatch:
         again = lambda smaller: check_once(f, backward, smaller, settings)
         smallest = shrink(mismatch, args, again)
-    raise GradMismatch(str(smallest))
+    raise type(smallest)(str(smallest))
 
 
 def check_once(
@@ -170,7 +170,8 @@ def check_once(
                 operation = derivative_of(operation, cotangents)
             check_order(operation, order, settings, report, rng)
     except GradMismatch as mismatch:
-        raise GradMismatch(f"{mismatch}\n  reproduce: {reproduce(operation, settings)}") from None
+        text = f"{mismatch}\n  reproduce: {reproduce(operation, settings)}"
+        raise type(mismatch)(text) from None
     report.seconds = time.perf_counter() - start
     return report
 

@@ -14,13 +14,13 @@ import numpy as np
 from ..engine.errors import name_of
 from ..engine.observers import detect_anomaly
 from ..tensor import TABLE, Rule, Tensor
-from .operation import Operation
 from .patterns import recognise
 
 if TYPE_CHECKING:
     from .check import Settings
     from .compare import Finding
     from .line import Line
+    from .operation import Operation
 
 SHOWN = 5  # wrong elements that are listed
 WRITTEN = 200  # the largest array that is written out
@@ -29,6 +29,12 @@ ORDERS = {1: "", 2: "second derivatives, ", 3: "third derivatives, "}
 
 class GradMismatch(AssertionError):
     """A gradient that is not what it should be."""
+
+    __module__ = "tinygrad_cv.testing"
+
+
+class WrongStructure(GradMismatch, TypeError):
+    """Gradients that are too few, too many, or in another nesting than the arguments."""
 
     __module__ = "tinygrad_cv.testing"
 
@@ -128,7 +134,7 @@ def _describe_finding(
 
 def where(operation: Operation) -> str:
     """The file and line of the gradient's code, "" if Python does not know them."""
-    code: Any = operation.backward
+    code: Any = inspect.unwrap(operation.backward) if operation.backward else None
     if code is None and _hashable(operation.function):
         rule = TABLE.get(operation.function)
         if isinstance(rule, Rule):
