@@ -276,46 +276,52 @@ def every_rung(phi: Phi, i: int, eps: float, near: int = 0) -> np.ndarray:
     """The slopes along one direction on each rung, the longest step first: (rungs,) of `SLOPES`.
 
     What noise may do to them is in their errors: at a step that is longer than the noise's own
-    scale it is divided by the step, and at a shorter one it is a slope itself.
+    scale it is divided by the step, and at a shorter one it is a slope itself. Steps within which
+    the function stands still know nothing.
     """
     exponents = sorted({*LONGER, *rungs(near)})
     found = np.concatenate([rung(phi, [i], [e], eps)[0] for e in exponents])
     shortest = found["step"] / 2 ** (LEVELS - 1)
-    for spacing, level in noise(phi, i, float(np.median(found["size"]))):
-        slope = 4 * level / np.maximum(spacing, shortest)
-        for name in ("error", "right_error", "left_error"):
+    still, levels = noise(phi, i, float(np.median(found["size"])))
+    for name in ("error", "right_error", "left_error"):
+        found[name][shortest < still] = np.inf
+        for spacing, level in levels:
+            slope = 4 * level / np.maximum(spacing, shortest)
             found[name] = np.fmax(found[name], slope)
-        found["jump"] &= found["steepest"] * shortest > 10 * level
+    largest_level = max((level for _, level in levels), default=0.0)
+    found["jump"] &= found["steepest"] * shortest > 10 * largest_level
     return found
 
 
-def noise(phi: Phi, i: int, size: float) -> list[tuple[float, float]]:
-    """Spacings of points at which phi has noise, with its standard deviation.
+def noise(phi: Phi, i: int, size: float) -> tuple[float, list[tuple[float, float]]]:
+    """The spacing of points below which phi stands still, or 0; and the noise of phi.
 
-    From differences of equally spaced points: those of a smooth function vanish with each order,
-    those of noise do not. It is there wherever one looks, unlike a kink. What is larger than 1e-4
-    of the numbers, `size`, and than 3e-3 of what phi does in a long step, is no noise. Where points
-    are so close that the function stands still, it has the noise of the next spacing that shows
-    any.
+    That is its standard deviation at each spacing where there is any, by differences of equally
+    spaced points: those of a smooth function vanish with each order, those of noise do not. It is
+    there wherever one looks, unlike a kink. What is larger than 1e-4 of the numbers, `size`, and
+    than 3e-3 of what phi does in a long step, is no noise.
     """
     long_step = 2.0 ** -RUNGS[0]
     ends = [abs(_change(phi, i, t)) for t in (long_step, -long_step)]
     most = max(1e-4 * size, 3e-3 * max(ends))
     found = []
-    unseen: list[float] = []
+    still = 0.0
+    stood = False
     for spacing in SPACINGS:
         levels = []
         for first in (0, -POINTS + 1, POINTS - 1, -2 * POINTS + 2):
             points = [spacing * (first + k) for k in range(POINTS)]
             levels.append(_noise_of(np.array([_change(phi, i, t) for t in points])))
-        level = sorted(levels)[1]  # a kink is in one window of four
-        if level < 0 or STANDS in levels:
-            unseen.append(spacing)
+        if STANDS in levels:
+            stood = True
             continue
+        if stood:
+            still, stood = spacing, False
+        level = sorted(levels)[1]  # a kink is in one window of four
         if 0 < level <= most:
-            found += [(close, level) for close in (*unseen, spacing)]
-        unseen = []
-    return found
+            found.append((spacing, level))
+    of_noise = any(spacing >= still for spacing, _ in found)
+    return (still if of_noise else 0.0), found
 
 
 STANDS, UNCLEAR = -1.0, -2.0  # what _noise_of says besides
