@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..typing import PyTree, Shape
-from .message import GradMismatch, describe_not_finite, literal, two_numbers
+from .message import GradMismatch, literal, two_numbers
 from .numeric import largest
 from .operation import Operation
 
@@ -60,7 +60,6 @@ def contract(
     untouched(operation, "the backward pass", values, kept, names)
     held += ["shape", "dtype", "nothing mutated"]
 
-    describe_not_finite(operation, "gradient", gradients)
     repeat(operation, inputs, cotangents, gradients)
     held += ["deterministic", "no stale state"]
     linear(operation, kept, cotangents, gradients, rng)

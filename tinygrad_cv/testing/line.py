@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 
 from ..engine.modes import switched
+from .constraints import Projection
 from .numeric import SLOPES, richardson, slopes
 from .operation import Operation, results
 
@@ -16,8 +16,6 @@ MANY = 400  # values: so many are weighed one by one
 UNLIKE = 1e3  # changes of the values that differ by this factor are weighed
 NEARBY = 32  # so many points around a suspected kink are looked at
 RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
-
-Projection: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -73,7 +71,7 @@ class Line:
         operation: Operation,
         inputs: Sequence[np.ndarray],
         cotangents: Sequence[np.ndarray],
-        project: Projection | None = None,
+        project: Sequence[Projection] | None = None,
     ) -> None:
         self.operation = operation
         self.project = project
@@ -86,11 +84,12 @@ class Line:
         values = operation.value(moved)
         self.eps = coarsest_eps(values)
         self.start = flat(values)
-        self.finite = bool(np.isfinite(self.start).all())
+        self.lost = ~np.isfinite(self.start)
+        self.finite = not self.lost.any()
         self.cotangent = flat(cotangents)
         if not self.finite:
-            self.cotangent = np.where(np.isfinite(self.start), self.cotangent, 0)
-            self.start = np.where(np.isfinite(self.start), self.start, 0)
+            self.cotangent = np.where(self.lost, 0, self.cotangent)
+            self.start = np.where(self.lost, 0, self.start)
         self.size = abs(self.cotangent * self.start)
         self.lengths = [real_view(v).size for v in values]
         self.weighed = self.start.size <= MANY or len(values) > 1
@@ -126,7 +125,8 @@ class Line:
             if self.project is None:
                 result = self.operation.function(*self.arguments)
             else:
-                projected = [self.project(a) for a in self.inputs]
+                pairs = zip(self.project, self.inputs, strict=True)
+                projected = [project(a) for project, a in pairs]
                 result = self.operation.function(*self.operation.arguments(projected))
         except Exception as error:  # the edge of the domain
             self.raised = error
@@ -137,7 +137,7 @@ class Line:
             return None
         change: np.ndarray = values - self.start
         if not self.finite:
-            change = np.where(self.cotangent == 0, 0, change)
+            change = np.where(self.lost, 0, change)
         if self.weighed and change.size > 1:
             self._remember(abs(change))
         return change
@@ -193,9 +193,9 @@ class Line:
             return moves
         steps = 2.0**-8 / 2.0 ** np.arange(4)
         tangents = []
-        for base, move in zip(self.base, moves, strict=True):
-            ahead = [self.project(base + h * move.reshape(base.shape)) for h in steps]
-            behind = [self.project(base - h * move.reshape(base.shape)) for h in steps]
+        for base, move, project in zip(self.base, moves, self.project, strict=True):
+            ahead = [project(base + h * move.reshape(base.shape)) for h in steps]
+            behind = [project(base - h * move.reshape(base.shape)) for h in steps]
             table = (np.array(ahead) - np.array(behind)) / (2 * steps.reshape(-1, *[1] * base.ndim))
             tangents.append(richardson(table, (2, 4, 6))[0].reshape(-1))
         return tangents

@@ -123,6 +123,12 @@ class Operation:
         other.inputs = list(inputs)
         return other
 
+    def meaning(self, function: Function) -> Operation:
+        """The same call of another function."""
+        other = copy.copy(self)
+        other.function = function
+        return other
+
     def call(self, inputs: Sequence[PyTree]) -> PyTree:
         """The function's own result."""
         arguments = self.arguments(inputs)
