@@ -179,7 +179,7 @@ def set_aside(
     function has no finite value, or where its slope grows without end.
     """
     known = np.isfinite(line.base[finding.which].reshape(-1))
-    finite = known & np.isfinite(analytic)
+    finite: np.ndarray = known & np.isfinite(analytic)
     finding.not_finite += int(np.sum(~known))
     for k in np.flatnonzero(known & ~finite).tolist():
         direction = Direction(finding.which, np.array([k]), amplitude[[k]])

@@ -19,6 +19,7 @@ from ..tensor import Tensor, unwrap
 from ..transforms import vjp
 from ..typing import PyTree
 from .message import GradMismatch, WrongStructure
+from .numeric import largest_finite
 from .witness import Witness
 
 Function: TypeAlias = Callable[..., Any]
@@ -129,6 +130,19 @@ class Operation:
         other.function = function
         return other
 
+    def with_leaves(self, change: Callable[[PyTree], PyTree]) -> Operation:
+        """The same operation with other arguments: the result of `change` for each leaf."""
+        other = copy.copy(self)
+        new = self.arguments(self.inputs)
+        other.args = tuple(map_leaves(change, list(new)))
+        other.inputs = [change(a) for a in self.inputs]
+        return other
+
+    @property
+    def size(self) -> int:
+        """How many elements all inputs have."""
+        return sum(a.size for a in self.inputs)
+
     def call(self, inputs: Sequence[PyTree]) -> PyTree:
         """The function's own result."""
         arguments = self.arguments(inputs)
@@ -160,7 +174,7 @@ class Operation:
 
         Inputs near 0 set no scale, so the input counts as at least 0.01.
         """
-        return max(size, self.magnitude) / float(np.max(np.abs(self.inputs[which]), initial=0.01))
+        return max(size, self.magnitude) / max(0.01, largest_finite(self.inputs[which]))
 
     def outputs(self, *inputs: PyTree) -> list[PyTree]:
         """The floating-point results as they are: arrays or tensors."""
@@ -211,7 +225,7 @@ class Operation:
                 found = aligned(trees, [arguments[p] for p in holders])
                 if found is not None:
                     return [found[k] for k in self.places(holders)]
-        flat = []
+        flat: list[PyTree] = []
         for tree in several:
             flat += tree if isinstance(tree, (list, tuple)) else [tree]
         if len(flat) == len(self.inputs) and not any(isinstance(g, dict) for g in flat):
