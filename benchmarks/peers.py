@@ -70,16 +70,12 @@ class Ours:
         return lambda: call(pair.forward, pair.derivative, *args, rng=rng, **options)
 
     def options(self, pair: Pair, call: Callable[..., Any]) -> dict[str, Any]:
-        """The pair's options; a word names a projection. NotTaken for what is not there."""
+        """The pair's options; NotTaken for one that the check has not."""
         known = inspect.signature(call).parameters
         found = {}
         for name, value in pair.options.items():
             if name not in known:
                 raise NotTaken
-            if name == "project" and isinstance(value, str):
-                if not hasattr(testing, value):
-                    raise NotTaken
-                value = getattr(testing, value)
             found[name] = value
         return found
 

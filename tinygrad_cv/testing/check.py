@@ -186,6 +186,7 @@ def check_once(
     """One check, its failure described for the arguments as they are."""
     start = time.perf_counter()
     operation = Operation(f, args, settings.wrt, backward)
+    operation.constrained = settings.project is not None or len(settings.along) > 0
     report = GradReport(operation.name)
     rng = settings.generator()
     try:

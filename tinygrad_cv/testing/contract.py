@@ -142,7 +142,7 @@ def repeat(agreement: Agreement, values: Sequence[np.ndarray]) -> None:
         moved = applies(lambda: _gradients(elsewhere, again, agreement.cotangents))  # noqa: B023
         names = ["the value of an earlier call"] * len(again)
         untouched(operation, witness, names, "a call with other arguments")
-        if moved is not None:
+        if moved is not None and not operation.constrained:
             depends(agreement, elsewhere, moved)
     try:
         message = "stale state, a call with other arguments changed the gradient of this one"
