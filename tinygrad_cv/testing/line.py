@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..engine.modes import switched
 from .constraints import Projection
-from .numeric import SLOPES, richardson, slopes
+from .numeric import SLOPES, better, every_rung, richardson, slopes
 from .operation import Operation, results
 
 MANY = 400  # values: so many are weighed one by one
@@ -286,10 +287,32 @@ class TangentLine:
         change = values - self.start
         return change, np.where(change == 0, 0, abs(self.start)) + abs(change)
 
+    @property
+    def near(self) -> int:
+        """How much smaller the inputs are than their tangents: 2^-near (`numeric.rungs`)."""
+        ratios = [np.inf]
+        for x, d in zip(self.base, self.tangents, strict=True):
+            moves = (x != 0) & (d != 0)
+            ratios.append(float(np.min(abs(x[moves] / d[moves]), initial=np.inf)))
+        least = min(ratios)
+        return max(0, int(np.ceil(-np.log2(least)))) if np.isfinite(least) else 0
+
     def slopes(self) -> np.ndarray:
         """The derivative of each element of the values: (m,) of `numeric.SLOPES`."""
         with np.errstate(all="ignore"):
-            return slopes(self, 1, eps=self.eps)
+            return slopes(self, 1, eps=self.eps, near=[self.near])
+
+    def look_again(self, k: int) -> np.ndarray:
+        """That of one element by every rung, with the function's noise in its error: (1,)."""
+
+        def one(i: int, t: float) -> tuple[float, float]:
+            change, size = self(i, t)
+            return float(change[k]), float(size[k])
+
+        with np.errstate(all="ignore"):
+            rungs = every_rung(one, 0, self.eps, self.near)
+        found: np.ndarray = functools.reduce(better, rungs[:, None])
+        return found
 
 
 def coarsest_eps(arrays: Sequence[np.ndarray]) -> float:
