@@ -19,8 +19,8 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted(PACKAGE.rglob("*.md"))
 
 # Each room may import from those before it.
-ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "special", "kernels"]
-ROOMS += ["transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
+ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "scipy", "special"]
+ROOMS += ["kernels", "transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
 ROOMS += ["tape", "testing"]
 
 MAX_COLUMNS = 100

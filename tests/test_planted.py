@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from benchmarks.planted.pair import DOORS
 from benchmarks.planted.verify import as_vjp, verified
 
 RIGHT = [*TWINS, *NASTY]
+HIDDEN = [pair for pair in MISTAKES if not pair.shows]
 EVERY = [*MISTAKES, *RIGHT]
 named = {"ids": lambda pair: f"{pair.kind}: {pair.name}"}
 
@@ -47,7 +48,7 @@ def test_a_mistake_shows_beside_its_twin() -> None:
     assert [pair.name for pair in hidden] == []
 
 
-@pytest.mark.parametrize("pair", [p for p in MISTAKES if not p.shows], **named)  # type: ignore[arg-type]
+@pytest.mark.parametrize("pair", HIDDEN, **named)  # type: ignore[arg-type]
 def test_a_mistake_that_does_not_show_does_so_elsewhere(pair: Pair) -> None:
     assert pair.strategy is not None and pair.twin is not None
 
@@ -98,6 +99,37 @@ def test_a_right_gradient_is_the_same_in_any_layout() -> None:
                 assert largest_difference(found, plain * rounds) < 1e-9, (name, pair.name)
 
 
+PROJECTIONS = {
+    "simplex": lambda p: np.abs(p) / np.abs(p).sum(),
+    "symmetric": lambda a: (a + a.T) / 2,
+    "lower_triangular": np.tril,
+}
+
+
+def paths(pair: Pair) -> Iterator[Callable[[float], np.ndarray]]:
+    """Curves through the argument on the set that it belongs to."""
+    (x,) = pair.args
+    for direction in pair.options.get("along", []):
+        yield lambda t, d=direction: x + t * d  # type: ignore[misc]
+    project = pair.options.get("project")
+    project = PROJECTIONS.get(project, project)
+    for seed in range(3 if project else 0):
+        direction = np.random.default_rng(seed).normal(size=x.shape)
+        yield lambda t, d=direction: project(x + t * d)  # type: ignore[misc]
+
+
+CONSTRAINED = [pair for pair in NASTY if {"along", "project"} & set(pair.options)]
+
+
+@pytest.mark.parametrize("pair", CONSTRAINED, **named)  # type: ignore[arg-type]
+def test_a_constrained_gradient_is_right_along_its_set(pair: Pair) -> None:
+    g = pushed(pair, pair.args)
+    gradient = derivative_of(pair, fresh(pair.args))
+    h = 1e-5
+    for path in paths(pair):
+        rise = np.sum(g * (pair.forward(path(h)) - pair.forward(path(-h)))) / (2 * h)
+        along = np.sum(gradient * (path(h) - path(-h))) / (2 * h)
+        np.testing.assert_allclose(along, rise, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parity

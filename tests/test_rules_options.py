@@ -11,16 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import special as sp
 
 import tinygrad_cv as tg
 from tinygrad_cv import rules
 from tinygrad_cv.engine.errors import name_of
+from tinygrad_cv.rules.scipy.stats import Method
 from tinygrad_cv.rules.table import DEFINITIONS, INERT, as_array
 from tinygrad_cv.tensor import TABLE, Rule
 
 rules.enter_scipy()
-BY_NAME = {name_of(function): function for function in DEFINITIONS}
+BY_NAME = {  # without the distributions' methods, whose bodies are one for all: tests/test_scipy.py
+    name_of(function): function for function, d in DEFINITIONS.items() if not isinstance(d, Method)
+}
 VERSIONED = {"bias", "ddof", "device", "shape", "newshape", "copy"}  # not in every version of NumPy
 
 # Why an option is refused. `out` and `where` are the interface's matter.
@@ -31,10 +36,26 @@ REFUSED = {
     "aweights": "weighted covariances",
     "interpolation": "an old name of `method`",
     "period": "interpolation on a circle",
-    "edge_order": "differences of second order at the edges",
     "end_values": "np.pad's linear ramp",
     "stat_length": "np.pad by statistics",
     "return_sign": "the sign of a weighted sum of exponentials",
+    "lapack_driver": "a driver that gives no singular values",
+    "p_indices": "a permutation as numbers",
+    "disp": "messages of functions of a matrix, in older versions",
+    "blocksize": "a choice of older versions",
+    "pivoting": "columns in another order",
+    "b": "generalised eigenvalues",
+    "type": "generalised eigenvalues",
+    "subset_by_index": "some of the eigenvalues",
+    "subset_by_value": "some of the eigenvalues",
+    "assume_a": "matrices of which a part is read",
+    "lower": "matrices of which a part is read",
+    "transposed": "solve of a.mT",
+    "atol": "a rank that depends on the size of a matrix",
+    "return_rank": "a rank",
+    "full_output": "a solver's report",
+    "tcrit": "a right-hand side that jumps",
+    "nan_policy": "elements that are left out",
     "diff_n": "derivatives beside the value of a spherical harmonic",
 }
 
@@ -154,46 +175,57 @@ def test_the_order_of_fortran_is_kept() -> None:
 # Types.
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda x: np.stack([x, x], dtype=np.float32),
-        lambda x: np.hstack([x, x], dtype=np.float32),
-        lambda x: np.vstack([x, x], dtype=np.float32),
-        lambda x: np.concatenate([x, x], dtype=np.float32),
-        lambda x: np.linspace(x, 2 * x, 3, dtype=np.float32),
-        lambda x: np.logspace(x, 2 * x, 3, dtype=np.float32),
-        lambda x: np.geomspace(x, 2 * x, 3, dtype=np.float32),
-        lambda x: np.var(x, dtype=np.float32),
-        lambda x: np.std(x, dtype=np.float32),
-        lambda x: np.nanvar(x, dtype=np.float32),
-        lambda x: np.nanstd(x, dtype=np.float32),
-        lambda x: np.nanmean(x, dtype=np.float32),
-        lambda x: np.nansum(x, dtype=np.float32),
-        lambda x: np.nanprod(x, dtype=np.float32),
-        lambda x: np.nancumsum(x, dtype=np.float32),
-        lambda x: np.cumprod(x, dtype=np.float32),
-        lambda x: np.cumsum(x, dtype=np.float32),
-        lambda x: np.sum(x, dtype=np.float32),
-        lambda x: np.mean(x, dtype=np.float32),
-        lambda x: np.prod(x, dtype=np.float32),
-        lambda x: np.trace(np.outer(x, x), dtype=np.float32),
-        lambda x: np.cov(x, dtype=np.float32),
-        lambda x: np.corrcoef(np.stack([x, x * x]), dtype=np.float32),
-        lambda x: np.einsum("i,i->", x, x, dtype=np.float32, casting="same_kind"),
-    ],
+PLAIN = (np.sum, np.mean, np.prod, np.var, np.std, np.cumsum, np.cumprod, np.trace, np.linalg.trace, np.cov)
+PLAIN += (np.nansum, np.nanmean, np.nanprod, np.nanvar, np.nanstd, np.nancumsum, np.nancumprod, np.corrcoef)
+JOINED = (np.stack, np.hstack, np.vstack, np.concatenate)
+SPACED = (np.linspace, np.logspace, np.geomspace)
+WITH_DTYPE: dict[str, Callable[..., Any]] = {
+    **{name_of(f): f for f in PLAIN},
+    **{name_of(f): lambda x, dtype, f=f: f([x, x], dtype=dtype, casting="unsafe") for f in JOINED},
+    **{name_of(f): lambda x, dtype, f=f: f(x, 2 * x, 3, dtype=dtype) for f in SPACED},
+    "np.einsum": lambda x, dtype: np.einsum("ij,kj->", x, x, dtype=dtype, casting="unsafe"),
+    "np.ufunc.reduce": lambda x, dtype: np.subtract.reduce(x, dtype=dtype),
+    "np.ufunc.accumulate": lambda x, dtype: np.true_divide.accumulate(x, dtype=dtype),
+    "np.ufunc.reduceat": lambda x, dtype: np.multiply.reduceat(x, [0, 2], dtype=dtype),
+    "np.full": lambda x, dtype: tg.rule(np.full)((2, 3, 3), x, dtype),
+    "np.full_like": lambda x, dtype: tg.rule(np.full_like)(np.zeros((3, 3), np.float32), x, dtype),
+    "np.astype": lambda x, dtype: np.astype(x, dtype or x.dtype),
+}
+if hasattr(np, "cumulative_sum"):  # NumPy 2.1
+    WITH_DTYPE["np.cumulative_sum"] = lambda x, dtype: np.cumulative_sum(x, axis=0, dtype=dtype)
+    WITH_DTYPE["np.cumulative_prod"] = lambda x, dtype: np.cumulative_prod(x, axis=0, dtype=dtype)
+OTHERWISE = ["cast", "einsum", "np.row_stack", "np.fromfunction"]  # by other names above, or of a user's function
+
+
+def test_every_function_with_a_dtype_is_tested_with_it() -> None:
+    for function, row in TABLE.items():
+        signature = getattr(DEFINITIONS.get(function, row), "signature", None)
+        if signature is not None and "dtype" in signature.defaults and not isinstance(function, np.ufunc):
+            assert name_of(function) in {*WITH_DTYPE, *OTHERWISE}
+
+
+@pytest.mark.parametrize("name", WITH_DTYPE)
+@given(
+    of_x=st.sampled_from([np.float64, np.float32, np.float16]),
+    dtype=st.sampled_from([None, np.float64, np.float32, np.float16, np.complex64]),
+    seed=st.integers(0, 99),
 )
 def test_a_dtype_is_honoured_and_the_gradient_has_that_of_the_argument(
-    call: Callable[[Any], Any],
+    name: str, of_x: Any, dtype: Any, seed: int
 ) -> None:
-    x = leaf(1.0, 2.0, 4.0)
-    value = call(x)
-    assert value.dtype == call(x.data).dtype == np.float32
-    np.testing.assert_allclose(value.data, call(x.data), rtol=1e-6)
-    value.sum().backward()
-    assert x.grad.dtype == np.float64
-    call_in_double = tg.grad(lambda v: np.sum(call(v)))(x.data)
-    np.testing.assert_allclose(x.grad, call_in_double, rtol=1e-6)
+    array = np.random.default_rng(seed).uniform(0.5, 2, (3, 3)).astype(of_x)
+    x = tg.Tensor(array, requires_grad=True)
+    call = WITH_DTYPE[name]
+    value, expected = call(x, dtype=dtype), call(array, dtype=dtype)
+    assert value.dtype == expected.dtype
+    eps = np.finfo(expected.dtype).eps
+    np.testing.assert_allclose(value.numpy(), expected, rtol=8 * eps, atol=8 * eps)
+    loss = lambda x, dtype: np.sum(np.real(call(x, dtype=dtype)).astype(np.float64))
+    loss(x, dtype).backward()
+    assert x.grad.dtype == of_x
+    in_double = tg.grad(lambda v: loss(v, np.float64))(array.astype(np.float64))
+    coarse = 32 * max(eps, np.finfo(of_x).eps)
+    np.testing.assert_allclose(x.grad, in_double, rtol=coarse, atol=coarse * np.max(abs(in_double)))
 
 
 def test_a_cast_to_integers_by_an_option_is_refused() -> None:

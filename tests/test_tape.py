@@ -42,6 +42,12 @@ CALLED = {
     *(f"scipy.special.{name}_all" for name in ("legendre_p", "assoc_legendre_p", "sph_legendre_p")),
     *("root_slope", "direction", "cofactor", "with_eigenvalues", "with_singular_values"),
     *("np.linalg.det", "np.linalg.eig", "np.linalg.eigvals"),
+    # Those of SciPy's that are no ufuncs see arrays only.
+    *(f"scipy.linalg.{name}" for name in ("expm", "sqrtm", "expm_frechet", "inv")),
+    *(f"scipy.linalg.{name}" for name in ("cho_solve", "lu_solve", "lu_factor", "solve_sylvester")),
+    *(f"scipy.linalg.{name}" for name in ("eigh", "svd", "pinv", "polar", "lstsq", "solve_triangular", "lu")),
+    *("scipy.signal.convolve", "scipy.signal.convolve2d", "scipy.signal.fftconvolve"),
+    *("scipy.stats.multivariate_normal.logpdf", "scipy.stats.dirichlet.entropy"),
 }
 RNG = np.random.default_rng(0)
 X, W = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))
@@ -288,6 +294,9 @@ MIXED = {
     "np.amax",
     "np.amin",
     "np.nansum",
+    "np.nanmax",
+    "np.nanmin",
+    "np.ufunc.reduce",
 }
 
 

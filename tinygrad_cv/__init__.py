@@ -15,7 +15,7 @@ from .tensor import LAZY_ROOMS, Tensor, derivative, rule
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
-    from . import data, kernels, nn, optim, parallel, rules, special, testing
+    from . import data, kernels, nn, optim, parallel, rules, scipy, special, testing
     from .kernels import kernel
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "rule",
     "rules",
     "save",
+    "scipy",
     "special",
     "tape",
     "testing",

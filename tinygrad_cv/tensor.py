@@ -290,6 +290,7 @@ def described(value: Any, function: Any) -> tuple[Any, Any]:
 TABLE: dict[Any, Function] = {}  # function -> how it is carried out on tensors
 USER_RULES: set[Any] = set()  # the functions in it that a user has entered, which stay
 LAZY_ROOMS: list[Callable[[], Any]] = []  # what enters more functions, once one is missing
+MIRRORED: dict[Any, Any] = {}  # the functions of tg.scipy -> SciPy's own, which are in the table
 
 
 class Rule:
@@ -307,7 +308,7 @@ class Rule:
         formulas: Mapping[str, Function | None],
         signature: str | None = None,
         inert: Iterable[str] = (),
-        selects: bool = False,
+        selects: bool | str = False,
         linear: Iterable[str] = (),
         elementwise: bool = False,
     ) -> None:
@@ -496,7 +497,7 @@ def derivative(
     *,
     signature: str | None = None,
     inert: Iterable[str] = (),
-    selects: bool = False,
+    selects: bool | str = False,
     linear: Iterable[str] = (),
     elementwise: bool = False,
     **formulas: Function | None,
@@ -512,12 +513,14 @@ def derivative(
 
     An option that no formula reads is refused when it is given, unless `inert` names it: one that
     has no influence on the gradient. `selects` says that elements of the arguments may not reach
-    the value. `signature`, as "a, axis=0", stands where Python cannot see the function's own.
+    the value; by name, that the mask does so. `signature`, as "a, axis=0", stands where Python
+    cannot see the function's own.
 
     Forward mode follows by itself, fast if it is known how: `linear` names the arguments in which
     the function is linear; `elementwise` says that each element of the value depends on one of each
     argument, as it does for a ufunc. `Rule.tangent` takes formulas for the other functions.
     """
+    function = MIRRORED.get(function, function)
     rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
     rule.guarded = True
     TABLE[function] = rule
@@ -528,6 +531,8 @@ def derivative(
 def rule(function: Any) -> Any:
     """The row of a function: it is called like the function, and prints as it stands."""
     while function not in TABLE:
+        if function in MIRRORED:
+            return rule(MIRRORED[function])
         if not LAZY_ROOMS:
             raise errors.without_rule(function)
         enter = LAZY_ROOMS[-1]
@@ -668,7 +673,7 @@ class Walk:
         if self.path is not None:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
         contributions = operation.pull(node, gradient, wanted, self.graph)
-        if operation.selects or self.dropped:
+        if self.dropped or (operation.selects and drops(node)):
             dropped = self.dropped.pop(node, None)
             if dropped is not None:
                 contributions = silence(operation, contributions, dropped)
@@ -752,6 +757,14 @@ def broadcast_axes(shape: Shape, before: Shape) -> tuple[int, ...] | None:
     return None if extra < 0 or any(padded[i] != 1 for i in axes) else axes
 
 
+def drops(node: Node) -> bool:
+    """Whether elements of the arguments may not reach the value: a mask may leave them out."""
+    selects = node.operation.selects
+    if type(selects) is not str:
+        return bool(selects)
+    return node.saved is not None and node.saved.get(selects, True) is not True
+
+
 def can_drop(place: Any) -> bool:
     """Whether it matters which elements of the value at a place were dropped."""
     if type(place) is not Node or place.operation is None:
@@ -770,7 +783,7 @@ def dropped_by(
     dropped and positive elsewhere; behind a sum of both signs a random one, which does not cancel.
     """
     operation, parents = node.operation, each(node.parents[name])
-    selects = operation.selects
+    selects = drops(node)
     unknown: list[np.ndarray | None] = [None] * len(parents)
     if type(node.dtype) is list or (dropped is None and not selects):
         return unknown

@@ -18,6 +18,7 @@ __all__ = [
     "DTypeLike",
     "Function",
     "Gradients",
+    "Mask",
     "Operand",
     "Operation",
     "PyTree",
@@ -30,6 +31,7 @@ Array: TypeAlias = Union[np.ndarray, "Tensor"]  # a formula or a reference runs 
 Operand: TypeAlias = Union[np.ndarray, "Tensor", Scalar]  # what arithmetic takes
 Shape: TypeAlias = tuple[int, ...]
 Axis: TypeAlias = int | tuple[int, ...] | None  # None: all axes
+Mask: TypeAlias = np.ndarray | bool  # which elements take part; True: all of them
 Gradients: TypeAlias = tuple[np.ndarray | None, ...]  # one for each array argument of a kernel
 PyTree: TypeAlias = Any  # nested dicts, lists and tuples of arrays, tensors and numbers
 Function: TypeAlias = Callable[..., Any]
@@ -39,11 +41,14 @@ class Operation(Protocol):
     """What can be recorded: a rule of the calculus table, a kernel, a checkpointed call."""
 
     function: Any  # what errors and observers call it by
-    selects: bool  # whether some elements of the arguments do not reach the value, as in np.where
     elementwise: bool  # whether each element of the value depends on one of each argument
     affine: bool  # whether the way back depends on no values
     gives_new_arrays: bool  # whether nobody else has the arrays that `pull` gives
     guarded: bool  # whether it is a user's, so that what it is given must be read-only
+
+    @property
+    def selects(self) -> bool | str:
+        """Whether elements of the arguments may not reach the value; or by which mask."""
 
     @property
     def operands(self) -> Collection[str]:

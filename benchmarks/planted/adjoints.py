@@ -26,7 +26,9 @@ def one_entry(v: Array) -> Array:
     return x
 
 
-dense = control("a matrix of 40,000", lambda x: MATRIX @ x, normal(200), right=lambda v: MATRIX.T @ v)
+dense = control(
+    "a matrix of 40,000", lambda x: MATRIX @ x, normal(200), right=lambda v: MATRIX.T @ v
+)
 dense.mistake("one entry halved", one_entry)
 dense.mistake("not transposed", lambda v: MATRIX @ v)
 dense.mistake("in float32", lambda v: (MATRIX.T @ v).astype(np.float32), symptom="contract")
@@ -86,9 +88,9 @@ taking = control("taken by an index", lambda x, index: x[index], normal(5), INDE
 taking.mistake("assigned, not added", assign_at)
 taking.mistake("the index sorted", sorting, symptom="mutation")
 
-transform = control("FFT", np.fft.fft, normal(8) + 1j * normal(8, seed=1), right=lambda v: (
-    np.fft.ifft(v) * 8
-))  # fmt: skip
+transform = control(
+    "FFT", np.fft.fft, normal(8) + 1j * normal(8, seed=1), right=lambda v: np.fft.ifft(v) * 8
+)
 transform.mistake("the inverse", np.fft.ifft)
 transform.mistake("the transpose", np.fft.fft)
 
@@ -98,9 +100,10 @@ summed.mistake("not reversed", np.cumsum)
 KERNEL = np.array([0.5, -1.0, 2.0])
 smoothed = control(
     "full convolution",
-    lambda x: np.convolve(x, KERNEL), normal(7),
+    lambda x: np.convolve(x, KERNEL),
+    normal(7),
     right=lambda v: np.correlate(v, KERNEL, "valid"),
-)  # fmt: skip
+)
 smoothed.mistake("kernel not reversed", lambda v: np.convolve(v, KERNEL, "valid"))
 
 clipped = control("2 x", lambda x: 2 * x, normal(4), right=lambda v: 2 * v)
@@ -108,17 +111,25 @@ clipped.mistake("clipped", lambda v: np.clip(2 * v, -20, 20), symptom="linearity
 clipped.mistake("1e-6 beside 1", lambda v: 2 * v + 1e-6 * v[::-1], size=1e-7)
 
 SCALES = np.array([1e9, 1.0, 1e-9])
-scaled = control("scales from 1e9 to 1e-9", lambda x: SCALES * x, normal(3), right=lambda v: SCALES * v)
+scaled = control(
+    "scales from 1e9 to 1e-9", lambda x: SCALES * x, normal(3), right=lambda v: SCALES * v
+)
 scaled.mistake("the smallest doubled", lambda v: SCALES * v * [1, 1, 2])
 
 nasty: dict[str, Any] = {"door": "adjoint"}
 room.nasty("the identity", lambda x: x.copy(), normal(3), right=lambda v: v.copy(), **nasty)
 room.nasty("zero", lambda x: 0 * x[:2], normal(3), right=lambda v: np.zeros(3), **nasty)
 room.nasty(
-    "scales from 1e12 to 1e-12", lambda x: np.array([1e12, 1.0, 1e-12]) * x, normal(3),
-    right=lambda v: np.array([1e12, 1.0, 1e-12]) * v, **nasty,
-)  # fmt: skip
+    "scales from 1e12 to 1e-12",
+    lambda x: np.array([1e12, 1.0, 1e-12]) * x,
+    normal(3),
+    right=lambda v: np.array([1e12, 1.0, 1e-12]) * v,
+    **nasty,
+)
 room.nasty(
-    "differences of 100,000 numbers", np.diff, normal(100_000),
-    right=lambda v: np.append(0.0, v) - np.append(v, 0.0), **nasty,
-)  # fmt: skip
+    "differences of 100,000 numbers",
+    np.diff,
+    normal(100_000),
+    right=lambda v: np.append(0.0, v) - np.append(v, 0.0),
+    **nasty,
+)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_cv.typing import Array
+from tinygrad_cv.typing import Array, Gradients
 
 from .pair import Room, normal
 
@@ -18,15 +16,19 @@ def hilbert(n: int) -> Array:
     return 1.0 / (i[:, None] + i + 1)
 
 
-def solve_backward(g: Array, y: Array, a: Array, b: Array) -> Any:
+def solve_backward(g: Array, y: Array, a: Array, b: Array) -> Gradients:
     db = np.linalg.solve(a.T, g)
     return -np.outer(db, y), db
 
 
 room.nasty(
-    "a Hilbert system of 6", np.linalg.solve, hilbert(6), np.ones(6), right=solve_backward,
+    "a Hilbert system of 6",
+    np.linalg.solve,
+    hilbert(6),
+    np.ones(6),
+    right=solve_backward,
     tolerance=1e-6,
-)  # fmt: skip
+)
 
 
 def fixed_solve(b: Array) -> Array:
@@ -34,9 +36,12 @@ def fixed_solve(b: Array) -> Array:
 
 
 room.nasty(
-    "a Hilbert system of 8, its right side", fixed_solve, np.linspace(1, 2, 8),
-    right=lambda g, y, b: np.linalg.solve(hilbert(8), g), tolerance=1e-5,
-)  # fmt: skip
+    "a Hilbert system of 8, its right side",
+    fixed_solve,
+    np.linspace(1, 2, 8),
+    right=lambda g, y, b: np.linalg.solve(hilbert(8), g),
+    tolerance=1e-5,
+)
 
 TALL = normal(6, 2)
 TALL[:, 1] = TALL[:, 0] + 1e-4 * TALL[:, 1]
@@ -52,22 +57,31 @@ def gram_inverse_backward(g: Array, y: Array, x: Array) -> Array:
 
 
 room.nasty(
-    "pinv(x'x) of columns 1e-4 apart", gram_inverse, TALL, right=gram_inverse_backward,
+    "pinv(x'x) of columns 1e-4 apart",
+    gram_inverse,
+    TALL,
+    right=gram_inverse_backward,
     tolerance=1e-5,
-)  # fmt: skip
+)
 
 BIG = np.array([1e8, 2.3e8])
 room.nasty(
-    "sqrt(x + 1) - sqrt(x) at 1e8", lambda x: np.sqrt(x + 1) - np.sqrt(x), BIG,
+    "sqrt(x + 1) - sqrt(x) at 1e8",
+    lambda x: np.sqrt(x + 1) - np.sqrt(x),
+    BIG,
     right=lambda g, y, x: g * (0.5 / np.sqrt(x + 1) - 0.5 / np.sqrt(x)),
     reference=lambda g, x: -g * 0.5 / (np.sqrt(x * (x + 1)) * (np.sqrt(x + 1) + np.sqrt(x))),
     tolerance=1e-7,
-)  # fmt: skip
+)
 room.nasty(
-    "(1 - cos x) / x^2 at 1e-5", lambda x: (1 - np.cos(x)) / x**2, np.array([1e-5, 0.5]),
+    "(1 - cos x) / x^2 at 1e-5",
+    lambda x: (1 - np.cos(x)) / x**2,
+    np.array([1e-5, 0.5]),
     right=lambda g, y, x: g * np.where(np.abs(x) < 1e-2, -x / 12, slope_of_versine(x)),
-    reference=lambda g, x: g * np.where(np.abs(x) < 1e-2, -x / 12 + x**3 / 180, slope_of_versine(x)),
-)  # fmt: skip
+    reference=lambda g, x: (
+        g * np.where(np.abs(x) < 1e-2, -x / 12 + x**3 / 180, slope_of_versine(x))
+    ),
+)
 
 
 def slope_of_versine(x: Array) -> Array:
@@ -79,9 +93,12 @@ def naive_variance(x: Array) -> Array:
 
 
 room.nasty(
-    "E x^2 - (E x)^2 at 1e4", naive_variance, 1e4 + normal(5),
-    right=lambda g, y, x: 2 * g * (x - x.mean()) / x.size, tolerance=1e-7,
-)  # fmt: skip
+    "E x^2 - (E x)^2 at 1e4",
+    naive_variance,
+    1e4 + normal(5),
+    right=lambda g, y, x: 2 * g * (x - x.mean()) / x.size,
+    tolerance=1e-7,
+)
 
 
 def wilkinson(r: Array) -> Array:
@@ -94,9 +111,12 @@ def wilkinson_backward(g: Array, y: Array, r: Array) -> Array:
 
 
 room.nasty(
-    "Wilkinson's polynomial", wilkinson, np.array([1.5, 10.3]), right=wilkinson_backward,
+    "Wilkinson's polynomial",
+    wilkinson,
+    np.array([1.5, 10.3]),
+    right=wilkinson_backward,
     tolerance=1e-7,
-)  # fmt: skip
+)
 
 CLOSE = np.diag([1.0, 1.0 + 1e-6, 3.0])
 
@@ -118,17 +138,24 @@ def vectors_backward(g: Array, y: Array, a: Array) -> Array:
 
 
 room.nasty(
-    "an eigenvector with a neighbour 1e-6 away", vectors, CLOSE, right=vectors_backward,
+    "an eigenvector with a neighbour 1e-6 away",
+    vectors,
+    CLOSE,
+    right=vectors_backward,
     tolerance=1e-6,
-)  # fmt: skip
+)
 room.nasty(
-    "a logarithm of 1 + 1e-9", lambda x: np.log(x), np.array([1 + 1e-9, 1 - 1e-12]),
+    "a logarithm of 1 + 1e-9",
+    lambda x: np.log(x),
+    np.array([1 + 1e-9, 1 - 1e-12]),
     right=lambda g, y, x: g / x,
-)  # fmt: skip
+)
 room.nasty(
-    "a sum that cancels to 1e-10", lambda x: (x[0] + 1e6) - (x[1] + 1e6), np.array([1e-10, 0.0]),
+    "a sum that cancels to 1e-10",
+    lambda x: (x[0] + 1e6) - (x[1] + 1e6),
+    np.array([1e-10, 0.0]),
     right=lambda g, y, x: g * np.array([1.0, -1.0]),
-)  # fmt: skip
+)
 
 
 def least_squares(a: Array) -> Array:
@@ -143,6 +170,9 @@ def least_squares_backward(g: Array, y: Array, a: Array) -> Array:
 
 VANDERMONDE = np.vander(np.linspace(0, 1, 5), 4)
 room.nasty(
-    "least squares of a Vandermonde matrix", least_squares, VANDERMONDE,
-    right=least_squares_backward, tolerance=1e-6,
-)  # fmt: skip
+    "least squares of a Vandermonde matrix",
+    least_squares,
+    VANDERMONDE,
+    right=least_squares_backward,
+    tolerance=1e-6,
+)

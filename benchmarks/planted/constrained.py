@@ -30,11 +30,13 @@ def entropy_backward(g: Array, y: Array, p: Array) -> Array:
 simplex = {"options": {"project": "simplex"}}
 room.nasty("entropy that checks its sum", cross_entropy_of, P, right=entropy_backward, **simplex)
 room.nasty(
-    "entropy, its gradient centred", cross_entropy_of, P,
+    "entropy, its gradient centred",
+    cross_entropy_of,
+    P,
     right=lambda g, y, p: -g * (np.log(p) - np.log(p).mean()),
     reference=lambda g, p: entropy_backward(g, 0 * g, p) - entropy_backward(g, 0 * g, p).mean(),
     **simplex,
-)  # fmt: skip
+)
 
 
 def last_by_the_others(p: Array) -> Array:
@@ -44,9 +46,13 @@ def last_by_the_others(p: Array) -> Array:
 
 
 room.nasty(
-    "the last probability is the rest", last_by_the_others, P,
-    right=entropy_backward, reference=lambda g, p: -g * (np.log(p) + 1), **simplex,
-)  # fmt: skip
+    "the last probability is the rest",
+    last_by_the_others,
+    P,
+    right=entropy_backward,
+    reference=lambda g, p: -g * (np.log(p) + 1),
+    **simplex,
+)
 
 HALF = normal(3, 3)
 S = HALF + HALF.T
@@ -70,9 +76,13 @@ def numeric_symmetric(g: Array, a: Array) -> Array:
 
 
 room.nasty(
-    "eigenvalues, of one triangle", eigenvalues, S, right=eigenvalues_backward,
-    reference=numeric_symmetric, **symmetric,
-)  # fmt: skip
+    "eigenvalues, of one triangle",
+    eigenvalues,
+    S,
+    right=eigenvalues_backward,
+    reference=numeric_symmetric,
+    **symmetric,
+)
 
 POSITIVE = HALF @ HALF.T + np.eye(3)
 
@@ -107,9 +117,13 @@ def factor_reference(g: Array, a: Array) -> Array:
 
 
 room.nasty(
-    "Cholesky that checks for symmetry", lower_factor, POSITIVE, right=factor_backward,
-    reference=factor_reference, **symmetric,
-)  # fmt: skip
+    "Cholesky that checks for symmetry",
+    lower_factor,
+    POSITIVE,
+    right=factor_backward,
+    reference=factor_reference,
+    **symmetric,
+)
 
 
 def log_density(a: Array) -> Array:
@@ -127,20 +141,31 @@ def log_density_backward(g: Array, y: Array, a: Array) -> Array:
 
 
 room.nasty(
-    "a Gaussian's density of its covariance", log_density, POSITIVE, right=log_density_backward,
-    reference=lambda g, a: g * (np.linalg.inv(a).T - np.linalg.inv(a).T @ np.outer(
-        np.array([0.5, -1.0, 2.0]), np.array([0.5, -1.0, 2.0])
-    ) @ np.linalg.inv(a).T), **symmetric,
-)  # fmt: skip
+    "a Gaussian's density of its covariance",
+    log_density,
+    POSITIVE,
+    right=log_density_backward,
+    reference=lambda g, a: (
+        g
+        * (
+            np.linalg.inv(a).T
+            - np.linalg.inv(a).T
+            @ np.outer(np.array([0.5, -1.0, 2.0]), np.array([0.5, -1.0, 2.0]))
+            @ np.linalg.inv(a).T
+        )
+    ),
+    **symmetric,
+)
 
 LOWER = np.tril(HALF) + 2 * np.eye(3)
 room.nasty(
     "a triangular matrix, its upper triangle refused",
-    lambda a: strictly_lower(a) @ np.array([1.0, -2.0, 0.5]), LOWER,
+    lambda a: strictly_lower(a) @ np.array([1.0, -2.0, 0.5]),
+    LOWER,
     right=lambda g, y, a: np.tril(np.outer(g, [1.0, -2.0, 0.5])),
     reference=lambda g, a: np.outer(g, [1.0, -2.0, 0.5]) * np.tri(3),
     options={"project": "lower_triangular"},
-)  # fmt: skip
+)
 
 
 def strictly_lower(a: Array) -> Array:
@@ -172,17 +197,21 @@ def rotated(r: Array) -> Array:
 
 
 room.nasty(
-    "the angle of a rotation", angle_of, TURN,
+    "the angle of a rotation",
+    angle_of,
+    TURN,
     right=lambda g, y, r: g * np.array([[0, 0], [1 / r[0, 0], 0]]),
     reference=lambda g, r: g * np.array([[0, 0], [1 / np.cos(ANGLE), 0]]),
     options={"project": rotated},
-)  # fmt: skip
+)
 room.nasty(
-    "the first row of a rotation read", lambda r: np.arctan2(-r[0, 1], r[0, 0]), TURN,
+    "the first row of a rotation read",
+    lambda r: np.arctan2(-r[0, 1], r[0, 0]),
+    TURN,
     right=lambda g, y, r: g * np.array([[0, 0], [1 / r[0, 0], 0]]),
     reference=lambda g, r: g * np.array([[0, 0], [1 / np.cos(ANGLE), 0]]),
     options={"along": tangent_of_rotations(TURN)},
-)  # fmt: skip
+)
 
 
 def unit_only(x: Array) -> Array:
@@ -193,8 +222,10 @@ def unit_only(x: Array) -> Array:
 
 SPHERE = np.array([0.6, 0.0, 0.8])
 room.nasty(
-    "a function on the sphere", unit_only, SPHERE,
+    "a function on the sphere",
+    unit_only,
+    SPHERE,
     right=lambda g, y, x: g * np.array([2 * x[0], -x[2], -x[1]]),
     reference=lambda g, x: g * np.array([1.2, -0.8, 0.0]),
     options={"project": lambda x: x / np.linalg.norm(x)},
-)  # fmt: skip
+)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_cv.typing import Array
+from tinygrad_cv.typing import Array, Gradients
 
 from .pair import Room, normal
 
@@ -34,9 +32,11 @@ control.mistake(
 
 control = room.control(
     "a + 2 b",
-    lambda a, b: a + 2 * b, normal(3), normal(3, seed=1),
+    lambda a, b: a + 2 * b,
+    normal(3),
+    normal(3, seed=1),
     right=lambda g, y, a, b: (g.copy(), 2 * g),
-)  # fmt: skip
+)
 control.mistake("one of two gradients", lambda g, y, a, b: g.copy(), **kept)
 control.mistake("a third gradient", lambda g, y, a, b: (g.copy(), 2 * g, 0 * g), **kept)
 control.mistake("in the wrong order", lambda g, y, a, b: (2 * g, g.copy()))
@@ -44,12 +44,14 @@ control.mistake("no gradient of b: None", lambda g, y, a, b: (g.copy(), None), *
 
 control = room.control(
     "a + b",
-    np.add, normal(3), normal(3, seed=1),
+    np.add,
+    normal(3),
+    normal(3, seed=1),
     right=lambda g, y, a, b: (g.copy(), g.copy()),
-)  # fmt: skip
+)
 
 
-def one_array(g: Array, y: Array, a: Array, b: Array) -> Any:
+def one_array(g: Array, y: Array, a: Array, b: Array) -> Gradients:
     d = g.copy()
     return d, d
 
@@ -58,9 +60,7 @@ control.mistake("one array for both", one_array, door="invariants", **kept)
 control.mistake("the cotangent itself, twice", lambda g, y, a, b: (g, g), door="invariants", **kept)
 
 HALVES = 0.5 * normal(4, seed=3)
-control = room.control(
-    "x^2 / 2", lambda x: 0.5 * x @ x, HALVES, right=lambda g, y, x: g * x
-)
+control = room.control("x^2 / 2", lambda x: 0.5 * x @ x, HALVES, right=lambda g, y, x: g * x)
 
 
 def argument_itself(g: Array, y: Array, x: Array) -> Array:
@@ -73,9 +73,10 @@ control.mistake("the argument itself, rescaled", argument_itself, symptom="mutat
 TABLE = np.array([0.5, 2.0, 3.0])
 control = room.control(
     "x times a table in x's dtype",
-    lambda x: x * TABLE.astype(x.dtype), normal(3),
+    lambda x: x * TABLE.astype(x.dtype),
+    normal(3),
     right=lambda g, y, x: g * TABLE.astype(x.dtype),
-)  # fmt: skip
+)
 control.mistake(
     "float64 for x of float32", lambda g, y, x: g * TABLE, symptom="in float32", door="invariants"
 )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.typing import Array
+from tinygrad_cv.typing import Array, Gradients
 
 from .pair import Room, normal
 
@@ -15,37 +14,51 @@ room = Room("domains")
 
 room.nasty("log at 1e-12", np.log, np.array([1e-12, 1.0, 3e-9]), right=lambda g, y, x: g / x)
 room.nasty("log at 1e-300", np.log, np.array([1e-300, 2.0]), right=lambda g, y, x: g / x)
-room.nasty("sqrt at 1e-20", np.sqrt, np.array([1e-20, 1e-9, 4.0]), right=lambda g, y, x: g / (2 * y))
-room.nasty("1 / x at 1e-8", lambda x: 1 / x, np.array([1e-8, -2e-8, 1.0]), right=lambda g, y, x: (
-    -g * y * y
-))  # fmt: skip
 room.nasty(
-    "arcsin at 1 - 1e-12", np.arcsin, np.array([1 - 1e-12, -1 + 1e-9, 0.3]),
+    "sqrt at 1e-20", np.sqrt, np.array([1e-20, 1e-9, 4.0]), right=lambda g, y, x: g / (2 * y)
+)
+room.nasty(
+    "1 / x at 1e-8", lambda x: 1 / x, np.array([1e-8, -2e-8, 1.0]), right=lambda g, y, x: -g * y * y
+)
+room.nasty(
+    "arcsin at 1 - 1e-12",
+    np.arcsin,
+    np.array([1 - 1e-12, -1 + 1e-9, 0.3]),
     right=lambda g, y, x: g / np.sqrt((1 - x) * (1 + x)),
-)  # fmt: skip
+)
 room.nasty(
-    "arccosh at 1 + 1e-10", np.arccosh, np.array([1 + 1e-10, 2.0]),
+    "arccosh at 1 + 1e-10",
+    np.arccosh,
+    np.array([1 + 1e-10, 2.0]),
     right=lambda g, y, x: g / np.sqrt((x - 1) * (x + 1)),
-)  # fmt: skip
+)
 room.nasty(
-    "arctanh at 1 - 1e-9", np.arctanh, np.array([1 - 1e-9, -0.5]),
+    "arctanh at 1 - 1e-9",
+    np.arctanh,
+    np.array([1 - 1e-9, -0.5]),
     right=lambda g, y, x: g / ((1 - x) * (1 + x)),
-)  # fmt: skip
+)
 room.nasty(
     "log1p at -1 + 1e-8", np.log1p, np.array([-1 + 1e-8, 0.5]), right=lambda g, y, x: g / (1 + x)
 )
 room.nasty(
-    "x log x at 1e-10", lambda x: x * np.log(x), np.array([1e-10, 0.3]),
+    "x log x at 1e-10",
+    lambda x: x * np.log(x),
+    np.array([1e-10, 0.3]),
     right=lambda g, y, x: g * (np.log(x) + 1),
-)  # fmt: skip
+)
 room.nasty(
-    "logit at 1e-9", lambda p: np.log(p) - np.log1p(-p), np.array([1e-9, 0.5, 1 - 1e-9]),
+    "logit at 1e-9",
+    lambda p: np.log(p) - np.log1p(-p),
+    np.array([1e-9, 0.5, 1 - 1e-9]),
     right=lambda g, y, p: g / (p * (1 - p)),
-)  # fmt: skip
+)
 room.nasty(
-    "x^0.1 at 1e-15", lambda x: x**0.1, np.array([1e-15, 1.0]),
+    "x^0.1 at 1e-15",
+    lambda x: x**0.1,
+    np.array([1e-15, 1.0]),
     right=lambda g, y, x: 0.1 * g * x**-0.9,
-)  # fmt: skip
+)
 room.nasty(
     "tan near pi / 2", np.tan, np.array([1.57, -1.5707]), right=lambda g, y, x: g * (1 + y * y)
 )
@@ -61,12 +74,20 @@ def logarithm(x: Array) -> Array:
 
 
 TINY = np.array([1e-9, 2.0])
-room.nasty("math.sqrt at 1e-9", square_root, TINY, right=lambda g, y, x: g / (2 * y), reference=(
-    lambda g, x: 0.5 * g * x**-0.5
-))  # fmt: skip
-room.nasty("math.log at 1e-9", logarithm, TINY, right=lambda g, y, x: g / x, reference=(
-    lambda g, x: g * x**-1.0
-))  # fmt: skip
+room.nasty(
+    "math.sqrt at 1e-9",
+    square_root,
+    TINY,
+    right=lambda g, y, x: g / (2 * y),
+    reference=(lambda g, x: 0.5 * g * x**-0.5),
+)
+room.nasty(
+    "math.log at 1e-9",
+    logarithm,
+    TINY,
+    right=lambda g, y, x: g / x,
+    reference=(lambda g, x: g * x**-1.0),
+)
 
 
 def checked_log(x: Array) -> Array:
@@ -80,11 +101,16 @@ def probability(p: Array) -> Array:
     return p * (1 - p)
 
 
-room.nasty("log that raises, at 1e-7", checked_log, np.array([1e-7, 1.0]), right=lambda g, y, x: g / x)
 room.nasty(
-    "a probability of exactly 0 and 1, asserted", probability, np.array([0.0, 1.0, 0.4]),
-    right=lambda g, y, p: g * (1 - 2 * p), reference=lambda g, p: g * (1 - p) - g * p,
-)  # fmt: skip
+    "log that raises, at 1e-7", checked_log, np.array([1e-7, 1.0]), right=lambda g, y, x: g / x
+)
+room.nasty(
+    "a probability of exactly 0 and 1, asserted",
+    probability,
+    np.array([0.0, 1.0, 0.4]),
+    right=lambda g, y, p: g * (1 - 2 * p),
+    reference=lambda g, p: g * (1 - p) - g * p,
+)
 
 
 def interpolated(x: Array) -> Array:
@@ -96,10 +122,12 @@ def interpolated(x: Array) -> Array:
 
 
 room.nasty(
-    "a table's first entry", interpolated, np.array([1e-9, 2.5]),
+    "a table's first entry",
+    interpolated,
+    np.array([1e-9, 2.5]),
     right=lambda g, y, x: g * (2 * np.floor(x) + 1),
     reference=lambda g, x: g * np.array([1.0, 5.0]),
-)  # fmt: skip
+)
 
 NEARLY_SINGULAR = np.diag([1.0, 0.5, 1e-10])
 
@@ -118,9 +146,12 @@ def factor_backward(g: Array, y: Array, a: Array) -> Array:
 
 
 room.nasty(
-    "Cholesky of a nearly singular matrix", factor, NEARLY_SINGULAR, right=factor_backward,
+    "Cholesky of a nearly singular matrix",
+    factor,
+    NEARLY_SINGULAR,
+    right=factor_backward,
     tolerance=1e-6,
-)  # fmt: skip
+)
 
 
 def log_determinant(a: Array) -> Array:
@@ -133,25 +164,35 @@ def log_determinant_backward(g: Array, y: Array, a: Array) -> Array:
 
 
 room.nasty(
-    "log-determinant by Cholesky, nearly singular", log_determinant,
-    np.array([[2.0, 1.0], [1.0, 0.5 + 1e-8]]), right=log_determinant_backward, tolerance=1e-6,
-)  # fmt: skip
+    "log-determinant by Cholesky, nearly singular",
+    log_determinant,
+    np.array([[2.0, 1.0], [1.0, 0.5 + 1e-8]]),
+    right=log_determinant_backward,
+    tolerance=1e-6,
+)
 
 
-def entropy_backward(g: Array, y: Array, x: Array) -> Any:
+def entropy_backward(g: Array, y: Array, x: Array) -> Gradients:
     return -g * (np.log(x) + 1)
 
 
 room.nasty(
-    "entropy of weights of 1e-14", lambda x: -np.sum(x * np.log(x)),
-    np.array([1e-14, 0.4, 0.6]), right=entropy_backward,
-)  # fmt: skip
+    "entropy of weights of 1e-14",
+    lambda x: -np.sum(x * np.log(x)),
+    np.array([1e-14, 0.4, 0.6]),
+    right=entropy_backward,
+)
 room.nasty(
-    "distance of points 1e-7 apart", lambda a, b: np.sqrt(np.sum((a - b) ** 2)),
-    np.array([0.5, 0.25]), np.array([0.5 + 3e-7, 0.25 - 4e-7]),
-    right=lambda g, y, a, b: (g * (a - b) / y, g * (b - a) / y), tolerance=1e-8,
-)  # fmt: skip
+    "distance of points 1e-7 apart",
+    lambda a, b: np.sqrt(np.sum((a - b) ** 2)),
+    np.array([0.5, 0.25]),
+    np.array([0.5 + 3e-7, 0.25 - 4e-7]),
+    right=lambda g, y, a, b: (g * (a - b) / y, g * (b - a) / y),
+    tolerance=1e-8,
+)
 room.nasty(
-    "log of uniform numbers", lambda x: np.sum(np.log(x)), np.abs(normal(200)) ** 4,
+    "log of uniform numbers",
+    lambda x: np.sum(np.log(x)),
+    np.abs(normal(200)) ** 4,
     right=lambda g, y, x: g / x,
-)  # fmt: skip
+)

@@ -117,9 +117,11 @@ control = room.control(
     "logits of the labels", picked, normal(3, 4), NO_LABEL, right=picked_backward
 )
 control.mistake(
-    "missing labels set to 0", lambda g, y, x, labels: picked_backward(g, y, x, NO_LABEL),
-    forward=labels_cleaned, **effect,
-)  # fmt: skip
+    "missing labels set to 0",
+    lambda g, y, x, labels: picked_backward(g, y, x, NO_LABEL),
+    forward=labels_cleaned,
+    **effect,
+)
 
 
 def split(x: Array, sizes: list[int]) -> Array:
@@ -136,9 +138,7 @@ SIZES = [2, 3, 1]
 control = room.control(
     "sums of parts", split, normal(6), SIZES, right=lambda g, y, x, sizes: np.repeat(g, SIZES)
 )
-control.mistake(
-    "a list is emptied", control.twin.derivative, forward=split_emptying, **effect
-)
+control.mistake("a list is emptied", control.twin.derivative, forward=split_emptying, **effect)
 
 
 def scaled(x: Array, settings: dict[str, Any]) -> Array:
@@ -152,9 +152,11 @@ def counting(x: Array, settings: dict[str, Any]) -> Array:
 
 control = room.control(
     "scale from a dict",
-    scaled, normal(3), {"scale": 3},
+    scaled,
+    normal(3),
+    {"scale": 3},
     right=lambda g, y, x, settings: 3 * g,
-)  # fmt: skip
+)
 control.mistake("a key is added", control.twin.derivative, forward=counting, **effect)
 
 
@@ -172,9 +174,10 @@ def variance_and_back(x: Array) -> Array:
 
 control = room.control(
     "variance",
-    variance, 0.3 + 10 * normal(7),
+    variance,
+    0.3 + 10 * normal(7),
     right=lambda g, y, x: 2 * g * (x - np.mean(x)) / x.size,
-)  # fmt: skip
+)
 control.mistake(
     "the mean subtracted and added again",
     control.twin.derivative,
@@ -195,9 +198,10 @@ def masking_g(g: Array, y: Array, x: Array) -> Array:
 
 control = room.control(
     "masked squares",
-    lambda x: np.where(VALID, x * x, 0), normal(4, seed=4),
+    lambda x: np.where(VALID, x * x, 0),
+    normal(4, seed=4),
     right=lambda g, y, x: np.where(VALID, 2 * x * g, 0),
-)  # fmt: skip
+)
 control.mistake("the cotangent masked", masking_g, **effect)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong about a mistake: each symptom is an experiment whose outcome differs from the twin's.
+"""What is wrong about a mistake: an experiment for each symptom, which ends otherwise for the twin.
 
 No checker is involved. An outcome is a list of arrays and words, in which an exception is its name.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cv.typing import PyTree
 
-from .pair import Pair
+from .pair import Pair, forget
 
 Outcome = list[Any]
 Experiment = Callable[[Pair], Outcome]
@@ -54,7 +54,8 @@ def drawn_like(tree: PyTree, seed: int = 0) -> PyTree:
     rng = np.random.default_rng(seed)
 
     def size(leaf: Any) -> Any:
-        return rng.uniform(0.5, 1.5, np.shape(leaf)) * rng.choice([-1.0, 1.0], np.shape(leaf))
+        drawn = rng.uniform(-1.0, 1.0, np.shape(leaf))
+        return drawn + np.copysign(0.5, drawn)
 
     def draw(leaf: Any) -> Any:
         if not is_float(leaf):
@@ -366,5 +367,6 @@ def evidence(mistake: Pair) -> float:
     """By how much the outcome of the mistake's experiment differs from the twin's."""
     assert mistake.twin is not None
     experiment = SYMPTOMS[mistake.symptom]
+    forget()
     with np.errstate(all="ignore"):
         return largest_difference(experiment(mistake), experiment(mistake.twin))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy import special
 
-from tinygrad_cv.typing import Array
+from tinygrad_cv.typing import Array, Gradients
 
 from .functions import (
     deviation,
@@ -25,7 +23,7 @@ from .functions import (
     square_backward,
     tanh_backward,
 )
-from .pair import MISTAKES, NASTY, Room, normal
+from .pair import MISTAKES, NASTY, Room, memory, normal
 
 accumulation = Room("accumulation")
 contract = Room("contract")
@@ -45,24 +43,27 @@ structure = Room("structure")
 
 control = small.control(
     "x^2 at a scale of 1e-6",
-    lambda x: 1e-6 * x * x, normal(4),
+    lambda x: 1e-6 * x * x,
+    normal(4),
     right=lambda g, y, x: 2e-6 * x * g,
-)  # fmt: skip
+)
 control.mistake("factor 2 missing", lambda g, y, x: 1e-6 * x * g)
 
 control = small.control(
     "x^2 at a scale of 1e-7",
-    lambda x: 1e-7 * x * x, normal(4),
+    lambda x: 1e-7 * x * x,
+    normal(4),
     right=lambda g, y, x: 2e-7 * x * g,
-)  # fmt: skip
+)
 control.mistake("factor 2 missing", lambda g, y, x: 1e-7 * x * g)
 
 SCALES = np.array([1e3, 1e-7])
 control = small.control(
     "elements of 1e3 and 1e-7",
-    lambda x: SCALES * x, normal(2),
+    lambda x: SCALES * x,
+    normal(2),
     right=lambda g, y, x: SCALES * g,
-)  # fmt: skip
+)
 control.mistake("the small one forgotten", lambda g, y, x: np.array([1e3, 0.0]) * g)
 
 
@@ -123,7 +124,7 @@ def correlate(x: Array, w: Array, stride: int) -> Array:
     return np.array([x[i : i + len(w)] @ w for i in starts])
 
 
-def correlate_backward(g: Array, y: Array, x: Array, w: Array, stride: int) -> Any:
+def correlate_backward(g: Array, y: Array, x: Array, w: Array, stride: int) -> Gradients:
     dx = np.zeros_like(x)
     dw = np.zeros_like(w)
     for i, gi in enumerate(g):
@@ -133,7 +134,7 @@ def correlate_backward(g: Array, y: Array, x: Array, w: Array, stride: int) -> A
     return dx, dw
 
 
-def stride_forgotten(g: Array, y: Array, x: Array, w: Array, stride: int) -> Any:
+def stride_forgotten(g: Array, y: Array, x: Array, w: Array, stride: int) -> Gradients:
     dx, _ = correlate_backward(g, y, x, w, 1)
     _, dw = correlate_backward(g, y, x, w, stride)
     return dx, dw
@@ -141,9 +142,12 @@ def stride_forgotten(g: Array, y: Array, x: Array, w: Array, stride: int) -> Any
 
 control = formulas.control(
     "convolution with a stride",
-    correlate, normal(9), normal(3, seed=1), 2,
+    correlate,
+    normal(9),
+    normal(3, seed=1),
+    2,
     right=correlate_backward,
-)  # fmt: skip
+)
 control.mistake("stride forgotten", stride_forgotten)
 
 
@@ -156,30 +160,35 @@ def middle_of_an_even_axis(g: Array, y: Array, x: Array) -> Array:
 
 control = formulas.control(
     "cumsum",
-    np.cumsum, normal(7),
+    np.cumsum,
+    normal(7),
     right=lambda g, y, x: np.cumsum(g[::-1])[::-1].copy(),
-)  # fmt: skip
+)
 control.mistake("wrong at odd sizes", middle_of_an_even_axis)
 
 control = formulas.control(
     "mean of squares",
-    lambda x: np.mean(x * x), normal(6),
+    lambda x: np.mean(x * x),
+    normal(6),
     right=lambda g, y, x: 2 * x * g / x.size,
-)  # fmt: skip
+)
 control.mistake("off by 1/N", lambda g, y, x: 2 * x * g)
 
 control = formulas.control(
     "product of square matrices",
-    product, normal(3, 3), normal(3, 3, seed=1),
+    product,
+    normal(3, 3),
+    normal(3, 3, seed=1),
     right=product_backward,
-)  # fmt: skip
+)
 control.mistake("transposed", lambda g, y, a, b: (g @ b, a.T @ g))
 
 control = formulas.control(
     "|x|^1.5",
-    lambda x: np.abs(x) ** 1.5, normal(6),
+    lambda x: np.abs(x) ** 1.5,
+    normal(6),
     right=lambda g, y, x: g * 1.5 * np.sqrt(np.abs(x)) * np.sign(x),
-)  # fmt: skip
+)
 control.mistake("sign wrong for negative x", lambda g, y, x: g * 1.5 * np.sqrt(np.abs(x)))
 
 
@@ -191,10 +200,11 @@ def naive_sigmoid_backward(g: Array, y: Array, x: Array) -> Array:
 
 control = formulas.control(
     "sigmoid at -800",
-    special.expit, np.array([-2.0, 1.0, -800.0]),
+    special.expit,
+    np.array([-2.0, 1.0, -800.0]),
     right=lambda g, y, x: g * y * (1 - y),
     reference=lambda g, x: g / (4 * np.cosh(x.clip(-700, 700) / 2) ** 2) * (x > -750),
-)  # fmt: skip
+)
 control.mistake("overflow", naive_sigmoid_backward)
 
 
@@ -205,25 +215,29 @@ def without_the_maximum(g: Array, y: Array, x: Array) -> Array:
 
 control = formulas.control(
     "log-sum-exp at -800",
-    np.logaddexp.reduce, np.array([-800.0, -801.0]),
+    np.logaddexp.reduce,
+    np.array([-800.0, -801.0]),
     right=lambda g, y, x: g * np.exp(x - y),
     reference=lambda g, x: g * softmax(x),
-)  # fmt: skip
+)
 control.mistake("underflow", without_the_maximum)
 
 MASK = np.array([[True, False, True], [True, True, False]])
 control = formulas.control(
     "dropout",
-    lambda x: np.where(MASK, x / 0.5, 0), normal(2, 3),
+    lambda x: np.where(MASK, x / 0.5, 0),
+    normal(2, 3),
     right=lambda g, y, x: np.where(MASK, g / 0.5, 0),
-)  # fmt: skip
+)
 control.mistake("another mask", lambda g, y, x: np.where(np.roll(MASK, 1), g / 0.5, 0))
 
 control = formulas.control(
     "x * s",
-    lambda x, s: x * s, normal(4), np.full(4, 1.25),
+    lambda x, s: x * s,
+    normal(4),
+    np.full(4, 1.25),
     right=lambda g, y, x, s: (g * s, g * x),
-)  # fmt: skip
+)
 control.mistake("scale forgotten", lambda g, y, x, s: (g.copy(), g * x))
 
 
@@ -268,26 +282,30 @@ control.mistake("assigned, not added", assigned)
 
 control = accumulation.control(
     "a row added to all",
-    np.add, normal(3, 4), normal(1, 4, seed=1),
+    np.add,
+    normal(3, 4),
+    normal(1, 4, seed=1),
     right=lambda g, y, a, b: (g.copy(), g.sum(axis=0, keepdims=True)),
-)  # fmt: skip
+)
 control.mistake("the first row only", lambda g, y, a, b: (g.copy(), g[:1].copy()))
 
 
-def by_identity(g: Array, y: Array, a: Array, b: Array) -> Any:
+def by_identity(g: Array, y: Array, a: Array, b: Array) -> Gradients:
     return (2 * g * b, 2 * g * a) if a is b else (g * b, g * a)
 
 
 control = accumulation.control(
     "a * b",
-    np.multiply, normal(4), normal(4, seed=1),
+    np.multiply,
+    normal(4),
+    normal(4, seed=1),
     right=lambda g, y, a, b: (g * b, g * a),
-)  # fmt: skip
+)
 control.mistake("a shortcut if both are one array", by_identity, symptom="one array twice")
 
 # ---------------------------------------------------------------------- state, effects, contract
 
-KEPT: dict[str, Array] = {}
+KEPT: dict[str, Array] = memory({})
 
 
 def keeping_tanh(x: Array) -> Array:
@@ -362,9 +380,10 @@ control.mistake(
 )
 control = precision.control(
     "x sqrt(2 / pi)",
-    lambda x: x * np.sqrt(2 / np.pi), normal(5),
+    lambda x: x * np.sqrt(2 / np.pi),
+    normal(5),
     right=lambda g, y, x: np.sqrt(2 / np.pi) * g,
-)  # fmt: skip
+)
 control.mistake("six digits of the constant", lambda g, y, x: 0.797885 * g, size=5e-7)
 
 
@@ -375,9 +394,10 @@ def zero_by_zero(g: Array, y: Array, x: Array) -> Array:
 
 control = domains.control(
     "x |x|",
-    lambda x: x * np.abs(x), np.array([1.0, 0.0, -2.0]),
+    lambda x: x * np.abs(x),
+    np.array([1.0, 0.0, -2.0]),
     right=lambda g, y, x: 2 * g * np.abs(x),
-)  # fmt: skip
+)
 control.mistake("0 / 0 at 0", zero_by_zero)
 
 # --------------------------------------------------------------- right, whatever it may look like
@@ -409,37 +429,40 @@ kinks.nasty("max with ties, shared", np.max, TIED, right=shared)
 kinks.nasty("max with ties, first takes all", np.max, TIED, right=first_takes_all)
 kinks.nasty(
     "norm at 0",
-    lambda x: np.sqrt(np.sum(x * x)), np.zeros(3),
+    lambda x: np.sqrt(np.sum(x * x)),
+    np.zeros(3),
     right=lambda g, y, x: g * x / (y if y else 1.0),
-)  # fmt: skip
+)
 kinks.nasty(
     "clip at its bounds",
-    lambda x: np.clip(x, 0, 1), np.array([0.0, 0.5, 1.0, 2.0]),
+    lambda x: np.clip(x, 0, 1),
+    np.array([0.0, 0.5, 1.0, 2.0]),
     right=lambda g, y, x: g * ((x >= 0) & (x <= 1)),
-)  # fmt: skip
+)
 kinks.nasty("sort with ties", np.sort, np.array([2.0, 1.0, 2.0]), right=stable_order)
 kinks.nasty("relu of 20,000 elements", relu, normal(20_000), right=relu_backward)
 formulas.nasty(
     "softmax of distant logits",
-    softmax, np.array([[30.0, 0.0, -30.0], [0.1, 0.2, 0.3]]),
+    softmax,
+    np.array([[30.0, 0.0, -30.0], [0.1, 0.2, 0.3]]),
     right=softmax_backward,
     tolerance=1e-8,
-)  # fmt: skip
-formulas.nasty("layer norm of (4, 6)", layer_norm, normal(4, 6), right=layer_norm_backward)
-scale.nasty(
-    "values of 1e-9", lambda x: 1e-9 * x * x, normal(4), right=lambda g, y, x: 2e-9 * x * g
 )
+formulas.nasty("layer norm of (4, 6)", layer_norm, normal(4, 6), right=layer_norm_backward)
+scale.nasty("values of 1e-9", lambda x: 1e-9 * x * x, normal(4), right=lambda g, y, x: 2e-9 * x * g)
 scale.nasty("values of 1e9", lambda x: 1e9 * x * x, normal(4), right=lambda g, y, x: 2e9 * x * g)
 scale.nasty(
     "exp(50 x)",
-    lambda x: np.exp(50 * x), np.array([0.1, 0.3, -0.2]),
+    lambda x: np.exp(50 * x),
+    np.array([0.1, 0.3, -0.2]),
     right=lambda g, y, x: 50 * g * y,
-)  # fmt: skip
+)
 scale.nasty(
     "sin(100 x)",
-    lambda x: np.sin(100 * x), normal(4),
+    lambda x: np.sin(100 * x),
+    normal(4),
     right=lambda g, y, x: 100 * g * np.cos(100 * x),
-)  # fmt: skip
+)
 domains.nasty("log at 1e-6", np.log, np.array([1e-6, 1e-3, 1.0]), right=lambda g, y, x: g / x)
 structure.nasty("a constant", lambda x: 0 * x + 3.0, normal(4), right=lambda g, y, x: 0 * g)
 structure.nasty("an empty array", square, np.zeros((0, 3)), right=square_backward)

@@ -35,16 +35,19 @@ control.mistake("0", zero)
 
 control = room.control(
     "remainder",
-    lambda x, d: np.mod(x, d), X, np.array([2.0, 1.5, 0.7, 3.0, 1.1, 2.5]),
+    lambda x, d: np.mod(x, d),
+    X,
+    np.array([2.0, 1.5, 0.7, 3.0, 1.1, 2.5]),
     right=lambda g, y, x, d: (g.copy(), -g * np.floor(x / d)),
-)  # fmt: skip
+)
 control.mistake("divisor without gradient", lambda g, y, x, d: (g.copy(), 0 * d))
 
 control = room.control(
     "a drop by 1 at 0",
-    lambda x: np.where(x > 0, x, 2 * x - 1), X,
+    lambda x: np.where(x > 0, x, 2 * x - 1),
+    X,
     right=lambda g, y, x: g * np.where(x > 0, 1, 2),
-)  # fmt: skip
+)
 control.mistake("one slope for both", lambda g, y, x: g.copy())
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_cv.typing import Array
+from tinygrad_cv.typing import Array, Gradients
 
 from .functions import relu, relu_backward
 from .pair import Room, normal
@@ -25,9 +23,7 @@ control = room.control("|x| at 0 twice", np.abs, SIGNS, right=lambda g, y, x: g 
 control.mistake("3 at 0", lambda g, y, x: g * np.where(x == 0, 3, np.sign(x)))
 control.mistake("1 everywhere", lambda g, y, x: g.copy())
 
-control = room.control(
-    "relu at 1e-4", relu, np.array([1e-4, -1e-4, 1.0]), right=relu_backward
-)
+control = room.control("relu at 1e-4", relu, np.array([1e-4, -1e-4, 1.0]), right=relu_backward)
 control.mistake("a dead zone of 1e-3", lambda g, y, x: g * (x > 1e-3))
 
 
@@ -48,9 +44,10 @@ def too_long_at_0(g: Array, y: Array, x: Array) -> Array:
 
 control = room.control(
     "length of vectors, one of them 0",
-    length, np.array([[3.0, 4.0], [0.0, 0.0]]),
+    length,
+    np.array([[3.0, 4.0], [0.0, 0.0]]),
     right=length_backward,
-)  # fmt: skip
+)
 control.mistake("longer than 1 at 0", too_long_at_0)
 
 # ------------------------------------------------------------------------------------------- ties
@@ -67,7 +64,7 @@ control.mistake("each takes all", lambda g, y, x: g * (x == y))
 control.mistake("none takes any", lambda g, y, x: g * (x == y) * ((x == y).sum() == 1))
 
 
-def maximum_backward(g: Array, y: Array, a: Array, b: Array) -> Any:
+def maximum_backward(g: Array, y: Array, a: Array, b: Array) -> Gradients:
     share = np.where(a == b, 0.5, a > b)
     return g * share, g * (1 - share)
 
@@ -129,33 +126,38 @@ control.mistake("the lower takes all", lambda g, y, x: g * middle(x, (1.0, 0.0))
 WIDE = np.array([-2.0, 0.3, 0.9, 1.7])
 control = room.control(
     "clip",
-    lambda x: np.clip(x, 0, 1), WIDE,
+    lambda x: np.clip(x, 0, 1),
+    WIDE,
     right=lambda g, y, x: g * ((x > 0) & (x < 1)),
-)  # fmt: skip
+)
 control.mistake("through outside", lambda g, y, x: g.copy())
 control.mistake("through above", lambda g, y, x: g * (x > 0))
 
 LABELS = np.array([1, -1, 1, -1])
 control = room.control(
     "hinge loss, one at the margin",
-    lambda s, t: np.maximum(0, 1 - t * s), np.array([0.2, 0.5, 1.0, -3.0]), LABELS,
+    lambda s, t: np.maximum(0, 1 - t * s),
+    np.array([0.2, 0.5, 1.0, -3.0]),
+    LABELS,
     right=lambda g, y, s, t: -g * t * (y > 0),
-)  # fmt: skip
+)
 control.mistake("sign wrong", lambda g, y, s, t: g * t * (y > 0))
 
 control = room.control(
     "leaky relu at 0",
-    lambda x: np.where(x > 0, x, 0.1 * x), SIGNS,
+    lambda x: np.where(x > 0, x, 0.1 * x),
+    SIGNS,
     right=lambda g, y, x: g * np.where(x > 0, 1, 0.1),
-)  # fmt: skip
+)
 control.mistake("slope 1 below", lambda g, y, x: g.copy())
 
 RESIDUALS = np.array([-1.0, 0.0, 2.0])
 control = room.control(
     "quantile loss",
-    lambda r: np.maximum(0.9 * r, -0.1 * r), RESIDUALS,
+    lambda r: np.maximum(0.9 * r, -0.1 * r),
+    RESIDUALS,
     right=lambda g, y, r: g * np.where(r > 0, 0.9, -0.1),
-)  # fmt: skip
+)
 control.mistake("one slope for both", lambda g, y, r: 0.9 * g)
 
 
@@ -183,7 +185,7 @@ def layers(x: Array, w: Array, v: Array) -> Array:
     return relu(relu(x @ w) @ v)
 
 
-def layers_backward(g: Array, y: Array, x: Array, w: Array, v: Array) -> Any:
+def layers_backward(g: Array, y: Array, x: Array, w: Array, v: Array) -> Gradients:
     h = x @ w
     a = relu(h)
     g = g * (y > 0)
@@ -195,32 +197,36 @@ DEAD = normal(3, 4)
 DEAD[1] = 0
 room.nasty(
     "hidden units at 0 through two relu layers",
-    layers, DEAD, normal(4, 5, seed=1), normal(5, 2, seed=2),
+    layers,
+    DEAD,
+    normal(4, 5, seed=1),
+    normal(5, 2, seed=2),
     right=layers_backward,
-)  # fmt: skip
+)
 room.nasty(
     "all inputs of two relu layers 0",
-    layers, np.zeros((2, 3)), normal(3, 4, seed=1), normal(4, 2, seed=2),
+    layers,
+    np.zeros((2, 3)),
+    normal(3, 4, seed=1),
+    normal(4, 2, seed=2),
     right=layers_backward,
-)  # fmt: skip
-room.nasty(
-    "relu at 0, slope 1", relu, SIGNS, right=lambda g, y, x: g * (x >= 0)
 )
-room.nasty(
-    "relu at 0, slope 1/2", relu, SIGNS, right=lambda g, y, x: g * (np.sign(x) + 1) / 2
-)
+room.nasty("relu at 0, slope 1", relu, SIGNS, right=lambda g, y, x: g * (x >= 0))
+room.nasty("relu at 0, slope 1/2", relu, SIGNS, right=lambda g, y, x: g * (np.sign(x) + 1) / 2)
 room.nasty("maximum with ties, shared", np.maximum, *EQUAL, right=maximum_backward)
 room.nasty(
     "maximum with ties, the first takes all",
-    np.maximum, *EQUAL,
+    np.maximum,
+    *EQUAL,
     right=lambda g, y, a, b: (g * (a >= b), g * (b > a)),
-)  # fmt: skip
+)
 room.nasty("max pooling with ties, shared", pool, FLAT, right=pool_backward)
 room.nasty(
     "sort of equal numbers",
-    np.sort, np.array([1.0, 1.0, 1.0, 0.0]),
+    np.sort,
+    np.array([1.0, 1.0, 1.0, 0.0]),
     right=lambda g, y, x: g[np.argsort(np.argsort(x, kind="stable"))],
-)  # fmt: skip
+)
 
 
 def median_with_ties(g: Array, y: Array, x: Array) -> Array:
@@ -231,26 +237,28 @@ def median_with_ties(g: Array, y: Array, x: Array) -> Array:
 # Each alone has slope 0 to either side; the gradients nearby are the unit vectors of the three.
 room.nasty(
     "median with ties",
-    np.median, np.array([2.0, 2.0, 2.0, 5.0, 0.0]),
+    np.median,
+    np.array([2.0, 2.0, 2.0, 5.0, 0.0]),
     right=median_with_ties,
     reference=lambda g, x: g * np.array([1, 1, 1, 0, 0]) / 3,
-)  # fmt: skip
-room.nasty(
-    "range of ties",
-    np.ptp, np.array([1.0, 3.0, 3.0, 1.0]),
-    right=lambda g, y, x: g * np.where(x == x.max(), 0.5, -0.5),
-)  # fmt: skip
-room.nasty("length of vectors at 0", length, np.zeros((2, 3)), right=length_backward)
-room.nasty(
-    "relu(x)^2 at 0", lambda x: relu(x) ** 2, SIGNS, right=lambda g, y, x: 2 * g * relu(x)
 )
 room.nasty(
+    "range of ties",
+    np.ptp,
+    np.array([1.0, 3.0, 3.0, 1.0]),
+    right=lambda g, y, x: g * np.where(x == x.max(), 0.5, -0.5),
+)
+room.nasty("length of vectors at 0", length, np.zeros((2, 3)), right=length_backward)
+room.nasty("relu(x)^2 at 0", lambda x: relu(x) ** 2, SIGNS, right=lambda g, y, x: 2 * g * relu(x))
+room.nasty(
     "soft threshold at its thresholds",
-    lambda x: np.sign(x) * relu(np.abs(x) - 0.5), np.array([0.5, -0.5, 0.0, 1.0]),
+    lambda x: np.sign(x) * relu(np.abs(x) - 0.5),
+    np.array([0.5, -0.5, 0.0, 1.0]),
     right=lambda g, y, x: g * (np.abs(x) > 0.5),
-)  # fmt: skip
+)
 room.nasty(
     "sum of |x_i - x_j|, all equal",
-    lambda x: np.sum(np.abs(x[:, None] - x)), np.array([0.7, 0.7, 0.7]),
+    lambda x: np.sum(np.abs(x[:, None] - x)),
+    np.array([0.7, 0.7, 0.7]),
     right=lambda g, y, x: 2 * g * np.sign(x[:, None] - x).sum(axis=1),
-)  # fmt: skip
+)

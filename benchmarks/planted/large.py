@@ -35,32 +35,36 @@ control.mistake("no gradient at all", lambda g, y, x: 0 * x)
 
 control = room.control(
     "softsign at 1e5",
-    lambda x: x / (1 + np.abs(x)), np.array([1e5, -3e5, 0.5]),
+    lambda x: x / (1 + np.abs(x)),
+    np.array([1e5, -3e5, 0.5]),
     right=lambda g, y, x: g / (1 + np.abs(x)) ** 2,
-)  # fmt: skip
+)
 control.mistake("not squared", lambda g, y, x: g / (1 + np.abs(x)))
 
 DAY = 86_400
 control = room.control(
     "hour of the day at a time stamp",
-    lambda t: np.sin(2 * np.pi * t / DAY), np.array([1.7e9, 1.60001e9]),
+    lambda t: np.sin(2 * np.pi * t / DAY),
+    np.array([1.7e9, 1.60001e9]),
     right=lambda g, y, t: g * np.cos(2 * np.pi * t / DAY) * 2 * np.pi / DAY,
-)  # fmt: skip
+)
 control.mistake("2 pi missing", lambda g, y, t: g * np.cos(2 * np.pi * t / DAY) / DAY)
 
 control = room.control(
     "tanh(x / 1e9) at 1e9",
-    lambda x: np.tanh(x / 1e9), np.array([1e9, -4e8]),
+    lambda x: np.tanh(x / 1e9),
+    np.array([1e9, -4e8]),
     right=lambda g, y, x: g * (1 - y * y) / 1e9,
-)  # fmt: skip
+)
 control.mistake("scale forgotten", lambda g, y, x: g * (1 - y * y))
 
 control = room.control(
     "log of the gamma function at 1e10",
-    special.gammaln, np.array([1e10, 5e9]),
+    special.gammaln,
+    np.array([1e10, 5e9]),
     right=lambda g, y, x: g * special.digamma(x),
     reference=lambda g, x: g * (np.log(x) - 1 / (2 * x)),
-)  # fmt: skip
+)
 control.mistake("1 / x", lambda g, y, x: g / x)
 
 control = room.control(
@@ -70,15 +74,20 @@ control.mistake("not squared", lambda g, y, x: g / (3 * y))
 
 control = room.control(
     "logaddexp of 1e6 and a little less",
-    np.logaddexp, np.array([1e6, -1e6]), np.array([1e6 - 1, -1e6 + 2]),
+    np.logaddexp,
+    np.array([1e6, -1e6]),
+    np.array([1e6 - 1, -1e6 + 2]),
     right=lambda g, y, a, b: (g * np.exp(a - y), g * np.exp(b - y)),
     tolerance=1e-8,
-)  # fmt: skip
+)
 control.mistake("half each", lambda g, y, a, b: (g / 2, g / 2))
 
 control = room.control(
     "height of a pressure",
-    lambda p: 44_330 * (1 - (p / 101_325) ** 0.1903), np.array([101_000.0, 54_000.0]),
+    lambda p: 44_330 * (1 - (p / 101_325) ** 0.1903),
+    np.array([101_000.0, 54_000.0]),
     right=lambda g, y, p: -g * 44_330 * 0.1903 * (p / 101_325) ** -0.8097 / 101_325,
-)  # fmt: skip
-control.mistake("sign wrong", lambda g, y, p: g * 44_330 * 0.1903 * (p / 101_325) ** -0.8097 / 101_325)
+)
+control.mistake(
+    "sign wrong", lambda g, y, p: g * 44_330 * 0.1903 * (p / 101_325) ** -0.8097 / 101_325
+)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tinygrad_cv.typing import Array
+from tinygrad_cv.typing import Array, Gradients
 
 from .functions import product, product_backward, square, square_backward
 from .pair import Room, normal
@@ -40,26 +38,32 @@ def from_the_base(g: Array, y: Array, x: Array) -> Array:
     return 2 * numbers.reshape(x.shape) * g
 
 
-control.mistake("in the order of memory", lambda g, y, x: 2 * x.ravel("K").reshape(x.shape) * g, **layout)
-control.mistake("through bytes", lambda g, y, x: (
-    2 * np.frombuffer(x.tobytes("A")).reshape(x.shape) * g
-), **layout)  # fmt: skip
+control.mistake(
+    "in the order of memory", lambda g, y, x: 2 * x.ravel("K").reshape(x.shape) * g, **layout
+)
+control.mistake(
+    "through bytes",
+    lambda g, y, x: 2 * np.frombuffer(x.tobytes("A")).reshape(x.shape) * g,
+    **layout,
+)
 control.mistake("transposed if Fortran-ordered", transposed_if_fortran, **layout)
 control.mistake("writes where it reads", touching, **layout)
 control.mistake("reversed if negative-stride", reversed_if_negative, **layout)
 control.mistake("the memory that a view belongs to", from_the_base, **layout)
 
 
-def by_a_flag(g: Array, y: Array, a: Array, b: Array) -> Any:
+def by_a_flag(g: Array, y: Array, a: Array, b: Array) -> Gradients:
     transposed = a if a.flags.f_contiguous else a.T
     return g @ b.T, transposed @ g
 
 
 control = room.control(
     "product of square matrices",
-    product, normal(3, 3), normal(3, 3, seed=1),
+    product,
+    normal(3, 3),
+    normal(3, 3, seed=1),
     right=product_backward,
-)  # fmt: skip
+)
 control.mistake("a Fortran-ordered one taken for its transpose", by_a_flag, **layout)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.typing import Array
+from tinygrad_cv.typing import Array, Gradients
 
 from .functions import (
     product,
@@ -39,9 +39,10 @@ LOUD = np.where(np.arange(5000) == 3210, 1.0, 1e6)
 scaled = lambda g, y, x: g * LOUD * np.cos(x)
 control = room.control(
     "5,000 elements, one a million times smaller",
-    lambda x: LOUD * np.sin(x), normal(5000),
+    lambda x: LOUD * np.sin(x),
+    normal(5000),
     right=scaled,
-)  # fmt: skip
+)
 control.mistake("that one doubled", spoiled(scaled, 3210, 2))
 control.mistake("that one 0", spoiled(scaled, 3210, 0))
 
@@ -49,9 +50,10 @@ QUIET = np.where(np.arange(5000) % 5 == 0, 1.0, 1e-6)
 quiet = lambda g, y, x: 2 * g * QUIET * x
 control = room.control(
     "4,000 small elements beside 1,000 large ones",
-    lambda x: QUIET * x * x, normal(5000),
+    lambda x: QUIET * x * x,
+    normal(5000),
     right=quiet,
-)  # fmt: skip
+)
 control.mistake("factor 2 missing in the small", spoiled(quiet, QUIET < 1, 0.5))
 
 THIRD = np.where(np.arange(3000) % 3 == 0, 0.0, normal(3000))
@@ -78,7 +80,7 @@ def two_swapped(g: Array, y: Array, x: Array) -> Array:
 control.mistake("two swapped", two_swapped)
 
 
-def one_entry(g: Array, y: Array, a: Array, b: Array) -> Any:
+def one_entry(g: Array, y: Array, a: Array, b: Array) -> Gradients:
     da, db = product_backward(g, y, a, b)
     da[17, 42] *= 0.9
     return da, db
@@ -86,9 +88,11 @@ def one_entry(g: Array, y: Array, a: Array, b: Array) -> Any:
 
 control = room.control(
     "product of (60, 80) and (80, 70)",
-    product, normal(60, 80), normal(80, 70, seed=1),
+    product,
+    normal(60, 80),
+    normal(80, 70, seed=1),
     right=product_backward,
-)  # fmt: skip
+)
 control.mistake("one entry off by 10 %", one_entry)
 
 WORDS = np.random.default_rng(1).integers(0, 500, 900)
@@ -108,19 +112,22 @@ control.mistake("one word without gradient", spoiled(lookup_backward, WORDS[5], 
 control = room.control("softmax of (50, 100)", softmax, normal(50, 100), right=softmax_backward)
 control.mistake("one row halved", spoiled(softmax_backward, 31, 0.5))
 
-control = room.control("100 rows of 61", np.sin, normal(100, 61), right=lambda g, y, x: g * np.cos(x))
+control = room.control(
+    "100 rows of 61", np.sin, normal(100, 61), right=lambda g, y, x: g * np.cos(x)
+)
 control.mistake(
     "the rest of each row is 0", spoiled(lambda g, y, x: g * np.cos(x), np.s_[:, 60:], 0)
 )
 
 control = room.control(
     "mean of 20,000 squares",
-    lambda x: np.mean(x * x), normal(20_000),
+    lambda x: np.mean(x * x),
+    normal(20_000),
     right=lambda g, y, x: 2 * g * x / x.size,
-)  # fmt: skip
+)
 control.mistake("N - 1 for N", lambda g, y, x: 2 * g * x / (x.size - 1))
 
-control = room.control("a million cubes", lambda x: x**3, normal(1_000_000), right=lambda g, y, x: (
-    3 * g * x * x
-))  # fmt: skip
+control = room.control(
+    "a million cubes", lambda x: x**3, normal(1_000_000), right=lambda g, y, x: 3 * g * x * x
+)
 control.mistake("one of them 0", spoiled(lambda g, y, x: 3 * g * x * x, 765_432, 0))

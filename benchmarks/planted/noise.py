@@ -1,4 +1,4 @@
-"""Right gradients of functions that are computed with noise: solvers, float32 inside, rounded values."""
+"""Right gradients of noisy functions: solvers, float32 inside, rounded values."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from .pair import Room, normal
 room = Room("noise")
 
 room.nasty(
-    "float32 inside", lambda x: np.sin(x.astype(np.float32)).astype(np.float64), normal(4),
-    right=lambda g, y, x: g * np.cos(x), reference=lambda g, x: g * np.cos(x),
-)  # fmt: skip
+    "float32 inside",
+    lambda x: np.sin(x.astype(np.float32)).astype(np.float64),
+    normal(4),
+    right=lambda g, y, x: g * np.cos(x),
+    reference=lambda g, x: g * np.cos(x),
+)
 
 
 def product_in_float32(a: Array, b: Array) -> Array:
@@ -24,19 +27,29 @@ def product_in_float32(a: Array, b: Array) -> Array:
 
 
 room.nasty(
-    "a matrix product in float32", product_in_float32, normal(3, 4), normal(4, 2, seed=1),
+    "a matrix product in float32",
+    product_in_float32,
+    normal(3, 4),
+    normal(4, 2, seed=1),
     right=lambda g, y, a, b: (g @ b.T, a.T @ g),
     reference=lambda g, a, b: (np.einsum("ik,jk->ij", g, b), np.einsum("ij,ik->jk", a, g)),
-)  # fmt: skip
+)
 
 room.nasty(
-    "values rounded to six digits", lambda x: np.round(np.exp(x), 6), normal(3),
-    right=lambda g, y, x: g * y, reference=lambda g, x: g * np.exp(x), tolerance=1e-4,
-)  # fmt: skip
+    "values rounded to six digits",
+    lambda x: np.round(np.exp(x), 6),
+    normal(3),
+    right=lambda g, y, x: g * y,
+    reference=lambda g, x: g * np.exp(x),
+    tolerance=1e-4,
+)
 room.nasty(
-    "values in steps of 1e-4", lambda x: np.round(x**3, 4), normal(3, seed=1),
-    right=lambda g, y, x: 3 * g * x * x, reference=lambda g, x: 3 * g * x**2,
-)  # fmt: skip
+    "values in steps of 1e-4",
+    lambda x: np.round(x**3, 4),
+    normal(3, seed=1),
+    right=lambda g, y, x: 3 * g * x * x,
+    reference=lambda g, x: 3 * g * x**2,
+)
 
 
 def cube_root(a: Array, tolerance: float) -> Array:
@@ -52,9 +65,12 @@ def cube_root(a: Array, tolerance: float) -> Array:
 
 POSITIVE = np.array([2.0, 0.7, 30.0])
 room.nasty(
-    "Newton's method to 1e-3", lambda a: cube_root(a, 1e-3), POSITIVE,
-    right=lambda g, y, a: g / (3 * a ** (2 / 3)), reference=lambda g, a: g / (3 * np.cbrt(a) ** 2),
-)  # fmt: skip
+    "Newton's method to 1e-3",
+    lambda a: cube_root(a, 1e-3),
+    POSITIVE,
+    right=lambda g, y, a: g / (3 * a ** (2 / 3)),
+    reference=lambda g, a: g / (3 * np.cbrt(a) ** 2),
+)
 
 
 def kepler(mean: Array) -> Array:
@@ -69,29 +85,35 @@ def kepler(mean: Array) -> Array:
 
 
 room.nasty(
-    "Kepler's equation to 1e-6", kepler, np.array([0.5, 2.0]),
-    right=lambda g, y, m: g / (1 - 0.3 * np.cos(y)), tolerance=1e-5,
+    "Kepler's equation to 1e-6",
+    kepler,
+    np.array([0.5, 2.0]),
+    right=lambda g, y, m: g / (1 - 0.3 * np.cos(y)),
+    tolerance=1e-5,
     reference=lambda g, m: g / (1 - 0.3 * np.cos(exact_kepler(m))),
-)  # fmt: skip
+)
 
 
 def exact_kepler(mean: Array) -> Array:
-    return np.array([optimize.brentq(lambda e: e - 0.3 * np.sin(e) - m, 0, 4, xtol=1e-14) for m in mean])  # noqa: B023
+    gap = lambda e, m: e - 0.3 * np.sin(e) - m
+    return np.array([optimize.brentq(gap, 0, 4, args=(m,), xtol=1e-14) for m in mean])
 
 
 def decay(rate: Array) -> Array:
     """y' = -rate y, y(0) = 1, at t = 2, by solve_ivp with its usual tolerances."""
-    found = [
-        integrate.solve_ivp(lambda t, y: -r * y, (0, 2), [1.0]).y[0, -1] for r in rate  # noqa: B023
-    ]
-    return np.array(found)
+    slope = lambda t, y, r: -r * y
+    found = [integrate.solve_ivp(slope, (0, 2), [1.0], args=(r,)) for r in rate]
+    return np.array([solution.y[0, -1] for solution in found])
 
 
 RATES = np.array([0.5, 1.3])
 room.nasty(
-    "solve_ivp", decay, RATES, right=lambda g, y, r: -2 * g * np.exp(-2 * r),
+    "solve_ivp",
+    decay,
+    RATES,
+    right=lambda g, y, r: -2 * g * np.exp(-2 * r),
     reference=lambda g, r: -2 * g * np.exp(-2 * r),
-)  # fmt: skip
+)
 
 
 def pendulum(start: Array) -> Array:
@@ -101,12 +123,14 @@ def pendulum(start: Array) -> Array:
 
 TURNED = np.array([[np.cos(1.5), np.sin(1.5)], [-np.sin(1.5), np.cos(1.5)]])
 room.nasty(
-    "odeint of a pendulum", pendulum, np.array([0.3, -0.1]),
+    "odeint of a pendulum",
+    pendulum,
+    np.array([0.3, -0.1]),
     right=lambda g, y, x: TURNED.T @ g,
-    reference=lambda g, x: np.array([
-        g[0] * np.cos(1.5) - g[1] * np.sin(1.5), g[0] * np.sin(1.5) + g[1] * np.cos(1.5)
-    ]),
-)  # fmt: skip
+    reference=lambda g, x: np.array(
+        [g[0] * np.cos(1.5) - g[1] * np.sin(1.5), g[0] * np.sin(1.5) + g[1] * np.cos(1.5)]
+    ),
+)
 
 
 def area(x: Array) -> Array:
@@ -119,9 +143,12 @@ def area(x: Array) -> Array:
 
 
 room.nasty(
-    "an integral with a number of steps that depends on x", area, np.array([0.755, 1.313]),
-    right=lambda g, y, x: g * np.exp(-x * x), reference=lambda g, x: g * np.exp(-(x**2)),
-)  # fmt: skip
+    "an integral with a number of steps that depends on x",
+    area,
+    np.array([0.755, 1.313]),
+    right=lambda g, y, x: g * np.exp(-x * x),
+    reference=lambda g, x: g * np.exp(-(x**2)),
+)
 
 
 def power_iteration(a: Array) -> Array:
@@ -147,11 +174,13 @@ def power_backward(g: Array, y: Array, a: Array) -> Array:
 
 
 room.nasty(
-    "power iteration to 1e-8", power_iteration, SPREAD, right=power_backward,
-    reference=lambda g, a: g * np.outer(
-        np.linalg.svd(a)[0][:, 0], np.linalg.svd(a)[2][0]
-    ), tolerance=1e-8,
-)  # fmt: skip
+    "power iteration to 1e-8",
+    power_iteration,
+    SPREAD,
+    right=power_backward,
+    reference=lambda g, a: g * np.outer(np.linalg.svd(a)[0][:, 0], np.linalg.svd(a)[2][0]),
+    tolerance=1e-8,
+)
 
 
 def from_a_table(x: Array) -> Array:
@@ -160,10 +189,13 @@ def from_a_table(x: Array) -> Array:
 
 GRID = np.linspace(-3, 3, 200)
 room.nasty(
-    "a spline for the sine", from_a_table, np.array([0.3, -1.7]),
+    "a spline for the sine",
+    from_a_table,
+    np.array([0.3, -1.7]),
     right=lambda g, y, x: g * interpolate.CubicSpline(GRID, np.sin(GRID))(x, 1),
-    reference=lambda g, x: g * np.cos(x), tolerance=1e-4,
-)  # fmt: skip
+    reference=lambda g, x: g * np.cos(x),
+    tolerance=1e-4,
+)
 
 
 def minimum(t: Array) -> Any:
@@ -189,11 +221,16 @@ def minimum_backward(g: Array, y: Array, t: Array) -> Array:
 
 def minimum_reference(g: Array, t: Array) -> Array:
     """By the root of the slope, 4 (x - t)^3 + 2 x, to full precision."""
-    x = np.array([optimize.brentq(lambda v: 4 * (v - s) ** 3 + 2 * v, -5, 5, xtol=1e-15) for s in t])  # noqa: B023
+    slope = lambda x, s: 4 * (x - s) ** 3 + 2 * x
+    x = np.array([optimize.brentq(slope, -5, 5, args=(s,), xtol=1e-15) for s in t])
     return g * 12 * (x - t) ** 2 / (12 * (x - t) ** 2 + 2)
 
 
 room.nasty(
-    "a minimiser to 1e-6", minimum, np.array([1.0, -2.0]), right=minimum_backward,
-    reference=minimum_reference, tolerance=1e-5,
-)  # fmt: skip
+    "a minimiser to 1e-6",
+    minimum,
+    np.array([1.0, -2.0]),
+    right=minimum_backward,
+    reference=minimum_reference,
+    tolerance=1e-5,
+)

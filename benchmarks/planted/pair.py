@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -95,6 +95,22 @@ class Control:
         MISTAKES.append(
             Pair(kind, f"{self.twin.name}: {name}", derivative=wrong, twin=self.twin, **fields)
         )
+
+
+MEMORIES: list[Any] = []
+Memory = TypeVar("Memory", dict[Any, Any], list[Any])
+
+
+def memory(container: Memory) -> Memory:
+    """A container of a mistake that keeps something between calls; `forget` empties it."""
+    MEMORIES.append(container)
+    return container
+
+
+def forget() -> None:
+    """Let every mistake begin anew."""
+    for container in MEMORIES:
+        container.clear()
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

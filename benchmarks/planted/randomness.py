@@ -26,9 +26,13 @@ def same(seed: int, shape: tuple[int, ...]) -> Array:
 
 
 room.nasty(
-    "dropout", dropout, normal(3, 4), np.random.default_rng(3), right=dropout_backward,
+    "dropout",
+    dropout,
+    normal(3, 4),
+    np.random.default_rng(3),
+    right=dropout_backward,
     reference=lambda g, x, rng: 2 * g * (same(3, x.shape) < 0.5),
-)  # fmt: skip
+)
 
 
 def sampled(mean: Array, spread: Array, rng: np.random.Generator) -> Array:
@@ -42,12 +46,17 @@ def sampled_backward(
 
 
 room.nasty(
-    "a reparametrised sample", sampled, normal(3), normal(3, seed=1), np.random.default_rng(4),
+    "a reparametrised sample",
+    sampled,
+    normal(3),
+    normal(3, seed=1),
+    np.random.default_rng(4),
     right=sampled_backward,
     reference=lambda g, m, s, rng: (
-        g, g * np.exp(s) * np.random.default_rng(4).normal(size=m.shape)
+        g,
+        g * np.exp(s) * np.random.default_rng(4).normal(size=m.shape),
     ),
-)  # fmt: skip
+)
 
 
 def noisy_square(x: Array, rng: np.random.Generator) -> Array:
@@ -59,10 +68,13 @@ def noisy_square_backward(g: Array, y: Array, x: Array, rng: np.random.Generator
 
 
 room.nasty(
-    "noise added to the input", noisy_square, normal(4), np.random.default_rng(5),
+    "noise added to the input",
+    noisy_square,
+    normal(4),
+    np.random.default_rng(5),
     right=noisy_square_backward,
     reference=lambda g, x, rng: 2 * g * (x + 0.1 * np.random.default_rng(5).normal(size=x.shape)),
-)  # fmt: skip
+)
 
 
 def gumbel_softmax(x: Array, rng: np.random.Generator) -> Array:
@@ -72,12 +84,15 @@ def gumbel_softmax(x: Array, rng: np.random.Generator) -> Array:
 
 
 room.nasty(
-    "softmax with Gumbel noise", gumbel_softmax, normal(4), np.random.default_rng(6),
+    "softmax with Gumbel noise",
+    gumbel_softmax,
+    normal(4),
+    np.random.default_rng(6),
     right=lambda g, y, x, rng: y * (g - np.sum(g * y)),
     reference=lambda g, x, rng: (lambda p: p * g - p * np.sum(p * g))(
         gumbel_softmax(x, np.random.default_rng(6))
     ),
-)  # fmt: skip
+)
 
 
 def permuted(x: Array, rng: np.random.Generator) -> Array:
@@ -91,8 +106,12 @@ def permuted_backward(g: Array, y: Array, x: Array, rng: np.random.Generator) ->
 
 
 room.nasty(
-    "a random permutation", permuted, normal(5), np.random.default_rng(7), right=permuted_backward,
+    "a random permutation",
+    permuted,
+    normal(5),
+    np.random.default_rng(7),
+    right=permuted_backward,
     reference=lambda g, x, rng: (g * np.arange(1.0, 6.0))[
         np.argsort(np.random.default_rng(7).permutation(5))
     ],
-)  # fmt: skip
+)

@@ -1,8 +1,7 @@
-"""State: caches by shape and by identity, buffers that are used again, saved values of another call."""
+"""State: caches by shape and by identity, shared buffers, saved values of another call."""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,17 @@ import numpy as np
 from tinygrad_cv.typing import Array
 
 from .functions import exp_backward, sine_backward, square, square_backward, tanh_backward
-from .pair import Room, normal
+from .pair import Room, memory, normal
 
 room = Room("state")
 
 # ----------------------------------------------------------------------------------------- caches
 
-BY_SHAPE: dict[Any, Array] = {}
-BY_IDENTITY: dict[int, Array] = {}
-BY_SUM: dict[float, Array] = {}
-BY_ROUNDED: dict[bytes, Array] = {}
-ONCE: list[Array] = []
+BY_SHAPE: dict[Any, Array] = memory({})
+BY_IDENTITY: dict[int, tuple[Array, Array]] = memory({})
+BY_SUM: dict[float, Array] = memory({})
+BY_ROUNDED: dict[bytes, Array] = memory({})
+ONCE: list[Array] = memory([])
 
 
 def by_shape(g: Array, y: Array, x: Array) -> Array:
@@ -30,12 +29,8 @@ def by_shape(g: Array, y: Array, x: Array) -> Array:
 
 def by_identity(g: Array, y: Array, x: Array) -> Array:
     if id(x) not in BY_IDENTITY:
-        BY_IDENTITY[id(x)] = np.cos(x)
-        KEEPING_ALIVE.append(x)
-    return g * BY_IDENTITY[id(x)]
-
-
-KEEPING_ALIVE: list[Array] = []
+        BY_IDENTITY[id(x)] = (x, np.cos(x))  # with x, so that nothing else has its identity
+    return g * BY_IDENTITY[id(x)][1]
 
 
 def by_sum(g: Array, y: Array, x: Array) -> Array:
@@ -63,7 +58,7 @@ control.mistake("by sum", by_sum, symptom="calls in turn")
 control.mistake("by two decimals", by_rounded, symptom="nearby")
 control.mistake("the first call's for all", of_the_first_call, symptom="calls in turn")
 
-SEEN_FORWARD: dict[int, tuple[Array, Array]] = {}
+SEEN_FORWARD: dict[int, tuple[Array, Array]] = memory({})
 
 
 def value_by_identity(x: Array) -> Array:
@@ -79,8 +74,7 @@ control.mistake(
 
 # ---------------------------------------------------------------------------------------- buffers
 
-BUFFERS: dict[Any, Array] = {}
-WORKSPACE = np.zeros(64)
+BUFFERS: dict[Any, Array] = memory({})
 
 
 def added_to_the_last(g: Array, y: Array, x: Array) -> Array:
@@ -97,8 +91,9 @@ def in_one_buffer(g: Array, y: Array, x: Array) -> Array:
 
 def with_rests(g: Array, y: Array, x: Array) -> Array:
     """The sum over neighbours reads one element beyond what this call has written."""
-    WORKSPACE[: x.size] = g
-    return WORKSPACE[: x.size] + WORKSPACE[1 : x.size + 1]
+    workspace = BUFFERS.setdefault("workspace", np.zeros(64))
+    workspace[: x.size] = g
+    return workspace[: x.size] + workspace[1 : x.size + 1]
 
 
 def to_neighbours(g: Array, y: Array, x: Array) -> Array:
@@ -111,16 +106,18 @@ control.mistake("added to the last call's", added_to_the_last, symptom="calls ag
 control.mistake("a later call overwrites the result", in_one_buffer, symptom="results kept")
 control = room.control(
     "sums of neighbours",
-    lambda x: x + np.append(0.0, x[:-1]), X,
+    lambda x: x + np.append(0.0, x[:-1]),
+    X,
     right=to_neighbours,
-)  # fmt: skip
-control.mistake("rests of a longer call", with_rests, symptom="another size")
+)
+control.mistake("rests of a longer call", with_rests, symptom="another size", door="invariants")
 
 # ------------------------------------------------------------------------------------ saved values
 
-LATEST: list[Array] = []
-STACK: list[Array] = []
-SAVED: dict[str, Array] = {}
+LATEST: list[Array] = memory([])
+STACK: list[Array] = memory([])
+SAVED: dict[str, Array] = memory({})
+CALLS: list[int] = memory([])
 
 
 def keeping_the_latest(x: Array) -> Array:
@@ -148,7 +145,11 @@ def freeing(g: Array, y: Array, x: Array) -> Array:
     return g * (1 - saved**2)
 
 
-COUNT = itertools.count()
+def every_third_doubled(g: Array, y: Array, x: Array) -> Array:
+    CALLS.append(0)
+    return g * (1 - y * y) * (2 if len(CALLS) % 3 == 0 else 1)
+
+
 control = room.control("tanh, its value saved", np.tanh, X, right=tanh_backward)
 control.mistake(
     "the latest argument for this one",
@@ -162,23 +163,18 @@ control.mistake(
 control.mistake(
     "freed by the first of two backward passes", freeing, forward=saving, symptom="calls again"
 )
-control.mistake(
-    "every third call doubled",
-    lambda g, y, x: g * (1 - y * y) * (2 if next(COUNT) % 3 == 2 else 1),
-    symptom="calls again",
-)
+control.mistake("every third call doubled", every_third_doubled, symptom="calls again")
 
-RUNNING = np.zeros(1)
+RUNNING: list[float] = memory([])
 
 
 def centred_by_a_running_mean(x: Array) -> Array:
-    RUNNING[0] = 0.9 * RUNNING[0] + 0.1 * x.mean()
-    return x - RUNNING[0]
+    before = RUNNING[-1] if RUNNING else 0.0
+    RUNNING.append(0.9 * before + 0.1 * float(np.mean(x)))
+    return x - RUNNING[-1]
 
 
-control = room.control(
-    "less a running mean", lambda x: x - 0.25, X, right=lambda g, y, x: g.copy()
-)
+control = room.control("less a running mean", lambda x: x - 0.25, X, right=lambda g, y, x: g.copy())
 control.mistake(
     "that each call moves",
     control.twin.derivative,

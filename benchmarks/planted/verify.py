@@ -1,8 +1,8 @@
 """That each right gradient is right: `python -m benchmarks.planted.verify`.
 
-Every pair is compared with gradients from elsewhere, none of them this project's: a formula that the
-pair states (`reference`), JAX in float64 on the same forward function, the complex step (Squire &
-Trapp 1998), and differences in extended precision, at kinks the slopes to either side. The
+Every pair is compared with gradients from elsewhere, none of them this project's: a formula that
+the pair states (`reference`), JAX in float64 on the same forward function, the complex step
+(Squire & Trapp 1998), and differences in extended precision, at kinks the slopes to either side. The
 first that agrees counts, and is named; a pair that agrees with none fails. Needs the `parity` extra.
 """
 
@@ -48,8 +48,11 @@ def translated(value: Any, table: dict[int, Any], seen: dict[int, Any]) -> Any:
         return value
     if id(value) in seen:
         return seen[id(value)]
-    names = {name: value.__globals__[name] for name in names_in(value.__code__)
-             if name in value.__globals__}  # fmt: skip
+    names = {
+        name: value.__globals__[name]
+        for name in names_in(value.__code__)
+        if name in value.__globals__
+    }
     scope: dict[str, Any] = {"__builtins__": builtins}
     cells = [
         types.CellType(translated(cell.cell_contents, table, seen))
@@ -147,9 +150,10 @@ def by_complex_step(pair: Pair, args: PyTree, g: PyTree) -> Gradients:
             h = 1e-30 * max(abs(array.reshape(-1)[index]), 1e-30)
             y = pair.forward(*moved(args, place, index, 1j * h, complex))
             total = sum(
-                np.sum(a * np.imag(b)) for a, b in zip(leaves(g), leaves(y), strict=True)
+                np.sum(a * np.imag(b))
+                for a, b in zip(leaves(g), leaves(y), strict=True)
                 if a is not None
-            )  # fmt: skip
+            )
             gradient[index] = total / h
         found.append(gradient.reshape(array.shape))
     return found
@@ -163,7 +167,7 @@ def slope(phi: Callable[[Any], Any], step: float) -> Any:
 
 
 def by_differences(pair: Pair, args: PyTree, g: PyTree) -> Gradients:
-    """Differences in extended precision; a gradient between the slopes at a kink is taken as it is."""
+    """Differences in extended precision; at a kink any gradient between the slopes is right."""
     y = pair.forward(*fresh(args))
     claimed = list(leaves(derivative(pair, fresh(args), fresh(g), y)))
     found = []
@@ -176,7 +180,8 @@ def by_differences(pair: Pair, args: PyTree, g: PyTree) -> Gradients:
             parts = (1, 1j) if array.dtype.kind == "c" else (1,)
             for part in parts:
                 phi = lambda t: product(
-                    g, pair.forward(*moved(args, place, index, part * t, np.longdouble))  # noqa: B023
+                    g,
+                    pair.forward(*moved(args, place, index, part * t, np.longdouble)),  # noqa: B023
                 )
                 smooth = slope(phi, 1e-4 * size)
                 start = phi(0)
@@ -203,7 +208,7 @@ WAYS: dict[str, Way] = {
 
 
 def disagreement(ours: list[Any], others: Gradients) -> float:
-    """The largest difference of two elements, relative to them or to rounding beside the largest."""
+    """The largest difference of two elements, relative to them; rounding of the largest is free."""
     if len(ours) != len(others):
         return np.inf
     worst = 0.0

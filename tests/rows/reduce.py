@@ -81,3 +81,19 @@ for function in (np.var, np.std):
 weights = arrays((2, 3), domain=(0.5, 2))
 row(np.average, arrays((2, 3, 2)), weights, call=lambda a, w: np.average(a, axis=(0, 1), weights=w))
 row(np.average, arrays((2, 3)), weights, call=lambda a, w: np.average(a, weights=w, returned=True))
+
+# Masks, with which at least one element is left in, and starting values.
+MASK = np.array([[[1, 0], [1, 1], [0, 1]], [[1, 1], [0, 1], [1, 0]]], bool)
+masked = st.sampled_from(
+    [
+        {"where": MASK, "axis": 1},
+        {"where": MASK},
+        {"where": MASK[0], "axis": (0, 1)},
+        {"where": [[True], [False], [True]], "axis": (1, 2), "keepdims": True},
+    ]
+)
+for function in (np.sum, np.mean, np.var):
+    row(function, spread, options=masked)
+for function in (np.prod, np.max):
+    call = lambda a, s, f=function, **o: f(a, initial=s, **o)
+    row(function, apart, options=masked, call=call, complex=(0,))

@@ -147,3 +147,11 @@ for bins in (EDGES, [EDGES, 2]):
         ),
         complex=REAL,
     )
+tenths, start = arrays((2, 5), min_gap=0.1, decimals=1), arrays((), decimals=1)
+MASK = np.array([[True, True, False, True, True], [True, False, True, True, True]])
+masked = st.sampled_from([{"where": MASK, "axis": 1}, {"where": MASK}])
+for function in (np.nanmean, np.nanvar):
+    call = lambda a, f=function, **o: f(np.where(HOLES, np.nan, a), **o)
+    row(function, spread, options=masked, call=call)
+call = lambda a, start, **o: np.nanmax(np.where(HOLES, np.nan, a), initial=start + 0.03, **o)
+row(np.nanmax, tenths, start, options=masked, call=call, complex=(0,))

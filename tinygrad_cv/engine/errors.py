@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Iterator, Mapping
-from types import CodeType
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..typing import Shape
 
 Line = tuple[CodeType, int]  # code and instruction: cheap to take, turned into words if needed
 PACKAGE = __name__.partition(".")[0]
+MIRRORS: list[Callable[[str], bool]] = []  # who knows whether tg.scipy has a function of a name
 _INSIDE: dict[Any, bool] = {}  # whether a module of that name belongs to the package
 
 
@@ -50,12 +51,25 @@ def name_of(function: Any) -> str:
     name = getattr(function, "__name__", None) or repr(function)
     if isinstance(function, np.ufunc):
         return f"np.{name}" if getattr(np, name, None) is function else f"scipy.special.{name}"
+    if isinstance(owner := getattr(function, "__self__", None), np.ufunc):
+        return f"{name_of(owner)}.{name}"
+    if getattr(function, "__objclass__", None) is np.ufunc:
+        return f"np.ufunc.{name}"
     module = getattr(function, "__module__", None) or ""
     if module.startswith("numpy"):
         return module.replace("numpy", "np", 1) + f".{name}"
-    if module.startswith("scipy.special"):
-        return f"scipy.special.{name}"
+    if module.startswith("scipy."):
+        return ".".join([*module.split(".")[:2], *_distribution(function), name])
     return f"operator.{name}" if module == "_operator" else name
+
+
+DISTRIBUTION = "_gen"  # ends the name of the class of norm and its kin
+
+
+def _distribution(function: Any) -> list[str]:
+    """Whose method a function is: ["norm"]; [] for a function of its own."""
+    owner = type(getattr(function, "__self__", None)).__name__
+    return [owner.removesuffix(DISTRIBUTION)] if owner.endswith(DISTRIBUTION) else []
 
 
 # ---------------------------------------------------------------------- a forward call that fails
@@ -283,18 +297,60 @@ def leaves_the_graph(way: str) -> TypeError:
     )
 
 
+def no_attribute(name: str, of_array: bool) -> AttributeError:
+    """A tensor was asked for what it does not have, though an array may."""
+    if not of_array:
+        return AttributeError(f"Tensor has no {name!r}")
+    return AttributeError(
+        f"Tensor has no {name!r}: it works in place or outside the graph; use a NumPy function of "
+        f"the tensor, or t.numpy().{name}.{_library_hint()}"
+    )
+
+
+LIBRARIES = ("numpy", "scipy", "contextlib", PACKAGE)  # whose frames stand below a user's call
+
+
 def _library_hint() -> str:
     """What to do instead of the library's function that is being carried out; "" if none is."""
     hint = ""
-    frame = sys._getframe(1)
+    name = None  # of the outermost function of SciPy's
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        name = frame.f_code.co_name
-        if module.startswith("scipy.special"):
-            hint = f" For scipy.special.{name}, here use tg.special.{name}."
-        elif module.startswith("numpy.ma"):
+        if module.partition(".")[0] not in LIBRARIES:
+            break
+        if module.startswith("numpy.ma"):
             hint = " For a masked array, give its .filled(value), and choose with np.where."
         elif module.startswith("scipy.sparse"):
             hint = " For a sparse matrix, give its .toarray()."
+        elif module.startswith("scipy."):
+            name = scipy_name(frame) or name
         frame = frame.f_back
-    return hint
+    if name is None:
+        return hint
+    if any(is_mirrored(name) for is_mirrored in MIRRORS):
+        mirror = name.replace("scipy.special", "special")  # its short name
+        return f" For {name}, here use tg.{mirror}."
+    return f" {name} has no mirror in tg.scipy."
+
+
+def scipy_name(frame: FrameType) -> str | None:
+    """The public name of the function of SciPy's that a frame carries out; None if it has none.
+
+    The frame of a decorator has the function that it decorates among its free variables.
+    """
+    code, local = frame.f_code, frame.f_locals
+    owner = local.get("self")
+    distribution = getattr(owner, "dist", owner)  # of one whose parameters are given
+    method = getattr(distribution, code.co_name, None)
+    if callable(method) and type(distribution).__name__.endswith(DISTRIBUTION):
+        return name_of(method)
+    candidates = [(frame.f_globals["__name__"], code.co_name)]
+    for variable in code.co_freevars:
+        value = local.get(variable)
+        candidates.append((getattr(value, "__module__", ""), getattr(value, "__name__", "")))
+    for module, name in candidates:
+        namespace = ".".join(str(module).split(".")[:2])
+        if name in getattr(sys.modules.get(namespace), "__all__", ()):
+            return f"{namespace}.{name}"
+    return None

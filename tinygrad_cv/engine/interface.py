@@ -13,14 +13,6 @@ import numpy as np
 from ..typing import DTypeLike, Function, Operand, Shape
 from . import errors
 
-INSTEAD_OF_METHODS = {  # of ufuncs: what to write in their place
-    "reduce": "np.sum, np.prod, np.max, np.min",
-    "accumulate": "np.cumsum, np.cumprod",
-    "reduceat": "np.add of slices, or np.split and np.sum",
-    "outer": "{name}(x[:, None], y), or np.outer for a product",
-    "at": "a sum with np.where, or np.bincount(index, weights=t)",
-}
-
 
 def _operator(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     """`a + b`."""
@@ -112,11 +104,9 @@ class NumPyInterface:
 
     # NumPy's functions come through this door.
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-        if method != "__call__":
-            name = errors.name_of(ufunc)
-            instead = INSTEAD_OF_METHODS[method].format(name=name)
-            raise TypeError(f"{name}.{method} does not work on tensors; use {instead}")
-        return self._call(ufunc, args, kwargs)
+        if method == "__call__":
+            return self._call(ufunc, args, kwargs)
+        return self._call(getattr(np.ufunc, method), (ufunc, *args), kwargs)
 
     def __array_function__(
         self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -128,8 +118,13 @@ class NumPyInterface:
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """A NumPy call that met a tensor, without the options that write into arrays."""
         if kwargs:
-            refuse_in_place(function, kwargs)
-            kwargs = {k: v for k, v in kwargs.items() if k not in ("out", "where")}
+            refuse_in_place(function, args, kwargs)
+            kwargs = {k: v for k, v in kwargs.items() if k != "out" and v is not np._NoValue}
+            where = kwargs.get("where")
+            if where is True:
+                del kwargs["where"]
+            elif isinstance(where, (list, tuple)):
+                kwargs["where"] = np.array(where, bool)
         return self._dispatch(function, args, kwargs)
 
     # The shape of things.
@@ -269,23 +264,23 @@ class NumPyInterface:
         return f"Tensor({numbers}{kind}{requires})"
 
     def __getattr__(self, name: str) -> Any:
-        hint = ""
-        if hasattr(np.ndarray, name) and name[0] != "_":
-            hint = (
-                ": it works in place or outside the graph; use a NumPy function of the tensor, or "
-            )
-            hint += f"t.numpy().{name}"
-        raise AttributeError(f"Tensor has no {name!r}{hint}")
+        raise errors.no_attribute(name, hasattr(np.ndarray, name) and name[0] != "_")
 
 
-def refuse_in_place(function: Any, kwargs: Mapping[str, Any]) -> None:
-    """Raise TypeError for `out=` and `where=`, which write into an array."""
-    for name, advice in (
-        ("out", "assign the result instead"),
-        ("where", "use np.where(mask, value, other)"),
-    ):
-        value = kwargs.get(name)
-        if value is not None and value is not True and value is not np._NoValue:
-            raise TypeError(
-                f"{errors.name_of(function)}({name}=...) writes in place; tensors do not: {advice}"
-            )
+def refuse_in_place(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Raise TypeError for `out=`, and for the `where=` of a ufunc, which needs it."""
+    ufunc = function
+    if getattr(function, "__objclass__", None) is np.ufunc:
+        ufunc = args[0]
+        function = getattr(ufunc, function.__name__)
+    if kwargs.get("out") is not None:
+        raise TypeError(
+            f"{errors.name_of(function)}(out=...) writes in place; tensors do not: assign the "
+            "result instead"
+        )
+    elementwise = isinstance(ufunc, np.ufunc) and function in (ufunc, ufunc.outer)
+    if elementwise and kwargs.get("where", True) is not True:
+        raise TypeError(
+            f"{errors.name_of(function)}(where=...) leaves elements undefined without out=...; use "
+            f"np.where(mask, {errors.name_of(function)}(...), other)"
+        )

@@ -150,9 +150,18 @@ def observed(observer: Observer) -> switched:
     return switched("observer", observer)
 
 
+def unobserved() -> switched:
+    """Inside this context no observer sees anything: for what belongs to one operation.
+
+    A solver's evaluations of a function are steps of the solution.
+    """
+    return switched("observer", None)
+
+
 def observers() -> list[Observer]:
     """Who observes this thread, the first one first."""
-    return settings("observer")
+    found = settings("observer")
+    return found if None not in found else []
 
 
 class scope:  # named as a function, like no_grad

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+NOT_GIVEN = {"where": True}  # what NumPy's `_NoValue` stands for, if not for None
 UFUNC_OPTIONS = ("dtype", "casting", "order", "subok", "signature", "sig")
 VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
@@ -17,7 +18,7 @@ class Signature:
     """The parameters of a function. `text`, as "a, axis=0", where Python cannot see them."""
 
     def __init__(self, function: Any, text: str | None = None) -> None:
-        self.defaults: dict[str, Any] = {}  # by name; None where there is no default
+        self.defaults: dict[str, Any] = {}  # by name; mostly None where there is no default
         self.positional: tuple[str, ...] = ()  # that may be given by position, in order
         self.variadic: str | None = None  # the name behind the star, as in `*operands`
         self.keywords: str | None = None  # the name behind two stars, as in `**options`
@@ -43,7 +44,8 @@ class Signature:
             if p.kind is p.VAR_KEYWORD:
                 self.keywords = p.name
                 continue
-            self.defaults[p.name] = None if p.default in (p.empty, np._NoValue) else p.default
+            missing = p.default in (p.empty, np._NoValue)
+            self.defaults[p.name] = NOT_GIVEN.get(p.name) if missing else p.default
             if p.kind is p.VAR_POSITIONAL:
                 self.variadic = p.name
             elif p.kind is not p.KEYWORD_ONLY:
@@ -64,7 +66,7 @@ class Signature:
         self.required = tuple(name for name in names if name not in given)
         for name in names:
             default = given.get(name)
-            self.defaults[name] = None if default is np._NoValue else default
+            self.defaults[name] = NOT_GIVEN.get(name) if default is np._NoValue else default
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """What a call gives, by name. What it leaves out is left out."""

@@ -1,5 +1,8 @@
 """The calculus table of NumPy's and SciPy's functions, by room."""
 
+import importlib
+
+from ..engine import errors
 from ..engine.errors import name_of
 from ..tensor import LAZY_ROOMS, TABLE, Rule
 from . import numpy as numpy
@@ -8,16 +11,34 @@ from .table import DEFINITIONS, INERT, UNSUPPORTED, WITHOUT_GRADIENT, public_fun
 __all__ = ["counts", "enter_scipy", "refused_options"]
 
 
-def enter_scipy() -> None:
-    """Enter the functions of scipy.special.
+SCIPY = ("special", "linalg", "signal", "integrate", "stats")  # the namespaces in the table
 
-    That takes longer to import than all else together, so it is done when a tensor first meets a
+
+def enter_scipy(*namespaces: str) -> None:
+    """Enter the functions of these namespaces of SciPy's, or of all.
+
+    They take longer to import than all else together, so it is done when a tensor first meets a
     function that is not in the table.
     """
-    from . import scipy  # noqa: F401
+    for namespace in namespaces or SCIPY:
+        importlib.import_module(f".scipy.{namespace}", __name__)
 
 
-LAZY_ROOMS.append(enter_scipy)
+def is_mirrored(name: str) -> bool:
+    """Whether tg.scipy has a function for tensors: "scipy.linalg.expm", "scipy.stats.norm.pdf"."""
+    _, namespace, *path = name.split(".")
+    if namespace not in SCIPY:
+        return False
+    enter_scipy(namespace)
+    found = importlib.import_module(f"scipy.{namespace}")
+    for part in path:
+        found = getattr(found, part, None)
+    return found in TABLE
+
+
+LAZY_ROOMS.append(enter_scipy)  # the last is tried first
+LAZY_ROOMS.append(lambda: enter_scipy("special"))
+errors.MIRRORS.append(is_mirrored)
 
 
 def counts() -> str:
@@ -36,14 +57,18 @@ def counts() -> str:
             f"{namespace.__name__:14} {differentiated:3} differentiated, "
             f"{len(without):3} without a gradient by nature, {len(refused):3} unsupported"
         )
+    for namespace in SCIPY[1:]:  # which are differentiated as far as people use them
+        prefix = f"scipy.{namespace}"
+        count = sum(name_of(function).startswith(f"{prefix}.") for function in TABLE)
+        lines.append(f"{prefix:15} {count:2} differentiated")
     return "\n".join(lines)
 
 
 def refused_options() -> dict[str, list[str]]:
     """The options of each function that tensors refuse, by the function's name.
 
-    All others are read by a formula, honoured by a definition, or without influence. `out` and
-    `where` are refused of every function.
+    All others are read by a formula, honoured by a definition, or without influence. `out` is
+    refused of every function, and `where` of every ufunc.
     """
     enter_scipy()
     refused = {}
@@ -56,7 +81,7 @@ def refused_options() -> dict[str, list[str]]:
             options = row.signature.defaults
         else:
             continue
-        harmless = {*known, *INERT.get(function, ()), "out", "where"}
+        harmless = {*known, *INERT.get(function, ()), "out"}
         names = [name for name in options if name not in harmless]
         if names:
             refused[name_of(function)] = names

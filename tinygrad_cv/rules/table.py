@@ -42,7 +42,7 @@ def derivative(
     *,
     signature: str | None = None,
     inert: Sequence[str] = (),
-    selects: bool = False,
+    selects: bool | str = False,
     linear: Sequence[str] = (),
     elementwise: bool = False,
     **formulas: Callable[..., Any] | None,
@@ -51,7 +51,7 @@ def derivative(
 
     `inert` names the options that have no influence on the gradient. `selects`: the value drops
     elements of the arguments, as np.where does, and these have gradient 0 whatever their own
-    derivative is.
+    derivative is; `selects="where"`: where this option is given.
     """
     rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
     INERT[function] = frozenset(inert)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..engine import errors
 from ..typing import Function
 
 ATOM, POWER, SIGN, PRODUCT, SUM, AND, XOR, OR, COMPARISON = 18, 16, 15, 14, 13, 11, 10, 9, 8
@@ -311,7 +313,16 @@ def function_name(function: Function) -> str | None:
     """`np.tanh`, `scipy.special.erf`, ...: where a program finds a function. None if nowhere."""
     if not _PLACES:
         _find_functions()
-    return _PLACES.get(id(function))
+    return _PLACES.get(id(function)) or _place_in_scipy(function)
+
+
+def _place_in_scipy(function: Function) -> str | None:
+    """The place of a function in a namespace of SciPy's that has been imported."""
+    name = errors.name_of(function)
+    namespace, _, key = name.rpartition(".")
+    module = sys.modules.get(namespace)
+    found = namespace.startswith("scipy.") and getattr(module, key, None) is function
+    return name if found else None
 
 
 def _find_functions() -> None:

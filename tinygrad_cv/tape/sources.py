@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from .names import Frames, node_at
 
-MODULES = {"np", "numpy", "scipy", "special", "sp", "linalg", "fft", "kernels", "tg", "tinygrad_cv"}
+MODULES = {"np", "numpy", "linalg", "fft", "kernels", "tg", "tinygrad_cv"}
+MODULES |= {"scipy", "special", "sp", "signal", "integrate", "stats"}
 SIDES = {"x1": 0, "x2": 1}  # of operators
 
 

@@ -237,9 +237,10 @@ def traced(value: Value, expression: Expression) -> Value:
     if isinstance(value, (np.ndarray, np.generic)):
         return Traced(value, expression)
     if isinstance(value, (tuple, list)):
-        parts = []
+        parts: list[Any] = []
         for i, part in enumerate(value):
-            parts.append(traced(part, ex.item(expression, write(i))))
+            item = ex.item(expression, write(i))
+            parts.append(None if part is None else traced(part, item))
         if hasattr(value, "_fields"):
             return type(value)(*parts)
         return type(value)(parts)

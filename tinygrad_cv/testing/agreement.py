@@ -96,7 +96,10 @@ class Agreement:
         if self._moves is None:
             found = [np.zeros(g.shape) for g in self.gradients]
             for seed in range(SHAKES):
-                little = _moves(self.operation, self.cotangents, self.gradients, seed, 1, None)
+                try:
+                    little = _moves(self.operation, self.cotangents, self.gradients, seed, 1, None)
+                except Exception:  # the edge of the domain
+                    continue
                 for most, move in zip(found, little, strict=True):
                     np.fmax(most, move, out=most)
             self._moves = found
@@ -176,10 +179,14 @@ def shifts_by_rounding(
     """
     shifts = [np.zeros(g.shape) for g in exact]
     for seed in range(SHAKES):
-        little = _moves(operation, cotangents, exact, seed, 1, eps)
-        more = _moves(operation, cotangents, exact, seed, 128, eps)
-        for shift, move, far in zip(shifts, little, more, strict=True):
-            np.fmax(shift, np.where(far >= 8 * move, move, 0), out=shift)
+        try:
+            little = _moves(operation, cotangents, exact, seed, 1, eps)
+            more = _moves(operation, cotangents, exact, seed, 128, eps)
+        except Exception:  # the edge of the domain
+            continue
+        for shift, move, far, gradient in zip(shifts, little, more, exact, strict=True):
+            noise = move <= 1e-6 * largest_finite(gradient)
+            np.fmax(shift, np.where(noise | (far >= 8 * move), move, 0), out=shift)
     return shifts
 
 

@@ -13,7 +13,8 @@ from ..engine.pytrees import leaves
 from ..transforms import vjp
 from ..typing import PyTree, Shape
 from .agreement import pull_again, shifts_by_rounding
-from .compare import Comparison, Finding, compare, compare_ties
+from .compare import CONFIRMED, Comparison, Finding, compare, compare_along, compare_ties
+from .constraints import Project, projections
 from .contract import contract, draw_cotangents, unsettle
 from .judge import Ruler, default_rtol
 from .line import Line, TangentLine, coarsest_eps, flat, real_view, wide
@@ -35,6 +36,7 @@ class GradReport:
     elements: int = 0  # whose derivatives were compared, one by one or in probes
     kinks: int = 0  # elements at a kink, where any derivative between the slopes was accepted
     unresolved: int = 0  # elements where the function is too rough for differences
+    not_finite: int = 0  # elements of gradients and values that are not finite, and may be so
     worst: float = 0.0  # the largest difference, as a share of what was allowed
     held: list[str] = field(default_factory=list)  # what else was checked
     evaluations: int = 0
@@ -44,7 +46,8 @@ class GradReport:
         return (
             f"{self.name}: {self.elements} derivatives agree "
             f"(largest difference {self.worst:.2g} of what is allowed), "
-            f"{self.kinks} at kinks, {self.unresolved} unresolved; "
+            f"{self.kinks} at kinks, {self.unresolved} unresolved"
+            f"{f', {self.not_finite} not finite' * bool(self.not_finite)}; "
             f"{', '.join(self.held)} held; "
             f"{self.evaluations} evaluations in {self.seconds * 1e3:.0f} ms"
         )
@@ -62,6 +65,9 @@ class Settings:
     rtol: float | None = None
     kinks: str = "subgradient"
     rng: Seed = 0
+    project: Project = None
+    along: Sequence[PyTree] = ()
+    instead_of: Function | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -85,11 +91,13 @@ class Settings:
         defaults = Settings(self.call)
         changed = [
             name
-            for name in ("wrt", "order", "mode", "rtol", "kinks", "rng")
+            for name in ("wrt", "order", "mode", "rtol", "kinks", "rng", "project", "instead_of")
             if getattr(self, name) != getattr(defaults, name)
         ]
         if not self.random_cotangent:
             changed.append("cotangent")
+        if len(self.along):
+            changed.append("along")
         return "".join(f", {name}={literal(getattr(self, name))}" for name in changed)
 
 
@@ -103,6 +111,9 @@ def check_grad(
     rtol: float | None = None,
     kinks: str = "subgradient",
     rng: Seed = 0,
+    project: Project = None,
+    along: Sequence[PyTree] = (),
+    instead_of: Function | None = None,
 ) -> GradReport:
     """Check the gradients that the engine gives for f(*args) against differences.
 
@@ -117,13 +128,21 @@ def check_grad(
         4e-6.
     kinks: "subgradient" accepts a derivative between the one-sided slopes, "error" does not.
     rng: a seed or a generator; the same seed gives the same check.
+    project: for arguments that stay in a set: "simplex", "symmetric", "lower_triangular", "sphere",
+        "rotation", or a function from any array to the set. A dict from positions of arguments to
+        these, if they differ. The gradient is right if it is along the set.
+    along: directions in the nesting of the differentiated arguments: these alone are tried.
+    instead_of: the function whose gradient is meant, where that is not f's own, as of rounding with
+        a straight-through gradient.
 
     A complex argument moves along its real and its imaginary part; its gradient is
     dL/da + i dL/db.
 
     Raises GradMismatch if the two disagree, TypeError or ValueError for what cannot be checked.
     """
-    settings = Settings("check_grad", wrt, order, cotangent, mode, rtol, kinks, rng)
+    settings = Settings(
+        "check_grad", wrt, order, cotangent, mode, rtol, kinks, rng, project, along, instead_of
+    )
     return run(f, None, args, settings)
 
 
@@ -137,13 +156,18 @@ def check_vjp(
     rtol: float | None = None,
     kinks: str = "subgradient",
     rng: Seed = 0,
+    project: Project = None,
+    along: Sequence[PyTree] = (),
+    instead_of: Function | None = None,
 ) -> GradReport:
     """Check a pair in plain NumPy, y = forward(*args) and backward(g, y, *args), as `check_grad`.
 
     backward returns one gradient for each floating-point array among the arguments, in order, or
     the single one.
     """
-    settings = Settings("check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng)
+    settings = Settings(
+        "check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng, project, along, instead_of
+    )
     return run(forward, backward, args, settings)
 
 
@@ -163,6 +187,7 @@ def check_once(
     """One check, its failure described for the arguments as they are."""
     start = time.perf_counter()
     operation = Operation(f, args, settings.wrt, backward)
+    operation.constrained = settings.project is not None or len(settings.along) > 0
     report = GradReport(operation.name)
     rng = settings.generator()
     try:
@@ -194,7 +219,8 @@ def check_order(
             f"{operation.name}: the value holds no floating-point numbers, "
             "so there is nothing to check"
         )
-    describe_not_finite(operation, "value", values)
+    if not any(np.isfinite(v).any() or not v.size for v in values):
+        describe_not_finite(operation, "value", values)
     cotangents = chosen_cotangents(operation, values, settings, order, rng)
     held: list[str] = []
     gradients = contract(operation, cotangents, held, rng)
@@ -214,6 +240,8 @@ def check_order(
     kinks = sum(f.kinks for f in findings)
     unresolved = sum(f.unresolved for f in findings)
     elements = sum(a.size for a in line.base)
+    if any(f.unexplained for f in findings):
+        describe_not_finite(operation, "gradient", gradients)
     if any(f.wrong.any() for f in findings) or (kinks and settings.kinks == "error"):
         views = [real_view(gradient) for gradient in gradients]
         raise describe(operation, order, cotangents, views, findings, held, line)
@@ -225,6 +253,7 @@ def check_order(
         )
     report.kinks += kinks
     report.unresolved += unresolved
+    report.not_finite += sum(f.not_finite for f in findings) + int(np.sum(line.lost))
     report.elements += elements
     report.worst = max([report.worst, *(f.worst for f in findings)])
     report.evaluations += line.evaluations
@@ -239,7 +268,11 @@ def compared(
     rng: np.random.Generator,
 ) -> tuple[Line, list[Finding]]:
     """The gradients of all inputs at some cotangents against differences."""
-    line = Line(operation, operation.inputs, cotangents)
+    meant = operation if settings.instead_of is None else operation.meaning(settings.instead_of)
+    project = projections(operation, settings.project)
+    line = Line(meant, operation.inputs, cotangents, project)
+    if len(settings.along):
+        return line, compare_along(line, gradients, settings.along, settings.rtol)
     shifts = functools.cache(lambda: shifts_by_rounding(operation, cotangents, gradients))
     views = [real_view(gradient) for gradient in gradients]
     findings: list[Finding] = []
@@ -363,6 +396,9 @@ def judged(line: TangentLine, pushed: Sequence[np.ndarray], rtol: float | None) 
     size = sum(largest(x) for x in line.base)
     ruler = Ruler(default_rtol(eps) if rtol is None else rtol, eps, size, size)
     numeric = line.slopes()
+    verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
+    for k in np.flatnonzero(verdict.wrong)[:CONFIRMED].tolist():
+        numeric[k : k + 1] = line.look_again(k)
     verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
     finding = Finding(0, worst=largest(verdict.share))
     finding.kinks, finding.unresolved = int(verdict.kink.sum()), int(verdict.unresolved.sum())

@@ -11,9 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.modes import switched
-from .judge import BARS, PRECISE, Ruler, Verdict
+from ..engine.pytrees import leaves
+from ..typing import PyTree
+from .judge import BARS, PRECISE, Ruler, Verdict, default_rtol
 from .line import NEARBY, Direction, Line, amplitudes
-from .numeric import better, every_rung, kink, largest
+from .message import GradMismatch
+from .numeric import better, every_rung, kink, largest, small_jumps
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
@@ -43,6 +46,8 @@ class Finding:
     kinks: int = 0
     unresolved: int = 0
     worst: float = 0.0  # the largest difference as a share of what was allowed
+    not_finite: int = 0  # elements that are not finite, nor are differences there
+    unexplained: int = 0  # those that are not finite where differences are
     kinked: list[int] = field(default_factory=list)  # elements at a kink without a jump
 
     @property
@@ -126,13 +131,15 @@ def compare(
     amplitude = amplitudes(line.base[which].reshape(-1))
     small = mode == "auto" and analytic.size <= BY_ELEMENT
     by_element = small or mode in ("elements", "holomorphic")
+    finding = Finding(which)
+    finite = set_aside(line, finding, analytic, amplitude)
     if by_element:
-        parts = list(np.arange(analytic.size)[:, None])  # (N, 1)
+        parts = list(np.flatnonzero(finite)[:, None])  # (N, 1)
     else:
         amplitude = amplitude * (2 * rng.integers(0, 2, analytic.size) - 1)
         parts = dealt(line.base[which].reshape(-1), analytic * amplitude, rng)
+        parts = [part[finite[part]] for part in parts if finite[part].any()]
 
-    finding = Finding(which)
     look = SecondLook(line, ruler, shifts, rng)
     while parts:
         directions = [Direction(which, part, amplitude[part]) for part in parts]
@@ -161,6 +168,72 @@ def compare(
         halves = [np.array_split(parts[i], 2) for i in pending[:room]]
         parts = [half for pair in halves for half in pair]
     return finding
+
+
+def set_aside(
+    line: Line, finding: Finding, analytic: np.ndarray, amplitude: np.ndarray
+) -> np.ndarray:
+    """Which elements of a gradient differences can judge: those that are finite, as is the argument.
+
+    Of the others those that may be so are counted: where the argument is not finite, where the
+    function has no finite value, or where its slope grows without end.
+    """
+    known = np.isfinite(line.base[finding.which].reshape(-1))
+    finite: np.ndarray = known & np.isfinite(analytic)
+    finding.not_finite += int(np.sum(~known))
+    for k in np.flatnonzero(known & ~finite).tolist():
+        direction = Direction(finding.which, np.array([k]), amplitude[[k]])
+        line.aim([direction])
+        with np.errstate(all="ignore"), switched("recording", False):
+            rungs = every_rung(line, 0, line.eps, direction.near)
+        endless = rungs["steepest"][-1] > 100 * rungs["steepest"][0]
+        if not line.finite or endless or not np.isfinite(rungs["error"]).any():
+            finding.not_finite += 1
+        else:
+            finding.unexplained += 1
+    return finite
+
+
+def compare_along(
+    line: Line,
+    gradients: Sequence[np.ndarray],
+    along: Sequence[PyTree],
+    rtol: float | None,
+) -> list[Finding]:
+    """All gradients together against differences along given directions of the inputs."""
+    directions = []
+    for tree in along:
+        tangents = [np.asarray(t, float).reshape(-1) for t in leaves([tree])]
+        if [t.size for t in tangents] != [b.size for b in line.base]:
+            raise ValueError(
+                f"{line.operation.name}: each direction of along= has the nesting and shapes of the "
+                f"differentiated arguments, {[b.shape for b in line.base]}"
+            )
+        first, *others = [
+            Direction(which, np.flatnonzero(t), t[t != 0]) for which, t in enumerate(tangents)
+        ]
+        directions.append(dataclasses.replace(first, also=others))
+    flat_gradients = [np.asarray(g, np.float64) for g in gradients]
+    derivatives = np.array([_derivative(d, flat_gradients) for d in directions])
+    eps = max(float(np.finfo(g.dtype).eps) for g in gradients)
+    ruler = Ruler(
+        default_rtol(eps) if rtol is None else rtol,
+        eps,
+        total=float(line.size.sum()),
+        push=largest(line.cotangent),
+    )
+    numeric = line.slopes(directions)
+    reach = np.array([direction.reach for direction in directions])
+    verdict = ruler.judge(numeric, derivatives, abs(derivatives), reach)
+    for k in np.flatnonzero(verdict.wrong).tolist():
+        raise GradMismatch(
+            f"{line.operation.name}: the derivative along direction {k} of along= is "
+            f"{derivatives[k]:+.10g} by the gradient, {numeric['value'][k]:+.10g} "
+            f"±{numeric['error'][k]:.0e} by differences"
+        )
+    finding = Finding(0, worst=largest(verdict.share))
+    finding.kinks, finding.unresolved = int(verdict.kink.sum()), int(verdict.unresolved.sum())
+    return [finding]
 
 
 def dealt(base: np.ndarray, terms: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -238,8 +311,9 @@ class SecondLook:
             getattr(verdict, name)[i] = getattr(again, name)[0]
         if not verdict.wrong[i]:
             return
-        if self.is_rough(rungs, along):
-            verdict.accept(i, unresolved=True)
+        if self.is_rough(rungs, along) or self.is_in_pieces(i, numeric[i], along):
+            far = abs(along - numeric["value"][i]) > PRECISE * abs(along)
+            verdict.accept(i, unresolved=far)
         elif self.is_ill_conditioned(direction, along, float(numeric["value"][i])):
             verdict.accept(i)
         elif self.limits_include(direction, along):
@@ -248,19 +322,23 @@ class SecondLook:
             self.confirmed += 1
 
     def is_rough(self, rungs: np.ndarray, along: float) -> bool:
-        """Whether the function is rougher than any noise, and has this slope at a longer step.
+        """Whether shorter steps contradict longer ones, and this is the slope at longer ones.
 
-        As an iteration that stops early: precise rungs disagree with each other.
+        As of an iteration that stops early: each piece of it has a slope a little of its own.
         """
-        bars = BARS * rungs["error"]
-        precise = bars <= 10 * PRECISE * np.maximum(abs(rungs["value"]), abs(along))
-        value, bars = rungs["value"][precise], bars[precise]
-        if not len(value):
-            return False
-        apart = abs(value[:, None] - value) > bars[:, None] + bars
-        fits = abs(value - along) <= bars
+        precise = BARS * rungs["error"] <= PRECISE * np.maximum(abs(rungs["value"]), abs(along))
+        value, error = rungs["value"][precise], rungs["error"][precise]
+        apart = abs(value - value[:, None])  # of each pair: its longer step first
+        contradicts = apart > error + error[:, None]
+        explains = abs(along - value)[:, None] <= 0.2 * apart
         near = abs(value - along) <= 0.1 * abs(along)
-        return bool(apart.any() and fits.any() and near.all())
+        return bool(near.all() and np.triu(contradicts & explains, 1).any())
+
+    def is_in_pieces(self, i: int, numeric: np.ndarray, along: float) -> bool:
+        """Whether the function is made of smooth pieces, and jumps by less than explains this."""
+        with np.errstate(all="ignore"), switched("recording", False):
+            jump = small_jumps(self.line, i, float(numeric["size"]), self.line.eps)
+        return bool(abs(along - numeric["value"]) <= 2 * BARS * jump)
 
     def is_ill_conditioned(self, direction: Direction, along: float, value: float) -> bool:
         """Whether the difference is what the rounding of arguments and cotangents explains."""

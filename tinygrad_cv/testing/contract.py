@@ -11,7 +11,7 @@ from .agreement import LARGE, Agreement, applies, as_gradient, pull_again
 from .judge import BARS
 from .layouts import of_cotangents, of_inputs
 from .line import Direction, Line, amplitudes, real_view
-from .message import GradMismatch, describe_not_finite, literal
+from .message import GradMismatch, literal
 from .numeric import kink, largest_finite
 from .operation import Operation, Pullback
 from .witness import Witness
@@ -59,7 +59,6 @@ def contract(
     untouched(operation, witness, operation.names, "a pass")
     held += ["shape", "dtype", "nothing mutated"]
 
-    describe_not_finite(operation, "gradient", gradients)
     agreement = Agreement(operation, cotangents, gradients, kept)
     repeat(agreement, kept)
     held += ["deterministic", "no stale state"]
@@ -143,7 +142,7 @@ def repeat(agreement: Agreement, values: Sequence[np.ndarray]) -> None:
         moved = applies(lambda: _gradients(elsewhere, again, agreement.cotangents))  # noqa: B023
         names = ["the value of an earlier call"] * len(again)
         untouched(operation, witness, names, "a call with other arguments")
-        if moved is not None:
+        if moved is not None and not operation.constrained:
             depends(agreement, elsewhere, moved)
     try:
         message = "stale state, a call with other arguments changed the gradient of this one"

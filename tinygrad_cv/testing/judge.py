@@ -9,7 +9,7 @@ import numpy as np
 from .numeric import kink
 
 BARS = 10  # so many error bars apart, two numbers still agree
-PRECISE = 1e-3  # a slope whose bars are a larger share of it than this is unresolved
+PRECISE = 1e-2  # a slope whose bars are a larger share of it than this is unresolved
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Ruler:
     def rounding(self, numeric: np.ndarray, size: np.ndarray, reach: np.ndarray) -> np.ndarray:
         """How far rounding alone may set two derivatives apart."""
         of_values = 100 * self.eps if self.eps < 1e-14 else 30 * self.eps
-        allowed: np.ndarray = self.rtol * np.maximum(size, abs(numeric["value"]))
+        allowed: np.ndarray = self.rtol * np.fmax(size, abs(numeric["value"]))
         allowed += of_values * numeric["size"]
         # Terms that cancel to nothing leave rounding at the scale of the cotangent.
         met = numeric["steepest"] * numeric["step"]
@@ -89,7 +89,7 @@ class Ruler:
             at_kink = (kink(numeric) & between) | (edge & fits_only)
             unresolvable = nowhere | (edge & ~np.isfinite(slack_of_only))
             wrong = (share > 1) & ~at_kink & ~unresolvable
-            known = np.maximum(abs(numeric["value"]), abs(along))
+            known = np.fmax(abs(numeric["value"]), abs(along))
             scale = self.total or numeric["first"]  # of a value of 0
             enough = PRECISE * known + 1e-8 * scale + rounding
             precise = BARS * numeric["error"] <= enough
@@ -100,4 +100,4 @@ class Ruler:
 
 def default_rtol(eps: float) -> float:
     """The relative difference that is allowed in a gradient of this precision."""
-    return 1e-9 if eps < 1e-15 else 30 * eps
+    return 1e-8 if eps < 1e-15 else 30 * eps

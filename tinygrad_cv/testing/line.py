@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 
 from ..engine.modes import switched
-from .numeric import SLOPES, richardson, slopes
+from .constraints import Projection
+from .numeric import SLOPES, better, every_rung, richardson, slopes
 from .operation import Operation, results
 
 MANY = 400  # values: so many are weighed one by one
 UNLIKE = 1e3  # changes of the values that differ by this factor are weighed
 NEARBY = 32  # so many points around a suspected kink are looked at
 RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
-
-Projection: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -28,7 +27,9 @@ class Direction:
     elements: np.ndarray  # flat indices
     amplitudes: np.ndarray
     also: Sequence[Direction] = ()  # elements of other inputs that move with them
-    before: np.ndarray = field(init=False)  # the elements as they are, once a line has them
+    # What a line keeps of it: the elements as they are, and the size of the values that they move.
+    before: np.ndarray = field(init=False)
+    sizes: np.ndarray | None = field(default=None, init=False)
 
     @property
     def parts(self) -> Sequence[Direction]:
@@ -71,7 +72,7 @@ class Line:
         operation: Operation,
         inputs: Sequence[np.ndarray],
         cotangents: Sequence[np.ndarray],
-        project: Projection | None = None,
+        project: Sequence[Projection] | None = None,
     ) -> None:
         self.operation = operation
         self.project = project
@@ -84,11 +85,12 @@ class Line:
         values = operation.value(moved)
         self.eps = coarsest_eps(values)
         self.start = flat(values)
-        self.finite = bool(np.isfinite(self.start).all())
+        self.lost = ~np.isfinite(self.start)
+        self.finite = not self.lost.any()
         self.cotangent = flat(cotangents)
         if not self.finite:
-            self.cotangent = np.where(np.isfinite(self.start), self.cotangent, 0)
-            self.start = np.where(np.isfinite(self.start), self.start, 0)
+            self.cotangent = np.where(self.lost, 0, self.cotangent)
+            self.start = np.where(self.lost, 0, self.start)
         self.size = abs(self.cotangent * self.start)
         self.lengths = [real_view(v).size for v in values]
         self.weighed = self.start.size <= MANY or len(values) > 1
@@ -108,9 +110,14 @@ class Line:
         if change is None:
             return np.nan, np.nan
 
+        # A value that has changed before may hide a change in its rounding now.
+        if direction.sizes is None:
+            direction.sizes = self.size * (change != 0)
+        else:
+            np.copyto(direction.sizes, self.size, where=change != 0)
         difference = float(self.cotangent.dot(change))
-        subtracted = float(self.size.dot(change != 0))
-        return difference, subtracted + abs(difference) + self.operation.magnitude
+        subtracted = float(direction.sizes.sum()) + abs(difference) + self.operation.magnitude
+        return difference, subtracted
 
     def change(self) -> np.ndarray | None:
         """The values where the inputs are now, less those at the start; None if there are none."""
@@ -119,7 +126,8 @@ class Line:
             if self.project is None:
                 result = self.operation.function(*self.arguments)
             else:
-                projected = [self.project(a) for a in self.inputs]
+                pairs = zip(self.project, self.inputs, strict=True)
+                projected = [project(a) for project, a in pairs]
                 result = self.operation.function(*self.operation.arguments(projected))
         except Exception as error:  # the edge of the domain
             self.raised = error
@@ -130,7 +138,7 @@ class Line:
             return None
         change: np.ndarray = values - self.start
         if not self.finite:
-            change = np.where(self.cotangent == 0, 0, change)
+            change = np.where(self.lost, 0, change)
         if self.weighed and change.size > 1:
             self._remember(abs(change))
         return change
@@ -163,6 +171,7 @@ class Line:
         """Take up directions, by their numbers in this list."""
         self.directions = directions
         for direction in directions:
+            direction.sizes = None
             for part in direction.parts:
                 base = self.base[part.which].reshape(-1)
                 part.before = base[part.elements]
@@ -185,9 +194,9 @@ class Line:
             return moves
         steps = 2.0**-8 / 2.0 ** np.arange(4)
         tangents = []
-        for base, move in zip(self.base, moves, strict=True):
-            ahead = [self.project(base + h * move.reshape(base.shape)) for h in steps]
-            behind = [self.project(base - h * move.reshape(base.shape)) for h in steps]
+        for base, move, project in zip(self.base, moves, self.project, strict=True):
+            ahead = [project(base + h * move.reshape(base.shape)) for h in steps]
+            behind = [project(base - h * move.reshape(base.shape)) for h in steps]
             table = (np.array(ahead) - np.array(behind)) / (2 * steps.reshape(-1, *[1] * base.ndim))
             tangents.append(richardson(table, (2, 4, 6))[0].reshape(-1))
         return tangents
@@ -278,10 +287,32 @@ class TangentLine:
         change = values - self.start
         return change, np.where(change == 0, 0, abs(self.start)) + abs(change)
 
+    @property
+    def near(self) -> int:
+        """How much smaller the inputs are than their tangents: 2^-near (`numeric.rungs`)."""
+        ratios = [np.inf]
+        for x, d in zip(self.base, self.tangents, strict=True):
+            moves = (x != 0) & (d != 0)
+            ratios.append(float(np.min(abs(x[moves] / d[moves]), initial=np.inf)))
+        least = min(ratios)
+        return max(0, int(np.ceil(-np.log2(least)))) if np.isfinite(least) else 0
+
     def slopes(self) -> np.ndarray:
         """The derivative of each element of the values: (m,) of `numeric.SLOPES`."""
         with np.errstate(all="ignore"):
-            return slopes(self, 1, eps=self.eps)
+            return slopes(self, 1, eps=self.eps, near=[self.near])
+
+    def look_again(self, k: int) -> np.ndarray:
+        """That of one element by every rung, with the function's noise in its error: (1,)."""
+
+        def one(i: int, t: float) -> tuple[float, float]:
+            change, size = self(i, t)
+            return float(change[k]), float(size[k])
+
+        with np.errstate(all="ignore"):
+            rungs = every_rung(one, 0, self.eps, self.near)
+        found: np.ndarray = functools.reduce(better, rungs[:, None])
+        return found
 
 
 def coarsest_eps(arrays: Sequence[np.ndarray]) -> float:

@@ -27,8 +27,8 @@ RUNGS = tuple(range(5, 46, 4))  # the h of each rung is 2 to the minus this
 LONGER = (1, -3)  # rungs above, for what rounding hides on the others
 FINE = 25  # a kink that is not there at this rung is another point's
 RESOLVED = 1e-10  # an error below this share of the slope needs no further rung
-SPACINGS = (2.0**-30, 2.0**-24, 2.0**-18, 2.0**-12)  # of the points at which noise is measured
-POINTS = 7  # so many of them
+SPACINGS = tuple(2.0**-k for k in range(42, 5, -6))  # of the points at which noise is measured
+POINTS = 9  # so many of them, to each side
 
 # phi(i, t) gives phi_i(t) - phi_i(0), and the size of the numbers that were subtracted. With one
 # direction both may be arrays: one function each.
@@ -147,7 +147,7 @@ def _better(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     resolved = new["right_error"] + new["left_error"] <= 1e-2 * gap
     elsewhere = kink(old) & ~kink(new) & (resolved | old["jump"])
     # A longer step may jump over whole periods, and be sure of itself: a shorter one knows better.
-    sure = 1e4 * new["error"] <= abs(new["value"])
+    sure = 1e4 * new["error"] <= np.fmax(abs(new["value"]), abs(old["value"]))
     apart = abs(new["value"] - old["value"]) > 10 * (new["error"] + old["error"])
     elsewhere |= sure & apart
     best[elsewhere] = new[elsewhere]
@@ -275,35 +275,120 @@ def richardson(
 def every_rung(phi: Phi, i: int, eps: float, near: int = 0) -> np.ndarray:
     """The slopes along one direction on each rung, the longest step first: (rungs,) of `SLOPES`.
 
-    What `noise` finds is in their errors.
+    What noise may do to them is in their errors: at a step that is longer than the noise's own
+    scale it is divided by the step, and at a shorter one it is a slope itself. Steps within which
+    the function stands still know nothing.
     """
     exponents = sorted({*LONGER, *rungs(near)})
     found = np.concatenate([rung(phi, [i], [e], eps)[0] for e in exponents])
-    measured = noise(phi, i, float(np.median(found["size"])))
-    found["error"] += 4 * measured / (found["step"] / 2 ** (LEVELS - 1))
+    shortest = found["step"] / 2 ** (LEVELS - 1)
+    still, levels = noise(phi, i, float(np.median(found["size"])))
+    for name in ("error", "right_error", "left_error"):
+        found[name][shortest < still] = np.inf
+        for spacing, level in levels:
+            slope = 4 * level / np.maximum(spacing, shortest)
+            found[name] = np.fmax(found[name], slope)
+    largest_level = max((level for _, level in levels), default=0.0)
+    found["jump"] &= found["steepest"] * shortest > 10 * largest_level
     return found
 
 
-def noise(phi: Phi, i: int, size: float) -> float:
-    """The standard deviation of phi's noise, at the scale at which it is largest; 0 if there is none.
+def noise(phi: Phi, i: int, size: float) -> tuple[float, list[tuple[float, float]]]:
+    """The spacing of points below which phi stands still, or 0; and the noise of phi.
 
-    From differences of equally spaced points: those of a smooth function vanish with each order,
-    those of noise do not. What is larger than 1e-4 of the numbers, `size`, is no noise.
+    That is its standard deviation at each spacing where there is any, by differences of equally
+    spaced points: those of a smooth function vanish with each order, those of noise do not. It is
+    there wherever one looks, unlike a kink. What is larger than 1e-4 of the numbers, `size`, and
+    than 3e-3 of what phi does in a long step, is no noise.
     """
-    largest_noise = 0.0
+    long_step = 2.0 ** -RUNGS[0]
+    ends = [abs(_change(phi, i, t)) for t in (long_step, -long_step)]
+    most = max(1e-4 * size, 3e-3 * max(ends))
+    found = []
+    still = 0.0
+    stood = False
     for spacing in SPACINGS:
-        points = (np.arange(POINTS) - POINTS // 2) * spacing
-        values = np.array([float(np.sum(phi(i, t)[0])) for t in points.tolist()])
-        differences = values
         levels = []
-        for order in range(1, POINTS):
-            differences = np.diff(differences)
-            if order == 1 and np.mean(differences == 0) > 0.5:
-                break  # a plateau: the points are too close
-            levels.append(np.sqrt(np.mean(differences**2) / comb(2 * order, order)))
-        for k in range(len(levels) - 2):
-            three = levels[k : k + 3]
-            if max(three) <= 4 * min(three) and three[0] <= 1e-4 * size:
-                largest_noise = max(largest_noise, float(three[0]))
-                break
-    return largest_noise
+        for first in (0, -POINTS + 1, POINTS - 1, -2 * POINTS + 2):
+            points = [spacing * (first + k) for k in range(POINTS)]
+            levels.append(_noise_of(np.array([_change(phi, i, t) for t in points])))
+        if STANDS in levels:
+            stood = True
+            continue
+        if stood:
+            still, stood = spacing, False
+        level = sorted(levels)[1]  # a kink is in one window of four
+        if 0 < level <= most:
+            found.append((spacing, level))
+    of_noise = any(spacing >= still for spacing, _ in found)
+    return (still if of_noise else 0.0), found
+
+
+STANDS, UNCLEAR = -1.0, -2.0  # what _noise_of says besides
+
+
+def _noise_of(values: np.ndarray) -> float:
+    """The level at which differences of three orders agree; 0 of a smooth function.
+
+    STANDS if the values stand still, UNCLEAR if they are neither.
+    """
+    differences = np.diff(values)
+    if np.mean(differences == 0) > 0.5:
+        return STANDS
+    levels = []
+    for order in range(1, POINTS - 2):
+        levels.append(float(np.sqrt(np.mean(differences**2) / comb(2 * order, order))))
+        differences = np.diff(differences)
+    for k in range(len(levels) - 2):
+        three = levels[k : k + 3]
+        if max(three) <= 2.5 * min(three):
+            return three[0]
+    return 0.0 if levels[-1] < 1e-3 * levels[0] else UNCLEAR
+
+
+def _change(phi: Phi, i: int, t: float) -> float:
+    """phi(t) - phi(0) of a direction with one part."""
+    return float(np.sum(phi(i, t)[0])) if t else 0.0
+
+
+SCAN = 64  # intervals between -1/2 and 1/2 in which jumps are looked for
+SUSPECTS = 3  # so many places are looked at closely
+ORDER = 8  # of the differences that show a jump: those of smooth pieces are far smaller
+
+
+def small_jumps(phi: Phi, i: int, size: float, eps: float) -> float:
+    """The largest jump of phi within a step of 1/2 that is small beside phi's change, or 0.
+
+    What stops early, or takes steps of its own, is made of smooth pieces: it jumps by its own error
+    where the number of its steps changes.
+    """
+    points = np.linspace(-0.5, 0.5, SCAN + 1)
+    values = np.array([_change(phi, i, t) for t in points.tolist()])
+    bends = abs(np.diff(values, ORDER))
+    bends[~np.isfinite(bends)] = 0
+    found = 0.0
+    for _ in range(SUSPECTS):
+        k = int(np.argmax(bends))
+        if bends[k] <= 30 * np.median(bends):
+            break
+        jump = _jump_between(phi, i, points[k], points[k + ORDER])
+        if 100 * eps * size < jump <= 1e-2 * np.nanmax(abs(values)):
+            found = max(found, jump)
+        bends[max(0, k - ORDER) : k + ORDER] = 0
+    return found
+
+
+def _jump_between(phi: Phi, i: int, low: float, high: float) -> float:
+    """What is left of phi's change over an interval that shrinks to nothing around its sharpest
+    bend."""
+    changes = []
+    for _ in range(16):
+        points = np.linspace(low, high, 2 * ORDER + 1)
+        values = np.array([_change(phi, i, t) for t in points.tolist()])
+        bends = abs(np.diff(values, 6))
+        if not np.isfinite(bends).all():
+            return 0.0
+        k = int(np.argmax(bends))
+        low, high = points[k + 1], points[k + 5]
+        changes.append(abs(values[k + 5] - values[k + 1]))
+    return changes[-1] if changes[-1] > 0.5 * changes[-5] else 0.0

@@ -55,6 +55,7 @@ class Operation:
         self.args = args
         self.original = function  # what the user called: of a derivative, what it is derived from
         self.given = args
+        self.constrained = False  # whether the inputs stay in a set, or move along directions only
         self.magnitude = 0.0  # of a derivative: the size of the terms that may cancel in it
         self.name = name_of(function)
 
@@ -122,6 +123,12 @@ class Operation:
         other = copy.copy(self)
         other.args = self.arguments(inputs)
         other.inputs = list(inputs)
+        return other
+
+    def meaning(self, function: Function) -> Operation:
+        """The same call of another function."""
+        other = copy.copy(self)
+        other.function = function
         return other
 
     def with_leaves(self, change: Callable[[PyTree], PyTree]) -> Operation:

@@ -12,6 +12,7 @@ from . import (
     reduce,
     shape,
     statistics,
+    ufuncs,
     unsupported,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "reduce",
     "shape",
     "statistics",
+    "ufuncs",
     "unsupported",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...typing import Array, Axis, Operand, Shape
+from ...typing import Array, Axis, Mask, Operand, Shape
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -23,6 +23,28 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
 def count(shape: Shape, axis: Axis) -> int:
     """How many elements a reduction takes together."""
     return prod(shape[i] for i in axes_of(axis, len(shape)))
+
+
+def counted(shape: Shape, axis: Axis, where: Mask, keepdims: bool = True) -> Any:
+    """How many elements a reduction takes together; with a mask an array."""
+    if where is True:
+        return count(shape, axis)
+    return np.count_nonzero(np.broadcast_to(where, shape), axis=axis, keepdims=keepdims)
+
+
+def left_in(x: Array, where: Mask) -> Array:
+    """x where a mask holds, 0 elsewhere."""
+    return x if where is True else np.where(where, x, 0)
+
+
+def held(condition: Array, where: Mask) -> Any:
+    """Where a condition is true of what a mask holds."""
+    return condition if where is True else np.where(where, condition, False)
+
+
+def numbers_in(a: Array, where: Mask) -> Any:
+    """Which elements a mask holds that are not NaN."""
+    return held(~np.isnan(a), where)
 
 
 def restore(
@@ -39,6 +61,12 @@ def restore(
     elif not keepdims:
         g = np.reshape(g, (1,) * len(shape))
     return np.broadcast_to(g, shape)
+
+
+def kept_shape(shape: Shape, axis: Axis) -> Shape:
+    """The shape of a reduction whose axes stay, with length 1."""
+    axes = axes_of(axis, len(shape))
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
 def reduced_last(a: Array, axis: Axis) -> Array:

@@ -99,8 +99,13 @@ def geomspace(
     dtype: DTypeLike | None = None,
     axis: int = 0,
 ) -> Array:
-    """Points at equal ratios. Both ends have one sign, unless they are complex, and are not 0."""
+    """Points at equal ratios. Both ends have one sign, unless they are complex, and are not 0.
+
+    Without a dtype they are computed in float64, as in NumPy.
+    """
     start, stop = as_array(start), as_array(stop)
+    wide = np.result_type(start.dtype, stop.dtype, np.dtype(dtype))
+    start, stop = start.astype(wide), stop.astype(wide)
     sign = np.sign(start)
     one_sign = is_complex(start) or is_complex(stop) or np.all(np.equal(sign, np.sign(stop)))
     if not one_sign or np.any(np.equal(start, 0) | np.equal(stop, 0)):
@@ -226,33 +231,93 @@ def ediff1d(
     return np.concatenate([np.ravel(part) for part in parts if part is not None])
 
 
+# The slope of the parabola through three points at distances d1 and d2 is a weighted sum of its
+# values: the weights for the slope at the first point, the middle one, and the last.
+_PARABOLA: dict[str, Callable[..., tuple[Array, Array, Array]]] = {
+    "first": lambda d1, d2: (
+        -(2 * d1 + d2) / (d1 * (d1 + d2)),
+        (d1 + d2) / (d1 * d2),
+        -d1 / (d2 * (d1 + d2)),
+    ),
+    "middle": lambda d1, d2: (
+        -d2 / (d1 * (d1 + d2)),
+        (d2 - d1) / (d1 * d2),
+        d1 / (d2 * (d1 + d2)),
+    ),
+    "last": lambda d1, d2: (
+        d2 / (d1 * (d1 + d2)),
+        -(d2 + d1) / (d1 * d2),
+        (2 * d2 + d1) / (d2 * (d1 + d2)),
+    ),
+}
+_EVEN = {"first": (-1.5, 2.0, -0.5), "last": (0.5, -2.0, 1.5)}  # at distances of 1
+
+
 @definition(np.gradient)
 def gradient(
     f: Array,
-    varargs: tuple[float, ...] = (),
+    varargs: tuple[Operand, ...] = (),
     axis: Any = None,
+    edge_order: int = 1,
 ) -> Any:
-    """Central differences for even spacing (one number, or one an axis), one-sided at the edges."""
-    axes = axes_of(axis, np.ndim(f))
-    if any(np.ndim(h) for h in varargs):
-        raise NotImplementedError("np.gradient on tensors knows even spacing, that is, numbers")
-    steps = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
-    if len(steps) != len(axes):
-        raise TypeError(f"np.gradient: {len(varargs)} spacings for {len(axes)} axes")
-    results = [_differences(f, i, h) for i, h in zip(axes, steps, strict=True)]
+    """Central differences along each axis, at the edges one-sided ones of order 1 or 2.
+
+    The spacing is one number, or for each axis a number or the coordinates of its points.
+    """
+    f = as_array(f)
+    axes = axes_of(axis, f.ndim)
+    spacings = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
+    pairs = zip(axes, map(_distances, spacings), strict=True)
+    results = [_slopes(f, i, h, edge_order) for i, h in pairs]
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def _differences(f: Array, axis: int, h: float) -> Array:
-    """(f(x + h) - f(x - h)) / 2 h along an axis."""
-    x = np.moveaxis(f, axis, 0)
-    if len(x) < 2:
-        raise ValueError(f"np.gradient: axis {axis} of length {len(x)} has no differences")
-    first = (x[1:2] - x[:1]) / h
-    inside = (x[2:] - x[:-2]) / (2 * h)
-    last = (x[-1:] - x[-2:-1]) / h
-    slopes = np.concatenate([first, inside, last])
+def _distances(spacing: Operand) -> Any:
+    """A distance as it is; of coordinates that from each to the next, or one if all are equal."""
+    if np.ndim(spacing) == 0:
+        return spacing
+    coordinates = as_array(spacing)
+    if coordinates.dtype.kind in "iu":  # the differences of which may wrap round
+        coordinates = coordinates.astype(float)
+    distances = np.diff(coordinates)
+    even = type(distances) is np.ndarray and bool(np.all(distances == distances[0]))
+    return distances[0] if even else distances
+
+
+def _slopes(
+    f: Array,
+    axis: int,
+    h: Any,
+    edge_order: int,
+) -> Array:
+    """Derivatives along an axis by differences; `h` is one distance or that of each pair of
+    neighbours."""
+    x = np.moveaxis(f, axis, 0)  # (n, rest...)
+    even = np.ndim(h) == 0
+    d: Any = h if even else np.reshape(h, (-1,) + (1,) * (x.ndim - 1))  # (n - 1, 1...)
+    if even:
+        inside = (x[2:] - x[:-2]) / (2.0 * d)
+    else:
+        weights = _PARABOLA["middle"](d[:-1], d[1:])
+        inside = _weighted(weights, x[:-2], x[1:-1], x[2:])
+    if edge_order == 1:
+        first = (x[1] - x[0]) / (d if even else d[0])
+        last = (x[-1] - x[-2]) / (d if even else d[-1])
+    elif even:
+        first = _weighted([w / d for w in _EVEN["first"]], x[0], x[1], x[2])
+        last = _weighted([w / d for w in _EVEN["last"]], x[-3], x[-2], x[-1])
+    else:
+        first = _weighted(_PARABOLA["first"](d[0], d[1]), x[0], x[1], x[2])
+        last = _weighted(_PARABOLA["last"](d[-2], d[-1]), x[-3], x[-2], x[-1])
+    slopes = np.concatenate([first[None], inside, last[None]])
     return np.moveaxis(slopes, 0, axis)
+
+
+def _weighted(weights: Sequence[Any], *values: Array) -> Array:
+    """The sum of three values, each with its weight."""
+    a, b, c = weights
+    first, middle, last = values
+    return a * first + b * middle + c * last
 
 
 @definition(*[getattr(np, name) for name in ("trapezoid", "trapz") if name in dir(np)])

@@ -10,84 +10,107 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import fit, is_complex
-from ...typing import Array, Axis, DTypeLike, Operand, Scalar, Shape
+from ...engine.operands import fit, is_complex, project
+from ...typing import Array, Axis, DTypeLike, Function, Mask, Operand, Scalar, Shape
 from ..table import as_array, definition, derivative, refuse_complex, without_gradient
-from .axes import axes_of, count, reduced_back, reduced_last, restore
+from .axes import (
+    axes_of,
+    count,
+    counted,
+    held,
+    left_in,
+    numbers_in,
+    reduced_back,
+    reduced_last,
+    restore,
+)
 from .elementwise import root, same, squared_size
 
 derivative(
     np.sum,
     linear="a",
-    a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims),
+    selects="where",
+    a=lambda g, a_shape, axis, keepdims, where: left_in(restore(g, a_shape, axis, keepdims), where),
     initial=lambda g: np.sum(g),
     inert=("dtype",),
 )
 derivative(
     np.mean,
     linear="a",
-    a=lambda g, a_shape, axis, keepdims: restore(g, a_shape, axis, keepdims) / count(a_shape, axis),
+    selects="where",
+    a=lambda g, a_shape, axis, keepdims, where: left_in(
+        restore(g, a_shape, axis, keepdims) / counted(a_shape, axis, where), where
+    ),
     inert=("dtype",),
 )
 
 
-# Maximum and minimum choose among the elements and `initial`.
-def _is_extreme(
+# Maximum and minimum choose among the elements, those that a mask holds, and `initial`.
+def _extremes(
     a: Array,
     y: Array,
     axis: Axis,
     keepdims: bool,
-) -> np.ndarray:
-    """Which elements are the same as the extreme one; NaN is extreme."""
-    return same(a, restore(y, np.shape(a), axis, keepdims))
-
-
-def _ties(
-    extreme: np.ndarray,
-    y: Array,
-    axis: Axis,
     initial: Operand | None,
-) -> np.ndarray:
-    """How many elements, `initial` among them, are extreme: at least 1."""
+    where: Mask,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which elements are the same as the extreme one, and how many, `initial` among them, tie.
+
+    NaN is extreme. At least 1 ties, even where the mask holds no element.
+    """
+    extreme = held(same(a, restore(y, np.shape(a), axis, keepdims)), where)
     ties = np.sum(extreme, axis=axis, keepdims=True)  # (..., 1, ...)
     if initial is not None:
         ties = ties + np.reshape(same(initial, y), ties.shape)
-    return ties.astype(y.dtype)
+    if where is not True:
+        ties = np.maximum(ties, 1)
+    return extreme, ties.astype(y.dtype)
 
 
-def _extreme(
+def extreme_share(
     g: Array,
     a: Array,
     y: Array,
     axis: Axis,
     keepdims: bool,
     initial: Operand | None,
+    where: Mask,
 ) -> Array:
     """The gradient goes to the extreme elements, in equal shares to ties."""
-    extreme = _is_extreme(a, y, axis, keepdims)
-    ties = _ties(extreme, y, axis, initial)
+    extreme, ties = _extremes(a, y, axis, keepdims, initial, where)
     share = restore(g, np.shape(a), axis, keepdims) / ties
     return np.where(extreme, share, 0)
 
 
-def _extreme_initial(
+def extreme_initial(
     g: Array,
     a: Array,
     y: Array,
     axis: Axis,
     keepdims: bool,
     initial: Operand,
+    where: Mask,
 ) -> Array:
     """The share of `initial`, in the shape of the value."""
     if not is_complex(y):
         refuse_complex(np.max, initial=initial)
-    extreme = _is_extreme(a, y, axis, keepdims)
-    ties = np.reshape(_ties(extreme, y, axis, initial), np.shape(y))
-    return np.where(same(initial, y), g / ties, 0)
+    _, ties = _extremes(a, y, axis, keepdims, initial, where)
+    return np.where(same(initial, y), g / np.reshape(ties, np.shape(y)), 0)
 
 
 for _function in (np.max, np.min, np.amax, np.amin):
-    derivative(_function, a=_extreme, initial=_extreme_initial, selects=True)
+    derivative(_function, a=extreme_share, initial=extreme_initial, selects=True)
+for _function in (np.nanmax, np.nanmin):
+    derivative(
+        _function,
+        a=lambda g, a, y, axis, keepdims, initial, where: extreme_share(
+            g, a, y, axis, keepdims, initial, numbers_in(a, where)
+        ),
+        initial=lambda g, a, y, axis, keepdims, initial, where: extreme_initial(
+            g, a, y, axis, keepdims, initial, numbers_in(a, where)
+        ),
+        selects=True,
+    )
 
 
 # Products.
@@ -113,14 +136,19 @@ def _product(
     keepdims: bool,
     initial: Operand | None,
     dtype: DTypeLike | None,
+    where: Mask,
 ) -> Array:
     """g times the product of all other elements, and `initial`."""
     if np.size(a) == 0:
         return a
     if dtype is not None:
         a = fit(a, np.dtype(dtype), np.prod, "a")
+    if where is not True:
+        a = np.where(where, a, 1)
     gradient = restore(g, np.shape(a), axis, keepdims) * _others(a, axis)
-    return gradient if initial is None else gradient * initial
+    if initial is not None:
+        gradient = gradient * initial
+    return left_in(gradient, where)
 
 
 def _product_initial(
@@ -128,49 +156,90 @@ def _product_initial(
     a: Array,
     axis: Axis,
     keepdims: bool,
+    where: Mask,
 ) -> Array:
     """g times the product of all elements."""
-    return g * np.prod(a, axis=axis, keepdims=bool(keepdims))
+    return g * np.prod(a, axis=axis, keepdims=bool(keepdims), where=where)
 
 
-derivative(np.prod, a=_product, initial=_product_initial)
+derivative(np.prod, a=_product, initial=_product_initial, selects="where")
 
 
 # Moments.
-@definition(np.var)
-def var(
+def _squares(
     a: Array,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    mean: Operand | None = None,
-    correction: float | None = None,
-) -> Array:
-    """The mean square of the deviations from the mean, with N - ddof in place of N."""
-    a = as_array(a)
-    if dtype is not None:
-        a = a.astype(dtype)
-    if not is_complex(a):
-        refuse_complex(np.var, mean=mean)
-    centre = np.mean(a, axis=axis, keepdims=True) if mean is None else mean
-    total = np.sum(squared_size(a - centre), axis=axis, keepdims=keepdims)
-    lost = ddof if correction is None else correction
-    return total / max(count(np.shape(a), axis) - lost, 0)
+    axis: Axis,
+    dtype: DTypeLike | None,
+    keepdims: bool,
+    mean: Operand | None,
+    where: Mask,
+    same_dtype: bool,
+) -> tuple[Array, Any]:
+    """The sum of the squared deviations from the mean, and of how many elements.
+
+    What the mask leaves out is replaced by 0 before anything is done with it. With `same_dtype` the
+    deviations are rounded to the type of a, as they are where NumPy skips NaN.
+    """
+    taken = counted(a.shape, axis, where, keepdims)
+    a = left_in(a, where)
+    if mean is None:
+        mean = np.mean(a, axis=axis, dtype=dtype, keepdims=True, where=where)
+    deviations = a - mean
+    if same_dtype:
+        deviations = project(deviations, a.dtype)
+    squares = squared_size(deviations)
+    total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
+    return total, taken
 
 
-@definition(np.std)
-def std(
-    a: Array,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    mean: Operand | None = None,
-    correction: float | None = None,
-) -> Array:
-    """The root of the variance. Constant data have gradient 0, and no second derivative."""
-    return root(var(a, axis, dtype, ddof, keepdims, mean, correction))
+def _enter_moments(variance: Function, deviation: Function, skip_nan: bool) -> None:
+    """The two functions of a kind, which count all values, or skip NaN."""
+
+    @definition(variance)
+    def var(
+        a: Array,
+        axis: Axis = None,
+        dtype: DTypeLike | None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        mean: Operand | None = None,
+        correction: float | None = None,
+        where: Mask = True,
+    ) -> Array:
+        """The mean square of the deviations from the mean, with N - ddof in place of N.
+
+        Of values without NaN it is NaN where no more than ddof are left.
+        """
+        a = as_array(a)
+        if not is_complex(a):
+            refuse_complex(variance, mean=mean)
+        if dtype is not None and np.dtype(dtype).kind != "c":
+            refuse_complex(variance, a=a)
+        if skip_nan:
+            where = numbers_in(a, where)
+        total, taken = _squares(a, axis, dtype, keepdims, mean, where, same_dtype=skip_nan)
+        n = taken - (ddof if correction is None else correction)
+        if not skip_nan:
+            return total / (max(n, 0) if where is True else np.maximum(n, 0))
+        return np.where(n <= 0, np.nan, total / np.where(n <= 0, 1, n))
+
+    @definition(deviation)
+    def std(
+        a: Array,
+        axis: Axis = None,
+        dtype: DTypeLike | None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        mean: Operand | None = None,
+        correction: float | None = None,
+        where: Mask = True,
+    ) -> Array:
+        """The root of the variance. Constant data have gradient 0, and no second derivative."""
+        return root(var(a, axis, dtype, ddof, keepdims, mean, correction, where))
+
+
+_enter_moments(np.var, np.std, skip_nan=False)
+_enter_moments(np.nanvar, np.nanstd, skip_nan=True)
 
 
 @definition(np.ptp)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import conjugate, is_complex
+from ...engine.operands import conjugate
 from ...tensor import unwrap
-from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Mask, Operand
 from ..table import as_array, definition, refuse_complex
-from .axes import axes_of, reduced_last
-from .elementwise import root, squared_size
+from .axes import kept_shape, reduced_last
 from .index import scatter
 
 # Quantiles: between the two neighbours of a position, which have these numbers and this share of
@@ -63,7 +62,7 @@ def _quantile(
         value = _between(ordered, *METHODS[method](positions))
         values.append(np.where(undefined, missing, value))
     stacked = values[0] if np.ndim(q) == 0 else np.stack(values)  # (q..., rest...)
-    kept = _kept_shape(a, axis) if keepdims else values[0].shape
+    kept = kept_shape(np.shape(a), axis) if keepdims else values[0].shape
     return np.reshape(stacked, np.shape(q) + kept)
 
 
@@ -82,12 +81,6 @@ def _element(ordered: Array, number: np.ndarray) -> Array:
     """The element of the last axis that has a number: (..., n), (...) -> (...)."""
     index = np.expand_dims(np.asarray(number).astype(int), -1)
     return np.take_along_axis(ordered, index, -1)[..., 0]
-
-
-def _kept_shape(a: Array, axis: Axis) -> tuple[int, ...]:
-    """The shape of a reduction whose axes stay, with length 1."""
-    axes = axes_of(axis, np.ndim(a))
-    return tuple(1 if i in axes else n for i, n in enumerate(np.shape(a)))
 
 
 def _enter_quantiles(
@@ -136,15 +129,10 @@ _enter_quantiles(np.quantile, np.percentile, np.median, skip_nan=False)
 _enter_quantiles(np.nanquantile, np.nanpercentile, np.nanmedian, skip_nan=True)
 
 
-# Reductions that skip NaN: it is replaced by what changes nothing, and gets gradient 0.
+# Sums, products and means that skip NaN: it is replaced by what changes nothing, and gets gradient
+# 0. (Extremes and variances that do: reduce.py.)
 def _without_nan(a: Array, neutral: float) -> Array:
     return np.where(np.isnan(a), neutral, a)
-
-
-def _nan_if_empty(result: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
-    """A reduction of a, and NaN where only NaN was reduced."""
-    empty = np.all(np.isnan(a), axis=axis, keepdims=keepdims)
-    return np.where(empty, np.nan, result)
 
 
 @definition(np.nansum)
@@ -154,10 +142,11 @@ def nansum(
     dtype: DTypeLike | None = None,
     keepdims: bool = False,
     initial: Any = 0,
+    where: Mask = True,
 ) -> Array:
     """The sum of what is not NaN."""
     a = _without_nan(a, 0)
-    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial, where=where)
 
 
 @definition(np.nanprod)
@@ -167,10 +156,11 @@ def nanprod(
     dtype: DTypeLike | None = None,
     keepdims: bool = False,
     initial: Any = 1,
+    where: Mask = True,
 ) -> Array:
     """The product of what is not NaN."""
     a = _without_nan(a, 1)
-    return np.prod(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
+    return np.prod(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial, where=where)
 
 
 @definition(np.nancumsum)
@@ -193,84 +183,18 @@ def nancumprod(
     return np.cumprod(_without_nan(a, 1), axis=axis, dtype=dtype)
 
 
-@definition(np.nanmax)
-def nanmax(
-    a: Array,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: Any = None,
-) -> Array:
-    """The largest of what is not NaN, and NaN where all are."""
-    numbers = _without_nan(a, -np.inf)
-    largest = np.max(numbers, axis=axis, keepdims=keepdims, initial=initial)
-    return _nan_if_empty(largest, a, axis, keepdims) if initial is None else largest
-
-
-@definition(np.nanmin)
-def nanmin(
-    a: Array,
-    axis: Axis = None,
-    keepdims: bool = False,
-    initial: Any = None,
-) -> Array:
-    """The smallest of what is not NaN, and NaN where all are."""
-    numbers = _without_nan(a, np.inf)
-    smallest = np.min(numbers, axis=axis, keepdims=keepdims, initial=initial)
-    return _nan_if_empty(smallest, a, axis, keepdims) if initial is None else smallest
-
-
 @definition(np.nanmean)
 def nanmean(
     a: Array,
     axis: Axis = None,
     dtype: DTypeLike | None = None,
     keepdims: bool = False,
+    where: Mask = True,
 ) -> Array:
     """The mean of what is not NaN."""
-    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
-    total = np.nansum(a, axis=axis, dtype=dtype, keepdims=keepdims)
+    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims, where=where)
+    total = np.nansum(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
     return total / n.astype(total.dtype)
-
-
-@definition(np.nanvar)
-def nanvar(
-    a: Array,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    mean: Operand | None = None,
-    correction: float | None = None,
-) -> Array:
-    """The variance of what is not NaN, and NaN where no more than ddof are left."""
-    a = as_array(a)
-    if dtype is not None:
-        a = a.astype(dtype)
-    bad = np.isnan(a)
-    if not is_complex(a):
-        refuse_complex(np.nanvar, mean=mean)
-    centre = np.nanmean(a, axis=axis, keepdims=True) if mean is None else mean
-    squares = np.where(bad, 0, squared_size(np.where(bad, 0, a) - centre))
-    total = np.sum(squares, axis=axis, keepdims=keepdims)
-    lost = ddof if correction is None else correction
-    n = np.sum(~bad, axis=axis, keepdims=keepdims) - lost
-    empty = n <= 0
-    divisor = np.where(empty, 1, n).astype(total.dtype)
-    return np.where(empty, np.nan, total / divisor)
-
-
-@definition(np.nanstd)
-def nanstd(
-    a: Array,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    mean: Operand | None = None,
-    correction: float | None = None,
-) -> Array:
-    """The root of the variance of what is not NaN. Constant data have gradient 0."""
-    return root(nanvar(a, axis, dtype, ddof, keepdims, mean, correction))
 
 
 # Covariances.
