@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..engine.pytrees import leaves
+from ..tensor import unwrap
 from ..transforms import vjp
 from ..typing import PyTree, Shape
 from .agreement import pull_again, shifts_by_rounding
@@ -21,7 +22,7 @@ from .judge import Ruler, default_rtol
 from .line import Line, TangentLine, coarsest_eps, flat, real_view, wide
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce, two_numbers
 from .numeric import largest
-from .operation import Arguments, Function, Operation, Positions, Seed, results
+from .operation import Arguments, Function, Operation, Positions, Seed, is_array, results
 from .pushforward import Pushforward
 from .shrink import shrink
 
@@ -221,7 +222,7 @@ def check_order(
             f"{operation.name}: the value holds no floating-point numbers, "
             "so there is nothing to check"
         )
-    if not any(np.isfinite(v).any() or not v.size for v in values):
+    if not may_be_not_finite(operation, values):
         describe_not_finite(operation, "value", values)
     cotangents = chosen_cotangents(operation, values, settings, order, rng)
     held: list[str] = []
@@ -260,6 +261,21 @@ def check_order(
     report.worst = max([report.worst, *(f.worst for f in findings)])
     report.evaluations += line.evaluations
     report.held += [h for h in held if h not in report.held]
+
+
+def may_be_not_finite(operation: Operation, values: Sequence[np.ndarray]) -> bool:
+    """Whether there is something to compare beside values that are not finite by design.
+
+    Infinities may be, as those of masked logits; NaN only if an argument has some, as where data
+    are missing.
+    """
+    missing = False
+    for leaf in leaves(list(operation.args)):
+        array = np.asarray(unwrap(leaf)) if is_array(leaf) else np.zeros(0)
+        missing = missing or bool(np.isnan(array).any())
+    undefined = any(np.isnan(v).any() for v in values)
+    comparable = any(np.isfinite(v).any() or not v.size for v in values)
+    return comparable and (missing or not undefined)
 
 
 def compared(

@@ -146,10 +146,11 @@ def repeat(agreement: Agreement, values: Sequence[np.ndarray]) -> None:
             depends(agreement, elsewhere, moved)
     try:
         message = "stale state, a call with other arguments changed the gradient of this one"
-        agreement.check(pull(agreement.cotangents), message)
+        agreement.check(pull(agreement.cotangents), message, same_call=True)
     except GradMismatch:
         third = pull_again(operation, operation.inputs, agreement.cotangents)
-        agreement.check(third, "not deterministic, a second call gave another gradient")
+        message = "not deterministic, a second call gave another gradient"
+        agreement.check(third, message, same_call=True)
         raise
 
 
