@@ -53,6 +53,7 @@ class Agreement:
         same_call: the inputs are the same, so that no conditioning explains a difference.
         expected: by default the gradients of the call. sizes: of the terms that they are sums of,
         by default theirs. dtypes: what a gradient may have instead of the dtype of its input.
+        repeated: it is the same call again, whose condition explains nothing.
         """
         others = self.gradients if expected is None else expected
         for i, (gradient, other) in enumerate(zip(gradients, others, strict=True)):

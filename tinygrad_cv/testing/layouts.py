@@ -180,6 +180,9 @@ def of_numbers(
     except Exception:  # the function is for cotangents of one dtype
         return
     promoted = [np.result_type(dtype, a.dtype) for a in operation.inputs]
+    promoted += [
+        np.result_type(dtype, np.complex64) for a in operation.inputs if a.dtype.kind == "c"
+    ]
     if dtype is np.float32:
         returned = [
             right if _has_more_digits(g) else g for g, right in zip(returned, expected, strict=True)
@@ -190,11 +193,12 @@ def of_numbers(
 
 
 def _has_more_digits(gradient: PyTree) -> bool:
-    """Whether some element is no number of float32."""
+    """Whether some element is no number of float32, or overflows in it."""
     array = np.asarray(gradient)
     single = array.dtype.itemsize <= 4 or array.dtype.kind != "f"
     with np.errstate(over="ignore"):
-        return not single and not np.array_equal(array.astype(np.float32), array)
+        overflows = not np.isfinite(array).all()
+        return overflows or (not single and not np.array_equal(array.astype(np.float32), array))
 
 
 def _unit(arrays: Sequence[np.ndarray]) -> int:
