@@ -81,7 +81,7 @@ class Agreement:
         least = 1e3 * float(np.finfo(other.dtype).smallest_subnormal)
         with np.errstate(invalid="ignore", over="ignore"):
             difference = abs(one - other)
-            same = (one == other) | (np.isnan(one) & np.isnan(other))
+            same = (one == other) | ~(np.isfinite(one) | np.isfinite(other))
             wrong: np.ndarray = ~(same | (difference <= 1e3 * eps * size + least))
             if not wrong.any():
                 return wrong

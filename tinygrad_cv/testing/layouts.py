@@ -194,6 +194,8 @@ def of_numbers(
 
 def _has_more_digits(gradient: PyTree) -> bool:
     """Whether some element is no number of float32, or overflows in it."""
+    if gradient is None:
+        return False
     array = np.asarray(gradient)
     single = array.dtype.itemsize <= 4 or array.dtype.kind != "f"
     with np.errstate(over="ignore"):
