@@ -13,6 +13,7 @@ from ..engine.pytrees import leaves
 from ..transforms import vjp
 from ..typing import PyTree, Shape
 from .agreement import pull_again, shifts_by_rounding
+from .clock import Clock
 from .compare import CONFIRMED, Comparison, Finding, compare, compare_along, compare_ties
 from .constraints import Project, projections
 from .contract import contract, draw_cotangents, unsettle
@@ -67,6 +68,7 @@ class Settings:
     project: Project = None
     along: Sequence[PyTree] = ()
     instead_of: Function | None = None
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -113,6 +115,7 @@ def check_grad(
     project: Project = None,
     along: Sequence[PyTree] = (),
     instead_of: Function | None = None,
+    budget: float | None = None,
 ) -> GradReport:
     """Check the gradients that the engine gives for f(*args) against differences.
 
@@ -133,14 +136,28 @@ def check_grad(
     along: directions in the nesting of the differentiated arguments: these alone are tried.
     instead_of: the function whose gradient is meant, where that is not f's own, as of rounding with
         a straight-through gradient.
+    budget: so many seconds, about. A slow function's elements are then compared together in fewer
+        probes; what was left out is in the report.
 
     A complex argument moves along its real and its imaginary part; its gradient is
     dL/da + i dL/db.
 
     Raises GradMismatch if the two disagree, TypeError or ValueError for what cannot be checked.
     """
+    __tracebackhide__ = True
     settings = Settings(
-        "check_grad", wrt, order, cotangent, mode, rtol, kinks, rng, project, along, instead_of
+        "check_grad",
+        wrt,
+        order,
+        cotangent,
+        mode,
+        rtol,
+        kinks,
+        rng,
+        project,
+        along,
+        instead_of,
+        budget,
     )
     return run(f, None, args, settings)
 
@@ -158,35 +175,41 @@ def check_vjp(
     project: Project = None,
     along: Sequence[PyTree] = (),
     instead_of: Function | None = None,
+    budget: float | None = None,
 ) -> GradReport:
     """Check a pair in plain NumPy, y = forward(*args) and backward(g, y, *args), as `check_grad`.
 
     backward returns one gradient for each floating-point array among the arguments, in order, or
     the single one.
     """
+    __tracebackhide__ = True
     settings = Settings(
-        "check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng, project, along, instead_of
+        "check_vjp", wrt, 1, cotangent, mode, rtol, kinks, rng, project, along, instead_of, budget
     )
     return run(forward, backward, args, settings)
 
 
 def run(f: Function, backward: Function | None, args: Arguments, settings: Settings) -> GradReport:
     """Check, and if it fails, look for smaller arguments that fail in the same way."""
+    __tracebackhide__ = True
+    clock = Clock(settings.budget)
     try:
-        return check_once(f, backward, args, settings)
+        return check_once(f, backward, args, settings, clock)
     except GradMismatch as mismatch:
-        again = lambda smaller: check_once(f, backward, smaller, settings)
-        smallest = shrink(mismatch, args, again)
-    raise type(smallest)(str(smallest))
+        again = lambda smaller, clock: check_once(f, backward, smaller, settings, clock)
+        smallest = shrink(mismatch, args, again, clock)
+    raise smallest.with_text(str(smallest))
 
 
 def check_once(
-    f: Function, backward: Function | None, args: Arguments, settings: Settings
+    f: Function, backward: Function | None, args: Arguments, settings: Settings, clock: Clock
 ) -> GradReport:
     """One check, its failure described for the arguments as they are."""
+    __tracebackhide__ = True
     start = time.perf_counter()
     operation = Operation(f, args, settings.wrt, backward)
     operation.constrained = settings.project is not None or len(settings.along) > 0
+    operation.function = clock.watch(operation.function)
     report = GradReport(operation.name)
     rng = settings.generator()
     try:
@@ -195,10 +218,10 @@ def check_once(
             if order > 1:
                 cotangents = draw_cotangents(operation.value(operation.inputs), rng)
                 operation = derivative_of(operation, cotangents)
-            check_order(operation, order, settings, report, rng)
+            check_order(operation, order, settings, report, rng, clock)
     except GradMismatch as mismatch:
-        text = f"{mismatch}\n  reproduce: {reproduce(operation, settings)}"
-        raise type(mismatch)(text) from None
+        text = f"{mismatch}\n{reproduce(operation, settings)}"
+        raise mismatch.with_text(text) from None
     report.seconds = time.perf_counter() - start
     return report
 
@@ -209,6 +232,7 @@ def check_order(
     settings: Settings,
     report: GradReport,
     rng: np.random.Generator,
+    clock: Clock,
 ) -> None:
     """First derivatives of an operation, which for a higher order is a gradient itself."""
     inputs = operation.inputs
