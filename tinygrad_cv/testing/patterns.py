@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -61,7 +61,8 @@ def recognise(
             max(1e-7, 100 * eps),
             scale,
         )
-        pattern = of_whole_array(whole_array, finding, line, findings, repairs)
+        variables, cotangent = variables_like(whole_array.numeric, line)
+        pattern = as_formula(whole_array, variables, cotangent)
         if pattern:
             return pattern
     multiple = constant_factor(analytic[wrong], numeric[wrong])
@@ -69,6 +70,11 @@ def recognise(
         partly = whole and not wrong.all()
         where = region(finding, gradient.shape, line) if partly else ""
         return f"off by the constant factor {multiple:.6g}{where}"
+    if whole:
+        pattern = of_whole_array(whole_array, finding, line, findings, repairs)
+        pattern = pattern or of_axis(whole_array, variables)
+        if pattern:
+            return pattern
 
     difference = abs(analytic - numeric)[wrong]
     if np.all(difference <= 1e-4 * abs(numeric)[wrong] + 1e-6 * scale):
@@ -115,6 +121,18 @@ class WholeArray(NamedTuple):
             return bool(np.all(abs(one - expected) <= allowed))
 
 
+def as_formula(
+    whole: WholeArray, variables: Mapping[str, np.ndarray], cotangent: np.ndarray | None
+) -> str:
+    """Both gradients as formulas of one variable, or the factor between them; "" if none fits."""
+    if cotangent is not None:
+        given = formula(whole.fits, variables, cotangent)
+        right = formula(whole.is_right, variables, cotangent) if given else ""
+        if right:
+            return f"the gradient is {given} where it should be {right}"
+    return factor(whole.numeric, whole.fits, variables) if whole.numeric.any() else ""
+
+
 def of_whole_array(
     whole: WholeArray,
     finding: Finding,
@@ -124,16 +142,6 @@ def of_whole_array(
 ) -> str:
     """A pattern of a gradient of which every element was compared; "" if none fits."""
     analytic, numeric, _, _, scale = whole
-    variables, cotangent = variables_like(numeric, line)
-    if cotangent is not None:
-        given = formula(whole.fits, variables, cotangent)
-        right = formula(whole.is_right, variables, cotangent) if given else ""
-        if right:
-            return f"the gradient is {given} where it should be {right}"
-    if numeric.any():
-        multiplied = factor(numeric, whole.fits, variables)
-        if multiplied:
-            return multiplied
     for name, expected in arrangements(numeric):
         if np.all(abs(analytic - expected) <= whole.allowed):
             return name
@@ -158,16 +166,18 @@ def of_whole_array(
         relative = difference / values.reshape(difference.shape)
         if rows_plus_columns(relative, 1e-6 * scale):
             return SCALED_SUM_OVER_WRONG_AXIS
-    return of_axis(whole, variables)
+    return ""
 
 
-def variables_like(numeric: np.ndarray, line: Line) -> tuple[dict[str, np.ndarray], Any]:
+def variables_like(
+    numeric: np.ndarray, line: Line
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """The value `y` and the inputs as arrays like a gradient, and the cotangent, or None.
 
     Those that can be: of a value only one that has as many elements, or one.
     """
     shape = numeric.shape
-    cotangent = None
+    cotangent: np.ndarray | None = None
     variables = {}
     if line.start.size == numeric.size or line.start.size == 1:
         like = shape if line.start.size == numeric.size else ()
@@ -200,7 +210,7 @@ def of_axis(whole: WholeArray, variables: Mapping[str, np.ndarray]) -> str:
                 top = np.sum(analytic * numeric, axis, keepdims=True)
                 ratio = top / np.sum(numeric * numeric, axis, keepdims=True)
             if whole.fits(ratio * numeric):
-                return f"off by a factor, one number {along}: a sum or norm over that axis is wrong"
+                return f"off by a factor, one number {along}: a sum or norm over that axis?"
         for name, u in variables.items():
             if length < 4 or np.any(np.ptp(u, axis=axis) == 0):
                 continue
@@ -211,7 +221,7 @@ def of_axis(whole: WholeArray, variables: Mapping[str, np.ndarray]) -> str:
                 if np.all(abs(rest) <= 1e-7 * scale):
                     return (
                         f"backward - numeric is a multiple of {text}, one number {along}: "
-                        "a term through a sum, mean or norm over it is missing or wrong (detached?)"
+                        "a term through a sum, mean or norm, detached or wrong?"
                     )
     return ""
 
@@ -338,7 +348,12 @@ def region(finding: Finding, shape: Shape, line: Line) -> str:
     return ""
 
 
-def key(pattern: str) -> str:
-    """A pattern without the numbers that other arguments change: lengths, places, terms."""
-    lengths = re.sub(r"N = \d+(, the (number of \w+|length of axis \d))?", "N", pattern)
-    return re.sub(r"(numeric =|at index|error of) [-+\d.e]+", r"\1", lengths)
+def claim(pattern: str, lengths: bool = True) -> tuple[str, str]:
+    """What a pattern claims apart from numbers that other arguments change, and where.
+
+    lengths: whether the length N in it counts.
+    """
+    name, only, place = pattern.partition(", only at")
+    name = re.sub(r", the (number of \w+|length of axis \d)", "", name)
+    name = re.sub(r"(numeric =|error of) [-+\d.e]+", r"\1", name)
+    return name if lengths else re.sub(r"N = \d+", "N", name), only + place

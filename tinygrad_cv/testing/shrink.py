@@ -13,7 +13,7 @@ from ..typing import PyTree
 from .clock import Clock, OutOfTime
 from .message import GradMismatch
 from .operation import Arguments
-from .patterns import key
+from .patterns import claim
 
 TRIES = 60
 SECONDS = 2.0  # the longest that is spent
@@ -60,17 +60,21 @@ def shrink(mismatch: GradMismatch, args: Arguments, check: Check, first: Clock) 
 
 
 def same_failure(one: GradMismatch, other: GradMismatch) -> bool:
-    """Whether two failures begin with the same words and have the same patterns.
+    """Whether two failures begin with the same words, and the second claims what the first does.
 
-    The second may have more of them if the first compared some elements only.
+    It may claim more if the first compared some elements only, and no place where all are wrong.
     """
     if first_words(one) != first_words(other):
         return False
-    of_one = list(map(key, one.patterns))
-    of_other = list(map(key, other.patterns))
-    if other.whole and not one.whole:
-        return set(of_one) <= set(of_other)
-    return of_one == of_other
+    more = other.whole and not one.whole
+    of_one = [claim(pattern, not more) for pattern in one.patterns]
+    of_other = [claim(pattern, not more) for pattern in other.patterns]
+    if more:
+        return {name for name, _ in of_one} <= {name for name, _ in of_other}
+    if len(of_one) != len(of_other):
+        return False
+    pairs = zip(of_one, of_other, strict=True)
+    return all(a == b and place in ("", there) for (a, there), (b, place) in pairs)
 
 
 def first_words(mismatch: GradMismatch) -> str:
