@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..engine.pytrees import leaves
+from ..tensor import unwrap
 from ..transforms import vjp
 from ..typing import PyTree, Shape
 from .agreement import pull_again, shifts_by_rounding
@@ -21,7 +22,8 @@ from .judge import Ruler, default_rtol
 from .line import Line, TangentLine, coarsest_eps, flat, real_view, wide
 from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
 from .numeric import largest
-from .operation import Arguments, Function, Operation, Positions, Seed, results
+from .operation import Arguments, Function, Operation, Positions, Seed, is_array, results
+from .pushforward import Pushforward
 from .shrink import shrink
 
 MODES = ("auto", "elements", "probes", "holomorphic")
@@ -242,7 +244,7 @@ def check_order(
             f"{operation.name}: the value holds no floating-point numbers, "
             "so there is nothing to check"
         )
-    if not any(np.isfinite(v).any() or not v.size for v in values):
+    if not may_be_not_finite(operation, values):
         describe_not_finite(operation, "value", values)
     cotangents = chosen_cotangents(operation, values, settings, order, rng)
     held: list[str] = []
@@ -281,6 +283,21 @@ def check_order(
     report.worst = max([report.worst, *(f.worst for f in findings)])
     report.evaluations += line.evaluations
     report.held += [h for h in held if h not in report.held]
+
+
+def may_be_not_finite(operation: Operation, values: Sequence[np.ndarray]) -> bool:
+    """Whether there is something to compare beside values that are not finite by design.
+
+    Infinities may be, as those of masked logits; NaN only if an argument has some, as where data
+    are missing.
+    """
+    missing = False
+    for leaf in leaves(list(operation.args)):
+        array = np.asarray(unwrap(leaf)) if is_array(leaf) else np.zeros(0)
+        missing = missing or bool(np.isnan(array).any())
+    undefined = any(np.isnan(v).any() for v in values)
+    comparable = any(np.isfinite(v).any() or not v.size for v in values)
+    return comparable and (missing or not undefined)
 
 
 def compared(
@@ -377,29 +394,24 @@ def check_jvp(
 ) -> GradReport:
     """Check a forward derivative: jvp(args, tangents) -> tangent of f's value.
 
-    `args` is the tuple of all arguments; `tangents`, drawn at random, has an array for each that
-    holds floating-point numbers, and None for the others. Raises GradMismatch if jvp and
-    differences disagree, or if the shapes do.
+    `args` is the tuple of all arguments; `tangents`, drawn at random, has an array for each
+    floating-point array, in its nesting, and None for the others. If there are several, each is
+    also tried alone, with None for the others, which are not moved. Raises GradMismatch if jvp and
+    differences disagree; if shape, dtype or number of the tangents is not the value's; if jvp is
+    not linear in the tangents; and if it changes its arguments.
     """
     start = time.perf_counter()
     generator = np.random.default_rng(rng)
     operation = Operation(f, args)
-    report = GradReport(operation.name, held=["shape"])
+    report = GradReport(operation.name, held=["shape", "dtype", "nothing mutated", "linear"])
     base = [wide(a) for a in operation.inputs]
-    values = results(f(*args))
+    values = results(operation.call(operation.inputs))
+    push = Pushforward(operation, jvp, values)
+    earlier: tuple[list[np.ndarray], list[np.ndarray]] | None = None
     for _ in range(3):
         cotangents = draw_cotangents(base, generator)
         directions = [c.astype(a.dtype) for c, a in zip(cotangents, operation.inputs, strict=True)]
-        new = iter(directions)
-        tangents = tuple(
-            next(new) if operation.is_input(p, a) else None for p, a in enumerate(args)
-        )
-        pushed = results(jvp(args, tangents))
-        if [v.shape for v in pushed] != [v.shape for v in values]:
-            raise GradMismatch(
-                f"{operation.name}: the tangents have shapes {[v.shape for v in pushed]}, "
-                f"the values {[v.shape for v in values]}"
-            )
+        pushed = push(directions)
         line = TangentLine(operation, base, directions)
         finding = judged(line, pushed, rtol)
         report.elements += len(finding.rows)
@@ -407,6 +419,12 @@ def check_jvp(
         report.evaluations += line.evaluations
         if finding.wrong.any():
             raise _wrong_tangent(operation, finding, directions)
+        if earlier is None:
+            push.homogeneous(directions, pushed)
+        else:
+            push.additive(directions, pushed, *earlier)
+        earlier = directions, pushed
+    push.each_alone(directions)
     report.seconds = time.perf_counter() - start
     return report
 
