@@ -15,7 +15,15 @@ from ..transforms import vjp
 from ..typing import PyTree, Shape
 from .agreement import pull_again, shifts_by_rounding
 from .clock import Clock
-from .compare import CONFIRMED, Comparison, Finding, compare, compare_along, compare_ties
+from .compare import (
+    CONFIRMED,
+    Comparison,
+    Finding,
+    compare,
+    compare_along,
+    compare_ties,
+    directions_of,
+)
 from .constraints import Project, projections
 from .contract import contract, draw_cotangents, unsettle
 from .judge import Ruler, default_rtol
@@ -43,6 +51,7 @@ class GradReport:
     held: list[str] = field(default_factory=list)  # what else was checked
     evaluations: int = 0
     seconds: float = 0.0
+    left_out: list[str] = field(default_factory=list)  # for want of time
 
     def __str__(self) -> str:
         return (
@@ -52,6 +61,7 @@ class GradReport:
             f"{f', {self.not_finite} not finite' * bool(self.not_finite)}; "
             f"{', '.join(self.held)} held; "
             f"{self.evaluations} evaluations in {self.seconds * 1e3:.0f} ms"
+            f"{'; left out for want of time: ' * bool(self.left_out)}{', '.join(self.left_out)}"
         )
 
 
@@ -94,7 +104,17 @@ class Settings:
         defaults = Settings(self.call)
         changed = [
             name
-            for name in ("wrt", "order", "mode", "rtol", "kinks", "rng", "project", "instead_of")
+            for name in (
+                "wrt",
+                "order",
+                "mode",
+                "rtol",
+                "kinks",
+                "rng",
+                "project",
+                "instead_of",
+                "budget",
+            )
             if getattr(self, name) != getattr(defaults, name)
         ]
         if not self.random_cotangent:
@@ -238,7 +258,10 @@ def check_order(
 ) -> None:
     """First derivatives of an operation, which for a higher order is a gradient itself."""
     inputs = operation.inputs
+    start = time.perf_counter()
     values = operation.value(inputs)
+    seconds = time.perf_counter() - start
+    clock.announce(operation.name, seconds, sum(directions_of(a.size) for a in inputs))
     if not values:
         raise TypeError(
             f"{operation.name}: the value holds no floating-point numbers, "
@@ -252,12 +275,13 @@ def check_order(
 
     if settings.mode == "holomorphic" and any(a.dtype.kind == "c" for a in inputs):
         raise ValueError('mode="holomorphic" is for functions of real numbers; leave it out')
-    line, findings = compared(operation, cotangents, gradients, settings, rng)
+    room = lambda: clock.room(seconds, len(inputs))
+    line, findings = compared(operation, cotangents, gradients, settings, rng, clock, room())
     weights = line.weights()
     if weights is not None and not any(f.wrong.any() for f in findings):
         weighed = split_like(cotangents, weights)
         of_weighed = pull_again(operation, inputs, weighed)
-        second, others = compared(operation, weighed, of_weighed, settings, rng)
+        second, others = compared(operation, weighed, of_weighed, settings, rng, clock, room())
         second.evaluations += line.evaluations
         if any(f.wrong.any() for f in others):
             line, findings, cotangents, gradients = second, others, weighed, of_weighed
@@ -282,6 +306,10 @@ def check_order(
     report.elements += elements
     report.worst = max([report.worst, *(f.worst for f in findings)])
     report.evaluations += line.evaluations
+    for finding in findings:
+        if finding.together:
+            name = operation.names[finding.which]
+            report.left_out.append(f"{name}: {finding.together} elements compared in few probes")
     report.held += [h for h in held if h not in report.held]
 
 
@@ -306,6 +334,8 @@ def compared(
     gradients: Sequence[np.ndarray],
     settings: Settings,
     rng: np.random.Generator,
+    clock: Clock,
+    room: float,
 ) -> tuple[Line, list[Finding]]:
     """The gradients of all inputs at some cotangents against differences."""
     meant = operation if settings.instead_of is None else operation.meaning(settings.instead_of)
@@ -322,7 +352,17 @@ def compared(
             rtol = default_rtol(float(np.finfo(gradient.dtype).eps))
         own = functools.partial(shifts_of, shifts, which, gradient.shape)
         findings.append(
-            compare(line, which, gradient, mode=settings.mode, rtol=rtol, rng=rng, shifts=own)
+            compare(
+                line,
+                which,
+                gradient,
+                mode=settings.mode,
+                rtol=rtol,
+                rng=rng,
+                shifts=own,
+                clock=clock,
+                room=room,
+            )
         )
     compare_ties(line, findings, views)
     return line, findings

@@ -35,6 +35,10 @@ def shrink(mismatch: GradMismatch, args: Arguments, check: Check, first: Clock) 
 
     first: the clock of the check that failed.
     """
+    if first.over:
+        left_out = "  left out for want of time: smaller arguments, second looks"
+        text = str(mismatch).replace("\n  reproduce:", f"\n{left_out}\n  reproduce:")
+        return mismatch.with_text(text)
     seconds = min(SECONDS, max(MULTIPLE * first.passed, SECONDS / 2), first.left)
     clock = Clock(seconds, strict=True)
     options = candidates(args)
