@@ -174,7 +174,7 @@ def compare(
                 finding.settle(verdict, i)
 
         pending.sort(key=lambda i: not verdict.wrong[i])  # the wrong ones first
-        most = 1 if clock.over else int(min(MAX_WRONG, max(1, room // 2)))
+        most = 1 if clock.over else int(min(MAX_WRONG, max(1, room / 2)))
         more = max(0, most - int(finding.wrong.sum()))
         for i in pending[more:]:
             finding.unresolved += len(parts[i])
@@ -257,7 +257,7 @@ def dealt(
     Elements of one value, as the zeros before a ReLU, are apart from the others: they may all stand
     on a kink.
     """
-    probes = int(min(probes_of(len(base)), max(1, room // 2)))  # there are two groups below
+    probes = int(min(probes_of(len(base)), max(1, room / 2)))  # there are two groups below
     order = rng.permutation(len(base))
     order = order[np.argsort(abs(terms[order]), kind="stable")]
     _, inverse, counts = np.unique(base, return_inverse=True, return_counts=True)
