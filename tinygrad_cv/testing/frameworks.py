@@ -43,7 +43,7 @@ def check(
     framework="autograd".
 
     f: a function, a torch.nn.Module or a torch.autograd.Function. Of a module the parameters are
-        checked too; they stand behind the arguments.
+        checked too; they stand behind the arguments, in whose dtype it computes.
     args: arrays of the framework, or of NumPy, which f gets as the framework's.
     wrt: the positions of the arguments to differentiate; of a module also names of parameters.
         None: all floating-point arrays, and all parameters that require a gradient.
@@ -167,7 +167,9 @@ class Call:
         if "cotangent" in options and not isinstance(options["cotangent"], str):
             options["cotangent"] = map_leaves(self.library.array, options["cotangent"])
         self.narrow = self.refuses_float64()
-        report = check_vjp(forward, backward, *self.args, wrt=self.wrt, **options)
+        everything = set(self.wrt) >= set(_with_numbers(self.args))
+        wrt = None if everything else self.wrt
+        report = check_vjp(forward, backward, *self.args, wrt=wrt, **options)
         if self.narrow:
             report.held.append("only float32 taken")
         return report
@@ -282,6 +284,11 @@ NARROW = {
 }
 
 
+def _with_numbers(args: Arguments) -> list[int]:
+    """The positions of the arguments that hold arrays of real or complex numbers."""
+    return [p for p, argument in enumerate(args) if any(map(is_array, leaves(argument)))]
+
+
 def _code_of(function: Function) -> Function:
     """Where the gradient of a function is written, or at least the function."""
     for name in ("backward", "forward"):  # of a torch.autograd.Function, of a torch.nn.Module
@@ -307,7 +314,7 @@ class Framework:
         arrays = tuple(map_leaves(self.array, list(args)))
         positions = Operation(f, arrays, wrt).wrt  # type: ignore[arg-type]
         if wrt is None:
-            positions = [p for p, a in enumerate(arrays) if any(map(is_array, leaves(a)))]
+            positions = _with_numbers(arrays)
         names = parameter_names(f, len(args))
         return Call(self, f, arrays, positions, names, name_of(f), f)
 
@@ -367,7 +374,7 @@ class Torch(Framework):
         arrays = tuple(map_leaves(self.array, list(args)))
         if chosen is None:
             moved = [name for name, p in parameters.items() if p.requires_grad]
-            positions = [p for p, a in enumerate(arrays) if any(map(is_array, leaves(a)))]
+            positions = _with_numbers(arrays)
         else:
             moved = [name for name in parameters if name in chosen]
             positions = [p for p in chosen if isinstance(p, int)]
@@ -394,24 +401,25 @@ class Torch(Framework):
             f"{name}, {{{pairs}}}, ({', '.join(names)},))"
         )
         values = tuple(self.array(parameters[n]) for n in moved)
+        dtypes = [leaf.dtype for leaf in leaves(list(arrays)) if is_array(leaf)]
+        if dtypes:
+            values = tuple(v.astype(dtypes[0]) for v in values)
         behind = range(len(args), len(args) + len(moved))
-        call = Call(
-            self,
-            function,
-            (*arrays, *values),
-            [*positions, *behind],
-            [*names, *words],
-            source,
-            type(module),
-        )
-        return call
+        every = (*arrays, *values)
+        names = [*names, *words]
+        return Call(self, function, every, [*positions, *behind], names, source, type(module))
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
         """The same random numbers in each call, and the caller's go on as before."""
-        with self.library.random.fork_rng(devices=[]), self.library.enable_grad():
-            self.library.manual_seed(0)
-            yield
+        generator = self.library.random.default_generator
+        before = generator.get_state()
+        generator.manual_seed(0)
+        try:
+            with self.library.enable_grad():
+                yield
+        finally:
+            generator.set_state(before)
 
     def is_own(self, leaf: PyTree) -> bool:
         """Whether a leaf is a tensor."""
