@@ -278,7 +278,7 @@ class Call:
         return f"{text or message}\n  reproduce: {again}"
 
 
-NARROW = {
+NARROW: dict[PyTree, PyTree] = {
     np.dtype(np.float64): np.dtype(np.float32),
     np.dtype(np.complex128): np.dtype(np.complex64),
 }
@@ -292,7 +292,7 @@ def _with_numbers(args: Arguments) -> list[int]:
 def _code_of(function: Function) -> Function:
     """Where the gradient of a function is written, or at least the function."""
     for name in ("backward", "forward"):  # of a torch.autograd.Function, of a torch.nn.Module
-        code = getattr(function, name, None)
+        code: Function | None = getattr(function, name, None)
         if code is not None:
             return code
     return function
