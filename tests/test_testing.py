@@ -141,9 +141,13 @@ def test_nan_is_refused_and_traced() -> None:
     text = message(lambda x: np.log(x) * 2, np.array([1.0, -1.0]), check=check_grad)
     assert "the value is nan at" in text
     assert "began: np.log made 1 NaN" in text
-    text = message(lambda x: np.sqrt(x), np.array([1.0, 0.0]), check=check_grad)
+    text = message(lambda x: x * x, lambda g, y, x: g * np.where(x == 1, np.inf, 2 * x), np.array([1.0, 0.5]))
     assert "the gradient with respect to argument 0 'x' is" in text
     assert "inf at" in text
+
+
+def test_an_infinite_slope_has_an_infinite_gradient() -> None:
+    assert check_grad(lambda x: np.sqrt(x), np.array([1.0, 0.0])).not_finite == 1
 
 
 def test_a_function_too_rough_for_differences_says_so() -> None:

@@ -26,9 +26,10 @@ from .compare import (
 )
 from .constraints import Project, projections
 from .contract import contract, draw_cotangents, unsettle
+from .dual import disagreement
 from .judge import Ruler, default_rtol
 from .line import Line, TangentLine, coarsest_eps, flat, real_view, wide
-from .message import GradMismatch, describe, describe_not_finite, literal, reproduce
+from .message import GradMismatch, describe, describe_not_finite, literal, reproduce, two_numbers
 from .numeric import largest
 from .operation import Arguments, Function, Operation, Positions, Seed, is_array, results
 from .pushforward import Pushforward
@@ -239,6 +240,7 @@ def check_once(
         for order in range(1, settings.order + 1):
             if order > 1:
                 cotangents = draw_cotangents(operation.value(operation.inputs), rng)
+                second_by_cotangent(operation, cotangents)
                 operation = derivative_of(operation, cotangents)
             check_order(operation, order, settings, report, rng, clock)
     except GradMismatch as mismatch:
@@ -407,6 +409,31 @@ def chosen_cotangents(
     return [c.astype(v.dtype) for c, v in zip(given, values, strict=True)]
 
 
+def second_by_cotangent(operation: Operation, cotangents: list[np.ndarray]) -> None:
+    """Refuse gradients whose own derivative with respect to the cotangent is wrong.
+
+    The gradients are linear in the cotangent, so that derivative is the adjoint of the pullback:
+    that needs no differences.
+    """
+    pulled = lambda *c: vjp(operation.outputs, *operation.inputs)[1](list(c))
+    gradients, pull_twice = vjp(pulled, *cotangents)
+    if not all(np.isfinite(g).all() for g in gradients):
+        return
+    forward = lambda c: pull_again(operation, operation.inputs, c)
+    adjoint = lambda h: list(pull_twice(tuple(h)))
+    rng = np.random.default_rng(0)
+    found = disagreement(forward, adjoint, cotangents, rng, tolerance=1e5)
+    if found is not None:
+        one, two = two_numbers(found.left, found.right)
+        raise GradMismatch(
+            f"{operation.name}: second derivatives, with respect to the cotangent c: "
+            f"<h, backward(c)> = {one}, <c, its gradient> = {two}\n"
+            f"  c = {', '.join(map(literal, found.x))}\n"
+            f"  h = {', '.join(map(literal, found.v))}\n"
+            "  pattern: the rule computes with g outside of the record, as a constant"
+        )
+
+
 def derivative_of(operation: Operation, cotangents: list[np.ndarray]) -> Operation:
     """The gradients of an operation at fixed cotangents, as an operation itself."""
 
@@ -436,7 +463,7 @@ def check_jvp(
 
     `args` is the tuple of all arguments; `tangents`, drawn at random, has an array for each
     floating-point array, in its nesting, and None for the others. If there are several, each is
-    also tried alone, with None for the others, which are not moved. Raises GradMismatch if jvp and
+    also tried alone, with None for the others, unless jvp refuses that. Raises GradMismatch if jvp and
     differences disagree; if shape, dtype or number of the tangents is not the value's; if jvp is
     not linear in the tangents; and if it changes its arguments.
     """

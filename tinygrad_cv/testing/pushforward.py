@@ -91,7 +91,8 @@ class Pushforward:
     def each_alone(self, tangents: Sequence[np.ndarray]) -> None:
         """With None for all inputs but those of one argument, jvp gives what it does with zeros.
 
-        For a list or a dict among the arguments None stands in the places of its arrays.
+        For a list or a dict among the arguments None stands in the places of its arrays. A jvp may
+        refuse None.
         """
         positions = {position for position, _ in self.operation.origins}
         if len(positions) < 2:
@@ -101,16 +102,13 @@ class Pushforward:
             pairs = list(zip(tangents, alone, strict=True))
             zeros = self([t if own else np.zeros_like(t) for t, own in pairs])
             left_out = [t if own else None for t, own in pairs]
-            name = self.operation.names[alone.index(True)]
             try:
                 returned = self(left_out)
             except GradMismatch:
                 raise
-            except Exception as error:
-                raise GradMismatch(
-                    f"{self.operation.name}: with a tangent of {name} only, and None for the "
-                    f"others, the jvp raises {type(error).__name__}: {error}"
-                ) from error
+            except Exception:  # this one takes a tangent for each
+                return
+            name = self.operation.names[alone.index(True)]
             message = f"with None for all tangents but that of {name} it is another than with zeros"
             self.compare(returned, zeros, [abs(p) for p in zeros], left_out, message, "")
 
