@@ -244,6 +244,13 @@ def test_pytest_shows_nothing_above_the_message(check: str, at_once: None) -> No
     assert shown.count("reproduce:") == 1
 
 
+def test_a_forgotten_cotangent_is_named(at_once: None) -> None:
+    text = message(np.sin, lambda g, y, x: np.cos(x), X)
+    assert patterns(text) == ["the incoming gradient g is forgotten: it is the same for all g"]
+    squared = message(np.sin, lambda g, y, x: g * g * np.cos(x), X)
+    assert "clipped, squared or added to" in patterns(squared)[0]
+
+
 def test_without_a_budget_all_probes_are_taken() -> None:
     report = check_vjp(np.sin, lambda g, y, x: g * np.cos(x), np.linspace(-2, 2, 2000))
     assert report.left_out == []

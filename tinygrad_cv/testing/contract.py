@@ -237,12 +237,14 @@ def linear(agreement: Agreement, pull: Pullback, rng: np.random.Generator) -> No
     try:
         agreement.check(together, message, expected, sizes)
     except GradMismatch as mismatch:
+        pattern = "the incoming gradient is clipped, squared or added to instead of multiplied"
+        if all(np.array_equal(one, other) for one, other in pairs):
+            pattern = "the incoming gradient g is forgotten: it is the same for all g"
         raise GradMismatch(
             f"{mismatch}\n"
             f"  c = {', '.join(map(literal, cotangents))}\n"
             f"  d = {', '.join(map(literal, others))}\n"
-            "  pattern: the incoming gradient is clipped, squared, ignored or added to "
-            "instead of multiplied"
+            f"  pattern: {pattern}"
         ) from None
 
 

@@ -39,7 +39,7 @@ CONSTANTS = {
 
 
 def powers(variables: Variables) -> Iterator[tuple[str, np.ndarray, bool]]:
-    """All forms of all variables, and their reciprocals: the name, the array, whether reciprocal."""
+    """All forms of all variables and their reciprocals: name, array, whether it is a reciprocal."""
     for name, u in variables.items():
         for form, function in FORMS.items():
             text = form.replace("{}", name)
@@ -50,7 +50,7 @@ def powers(variables: Variables) -> Iterator[tuple[str, np.ndarray, bool]]:
 
 
 def formula(fits: Fits, variables: Variables, cotangent: np.ndarray) -> str:
-    """The gradient that fits as a formula of the cotangent and one variable; "" if there is none."""
+    """The gradient that fits as a formula of the cotangent and one variable; "" for none."""
     varied = {name: u for name, u in variables.items() if len(np.unique(u)) >= DISTINCT}
     for text, array, reciprocal in powers(varied):
         for constant, number in CONSTANTS.items():

@@ -144,6 +144,7 @@ class Line:
         return change
 
     def _remember(self, change: np.ndarray) -> None:
+        change = np.where(change > 1e4 * self.eps * abs(self.start), change, 0)  # not by rounding
         if change.size > MANY:  # what each array has
             starts = np.cumsum([0, *self.lengths[:-1]])
             change = np.repeat(np.fmax.reduceat(change, starts), self.lengths)
