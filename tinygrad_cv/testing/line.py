@@ -14,6 +14,7 @@ from .numeric import SLOPES, better, every_rung, richardson, slopes
 from .operation import Operation, results
 
 MANY = 400  # values: so many are weighed one by one
+LONG = 2.0**-5
 UNLIKE = 1e3  # changes of the values that differ by this factor are weighed
 NEARBY = 32  # so many points around a suspected kink are looked at
 RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
@@ -95,6 +96,7 @@ class Line:
         self.lengths = [real_view(v).size for v in values]
         self.weighed = self.start.size <= MANY or len(values) > 1
         self.largest_change = np.zeros(self.start.shape)  # of each value, of those that were met
+        self.change_by_less = np.zeros(self.start.shape)  # the same of steps below LONG
         self.unlike = 1.0  # the largest ratio of two changes that came together
         self.directions: list[Direction] = []
         self.evaluations = 1
@@ -105,6 +107,8 @@ class Line:
         for part in direction.parts:
             self.moved[part.which][part.elements] = part.before + t * part.amplitudes
         change = self.change()
+        if change is not None and self.weighed and change.size > 1:
+            self._remember(abs(change), abs(t))
         for part in direction.parts:
             self.moved[part.which][part.elements] = part.before
         if change is None:
@@ -139,19 +143,17 @@ class Line:
         change: np.ndarray = values - self.start
         if not self.finite:
             change = np.where(self.lost, 0, change)
-        if self.weighed and change.size > 1:
-            self._remember(abs(change))
         return change
 
-    def _remember(self, change: np.ndarray) -> None:
-        change = np.where(change > 1e4 * self.eps * abs(self.start), change, 0)  # not by rounding
+    def _remember(self, change: np.ndarray, t: float) -> None:
         if change.size > MANY:  # what each array has
             starts = np.cumsum([0, *self.lengths[:-1]])
             change = np.repeat(np.fmax.reduceat(change, starts), self.lengths)
         moved = change[(change > 0) & (change < np.inf)]
         if moved.size:
             self.unlike = max(self.unlike, float(moved.max() / moved.min()))
-            np.fmax(self.largest_change, change, out=self.largest_change)
+            large = self.largest_change if t >= LONG else self.change_by_less
+            np.fmax(large, change, out=large)
 
     def weights(self) -> np.ndarray | None:
         """What makes changes of the values alike in size, if they are very unlike: powers of 2.
@@ -162,7 +164,10 @@ class Line:
         if self.unlike < UNLIKE:
             return None
         change = self.largest_change
-        moves = (change > 0) & np.isfinite(change)
+        grows = change > 3 * self.change_by_less  # more than by rounding
+        moves = grows & np.isfinite(change)
+        if not moves.any():
+            return None
         exponents = np.round(np.log2(change, where=moves, out=np.zeros(change.shape)))
         exponents -= np.median(exponents[moves])
         weights: np.ndarray = np.ldexp(1.0, -np.clip(exponents, -60, 60).astype(int))
