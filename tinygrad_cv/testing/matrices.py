@@ -323,7 +323,8 @@ def compare_columns(
             parts = [*np.array_split(part, 2), *parts]
             continue
         elements += len(finding.rows)
-        unresolved += finding.unresolved
+        differ = int(np.sum(finding.analytic != finding.numeric))  # 0 and exactly 0 agree
+        unresolved += min(finding.unresolved, differ)
         report.kinks += finding.kinks
         report.worst = max(report.worst, finding.worst)
         if len(part) == 1:
@@ -360,7 +361,8 @@ def pattern(matrix: np.ndarray, numeric: np.ndarray) -> str:
         return "zero, the derivative is missing"
     factor = float(np.vdot(numeric, matrix) / (np.vdot(numeric, numeric) or 1))
     if factor and close(matrix / factor):
-        return "of the wrong sign" if factor == -1 else f"off by the constant factor {factor:.6g}"
+        sign = abs(factor + 1) < 1e-6
+        return "of the wrong sign" if sign else f"off by the constant factor {factor:.6g}"
     return ""
 
 
