@@ -123,8 +123,8 @@ class Call:
     """A function of a framework and its arguments, seen from NumPy.
 
     function: takes the framework's arrays. args: NumPy's. wrt: the positions whose floating-point
-    arrays are differentiated. names: of the arguments. source: the function, in Python. origin: what
-    a message names file and line of.
+    arrays are differentiated. names: of the arguments. source: the function, in Python. origin: the
+    function whose file and line a message names.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from ..engine.pytrees import leaves
 from ..tensor import unwrap
 from ..typing import PyTree, Shape
 from .check import GradReport, judged
-from .judge import Ruler, default_rtol
+from .judge import BARS, PRECISE, Ruler, default_rtol
 from .line import TangentLine, amplitudes, wide
 from .message import GradMismatch, literal, two_numbers
 from .numeric import Phi, largest, slopes
@@ -67,8 +67,8 @@ def check_jacobian(
         outside = sorted(nonzero - set(zip(*pattern.nonzero(), strict=True)))
         if outside:
             raise GradMismatch(
-                f"{problem.name}: the Jacobian has {len(outside)} entries that the pattern excludes, "
-                f"the first {problem.entry(*outside[0])}"
+                f"{problem.name}: the Jacobian has {len(outside)} entries that the pattern "
+                f"excludes, the first {problem.entry(*outside[0])}"
             )
     report.seconds = time.perf_counter() - start
     return report
@@ -84,8 +84,8 @@ def check_sparsity(
     """Check that the Jacobian of f is 0 wherever a pattern of booleans is False, by differences.
 
     The pattern has a shape as in `check_jacobian`. It must hold everywhere: it is tried at the
-    arguments and, where f takes them, at others a hundredth away. Entries that the pattern allows may
-    be 0.
+    arguments and, where f takes them, at others a hundredth away. Entries that the pattern allows
+    may be 0.
 
     Raises GradMismatch for an entry that is not 0.
     """
@@ -165,7 +165,7 @@ class Problem:
         self.rng = np.random.default_rng(rng)
 
     def matrix(self, function: Function, what: str) -> Matrix:
-        """What a hand-written function returns, (m, n), after a check that it leaves its arguments."""
+        """What a hand-written function returns, (m, n); it may not change its arguments."""
         return self.as_matrix(self.returned(function, what), what)
 
     def returned(self, function: Function, what: str) -> PyTree:
@@ -191,14 +191,14 @@ class Problem:
         ]
 
     def as_matrix(self, returned: PyTree, what: str, rows: Shape | None = None) -> Matrix:
-        """One block for each input as a matrix; ndarray or scipy.sparse. rows: the value's shape."""
+        """The blocks of all inputs as a matrix. rows: the shape of the value."""
         rows = self.shape if rows is None else rows
         several = len(self.base) > 1
         blocks = list(returned) if several and isinstance(returned, (list, tuple)) else [returned]
         if len(blocks) != len(self.base):
             raise GradMismatch(
-                f"{self.name}: the {what} is to have a block for each of {len(self.base)} arguments: "
-                f"{', '.join(self.operation.names)}"
+                f"{self.name}: the {what} is to have a block for each of {len(self.base)} "
+                f"arguments: {', '.join(self.operation.names)}"
             )
         matrices = []
         for block, base in zip(blocks, self.base, strict=True):
@@ -246,6 +246,13 @@ class Problem:
         for start, base in zip(self.starts, self.base, strict=False):
             tangents.append(direction[start : start + base.size].reshape(base.shape))
         return TangentLine(self.operation, self.base, tangents)
+
+    def near(self, *directions: np.ndarray) -> int:
+        """How much smaller inputs are than what they move by, squared: 2^-near (`numeric.rungs`)."""
+        base = np.concatenate([a.reshape(-1) for a in self.base])
+        moves = (sum(map(abs, directions)) > 0) & (base != 0)
+        ratios = self.amplitudes[moves] / abs(base[moves])
+        return max(0, int(np.ceil(2 * np.log2(np.max(ratios, initial=1)))))
 
     def place(self, column: int) -> str:
         """What a column is the derivative by: "argument 0 'x' [1]"."""
@@ -385,7 +392,7 @@ def mismatch(
     return GradMismatch("\n".join(lines))
 
 
-# ------------------------------------------------------------------------------------------ patterns
+# ---------------------------------------------------------------------------------------- patterns
 
 
 def try_pattern(problem: Problem, pattern: Matrix, report: GradReport) -> None:
@@ -437,7 +444,7 @@ def _groups(columns: int) -> Iterator[np.ndarray]:
     yield from (every[k::BY_COLUMN] for k in range(BY_COLUMN))
 
 
-# ------------------------------------------------------------------------------------------ Hessians
+# ---------------------------------------------------------------------------------------- Hessians
 
 
 def symmetric(problem: Problem, matrix: np.ndarray) -> None:
@@ -467,6 +474,7 @@ def compare_entries(
     eps = float(np.finfo(matrix.dtype).eps) if matrix.dtype.kind == "f" else 2.0**-52
     size = abs(float(problem.value.reshape(())))
     ruler = Ruler(default_rtol(eps) if rtol is None else rtol, eps, size, 1.0)
+    diagonal = np.diagonal(matrix)
     wrong: list[Wrong] = []
     unresolved = 0
     while pending and len(wrong) < MAX_WRONG:
@@ -478,7 +486,7 @@ def compare_entries(
             sizes.append(np.sqrt(np.sum(terms * terms)))
         phi = second_differences(problem, directions, report)
         with np.errstate(all="ignore"), switched("recording", False):
-            numeric = slopes(phi, len(pending))
+            numeric = slopes(phi, len(pending), near=[problem.near(*d) for d in directions])
         verdict = ruler.judge(numeric, np.array(along), np.array(sizes), np.ones(len(pending)))
         remaining = []
         for i, (j, part) in enumerate(pending):
@@ -487,9 +495,12 @@ def compare_entries(
                 continue
             report.elements += len(part)
             report.worst = max(report.worst, float(verdict.share[i]))
-            unresolved += int(verdict.unresolved[i]) * len(part)
+            row, column = directions[i]
+            natural = np.sqrt(abs(row**2 @ diagonal) * abs(column**2 @ diagonal))
+            rough = BARS * numeric["error"][i] > PRECISE * natural
+            unresolved += int(verdict.unresolved[i] and rough) * len(part)
             if verdict.wrong[i]:
-                scale = directions[i][0][j] * directions[i][1][part[0]]
+                scale = row[j] * column[part[0]]
                 where = f"by {problem.place(j)} and {problem.place(int(part[0]))}"
                 value, error = numeric["value"][i] / scale, numeric["error"][i] / abs(scale)
                 wrong.append(Wrong(where, float(matrix[j, part[0]]), float(value), float(error)))
@@ -510,7 +521,7 @@ def second_differences(
     """phi(i, s), whose slope at s = 0 is a' H b for the directions i, a and b.
 
     With t^2 = |s| it is (f(x + ta + tb) - f(x + ta - tb) - f(x - ta + tb) + f(x - ta - tb)) / 4, an
-    even function of t and so a smooth one of s; it is continued to negative s with its sign changed.
+    even function of t and so a smooth one of s; it is continued to negative s with another sign.
     """
     operation = problem.operation
     known: dict[tuple[int, float], tuple[float, float]] = {}

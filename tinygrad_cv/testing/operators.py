@@ -92,7 +92,8 @@ class Operator:
             raise GradMismatch(f"{self.name}: {method} changed its argument{change.what}")
         if np.shape(found) != shape:
             raise GradMismatch(
-                f"{self.name}: {method} of shape {x.shape} gives shape {np.shape(found)}, not {shape}"
+                f"{self.name}: {method} of shape {x.shape} gives shape {np.shape(found)}, "
+                f"not {shape}"
             )
         if np.asarray(found).dtype != self.dtype:
             raise GradMismatch(
@@ -103,7 +104,7 @@ class Operator:
     def agree(
         self, what: str, one: np.ndarray, other: np.ndarray, size: np.ndarray | None = None
     ) -> None:
-        """Refuse two arrays that differ by more than rounding; size: of the terms of each element."""
+        """Refuse two arrays that differ by more than rounding; size: of each element's terms."""
         size = abs(one) + abs(other) if size is None else size
         difference = abs(one - other)
         wrong = ~(difference <= 1e3 * self.eps * size)
