@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from .check import GradReport, judged
 from .judge import BARS, PRECISE, Ruler, default_rtol
 from .line import TangentLine, amplitudes, wide
 from .message import GradMismatch, literal, two_numbers
-from .numeric import Phi, largest, slopes
+from .numeric import Phi, better, every_rung, largest, slopes
 from .operation import Function, Operation, Positions, Seed
 from .witness import Witness
 
@@ -29,6 +30,7 @@ PARTS = 64  # so many parts
 MAX_WRONG = 10  # so many wrong columns, or entries of a Hessian, are looked for
 SHOWN = 5
 BY_ENTRY = 24  # a Hessian of so many rows is checked entry by entry
+EPS = float(np.finfo(float).eps)
 MOVED = 1e-2  # how far from the arguments a pattern is tried again
 
 
@@ -248,7 +250,7 @@ class Problem:
         return TangentLine(self.operation, self.base, tangents)
 
     def near(self, *directions: np.ndarray) -> int:
-        """How much smaller inputs are than what they move by, squared: 2^-near (`numeric.rungs`)."""
+        """How much smaller inputs are than their moves, squared: 2^-near (`numeric.rungs`)."""
         base = np.concatenate([a.reshape(-1) for a in self.base])
         moves = (sum(map(abs, directions)) > 0) & (base != 0)
         ratios = self.amplitudes[moves] / abs(base[moves])
@@ -449,7 +451,7 @@ def _groups(columns: int) -> Iterator[np.ndarray]:
 
 def symmetric(problem: Problem, matrix: np.ndarray) -> None:
     """Refuse a Hessian that is not its own transpose."""
-    eps = float(np.finfo(matrix.dtype).eps) if matrix.dtype.kind == "f" else 2.0**-52
+    eps = float(np.finfo(matrix.dtype).eps) if matrix.dtype.kind == "f" else EPS
     size = np.maximum(abs(matrix), abs(matrix.T))
     apart = abs(matrix - matrix.T) > 1e-9 * size + 1e3 * eps * largest(matrix)
     if not apart.any():
@@ -471,7 +473,7 @@ def compare_entries(
     pending = [(j, every) for j in range(n)]
     if n <= BY_ENTRY:
         pending = [(j, every[k : k + 1]) for j in range(n) for k in range(j, n)]
-    eps = float(np.finfo(matrix.dtype).eps) if matrix.dtype.kind == "f" else 2.0**-52
+    eps = float(np.finfo(matrix.dtype).eps) if matrix.dtype.kind == "f" else EPS
     size = abs(float(problem.value.reshape(())))
     ruler = Ruler(default_rtol(eps) if rtol is None else rtol, eps, size, 1.0)
     diagonal = np.diagonal(matrix)
@@ -481,13 +483,19 @@ def compare_entries(
         directions = [(problem.direction(np.array([j])), problem.direction(p)) for j, p in pending]
         along, sizes = [], []
         for row, column in directions:
-            terms = np.outer(row, column) * matrix
-            along.append(terms.sum())
-            sizes.append(np.sqrt(np.sum(terms * terms)))
+            products = np.outer(row, column) * matrix
+            along.append(products.sum())
+            sizes.append(np.sqrt(np.sum(products * products)))
         phi = second_differences(problem, directions, report)
+        near = [problem.near(*d) for d in directions]
+        terms = (np.array(along), np.array(sizes), np.ones(len(along)))
         with np.errstate(all="ignore"), switched("recording", False):
-            numeric = slopes(phi, len(pending), near=[problem.near(*d) for d in directions])
-        verdict = ruler.judge(numeric, np.array(along), np.array(sizes), np.ones(len(pending)))
+            numeric = slopes(phi, len(pending), near=near)
+            verdict = ruler.judge(numeric, *terms)
+            for i in np.flatnonzero(verdict.wrong | verdict.unresolved)[:MAX_WRONG].tolist():
+                rungs = every_rung(phi, i, EPS, near[i])
+                numeric[i] = functools.reduce(better, rungs[:, None])[0]
+        verdict = ruler.judge(numeric, *terms)
         remaining = []
         for i, (j, part) in enumerate(pending):
             if len(part) > 1 and verdict.wrong[i]:
