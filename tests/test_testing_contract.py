@@ -11,7 +11,7 @@ from benchmarks.planted import MISTAKES, NASTY, TWINS, Pair
 from tinygrad_cv.testing import GradMismatch, check_adjoint, check_invariants, check_jvp, check_vjp
 
 X = np.random.default_rng(0).normal(size=(3, 4))
-KINDS = ("side effects", "randomness", "structure", "state", "cotangents", "layouts", "contract")
+KINDS = ("side effects", "randomness", "structure", "state", "cotangents", "layouts", "contract", "jvp", "adjoint")
 named = {"ids": lambda pair: f"{pair.kind}: {pair.name}"}
 
 

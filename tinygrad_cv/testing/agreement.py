@@ -46,9 +46,11 @@ class Agreement:
         expected: Sequence[np.ndarray] | None = None,
         sizes: Sequence[np.ndarray] | None = None,
         dtypes: Sequence[np.dtype[np.generic]] = (),
+        same_call: bool = False,
     ) -> None:
         """Refuse gradients that differ from what is expected: GradMismatch with the message.
 
+        same_call: the inputs are the same, so that no conditioning explains a difference.
         expected: by default the gradients of the call. sizes: of the terms that they are sums of,
         by default theirs. dtypes: what a gradient may have instead of the dtype of its input.
         """
@@ -58,7 +60,7 @@ class Agreement:
             if np.array_equal(one, other):
                 continue
             size = abs(other) if sizes is None else sizes[i]
-            wrong = self.apart(i, one, other, size)
+            wrong = self.apart(i, one, other, size, same_call)
             if not wrong.any():
                 continue
             where = first_index(wrong)
@@ -69,24 +71,27 @@ class Agreement:
                 f"({int(np.sum(wrong))} of {one.size} elements)"
             )
 
-    def apart(self, i: int, one: np.ndarray, other: np.ndarray, size: np.ndarray) -> np.ndarray:
+    def apart(
+        self, i: int, one: np.ndarray, other: np.ndarray, size: np.ndarray, same_call: bool
+    ) -> np.ndarray:
         """Where two gradients with respect to input i are not the same."""
         coarser = one if one.dtype.kind in "fc" else other
         eps = max(float(np.finfo(a.dtype).eps) for a in (coarser, other))
+        least = 1e3 * float(np.finfo(other.dtype).smallest_subnormal)
         with np.errstate(invalid="ignore", over="ignore"):
             difference = abs(one - other)
             same = (one == other) | (np.isnan(one) & np.isnan(other))
-            wrong: np.ndarray = ~(same | (difference <= 1e3 * eps * size))
+            wrong: np.ndarray = ~(same | (difference <= 1e3 * eps * size + least))
             if not wrong.any():
                 return wrong
             largest_term = largest_finite(size) + 0.1 * self.operation.natural_slope(self.value, i)
-            if self.operation.size > LARGE:
+            if self.operation.size > LARGE or same_call:
                 wrong &= ~(difference <= 1e4 * eps * largest_term)
                 return wrong
             move = np.minimum(self.moves()[i], 1e-6 * largest_term)
             # What doesn't move with its own size is a remainder of larger terms.
-            remainder = (move == 0) | (move > 100 * eps * size)
-            allowed = 100 * move + 16 * eps * largest_term * remainder
+            remainder = (move == 0) | (move > 8 * eps * size) | (size.size == 1)
+            allowed = 100 * (move + eps * largest_term * remainder)
             found: np.ndarray = wrong & ~(difference <= allowed)
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from ..engine.modes import switched
 from ..engine.pytrees import leaves
 from ..typing import PyTree
+from .clock import Clock
 from .judge import BARS, PRECISE, Ruler, Verdict, default_rtol
 from .line import NEARBY, Direction, Line, amplitudes
 from .message import GradMismatch
@@ -22,6 +24,7 @@ BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
 FEWER = 20_000  # elements: more of them are dealt into fewer parts, since each takes longer
 MAX_WRONG = 10  # so many wrong elements are looked for
+PATIENCE = 2.0  # seconds: if one second look takes longer, one is enough
 CONFIRMED = 3  # so many wrong elements get a second look: then the others are wrong, too
 
 Shifts = Callable[[], np.ndarray]  # how far a gradient moves by rounding alone: flat
@@ -48,6 +51,7 @@ class Finding:
     worst: float = 0.0  # the largest difference as a share of what was allowed
     not_finite: int = 0  # elements that are not finite, nor are differences there
     unexplained: int = 0  # those that are not finite where differences are
+    together: int = 0  # elements that were compared in fewer probes than usual, for want of time
     kinked: list[int] = field(default_factory=list)  # elements at a kink without a jump
 
     @property
@@ -115,11 +119,15 @@ def compare(
     rtol: float,
     rng: np.random.Generator,
     shifts: Shifts,
+    clock: Clock,
+    room: float,
 ) -> Finding:
     """One input's gradient against differences.
 
     The elements are tried one by one, or in probes of many, of which those that disagree are
     halved until the wrong elements are alone. Who is alone and wrong gets a second look.
+
+    room: for how many directions there is time.
     """
     analytic = np.asarray(gradient, np.float64).reshape(-1)
     ruler = Ruler(
@@ -130,17 +138,21 @@ def compare(
     )
     amplitude = amplitudes(line.base[which].reshape(-1))
     small = mode == "auto" and analytic.size <= BY_ELEMENT
-    by_element = small or mode in ("elements", "holomorphic")
+    by_element = (small or mode == "elements") and analytic.size <= room
+    by_element |= mode == "holomorphic"
     finding = Finding(which)
     finite = set_aside(line, finding, analytic, amplitude)
     if by_element:
         parts = list(np.flatnonzero(finite)[:, None])  # (N, 1)
     else:
         amplitude = amplitude * (2 * rng.integers(0, 2, analytic.size) - 1)
-        parts = dealt(line.base[which].reshape(-1), analytic * amplitude, rng)
+        parts = dealt(line.base[which].reshape(-1), analytic * amplitude, rng, room)
         parts = [part[finite[part]] for part in parts if finite[part].any()]
 
-    look = SecondLook(line, ruler, shifts, rng)
+    wanted = analytic.size if small or mode == "elements" else 2 * probes_of(analytic.size)
+    if room < wanted and mode != "holomorphic":
+        finding.together = analytic.size
+    look = SecondLook(line, ruler, shifts, rng, clock)
     while parts:
         directions = [Direction(which, part, amplitude[part]) for part in parts]
         holomorphic = mode == "holomorphic"
@@ -162,10 +174,11 @@ def compare(
                 finding.settle(verdict, i)
 
         pending.sort(key=lambda i: not verdict.wrong[i])  # the wrong ones first
-        room = max(0, MAX_WRONG - int(finding.wrong.sum()))
-        for i in pending[room:]:
+        most = 1 if clock.over else int(min(MAX_WRONG, max(1, room / 2)))
+        more = max(0, most - int(finding.wrong.sum()))
+        for i in pending[more:]:
             finding.unresolved += len(parts[i])
-        halves = [np.array_split(parts[i], 2) for i in pending[:room]]
+        halves = [np.array_split(parts[i], 2) for i in pending[:more]]
         parts = [half for pair in halves for half in pair]
     return finding
 
@@ -236,13 +249,15 @@ def compare_along(
     return [finding]
 
 
-def dealt(base: np.ndarray, terms: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def dealt(
+    base: np.ndarray, terms: np.ndarray, rng: np.random.Generator, room: float
+) -> list[np.ndarray]:
     """The elements in parts of like size of their terms, so that no large one hides a small one.
 
     Elements of one value, as the zeros before a ReLU, are apart from the others: they may all stand
     on a kink.
     """
-    probes = PROBES if len(base) <= FEWER else max(8, int(PROBES * (FEWER / len(base)) ** 0.5))
+    probes = int(min(probes_of(len(base)), max(1, room / 2)))  # there are two groups below
     order = rng.permutation(len(base))
     order = order[np.argsort(abs(terms[order]), kind="stable")]
     _, inverse, counts = np.unique(base, return_inverse=True, return_counts=True)
@@ -251,6 +266,16 @@ def dealt(base: np.ndarray, terms: np.ndarray, rng: np.random.Generator) -> list
     for group in (order[~shared[order]], order[shared[order]]):
         parts += [part for part in np.array_split(group, probes) if len(part)]
     return parts
+
+
+def probes_of(size: int) -> int:
+    """Into how many parts so many elements are dealt."""
+    return PROBES if size <= FEWER else max(8, int(PROBES * (FEWER / size) ** 0.5))
+
+
+def directions_of(size: int) -> int:
+    """How many directions so many elements of an input usually take, if all are right."""
+    return size if size <= BY_ELEMENT else probes_of(size)
 
 
 def expected(
@@ -280,12 +305,16 @@ class SecondLook:
     Clarke (1983) has what the slopes nearby have, and all between.
     """
 
-    def __init__(self, line: Line, ruler: Ruler, shifts: Shifts, rng: np.random.Generator) -> None:
+    def __init__(
+        self, line: Line, ruler: Ruler, shifts: Shifts, rng: np.random.Generator, clock: Clock
+    ) -> None:
         self.line = line
         self.ruler = ruler
         self.shifts = shifts
         self.rng = rng
+        self.clock = clock
         self.confirmed = 0
+        self.seconds = 0.0  # that the last look took
 
     def at(
         self,
@@ -296,8 +325,10 @@ class SecondLook:
         verdict: Verdict,
     ) -> None:
         """Look at direction i, and put into the verdict and the slopes what is seen."""
-        if self.confirmed >= CONFIRMED:
+        most = 1 if self.seconds > PATIENCE else CONFIRMED
+        if self.confirmed >= most or self.clock.over:
             return
+        start = time.perf_counter()
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = every_rung(self.line, i, self.line.eps, direction.near)
         numeric[i] = functools.reduce(better, rungs[:, None])[0]
@@ -320,6 +351,7 @@ class SecondLook:
             verdict.accept(i, kink=True)
         else:
             self.confirmed += 1
+        self.seconds = time.perf_counter() - start
 
     def is_rough(self, rungs: np.ndarray, along: float) -> bool:
         """Whether shorter steps contradict longer ones, and this is the slope at longer ones.

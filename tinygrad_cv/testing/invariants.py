@@ -6,17 +6,21 @@ How its inputs lie in memory, who else reads them, their precision, their size.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
+from ..engine.pytrees import map_leaves
 from ..transforms import vjp
 from ..typing import PyTree
 from .agreement import (
+    SHAKES,
     Agreement,
     applies,
     as_gradient,
     first_index,
     pull_again,
+    shaken,
     shifts_by_rounding,
 )
 from .check import GradReport
@@ -24,9 +28,10 @@ from .contract import contract, draw_cotangents, unsettle
 from .layouts import each_of_inputs
 from .message import GradMismatch
 from .numeric import largest_finite
-from .operation import Function, Operation, Positions, Seed
+from .operation import Function, Operation, Positions, Pullback, Seed, is_array
 
 EPS = float(np.finfo(np.float32).eps)
+TRIALS = 12  # cotangents: a product of float32 numbers may have few digits by chance
 NARROW = {  # dtypes in float32's precision
     np.dtype(np.float64): np.dtype(np.float32),
     np.dtype(np.complex128): np.dtype(np.complex64),
@@ -82,7 +87,8 @@ def no_aliasing(operation: Operation, gradients: list[np.ndarray]) -> None:
     """A caller who writes into a gradient must not change an input or another gradient."""
     for i, gradient in enumerate(gradients):
         repeats = [
-            n > 1 and not step for n, step in zip(gradient.shape, gradient.strides, strict=True)
+            gradient.size and n > 1 and not step
+            for n, step in zip(gradient.shape, gradient.strides, strict=True)
         ]
         if any(repeats):
             raise GradMismatch(
@@ -125,17 +131,24 @@ def single(operation: Operation, cotangents: list[np.ndarray]) -> bool:
     narrow = operation.at([a.astype(NARROW[a.dtype]) for a in operation.inputs])
     values, pull = narrow.pull(narrow.inputs)
     given = [c.astype(v.dtype) for c, v in zip(cotangents, values, strict=True)]
-    gradients = [as_gradient(narrow, i, g) for i, g in enumerate(pull(given))]
     pairs = zip(narrow.inputs, operation.inputs, strict=True)
     wide = operation.at([a.astype(given.dtype) for a, given in pairs])
+    gradients = pull(given)
+    in_single(narrow, wide, values, pull, given)
+    gradients = [_narrowed(a, g) for a, g in zip(narrow.inputs, gradients, strict=True)]
+    gradients = [as_gradient(narrow, i, g) for i, g in enumerate(gradients)]
     exact = pull_again(wide, wide.inputs, cotangents)
     shifts = shifts_by_rounding(wide, cotangents, exact, EPS)
+    of_value = shifts_by_value(wide, cotangents, exact)
+    shifts = [np.fmax(one, other) for one, other in zip(shifts, of_value, strict=True)]
 
     size = sum(float(np.sum(abs(v))) for v in values)
     push = max(map(largest_finite, cotangents), default=0.0)
     for i, (low, high) in enumerate(zip(gradients, exact, strict=True)):
         scale = largest_finite(high)
         explained = largest_finite(shifts[i]) + EPS * (scale + operation.natural_slope(size, i))
+        if explained > 1e-3 * scale > 0:
+            continue  # too ill-conditioned to say anything
         if scale < 1e-10 * push:
             explained = EPS * push  # no gradient at all: the rounding of terms that cancel
         differs = ~(abs(low - high) <= 50 * explained)
@@ -150,6 +163,56 @@ def single(operation: Operation, cotangents: list[np.ndarray]) -> bool:
                 "  pattern: a difference of nearly equal numbers, or an overflow?"
             )
     return True
+
+
+def in_single(
+    narrow: Operation,
+    wide: Operation,
+    values: Sequence[np.ndarray],
+    pull: Pullback,
+    cotangents: Sequence[np.ndarray],
+) -> None:
+    """Refuse gradients that are computed in float64 for inputs and values in float32.
+
+    That is, to float64's precision, with digits that float32 hasn't: an array that a constant has
+    widened after float32 has computed it is no such gradient.
+    """
+    if any(v.dtype not in NARROW.values() for v in values):
+        return  # there is a float64 constant in the function itself
+    for factor in np.random.default_rng(0).uniform(1, 2, TRIALS).tolist():
+        given = [(factor * c).astype(c.dtype) for c in cotangents]
+        returned = [np.asarray(g) for g in pull(given)]
+        suspects = [i for i, a in enumerate(wide.inputs) if returned[i].dtype == a.dtype]
+        if not suspects:
+            return
+        doubles = [c.astype(np.result_type(c, np.float64)) for c in given]
+        exact = pull_again(wide, wide.inputs, doubles)
+        for i in suspects:
+            of_double = 1e-13 * largest_finite(exact[i])
+            single = np.array_equal(_narrowed(narrow.inputs[i], returned[i]), returned[i], True)
+            if np.allclose(returned[i], exact[i], 1e-13, of_double, True) and not single:
+                as_gradient(narrow, i, returned[i])  # refuses it
+
+
+def _narrowed(a: np.ndarray, gradient: PyTree) -> PyTree:
+    """A gradient in double precision in the precision of its input."""
+    array = np.asarray(gradient)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(a.dtype) if NARROW.get(array.dtype) == a.dtype else gradient
+
+
+def shifts_by_value(
+    operation: Operation, cotangents: Sequence[np.ndarray], exact: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """How far the gradients move when the value that a backward pass gets is rounded to float32."""
+    moved = [np.zeros(g.shape) for g in exact]
+    for seed in range(SHAKES if operation.backward is not None else 0):
+        shake = lambda leaf: shaken(leaf, seed, 1, EPS) if is_array(leaf) else leaf  # noqa: B023
+        result = operation.call(operation.inputs)
+        near = operation.pull_from(map_leaves(shake, result), operation.inputs)(cotangents)
+        for i, (most, gradient) in enumerate(zip(moved, near, strict=True)):
+            np.fmax(most, abs(as_gradient(operation, i, gradient) - exact[i]), out=most)
+    return moved
 
 
 def sizes(operation: Operation, rng: np.random.Generator) -> list[str]:
@@ -173,6 +236,24 @@ def sizes(operation: Operation, rng: np.random.Generator) -> list[str]:
         values = applies(lambda: operation.value([small]))  # noqa: B023
         if values is None or not all(np.isfinite(v).all() for v in values):
             continue
-        contract(operation.at([small]), draw_cotangents(values, rng), [], rng)
-        held.append(name)
+        other = operation.at([small])
+        cotangents = draw_cotangents(values, rng)
+        if takes(other, cotangents):
+            contract(other, cotangents, [], rng)
+            held.append(name)
     return held
+
+
+def takes(operation: Operation, cotangents: Sequence[np.ndarray]) -> bool:
+    """Whether both passes are made for inputs of this size.
+
+    Some functions happen to return something: they broadcast a constant of another length, or give
+    a number without axes one. Their gradients have another number of elements, or of axes.
+    """
+    (a,) = operation.inputs
+    pulled = applies(lambda: operation.pull(operation.inputs)[1](cotangents))
+    if pulled is None:
+        return False
+    (gradient,) = [np.asarray(0 * a if g is None else g) for g in pulled]
+    same = gradient.shape == a.shape or (a.ndim > 0 and gradient.size == a.size)
+    return same and bool(np.isfinite(gradient).all())

@@ -170,7 +170,8 @@ def of_numbers(
     plain = [unit * _integers(c, rng, broadcast) for c in given]
     contiguous = [np.array(c, order="C") for c in plain]
     expected = [as_gradient(operation, i, g) for i, g in enumerate(pull(contiguous))]
-    if not all(np.isfinite(g).all() for g in expected):
+    largest = float(np.finfo(np.float32).max) if dtype is np.float32 else np.inf
+    if not all((abs(g) < largest).all() for g in expected):
         return
     others = [_broadcast(c.astype(dtype)) if broadcast else c.astype(dtype) for c in plain]
     try:
@@ -180,6 +181,8 @@ def of_numbers(
     except Exception:  # the function is for cotangents of one dtype
         return
     promoted = [np.result_type(dtype, a.dtype) for a in operation.inputs]
+    if dtype is np.float32:
+        promoted.append(np.dtype(np.complex64))
     if dtype is np.float32:
         returned = [
             right if _has_more_digits(g) else g for g, right in zip(returned, expected, strict=True)

@@ -56,6 +56,7 @@ def check_jacobian(
     Raises GradMismatch for entries that disagree, a shape that does not fit, or a call that changes
     its arguments; TypeError for complex numbers or several values.
     """
+    __tracebackhide__ = True
     start = time.perf_counter()
     problem = Problem(f, args, wrt, rng)
     matrix = problem.matrix(jacobian, "Jacobian")
@@ -91,6 +92,7 @@ def check_sparsity(
 
     Raises GradMismatch for an entry that is not 0.
     """
+    __tracebackhide__ = True
     start = time.perf_counter()
     problem = Problem(f, args, wrt, rng)
     report = GradReport(problem.name, held=["shape"])
@@ -118,6 +120,7 @@ def check_hessian(
 
     Raises GradMismatch for entries that disagree, and for a matrix that is not symmetric.
     """
+    __tracebackhide__ = True
     start = time.perf_counter()
     problem = Problem(f, args, wrt, rng)
     if problem.value.size != 1:

@@ -190,9 +190,13 @@ class Operation:
         """The floating-point results, and the function from their cotangents to the gradients."""
         if self.backward is not None:
             result = self.call(inputs)
-            return results(result), lambda cotangents: self._backward(result, inputs, cotangents)
+            return results(result), self.pull_from(result, inputs)
         values, pullback = vjp(self.outputs, *inputs)
         return list(map(np.asarray, values)), lambda cotangents: list(pullback(list(cotangents)))
+
+    def pull_from(self, result: PyTree, inputs: Sequence[np.ndarray]) -> Pullback:
+        """The pullback that the user's backward pass makes of the function's own result."""
+        return lambda cotangents: self._backward(result, inputs, cotangents)
 
     def _backward(
         self, result: PyTree, inputs: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]

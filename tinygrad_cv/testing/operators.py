@@ -33,6 +33,7 @@ def check_linear_operator(op: Any, rng: Seed = 0) -> GradReport:
 
     Raises GradMismatch for the first that does not hold, up to rounding.
     """
+    __tracebackhide__ = True
     start = time.perf_counter()
     checked = Operator(op, rng)
     report = GradReport(checked.name)
