@@ -134,6 +134,35 @@ def test_a_wrong_entry_of_a_large_sparse_jacobian_is_found():
         check_jacobian(f, lambda x: right(x) + extra, x)
 
 
+def test_an_entry_that_the_rounding_of_a_large_value_hides_is_not_called_wrong():
+    f = lambda x: np.sum(x**3)
+    x = np.array([1e6, -3e5, 2.0])  # the value is 1e18, the last derivative 12
+    check_jacobian(f, lambda x: 3 * x**2, x)
+    with pytest.raises(GradMismatch, match="1 entries"):
+        check_jacobian(f, lambda x: np.array([3e12, 2.7e11 * 1.001, 12]), x)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: np.sum(np.log(x)), [1e-3, 2, 1e-8]),
+        (lambda x: np.sum(np.exp(-x / 1e-3)), [1e-3, 2e-3]),
+        (lambda x: 1e8 + np.sum(np.sin(x)), [1, 2]),
+        (lambda x: np.log(np.sum(np.exp(x))), [1, 2, -30]),
+        (lambda x: np.sum(np.sin(1000 * x)), [0.3, 1]),
+        (lambda x: np.prod(x), [1e-6, 1e3, 2]),
+        (lambda x: np.sum(x * 3), [1, 1]),
+    ],
+)
+def test_hessians_at_every_scale(f, x):
+    x = np.array(x, float)
+    hessian = tg.hessian(f)
+    check_hessian(f, hessian, x)
+    check_hessian(f, hessian, x, gradient=tg.grad(f))
+    with pytest.raises(GradMismatch):
+        check_hessian(f, lambda x: hessian(x) * 1.001 + 0.001 * np.eye(len(x)), x)
+
+
 def test_complex_and_several_values_have_no_jacobian():
     with pytest.raises(TypeError, match="complex"):
         check_jacobian(lambda x: x * 1j, lambda x: np.eye(4), POINT)
