@@ -90,6 +90,13 @@ def pairs(u: Array, s: Array, vh: Array) -> list[Array]:
     return [s, u[..., :, None, :] * vh.mT[..., None, :, :]]
 
 
+def completed(u: Array, s: Array, vh: Array) -> list[Array]:
+    """s_k, u_k v_k^H, and projections on the spaces of the vectors that complete U and V."""
+    k = s.shape[-1]
+    beyond, of_rows = u[..., k:], mh(vh[..., k:, :])
+    return [*pairs(u[..., :k], s, vh[..., :k, :]), beyond @ mh(beyond), of_rows @ mh(of_rows)]
+
+
 def norms(name: str, kind: str, *orders: Any) -> dict[str, tuple[Any, Function]]:
     """matrix_norm, vector_norm along the last axis, or cond, of several orders."""
     calls: dict[str, Function] = {
@@ -124,6 +131,7 @@ CASES: dict[str, tuple[Any, Function]] = {  # the matrix that is drawn, and the 
     "svd sizes": ("any", lambda a: sizes_of(*linalg.svd(a, full_matrices=False))),
     "svd pairs": ("any", lambda a: pairs(*linalg.svd(a, full_matrices=False))),
     "svd square": ("square", lambda a: pairs(*linalg.svd(a))),
+    "svd completed": ("any", lambda a: completed(*linalg.svd(a))),
     "svd hermitian": (hermitian, of_hermitian(lambda a: pairs(*linalg.svd(a, hermitian=True)))),
     "with_singular_values": ("any", lambda a: with_singular_values(a, linalg.svdvals(a) ** 2)),
     "eigvalsh": (hermitian, of_hermitian(linalg.eigvalsh)),

@@ -144,12 +144,21 @@ def test_singular_vectors_of_a_zero_singular_value() -> None:
     [
         lambda a: linalg.qr(a, mode="complete"),
         lambda a: linalg.qr(a, mode="raw"),
-        lambda a: linalg.svd(a),
     ],
 )
 def test_what_has_no_derivative_is_refused(call: Function) -> None:
     with pytest.raises(NotImplementedError):
         call(tg.Tensor(np.ones((3, 2)), requires_grad=True))
+
+
+def test_the_vectors_that_complete_a_singular_value_decomposition_may_turn() -> None:
+    """A loss that depends on how they turn has no gradient; that of the space they span has one."""
+    a = np.random.default_rng(0).normal(size=(5, 2))
+    with pytest.raises(linalg.LinAlgError, match=r"arbitrary.*full_matrices=False"):
+        tg.grad(lambda a: linalg.svd(a)[0][0, 3])(a)
+    beyond = lambda a: (lambda n: np.sum((n @ n.T)[0] ** 2))(linalg.svd(a)[0][:, 2:])
+    within = lambda a: (lambda u: np.sum((np.eye(5) - u @ u.T)[0] ** 2))(linalg.svd(a)[0][:, :2])
+    np.testing.assert_allclose(tg.grad(beyond)(a), tg.grad(within)(a), rtol=1e-10, atol=1e-12)
 
 
 def test_results_have_the_names_that_numpy_gives_them() -> None:

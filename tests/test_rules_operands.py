@@ -124,3 +124,74 @@ def test_counting_without_weights_has_no_gradient() -> None:
 def test_a_constant_argument_called_y_is_not_the_value(function: Any) -> None:
     """In second derivatives, too: formulas call the function's value y, unless an argument is called so."""
     check_grad(function, np.array([0.5, 1.5]), np.array([2.0, 0.7]), wrt=0, order=2)
+
+
+def test_a_list_of_arrays_is_one_operand_of_a_ufunc() -> None:
+    x, y = np.array(LIST), [np.array(LIST), np.ones(3)]
+    for function in (np.add, np.matmul, np.vecdot):
+        pair = (x, np.transpose(y)) if function is np.matmul else (x, y)
+        call = lambda x, pair=pair, function=function: np.sum(function(x, pair[1]))
+        check_grad(call, x)
+    check_grad(lambda x: np.sum(np.matmul([np.array(row) for row in TABLE], x)), x)
+
+
+# Tensors in the place of fill values, bounds, weights, positions.
+
+
+def test_where_numpy_looks_for_no_tensor_the_rule_does() -> None:
+    """NumPy hands a call over for a tensor in some arguments only; in the others it names the way."""
+    x, value = np.array([np.nan, 2.0, -1.0]), leaf(0.5)
+    for function, args, option, weight in (
+        (np.full, ((2, 3),), "fill_value", 6),
+        (np.full_like, (x,), "fill_value", 3),
+        (np.pad, (x, 1), "constant_values", 2),
+        (np.nan_to_num, (x,), "nan", 1),
+        (np.select, ([x > 0], [x]), "default", 2),
+        (np.interp, ([-1.0, 0.5, 3.0], [0.0, 1.0], [2.0, 4.0]), "left", 1),
+    ):
+        name = f"np.{function.__name__}"
+        with pytest.raises((TypeError, NotImplementedError), match=rf"here use tg\.rule\({name}\)"):
+            function(*args, **{option: value})
+        found = tg.grad(lambda v, f=function, a=args, o=option: np.nansum(tg.rule(f)(*a, **{o: v})))
+        assert found(0.5) == weight, name
+
+
+def test_a_border_of_an_empty_array_has_the_gradient() -> None:
+    nothing, value = leaf([]), leaf(2.0)
+    np.pad(nothing, 2, constant_values=value).sum().backward()
+    assert nothing.grad.shape == (0,)
+    assert value.grad == 4
+
+
+def test_borders_may_be_a_list_with_tensors() -> None:
+    before, behind = leaf(2.0), leaf(3.0)
+    padded = np.pad(tg.Tensor(LIST), (1, 2), constant_values=(before, behind))
+    np.testing.assert_array_equal(padded.data, np.pad(LIST, (1, 2), constant_values=(2, 3)))
+    padded.sum().backward()
+    assert (before.grad, behind.grad) == (1, 2)
+
+
+@pytest.mark.parametrize("mode", ["empty", lambda vector, widths, axis, options: None])
+def test_a_border_without_a_value_is_refused(mode: Any) -> None:
+    with pytest.raises(NotImplementedError, match=r"np\.pad on tensors has no mode"):
+        np.pad(leaf(LIST), 1, mode)
+
+
+def test_a_quantile_moves_with_its_share() -> None:
+    """At a share that hits an element, by the distance to the next one."""
+    x = np.array([1.0, 2.0, 5.0])
+    at = tg.grad(lambda q: np.quantile(x, q))
+    assert at(0.25) == 2 * (2 - 1)
+    assert at(0.5) == 2 * (5 - 2)
+    assert tg.grad(lambda q: np.quantile(x, q, method="nearest"))(0.3) == 0
+    in_percent = tg.grad(lambda q: np.nanpercentile(np.append(x, np.nan), q))(75.0)
+    np.testing.assert_allclose(in_percent, 2 * (5 - 2) / 100)
+
+
+def test_products_along_other_axes_are_refused() -> None:
+    a, b = np.ones((2, 3)), np.ones((2, 3))
+    axes = [(0, 1), (1, 0), (0, 1)]
+    with pytest.raises(NotImplementedError, match=r"np\.matmul of tensors has no option 'axes'"):
+        np.matmul(leaf(a.T), b.T, axes=axes)
+    plain = np.matmul(tg.Tensor(a.T), b.T, axes=axes)
+    np.testing.assert_array_equal(plain.data, np.matmul(a.T, b.T, axes=axes))

@@ -34,6 +34,7 @@ for _module in pkgutil.iter_modules(tests.rows.__path__):
 CASES = [(f"{name_of(f)}-{i}", r) for f, rows in ROWS.items() for i, r in enumerate(rows)]
 # Functions whose formulas depend on numbers, so that they are no expressions and are called.
 CALLED = {
+    *("np.roots", "np.polyfit"),
     *("np.linalg.eigh", "np.linalg.svd", "np.linalg.pinv", "np.linalg.lstsq", "np.average"),
     *(f"scipy.special.{name}" for name in ("psi", "polygamma", "zeta", "smirnov", "smirnovi")),
     *(f"scipy.special.spherical_{name}" for name in ("jn", "yn", "in", "kn")),

@@ -93,6 +93,23 @@ def test_errors_say_what_to_use() -> None:
         tg.jvp(f, (np.ones(2),), (np.ones(3),))
 
 
+@pytest.mark.parametrize("count", [lambda x: x > 1, lambda x: np.sum(x > 1), lambda x: [np.size(x), 3]])
+def test_a_truth_value_and_an_integer_have_no_derivative(count: Any) -> None:
+    x = np.array([0.5, 2.0])
+    for call in (
+        lambda: tg.grad(lambda x: np.ravel(count(x))[0])(x),
+        lambda: tg.jacobian(count)(x),
+        lambda: tg.hessian(lambda x: np.ravel(count(x))[0])(x),
+        lambda: tg.vjp(count, x),
+        lambda: tg.jvp(count, (x,), (x,)),
+    ):
+        with pytest.raises(TypeError, match="truth values and integers have no derivative"):
+            call()
+    value, pullback = tg.vjp(lambda x: (np.sum(x * x), np.argmax(x)), x)  # beside one that has
+    assert value == (4.25, 1)
+    np.testing.assert_array_equal(pullback((1.0, 0.0))[0], [1, 4])
+
+
 @given(arrays((3,)), arrays((3,)), arrays((2,)))
 def test_jvp_and_vjp_are_adjoint_and_agree_with_the_jacobian(x: Any, v: Any, u: Any) -> None:
     value, pushed = tg.jvp(matrix, (x,), (v,))

@@ -249,7 +249,9 @@ def operand(value: Any, operation: Operation, name: str) -> Any:
     """An argument as an array; the tensors and arrays of a list one by one."""
     if type(value) is Tensor:
         return unwrap(value)
-    if type(value) in (list, tuple) and any(isinstance(v, (Tensor, np.ndarray)) for v in value):
+    joined = isinstance(operation.function, np.ufunc) and not is_tensor(value)
+    several = type(value) in (list, tuple) and not joined
+    if several and any(isinstance(v, (Tensor, np.ndarray)) for v in value):
         items = []
         for item in value:
             known = isinstance(item, (Tensor, np.ndarray))

@@ -166,11 +166,22 @@ class Run:
         if is_complex(value):
             raise errors.not_real(self.name, value.dtype)
         if value.dtype.kind != "f":
-            raise TypeError(
-                f"{self.name} needs a floating-point number as the value, not {value.dtype}: "
-                "truth values and integers have no derivative"
-            )
+            raise self.not_floating(value.dtype)
         return value
+
+    def not_floating(self, dtype: np.dtype[Any]) -> TypeError:
+        """The error of a value that is whole or true by nature."""
+        return TypeError(
+            f"{self.name} needs a floating-point number as the value, not {dtype}: "
+            "truth values and integers have no derivative"
+        )
+
+    def differentiable(self) -> list[Tensor]:
+        """The leaves of the value. Raises TypeError if none of them has a derivative."""
+        values = self.numbers()
+        if values and all(value.dtype.kind not in DIFFERENTIABLE for value in values):
+            raise self.not_floating(values[0].dtype)
+        return values
 
     def numbers(self) -> list[Tensor]:
         """The leaves of the value, as tensors. Raises TypeError for what is no number."""
@@ -324,7 +335,7 @@ def vjp(
     third.
     """
     run = Run("vjp", f, args, kwargs, argnums, has_aux)
-    values = run.numbers()
+    values = run.differentiable()
 
     def pull(cotangent: PyTree) -> Any:
         tensors = has_tensors(cotangent)
@@ -373,7 +384,7 @@ def jvp(
     """
     run = Run("jvp", f, args, kwargs, argnums, has_aux)
     vectors = run.fitting(tangents, "tangent")
-    values = run.numbers()
+    values = run.differentiable()
     derivatives = pushed(values, vectors, run.variables, run.graph)
     given = [run.give(d) for d in in_own_memory(derivatives, vectors, values)]
     return run.with_aux(run.give_value(), rebuild(run.value, given))
@@ -419,7 +430,7 @@ def jacobian(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Functi
 
     def jacobian_of_f(*args: Any, **kwargs: Any) -> Any:
         run = Run("jacobian", f, args, kwargs, chosen, has_aux)
-        values = run.numbers()
+        values = run.differentiable()
         rows = sum(y.size for y in values)
         columns = sum(x.size * (1 + is_complex(x)) for x in run.variables)
         forward = columns <= rows or any(map(is_complex, values))

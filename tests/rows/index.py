@@ -6,6 +6,7 @@ from operator import getitem
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tests.table import row
 from tinygrad_cv.rules.numpy.index import scatter
@@ -39,6 +40,9 @@ row(np.take_along_axis, matrix, st.just(np.array([0, 5, 5])), st.just(None))
 row(np.take_along_axis, arrays((2, 1)), st.just(np.array([[0, 0, 0]])), st.just(1))
 row(np.take_along_axis, arrays((1, 3)), st.just(np.array([[0, 2], [1, 1]])), st.just(1))
 
+windows = st.sampled_from([((2, 1), None), (2, 1), ((2, 2), (1, 1))])
+row(sliding_window_view, matrix, windows, call=lambda x, w: sliding_window_view(x, *w), order=1)
+row(np.select, arrays((2,)), arrays(()), call=lambda a, d: np.select([[True, False]], [a], d))
 triangles = st.sampled_from([0, 1, -1])
 offsets = st.sampled_from([{}, {"offset": 1}, {"offset": -1, "axis1": 1, "axis2": 2}])
 row(np.diagonal, cube, options=offsets)

@@ -200,6 +200,17 @@ row(
 row(linalg.svd, square, call=lambda a: rebuilt(*linalg.svd(a)))
 
 
+def with_complements(u: Array, s: Array, vh: Array) -> list[Array]:
+    """Of a full SVD what is unique: the space that the further vectors span is, and they are not."""
+    k = s.shape[-1]
+    beyond, of_rows = u[..., k:], vh[..., k:, :].mT
+    kept = [u[..., :k] ** 2, s, vh[..., :k, :] ** 2]
+    return [*kept, beyond @ beyond.mT, of_rows @ of_rows.mT]
+
+
+row(linalg.svd, tall | wide, call=lambda a: with_complements(*linalg.svd(a)))
+
+
 @st.composite
 def overdetermined_or_not(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = draw(st.sampled_from([(3, 2), (2, 2), (2, 3), (3, 1)]))

@@ -48,6 +48,22 @@ row(
     call=lambda x, fp, right: np.interp(x, [0.0, 1.0, 2.0], fp, right=right),
     complex=(1,),
 )
+row(
+    np.interp,
+    st.just(np.array([0.3, 5.3, -2.2])),
+    st.just(np.array([0.1, 2.5, 1.0])),
+    arrays((3,)),
+    st.sampled_from([3.1, -3.1]).map(np.array),
+    call=lambda x, xp, fp, period: np.interp(x, xp, fp, period=period),
+    complex=(2,),
+)
+row(
+    np.unwrap,
+    st.just(np.array([0.0, 4.0, 9.0, 9.5])),
+    st.just(np.array(6.0)),
+    call=lambda p, period: np.unwrap(p, period=period),
+    complex="phases are real",
+)
 row(np.unwrap, st.just(np.array([0.0, 4.0, 9.0, 9.5])), complex="phases are real")
 for mode in ("full", "same", "valid"):
     for function in (np.convolve, np.correlate):

@@ -37,6 +37,9 @@ row(np.insert, matrix, at_start, arrays((3,)), options=st.just({"axis": 0}), com
 sides = st.sampled_from([0, 3])
 row(np.insert, matrix, sides, arrays((2, 2)), options=st.just({"axis": 1}), complex=(0,))
 row(np.insert, matrix, st.just(2), arrays(()), complex=(0,))
+several = st.sampled_from([[0, 2], [1, 1], slice(None, None, 2), np.array([True, False, True])])
+along_rows = st.just({"axis": 1})
+row(np.insert, matrix, several, arrays((2, 2)), options=along_rows, complex=(0,), order=1)
 for function in (np.array_split, np.split):
     row(function, arrays((2, 6)), st.sampled_from([2, 3, [1, 4]]), st.just(1))
 row(np.array_split, arrays((7,)), st.just(3))
@@ -57,6 +60,22 @@ row(
 )
 row(np.pad, arrays((3, 3)), st.just(2), st.just("reflect"))
 row(np.pad, matrix, st.just(1), options=st.just({"constant_values": 3.5}))
+widths = st.sampled_from([1, {-1: (0, 4)}, ((2, 0), (0, 3))])
+borders = [
+    *({"mode": name} for name in ("maximum", "mean", "median", "minimum", "linear_ramp")),
+    *({"mode": name, "stat_length": ((2, 1), (1, 2))} for name in ("maximum", "mean", "minimum")),
+    *({"mode": name, "reflect_type": "odd"} for name in ("reflect", "symmetric")),
+]
+row(np.pad, arrays((2, 3), min_gap=0.05), widths, options=st.sampled_from(borders), order=1)
+
+
+def framed(array: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Ramps outside constants."""
+    inner = np.pad(array, 1, constant_values=values)
+    return np.pad(inner, 2, "linear_ramp", end_values=values)
+
+
+row(np.pad, matrix, arrays(()) | arrays((2,)) | arrays((2, 2)), call=framed, complex=(0,), order=1)
 places = st.sampled_from([1, [0, 1], slice(0, 1)])
 row(np.delete, matrix, places, options=st.sampled_from([{}, {"axis": 1}]))
 

@@ -12,6 +12,11 @@ spread = arrays((2, 5), min_gap=0.05)
 axes = st.sampled_from(
     [{}, {"axis": 0}, {"axis": -1}, {"axis": (0, 1)}, {"axis": 1, "keepdims": True}]
 )
+METHODS = ["inverted_cdf", "averaged_inverted_cdf", "closest_observation", "hazen", "weibull"]
+METHODS += ["interpolated_inverted_cdf", "linear", "median_unbiased", "normal_unbiased"]
+METHODS += ["lower", "higher", "midpoint", "nearest"]
+WEIGHTS = np.array([[1, 0, 2.5, 1, 1], [0.5, 1, 1, 3, 0]])
+WEIGHTED = {"method": "inverted_cdf", "axis": 1, "weights": WEIGHTS}
 ORDERED = "it needs an order of numbers"
 REAL = "NumPy adds up real weights"
 for median in (np.median, np.nanmedian):
@@ -23,10 +28,10 @@ for quantile, scale in (
     (np.nanpercentile, 100),
 ):
     shares = st.sampled_from([0.3 * scale, [0.1 * scale, 0.8 * scale]])
-    methods = st.sampled_from(["lower", "higher", "midpoint", "nearest"])
-    methods = methods.map(lambda m: {"method": m})
     row(quantile, spread, shares, options=axes, complex=ORDERED)
-    row(quantile, spread, st.just(0.3 * scale), options=methods, complex=ORDERED)
+    of_methods = st.sampled_from([{"method": m, "axis": 1} for m in METHODS] + [WEIGHTED])
+    between = st.sampled_from([0.3 * scale, np.array([0.23, 0.61]) * scale])
+    row(quantile, spread, between, options=of_methods, complex=ORDERED)
 for function in (np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.nanmax, np.nanmin):
     row(function, spread, options=axes)
 OF_EQUAL_NUMBERS = "elsewhere: nanvar, and std; of equal complex numbers it is 0, up to noise"
@@ -48,9 +53,20 @@ for function in (np.nancumsum, np.nancumprod):
 row(
     np.cov,
     arrays((2, 4)),
-    options=st.sampled_from([{}, {"rowvar": False}, {"bias": True}, {"ddof": 0}]),
+    options=st.sampled_from(
+        [{}, {"rowvar": False}, {"bias": True}, {"ddof": 0}, {"fweights": [1, 2, 0, 3]}]
+    ),
 )
 row(np.cov, arrays((4,)), arrays((4,)))
+of_weights = st.sampled_from([{}, {"fweights": [1, 2, 0, 3]}, {"ddof": 0}])
+row(
+    np.cov,
+    arrays((2, 4)),
+    arrays((4,), domain=(0.5, 2)),
+    options=of_weights,
+    call=lambda m, w, **o: np.cov(m, aweights=w, **o),
+    complex=(0,),
+)
 row(np.corrcoef, st.just(np.array([[1.0, 2.0, 4.0, 3.0], [2.0, -1.0, 0.5, 1.0]])))
 cast = st.just({"dtype": np.float64})
 row(np.cov, arrays((2, 4)), options=cast, complex="a cast to real numbers")

@@ -155,9 +155,19 @@ def unread_option(function: Any, name: str, value: Any) -> NotImplementedError:
 
 def unsupported(function: Any, reason: str) -> NotImplementedError:
     """A function that tensors refuse, with a reason of a few words."""
-    return NotImplementedError(
-        f"{name_of(function)} does not work on tensors ({reason}); call it on t.detach().numpy()"
-    )
+    message = f"{name_of(function)} does not work on tensors ({reason}); call it on "
+    return NotImplementedError(_sentences(f"{message}t.detach().numpy()", library_hint()))
+
+
+def in_place(function: Any, option: str, advice: str) -> TypeError:
+    """An option that writes into an array was given."""
+    message = f"{name_of(function)}({option}=...) writes in place; tensors do not: {advice}"
+    return TypeError(_sentences(message, library_hint()))
+
+
+def _sentences(first: str, second: str) -> str:
+    """Two sentences, the second of which may be missing."""
+    return f"{first}.{second}" if second else first
 
 
 def without_rule(function: Any) -> NotImplementedError:
@@ -292,7 +302,7 @@ def leaves_the_graph(way: str) -> TypeError:
     """A tensor that requires a gradient was to become a plain array or number."""
     return TypeError(
         f"{way} would silently cut a tensor that requires a gradient out of the graph."
-        f"{_library_hint()} To leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy "
+        f"{library_hint()} To leave it, t.detach(), t.numpy() or t.item(); to stay in it, NumPy "
         "functions of the tensor (np.stack in place of np.array)"
     )
 
@@ -303,14 +313,14 @@ def no_attribute(name: str, of_array: bool) -> AttributeError:
         return AttributeError(f"Tensor has no {name!r}")
     return AttributeError(
         f"Tensor has no {name!r}: it works in place or outside the graph; use a NumPy function of "
-        f"the tensor, or t.numpy().{name}.{_library_hint()}"
+        f"the tensor, or t.numpy().{name}.{library_hint()}"
     )
 
 
 LIBRARIES = ("numpy", "scipy", "contextlib", PACKAGE)  # whose frames stand below a user's call
 
 
-def _library_hint() -> str:
+def library_hint() -> str:
     """What to do instead of the library's function that is being carried out; "" if none is."""
     hint = ""
     name = None  # of the outermost function of SciPy's
@@ -323,6 +333,9 @@ def _library_hint() -> str:
             hint = " For a masked array, give its .filled(value), and choose with np.where."
         elif module.startswith("scipy.sparse"):
             hint = " For a sparse matrix, give its .toarray()."
+        elif module.startswith("numpy") and (public := _numpys(frame.f_code)):
+            hint = f" For {public}, which looks for tensors in other arguments, here use "
+            hint += f"tg.rule({public})."
         elif module.startswith("scipy."):
             name = scipy_name(frame) or name
         frame = frame.f_back
@@ -353,4 +366,13 @@ def scipy_name(frame: FrameType) -> str | None:
         namespace = ".".join(str(module).split(".")[:2])
         if name in getattr(sys.modules.get(namespace), "__all__", ()):
             return f"{namespace}.{name}"
+    return None
+
+
+def _numpys(code: CodeType) -> str | None:
+    """The public name of a function of NumPy's that runs this code."""
+    for space in (np, np.linalg, np.fft):
+        function = getattr(space, code.co_name, None)
+        if getattr(getattr(function, "__wrapped__", function), "__code__", None) is code:
+            return name_of(function)
     return None

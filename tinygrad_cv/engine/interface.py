@@ -274,10 +274,7 @@ def refuse_in_place(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, A
         ufunc = args[0]
         function = getattr(ufunc, function.__name__)
     if kwargs.get("out") is not None:
-        raise TypeError(
-            f"{errors.name_of(function)}(out=...) writes in place; tensors do not: assign the "
-            "result instead"
-        )
+        raise errors.in_place(function, "out", "assign the result instead")
     elementwise = isinstance(ufunc, np.ufunc) and function in (ufunc, ufunc.outer)
     if elementwise and kwargs.get("where", True) is not True:
         raise TypeError(

@@ -28,6 +28,7 @@ INERT: dict[Function, frozenset[str]] = {}  # the options without influence
 WITHOUT_GRADIENT: set[Function] = set()
 UNSUPPORTED: dict[Function, str] = {}
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
+MAY_BE_TENSORS = ("Array", "Operand", "Limits", "Any", "bool")  # in annotations of bodies
 
 
 def enter(function: Function, row: Any) -> None:
@@ -68,6 +69,9 @@ class Definition:
 
     The function itself is called first, on the arrays: what it refuses is refused, and the value
     has its shape and dtype. One that calls a function of a user's (`calls`) is not.
+
+    The body's annotations say what is differentiated. A tensor that requires a gradient is refused
+    by name in the place of a size or an axis: `k: int`, `axis: Axis`.
     """
 
     def __init__(
@@ -94,8 +98,15 @@ class Definition:
         """The names of the body's parameters."""
         return frozenset(parameter_names(self.body))
 
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """The parameters that are no operands."""
+        annotations = getattr(self.body, "__annotations__", {}).items()
+        return frozenset(n for n, text in annotations if not any(w in text for w in MAY_BE_TENSORS))
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = self.signature.bind(args, kwargs)
+        self.refuse_tensors(given)
         bound = self.for_body(given)
         if self.calls:
             return self._body_value(bound)
@@ -107,6 +118,14 @@ class Definition:
             self._body_value(bound)  # whose own error says more
             raise errors.explain(error, self.function, arrays, {}) from None
         return self._conform(self._body_value(bound), expected)
+
+    def refuse_tensors(self, given: Mapping[str, Any]) -> None:
+        """Raise NotImplementedError for one that requires a gradient, and is no operand."""
+        for name in self.constants.intersection(given):
+            value = given[name]
+            empty = isinstance(value, Tensor) and value.size == 0
+            if place_of(value) is not None and not empty and is_recording():
+                raise errors.no_derivative(self.function, name)
 
     def for_body(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the body is handed, by name. Raises for an option that it does not have."""

@@ -332,6 +332,7 @@ def _find_functions() -> None:
         "np": np,
         "np.linalg": np.linalg,
         "np.fft": np.fft,
+        "np.lib.stride_tricks": np.lib.stride_tricks,
         "scipy.special": scipy.special,
         "operator": operator,
     }

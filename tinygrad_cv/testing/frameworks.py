@@ -56,6 +56,7 @@ def check(
 
     Raises what `check_vjp` does, and ValueError for an unknown framework.
     """
+    __tracebackhide__ = True
     found = framework_of(f, args) if framework is None else framework
     if found is None:
         return check_grad(f, *args, wrt=wrt, order=order, **options)  # type: ignore[arg-type]
@@ -72,8 +73,7 @@ def check(
         try:
             reports.append(call.check(options))
         except GradMismatch as mismatch:
-            text = call.explain(str(mismatch), k)
-            raise type(mismatch)(text) from None
+            raise mismatch.with_text(call.explain(str(mismatch), k)) from None
     return merged(reports)
 
 
@@ -123,8 +123,8 @@ class Call:
     """A function of a framework and its arguments, seen from NumPy.
 
     function: takes the framework's arrays. args: NumPy's. wrt: the positions whose floating-point
-    arrays are differentiated. names: of the arguments. source: the function, in Python. origin: what
-    a message names file and line of.
+    arrays are differentiated. names: of the arguments. source: the function, in Python. origin: the
+    function whose file and line a message names.
     """
 
     def __init__(

@@ -309,11 +309,11 @@ def clip(
 @definition(np.nan_to_num, inert=("copy",))
 def nan_to_num(
     x: Array,
-    nan: float = 0.0,
-    posinf: float | None = None,
-    neginf: float | None = None,
+    nan: Operand = 0.0,
+    posinf: Operand | None = None,
+    neginf: Operand | None = None,
 ) -> Array:
-    """NaN and infinities replaced by numbers, which have gradient 0; in both parts of a complex
+    """NaN and infinities, which have gradient 0, replaced by numbers; in both parts of a complex
     number."""
     if is_complex(x):
         real, imaginary = np.real(x), np.imag(x)
@@ -321,9 +321,17 @@ def nan_to_num(
             nan_to_num(real, nan, posinf, neginf), nan_to_num(imaginary, nan, posinf, neginf)
         )
     limits = np.finfo(x.dtype)
-    x = np.where(np.isnan(x), nan, x)
-    x = np.where(np.isposinf(x), limits.max if posinf is None else posinf, x)
-    return np.where(np.isneginf(x), limits.min if neginf is None else neginf, x)
+    largest = limits.max if posinf is None else posinf
+    smallest = limits.min if neginf is None else neginf
+    replaced = np.where(np.isnan(x), _fill(nan, x), x)
+    replaced = np.where(np.isposinf(x), _fill(largest, x), replaced)
+    return np.where(np.isneginf(x), _fill(smallest, x), replaced)
+
+
+def _fill(value: Operand, x: Array) -> Operand:
+    """A fill value without the axes of length 1 that it has in front and x has not."""
+    shape = np.shape(value)
+    return np.reshape(value, shape[max(len(shape) - x.ndim, 0) :]) if shape else value
 
 
 # Real and imaginary parts. What moves along i moves the imaginary part only: on the way back, where
@@ -371,7 +379,7 @@ def imag(val: Array) -> Array:
 
 
 @definition(np.real_if_close)
-def real_if_close(a: Array, tol: float = 100) -> Array:
+def real_if_close(a: Array, tol: Array | float = 100) -> Array:
     """The real part, if all imaginary parts are below `tol`, in units of rounding if above 1."""
     if not is_complex(a):
         return +a

@@ -7,13 +7,15 @@ order of derivative is there, and what was not picked has gradient 0 exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from operator import getitem
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ...engine.operands import is_complex
-from ...typing import Array, ArrayLike, DTypeLike, Operand, Shape
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative, without_gradient
 from .axes import along
 
@@ -54,6 +56,22 @@ scatter = derivative(scatter, values=lambda g, index: g[index], linear=["values"
 derivative(getitem, a=lambda g, b, a_shape: scatter(g, b, a_shape), linear="a", selects=True)
 
 
+# Windows: an element's gradient is the sum of those of all windows in which it is.
+def _add_windows(
+    g: Array,
+    x_shape: Shape,
+    window_shape: int | Shape,
+    axis: Axis,
+) -> Array:
+    numbers = np.arange(prod(x_shape)).reshape(x_shape)
+    windows = sliding_window_view(numbers, window_shape, axis)
+    added = scatter(np.ravel(g), np.ravel(windows), (numbers.size,))
+    return np.reshape(added, x_shape)
+
+
+derivative(sliding_window_view, x=_add_windows, linear="x", inert=("subok", "writeable"))
+
+
 # At numbered places.
 def _within(indices: np.ndarray, length: int, mode: str) -> np.ndarray:
     """Indices by the rule for those that are out of range."""
@@ -77,7 +95,7 @@ def take(
     if axis is None:
         a, axis = np.ravel(a), 0
     a = np.atleast_1d(a)
-    places = _within(np.asarray(indices), a.shape[axis], mode)
+    places = _within(np.asarray(indices, int), a.shape[axis], mode)
     return a[along(axis, a.ndim, places)]
 
 

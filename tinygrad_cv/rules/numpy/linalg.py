@@ -656,6 +656,63 @@ def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
 reduced_svd = derivative(reduced_svd, a=_svd).tangent(a=_svd_tangent)
 
 
+def full_svd(a: Array) -> Any:
+    """U, singular values, V^H of a matrix that is not square, with vectors N that complete U or V.
+
+    N is unique up to a unitary factor on its right.
+    """
+    return linalg.svd(a)
+
+
+def _leading(y: Sequence[Array]) -> list[Array]:
+    """As many vectors as there are singular values."""
+    u, s, vh = y
+    k = np.shape(s)[-1]
+    return [u[..., :k], s, vh[..., :k, :]]
+
+
+def _through_complement(vectors: Array, g: Array, k: int) -> Array:
+    """The gradient of the first k columns, V, to which that of the others, N, adds -N gN^H V.
+
+    N follows V: N' = -V V'^H N. Raises LinAlgError if the loss changes where N turns, which is if
+    N^H gN is not Hermitian; what rounding leaves of it is as in `_check_phases`.
+    """
+    v, n = vectors[..., :k], vectors[..., k:]
+    gv, gn = g[..., :k], g[..., k:]
+    products = unwrap(_mh(n)) @ unwrap(gn)
+    eps = np.finfo(products.dtype).eps
+    size = np.abs(_mh(unwrap(n))) @ np.abs(unwrap(gn))
+    if np.any(np.abs(_skew(products)) > np.sqrt(eps) * np.max(size, initial=0) + eps):
+        raise linalg.LinAlgError(
+            "the loss depends on the singular vectors beyond the singular values, which are "
+            "arbitrary, so that it has no gradient; use full_matrices=False"
+        )
+    return gv - n @ (_mh(gn) @ v)
+
+
+def _full_svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
+    """That of the reduced SVD, with what comes through the vectors that complete U or V."""
+    u, s, vh = y
+    gu, gs, gvh = g
+    k = np.shape(s)[-1]
+    gu = _through_complement(conjugate(u), gu, k)
+    gv = _through_complement(_mh(conjugate(vh)), _mh(gvh), k)
+    return _svd([gu, gs, _mh(gv)], _leading(y))
+
+
+def _full_svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
+    """That of the reduced SVD, and N' = -V V'^H N."""
+    u, s, vh = _leading(y)
+    tu, ts, tvh = _svd_tangent(t, [u, s, vh])
+    k = np.shape(s)[-1]
+    tn = -u @ (_mh(tu) @ y[0][..., k:])
+    tnh = -(y[2][..., k:, :] @ _mh(tvh)) @ vh
+    return [np.concatenate([tu, tn], axis=-1), ts, np.concatenate([tvh, tnh], axis=-2)]
+
+
+full_svd = derivative(full_svd, a=_full_svd).tangent(a=_full_svd_tangent)
+
+
 def _hermitian_svd(a: Array) -> Any:
     """The SVD of a Hermitian matrix from its eigenvalues: s = |w|, V = U sign(w)."""
     result: Any = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
@@ -675,21 +732,14 @@ def svd(
     compute_uv: bool = True,
     hermitian: bool = False,
 ) -> Any:
-    """U, singular values, V^H, or the values alone.
-
-    Raises NotImplementedError for the full U or V of a matrix that is not square: they are not
-    unique.
-    """
+    """U, singular values, V^H, or the values alone."""
     rows, columns = sizes(a)
     if not compute_uv:
         if not hermitian:
             return linalg.svdvals(a)
         return np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1)
     if full_matrices and rows != columns:
-        raise NotImplementedError(
-            f"the full SVD of shape {np.shape(a)} is not unique and has no derivative; "
-            "use full_matrices=False"
-        )
+        return full_svd(a)
     return _hermitian_svd(a) if hermitian else reduced_svd(a)
 
 

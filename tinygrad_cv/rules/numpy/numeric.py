@@ -125,10 +125,16 @@ def interp(
     fp: Array,
     left: Operand | None = None,
     right: Operand | None = None,
+    period: Operand | None = None,
 ) -> Array:
-    """Piecewise linear through (xp, fp), differentiable in all three; constant outside."""
+    """Piecewise linear through (xp, fp), differentiable in all of them; constant outside, or
+    repeated with a period."""
     refuse_complex(np.interp, x=x, xp=xp)
-    x, xp, fp = as_array(x), as_array(xp), as_array(fp)
+    x, xp = _in_double(x), _in_double(xp)
+    fp = as_array(fp) if is_complex(as_array(fp)) else _in_double(fp)
+    if period is not None:
+        x, xp, fp = _on_a_circle(x, xp, fp, np.abs(period))
+        left = right = None
     n = np.size(xp)
     before = np.searchsorted(xp, x, side="right") - 1
     i = np.clip(before, 0, max(n - 2, 0))
@@ -136,23 +142,44 @@ def interp(
     width = xp[j] - xp[i]
     slope = (fp[j] - fp[i]) / np.where(np.equal(width, 0), 1, width)
     y = fp[i] + (x - xp[i]) * slope
+    y = np.where((before >= n - 1) & np.equal(width, 0), fp[-1], y)  # of equal points the last
     left = fp[0] if left is None else left
     right = fp[-1] if right is None else right
     y = np.where(np.less(x, xp[0]), left, y)
     return np.where(np.greater(x, xp[-1]), right, y)
 
 
+def _in_double(x: Array) -> Array:
+    """As np.interp takes all real numbers."""
+    return as_array(x).astype(float)
+
+
+def _on_a_circle(
+    x: Array,
+    xp: Array,
+    fp: Array,
+    period: Operand,
+) -> tuple[Array, Array, Array]:
+    """Coordinates between 0 and the period, and points in order, with a neighbour at both ends."""
+    x, xp = np.remainder(x, period), np.remainder(xp, period)
+    order = np.argsort(xp)
+    xp, fp = xp[order], fp[order]
+    places = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
+    return x, places, np.concatenate([fp[-1:], fp, fp[:1]])
+
+
 @definition(np.unwrap)
 def unwrap_phase(
     p: Array,
-    discont: float | None = None,
+    discont: Operand | None = None,
     axis: int = -1,
-    period: float = 2 * pi,
+    period: Operand = 2 * pi,
 ) -> Array:
-    """Phases without jumps. The jumps that are taken out are constants."""
+    """Phases without jumps: whole numbers of periods, which are constants, are added."""
     refuse_complex(np.unwrap, p=p)
-    plain = unwrap(p)
-    return p + (np.unwrap(plain, discont, axis, period=period) - plain)
+    plain, length = unwrap(p), unwrap(period)
+    jumps = np.unwrap(plain, unwrap(discont), axis, period=length) - plain
+    return p + (jumps if length is period else jumps / length * period)
 
 
 # Convolution: the products a_i v_j, added up at i + j.

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import is_complex
+from ...engine.operands import DIFFERENTIABLE, is_complex
 from ...tensor import unwrap
-from ...typing import Array, Axis, DTypeLike, Shape
+from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative, refuse_complex
 from .axes import along, at_least, axes_of
 
@@ -135,29 +135,21 @@ def append(arr: Array, values: Array, axis: int | None = None) -> Array:
 @definition(np.insert)
 def insert(
     arr: Array,
-    obj: int,
+    obj: ArrayLike | slice,
     values: Array,
     axis: int | None = None,
 ) -> Array:
-    """Values put in before one position along an axis."""
-    if np.ndim(obj) or not isinstance(obj, (int, np.integer)):
-        raise NotImplementedError(
-            "np.insert on tensors takes one integer position; join the parts with np.concatenate"
-        )
-    arr = as_array(arr)
-    if axis is None:
-        arr, axis = np.ravel(arr), 0
-    arr = np.moveaxis(arr, axis, 0)
-    length, *rest = np.shape(arr)
-    if not -length <= obj <= length:
-        raise IndexError(f"np.insert: position {obj} along an axis of length {length}")
+    """Values put in before positions, along an axis or into the flattened array.
+
+    NumPy inserts the numbers of the values among those of the elements; these are then picked.
+    """
+    arr, values = as_array(arr), as_array(values)
     if not is_complex(arr):
         refuse_complex(np.insert, values=values)
-    values = at_least(values, np.ndim(arr))
-    values = np.broadcast_to(values, (np.shape(values)[0], *rest))
-    at = obj + length if obj < 0 else obj
-    joined = np.concatenate([arr[:at], values, arr[at:]])
-    return np.moveaxis(joined, 0, axis)
+    own = np.arange(arr.size).reshape(arr.shape)
+    new = np.arange(arr.size, arr.size + values.size).reshape(values.shape)
+    both = np.concatenate([np.ravel(arr), np.ravel(values).astype(arr.dtype)])
+    return both[np.insert(own, unwrap(obj), new, axis)]
 
 
 # Splitting.
@@ -169,12 +161,13 @@ def array_split(
 ) -> list[Array]:
     """Parts of (nearly) equal length, or between given ends."""
     length = np.shape(ary)[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        each, more = divmod(length, indices_or_sections)
-        fewer = indices_or_sections - more
+    given: Any = indices_or_sections
+    if np.ndim(given) == 0:
+        each, more = divmod(length, int(given))
+        fewer = int(given) - more
         ends = list(itertools.accumulate([each + 1] * more + [each] * fewer))
     else:
-        ends = [*indices_or_sections, None]
+        ends = [*given, None]
     parts = []
     for start, end in itertools.pairwise([0, *ends]):
         parts.append(ary[along(axis, np.ndim(ary), slice(start, end))])
@@ -291,34 +284,156 @@ def trim_zeros(
     return filt[tuple(index)]
 
 
-# Padding.
+# Padding: one axis after the other, so that a corner is the border of the last one.
+STATISTICS = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median}
+COPYING = ("edge", "reflect", "symmetric", "wrap")
+
+
 @definition(
     np.pad,
     signature="array, pad_width, mode='constant', *, constant_values=0, reflect_type='even', "
-    "end_values=None, stat_length=None",
+    "end_values=0, stat_length=None",
 )
 def pad(
     array: Array,
-    pad_width: Any,
-    mode: str = "constant",
-    constant_values: Any = 0,
+    pad_width: int | Sequence[int],
+    mode: Any = "constant",
+    constant_values: Operand = 0,
     reflect_type: str = "even",
+    end_values: Operand = 0,
+    stat_length: int | Sequence[int] | None = None,
 ) -> Array:
-    """A border of constants or of copies of elements, by the number of each."""
-    numbers = np.arange(np.size(array)).reshape(np.shape(array))
-    if mode == "constant":
-        frame = np.zeros(np.shape(array), array.dtype)
-        frame = np.pad(frame, pad_width, constant_values=constant_values)
-        if np.size(array) == 0:
-            return frame
-        places = np.pad(numbers, pad_width, constant_values=-1)
-        inside = np.ravel(array)[np.maximum(places, 0)]
-        return np.where(places < 0, frame, inside)
-    if mode not in ("edge", "reflect", "symmetric", "wrap") or reflect_type != "even":
+    """A border of constants, of copies of elements, of ramps or of statistics.
+
+    Raises NotImplementedError for the mode "empty", and for a function.
+    """
+    array = as_array(array)
+    if callable(mode) or mode == "empty":
         raise NotImplementedError(
-            f"np.pad on tensors knows constant, edge, wrap, and (even) reflect and symmetric, "
-            f"not {mode!r} with reflect_type={reflect_type!r}"
+            f"np.pad on tensors has no mode {mode!r}: a border that is left empty has no value, "
+            "and a function would write into it; join it to the array with np.concatenate"
         )
-    if np.any(np.not_equal(constant_values, 0)):
-        raise ValueError(f"np.pad: constant_values are of the mode 'constant', not of {mode!r}")
-    return np.ravel(array)[np.pad(numbers, pad_width, mode)]  # type: ignore[call-overload]
+    if mode in COPYING and (reflect_type != "odd" or mode in ("edge", "wrap")):
+        numbers = np.arange(np.size(array)).reshape(np.shape(array))
+        return np.ravel(array)[np.pad(numbers, unwrap(pad_width), mode)]
+    widths = _widths(pad_width, array.ndim)
+    values = _pairs(end_values if mode == "linear_ramp" else constant_values, array)
+    lengths = np.broadcast_to(np.array(stat_length, object), (array.ndim, 2)).tolist()
+    for axis, (before, after) in enumerate(widths):
+        if before == after == 0:
+            continue
+        if mode == "constant":
+            border = (values[axis, 0], values[axis, 1])
+        elif mode == "linear_ramp":
+            border = _ramps(array, axis, (before, after), values[axis])
+        elif mode in STATISTICS:
+            border = _statistics(array, axis, lengths[axis], STATISTICS[mode])
+        else:
+            array = _reflected(array, axis, (before, after), mode == "symmetric")
+            continue
+        array = _framed(array, axis, (before, after), border)
+    return array
+
+
+def _widths(pad_width: Any, ndim: int) -> list[list[int]]:
+    """How many elements come before and behind along each axis."""
+    if not isinstance(pad_width, dict):
+        return np.broadcast_to(unwrap(pad_width), (ndim, 2)).tolist()
+    widths = np.zeros((ndim, 2), int)
+    for axis, width in pad_width.items():
+        widths[axis] = width
+    return widths.tolist()
+
+
+def _pairs(values: Any, array: Array) -> Array:
+    """A value for each end of each axis, which must not be complex if the array is real."""
+    if isinstance(values, (list, tuple)):
+        values = np.stack(np.broadcast_arrays(*(_pairs_of_one(v) for v in values)))
+    if not is_complex(array):
+        refuse_complex(np.pad, values=values)
+    return np.broadcast_to(values, (array.ndim, 2))
+
+
+def _pairs_of_one(values: Any) -> Array:
+    """A number, or several in a list, among which may be tensors."""
+    several = isinstance(values, (list, tuple))
+    return np.stack([as_array(v) for v in values]) if several else as_array(values)
+
+
+def _framed(
+    array: Array,
+    axis: int,
+    widths: tuple[int, int],
+    border: tuple[Operand, Operand],
+) -> Array:
+    """An array between two borders along an axis, which are broadcast to their widths."""
+    parts = []
+    for width, value in zip(widths, border, strict=True):
+        shape = list(array.shape)
+        shape[axis] = width
+        parts.append(np.broadcast_to(value, shape).astype(array.dtype))
+    before, behind = parts
+    return np.concatenate([before, array, behind], axis=axis)
+
+
+def _ramps(
+    array: Array,
+    axis: int,
+    widths: tuple[int, int],
+    ends: Array,
+) -> tuple[Array, Array]:
+    """From a value at each end in equal steps to the element at the edge."""
+    ramps = []
+    for edge, width, end in zip((0, -1), widths, ends, strict=True):
+        inner = np.take(array, edge, axis=axis)
+        ramp = np.linspace(end, inner, width, endpoint=False, axis=axis)
+        ramps.append(ramp if array.dtype.kind in DIFFERENTIABLE else np.floor(ramp))
+    return ramps[0], np.flip(ramps[1], axis)
+
+
+def _statistics(
+    array: Array,
+    axis: int,
+    lengths: Sequence[int | None],
+    statistic: Any,
+) -> tuple[Array, Array]:
+    """A statistic of the first elements, and one of the last, or twice that of all."""
+    n = array.shape[axis]
+    first, last = (n if length is None else min(length, n) for length in lengths)
+    head = array[along(axis, array.ndim, slice(None, first))]
+    tail = array[along(axis, array.ndim, slice(n - last, None))]
+    both = [statistic(part, axis=axis, keepdims=True) for part in (head, tail)]
+    if array.dtype.kind not in DIFFERENTIABLE:
+        both = [np.round(value) for value in both]
+    return both[0], both[0] if first == last == n else both[1]
+
+
+def _reflected(
+    array: Array,
+    axis: int,
+    widths: tuple[int, int],
+    with_edge: bool,
+) -> Array:
+    """Reflected in the point at each edge, as often as it takes; a single element is repeated."""
+    n = array.shape[axis]
+    if n < 2:
+        return _framed(array, axis, widths, (array, array))
+    before, after = widths
+    period = n if with_edge else n - 1
+    rest = 1 - with_edge  # an edge that is not repeated
+    while before > 0 or after > 0:
+        length = (array.shape[axis] - rest) // period * period
+        left, right = max(min(before, length), 0), max(min(after, length), 0)
+        parts = [array]
+        if left:
+            first = array[along(axis, array.ndim, slice(None, 1))]
+            inner = array[along(axis, array.ndim, slice(rest, rest + left))]
+            parts.insert(0, 2 * first - np.flip(inner, axis))
+        if right:
+            end = array.shape[axis] - rest
+            last = array[along(axis, array.ndim, slice(-1, None))]
+            inner = array[along(axis, array.ndim, slice(end - right, end))]
+            parts.append(2 * last - np.flip(inner, axis))
+        array = np.concatenate(parts, axis=axis)
+        before, after = before - left, after - right
+    return array

@@ -200,10 +200,10 @@ def _enter_moments(variance: Function, deviation: Function, skip_nan: bool) -> N
         a: Array,
         axis: Axis = None,
         dtype: DTypeLike | None = None,
-        ddof: float = 0,
+        ddof: Array | float = 0,
         keepdims: bool = False,
         mean: Operand | None = None,
-        correction: float | None = None,
+        correction: Array | float | None = None,
         where: Mask = True,
     ) -> Array:
         """The mean square of the deviations from the mean, with N - ddof in place of N.
@@ -228,10 +228,10 @@ def _enter_moments(variance: Function, deviation: Function, skip_nan: bool) -> N
         a: Array,
         axis: Axis = None,
         dtype: DTypeLike | None = None,
-        ddof: float = 0,
+        ddof: Array | float = 0,
         keepdims: bool = False,
         mean: Operand | None = None,
-        correction: float | None = None,
+        correction: Array | float | None = None,
         where: Mask = True,
     ) -> Array:
         """The root of the variance. Constant data have gradient 0, and no second derivative."""
@@ -269,13 +269,13 @@ def average(
         return (result, total) if returned else result
     weights = as_array(weights)
     if weights.shape != a.shape:
-        weights = _spread(weights, a.shape, axis)
+        weights = spread(weights, a.shape, axis)
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     result = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (result, total.astype(result.dtype)) if returned else result
 
 
-def _spread(weights: Array, shape: Shape, axis: Axis) -> Array:
+def spread(weights: Array, shape: Shape, axis: Axis) -> Array:
     """Weights along the reduced axes, broadcast to the shape of what is weighted."""
     if axis is None:
         raise TypeError("np.average: an axis is needed where the weights have a shape of their own")

@@ -184,6 +184,7 @@ def full(
 ) -> Array:
     """One value, or an array that broadcasts, in another shape."""
     values = as_array(fill_value)
+    values = np.reshape(values, values.shape[max(0, values.ndim - np.size(shape)) :])
     return np.broadcast_to(values, shape).astype(values.dtype if dtype is None else dtype)
 
 

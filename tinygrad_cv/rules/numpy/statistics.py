@@ -8,125 +8,180 @@ from typing import Any
 import numpy as np
 
 from ...engine.operands import conjugate
-from ...tensor import unwrap
+from ...tensor import Tensor, rule, unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Mask, Operand
 from ..table import as_array, definition, refuse_complex
 from .axes import kept_shape, reduced_last
 from .index import scatter
+from .reduce import spread
 
-# Quantiles: between the two neighbours of a position, which have these numbers and this share of
-# the upper one.
-METHODS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]] = {
-    "linear": lambda p: (np.floor(p), np.ceil(p), p - np.floor(p)),
-    "lower": lambda p: (np.floor(p), np.floor(p), 0 * p),
-    "higher": lambda p: (np.ceil(p), np.ceil(p), 0 * p),
-    "midpoint": lambda p: (np.floor(p), np.ceil(p), 0.5 + 0 * p),
-    "nearest": lambda p: (np.rint(p), np.rint(p), 0 * p),
+# Quantiles. The quantile of the ranks 0, 1, ..., n - 1 is a position among the sorted values. NumPy
+# computes it, with any method and any weights. The value lies between its two neighbours.
+SELECTING = ("inverted_cdf", "closest_observation", "lower", "higher", "nearest")
+PARAMETERS = {  # alpha and beta of the methods that are continuous in q (Hyndman & Fan 1996)
+    "linear": (1.0, 1.0),
+    "interpolated_inverted_cdf": (0.0, 1.0),
+    "hazen": (0.5, 0.5),
+    "weibull": (0.0, 0.0),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
 }
 
 
 def _quantile(
+    function: Callable[..., Array],
     a: Array,
-    q: ArrayLike,
+    q: Operand,
     axis: Axis,
     method: str,
     keepdims: bool,
-    skip_nan: bool,
+    weights: ArrayLike | None,
+    whole: float,
 ) -> Array:
-    """Sorted values at the positions q (n - 1). n counts all values, or those that are not NaN.
+    """A quantile function of NumPy's, for shares of q / `whole`.
 
-    Without `skip_nan` NaN among the values is the result, and shares the gradient.
+    NaN among the values is the result, and shares the gradient, unless the function skips NaN.
     """
-    if method not in METHODS:
-        raise NotImplementedError(
-            f"quantiles on tensors know the methods {', '.join(METHODS)}, not {method!r}"
-        )
-    if np.any(np.less(q, 0) | np.greater(q, 1)):
-        raise ValueError(f"quantiles are of shares between 0 and 1, not {q!r}")
-    if skip_nan and np.size(a) == 0:
-        return np.nanmean(a, axis=axis, keepdims=keepdims)  # as NumPy does, without an axis for q
+    refuse_complex(function, a=a)
+    a = as_array(a)
+    own = _numpys(function, a, q, axis, method, keepdims, weights)
     last = reduced_last(a, axis)  # (rest..., n)
-    bad = np.isnan(last)
-    if skip_nan:
-        n = np.sum(~bad, axis=-1)
-        undefined = n == 0
-        missing: Operand = np.nan
-    else:
-        n = np.full(last.shape[:-1], last.shape[-1])
-        undefined = np.any(bad, axis=-1)
-        missing = np.max(last, axis=-1) if np.any(undefined) else np.nan  # one of the elements
+    skips_nan = function in (np.nanquantile, np.nanpercentile)
+    if skips_nan and np.size(a) == 0:
+        return np.nanmean(a, axis=axis, keepdims=keepdims)  # as NumPy does, without an axis for q
+    n = np.sum(~np.isnan(last), axis=-1, keepdims=True) if skips_nan else last.shape[-1]
+    positions = _positions(function, last, q, method, _weights_of(weights, a, axis))
     ordered = np.sort(last, axis=-1)  # NaN comes last
-    values = []
-    for share in np.ravel(q).tolist():
-        positions = share * np.maximum(n - 1, 0)
-        value = _between(ordered, *METHODS[method](positions))
-        values.append(np.where(undefined, missing, value))
-    stacked = values[0] if np.ndim(q) == 0 else np.stack(values)  # (q..., rest...)
-    kept = kept_shape(np.shape(a), axis) if keepdims else values[0].shape
-    return np.reshape(stacked, np.shape(q) + kept)
+    value = np.take_along_axis(ordered, positions.astype(int), -1)  # (rest..., q)
+    if method not in SELECTING:
+        share = positions - np.floor(positions)
+        moves = isinstance(q, Tensor) and method in PARAMETERS
+        step = np.logical_or(share > 0, moves)  # else nothing comes from the upper neighbour
+        if moves:
+            share = share + _moved(np.ravel(q) / whole, n, *PARAMETERS[method])
+        upper = np.clip(positions.astype(int) + step, 0, np.maximum(n - 1, 0))
+        value = _between(value, np.take_along_axis(ordered, upper, -1), share.astype(own.dtype))
+    value = np.reshape(np.moveaxis(value, -1, 0), np.shape(own))  # (q, rest...) -> (q..., kept...)
+    undefined = np.isnan(own)
+    if not np.any(undefined):
+        return value
+    largest = np.max(a, axis=axis, keepdims=keepdims)
+    return np.where(undefined, np.where(np.isnan(largest), largest, np.nan), value)
 
 
-def _between(
-    ordered: Array,
-    low: np.ndarray,
-    high: np.ndarray,
-    share: np.ndarray,
+def _numpys(
+    function: Callable[..., Array],
+    a: Array,
+    q: Operand,
+    axis: Axis,
+    method: str,
+    keepdims: bool,
+    weights: ArrayLike | None,
+) -> np.ndarray:
+    """NumPy's own value, which is NaN between infinite ones."""
+    options = {} if weights is None else {"weights": unwrap(weights)}
+    with np.errstate(invalid="ignore"):
+        value = function(
+            unwrap(a), unwrap(q), axis=axis, method=method, keepdims=keepdims, **options
+        )
+    return np.asarray(value)
+
+
+def _positions(
+    function: Callable[..., Array],
+    last: Array,
+    q: Operand,
+    method: str,
+    weights: np.ndarray | None,
+) -> np.ndarray:
+    """The positions of the shares q among the sorted values, counted from 0: (rest..., q)."""
+    values = unwrap(last)
+    ranks = np.argsort(np.argsort(values, axis=-1), axis=-1).astype(float)
+    ranks[np.isnan(values)] = np.nan
+    options = {} if weights is None else {"weights": weights}
+    found = function(ranks, np.ravel(unwrap(q)), axis=-1, method=method, **options)  # (q, rest...)
+    known = np.where(np.isnan(found), 0, found)
+    return np.moveaxis(np.asarray(known, float), 0, -1)
+
+
+def _weights_of(weights: ArrayLike | None, a: Array, axis: Axis) -> np.ndarray | None:
+    """The weight of each value, with the reduced axes at the end; they choose, like an index."""
+    if weights is None:
+        return None
+    plain = np.asarray(unwrap(weights))
+    if plain.shape != np.shape(a):
+        plain = np.asarray(spread(plain, np.shape(a), axis))
+    return np.asarray(reduced_last(plain, axis))
+
+
+def _moved(
+    q: Array,
+    n: Array | int,
+    alpha: float,
+    beta: float,
 ) -> Array:
-    """The value between the elements `low` and `high` of the last axis: (..., n) -> (...)."""
-    lower, upper = _element(ordered, low), _element(ordered, high)
-    return lower + (upper - lower) * np.asarray(share).astype(ordered.dtype)
+    """0, with the slope of the position q (n + 1 - alpha - beta) + alpha - 1, which has bounds."""
+    position = q * (n + (1 - alpha - beta)) + (alpha - 1)
+    bounded = np.clip(position, 0, np.maximum(n - 1, 0))
+    return bounded - unwrap(bounded)
 
 
-def _element(ordered: Array, number: np.ndarray) -> Array:
-    """The element of the last axis that has a number: (..., n), (...) -> (...)."""
-    index = np.expand_dims(np.asarray(number).astype(int), -1)
-    return np.take_along_axis(ordered, index, -1)[..., 0]
+def _between(lower: Array, upper: Array, share: Array) -> Array:
+    """The value between two others, from the nearer one, as NumPy rounds; at a share of 0 the
+    first, even if the other is infinite."""
+    difference = upper - lower
+    behind = lower + difference * share
+    between = np.where(np.less(share, 0.5), behind, upper - difference * (1 - share))
+    return np.where(np.equal(share, 0) & np.isnan(between), lower, between)
 
 
-def _enter_quantiles(
-    quantile: Any,
-    percentile: Any,
-    median: Any,
-    skip_nan: bool,
-) -> None:
-    """The three functions of a kind, which count all values, or skip NaN."""
+def _enter_quantiles(function: Callable[..., Array], whole: float) -> None:
+    """A quantile function, whose q are shares of `whole`."""
 
-    @definition(quantile, inert=("overwrite_input",))
-    def of_share(
+    @definition(function, inert=("overwrite_input",))
+    def quantile(
         a: Array,
-        q: ArrayLike,
+        q: Operand,
         axis: Axis = None,
         method: str = "linear",
         keepdims: bool = False,
+        weights: ArrayLike | None = None,
     ) -> Array:
-        """The value below which a share q lies."""
-        refuse_complex(quantile, a=a)
-        return _quantile(a, q, axis, method, keepdims, skip_nan)
+        """The value below which a share q lies, differentiable in q where it is continuous."""
+        return _quantile(function, a, q, axis, method, keepdims, weights, whole)
 
-    @definition(percentile, inert=("overwrite_input",))
-    def of_percent(
-        a: Array,
-        q: ArrayLike,
-        axis: Axis = None,
-        method: str = "linear",
-        keepdims: bool = False,
-    ) -> Array:
-        """The value below which q percent lie."""
-        refuse_complex(percentile, a=a)
-        return _quantile(a, np.true_divide(q, 100), axis, method, keepdims, skip_nan)
 
-    @definition(median, inert=("overwrite_input",))
-    def middle(
+def _enter_median(function: Callable[..., Array], skips_nan: bool) -> None:
+    """The median of all values, or of those that are not NaN."""
+
+    @definition(function, inert=("overwrite_input",))
+    def median(
         a: Array,
         axis: Axis = None,
         keepdims: bool = False,
     ) -> Array:
-        """The value below which half of all lie."""
-        return _quantile(a, 0.5, axis, "linear", keepdims, skip_nan)
+        """The value in the middle, or the mean of the two that are there; of nothing NaN."""
+        a = as_array(a)
+        if a.size == 0:
+            return np.mean(a, axis=axis, keepdims=keepdims)
+        last = reduced_last(a, axis)  # (rest..., n)
+        bad = np.isnan(last)
+        n = np.sum(~bad, axis=-1) if skips_nan else np.full(last.shape[:-1], last.shape[-1])
+        undefined = n == 0 if skips_nan else np.any(bad, axis=-1)
+        missing = np.max(last, axis=-1) if np.any(undefined) else np.nan  # one of the elements
+        index = np.stack([np.maximum(n - 1, 0) // 2, n // 2], axis=-1)
+        middle = np.take_along_axis(np.sort(last, axis=-1), index, -1)  # (rest..., 2)
+        value = np.where(n % 2, middle[..., 0], np.mean(middle, axis=-1))
+        value = np.where(undefined, missing, value)
+        return np.reshape(value, kept_shape(np.shape(a), axis)) if keepdims else value
 
 
-_enter_quantiles(np.quantile, np.percentile, np.median, skip_nan=False)
-_enter_quantiles(np.nanquantile, np.nanpercentile, np.nanmedian, skip_nan=True)
+_enter_quantiles(np.quantile, 1.0)
+_enter_quantiles(np.nanquantile, 1.0)
+_enter_quantiles(np.percentile, 100.0)
+_enter_quantiles(np.nanpercentile, 100.0)
+_enter_median(np.median, skips_nan=False)
+_enter_median(np.nanmedian, skips_nan=True)
 
 
 # Sums, products and means that skip NaN: it is replaced by what changes nothing, and gets gradient
@@ -146,7 +201,8 @@ def nansum(
 ) -> Array:
     """The sum of what is not NaN."""
     a = _without_nan(a, 0)
-    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial, where=where)
+    options = {"dtype": dtype, "keepdims": keepdims, "initial": initial, "where": where}
+    return rule(np.sum)(a, axis, **options)  # which sees a tensor in `initial`, too
 
 
 @definition(np.nanprod)
@@ -160,7 +216,8 @@ def nanprod(
 ) -> Array:
     """The product of what is not NaN."""
     a = _without_nan(a, 1)
-    return np.prod(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial, where=where)
+    options = {"dtype": dtype, "keepdims": keepdims, "initial": initial, "where": where}
+    return rule(np.prod)(a, axis, **options)
 
 
 @definition(np.nancumsum)
@@ -209,22 +266,33 @@ def cov(
     y: Array | None = None,
     rowvar: bool = True,
     bias: bool = False,
-    ddof: int | None = None,
+    ddof: Array | float | None = None,
+    fweights: ArrayLike | None = None,
+    aweights: Array | None = None,
     dtype: DTypeLike | None = None,
 ) -> Array:
     """The covariances of the rows of m (and y), over N - 1 observations, or N with `bias`.
 
-    Of complex rows x and y the mean of (x - mean) conj(y - mean).
+    An observation counts `fweights` times, whole numbers, and with the weight `aweights`. Of
+    complex rows x and y the mean of (x - mean) conj(y - mean).
     """
     rows = _variables(m, rowvar)  # (variables, observations)
     if y is not None:
         rows = np.concatenate([rows, _variables(y, rowvar)])
     wide = np.result_type(unwrap(rows).dtype, np.float64)  # without a dtype, as in NumPy
     rows = rows.astype(wide if dtype is None else dtype)
-    centred = rows - np.mean(rows, axis=1, keepdims=True)
     lost = ddof if ddof is not None else 0 if bias else 1
-    n = rows.shape[1] - lost
-    return np.squeeze(centred @ conjugate(centred).mT / max(n, 0))
+    if fweights is None and aweights is None:
+        centred = rows - np.mean(rows, axis=1, keepdims=True)
+        n = np.maximum(rows.shape[1] - lost, 0)
+        return np.squeeze(centred @ conjugate(centred).mT / n)
+    counts: Array = np.ones(rows.shape[1]) if fweights is None else np.asarray(unwrap(fweights))
+    weights = counts if aweights is None else counts * as_array(aweights)
+    total = np.sum(weights)
+    centred = rows - np.expand_dims(rows @ weights / total, 1)
+    repeated = lost if aweights is None else lost * (np.sum(weights * aweights) / total)
+    n = np.maximum(total - repeated, 0)
+    return np.squeeze((centred * weights) @ conjugate(centred).mT / n)
 
 
 @definition(np.corrcoef, inert=("bias", "ddof"))
@@ -250,8 +318,9 @@ def bincount(
 ) -> Array:
     """The sum of the weights that fall to each number."""
     refuse_complex(np.bincount, weights=weights)
-    counts = np.bincount(unwrap(x), minlength=minlength)
-    return counts if weights is None else scatter(as_array(weights), unwrap(x), counts.shape)
+    places = np.asarray(unwrap(x), int)
+    counts = np.bincount(places, minlength=minlength)
+    return counts if weights is None else scatter(as_array(weights), places, counts.shape)
 
 
 # Histograms: the counts are steps in the sample, and linear in the weights.

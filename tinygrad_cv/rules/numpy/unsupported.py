@@ -41,10 +41,6 @@ PLAIN_ARRAYS = """
 array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray asmatrix bmat require
 """
 DATES = "busday_count busday_offset is_busday datetime_as_string datetime_data"
-POLYNOMIALS = "poly polyadd polyder polydiv polyfit polyint polymul polysub roots"
-SETS = """
-intersect1d setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values
-"""
 SETTINGS = """
 get_include get_printoptions getbufsize geterr geterrcall printoptions info set_printoptions
 setbufsize seterr seterrcall show_config show_runtime frompyfunc
@@ -53,6 +49,4 @@ unsupported("works in place", *named(IN_PLACE, np))
 unsupported("input and output", *named(INPUT_AND_OUTPUT, np))
 unsupported("makes a plain array", *named(PLAIN_ARRAYS, np))
 unsupported("dates", *named(DATES, np))
-unsupported("polynomials", *named(POLYNOMIALS, np))
-unsupported("sets", *named(SETS, np))
 unsupported("settings", *named(SETTINGS, np))

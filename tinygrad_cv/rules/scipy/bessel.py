@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special as sp
 
 from ...engine.operands import is_complex
-from ...tensor import Rule
+from ...tensor import Rule, unwrap
 from ...typing import Array
 from ..table import definition, derivative
 from .special import at_pole, safe
@@ -101,13 +101,13 @@ if sp.jn is not sp.jv:
 @definition(sp.yn, signature="n, x")
 def yn(n: Array, x: Array) -> Array:
     """yv of a whole order."""
-    return sp.yv(np.asarray(n, x.dtype), x)
+    return sp.yv(np.trunc(unwrap(n)), x)
 
 
 @definition(sp.kn, signature="n, x")
 def kn(n: Array, x: Array) -> Array:
     """kv of a whole order."""
-    return sp.kv(np.asarray(n, x.dtype), x)
+    return sp.kv(np.trunc(unwrap(n)), x)
 
 
 def _next_order(function: Any) -> None:

@@ -20,9 +20,11 @@ from .special import beta_density, gamma_density
 
 
 def _binomial(k: Array, n: Array, p: Array) -> Array:
-    """Of at most k of n: 1 - I_p(k + 1, n - k)."""
-    k = np.floor(k)
-    return beta_density(k + 1, n - k, p)
+    """Of at most k of n: 1 - I_p(k + 1, n - k); 0 if that is sure."""
+    k, n = np.floor(k), np.trunc(n)
+    sure = np.equal(k, n) | np.less(k, 0)
+    density = beta_density(np.where(sure, 0, k) + 1, np.where(sure, 1, n - k), p)
+    return np.where(sure, 0, density)
 
 
 def _negative_binomial(k: Array, n: Array, p: Array) -> Array:
@@ -202,16 +204,22 @@ derivative(
 )
 
 
+def _chndtrinc_in_p(x: Array, df: Array, nc: Array) -> Array:
+    """How far nc moves with the probability; not at all if it would have to be negative."""
+    slope = -1 / _noncentral_chi_square(x, df + 2, nc)
+    return np.where(np.less(nc, np.finfo(float).tiny), 0, slope)
+
+
 def _chndtrinc_in_x(x: Array, df: Array, nc: Array) -> Array:
     """How far nc moves with x at a constant probability."""
-    return _noncentral_chi_square(x, df, nc) / _noncentral_chi_square(x, df + 2, nc)
+    return -_chndtrinc_in_p(x, df, nc) * _noncentral_chi_square(x, df, nc)
 
 
 derivative(
     sp.chndtrinc,
     signature="x, df, p",
     x=lambda g, x, df, y: g * _chndtrinc_in_x(x, df, y),
-    p=lambda g, x, df, y: -g / _noncentral_chi_square(x, df + 2, y),
+    p=lambda g, x, df, y: g * _chndtrinc_in_p(x, df, y),
 )
 derivative(
     sp.ncfdtr,

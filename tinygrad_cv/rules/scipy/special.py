@@ -175,6 +175,7 @@ derivative(
     z=lambda g, z, m, y: g * y * (sp.psi(z + m) - sp.psi(z)),
     m=lambda g, z, m, y: g * y * sp.psi(z + m),
 )
+
 derivative(sp.gammainc, signature="a, x", x=lambda g, a, x: g * gamma_density(a, x))
 derivative(sp.gammaincc, signature="a, x", x=lambda g, a, x: -g * gamma_density(a, x))
 derivative(
@@ -374,7 +375,8 @@ def diric(x: Array, n: int) -> Array:
 
 
 def _expn_slope(n: Array, x: Array, y: Array) -> Array:
-    """E_(n-1), which for n = 0 is (e^-x + E_0) / x."""
+    """E_(n-1), which for n = 0 is (e^-x + E_0) / x. SciPy takes the whole part of n."""
+    n = np.trunc(n)
     lower = sp.expn(np.maximum(n - 1, 0), x)
     lowest = (np.exp(-x) + y) / safe(x)
     return np.where(np.equal(n, 0), lowest, lower)
