@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
@@ -32,6 +33,8 @@ from tinygrad_cv.transforms import leaves
 
 Strategy = st.SearchStrategy[Any]
 ELSEWHERE = "elsewhere: "  # begins what a row says that is checked in another place
+THOROUGH = hypothesis.settings.get_current_profile_name() == "thorough"
+SECOND = 2 if THOROUGH else 4  # of so many draws one has its second derivative checked
 LINALG = ELSEWHERE + "tests/test_complex_linalg.py"  # with matrices of each kind
 
 
@@ -119,7 +122,7 @@ def check(case: Row, arguments: tuple[Any, ...], options: dict[str, Any], seed: 
         assert recorded.dtype == plain.dtype
     check_invariants(one.function, *arguments, wrt=one.wrt, rng=seed)
     check_forward_mode(case, one, seed)
-    order = case.order if seed % 2 == 0 else 1  # second derivatives take most of the time
+    order = case.order if seed % SECOND == 0 else 1  # second derivatives take most of the time
     settings = Settings("check_grad", one.wrt, order, rtol=case.rtol, rng=seed)
     return check_once(one.function, None, arguments, settings)
 

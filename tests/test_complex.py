@@ -130,7 +130,7 @@ def test_transforms_keep_single_precision(name: str) -> None:
 
 
 def test_lengths_and_axes_of_a_transform_go_together() -> None:
-    with pytest.raises(ValueError, match="2 lengths"):
+    with pytest.raises(ValueError, match=r"np\.fft\.fftn: Shape and axes have different lengths"):
         np.fft.fftn(tg.Tensor(np.ones((2, 3))), (2, 3), axes=(0,))
 
 

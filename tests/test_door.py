@@ -164,7 +164,7 @@ def test_a_function_with_a_rule_of_its_own_just_works() -> None:
 
 
 def test_a_rule_prints_as_it_stands_in_the_table() -> None:
-    assert repr(tg.rule(np.tanh)) == "np.tanh: x <- g * (1 - y * y)   keeps y"
+    assert repr(tg.rule(np.tanh)) == "np.tanh: x <- g * sech(x) ** 2   keeps x"
     assert repr(tg.rule(np.multiply)).splitlines() == [
         "np.multiply: x1 <- g * x2   keeps x2",
         "             x2 <- g * x1   keeps x1",

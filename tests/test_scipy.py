@@ -23,8 +23,8 @@ import scipy.stats
 
 import tinygrad_cv as tg
 from tinygrad_cv.engine.errors import name_of
-from tinygrad_cv.rules import SCIPY, enter_scipy
-from tinygrad_cv.rules.scipy.stats import CONTINUOUS, DISCRETE
+from tinygrad_cv.rules import SCIPY, enter_scipy, refused_arguments
+from tinygrad_cv.rules.scipy.stats import CONTINUOUS, DISCRETE, _shapes_of
 from tinygrad_cv.rules.table import DEFINITIONS
 from tinygrad_cv.tensor import TABLE, Rule
 
@@ -216,15 +216,12 @@ def slope(f: Callable[..., Any], args: list[Any], i: int) -> np.ndarray:
     return np.asarray((4 * central(1e-3) - central(2e-3)) / 3)
 
 
-NO_SLOPE = ("gammainc", "betainc", "stdtr", "fdtr", "chdtr")  # in their shapes
-
-
 @pytest.mark.parametrize("name", [*CONTINUOUS, *DISCRETE])
 def test_gradients_of_distributions_agree_with_differences(name: str) -> None:
-    """In each argument, or it is refused with the name of the function that has no derivative."""
+    """In each argument, or it is refused by name, and printed among the refusals."""
     distribution, mirrored = getattr(scipy.stats, name), getattr(tg.scipy.stats, name)
     shapes = shapes_of(distribution)
-    refused = []
+    printed = refused_arguments()
     for method, _ in methods_of(name):
         f, theirs = getattr(mirrored, method), getattr(distribution, method)
         if name in DISCRETE:
@@ -235,18 +232,83 @@ def test_gradients_of_distributions_agree_with_differences(name: str) -> None:
             x = np.array([0.2, 0.7, 0.4]) if method in ("ppf", "isf") else 0.3 + inside * 1.5
             args, first = [np.broadcast_to(x, 3), *shapes, np.full(3, 0.3), np.full(3, 1.5)], 0
         for i in range(first, len(args)):
-            if name == "binom" and i == 1:
+            function = f"scipy.stats.{name}.{method}"
+            argument = DEFINITIONS[theirs].signature.positional[i]
+            if argument in printed.get(function, ()):
+                message = f"{function} is not differentiated with respect to '{argument}'; "
+                with pytest.raises(NotImplementedError, match=re.escape(message)):
+                    f(*args[:i], leaf(args[i]), *args[i + 1 :])
+                f(*args[:i], tg.Tensor(args[i]), *args[i + 1 :])
+                with tg.no_grad():
+                    f(*args[:i], leaf(args[i]), *args[i + 1 :])
                 continue
-            try:
-                gradient = tg.grad(lambda *a, f=f: f(*a).sum(), argnums=i)(*args)
-            except NotImplementedError as error:
-                assert any(function in str(error) for function in NO_SLOPE), error
-                refused.append((method, i))
-                continue
+            gradient = tg.grad(lambda *a, f=f: f(*a).sum(), argnums=i)(*args)
             with np.errstate(invalid="ignore"):
                 expected = np.nan_to_num(slope(theirs, args, i))  # constant where it is infinite
             np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-7, err_msg=f"{method} {i}")
-    assert all(method not in ("logpdf", "pdf", "logpmf", "pmf") for method, _ in refused)
+    densities = [f"scipy.stats.{name}.{density}" for density in ("logpdf", "pdf", "logpmf", "pmf")]
+    whole = {"k", "loc", "n"} if name in DISCRETE else set()
+    assert all(set(printed.get(density, ())) <= whole for density in densities)
+
+
+@pytest.mark.parametrize("name", [*CONTINUOUS, *DISCRETE])
+def test_shapes_are_refused_only_where_a_formula_has_no_derivative(name: str) -> None:
+    distribution = getattr(scipy.stats, name)
+    shapes = shapes_of(distribution)
+    family = (CONTINUOUS | DISCRETE)[name]
+    formulas = family.formulas() | (family.quantiles() if name in CONTINUOUS else {})
+    whole = family.constant if name in DISCRETE else ()
+    for method, formula in formulas.items():
+        for i, shape in enumerate(_shapes_of(distribution)):
+            if shape in family.refused(method) and shape not in whole:
+                with pytest.raises(NotImplementedError):
+                    formula(np.array([0.2, 0.7, 0.4]), *shapes[:i], leaf(shapes[i]), *shapes[i + 1 :])
+
+
+def test_the_shares_of_weights_that_broadcast_are_taken_of_all() -> None:
+    p, q = np.array([0.3, 1.7, 0.9]), np.array(0.65)
+    found = tg.scipy.stats.entropy(leaf(p), leaf(q))
+    np.testing.assert_allclose(found.item(), scipy.stats.entropy(p, q), rtol=1e-12)
+    slopes = tg.grad(lambda p, q, b: tg.scipy.stats.entropy(p, q, b), argnums=(0, 1, 2))(p, q, 2.0)
+    for i, gradient in enumerate(slopes):
+        if i == 0:  # along p, which changes the shares
+            expected = [slope(lambda t, e=e: scipy.stats.entropy(p + t * e, q, 2.0), [0.0], 0) for e in np.eye(3)]
+        else:
+            expected = slope(scipy.stats.entropy, [p, q, 2.0], i)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_a_fraction_is_no_whole_number() -> None:
+    """Its mass is 0 whatever the rate."""
+    assert tg.grad(lambda mu: tg.scipy.stats.poisson.pmf(1.5, mu))(2.0) == 0
+
+
+def test_the_density_at_two_degrees_of_freedom_has_a_second_derivative() -> None:
+    """x^0 is 1, and its derivatives in the exponent are powers of log x."""
+    for name, more in (("chi2", ()), ("f", (3.0,))):
+        density = getattr(tg.scipy.stats, name).logpdf
+        mixed = tg.grad(tg.grad(lambda x, df, d=density, m=more: d(x, df, *m)), argnums=1)(1.5, 2.0)
+        beside = tg.grad(tg.grad(lambda x, df, d=density, m=more: d(x, df, *m)), argnums=1)(1.5, 2.0 + 1e-7)
+        np.testing.assert_allclose(mixed, beside, rtol=1e-6)
+
+
+def test_cholesky_factors_of_several_matrices_solve() -> None:
+    a = np.stack([2 * np.eye(2), np.eye(2) + 1])
+    for lower in (True, False):
+        c, order = tg.scipy.linalg.cho_factor(leaf(a), lower)
+        np.testing.assert_array_equal(order, scipy.linalg.cho_factor(a, lower)[1])
+        x = tg.scipy.linalg.cho_solve((c, order), np.ones((2, 2, 1)))
+        np.testing.assert_allclose(x.detach().numpy(), np.linalg.solve(a, np.ones((2, 2, 1))))
+
+
+def test_half_precision_is_taken_as_single() -> None:
+    a = np.array([[2.0, 1.0], [0.5, 3.0]])
+    for name in ("svd", "polar", "qr", "pinv"):
+        options = {"full_matrices": False} if name == "svd" else {}
+        found = getattr(tg.scipy.linalg, name)(leaf(a, np.float16), **options)
+        first = found if isinstance(found, tg.Tensor) else found[0]
+        assert first.dtype == np.float32
+        first.sum().backward()
 
 
 def test_a_parameter_that_is_not_valid_has_no_finite_gradient() -> None:

@@ -178,6 +178,8 @@ row(
     complex=True,
 )
 row(np.kron, arrays(shapes(max_dims=2)), arrays(shapes(max_dims=3, max_side=2)))
+for first, second in ((2, 2), (2, 3), (3, 2)):
+    row(np.cross, arrays((4, first)), arrays((4, second)))
 row(np.cross, cross_arguments(), call=lambda a, b, axis: np.cross(a, b, axis=axis))
 row(
     np.cross,

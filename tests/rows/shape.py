@@ -27,6 +27,7 @@ row(np.rollaxis, cube, st.sampled_from([0, 1, 2]), st.sampled_from([0, 1, 3]))
 row(np.flip, cube, st.sampled_from([None, 0, (1, -1)]))
 for function in (np.fliplr, np.flipud):
     row(function, matrix)
+row(np.ix_, vector, arrays((3,)))
 row(np.rot90, cube, st.integers(-1, 4), st.sampled_from([(0, 1), (1, 2)]))
 row(np.roll, cube, st.sampled_from([1, -2]), st.sampled_from([None, 0, -1]))
 row(np.roll, cube, st.just((1, 2)), st.just((0, 2)))

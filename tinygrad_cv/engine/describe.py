@@ -12,7 +12,7 @@ from . import errors
 
 
 def describe_rule(rule: Any) -> str:
-    """The row as it stands: `np.tanh: x <- g * (1 - y * y)   keeps y`, a line for each argument.
+    """The row as it stands: `np.exp: x <- g * y   keeps y`, a line for each argument.
 
     Formulas for the tangent t of an argument follow, where there are any.
     """

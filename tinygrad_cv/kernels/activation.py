@@ -96,32 +96,16 @@ def sigmoid(x: Array) -> Array:
 
 
 @sigmoid.forward
-def _(x: np.ndarray) -> tuple[np.ndarray, None]:
-    return logistic(x), None
+def _(
+    x: np.ndarray,
+    needs: Sequence[bool],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    return value_and_slope(sigmoid_formula, x, needs[0])
 
 
 @sigmoid.backward
-def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return logistic_gradient(g, y)
-
-
-def logistic(
-    x: np.ndarray,
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """The sigmoid, several times faster than SciPy's; where exp(-x) overflows, its limit 0."""
-    with np.errstate(over="ignore"):
-        e = np.exp(np.negative(x, out=out), out=out)
-        e += 1
-        in_place = e if isinstance(e, np.ndarray) else None  # a number, if x has no axes
-        return np.reciprocal(e, out=in_place)
-
-
-def logistic_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """g times the derivative of the sigmoid where its value is y."""
-    slope = np.subtract(1, y, out=np.empty_like(y))
-    slope *= y
-    return np.multiply(g, slope, out=slope)
+def _(g: np.ndarray, saved: np.ndarray) -> np.ndarray:
+    return g * saved
 
 
 @kernel(elementwise=True)
@@ -131,20 +115,16 @@ def tanh(x: Array) -> Array:
 
 
 @tanh.forward
-def _(x: np.ndarray) -> tuple[np.ndarray, None]:
-    return np.tanh(x), None
+def _(
+    x: np.ndarray,
+    needs: Sequence[bool],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    return value_and_slope(tanh_formula, x, needs[0])
 
 
 @tanh.backward
-def _(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return tanh_gradient(g, y)
-
-
-def tanh_gradient(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """g times the derivative of tanh where its value is y."""
-    slope = np.multiply(y, y, out=np.empty_like(y))
-    np.subtract(1, slope, out=slope)
-    return np.multiply(g, slope, out=slope)
+def _(g: np.ndarray, saved: np.ndarray) -> np.ndarray:
+    return g * saved
 
 
 @kernel(elementwise=True)
@@ -275,6 +255,8 @@ def gelu_tanh_formula(
         u *= p
         u -= np.multiply(u, p, out=slope)
         np.add(p, u, out=slope)
+        beyond, far = far_out(x, 3)
+        slope[beyond] = gelu_tanh_slope(far)
     np.multiply(x, p, out=y)
 
 
@@ -283,15 +265,99 @@ def silu_formula(
     y: np.ndarray,
     slope: np.ndarray | None,
     p: np.ndarray,
-    _: np.ndarray,
+    u: np.ndarray,
 ) -> None:
     """y = x s and slope = s + y (1 - s) with s = sigmoid(x)."""
     logistic(x, out=p)
-    np.multiply(x, p, out=y)
     if slope is not None:
-        np.multiply(y, p, out=slope)
-        np.subtract(y, slope, out=slope)
+        np.multiply(x, p, out=u)
+        np.multiply(u, p, out=slope)
+        np.subtract(u, slope, out=slope)
         slope += p
+        beyond, far = far_out(x, 8)
+        slope[beyond] = silu_slope(far)
+    np.multiply(x, p, out=y)
+
+
+def sigmoid_formula(
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    *_: np.ndarray,
+) -> None:
+    """y = s and slope = s (1 - s)."""
+    beyond, far = far_out(x, 3) if slope is not None else NOT_FAR
+    logistic(x, out=y)
+    if slope is not None:
+        np.multiply(y, y, out=slope)
+        np.subtract(y, slope, out=slope)
+        slope[beyond] = logistic_slope(far)
+
+
+def tanh_formula(
+    x: np.ndarray,
+    y: np.ndarray,
+    slope: np.ndarray | None,
+    *_: np.ndarray,
+) -> None:
+    """y = tanh(x) and slope = 1 - y^2."""
+    beyond, far = far_out(x, 2.5) if slope is not None else NOT_FAR
+    np.tanh(x, out=y)
+    if slope is not None:
+        np.multiply(y, y, out=slope)
+        np.subtract(1, slope, out=slope)
+        slope[beyond] = 4 * logistic_slope(2 * far)
+
+
+def logistic(
+    x: np.ndarray,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """The sigmoid, several times faster than SciPy's; where exp(-x) overflows, its limit 0."""
+    with np.errstate(over="ignore"):
+        e = np.exp(np.negative(x, out=out), out=out)
+        e += 1
+        in_place = e if isinstance(e, np.ndarray) else None  # a number, if x has no axes
+        return np.reciprocal(e, out=in_place)
+
+
+# ------------------------------------------------------------ slopes where the sigmoid is near 0, 1
+
+# There s (1 - s) is e / (1 + e)^2 with e = exp(-|x|): 1 - s would have no digits left, and nothing
+# overflows. Of ordinary numbers few are so far out, and the formulas above are faster.
+
+
+NOT_FAR = (np.empty(0, np.intp), np.empty(0))
+
+
+def far_out(x: np.ndarray, far: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where |x| is beyond `far`, and x there."""
+    if np.maximum.reduce(x, initial=0) <= far and np.minimum.reduce(x, initial=0) >= -far:
+        return NOT_FAR
+    beyond = np.flatnonzero(np.abs(x) > far)
+    return beyond, x[beyond]
+
+
+def logistic_slope(x: np.ndarray) -> np.ndarray:
+    """The derivative of the sigmoid."""
+    e = np.exp(-np.abs(x))
+    return e / (1 + e) ** 2
+
+
+def silu_slope(x: np.ndarray) -> np.ndarray:
+    """s + x s (1 - s)."""
+    e = np.exp(-np.abs(x))
+    s = np.where(x > 0, 1, e) / (1 + e)
+    return s + x * logistic_slope(x)
+
+
+def gelu_tanh_slope(x: np.ndarray) -> np.ndarray:
+    """s + x v' s (1 - s), which is 0 or 1 beyond 50, in every dtype."""
+    linear = 2 * math.sqrt(2 / math.pi)
+    cubic = 0.044715 * linear
+    x = np.clip(x, -50, 50)
+    v = x * (linear + cubic * x * x)
+    return logistic(v) + x * (linear + 3 * cubic * x * x) * logistic_slope(v)
 
 
 GELU: dict[str, Formula] = {"none": gelu_formula, "tanh": gelu_tanh_formula}

@@ -30,7 +30,7 @@ Q = (
 )
 # Those of -2 log2(e) z q(z^2) / x for z = x / sqrt(2), see `normal`.
 NORMAL = [-2 * math.log2(math.e) * math.sqrt(0.5) * 0.5**k * c for k, c in enumerate(Q)]
-TAIL = -4.0  # where the distribution function falls below what the formula can tell from 0
+TAIL = -3.3  # where the distribution function falls below what the formula can tell from 0
 
 
 @kernel(elementwise=True)

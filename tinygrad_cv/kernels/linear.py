@@ -133,9 +133,10 @@ def check_linear(
             f"a bias of shape {bias.shape} does not fit a weight of shape {weight.shape}, "
             "(out, in): it is (out,)"
         )
-    if activation is not None:
+    if activation is not None and not (type(activation) is str and activation in ACTIVATIONS):
         choice("activation", activation, (None, *ACTIVATIONS))
-    real("negative_slope", negative_slope, most=1)
+    if type(negative_slope) is not float or not 0 <= negative_slope <= 1:  # on the hot path
+        real("negative_slope", negative_slope, most=1)
 
 
 # ------------------------------------------------------------------------------------- activations
@@ -205,15 +206,17 @@ ACTIVATIONS: dict[str, FromValue | WithSlope] = {
         activations.relu_gradient,
     ),
     "leaky_relu": leaky_relu(0.01),
+    # By their values alone, which are in memory: where those round to 1, so does the product before
+    # them, whose rounding costs as many digits of the slope.
     "sigmoid": FromValue(
         activations.sigmoid.reference,
         activations.logistic,
-        activations.logistic_gradient,
+        lambda g, y: g * (y - y * y),
     ),
     "tanh": FromValue(
         np.tanh,
         np.tanh,
-        activations.tanh_gradient,
+        lambda g, y: g * (1 - y * y),
     ),
     "gelu": WithSlope(activations.gelu.reference, activations.gelu_formula),
     "gelu_tanh": WithSlope(

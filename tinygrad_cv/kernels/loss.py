@@ -266,6 +266,9 @@ def _(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Row by row L = share (log sum exp(x) - x_label) and dL/dx = share (softmax(x) - one_hot).
 
+    At the label softmax(x) - 1 is minus the sum of the other shares, and the logarithm is that of 1
+    plus their sum: a small loss has all its digits, and so has its gradient.
+
     A row's share is the weight of its class, 0 if its label is ignored, and for the mean divided by
     the sum of all.
     """
@@ -276,13 +279,16 @@ def _(
     at_label = (np.arange(len(x)), label)
     x = relative(x, x[at_label])
     e = np.exp(x)
-    norm = sum_along(e, 1)  # (rows, 1)
-    log_norm = np.log(norm)
+    e_label = e[at_label]
+    e[at_label] = 0
+    others = sum_along(e, 1)  # (rows, 1)
+    norm = others + e_label[:, None]
+    log_norm = np.log1p(others + (e_label[:, None] - 1))
     losses = share * (log_norm[:, 0] - x[at_label])
     slope = None
     if needs[0]:
         slope = np.multiply(e, share[:, None] / norm, out=e)
-        slope[at_label] -= share
+        slope[at_label] = -share * (others / norm)[:, 0]
     if label_smoothing:
         each = (labels.reshape(-1) != ignore_index) / total_share
         logp = x - log_norm

@@ -13,6 +13,7 @@ from .kernel import kernel
 
 # Neither exp(60), times the length of a row, nor exp(-60) comes near the ends of float32.
 SAFE = 60
+LARGE = 0.75  # a share that is near enough to 1 for 1 - share to lose digits
 
 
 @kernel
@@ -38,7 +39,7 @@ def _(
     """dx = y (g - sum(g y))."""
     dx = g - sum_of_products(g, y, axis)
     dx *= y
-    return dx
+    return balanced(dx, y, axis)
 
 
 @softmax.jvp
@@ -50,7 +51,23 @@ def _(
     """y' = y (x' - sum(x' y)): the Jacobian is symmetric."""
     y_dot = x_dot - sum_of_products(x_dot, y, axis)
     y_dot *= y
-    return y_dot
+    return balanced(y_dot, y, axis)
+
+
+def balanced(
+    dx: np.ndarray,
+    shares: np.ndarray,
+    axis: int,
+) -> np.ndarray:
+    """Gradients whose sum along the axis is 0, without the cancellation in 1 - share.
+
+    Where one share is nearly 1, its gradient is minus the sum of the others.
+    """
+    large = shares > LARGE
+    if not large.any():
+        return dx
+    others = np.where(large, 0, dx)
+    return np.where(large, -sum_along(others, axis), others)
 
 
 def exponentials(
@@ -96,7 +113,8 @@ def _(
     axis: int,
 ) -> np.ndarray:
     """dx = g - softmax(x) sum(g)."""
-    return g - np.exp(y) * sum_along(g, axis)
+    shares = np.exp(y)
+    return balanced(g - shares * sum_along(g, axis), shares, axis)
 
 
 @log_softmax.jvp
@@ -105,5 +123,8 @@ def _(
     y: np.ndarray,
     axis: int,
 ) -> np.ndarray:
-    """y' = x' - sum(softmax(x) x')."""
-    return x_dot - sum_of_products(np.exp(y), x_dot, axis)
+    """y' = x' - sum(softmax(x) x'), where x' is counted from that of a large share."""
+    shares = np.exp(y)
+    large = np.where(shares > LARGE, x_dot, 0)
+    x_dot = x_dot - sum_along(large, axis)
+    return x_dot - sum_of_products(shares, x_dot, axis)

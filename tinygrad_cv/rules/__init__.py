@@ -6,9 +6,35 @@ from ..engine import errors
 from ..engine.errors import name_of
 from ..tensor import LAZY_ROOMS, TABLE, Rule
 from . import numpy as numpy
-from .table import DEFINITIONS, INERT, UNSUPPORTED, WITHOUT_GRADIENT, public_functions
+from .table import (
+    DEFINITIONS,
+    INERT,
+    REFUSED_ARGUMENTS,
+    UNSUPPORTED,
+    WITHOUT_GRADIENT,
+    public_functions,
+)
 
-__all__ = ["counts", "enter_scipy", "refused_options"]
+__all__ = ["REFUSED", "counts", "enter_scipy", "refusals", "refused_arguments", "refused_options"]
+
+NOT_UNIQUE = {
+    "linalg.qr": "the complete Q of a tall matrix is not unique; mode='raw' is LAPACK's own",
+    "linalg.svd": "the full matrices of a matrix that is not square are not unique",
+}
+
+# What depends on the values or shapes of a call.
+REFUSED = {
+    **{f"np.{name}": reason for name, reason in NOT_UNIQUE.items()},
+    **{f"scipy.{name}": reason for name, reason in NOT_UNIQUE.items()},
+    "np.nan_to_num": "NumPy sees a posinf= or neginf= that is a tensor only where x is one",
+    "np.full_like": "NumPy hands a fill_value that is a tensor over only where `a` is one too",
+    **dict.fromkeys(
+        [f"scipy.stats.multivariate_normal.{name}" for name in ("logpdf", "pdf", "entropy")],
+        "a singular covariance has no derivative here",
+    ),
+    "scipy.stats.entropy": "SciPy takes any base where a share is NaN",
+    "np.select": "NumPy hands a default that is a tensor over only where another argument is one",
+}
 
 
 SCIPY = ("special", "linalg", "signal", "integrate", "stats")  # the namespaces in the table
@@ -86,3 +112,38 @@ def refused_options() -> dict[str, list[str]]:
         if names:
             refused[name_of(function)] = names
     return refused
+
+
+def refused_arguments() -> dict[str, list[str]]:
+    """The arguments of each function in which it has no derivative here, by the function's name.
+
+    Most are orders and degrees of special functions, in which their derivatives have no closed
+    form.
+    """
+    enter_scipy()
+    refused = {}
+    for function, row in TABLE.items():
+        names = list(REFUSED_ARGUMENTS.get(function, ()))
+        if isinstance(row, Rule) and not name_of(function).startswith(("np.linalg", "np.fft")):
+            special = hasattr(function, "nin") or name_of(function).startswith("scipy")
+            names = [n for n in row.signature.positional if special and n not in row.formulas]
+        if names:
+            refused[name_of(function)] = names
+    return refused
+
+
+def refusals() -> str:
+    """All that tensors refuse although NumPy or SciPy has it, a line for each reason.
+
+    Beside these, a value of whole numbers, truth values or text has no gradient: a tensor that
+    requires one is refused where it would be lost, as by `dtype=int`. Nor is an option of no sense
+    taken because there are no elements, where NumPy looks at none.
+    """
+    lines = [f"{name}: {reason}" for name, reason in REFUSED.items()]
+    for name, options in refused_options().items():
+        lines.append(f"{name}: {', '.join(options)}: options that its derivative does not read")
+    for name, arguments in refused_arguments().items():
+        lines.append(f"{name}: {', '.join(arguments)}: no derivative in these")
+    for function, reason in UNSUPPORTED.items():
+        lines.append(f"{name_of(function)}: {reason}")
+    return "\n".join(lines)

@@ -15,10 +15,21 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import SWITCHED, is_recording
 from ..engine.observers import Call, now, observers, scope
-from ..engine.operands import project
-from ..engine.pytrees import map_leaves
+from ..engine.operands import DIFFERENTIABLE, is_complex, refuse_foreign
+from ..engine.pytrees import leaves, map_leaves, rebuild
 from ..engine.signatures import Signature, parameter_names
-from ..tensor import TABLE, USER_RULES, Rule, Tensor, place_of, unwrap
+from ..tensor import (
+    PLAIN,
+    TABLE,
+    USER_RULES,
+    Node,
+    Rule,
+    Tensor,
+    described,
+    place_of,
+    unwrap,
+    wrap,
+)
 from ..typing import Array
 
 Function = Any  # a function of NumPy's or SciPy's: a Python function, a builtin or a ufunc
@@ -26,9 +37,13 @@ Function = Any  # a function of NumPy's or SciPy's: a Python function, a builtin
 DEFINITIONS: dict[Function, Definition] = {}
 INERT: dict[Function, frozenset[str]] = {}  # the options without influence
 WITHOUT_GRADIENT: set[Function] = set()
+REFUSED_ARGUMENTS: dict[Function, tuple[str, ...]] = {}  # of which they have no derivative here
 UNSUPPORTED: dict[Function, str] = {}
+LARGE = 8192  # bytes of an array that is not worth a copy
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
 MAY_BE_TENSORS = ("Array", "Operand", "Limits", "Any", "bool")  # in annotations of bodies
+NUMBERED = ("axis", "k", "reps", "repeats", "offset", "num")  # True and 1.0 are 1
+SWITCHES = ("keepdims", "rowvar", "bias")  # whatever is true is True
 
 
 def enter(function: Function, row: Any) -> None:
@@ -67,11 +82,15 @@ class Definition:
     for each of its parameters; `*args` comes as a tuple, `**kwargs` as a dict. An option that the
     body does not have is refused by name, unless it is inert or has its default value.
 
-    The function itself is called first, on the arrays: what it refuses is refused, and the value
-    has its shape and dtype. One that calls a function of a user's (`calls`) is not.
+    The value is the function's own, which is called on the arrays, and so is every refusal; the
+    body says how the value depends on tensors. Where the two differ in a bit, as they round
+    differently or the body meets 0 times infinity, the function's own stands in the graph behind
+    the body's (`own_value`). A function that calls one of a user's (`calls`) is its body. So is the
+    value of a call that NumPy is known to compute wrong (`mistaken`, of the bound arguments).
 
     The body's annotations say what is differentiated. A tensor that requires a gradient is refused
-    by name in the place of a size or an axis: `k: int`, `axis: Axis`.
+    by name in the place of a size or an axis: `k: int`, `axis: Axis`. So it is in the place of the
+    arguments of which what the body calls has no derivative (`refused`).
     """
 
     def __init__(
@@ -81,12 +100,17 @@ class Definition:
         signature: str | None,
         inert: Sequence[str],
         calls: bool,
+        refused: Sequence[str] = (),
+        mistaken: Callable[[Mapping[str, Any]], bool] | None = None,
     ) -> None:
         self.function = function
         self.body = body
         self.text = signature
         self.inert = frozenset(inert)
         self.calls = calls
+        self.refused = frozenset(refused)
+        self.mistaken = mistaken
+        REFUSED_ARGUMENTS[function] = tuple(refused)
 
     @cached_property
     def signature(self) -> Signature:
@@ -104,26 +128,92 @@ class Definition:
         annotations = getattr(self.body, "__annotations__", {}).items()
         return frozenset(n for n, text in annotations if not any(w in text for w in MAY_BE_TENSORS))
 
+    @cached_property
+    def own_value(self) -> Rule:
+        """The row of a call whose value is the function's own: the gradient is the body's."""
+        row = Rule(self.function, {"value": lambda g: g}, "value", elementwise=True)
+        row.signature = self.signature
+        return row
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        started = now()
         given = self.signature.bind(args, kwargs)
         self.refuse_tensors(given)
-        bound = self.for_body(given)
+        bound = self.for_body(normalized(given))
         if self.calls:
             return self._body_value(bound)
-        arrays = {n: map_leaves(unwrap, v) for n, v in given.items() if n not in IN_PLACE}
+        arrays = self._arrays(given)
         try:
             with np.errstate(all="ignore"):
-                expected = self.signature.call(self.function, arrays)
+                own = self.signature.call(self.function, arrays)
         except Exception as error:
-            self._body_value(bound)  # whose own error says more
+            if any(is_complex(a) for a in leaves(arrays) if isinstance(a, np.ndarray)):
+                self._body_value(bound)  # which names the argument that must be real
             raise errors.explain(error, self.function, arrays, {}) from None
-        return self._conform(self._body_value(bound), expected)
+        value = self._body_value(bound)
+        if self._is_own(value, own) or (self.mistaken is not None and self.mistaken(given)):
+            return value
+        return self._in_place_of(value, own, given, started)
+
+    def _arrays(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as arrays, without the options to overwrite them."""
+        arrays = {}
+        for name, value in given.items():
+            if type(value) is Tensor:
+                arrays[name] = unwrap(value)
+            elif type(value) in PLAIN:
+                arrays[name] = value
+            else:
+                for leaf in leaves(value):
+                    refuse_foreign(leaf, self.function, name)
+                arrays[name] = map_leaves(unwrap, value)
+        return {name: value for name, value in arrays.items() if name not in IN_PLACE}
+
+    def _is_own(self, value: Any, own: Any) -> bool:
+        """Whether the body's value is the function's own to the last bit.
+
+        Raises AssertionError if it has not even its shape.
+        """
+        if isinstance(own, (list, tuple)):
+            parts = [self._is_own(*pair) for pair in zip(value, own, strict=True)]
+            return all(parts)
+        is_constant = type(value) is not Tensor
+        value, own = np.asarray(unwrap(value)), np.asarray(own)
+        if is_constant and value.shape != own.shape:
+            return False
+        if value.shape != own.shape:
+            raise AssertionError(
+                f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where NumPy "
+                f"gives {own.shape}; please report this"
+            )
+        return value.dtype == own.dtype and has_bits_of(value, own)
+
+    def _in_place_of(self, value: Any, own: Any, given: Mapping[str, Any], started: float) -> Any:
+        """The function's own value, in the graph behind the body's; of several values each."""
+        if not any(type(v) is Tensor for v in leaves(value)):
+            return own
+        is_one = not isinstance(own, (list, tuple))
+        arrays: Any = np.array(own) if is_one else list(map(np.array, leaves(own)))
+        place = place_of(value) if is_one else place_of(leaves(value))
+        node = None
+        if place is not None:
+            shape, dtype = described(arrays, self.function)
+            if is_one and dtype.kind not in DIFFERENTIABLE:
+                raise errors.no_float(self.function, dtype)
+            line = errors.calling_line()
+            node = Node(self.own_value, {"value": place}, {}, shape, dtype, line)
+        tensors = leaves(wrap(arrays, node))
+        parts = map(_kind_of_body, tensors, leaves(own), leaves(value))
+        result = rebuild(own, parts)
+        for observer in observers():
+            observer.forward(Call(self.function, given, node, result, started, self.own_value))
+        return result
 
     def refuse_tensors(self, given: Mapping[str, Any]) -> None:
         """Raise NotImplementedError for one that requires a gradient, and is no operand."""
-        for name in self.constants.intersection(given):
+        for name in (self.constants | self.refused).intersection(given):
             value = given[name]
-            empty = isinstance(value, Tensor) and value.size == 0
+            empty = isinstance(value, Tensor) and value.size == 0 and name in self.constants
             if place_of(value) is not None and not empty and is_recording():
                 raise errors.no_derivative(self.function, name)
 
@@ -144,19 +234,35 @@ class Definition:
         with scope("definition", errors.name_of(self.function), self.function):
             return self.body(**bound)
 
-    def _conform(self, value: Any, expected: Any) -> Any:
-        """The body's value in the dtype of the function's own."""
-        if isinstance(value, (list, tuple)):
-            parts = [self._conform(v, e) for v, e in zip(value, expected, strict=True)]
-            return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-        if type(value) is not Tensor:
-            return expected
-        if np.shape(expected) != value.shape:
-            raise AssertionError(
-                f"{errors.name_of(self.function)} on tensors gave shape {value.shape} where "
-                f"NumPy gives {np.shape(expected)}; please report this"
-            )
-        return project(value, np.asarray(expected).dtype)
+
+def has_bits_of(a: Array, b: Array) -> bool:
+    """Whether two arrays of one shape and dtype have the same bits."""
+    if a.nbytes < LARGE or a.itemsize > 8:
+        return a.tobytes() == b.tobytes()
+    if a.ctypes.data == b.ctypes.data and a.strides == b.strides:
+        return True
+    bits = f"u{a.itemsize}"
+    return bool(np.all(a.view(bits) == b.view(bits)))  # without copies
+
+
+def normalized(given: dict[str, Any]) -> dict[str, Any]:
+    """Options as bodies read them: numbers and truth values, in whatever form NumPy takes these."""
+    changed: dict[str, Any] = {}
+    for name in NUMBERED:
+        value = given.get(name)
+        if type(value) is bool or (type(value) is float and value.is_integer()):
+            changed[name] = int(value)
+    if type(given.get("axis")) is list:
+        changed["axis"] = tuple(given["axis"])
+    for name in SWITCHES:
+        if name in given and type(given[name]) is not bool:
+            changed[name] = given[name] is not np._NoValue and bool(given[name])
+    return {**given, **changed} if changed else given
+
+
+def _kind_of_body(tensor: Tensor, array: Array, value: Any) -> Any:
+    """A tensor for one, an array for what depends on no tensor, such as a count."""
+    return tensor if type(value) is Tensor else array
 
 
 def definition(
@@ -164,19 +270,22 @@ def definition(
     signature: str | None = None,
     inert: Sequence[str] = (),
     calls: bool = False,
+    mistaken: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter functions by writing them in terms of functions that are in the table already.
 
     The body has the parameters that it honours, under NumPy's names. `signature="a, axis=0"`: where
     Python cannot see it. `inert` names the options that have no influence on the result. `calls`
-    says that the function calls one of a user's.
+    says that the function calls one of a user's. `mistaken` says of which calls NumPy's own value
+    is wrong.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            DEFINITIONS[function] = Definition(function, body, signature, inert, calls)
+            row = Definition(function, body, signature, inert, calls, mistaken=mistaken)
+            DEFINITIONS[function] = row
             INERT[function] = frozenset(inert)
-            enter(function, DEFINITIONS[function])
+            enter(function, row)
         return body
 
     return define
@@ -192,6 +301,7 @@ def without_gradient(
     """
     for function in functions:
         WITHOUT_GRADIENT.add(function)
+        REFUSED_ARGUMENTS[function] = tuple(refused)
         enter(function, _on_arrays(function, signature, refused))
 
 

@@ -313,7 +313,7 @@ class Backward(Lines):
                 expression = ex.binary("+", present.expression, right)
                 fitted = Traced(array, expression)
             pending[place] = fitted
-        pool: dict[str, Expression] = {}
+        pool: dict[Any, Expression] = {}
         for place, fitted in pending.items():
             whole = ex.interned(fitted.expression, pool)
             pending[place] = Traced(fitted.array, whole)

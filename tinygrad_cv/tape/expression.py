@@ -125,21 +125,22 @@ class Expression:
         return f"<{self.text()}>"
 
 
-def interned(expression: Expression, pool: dict[str, Expression]) -> Expression:
+def interned(expression: Expression, pool: dict[Any, Expression]) -> Expression:
     """The same expression, in which parts that read the same are one part."""
-    parts = [interned(part, pool) for part in expression.parts]
-    text = expression.text()
-    found = pool.get(text)
-    if found is None:
-        found = pool[text] = Expression(
-            expression.template,
-            parts,
-            expression.precedence,
-            expression.needs,
-            expression.kind,
-            expression.details,
-        )
-    return found
+    done: dict[int, Expression] = {}  # a part that is met again is not walked again
+
+    def as_one(part: Expression) -> Expression:
+        if id(part) not in done:
+            parts = [as_one(p) for p in part.parts]
+            key = (part.template, part.precedence, part.needs, *map(id, parts))
+            if key not in pool:
+                pool[key] = Expression(
+                    part.template, parts, part.precedence, part.needs, part.kind, part.details
+                )
+            done[id(part)] = pool[key]
+        return done[id(part)]
+
+    return as_one(expression)
 
 
 def fill(template: str, texts: Iterable[str]) -> str:

@@ -11,9 +11,13 @@ from .expression import Expression
 def names_in(expression: Expression, named: Mapping[int, str] | None = None) -> tuple[str, ...]:
     """The variables in an expression."""
     found: dict[str, None] = {}
+    seen: set[int] = set()
     stack = [expression]
     while stack:
         part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
         if named and id(part) in named:
             found[named[id(part)]] = None
         elif part.kind == "name":

@@ -329,8 +329,11 @@ def express(
             return found
     if function is np.where and len(args) == 3 and is_false(args[0]):
         chosen = np.asarray(plain(args[2]))
-        if chosen.shape == np.shape(value) and chosen.dtype == getattr(value, "dtype", None):
+        same_type = chosen.dtype == getattr(value, "dtype", None)
+        if same_type and chosen.shape == np.shape(value):
             return write(args[2])
+        if same_type and chosen.ndim == 0:
+            return full(write(args[2]), np.shape(value))
     if function is np.where and len(args) == 3 and not kwargs:
         return choice(args, value)
     name = ex.function_name(function)
@@ -480,7 +483,8 @@ def full(number: Expression, shape: Shape) -> Expression:
 def simplified(symbol: str, left: Value, right: Value, value: Value) -> Traced | None:
     """Shorter ways to write an operator; None if there is none."""
     if symbol == "&" and (is_false(left) or is_false(right)):
-        return Traced(value, Expression("False", kind="false"))
+        nowhere = write(np.zeros(np.shape(value), bool))
+        return Traced(value, Expression(nowhere.text(), kind="false"))
     whole = left.expression if type(left) is Traced else None
     if symbol in "*/" and whole is not None and whole.kind == "full":
         if type(right) not in (int, float):

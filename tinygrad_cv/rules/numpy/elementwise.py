@@ -9,7 +9,7 @@ finite, whatever their parts do.
 
 from __future__ import annotations
 
-from math import e, log, pi
+from math import log, pi
 
 import numpy as np
 
@@ -54,9 +54,20 @@ derivative(np.absolute, x=_signed).tangent(x=_along)
 derivative(np.fabs, x=_signed)
 derivative(np.sqrt, x=lambda g, y: g / (2 * y))
 derivative(np.cbrt, x=lambda g, y: g / (3 * y * y))
-derivative(np.fmod, x1=lambda g: g, x2=lambda g, x1, x2: -g * np.trunc(x1 / x2))
-derivative(np.remainder, x1=lambda g: g, x2=lambda g, x1, x2: -g * np.floor(x1 / x2))
-derivative(np.divmod, x1=lambda g: g[1], x2=lambda g, x1, x2: -g[1] * np.floor(x1 / x2))
+
+
+def _whole(x1: Array, x2: Array, rest: Array) -> Array:
+    """How many times x2 was taken from x1 to leave the rest.
+
+    The floor of x1 / x2 may be another number: 1 / 0.1 is rounded to 10, and 0.1 goes 9 times
+    into 1.
+    """
+    return np.rint(x1 / x2 - rest / x2)
+
+
+derivative(np.fmod, x1=lambda g: g, x2=lambda g, x1, x2, y: -g * _whole(x1, x2, y))
+derivative(np.remainder, x1=lambda g: g, x2=lambda g, x1, x2, y: -g * _whole(x1, x2, y))
+derivative(np.divmod, x1=lambda g: g[1], x2=lambda g, x1, x2, y: -g[1] * _whole(x1, x2, y[1]))
 derivative(np.modf, x=lambda g: g[0])
 derivative(np.frexp, x=lambda g, x, y: g[0] * np.ldexp(np.ones_like(x), -y[1]))
 derivative(np.ldexp, x1=lambda g, x2: np.ldexp(g, x2), x2=None)
@@ -69,9 +80,18 @@ derivative(
 
 # Powers. d x1^x2 / dx1 = x2 x1^(x2-1) is 0 for x2 = 0 even at x1 = 0; d / dx2 = x1^x2 log x1 is 0
 # at x1 = 0.
+def one_power_less(x1: Array, x2: Array | float) -> Array:
+    """x1^(x2 - 1); where x2 - 1 would lose digits of a small x2, x1^x2 / x1."""
+    power = np.power(x1, x2 - 1)
+    if isinstance(x2, (int, float)) and abs(x2) >= 0.5:
+        return power
+    small = np.less(np.abs(x2), 0.5) & np.not_equal(x1, 0)
+    return np.where(small, np.power(x1, x2) / np.where(small, x1, 1), power)
+
+
 def _power_base(g: Array, x1: Array, x2: Array) -> Array:
     constant = np.equal(x2, 0) & ~np.greater(np.abs(x1), 0)  # 0^0, and NaN^0, which is 1 too
-    return g * (x2 * np.power(np.where(constant, 1, x1), x2 - 1))
+    return g * (x2 * one_power_less(np.where(constant, 1, x1), x2))
 
 
 def _power_exponent(g: Array, x1: Array, y: Array) -> Array:
@@ -157,52 +177,63 @@ derivative(
 # Exponentials and logarithms.
 derivative(np.exp, x=lambda g, y: g * y)
 derivative(np.exp2, x=lambda g, y: g * y * log(2))
-derivative(np.expm1, x=lambda g, y: g * (y + 1))
+derivative(np.expm1, x=lambda g, x: g * np.exp(x))
 derivative(np.log, x=lambda g, x: g / x)
 derivative(np.log2, x=lambda g, x: g / (x * log(2)))
 derivative(np.log10, x=lambda g, x: g / (x * log(10)))
 derivative(np.log1p, x=lambda g, x: g / (1 + x))
 
 
-def _share(
-    g: Array,
-    x1: Array,
-    x2: Array,
-    base: float,
-) -> Array:
-    """g / (1 + base^(x2 - x1)): the part of a log-sum that is x1's.
-
-    Nothing overflows; where both are -inf, each has half.
-    """
+def _gap(x1: Array, x2: Array) -> Array:
+    """x1 - x2, and 0 where both are the same infinity."""
     both = np.isinf(x1) & np.equal(x1, x2)
-    difference = np.where(both, 0, x2) - np.where(both, 0, x1)
-    return g * (0.5 - 0.5 * np.tanh((0.5 * log(base)) * difference))
+    return np.where(both, 0, x1) - np.where(both, 0, x2)
 
 
+# The share of x1 is 1 / (1 + exp(x2 - x1)): as an exponential of its logarithm, nothing overflows.
 derivative(
     np.logaddexp,
-    x1=lambda g, x1, x2: _share(g, x1, x2, e),
-    x2=lambda g, x1, x2: _share(g, x2, x1, e),
+    x1=lambda g, x1, x2: g * np.exp(-np.logaddexp(0, _gap(x2, x1))),
+    x2=lambda g, x1, x2: g * np.exp(-np.logaddexp(0, _gap(x1, x2))),
 )
 derivative(
     np.logaddexp2,
-    x1=lambda g, x1, x2: _share(g, x1, x2, 2),
-    x2=lambda g, x1, x2: _share(g, x2, x1, 2),
+    x1=lambda g, x1, x2: g * np.exp2(-np.logaddexp2(0, _gap(x2, x1))),
+    x2=lambda g, x1, x2: g * np.exp2(-np.logaddexp2(0, _gap(x1, x2))),
 )
 
 
 # Trigonometry. On a branch cut of a function of complex numbers the sign of a zero decides, which
-# 1 - x^2 loses, and the value keeps.
+# 1 - x^2 loses, and the value keeps. Products stand for differences of squares, which overflow, and
+# lose digits where the squares are close.
 def _cosine(x: Array, y: Array) -> Array:
     """The cosine of the arc sine y of x: sqrt(1 - x^2)."""
-    return np.cos(y) if is_complex(x) else np.sqrt(1 - x * x)
+    return np.cos(y) if is_complex(x) else np.sqrt((1 - x) * (1 + x))
 
 
 def _sine(x: Array, y: Array) -> Array:
     """The sine of the arc cosine y of x: sqrt(1 - x^2)."""
-    return np.sin(y) if is_complex(x) else np.sqrt(1 - x * x)
+    return np.sin(y) if is_complex(x) else np.sqrt((1 - x) * (1 + x))
 
 
+def _hyperbolic_cosine(x: Array, y: Array) -> Array:
+    """The hyperbolic cosine of y, whose hyperbolic sine is x: sqrt(1 + x^2)."""
+    return np.cosh(y) if is_complex(x) else np.hypot(1, x)
+
+
+def _hyperbolic_sine(x: Array, y: Array) -> Array:
+    """The hyperbolic sine of y, whose hyperbolic cosine is x: sqrt(x^2 - 1)."""
+    return np.sinh(y) if is_complex(x) else np.sqrt(x - 1) * np.sqrt(x + 1)
+
+
+def sech(x: Array) -> Array:
+    """1 / cosh(x), where exp(-|x|) cannot overflow."""
+    size = np.where(np.real(x) < 0, -x, x) if is_complex(x) else np.abs(x)
+    decay = np.exp(-size)
+    return 2 * decay / (1 + decay * decay)
+
+
+sech = derivative(sech, x=lambda g, x, y: -g * y * np.tanh(x), elementwise=True)
 derivative(np.sin, x=lambda g, x: g * np.cos(x))
 derivative(np.cos, x=lambda g, x: -g * np.sin(x))
 derivative(np.tan, x=lambda g, y: g * (1 + y * y))
@@ -211,14 +242,14 @@ derivative(np.arccos, x=lambda g, x, y: -g / _sine(x, y))
 derivative(np.arctan, x=lambda g, x: g / (1 + x * x))
 derivative(
     np.arctan2,
-    x1=lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2),
-    x2=lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2),
+    x1=lambda g, x1, x2: g * (x2 / np.hypot(x1, x2)) / np.hypot(x1, x2),
+    x2=lambda g, x1, x2: -g * (x1 / np.hypot(x1, x2)) / np.hypot(x1, x2),
 )
 derivative(np.sinh, x=lambda g, x: g * np.cosh(x))
 derivative(np.cosh, x=lambda g, x: g * np.sinh(x))
-derivative(np.tanh, x=lambda g, y: g * (1 - y * y))
-derivative(np.arcsinh, x=lambda g, y: g / np.cosh(y))
-derivative(np.arccosh, x=lambda g, y: g / np.sinh(y))
+derivative(np.tanh, x=lambda g, x: g * sech(x) ** 2)
+derivative(np.arcsinh, x=lambda g, x, y: g / _hyperbolic_cosine(x, y))
+derivative(np.arccosh, x=lambda g, x, y: g / _hyperbolic_sine(x, y))
 derivative(np.arctanh, x=lambda g, x: g / ((1 - x) * (1 + x)))
 derivative(np.rad2deg, x=lambda g: g * (180 / pi))
 derivative(np.degrees, x=lambda g: g * (180 / pi))
@@ -228,14 +259,18 @@ derivative(np.radians, x=lambda g: g * (pi / 180))
 
 @definition(np.sinc)
 def sinc(x: Array) -> Array:
-    """sin(pi x) / (pi x). Near 0 its series in z = (pi x)^2, which has all derivatives."""
-    z = (pi * x) ** 2
-    small = np.abs(unwrap(z)) < 0.01
-    series = 1 - z / 156
-    for divisor in (110, 72, 42, 20, 6):  # 1 - z/6 (1 - z/20 (1 - ...))
+    """sin(pi x) / (pi x). Near 0 its series in z = (pi x)^2, which has all derivatives.
+
+    Whole turns are taken off before the product with pi is rounded.
+    """
+    small = np.abs(unwrap(x)) < 0.3
+    z = (pi * np.where(small, x, 0)) ** 2
+    series = 1 - z / 342
+    for divisor in (272, 210, 156, 110, 72, 42, 20, 6):  # 1 - z/6 (1 - z/20 (1 - ...))
         series = 1 - z / divisor * series
-    safe = pi * np.where(small, 1, x)
-    return np.where(small, series, np.sin(safe) / safe)
+    far = np.where(small, 1, x)
+    turn = far - 2 * np.rint(np.real(far) / 2)
+    return np.where(small, series, np.sin(pi * turn) / pi / far)
 
 
 def _i1(x: Array) -> Array:

@@ -135,8 +135,7 @@ def _lengths_and_axes(
     """The length of the transform along each axis. Without axes, of all, or of as many last ones as
     there are lengths.
 
-    With `halved` the last axis holds half of the frequencies. Raises ValueError where lengths and
-    axes differ in number.
+    With `halved` the last axis holds half of the frequencies.
     """
     chosen = list(range(-len(a.shape if s is None else s), 0)) if axes is None else list(axes)
     if s is None:
@@ -144,8 +143,6 @@ def _lengths_and_axes(
         if halved:
             lengths[-1] = 2 * (a.shape[chosen[-1]] - 1)
         return lengths, chosen
-    if len(s) != len(chosen):
-        raise ValueError(f"a Fourier transform of {len(s)} lengths {s} along the axes {chosen}")
     return [a.shape[i] if n == -1 else n for n, i in zip(s, chosen, strict=True)], chosen
 
 

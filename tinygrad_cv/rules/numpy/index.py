@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ...engine.operands import is_complex
+from ...tensor import unwrap
 from ...typing import Array, ArrayLike, Axis, DTypeLike, Operand, Shape
 from ..table import as_array, definition, derivative, without_gradient
 from .axes import along
@@ -73,15 +74,11 @@ derivative(sliding_window_view, x=_add_windows, linear="x", inert=("subok", "wri
 
 
 # At numbered places.
-def _within(indices: np.ndarray, length: int, mode: str) -> np.ndarray:
-    """Indices by the rule for those that are out of range."""
-    if mode == "wrap":
+def _within(indices: np.ndarray, length: int, mode: str | int) -> np.ndarray:
+    """Indices by the rule for those that are out of range: a word or its number in NumPy's C."""
+    if mode in ("wrap", 1):
         return indices % length
-    if mode == "clip":
-        return np.clip(indices, 0, length - 1)
-    if mode != "raise":
-        raise ValueError(f"the mode for indices out of range is raise, wrap or clip, not {mode!r}")
-    return indices
+    return np.clip(indices, 0, length - 1) if mode in ("clip", 0) else indices
 
 
 @definition(np.take)
@@ -95,7 +92,7 @@ def take(
     if axis is None:
         a, axis = np.ravel(a), 0
     a = np.atleast_1d(a)
-    places = _within(np.asarray(indices, int), a.shape[axis], mode)
+    places = _within(np.asarray(indices, np.intp), a.shape[axis], mode)
     return a[along(axis, a.ndim, places)]
 
 
@@ -110,10 +107,6 @@ def take_along_axis(
     indices = np.asarray(indices)
     if axis is None:
         return np.ravel(arr)[indices]
-    if indices.ndim != arr.ndim:
-        raise ValueError(
-            f"np.take_along_axis: indices of shape {indices.shape} for shape {arr.shape}"
-        )
     index: list[Any] = list(np.ix_(*map(np.arange, arr.shape)))
     index[axis] = indices
     return arr[tuple(index)]
@@ -193,6 +186,8 @@ def compress(
     axis: int | None = None,
 ) -> Array:
     """The slices along an axis for which the condition holds."""
+    if np.size(a) == 0:
+        return np.reshape(a, np.compress(np.asarray(condition), unwrap(a), axis).shape)
     return np.take(a, np.flatnonzero(condition), axis=axis)
 
 
@@ -211,8 +206,6 @@ def choose(
     """For each element the choice of that number."""
     n = len(choices)
     numbers = _within(np.asarray(a), n, mode)
-    if np.any((numbers < 0) | (numbers >= n)):
-        raise ValueError(f"np.choose: choices are numbered 0 to {n - 1}")
     return np.select([numbers == i for i in range(n)], list(choices))
 
 
@@ -247,8 +240,15 @@ def partition(
     kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Array:
-    """The k-th element in its sorted place, smaller ones before it."""
-    return np.take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+    """The k-th element in its sorted place, smaller ones before it.
+
+    The others have the order that np.partition gives them: each is found by its rank.
+    """
+    parts = np.partition(unwrap(a), kth, axis=axis)
+    last = -1 if axis is None else axis
+    ranks = np.argsort(np.argsort(parts, axis=last), axis=last)
+    places = np.take_along_axis(np.argsort(unwrap(a), axis=axis), ranks, last)
+    return np.take_along_axis(a, places, axis)
 
 
 without_gradient(np.argsort, np.argpartition, np.searchsorted, np.digitize)

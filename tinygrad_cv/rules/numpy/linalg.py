@@ -235,14 +235,9 @@ derivative(linalg.slogdet, a=_slogdet).tangent(a=_slogdet_tangent)
 @definition(linalg.matrix_power)
 def matrix_power(a: Array, n: int) -> Array:
     """Squares and products of squares; of the inverse for negative n."""
-    rows, columns = sizes(a)
     n = operator.index(n)
-    if rows != columns:
-        raise linalg.LinAlgError(
-            f"np.linalg.matrix_power needs square matrices, not shape {np.shape(a)}"
-        )
     if n == 0:
-        return np.where(True, _identity(rows, a), a)
+        return np.where(True, _identity(a.shape[-1], a), a)
     square = linalg.inv(a) if n < 0 else a
     n = abs(n)
     while n % 2 == 0:
@@ -260,8 +255,6 @@ def matrix_power(a: Array, n: int) -> Array:
 @definition(linalg.tensorinv)
 def tensorinv(a: Array, ind: int = 2) -> Array:
     """The inverse of the map from the axes behind `ind` to those before it."""
-    if ind <= 0:
-        raise ValueError(f"np.linalg.tensorinv needs a positive ind, not {ind}")
     before, behind = np.shape(a)[:ind], np.shape(a)[ind:]
     matrix = np.reshape(a, (prod(before), prod(behind)))
     inverse = linalg.inv(matrix)
@@ -275,12 +268,13 @@ def tensorsolve(
     axes: Sequence[int] | None = None,
 ) -> Array:
     """The x with tensordot(a, x, x.ndim) = b; `axes` of a are moved to its end first."""
-    if axes is not None:
-        end = range(-len(axes), 0)
-        a = np.moveaxis(a, axes, tuple(end))
-    rows = np.shape(a)[: np.ndim(b)]
-    shape = np.shape(a)[np.ndim(b) :]
-    matrix = np.reshape(a, (prod(rows), prod(shape)))
+    order = list(range(np.ndim(a)))
+    for axis in () if axes is None else axes:
+        order.remove(axis)
+        order.append(axis)
+    a = np.transpose(a, order)
+    shape = np.shape(a)[np.ndim(b) - np.ndim(a) :]
+    matrix = np.reshape(a, (prod(shape), prod(shape)))
     x = linalg.solve(matrix, np.ravel(b))
     return np.reshape(x, shape)
 
@@ -349,6 +343,7 @@ def qr(a: Array, mode: str = "reduced") -> Any:
     Raises NotImplementedError for the complete Q of a tall matrix, which is not unique.
     """
     rows, columns = sizes(a)
+    mode = {"full": "reduced", "f": "reduced"}.get(mode, mode)  # NumPy's old names
     if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
         raise NotImplementedError(
             f"np.linalg.qr(mode={mode!r}) of shape {np.shape(a)} has no derivative; "
@@ -408,14 +403,34 @@ def _over_gaps(
     n = np.shape(values)[-1]
     gaps = _row(values) - _column(values)
     equal = _is_negligible(gaps, _largest(_row(values)), 10 * n)  # LAPACK's errors are some n eps
-    others = ~np.eye(n, dtype=bool)
-    used = (m if used is None else used) * others
+    used = unwrap(m if used is None else used)
+    used = np.where(_is_negligible(used, _largest(used), 10 * n) | np.eye(n, dtype=bool), 0, used)
     error = (
         f"{name} are equal: their vectors are not unique and have no derivative. If only the "
         "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; else make the values "
         "distinct"
     )
     return _quotient(m, gaps, equal, used, error)
+
+
+def _check_equal(values: Array, g: Array, name: str) -> None:
+    """Raise LinAlgError if equal values have different gradients.
+
+    Which vectors they belong to is arbitrary then, and so is what g says. In V diag(f(w)) V^H the
+    loss does not depend on the choice of V, but what f makes of the elements off the diagonal is
+    nowhere in g. The root of eps is far from rounding, and from what is not.
+    """
+    values, g = unwrap(values), unwrap(g)
+    n = np.shape(values)[-1]
+    equal = _is_negligible(_row(values) - _column(values), _largest(_row(values)), 10 * n)
+    differences = np.abs(_row(g) - _column(g))
+    if np.any(equal & (differences > np.sqrt(np.finfo(g.dtype).eps) * _largest(_row(g)))):
+        raise linalg.LinAlgError(
+            f"{name} are equal, and the loss weighs them differently: which is which is arbitrary, "
+            "so that it has no gradient here. Make the values distinct; for a function of a matrix "
+            "see tinygrad_cv.scipy.linalg; if only the values are used, take np.linalg.eigvalsh or "
+            "np.linalg.svdvals"
+        )
 
 
 def _check_phases(name: str, *vectors_and_gradients: tuple[Array, Array]) -> None:
@@ -450,6 +465,7 @@ def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
+    _check_equal(w, gw, "eigenvalues")
     turning = _over_gaps(_mh(v) @ gv, w, "eigenvalues")
     return _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
 
@@ -624,6 +640,7 @@ def _svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
     gu, gs, gvh = g
     v, gv = _mh(vh), _mh(gvh)
     _check_phases("singular vectors", (u, gu), (v, gv))
+    _check_equal(s, gs, "singular values")
     of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
     used = np.abs(unwrap(of_u)) + np.abs(unwrap(of_v))
     together = _hermitian(_over_gaps(of_u + of_v, s, "singular values", used))
@@ -721,7 +738,7 @@ def _hermitian_svd(a: Array) -> Any:
     w = np.take_along_axis(w, order, -1)
     columns = np.broadcast_to(_row(order), np.shape(u))
     u = np.take_along_axis(u, columns, -1)
-    v = u * _row(np.sign(unwrap(w)))
+    v = u * _row(np.where(unwrap(w) < 0, -1, 1).astype(u.dtype))
     return result(u, np.abs(w), _mh(v))
 
 
@@ -874,16 +891,12 @@ def lstsq(
     """Solution pinv(a) b, squared residuals, rank, singular values. The rank is a constant."""
     a, b = as_array(a), as_array(b)
     rows, columns = a.shape
-    if b.shape[0] != rows:
-        raise linalg.LinAlgError(
-            f"np.linalg.lstsq: {rows} rows on the left, {b.shape[0]} on the right"
-        )
     a = a.astype(np.result_type(a.dtype, b.dtype), copy=False)
     s = linalg.svdvals(a)
     epsilon = float(np.finfo(s.dtype).eps)
     if rcond is None:
         rcond = epsilon * max(rows, columns)
-    elif rcond < 0:
+    elif not 0 < rcond < 1:  # as LAPACK has it
         rcond = epsilon
     plain = unwrap(s)
     limit = rcond * np.max(plain, initial=0)

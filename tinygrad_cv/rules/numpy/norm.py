@@ -16,7 +16,6 @@ from ...tensor import unwrap
 from ...typing import Array, Axis
 from ..table import definition
 from .elementwise import root, squared_size
-from .linalg import sizes
 
 Order = float | str | None  # of a norm
 
@@ -33,8 +32,6 @@ def vector_norm(
     At x = 0 the gradient is 0, and so it is in elements that are 0. The 2-norm has no second
     derivative at 0; its square is np.sum(x * x). Nor have those of other powers.
     """
-    if isinstance(ord, str):
-        raise ValueError(f"there is no vector norm of order {ord!r}")
     if ord is None or ord == 2:
         return root(np.sum(squared_size(x), axis=axis, keepdims=keepdims))
     if ord == 0:
@@ -77,17 +74,14 @@ def matrix_norm(
     ord: Order = "fro",
 ) -> Array:
     """The norm of the last two axes: Frobenius, nuclear, or induced (1, -1, 2, -2, inf, -inf)."""
-    sizes(x)
     if ord in ("fro", "f", None):
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord in ("nuc", 2, -2):
         parts = linalg.svdvals(x)
     elif ord in (1, -1):
         parts = np.sum(np.abs(x), axis=-2)
-    elif ord in (np.inf, -np.inf):
-        parts = np.sum(np.abs(x), axis=-1)
     else:
-        raise ValueError(f"there is no matrix norm of order {ord!r}")
+        parts = np.sum(np.abs(x), axis=-1)
     if ord == "nuc":
         result = np.sum(parts, axis=-1)
     elif float(ord) < 0:
@@ -108,18 +102,25 @@ def norm(
     if axis is None and (ord is None or np.ndim(x) == 1):
         return vector_norm(x, ord=ord, keepdims=keepdims)
     axis = tuple(range(np.ndim(x))) if axis is None else axis
-    if not isinstance(axis, tuple) or len(axis) == 1:
+    axis = axis if isinstance(axis, tuple) else (int(axis),)
+    if len(axis) == 1:
         return vector_norm(x, ord=ord, axis=axis, keepdims=keepdims)
-    if len(axis) != 2:
-        raise ValueError(f"np.linalg.norm is of one or two axes, not of {len(axis)}")
     moved = np.moveaxis(x, axis, (-2, -1))
     result = matrix_norm(moved, ord=ord, keepdims=keepdims)
     return np.moveaxis(result, (-2, -1), axis) if keepdims else result
 
 
 @definition(linalg.cond)
-def cond(x: Array, p: Order = None) -> Array:
-    """The norm of x times that of its inverse: for the 2-norm, a ratio of singular values."""
+def cond(x: Array, p: Any = None) -> Array:
+    """The norm of x times that of its inverse: for the 2-norm, a ratio of singular values.
+
+    That of a singular matrix is infinite, a constant.
+    """
+    value = linalg.cond(unwrap(x), p)
+    regular = np.expand_dims(np.isfinite(value), (-2, -1))
+    if not np.all(regular):
+        identity = np.eye(*np.shape(x)[-2:], dtype=x.dtype)
+        return np.where(regular[..., 0, 0], cond(np.where(regular, x, identity), p), value)
     if p in (None, 2, -2):
         s = linalg.svdvals(x)
         largest, smallest = s[..., 0], s[..., -1]

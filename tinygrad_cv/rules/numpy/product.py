@@ -71,17 +71,11 @@ if hasattr(np, "matvec"):  # NumPy 2.2
     @definition(np.matvec, signature="x1, x2, /")
     def matvec(x1: Array, x2: Array) -> Array:
         """Each matrix times its vector."""
-        if np.ndim(x1) < 2:
-            shape = np.shape(x1)
-            raise ValueError(f"np.matvec needs a matrix first, not an array of shape {shape}")
         return _matvec(x1, x2)
 
     @definition(np.vecmat, signature="x1, x2, /")
     def vecmat(x1: Array, x2: Array) -> Array:
         """The conjugate of each vector times its matrix."""
-        if np.ndim(x2) < 2:
-            shape = np.shape(x2)
-            raise ValueError(f"np.vecmat needs a matrix second, not an array of shape {shape}")
         row = np.expand_dims(conjugate(as_array(x1)), -2)
         return np.squeeze(np.matmul(row, x2), -2)
 
@@ -141,11 +135,6 @@ def outer(a: Array, b: Array) -> Array:
 @definition(np.linalg.outer)
 def outer_of_vectors(x1: Array, x2: Array) -> Array:
     """np.outer of vectors, and of nothing else."""
-    if np.ndim(x1) != 1 or np.ndim(x2) != 1:
-        raise ValueError(
-            f"np.linalg.outer needs vectors, not shapes {np.shape(x1)} and {np.shape(x2)}; "
-            "see np.outer"
-        )
     return outer(x1, x2)
 
 
@@ -242,18 +231,28 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Array:
-    """(a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0) along an axis of length 3."""
+    """(a1 b2 - a2 b1, a2 b0 - a0 b2, a0 b1 - a1 b0) along an axis of length 3.
+
+    Of vectors of length 2 the last element is 0, or, where both are, all but the result's last.
+    """
     if axis is not None:
         axisa = axisb = axisc = axis
     a = np.moveaxis(a, axisa, -1)
     b = np.moveaxis(b, axisb, -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ValueError(
-            f"np.cross of tensors needs vectors of length 3, not {a.shape[-1]} and {b.shape[-1]}"
-        )
-    a0, a1, a2 = (a[..., i] for i in range(3))
-    b0, b1, b2 = (b[..., i] for i in range(3))
-    parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
+    a0, a1 = a[..., 0], a[..., 1]
+    b0, b1 = b[..., 0], b[..., 1]
+    last = a0 * b1 - a1 * b0
+    if a.shape[-1] == b.shape[-1] == 2:
+        return last
+    if b.shape[-1] == 2:
+        a2 = a[..., 2]
+        parts = [-(a2 * b1), a2 * b0, last]
+    elif a.shape[-1] == 2:
+        b2 = b[..., 2]
+        parts = [a1 * b2, -(a0 * b2), last]
+    else:
+        a2, b2 = a[..., 2], b[..., 2]
+        parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, last]
     return np.stack(parts, axis=axisc)
 
 

@@ -181,13 +181,6 @@ def split(
     axis: int = 0,
 ) -> list[Array]:
     """Parts of equal length, or between given ends."""
-    length = np.shape(ary)[axis]
-    by_number = isinstance(indices_or_sections, (int, np.integer))
-    if by_number and length % indices_or_sections:
-        raise ValueError(
-            f"np.split: {length} along axis {axis} does not divide into {indices_or_sections}; "
-            "see np.array_split"
-        )
     return array_split(ary, indices_or_sections, axis)
 
 
@@ -250,7 +243,7 @@ def resize(a: Array, new_shape: int | Shape) -> Array:
     """Another shape, filled with the elements as often as it takes."""
     if np.size(a) == 0:
         return np.zeros(new_shape, a.dtype)
-    size = int(np.prod(new_shape, dtype=int))
+    size = int(np.prod(unwrap(new_shape), dtype=int))
     numbers = np.arange(size) % np.size(a)
     return np.reshape(np.ravel(a)[numbers], new_shape)
 

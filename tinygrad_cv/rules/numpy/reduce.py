@@ -277,13 +277,7 @@ def average(
 
 def spread(weights: Array, shape: Shape, axis: Axis) -> Array:
     """Weights along the reduced axes, broadcast to the shape of what is weighted."""
-    if axis is None:
-        raise TypeError("np.average: an axis is needed where the weights have a shape of their own")
     axes = axes_of(axis, len(shape))
-    if np.shape(weights) != tuple(shape[i] for i in axes):
-        raise ValueError(
-            f"np.average: weights of shape {np.shape(weights)} along axis {axis} of shape {shape}"
-        )
     in_order = np.transpose(weights, np.argsort(axes))
     kept = [n if i in axes else 1 for i, n in enumerate(shape)]
     return np.broadcast_to(np.reshape(in_order, kept), shape)
@@ -331,9 +325,7 @@ def _cumulative(
 ) -> Array:
     """A scan by the array API's conventions: it needs an axis unless there is one only."""
     x = np.atleast_1d(x)
-    if axis is None and x.ndim > 1:
-        raise ValueError(f"a cumulative sum or product of shape {x.shape} needs an axis")
-    axis = 0 if axis is None else axis
+    axis = 0 if axis is None else int(np.ravel(axis)[0])
     y = scan(x, axis=axis, dtype=dtype)
     if not include_initial:
         return y

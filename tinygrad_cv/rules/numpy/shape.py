@@ -72,6 +72,7 @@ derivative(np.roll, linear="a", a=lambda g, shift, axis: np.roll(g, np.negative(
 @definition(np.rollaxis)
 def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
     """One axis moved to before another."""
+    start = start + np.ndim(a) if start < 0 else start
     passed = start > axis % np.ndim(a)
     return np.moveaxis(a, axis, start - passed)
 
@@ -91,9 +92,12 @@ def flipud(m: Array) -> Array:
 @definition(np.rot90)
 def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """k quarter turns, from the first axis towards the second."""
-    for _ in range(k % 4):
-        m = np.flip(np.swapaxes(m, *axes), axes[0])
-    return m
+    first, second = axes
+    if k % 4 == 2:
+        return np.flip(np.flip(m, first), second)
+    if k % 4 == 1:
+        return np.swapaxes(np.flip(m, second), first, second)
+    return m if k % 4 == 0 else np.flip(np.swapaxes(m, first, second), second)
 
 
 # More axes, more of the same.
@@ -139,8 +143,6 @@ def meshgrid(
 
     With "xy" the first two axes change places.
     """
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"np.meshgrid: indexing is 'xy' or 'ij', not {indexing!r}")
     n = len(xi)
     grids = []
     for i, x in enumerate(xi):
@@ -150,6 +152,16 @@ def meshgrid(
             grid = np.swapaxes(grid, 0, 1)
         grids.append(grid)
     return tuple(grids) if sparse else np.broadcast_arrays(*grids)
+
+
+@definition(np.ix_)
+def ix_(args: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Sequences as an open mesh: the i-th along axis i."""
+    grids = []
+    for i, x in enumerate(args):
+        behind = (1,) * (len(args) - 1 - i)
+        grids.append(np.reshape(x, (1,) * i + (-1, *behind)))  # (1, ..., n, ..., 1)
+    return tuple(grids)
 
 
 # Copies and casts.

@@ -359,8 +359,7 @@ def _constant_edges(
     refuse_complex(np.histogram, a=a)
     if np.ndim(bins) == 1:
         refuse_complex(np.histogram, bins=bins)
-    limits = None if range is None else tuple(map(unwrap, range))
-    edges = np.histogram_bin_edges(unwrap(a), unwrap(bins), limits, unwrap(weights))
+    edges = np.histogram_bin_edges(unwrap(a), unwrap(bins), unwrap(range), unwrap(weights))
     return np.asarray(edges)
 
 
@@ -389,11 +388,11 @@ def _histogram(
     recorded = [histogram_bin_edges(*axis) for axis in axes]
     if not density:
         return sums, recorded
-    shares = sums / np.sum(sums)
+    shares = sums
     for i, bounds in enumerate(recorded):
         widths = np.diff(bounds)
         shares = shares / np.reshape(widths, (-1,) + (1,) * (len(shape) - i - 1))  # (n, 1, ...)
-    return shares, recorded
+    return shares / np.sum(sums), recorded
 
 
 def _length(bins: Any) -> int:

@@ -25,7 +25,6 @@ without_gradient(*named(BITS, np), *named(COUNTING, np))
 without_gradient(*named(DEPENDING_ON_A_SHAPE, np), *named(ABOUT_ARRAYS_AND_TYPES, np))
 without_gradient(np.fft.fftfreq, np.fft.rfftfreq, refused=("d",))
 without_gradient(np.kaiser, refused=("beta",))
-without_gradient(np.ix_, refused=("args",))
 without_gradient(
     np.arange,
     signature="start, stop=None, step=1, dtype=None, *, device=None, like=None",

@@ -14,7 +14,7 @@ from scipy import special as sp
 
 from ...typing import Array, Scalar
 from ..table import definition, derivative, refuse_complex
-from .special import beta_density, gamma_density
+from .special import beta_density, gamma_density, wofz_curvature, wofz_slope
 
 # -------------------------------------------------------------------- densities of the central ones
 
@@ -44,7 +44,8 @@ def _chi_square(v: Array, x: Array) -> Array:
 def _f(dfn: Array, dfd: Array, x: Array) -> Array:
     """The density of the beta distribution at u = dfn x / (dfn x + dfd), times du/dx."""
     total = dfn * x + dfd
-    return beta_density(dfn / 2, dfd / 2, dfn * x / total) * dfn * dfd / (total * total)
+    density = beta_density(dfn / 2, dfd / 2, dfn * x / total, dfd / total)
+    return density * (dfn / total) * (dfd / total)
 
 
 def _student(df: Array, t: Array) -> Array:
@@ -122,14 +123,14 @@ if hasattr(sp, "btdtr"):  # up to SciPy 1.13
 def nrdtrimn(p: Array, std: Array, x: Array) -> Array:
     """The mean of the normal distribution for which P(X <= x) = p."""
     refuse_complex(sp.nrdtrimn, p=p, std=std, x=x)
-    return x - std * sp.ndtri(p)
+    return x - np.multiply(std, sp.ndtri(p))
 
 
 @definition(sp.nrdtrisd, signature="mn, p, x")
 def nrdtrisd(mn: Array, p: Array, x: Array) -> Array:
     """The standard deviation of the normal distribution for which P(X <= x) = p."""
     refuse_complex(sp.nrdtrisd, mn=mn, p=p, x=x)
-    return (x - mn) / sp.ndtri(p)
+    return np.subtract(x, mn) / sp.ndtri(p)
 
 
 # ------------------------------------------------------------------------ non-central distributions
@@ -325,73 +326,35 @@ derivative(sp.smirnovi, signature="n, p", p=lambda g, n, y: -g / _smirnov(n, y))
 
 # ------------------------------------------------------------------------ Voigt's profile, Owen's T
 
-# The profile is Re w(z) / (sigma sqrt(2 pi)), z = (x + i gamma) / (sigma sqrt 2); w' = 2 i /
-# sqrt(pi) - 2 z w (DLMF 7.19, 7.10).
-Complex = tuple[Array, Array]  # a real and an imaginary part
 
-
-def _faddeeva(a: Array, b: Array) -> Complex:
-    """The real and the imaginary part of w(a + i b)."""
-    w = sp.wofz(a + 1j * b)
-    return w.real, w.imag
-
-
-def _faddeeva_slope(a: Array, b: Array, w: Complex) -> Complex:
-    """w' at a + i b, where the value is w."""
-    real, imaginary = w
-    product = a * real - b * imaginary, a * imaginary + b * real
-    return -2 * product[0], 2 / sqrt(pi) - 2 * product[1]
-
-
-def _faddeeva_a(
-    g: Complex,
-    a: Array,
-    b: Array,
-    y: Complex,
-) -> Array:
-    """The slope in the direction of the real axis."""
-    real, imaginary = _faddeeva_slope(a, b, y)
-    return g[0] * real + g[1] * imaginary
-
-
-def _faddeeva_b(
-    g: Complex,
-    a: Array,
-    b: Array,
-    y: Complex,
-) -> Array:
-    """That in the direction of the imaginary axis (Cauchy and Riemann)."""
-    real, imaginary = _faddeeva_slope(a, b, y)
-    return g[1] * real - g[0] * imaginary
-
-
-_faddeeva = derivative(_faddeeva, a=_faddeeva_a, b=_faddeeva_b)
+# The profile is Re w(z) / (sigma sqrt(2 pi)), z = (x + i gamma) / (sigma sqrt 2) (DLMF 7.19). As a
+# Lorentz profile that diffuses, it changes with sigma^2 / 2 as its second derivative in x says.
+def _voigt_plane(x: Array, sigma: Array, gamma: Array) -> tuple[Array, Array]:
+    """w' and w'' at z, in float64: they are differences."""
+    z = ((x + 1j * gamma) / (sqrt(2) * sigma)).astype(complex)
+    w = sp.wofz(z)
+    slope = wofz_slope(z, w)
+    return slope, wofz_curvature(z, w, slope)
 
 
 def _voigt(x: Array, sigma: Array, gamma: Array) -> tuple[Array, Array]:
     """The derivatives in x and gamma."""
-    a, b = x / (sqrt(2) * sigma), gamma / (sqrt(2) * sigma)
-    real, imaginary = _faddeeva_slope(a, b, _faddeeva(a, b))
+    slope, _ = _voigt_plane(x, sigma, gamma)
     scale = 2 * sqrt(pi) * sigma * sigma
-    return real / scale, -imaginary / scale
+    return np.real(slope) / scale, -np.imag(slope) / scale
 
 
-def _voigt_in_sigma(
-    x: Array,
-    sigma: Array,
-    gamma: Array,
-    y: Array,
-) -> Array:
-    """The profile is homogeneous of degree -1."""
-    in_x, in_gamma = _voigt(x, sigma, gamma)
-    return -(y + x * in_x + gamma * in_gamma) / sigma
+def _voigt_in_sigma(x: Array, sigma: Array, gamma: Array) -> Array:
+    """The derivative in sigma."""
+    _, curvature = _voigt_plane(x, sigma, gamma)
+    return np.real(curvature) / (2 * sqrt(2 * pi) * sigma * sigma)
 
 
 derivative(
     sp.voigt_profile,
     signature="x, sigma, gamma",
     x=lambda g, x, sigma, gamma: g * _voigt(x, sigma, gamma)[0],
-    sigma=lambda g, x, sigma, gamma, y: g * _voigt_in_sigma(x, sigma, gamma, y),
+    sigma=lambda g, x, sigma, gamma: g * _voigt_in_sigma(x, sigma, gamma),
     gamma=lambda g, x, sigma, gamma: g * _voigt(x, sigma, gamma)[1],
 )
 

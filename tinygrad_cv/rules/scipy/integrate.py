@@ -26,14 +26,24 @@ from ...engine.modes import is_recording, switched
 from ...engine.observers import unobserved
 from ...tensor import Node, Tensor, backpropagate, place_of, pushforward, unwrap, wrap
 from ...typing import Array, Operand
+from ..numpy import numeric
 from ..numpy.axes import along
-from ..numpy.numeric import trapezoid
 from ..table import as_array, definition, derivative, refuse_complex
 
 # ----------------------------------------------------------------------------- integrals of samples
 
 
-definition(integrate.trapezoid)(trapezoid)
+@definition(integrate.trapezoid)
+def trapezoid(
+    y: Array,
+    x: Array | None = None,
+    dx: Operand = 1.0,
+    axis: int = -1,
+) -> Array:
+    """np.trapezoid, for which points of several axes, or one, are broadcast to y."""
+    if x is not None and np.ndim(x) != 1:
+        x = np.broadcast_to(x, np.shape(y))
+    return numeric.trapezoid(y, x, dx, axis)
 
 
 def _distances(
@@ -105,12 +115,15 @@ def simpson(
     The points are distinct: two that coincide have no parabola, and no derivative.
     """
     y = as_array(y)
-    width = np.moveaxis(_distances(x, dx, axis, y.ndim), axis, -1) if x is not None else dx
+    width: Array = np.expand_dims(dx, -1)  # of each integral, if there are several
+    if x is not None:
+        width = np.moveaxis(_distances(x, dx, axis, y.ndim), axis, -1)
     y = np.moveaxis(y, axis, -1)
-    n = np.shape(y)[-1]
-    h = np.broadcast_to(width, (*np.shape(y)[:-1], n - 1))
+    *batch, n = np.shape(y)
+    batch = np.broadcast_shapes(batch, np.shape(width)[:-1])
+    h = np.broadcast_to(width, (*batch, n - 1))
     if n == 1:
-        return 0.0 * y[..., 0]
+        return np.broadcast_to(0.0 * y[..., 0], batch)
     if n == 2:
         return h[..., 0] * (y[..., 0] + y[..., 1]) / 2
     if n % 2:

@@ -180,8 +180,9 @@ solve_triangular: Rule = derivative(
 
 @definition(linalg.cho_solve, inert=("overwrite_b", *UNCHECKED))
 def cho_solve(c_and_lower: tuple[Array, bool], b: Array) -> Array:
-    """A^-1 b for A = L L^H or U^H U."""
+    """A^-1 b for A = L L^H or U^H U, the same of all matrices. Raises ValueError for others."""
     c, lower = c_and_lower
+    lower = np.unique(lower).item()
     first, second = (0, 2) if lower else (2, 0)
     y = solve_triangular(c, b, first, lower)
     return solve_triangular(c, y, second, lower)
@@ -223,17 +224,27 @@ def lu_solve(
 # ----------------------------------------------------------------------------------- factorisations
 
 
-def permutation(piv: Array) -> np.ndarray:
-    """The matrix P of LAPACK's exchanges: row i with row piv[i], one after the other."""
+def _for_lapack(a: Array) -> Array:
+    """Half precision as single: NumPy refuses it, SciPy takes it so."""
+    a = as_array(a)
+    return a.astype(np.float32) if a.dtype == np.float16 else a
+
+
+def permutation(piv: Array, rows: int | None = None) -> np.ndarray:
+    """The matrix P of LAPACK's exchanges: row i with row piv[i], one after the other.
+
+    A wide or square matrix has as many exchanges as `rows`, a tall one fewer.
+    """
     piv = unwrap(piv)
     *batch, n = piv.shape
-    order = np.broadcast_to(np.arange(n), (*batch, n)).copy()
+    rows = n if rows is None else rows
+    order = np.broadcast_to(np.arange(rows), (*batch, rows)).copy()
     for i in range(n):
         other = piv[..., i : i + 1]
         here, there = order[..., i : i + 1].copy(), np.take_along_axis(order, other, -1)
         np.put_along_axis(order, other, here, -1)
         order[..., i : i + 1] = there
-    return np.eye(n)[order]  # (..., n, n)
+    return np.eye(rows)[order]  # (..., rows, rows)
 
 
 def _lu_factor(g: Sequence[Array], y: Sequence[Array]) -> Array:
@@ -267,11 +278,14 @@ lu_factor = derivative(linalg.lu_factor, a=_lu_factor, inert=("overwrite_a", *UN
 
 @definition(linalg.lu, inert=("overwrite_a", *UNCHECKED))
 def lu(a: Array, permute_l: bool = False) -> Any:
-    """A = P L U, or (P L) U, of a square matrix."""
+    """A = P L U, or (P L) U; the derivative is that of a square matrix."""
     packed, piv = lu_factor(as_array(a))
-    lower = np.tril(packed, -1) + _identity(np.shape(packed)[-1], packed)
-    p = permutation(piv).mT.astype(packed.dtype)
-    return (p @ lower, np.triu(packed)) if permute_l else (p, lower, np.triu(packed))
+    rows, columns = np.shape(packed)[-2:]
+    least = min(rows, columns)
+    lower = np.tril(packed[..., :least], -1) + np.eye(rows, least, dtype=packed.dtype)
+    upper = np.triu(packed[..., :least, :])
+    p = permutation(piv, rows).mT.astype(packed.dtype)
+    return (p @ lower, upper) if permute_l else (p, lower, upper)
 
 
 def _cholesky(g: Array, y: Array, lower: bool) -> Array:
@@ -288,26 +302,27 @@ cholesky = derivative(linalg.cholesky, a=_cholesky, inert=("overwrite_a", *UNCHE
 
 
 @definition(linalg.cho_factor, inert=("overwrite_a", *UNCHECKED))
-def cho_factor(a: Array, lower: bool = False) -> tuple[Array, bool]:
+def cho_factor(a: Array, lower: bool = False) -> tuple[Array, Any]:
     """The factor, and in the other triangle what stands there in A, which LAPACK does not touch."""
     a = as_array(a)
     factor = cholesky(a, lower)
     other = np.triu(a, 1) if lower else np.tril(a, -1)
-    return factor + other, lower
+    batch = np.shape(factor)[:-2]
+    return factor + other, np.full(batch, lower) if batch else lower
 
 
 @definition(linalg.qr, inert=("overwrite_a", "lwork", *UNCHECKED))
 def qr(a: Array, mode: str = "full") -> Any:
     """np.linalg.qr; the full Q of a tall matrix is not unique, and refused."""
     modes = {"full": "complete", "economic": "reduced"}
-    result = numpy_linalg.qr(a, modes.get(mode, mode))
+    result = numpy_linalg.qr(_for_lapack(a), modes.get(mode, mode))
     return (result,) if mode == "r" else tuple(result)
 
 
 @definition(linalg.svd, inert=("overwrite_a", "lapack_driver", *UNCHECKED))
 def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """np.linalg.svd."""
-    result = numpy_linalg.svd(a, full_matrices, compute_uv)
+    result = numpy_linalg.svd(_for_lapack(a), full_matrices, compute_uv)
     return tuple(result) if compute_uv else result
 
 
@@ -375,7 +390,7 @@ def norm(
 @definition(linalg.pinv, inert=UNCHECKED)
 def pinv(a: Array, rtol: float | None = None) -> Array:
     """np.linalg.pinv, with SciPy's limit for what counts as zero."""
-    a = as_array(a)
+    a = _for_lapack(a)
     if rtol is None:
         rtol = max(np.shape(a)[-2:]) * float(np.finfo(a.dtype).eps)
     return np.linalg.pinv(a, rtol=rtol)
@@ -388,10 +403,12 @@ def lstsq(
     cond: float | None = None,
 ) -> Any:
     """np.linalg.lstsq; the squared residual of one vector is a number."""
-    a = as_array(a)
+    a, b = _for_lapack(a), _for_lapack(b)
     cond = float(np.finfo(a.dtype).eps) if cond is None else cond
     x, residuals, rank, s = numpy_linalg.lstsq(a, b, cond)
-    if np.ndim(b) == 1 and np.size(residuals) == 1:
+    if np.shape(a)[-1] == 0:
+        residuals = np.sum(np.abs(b) ** 2, axis=0)
+    elif np.ndim(b) == 1 and np.size(residuals) == 1:
         residuals = residuals[0]
     return x, residuals, rank, s
 
@@ -399,7 +416,7 @@ def lstsq(
 @definition(linalg.polar)
 def polar(a: Array, side: str = "right") -> tuple[Array, Array]:
     """A = U P ("right") or P U ("left"), U unitary and P positive, from the SVD W S V^H."""
-    w, s, vh = np.linalg.svd(a, full_matrices=False)
+    w, s, vh = np.linalg.svd(_for_lapack(a), full_matrices=False)
     vectors = _mh(vh) if side == "right" else w
     return w @ vh, (vectors * np.expand_dims(s, -2)) @ _mh(vectors)
 
@@ -460,6 +477,7 @@ def solve_sylvester(a: Array, b: Array, q: Array) -> Array:
 @definition(linalg.solve_continuous_lyapunov)
 def solve_continuous_lyapunov(a: Array, q: Array) -> Array:
     """A X + X A^H = Q."""
+    a, q = np.atleast_2d(a), np.atleast_2d(q)
     a, q = _of_one_kind(linalg.solve_continuous_lyapunov, a, q)
     return sylvester(a, _mh(a), q)
 
@@ -522,18 +540,21 @@ def toeplitz(c: Array, r: Array | None = None) -> Array:
     """Constant along diagonals: c is the first column, r the first row (c^* without it)."""
     c = np.atleast_1d(c)
     r = conjugate(c) if r is None else np.atleast_1d(r)
+    *batch, n = np.shape(c)
+    *r_batch, m = np.shape(r)
+    batch = np.broadcast_shapes(batch, r_batch)
+    c, r = np.broadcast_to(c, (*batch, n)), np.broadcast_to(r, (*batch, m))
     values = np.concatenate([np.flip(c, -1), r[..., 1:]], axis=-1)
-    n, m = np.shape(c)[-1], np.shape(r)[-1]
     return _by_places(values, (n - 1) - np.arange(n)[:, None] + np.arange(m))
 
 
 @definition(linalg.hankel)
 def hankel(c: Array, r: Array | None = None) -> Array:
     """Constant along antidiagonals: c is the first column, r the last row (0 without it)."""
-    c = as_array(c)
-    r = np.zeros_like(unwrap(c)) if r is None else as_array(r)
-    values = np.concatenate([c, r[..., 1:]], axis=-1)
-    n, m = np.shape(c)[-1], np.shape(r)[-1]
+    c = np.ravel(c)
+    r = np.zeros_like(unwrap(c)) if r is None else np.ravel(r)
+    values = np.concatenate([c, r[1:]])
+    n, m = np.size(c), np.size(r)
     return _by_places(values, np.arange(n)[:, None] + np.arange(m))
 
 

@@ -221,11 +221,12 @@ def _enter_harmonics(function: Any, every: Any) -> Rule:
     @definition(every, signature="n, m, theta, phi, *, diff_n=0")
     def harmonics(n: int, m: int, theta: Array, phi: Array) -> Array:
         """(n + 1, 2 m + 1, ...): the degrees from 0 to n, the orders 0 to m and -m to -1."""
+        m = abs(m)
         ndim = np.broadcast(unwrap(theta), unwrap(phi)).ndim
         behind = (1,) * ndim
         degrees = np.reshape(np.arange(n + 1), (-1, 1, *behind))
-        orders = np.reshape([*range(m + 1), *range(-m, 0)], (-1, *behind))
-        return spherical_harmonic(degrees, orders, theta, phi)
+        orders = np.array([*range(m + 1), *range(-m, 0)], int)
+        return spherical_harmonic(degrees, np.reshape(orders, (-1, *behind)), theta, phi)
 
     return rule
 

@@ -21,7 +21,8 @@ from scipy import special as sp
 from ...engine.operands import is_complex
 from ...tensor import Rule, unwrap
 from ...typing import Array, Axis
-from ..numpy.elementwise import sinc
+from ..numpy.axes import restore
+from ..numpy.elementwise import one_power_less, sinc
 from ..table import definition, derivative, refuse_complex
 
 ROOT_PI = sqrt(pi)
@@ -38,7 +39,7 @@ def at_pole(g: Array, slope: Array) -> Array:
     Of a function's several values one may have a pole where the others are smooth; if it is not
     used, its g is 0.
     """
-    unused = np.logical_and(np.equal(g, 0), np.isinf(slope))
+    unused = np.equal(g, 0) & ~np.isfinite(slope)
     return g * np.where(unused, 0, slope)
 
 
@@ -55,33 +56,120 @@ def _over_bell(x: Array) -> Array:
     return (ROOT_PI / 2) * np.exp(x * x)
 
 
-def _over_density(x: Array) -> Array:
-    """sqrt(2 pi) exp(x^2 / 2), one over the normal density."""
-    return sqrt(2 * pi) * np.exp(0.5 * x * x)
+def _over_bell_by_tail(x: Array, tail: Array) -> Array:
+    """The same by the smaller tail, erfc(|x|), and erfcx, its ratio to the bell.
+
+    In exp(x^2) the rounding of x would count 2 x^2 times.
+    """
+    x = np.minimum(np.abs(x), 40)  # where the tail is 0, x is infinite
+    return (ROOT_PI / 2) * sp.erfcx(x) / tail
 
 
-derivative(sp.expit, x=lambda g, y: g * y * (1 - y))
+def _over_density(x: Array, tail: Array) -> Array:
+    """sqrt(2 pi) exp(x^2 / 2), one over the normal density, by the smaller tail."""
+    return sqrt(8) * _over_bell_by_tail(x / sqrt(2), 2 * tail)
+
+
+def _erfcx_slope(x: Array, y: Array) -> Array:
+    """2 x y - 2 / sqrt(pi), and for large x its continued fraction, where that cancels.
+
+    y is x / (sqrt(pi) (x + t)), t = (1/2) / (x + 1 / (x + (3/2) / (x + ...))) (DLMF 7.9.3).
+    """
+    large = np.greater(x, 2)
+    far = np.where(large, x, 2)
+    t: Any = 0
+    for k in range(60, 0, -1):
+        t = 0.5 * k / (far + t)
+    return np.where(large, -2 / ROOT_PI * t / (far + t), 2 * x * y - 2 / ROOT_PI)
+
+
+FAR = 7  # from here on the asymptotic series of w and its kin has all digits
+
+
+def _far_series(z: Array) -> Array:
+    """sqrt(pi) z w(z) / i - 1 for large z: u + 3 u^2 + 15 u^3 + ..., u = 1 / (2 z^2).
+
+    DLMF 7.12.
+    """
+    u = 0.5 / z / z
+    series: Any = 1
+    for k in range(24, 1, -1):
+        series = 1 + (2 * k - 1) * u * series
+    return u * series
+
+
+def wofz_slope(z: Array, y: Array) -> Array:
+    """w' = 2 i / sqrt(pi) - 2 z w, which for large z in the upper half plane cancels."""
+    large = np.greater(np.abs(z), FAR) & np.greater_equal(np.imag(z), 0)
+    far = -2j / ROOT_PI * _far_series(np.where(large, z, FAR))
+    return np.where(large, far, 2j / ROOT_PI - 2 * z * y)
+
+
+def wofz_curvature(z: Array, y: Array, slope: Array) -> Array:
+    """w'' = -2 w - 2 z w', for large z the slope of the series."""
+    large = np.greater(np.abs(z), FAR) & np.greater_equal(np.imag(z), 0)
+    far = np.where(large, z, FAR)
+    u = 0.5 / far / far
+    series: Any = 1
+    for k in range(24, 1, -1):  # u + 2 * 3 u^2 + 3 * 15 u^3 + ...
+        series = 1 + k / (k - 1) * (2 * k - 1) * u * series
+    return np.where(large, 4j / ROOT_PI * (u * series / far), -2 * y - 2 * z * slope)
+
+
+def _dawsn_slope(x: Array) -> Array:
+    """1 - 2 x D(x), which cancels for large x: by Rybicki's sum for D, then by a series.
+
+    D(x) is the sum of exp(-(x - n h)^2) / (n sqrt(pi)) over odd n, to exp(-(pi / 2 h)^2) (Rybicki
+    1989).
+    """
+    large = np.greater(np.abs(x), FAR)
+    h = 0.2
+    near: Any = 0
+    for n in range(-67, 68, 2):
+        apart = np.where(large, 0, x) - n * h
+        near = near - 2 / ROOT_PI / n * (apart * np.exp(-apart * apart))
+    return np.where(large, -_far_series(np.where(large, x, FAR)), near)
+
+
+derivative(sp.expit, x=lambda g, x, y: g * y * sp.expit(-x))
 derivative(sp.logit, x=lambda g, x: g / (x * (1 - x)))
 derivative(sp.log_expit, x=lambda g, x: g * sp.expit(-x))
 derivative(sp.erf, signature="z", z=lambda g, z: g * _bell(z))
 derivative(sp.erfc, x=lambda g, x: -g * _bell(x))
 derivative(sp.erfi, signature="z", z=lambda g, z: g * (2 / ROOT_PI) * np.exp(z * z))
-derivative(sp.erfcx, x=lambda g, x, y: g * (2 * x * y - 2 / ROOT_PI))
-derivative(sp.dawsn, x=lambda g, x, y: g * (1 - 2 * x * y))
+derivative(sp.erfcx, x=lambda g, x, y: g * _erfcx_slope(x, y))
+derivative(sp.dawsn, x=lambda g, x: g * _dawsn_slope(x))
 derivative(sp.erfinv, signature="y", y=lambda g, y: g * _over_bell(sp.erfinv(y)))
-derivative(sp.erfcinv, signature="y", y=lambda g, y: -g * _over_bell(sp.erfcinv(y)))
+derivative(
+    sp.erfcinv,
+    signature="y",
+    y=lambda g, y: -g * _over_bell_by_tail(sp.erfcinv(y), np.minimum(y, 2 - y)),
+)
 derivative(sp.ndtr, x=lambda g, x: g * np.exp(-0.5 * x * x) / sqrt(2 * pi))
-derivative(sp.wofz, signature="z", z=lambda g, z, y: g * (2j / ROOT_PI - 2 * z * y))
-derivative(sp.log_ndtr, x=lambda g, x, y: g * np.exp(-0.5 * x * x - y - 0.5 * log(2 * pi)))
-derivative(sp.ndtri, signature="y", y=lambda g, y: g * _over_density(sp.ndtri(y)))
+derivative(sp.wofz, signature="z", z=lambda g, z, y: g * wofz_slope(z, y))
+derivative(
+    sp.ndtri,
+    signature="y",
+    y=lambda g, y: g * _over_density(sp.ndtri(y), np.minimum(y, 1 - y)),
+)
+
+
+def _mills(x: Array) -> Array:
+    """The distribution function over the density: sqrt(pi / 2) exp(x^2 / 2) erfc(-x / sqrt(2))."""
+    return sqrt(pi / 2) * sp.erfcx(-x / sqrt(2))
 
 
 def _ndtri_exp_slope(y: Array) -> Array:
-    """exp(y) over the density at the value, in one exponential."""
+    """exp(y) over the density at the value, above 0 by the upper tail, -expm1(y)."""
     value = sp.ndtri_exp(y)
-    return np.exp(y + 0.5 * value * value) * sqrt(2 * pi)
+    upper = np.greater(value, 0)
+    above = np.exp(y) * _over_density(np.where(upper, value, 0), np.where(upper, -np.expm1(y), 1))
+    lower = np.where(upper, 0, value)
+    error = sp.log_ndtr(lower) - np.where(upper, -log(2), y)  # SciPy's value is good to 1e-13
+    return np.where(upper, above, _mills(lower - error * _mills(lower)))
 
 
+derivative(sp.log_ndtr, x=lambda g, x: g / _mills(x))
 derivative(sp.ndtri_exp, signature="y", y=lambda g, y: g * _ndtri_exp_slope(y))
 
 if hasattr(sp, "softplus"):  # SciPy 1.17
@@ -95,35 +183,106 @@ if hasattr(sp, "softplus"):  # SciPy 1.17
 # ---------------------------------------------------------------------------------- gamma functions
 
 
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)  # B_2, B_4, ...
+LARGE = 10  # from here on the asymptotic series with these numbers have all digits
+
+
+def _psi_rise(a: Array, rise: Array) -> Array:
+    """psi(a + rise) - psi(a), where the difference does not cancel for a, a + rise > 0.
+
+    Ten steps of the recurrence psi(a) = psi(a + 1) - 1 / a, then the difference, term by term, of
+    psi(a) = log a - 1 / (2 a) - sum B_2k / (2 k a^2k) (DLMF 5.5.2, 5.11.2).
+    """
+    right = np.greater(a, 0) & np.greater(a + rise, 0)
+    difference = sp.psi(a + rise) - sp.psi(a)
+    a, rise = np.where(right, a, 1), np.where(right, rise, 0)
+    total: Any = 0
+    for k in range(LARGE):
+        total = total + rise / (a + k + rise) / (a + k)
+    a = a + LARGE
+    end = a + rise
+    total = total + np.log1p(rise / a) + 0.5 * rise / end / a
+    p, q = 1 / (end * end), 1 / (a * a)
+    gap = -rise / end / a * (1 / end + 1 / a)  # p - q
+    sums: Any = 1.0  # (p^k - q^k) / (p - q)
+    power: Any = 1.0
+    for k, number in enumerate(BERNOULLI, start=1):
+        total = total - number / (2 * k) * gap * sums
+        power = power * q
+        sums = p * sums + power
+    return np.where(right, total, difference)
+
+
 def _psi_gap(a: Array, b: Array) -> Array:
     """psi(a) - psi(a + b), the slope of log B in a."""
-    return sp.psi(a) - sp.psi(a + b)
-
-
-def _psi_difference(a: Array, b: Array) -> Array:
-    """psi(a + 1) - psi(b + 1)."""
-    return sp.psi(a + 1) - sp.psi(b + 1)
+    return -_psi_rise(a, b)
 
 
 def _log_ratio(x: Array, y: Array) -> Array:
-    """log(x / y), without the rounding of x / y where it is close to 1."""
+    """log(x / y), without the rounding of x / y where it is close to 1, nor its overflow."""
     excess = (x - y) / y
     close = np.abs(excess) < 0.5
-    return np.where(close, np.log1p(np.where(close, excess, 0)), np.log(x / y))
+    extreme = np.isinf(x / y) | np.isinf(y / x)
+    apart = np.where(extreme, np.log(x) - np.log(y), np.log(x / y))
+    return np.where(close, np.log1p(np.where(close, excess, 0)), apart)
+
+
+def _stirling_rest(a: Array) -> Array:
+    """gammaln(a) less Stirling's (a - 1/2) log a - a + log(2 pi) / 2, for large a (DLMF 5.11.1)."""
+    total: Any = 0
+    for k in range(len(BERNOULLI), 0, -1):
+        total = total / (a * a) + BERNOULLI[k - 1] / (2 * k * (2 * k - 1))
+    return total / a
+
+
+def _less_log(x: Array, peak: Array) -> Array:
+    """u - log(1 + u) for u = x / peak - 1, which is 0 at the peak."""
+    u = (x - peak) / peak
+    close = np.less(np.abs(u), 0.5)
+    return u - np.where(close, np.log1p(np.where(close, u, 0)), np.log(x / peak))
 
 
 def gamma_density(a: Array, x: Array) -> Array:
-    """x^(a - 1) e^-x / Gamma(a)."""
-    return np.exp(sp.xlogy(a - 1, x) - x - sp.gammaln(a))
+    """x^(a - 1) e^-x / Gamma(a); for large a about its peak, where the exponents cancel.
+
+    For small x the power stands outside of the exponential: its exponent would be large.
+    """
+    large = np.greater(a, LARGE) & np.greater(x, 0)
+    small_a, small_x = np.where(large, 1, a), np.where(large, 1, x)
+    outside = np.less(small_x, 1)
+    power = np.where(outside, one_power_less(np.where(outside, small_x, 1), small_a), 1)
+    exponent = sp.xlogy(small_a - 1, np.where(outside, 1, small_x)) - small_x - sp.gammaln(small_a)
+    a, x = np.where(large, a, LARGE), np.where(large, x, LARGE)
+    peak = -a * _less_log(x, a) - _stirling_rest(a)
+    about_peak = np.sqrt(a / (2 * pi)) / x * np.exp(peak)
+    return np.where(large, about_peak, power * np.exp(exponent))
 
 
-def beta_density(a: Array, b: Array, x: Array) -> Array:
-    """x^(a - 1) (1 - x)^(b - 1) / B(a, b)."""
-    powers = sp.xlogy(a - 1, x) + sp.xlog1py(b - 1, -x)
-    return np.exp(powers - sp.betaln(a, b))
+def beta_density(a: Array, b: Array, x: Array, rest: Array | None = None) -> Array:
+    """x^(a - 1) (1 - x)^(b - 1) / B(a, b); for large a and b about its peak.
+
+    `rest` is 1 - x, if it is known to more digits.
+    """
+    rest = 1 - x if rest is None else rest
+    large = np.greater(a, LARGE) & np.greater(b, LARGE) & np.greater(x, 0) & np.greater(rest, 0)
+    small_a, small_b = np.where(large, 1, a), np.where(large, 1, b)
+    first, first_log = _power_less_one(x, small_a)
+    second, second_log = _power_less_one(rest, small_b)
+    direct = first * second * np.exp(first_log + second_log - sp.betaln(small_a, small_b))
+    a, b = np.where(large, a, LARGE), np.where(large, b, LARGE)
+    x, rest = np.where(large, x, 0.5), np.where(large, rest, 0.5)
+    total = a + b
+    exponent = -a * _less_log(x, a / total) - b * _less_log(rest, b / total)
+    exponent = exponent + _stirling_rest(total) - _stirling_rest(a) - _stirling_rest(b)
+    scale = np.sqrt(a / total * b / (2 * pi)) / (x * rest)
+    return np.where(large, scale * np.exp(exponent), direct)
 
 
-BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)  # B_2, B_4, ...
+def _power_less_one(x: Array, a: Array) -> tuple[Array, Array]:
+    """A factor and a logarithm that make x^(a - 1): the power, or if a is large, its logarithm."""
+    large = np.greater(a, LARGE)
+    factor = one_power_less(np.where(large, 1, x), np.where(large, 1, a))
+    return factor, sp.xlogy(np.where(large, a, 1) - 1, x)
 
 
 def _trigamma(z: Array) -> Array:
@@ -148,7 +307,21 @@ def _trigamma(z: Array) -> Array:
 derivative(sp.gammaln, x=lambda g, x: g * sp.psi(x))
 derivative(sp.loggamma, signature="z", z=lambda g, z: g * sp.psi(z))
 derivative(sp.gamma, signature="z", z=lambda g, z, y: g * y * sp.psi(z))
-derivative(sp.rgamma, signature="z", z=lambda g, z, y: -g * y * sp.psi(z))
+
+
+def _rgamma_slope(z: Array, y: Array) -> Array:
+    """-psi(z) / Gamma(z); on the left, with the poles of psi, by its reflection.
+
+    There psi(z) is psi(1 - z) - pi cot(pi z), and 1 / Gamma(z) is Gamma(1 - z) sin(pi z) / pi (DLMF
+    5.5.3, 5.5.4).
+    """
+    left = np.less(np.real(z), 0.5) & np.isfinite(y)
+    mirrored = 1 - np.where(left, z, 0)
+    reflected = sp.gamma(mirrored) * np.cos(pi * z) - y * sp.psi(mirrored)
+    return np.where(left, reflected, -y * sp.psi(np.where(left, 1, z)))
+
+
+derivative(sp.rgamma, signature="z", z=lambda g, z, y: g * _rgamma_slope(z, y))
 derivative(sp.psi, signature="z", z=lambda g, z: g * _trigamma(z))
 polygamma: Rule = derivative(sp.polygamma, x=lambda g, n, x: g * polygamma(n + 1, x))
 derivative(
@@ -163,16 +336,66 @@ derivative(
     a=lambda g, a, b: g * _psi_gap(a, b),
     b=lambda g, a, b: g * _psi_gap(b, a),
 )
+
+
+# Gamma(x + 1) / (Gamma(y + 1) Gamma(x - y + 1)). Left of the last one's poles, y > x, it is
+# B(x + 1, y - x) sin(pi (y - x)) / pi, by the reflection of that factor.
+def _waves(x: Array, y: Array) -> tuple[Array, Array]:
+    """sin(pi (y - x)) / pi and cos(pi (y - x)): whole turns are taken off before the rounding."""
+    whole_x, whole_y = np.rint(x), np.rint(y)
+    sign = 1 - 2 * np.mod(whole_y - whole_x, 2)
+    angle = pi * ((y - whole_y) - (x - whole_x))
+    return sign * np.sin(angle) / pi, sign * np.cos(angle)
+
+
+def _binom_x(x: Array, y: Array) -> Array:
+    """binom (psi(x + 1) - psi(x - y + 1))."""
+    left = np.greater(y, x + 0.5)
+    sine, cosine = _waves(x, y)
+    gap = np.where(left, y - x, 1)
+    mirrored = sp.beta(x + 1, gap) * (_psi_rise(gap, x + 1 - gap) * sine - cosine)
+    apart = _psi_rise(np.where(left, 1, x - y + 1), np.where(left, 0, y))
+    return np.where(left, mirrored, sp.binom(x, y) * apart)
+
+
+def _binom_y(x: Array, y: Array) -> Array:
+    """binom (psi(x - y + 1) - psi(y + 1))."""
+    left = np.greater(y, x + 0.5)
+    sine, cosine = _waves(x, y)
+    gap = np.where(left, y - x, 1)
+    mirrored = sp.beta(x + 1, gap) * (cosine - _psi_rise(gap, x + 1) * sine)
+    apart = _psi_rise(y + 1, np.where(left, 0, x - 2 * y))
+    return np.where(left, mirrored, sp.binom(x, y) * apart)
+
+
 derivative(
     sp.binom,
     signature="x, y",
-    x=lambda g, x, y: g * sp.binom(x, y) * _psi_difference(x, x - y),
-    y=lambda g, x, y: g * sp.binom(x, y) * _psi_difference(x - y, y),
+    x=lambda g, x, y: g * _binom_x(x, y),
+    y=lambda g, x, y: g * _binom_y(x, y),
 )
+
+
+def _poch_z(z: Array, m: Array, y: Array) -> Array:
+    """poch (psi(z + m) - psi(z)) for Gamma(z + m) / Gamma(z).
+
+    For z < 1/2, where psi(z) has poles and 1 / Gamma(z) zeros, by the slope of that; if both
+    factors have poles, by reflection.
+    """
+    left, end = np.less(z, 0.5), z + m
+    both = left & np.less_equal(end, 0) & np.equal(end, np.rint(end))
+    place = np.where(left, z, 0)
+    end = np.where(left & ~both, end, 1)
+    by_slope = sp.gamma(end) * _rgamma_slope(place, sp.rgamma(place)) + y * sp.psi(end)
+    mirrored = -y * _psi_rise(np.where(both, 1 - z - m, 1), np.where(both, m, 0))
+    right = y * _psi_rise(np.where(left, 1, z), np.where(left, 0, m))
+    return np.where(both, mirrored, np.where(left, by_slope, right))
+
+
 derivative(
     sp.poch,
     signature="z, m",
-    z=lambda g, z, m, y: g * y * (sp.psi(z + m) - sp.psi(z)),
+    z=lambda g, z, m, y: g * _poch_z(z, m, y),
     m=lambda g, z, m, y: g * y * sp.psi(z + m),
 )
 
@@ -219,24 +442,30 @@ def _beside(x: Array, y: Array) -> Array:
     return y.astype(x.dtype) if is_complex(x) and not is_complex(y) else y
 
 
+def _share(x: Array, y: Array) -> Array:
+    """x / y, and 0 where both are 0."""
+    nothing = np.logical_and(np.equal(x, 0), np.equal(y, 0))
+    return x / np.where(nothing, 1, y)
+
+
 # x log y is 0 at x = 0 whatever y.
 derivative(
     sp.xlogy,
     signature="x, y",
     x=lambda g, x, y: g * np.log(_beside(x, y)),
-    y=lambda g, x, y: g * np.where(np.equal(x, 0), 0, x / safe(y)),
+    y=lambda g, x, y: g * _share(x, y),
 )
 derivative(
     sp.xlog1py,
     signature="x, y",
     x=lambda g, x, y: g * np.log1p(_beside(x, y)),
-    y=lambda g, x, y: g * np.where(np.equal(x, 0), 0, x / safe(1 + y)),
+    y=lambda g, x, y: g * _share(x, 1 + y),
 )
 derivative(sp.entr, x=lambda g, x: -g * (np.log(x) + 1))
 derivative(
     sp.rel_entr,
     signature="x, y",
-    x=lambda g, x, y: g * (np.log(x / y) + 1),
+    x=lambda g, x, y: g * (_log_ratio(x, y) + 1),
     y=lambda g, x, y: -g * x / y,
 )
 derivative(
@@ -254,33 +483,43 @@ derivative(
 
 
 def _pseudo_huber_delta(g: Array, delta: Array, r: Array) -> Array:
-    """(h - delta)^2 / h for h = hypot(delta, r)."""
+    """(h - delta)^2 / h for h = hypot(delta, r), where h - delta is r^2 / (h + delta)."""
     h = np.hypot(delta, r)
-    return g * (h - delta) ** 2 / h
+    slope = r / safe(h + delta)
+    return g * (r * slope * (slope * (r / safe(h))))
+
+
+def _pseudo_huber_r(g: Array, delta: Array, r: Array) -> Array:
+    """delta r / h; the larger of the two is divided, so that nothing overflows or vanishes."""
+    h = safe(np.hypot(delta, r))
+    return g * np.where(np.greater(delta, np.abs(r)), delta / h * r, delta * (r / h))
+
+
+derivative(sp.pseudo_huber, signature="delta, r", delta=_pseudo_huber_delta, r=_pseudo_huber_r)
+derivative(sp.boxcox, signature="x, lmbda", x=lambda g, x, lmbda: g * one_power_less(x, lmbda))
+derivative(
+    sp.boxcox1p, signature="x, lmbda", x=lambda g, x, lmbda: g * one_power_less(1 + x, lmbda)
+)
+
+
+def _inv_boxcox_slope(y: Array, lmbda: Array) -> Array:
+    """(1 + lmbda y)^(1 / lmbda - 1): the value over 1 + lmbda y, unless it overflows."""
+    value = sp.inv_boxcox(y, lmbda)
+    overflows = np.isinf(value) & np.not_equal(lmbda, 0)
+    power = np.exp((1 / safe(lmbda) - 1) * np.log1p(lmbda * y))
+    return np.where(overflows, power, value / (1 + lmbda * y))
 
 
 derivative(
-    sp.pseudo_huber,
-    signature="delta, r",
-    delta=_pseudo_huber_delta,
-    r=lambda g, delta, r: g * delta * r / np.hypot(delta, r),
-)
-derivative(sp.boxcox, signature="x, lmbda", x=lambda g, x, lmbda: g * np.power(x, lmbda - 1))
-derivative(sp.boxcox1p, signature="x, lmbda", x=lambda g, x, lmbda: g * np.power(1 + x, lmbda - 1))
-derivative(
-    sp.inv_boxcox,
-    signature="y, lmbda",
-    y=lambda g, y, lmbda: g * np.power(sp.inv_boxcox(y, lmbda), 1 - lmbda),
+    sp.inv_boxcox, signature="y, lmbda", y=lambda g, y, lmbda: g * _inv_boxcox_slope(y, lmbda)
 )
 derivative(
-    sp.inv_boxcox1p,
-    signature="y, lmbda",
-    y=lambda g, y, lmbda: g * np.power(1 + sp.inv_boxcox1p(y, lmbda), 1 - lmbda),
+    sp.inv_boxcox1p, signature="y, lmbda", y=lambda g, y, lmbda: g * _inv_boxcox_slope(y, lmbda)
 )
 derivative(
     sp.powm1,
     signature="x, y",
-    x=lambda g, x, y: g * y * np.power(x, y) / x,
+    x=lambda g, x, y: g * y * one_power_less(x, y),
     y=lambda g, x, y: g * np.power(x, y) * np.log(x),
 )
 
@@ -288,38 +527,107 @@ derivative(
 # ------------------------------------------------------------------------------ softmax and its kin
 
 
-@definition(sp.logsumexp)
-def logsumexp(
-    a: Array,
-    axis: Axis = None,
-    b: Array | None = None,
-    keepdims: bool = False,
-) -> Array:
-    """log sum b exp(a). Nothing overflows; entries of -inf have gradient 0."""
-    if np.ndim(a) == 0:  # SciPy's versions differ in the shape that they give
-        shape = np.shape(sp.logsumexp(0.0, axis=axis, keepdims=keepdims))
-        return np.reshape(a if b is None else a + np.log(b), shape)
-    top = np.max(np.real(unwrap(a)), axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    terms = np.exp(a - top)
+def _shares(a: Array, b: Array | None, axis: Axis) -> Array:
+    """b exp(a) / sum b exp(a). Nothing overflows; entries of -inf have the share 0."""
+    with np.errstate(divide="ignore"):  # b may be 0
+        exponents = a if b is None else a + np.log(np.abs(b))
+    top = np.max(np.real(unwrap(exponents)), axis=axis, keepdims=True, initial=-np.inf)
+    terms = np.exp(exponents - np.where(np.isfinite(top), top, 0))
     if b is not None:
-        terms = b * terms
-    total = np.log(np.sum(terms, axis=axis, keepdims=True)) + top
-    if keepdims:
-        return total
-    return np.squeeze(total, tuple(range(np.ndim(a))) if axis is None else axis)
+        terms = np.sign(b) * terms
+    return terms / np.sum(terms, axis=axis, keepdims=True)
 
 
-@definition(sp.log_softmax)
-def log_softmax(x: Array, axis: Axis = None) -> Array:
-    """x - logsumexp(x)."""
-    return np.reshape(x - logsumexp(x, axis, keepdims=True), np.shape(x))
+def _logsumexp_a(
+    g: Array,
+    a: Array,
+    b: Array | None,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    shares = _shares(a, b, axis)
+    return restore(g, shares.shape, axis, keepdims) * shares
 
 
-@definition(sp.softmax)
-def softmax(x: Array, axis: Axis = None) -> Array:
-    """exp(x) / sum exp(x)."""
-    return np.exp(log_softmax(x, axis))
+def _logsumexp_a_tangent(
+    t: Array,
+    a: Array,
+    b: Array | None,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    return np.sum(t * _shares(a, b, axis), axis=axis, keepdims=keepdims)
+
+
+def _logsumexp_b_slope(a: Array, b: Array, y: Array, axis: Axis, keepdims: bool) -> Array:
+    """exp(a - y), where b is not 0 as the share of b."""
+    shares = _shares(a, b, axis)
+    each = np.exp(a - restore(y, shares.shape, axis, keepdims))
+    return np.where(np.equal(b, 0), each, shares / safe(b))
+
+
+def _logsumexp_b(
+    g: Array,
+    a: Array,
+    b: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    slope = _logsumexp_b_slope(a, b, y, axis, keepdims)
+    return at_pole(restore(g, slope.shape, axis, keepdims), slope)
+
+
+def _logsumexp_b_tangent(
+    t: Array,
+    a: Array,
+    b: Array,
+    y: Array,
+    axis: Axis,
+    keepdims: bool,
+) -> Array:
+    moved = at_pole(t, _logsumexp_b_slope(a, b, y, axis, keepdims))
+    return np.reshape(np.sum(moved, axis=axis), np.shape(y))
+
+
+derivative(sp.logsumexp, a=_logsumexp_a, b=_logsumexp_b).tangent(
+    a=_logsumexp_a_tangent, b=_logsumexp_b_tangent
+)
+
+
+# The gradients of a row's elements add up to 0: where one share is nearly 1, its gradient is minus
+# the sum of the others, without the cancellation in 1 - share. Where no share is, it is as it is.
+def _large(shares: Array) -> np.ndarray:
+    """Whether a share is nearly 1; of complex numbers, which add up to 1 by other ways, none."""
+    return np.zeros(shares.shape, bool) if is_complex(shares) else np.greater(shares, 0.75)
+
+
+def _balanced(dx: Array, shares: Array, axis: Axis) -> Array:
+    large = _large(shares)
+    others = np.where(large, 0, dx)
+    return np.where(large, -np.sum(others, axis, keepdims=True), others)
+
+
+def _softmax(g: Array, y: Array, axis: Axis) -> Array:
+    """y (g - sum g y): the Jacobian is symmetric, and serves both directions."""
+    return _balanced(y * (g - np.sum(g * y, axis, keepdims=True)), y, axis)
+
+
+def _log_softmax(g: Array, y: Array, axis: Axis) -> Array:
+    """g - softmax(x) sum g."""
+    shares = np.exp(y)
+    return _balanced(g - shares * np.sum(g, axis, keepdims=True), shares, axis)
+
+
+def _log_softmax_tangent(t: Array, y: Array, axis: Axis) -> Array:
+    """t - sum softmax(x) t, where t is counted from that of a large share."""
+    shares = np.exp(y)
+    t = t - np.sum(np.where(_large(shares), t, 0), axis, keepdims=True)
+    return t - np.sum(shares * t, axis, keepdims=True)
+
+
+derivative(sp.softmax, x=_softmax).tangent(x=lambda t, y, axis: _softmax(t, y, axis))
+derivative(sp.log_softmax, x=_log_softmax).tangent(x=_log_softmax_tangent)
 
 
 # ----------------------------------------------------------------------------- elementary functions
@@ -327,13 +635,13 @@ def softmax(x: Array, axis: Axis = None) -> Array:
 derivative(sp.cbrt, x=lambda g, y: g / (3 * y * y))
 derivative(sp.exp2, x=lambda g, y: g * y * log(2))
 derivative(sp.exp10, x=lambda g, y: g * y * log(10))
-derivative(sp.expm1, x=lambda g, y: g * (y + 1))
+derivative(sp.expm1, x=lambda g, x: g * np.exp(x))
 derivative(sp.log1p, x=lambda g, x: g / (1 + x))
 derivative(sp.cosm1, x=lambda g, x: -g * np.sin(x))
 derivative(sp.sindg, x=lambda g, x: g * (pi / 180) * sp.cosdg(x))
 derivative(sp.cosdg, x=lambda g, x: -g * (pi / 180) * sp.sindg(x))
 derivative(sp.tandg, x=lambda g, y: g * (pi / 180) * (1 + y * y))
-derivative(sp.cotdg, x=lambda g, y: -g * (pi / 180) * (1 + y * y))
+derivative(sp.cotdg, x=lambda g, x: -g * (pi / 180) / sp.sindg(x) ** 2)
 derivative(
     sp.radian,
     signature="d, m, s",
@@ -356,19 +664,61 @@ def _exprel_slope(x: Array) -> Array:
         factorial *= k
         series = series + power / (factorial * (k + 2))
         power = power * near
-    direct = ((far - 1) * np.exp(far) + 1) / (far * far)
+    direct = ((1 - 1 / far) * np.exp(far) + 1 / far) / far
     return np.where(small, series, direct)
 
 
 derivative(sp.exprel, x=lambda g, x: g * _exprel_slope(x))
 
 
+@definition(sp.factorial)
+def factorial(n: Array, exact: bool = False, extend: str = "zero") -> Array:
+    """gamma(n + 1); 0 for negative n, unless it is to be extended."""
+    if exact:
+        return sp.factorial(unwrap(n), exact=True, extend=extend)
+    value = sp.gamma(n + 1)
+    return np.where(np.less(n, 0), 0, value) if extend == "zero" else value
+
+
+@definition(sp.comb)
+def comb(
+    N: Array,
+    k: Array,
+    exact: bool = False,
+    repetition: bool = False,
+) -> Array:
+    """The binomial coefficient, where 0 <= k <= N, and 0 elsewhere."""
+    if exact:
+        return sp.comb(unwrap(N), unwrap(k), exact=True, repetition=repetition)
+    if repetition:
+        nothing = np.equal(k, 0) & np.greater_equal(N, 0)
+        return np.where(nothing, 1, sp.binom(N + k - 1, k))
+    return np.where(_is_choice(N, k), sp.binom(N, k), 0)
+
+
+@definition(sp.perm)
+def perm(N: Array, k: Array, exact: bool = False) -> Array:
+    """N (N - 1) ... (N - k + 1), where 0 <= k <= N, and 0 elsewhere."""
+    if exact:
+        return sp.perm(unwrap(N), unwrap(k), exact=True)  # a whole number of whole numbers
+    return np.where(_is_choice(N, k), sp.poch(N - k + 1, k), 0)
+
+
+def _is_choice(N: Array, k: Array) -> np.ndarray:
+    """Whether 0 <= k <= N."""
+    return np.less_equal(0, k) & np.less_equal(k, N)
+
+
 @definition(sp.diric)
-def diric(x: Array, n: int) -> Array:
-    """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0."""
+def diric(x: Array, n: Array) -> Array:
+    """sin(n x / 2) / (n sin(x / 2)) as the mean of n cosines, which has no 0 / 0. n is whole."""
     refuse_complex(sp.diric, x=x)
-    frequencies = np.arange(n) - (n - 1) / 2
-    return np.mean(np.cos(np.expand_dims(x, -1) * frequencies), axis=-1)  # (..., n) -> (...)
+    n = unwrap(n)
+    is_whole = np.isfinite(n) & np.greater(n, 0) & np.equal(n, np.trunc(n))
+    n = np.expand_dims(np.where(is_whole, n, 1), -1)  # (..., 1)
+    number = np.arange(np.max(n, initial=1))
+    cosines = np.cos(np.expand_dims(x, -1) * (number - (n - 1) / 2))  # (..., largest n)
+    return np.sum(np.where(number < n, cosines / n, 0), axis=-1)
 
 
 # ---------------------------------------------------------------- integrals of elementary functions
@@ -383,26 +733,44 @@ def _expn_slope(n: Array, x: Array, y: Array) -> Array:
 
 
 def _sinhc(x: Array) -> Array:
-    """sinh(x) / x, and 1 at 0."""
-    return np.where(np.equal(x, 0), 1, np.sinh(x) / safe(x))
+    """sinh(x) / x, and 1 at 0; in halves, which overflow no sooner than it does."""
+    half = x / 2
+    return np.where(np.equal(x, 0), 1, np.sinh(half) / safe(half)) * np.cosh(half)
+
+
+def _coshc(x: Array) -> Array:
+    """cosh(x) / x, in halves."""
+    half = np.cosh(x / 2)
+    return (2 - 1 / half / half) * half * (half / x)
+
+
+def _sinc(x: Array) -> Array:
+    """sin(x) / x, and 1 at 0."""
+    return np.where(np.equal(x, 0), 1, np.sin(x) / safe(x))
 
 
 def _fresnel(g: list[Array], z: Array) -> Array:
-    """The integrands are sin(pi z^2 / 2) and cos(pi z^2 / 2)."""
-    angle = pi / 2 * z * z
+    """The integrands are sin(pi z^2 / 2) and cos(pi z^2 / 2).
+
+    With the whole number n next to z and z = n + r, z^2 is r (z + n), and 1 more if n is odd, up
+    to a multiple of 4, which is a whole turn.
+    """
+    n = np.rint(np.real(z))
+    r = z - n
+    angle = pi / 2 * (np.mod(n, 2) + r * z + r * n)
     return g[0] * np.sin(angle) + g[1] * np.cos(angle)
 
 
 derivative(sp.exp1, signature="z", z=lambda g, z: -g * np.exp(-z) / z)
-derivative(sp.expi, x=lambda g, x: g * np.exp(x) / x)
+derivative(sp.expi, x=lambda g, x: g * (np.exp(x / 2) / x * np.exp(x / 2)))
 derivative(sp.expn, signature="n, x", n=None, x=lambda g, n, x, y: -g * _expn_slope(n, x, y))
-derivative(sp.sici, x=lambda g, x: g[0] * np.sinc(x / pi) + at_pole(g[1], np.cos(x) / x))
-derivative(sp.shichi, x=lambda g, x: g[0] * _sinhc(x) + at_pole(g[1], np.cosh(x) / x))
+derivative(sp.sici, x=lambda g, x: g[0] * _sinc(x) + at_pole(g[1], np.cos(x) / x))
+derivative(sp.shichi, x=lambda g, x: at_pole(g[0], _sinhc(x)) + at_pole(g[1], _coshc(x)))
 derivative(sp.fresnel, signature="z", z=_fresnel)
 derivative(sp.wrightomega, signature="z", z=lambda g, y: g * y / (1 + y))
 derivative(
     sp.lambertw,
-    z=lambda g, y: g * np.exp(-y) / (1 + y),
+    z=lambda g, z, y: g * np.where(np.equal(z, 0), np.exp(-y), y / safe(z)) / (1 + y),
     inert=("k", "tol"),
     elementwise=True,
 )

@@ -7,8 +7,9 @@ supports and the valid shapes are SciPy's own, what lies outside a support is co
 parameter is not valid, value and gradient are NaN. A discrete distribution is a row of DISCRETE,
 differentiated in its parameters.
 
-What a formula is made of is in the calculus table, and so are the derivatives: those of gammainc in
-its shape, say, are missing there, and refused here with its name.
+What a formula is made of is in the calculus table, and so are the derivatives. Those of gammainc in
+its shape, say, are missing there: a row names the shapes of which the density alone has a
+derivative.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ import numpy as np
 from scipy import special as sp
 from scipy import stats
 
-from ...engine import errors
-from ...engine.modes import is_recording
 from ...engine.operands import refuse_foreign
-from ...tensor import place_of, unwrap
+from ...tensor import unwrap
 from ...typing import Array, Function, Operand
 from ..table import DEFINITIONS, INERT, Definition, as_array, definition, enter, refuse_complex
 from .linalg import cholesky, solve_triangular
@@ -47,9 +46,10 @@ def _enter(
     name: str,
     body: Function,
     signature: str,
+    refused: Sequence[str],
 ) -> None:
     method = getattr(distribution, name)
-    DEFINITIONS[method] = Method(method, body, signature, (), False)
+    DEFINITIONS[method] = Method(method, body, signature, (), False, refused)
     INERT[method] = frozenset()
     enter(method, DEFINITIONS[method])
 
@@ -75,6 +75,7 @@ class Family(NamedTuple):
     logcdf: Function | None = None
     logsf: Function | None = None
     open: bool = False  # whether the ends of the support do not belong to it
+    in_density: tuple[str, ...] = ()  # the shapes of which the density alone has a derivative
 
     def formulas(self) -> dict[str, Function]:
         """Those of SciPy's methods of a point, by name."""
@@ -92,6 +93,10 @@ class Family(NamedTuple):
         """Those of SciPy's methods of a probability, by name."""
         found = {"ppf": self.ppf, "isf": self.isf}
         return {name: formula for name, formula in found.items() if formula is not None}
+
+    def refused(self, name: str) -> tuple[str, ...]:
+        """The arguments of which a method has no derivative."""
+        return () if name in ("logpdf", "pdf") else self.in_density
 
 
 def _composed(outer: Function, inner: Function | None) -> Function | None:
@@ -216,6 +221,7 @@ CONTINUOUS = {
         sf=lambda z, a: sp.gammaincc(a, z),
         ppf=lambda q, a: sp.gammaincinv(a, q),
         isf=lambda q, a: sp.gammainccinv(a, q),
+        in_density=("a",),
     ),
     "invgamma": Family(
         lambda z, a: -(a + 1) * np.log(z) - sp.gammaln(a) - 1 / z,
@@ -224,6 +230,7 @@ CONTINUOUS = {
         ppf=lambda q, a: 1 / sp.gammainccinv(a, q),
         isf=lambda q, a: 1 / sp.gammaincinv(a, q),
         open=True,
+        in_density=("a",),
     ),
     "chi2": Family(
         _chi_square,
@@ -231,6 +238,7 @@ CONTINUOUS = {
         sf=lambda z, df: sp.chdtrc(df, z),
         ppf=lambda q, df: 2 * sp.gammaincinv(df / 2, q),
         isf=lambda q, df: sp.chdtri(df, q),
+        in_density=("df",),
     ),
     "beta": Family(
         _beta,
@@ -238,12 +246,14 @@ CONTINUOUS = {
         sf=lambda z, a, b: sp.betaincc(a, b, z),
         ppf=lambda q, a, b: sp.betaincinv(a, b, q),
         isf=lambda q, a, b: sp.betainccinv(a, b, q),
+        in_density=("a", "b"),
     ),
     "f": Family(
         _f,
         cdf=lambda z, dfn, dfd: sp.fdtr(dfn, dfd, z),
         sf=lambda z, dfn, dfd: sp.fdtrc(dfn, dfd, z),
         ppf=lambda q, dfn, dfd: sp.fdtri(dfn, dfd, q),
+        in_density=("dfn", "dfd"),
     ),
     "t": Family(
         _student,
@@ -251,6 +261,7 @@ CONTINUOUS = {
         sf=lambda z, df: sp.stdtr(df, -z),
         ppf=_student_quantile,
         isf=lambda q, df: -_student_quantile(q, df),
+        in_density=("df",),
     ),
     "cauchy": Family(
         _cauchy,
@@ -350,7 +361,7 @@ def _at_point(
 ) -> Array:
     """A method of a point x, by its formula in z."""
     refuse_complex(getattr(distribution, name), x=x, loc=loc, scale=scale, **given)
-    shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
+    shapes = [_as_number(given[shape]) for shape in _shapes_of(distribution)]
     lower, upper = _support(distribution, shapes)
     with np.errstate(all="ignore"):
         z = _standardised(x, loc, scale)
@@ -367,6 +378,12 @@ def _at_point(
             before, behind = OUTSIDE[name]
             value = np.where(below, before, np.where(above, behind, value))
         return _valid(value, np.isnan(lower), scale)
+
+
+def _as_number(x: Operand) -> Array:
+    """An operand as an array, True as 1."""
+    x = as_array(x)
+    return x.astype(float) if x.dtype == bool else x
 
 
 def _is(value: Operand, number: int) -> bool:
@@ -420,8 +437,8 @@ def _at_probability(
 ) -> Array:
     """A quantile: where cdf (ppf) or sf (isf) is q."""
     refuse_complex(getattr(distribution, name), q=q, loc=loc, scale=scale, **given)
-    q, loc, scale = as_array(q), as_array(loc), as_array(scale)
-    shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
+    q, loc, scale = _as_number(q), as_array(loc), as_array(scale)
+    shapes = [_as_number(given[shape]) for shape in _shapes_of(distribution)]
     with np.errstate(all="ignore"):
         outside = np.logical_or(np.less(q, 0), np.greater(q, 1))
         z = formula(np.where(outside, 0.5, q), *shapes)
@@ -438,10 +455,12 @@ for _name, _family in CONTINUOUS.items():
     _distribution = getattr(stats, _name)
     for _method in _family.formulas():
         _body = partial(_at_point, _distribution, _method, _family)
-        _enter(_distribution, _method, _body, _text("x", _distribution, "loc=0", "scale=1"))
+        _signature = _text("x", _distribution, "loc=0", "scale=1")
+        _enter(_distribution, _method, _body, _signature, _family.refused(_method))
     for _method, _formula in _family.quantiles().items():
         _body = partial(_at_probability, _distribution, _method, _formula)
-        _enter(_distribution, _method, _body, _text("q", _distribution, "loc=0", "scale=1"))
+        _signature = _text("q", _distribution, "loc=0", "scale=1")
+        _enter(_distribution, _method, _body, _signature, _family.refused(_method))
 
 # --------------------------------------------------------------------------- discrete distributions
 
@@ -453,6 +472,7 @@ class Discrete(NamedTuple):
     cdf: Function
     sf: Function
     constant: tuple[str, ...] = ()  # the shapes that are whole numbers
+    in_mass: tuple[str, ...] = ()  # the shapes of which the mass alone has a derivative
 
     def formulas(self) -> dict[str, Function]:
         """Those of SciPy's methods, by name."""
@@ -464,6 +484,11 @@ class Discrete(NamedTuple):
             "logcdf": lambda *args: np.log(self.cdf(*args)),
             "logsf": lambda *args: np.log(self.sf(*args)),
         }
+
+    def refused(self, name: str) -> tuple[str, ...]:
+        """The arguments of which a method has no derivative: whole numbers, and the shapes."""
+        shapes = () if name in ("logpmf", "pmf") else self.in_mass
+        return ("k", "loc", *self.constant, *shapes)
 
 
 def _binomial(k: Array, n: Array, p: Array) -> Array:
@@ -497,6 +522,7 @@ DISCRETE = {
         _negative_binomial,
         cdf=lambda k, n, p: sp.betainc(n, k + 1, p),
         sf=lambda k, n, p: sp.betaincc(n, k + 1, p),
+        in_mass=("n",),
     ),
     "poisson": Discrete(
         lambda k, mu: sp.xlogy(k, mu) - sp.gammaln(k + 1) - mu,
@@ -516,13 +542,8 @@ def _at_number(
     **given: Operand,
 ) -> Array:
     """A method of a whole number k."""
-    method = getattr(distribution, name)
-    refuse_complex(method, k=k, loc=loc, **given)
-    for argument, value in {"k": k, "loc": loc, **given}.items():
-        constant = argument in ("k", "loc", *family.constant)
-        if constant and is_recording() and place_of(value) is not None:
-            raise errors.no_derivative(method, argument)
-    shapes = [as_array(given[shape]) for shape in _shapes_of(distribution)]
+    refuse_complex(getattr(distribution, name), k=k, loc=loc, **given)
+    shapes = [_as_number(given[shape]) for shape in _shapes_of(distribution)]
     lower, upper = _support(distribution, shapes)
     with np.errstate(all="ignore"):
         number = np.asarray(unwrap(k)) - unwrap(loc)
@@ -544,16 +565,17 @@ for _name, _discrete in DISCRETE.items():
     _distribution = getattr(stats, _name)
     for _method in _discrete.formulas():
         _body = partial(_at_number, _distribution, _method, _discrete)
-        _enter(_distribution, _method, _body, _text("k", _distribution, "loc=0"))
+        _signature = _text("k", _distribution, "loc=0")
+        _enter(_distribution, _method, _body, _signature, _discrete.refused(_method))
 
 # ----------------------------------------------------------------- distributions of several numbers
 
 
-def _covariance(mean: Array | None, cov: Operand) -> tuple[Array, Array]:
+def _covariance(mean: Array | None, cov: Operand | None) -> tuple[Array, Array]:
     """Mean and covariance, (n,) and (n, n); a number is the variance of each, a vector of all."""
     refuse_foreign(cov, stats.multivariate_normal.logpdf, "cov")
     refuse_complex(stats.multivariate_normal.logpdf, mean=mean, cov=cov)
-    cov = as_array(cov)
+    cov = as_array(1.0 if cov is None else cov)
     if mean is None:
         n = 1 if np.ndim(cov) < 2 else np.shape(cov)[0]
         mean = np.zeros(n)
@@ -573,7 +595,7 @@ def _log_determinant(factor: Array) -> Array:
 def normal_logpdf(
     x: Array,
     mean: Array | None = None,
-    cov: Operand = 1,
+    cov: Operand | None = 1,
 ) -> Array:
     """-(n log 2 pi + log det S + |L^-1 (x - m)|^2) / 2 for S = L L^T.
 
@@ -584,11 +606,11 @@ def normal_logpdf(
     refuse_complex(stats.multivariate_normal.logpdf, x=x)
     x = as_array(x)
     if np.ndim(x) < 2:
-        x = np.reshape(x, (-1, n))  # a row of numbers, or one point
+        x = np.reshape(x, (-1, 1) if n == 1 else (1, -1))  # a row of numbers, or one point
     *batch, _ = np.shape(x)
     points = np.reshape(x - mean, (-1, n))  # (batch, n)
     factor = cholesky(cov, lower=True)
-    whitened = solve_triangular(factor, points.mT, lower=True)  # (n, batch)
+    whitened = solve_triangular(factor, points.mT, lower=True, check_finite=False)  # (n, batch)
     squares = np.sum(whitened * whitened, axis=0)
     value = -(n * 2 * LOG_ROOT_TAU + _log_determinant(factor) + squares) / 2
     return np.squeeze(np.reshape(value, batch))
@@ -598,14 +620,14 @@ def normal_logpdf(
 def normal_pdf(
     x: Array,
     mean: Array | None = None,
-    cov: Operand = 1,
+    cov: Operand | None = 1,
 ) -> Array:
     """exp of logpdf."""
     return np.exp(normal_logpdf(x, mean, cov))
 
 
 @definition(stats.multivariate_normal.entropy)
-def normal_entropy(mean: Array | None = None, cov: Operand = 1) -> Array:
+def normal_entropy(mean: Array | None = None, cov: Operand | None = 1) -> Array:
     """(n log 2 pi e + log det S) / 2; the mean has no influence."""
     mean, cov = _covariance(mean, cov)
     return (np.size(mean) * log(2 * pi * e) + _log_determinant(cholesky(cov))) / 2
@@ -647,15 +669,18 @@ def dirichlet_entropy(alpha: Array) -> Array:
 def entropy(
     pk: Array,
     qk: Array | None = None,
-    base: float | None = None,
+    base: Operand | None = None,
     axis: int | None = 0,
     keepdims: bool = False,
 ) -> Array:
     """-sum p log p, or sum p log(p / q), of weights that are made to sum to 1."""
-    p = _shares(pk, axis)
-    terms = sp.entr(p) if qk is None else sp.rel_entr(p, _shares(qk, axis))
+    if qk is None:
+        terms = sp.entr(_shares(pk, axis))
+    else:
+        pk, qk = np.broadcast_arrays(pk, qk)
+        terms = sp.rel_entr(_shares(pk, axis), _shares(qk, axis))
     total = np.sum(terms, axis=axis, keepdims=keepdims)
-    return total if base is None else total / np.log(base)
+    return total if base is None else total / np.log(np.reshape(base, ()))
 
 
 def _shares(weights: Array, axis: int | None) -> Array:

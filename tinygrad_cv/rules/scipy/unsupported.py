@@ -20,8 +20,7 @@ s_roots l_roots h_roots he_roots ps_roots ts_roots us_roots
 without_gradient(*named(WHOLE_NUMBERS, sp), *named(ZEROS, sp), *named(ROOTS_OF_POLYNOMIALS, sp))
 
 # Those of a parameter that may be any real number: differentiable there, without a rule.
-without_gradient(*named("factorial factorial2 factorialk", sp), refused=("n",))
-without_gradient(*named("comb perm", sp), refused=("N", "k"))
+without_gradient(*named("factorial2 factorialk", sp), refused=("n",))
 without_gradient(*named("roots_jacobi j_roots", sp), refused=("alpha", "beta"))
 without_gradient(*named("roots_sh_jacobi js_roots", sp), refused=("p1", "q1"))
 without_gradient(*named("roots_genlaguerre la_roots", sp), refused=("alpha",))
