@@ -225,10 +225,15 @@ def run(f: Function, backward: Function | None, args: Arguments, settings: Setti
 
 
 def check_once(
-    f: Function, backward: Function | None, args: Arguments, settings: Settings, clock: Clock
+    f: Function,
+    backward: Function | None,
+    args: Arguments,
+    settings: Settings,
+    clock: Clock | None = None,
 ) -> GradReport:
     """One check, its failure described for the arguments as they are."""
     __tracebackhide__ = True
+    clock = Clock(settings.budget) if clock is None else clock
     start = time.perf_counter()
     operation = Operation(f, args, settings.wrt, backward)
     operation.constrained = settings.project is not None or len(settings.along) > 0
