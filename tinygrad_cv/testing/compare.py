@@ -186,7 +186,7 @@ def compare(
 def set_aside(
     line: Line, finding: Finding, analytic: np.ndarray, amplitude: np.ndarray
 ) -> np.ndarray:
-    """Which elements of a gradient differences can judge: those that are finite, as is the argument.
+    """Which elements of a gradient differences can judge: finite ones, of finite arguments.
 
     Of the others those that may be so are counted: where the argument is not finite, where the
     function has no finite value, or where its slope grows without end.
@@ -219,8 +219,8 @@ def compare_along(
         tangents = [np.asarray(t, float).reshape(-1) for t in leaves([tree])]
         if [t.size for t in tangents] != [b.size for b in line.base]:
             raise ValueError(
-                f"{line.operation.name}: each direction of along= has the nesting and shapes of the "
-                f"differentiated arguments, {[b.shape for b in line.base]}"
+                f"{line.operation.name}: each direction of along= has the nesting and shapes of "
+                f"the differentiated arguments, {[b.shape for b in line.base]}"
             )
         first, *others = [
             Direction(which, np.flatnonzero(t), t[t != 0]) for which, t in enumerate(tangents)

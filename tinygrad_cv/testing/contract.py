@@ -189,7 +189,8 @@ def depends(agreement: Agreement, elsewhere: Operation, moved: Sequence[np.ndarr
         if of_here.all() and not of_there.any():
             raise GradMismatch(
                 f"{operation.name}: stale state, the gradient with respect to "
-                f"{operation.names[i]} is the same for other arguments, where the slope is another\n"
+                f"{operation.names[i]} is the same for other arguments, where the slope is "
+                "another\n"
                 f"  slope along a line: {float(one['value'][0]):.6g}, at the other arguments "
                 f"{float(other['value'][0]):.6g}\n"
                 "  pattern: a cache that does not know which arguments it belongs to"

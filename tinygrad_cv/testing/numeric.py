@@ -71,7 +71,7 @@ def largest_finite(a: np.ndarray) -> float:
     return largest(finite)
 
 
-# ------------------------------------------------------------------------------------------ a ladder
+# ----------------------------------------------------------------------------------------- a ladder
 
 
 def rungs(near: int = 0) -> list[int]:
@@ -269,7 +269,7 @@ def richardson(
     return least_changed[0], least_error[0]
 
 
-# -------------------------------------------------------------------------------------- a second look
+# ------------------------------------------------------------------------------------ a second look
 
 
 def every_rung(phi: Phi, i: int, eps: float, near: int = 0) -> np.ndarray:

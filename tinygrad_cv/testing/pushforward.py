@@ -16,7 +16,7 @@ from .witness import Witness
 
 
 class Pushforward:
-    """A user's jvp(args, tangents), called with tangents of the inputs, and checked at each call."""
+    """A user's jvp(args, tangents), called with tangents of the inputs and checked each time."""
 
     def __init__(self, operation: Operation, jvp: Function, values: Sequence[np.ndarray]) -> None:
         self.operation = operation

@@ -1,4 +1,4 @@
-"""What a call must leave alone: arrays to the last bit, their shapes and strides, dicts and lists."""
+"""What a call must leave alone: arrays to the last bit, shapes and strides, dicts and lists."""
 
 from __future__ import annotations
 
