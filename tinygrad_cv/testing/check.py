@@ -469,8 +469,8 @@ def check_jvp(
     `args` is the tuple of all arguments; `tangents`, drawn at random, has an array for each
     floating-point array, in its nesting, and None for the others. If there are several, each is
     also tried alone, with None for the others, unless jvp refuses that. Raises GradMismatch if jvp
-    and differences disagree; if shape, dtype or number of the tangents is not the value's; if jvp is
-    not linear in the tangents; and if it changes its arguments.
+    and differences disagree; if shape, dtype or number of the tangents is not that of the value;
+    if jvp is not linear in the tangents; and if it changes its arguments.
     """
     start = time.perf_counter()
     generator = np.random.default_rng(rng)
