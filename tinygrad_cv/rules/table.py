@@ -6,8 +6,8 @@ without a gradient, or as not supported. A rule that a user has given before sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -138,7 +138,9 @@ class Definition:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         started = now()
         given = self.signature.bind(args, kwargs)
-        self.refuse_tensors(given)
+        if is_recording():
+            refuse_tensors(self.function, given, self.constants, empty_ones=False)
+            refuse_tensors(self.function, given, self.refused)
         bound = self.for_body(normalized(given))
         if self.calls:
             return self._body_value(bound)
@@ -209,14 +211,6 @@ class Definition:
             observer.forward(Call(self.function, given, node, result, started, self.own_value))
         return result
 
-    def refuse_tensors(self, given: Mapping[str, Any]) -> None:
-        """Raise NotImplementedError for one that requires a gradient, and is no operand."""
-        for name in (self.constants | self.refused).intersection(given):
-            value = given[name]
-            empty = isinstance(value, Tensor) and value.size == 0 and name in self.constants
-            if place_of(value) is not None and not empty and is_recording():
-                raise errors.no_derivative(self.function, name)
-
     def for_body(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the body is handed, by name. Raises for an option that it does not have."""
         if self.parameters.issuperset(given):
@@ -233,6 +227,16 @@ class Definition:
             return self.body(**bound)
         with scope("definition", errors.name_of(self.function), self.function):
             return self.body(**bound)
+
+
+def refuse_tensors(
+    function: Function, given: Mapping[str, Any], names: Iterable[str], empty_ones: bool = True
+) -> None:
+    """Raise NotImplementedError for arguments of these names that require a gradient."""
+    for name in names:
+        value = given.get(name)
+        if place_of(value) is not None and (empty_ones or np.size(unwrap(value))):
+            raise errors.no_derivative(function, name)
 
 
 def has_bits_of(a: Array, b: Array) -> bool:
@@ -308,12 +312,13 @@ def without_gradient(
 def _on_arrays(
     function: Function, signature: str | None, refused: Sequence[str]
 ) -> Callable[..., Any]:
+    @cache
+    def own_signature() -> Signature:
+        return Signature(function, signature)  # which takes long to read
+
     def call(*args: Any, **kwargs: Any) -> Any:
         if refused and is_recording():
-            given = Signature(function, signature).bind(args, kwargs)
-            for name in refused:
-                if place_of(given.get(name)) is not None:
-                    raise errors.no_derivative(function, name)
+            refuse_tensors(function, own_signature().bind(args, kwargs), refused)
         started = now()
         options = {name: unwrap(value) for name, value in kwargs.items()}
         value = function(*map(unwrap, args), **options)
