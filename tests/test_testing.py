@@ -425,7 +425,8 @@ def test_a_decorated_pair_too(x: Any) -> Any:
 
 def test_gradtest_finds_shrinks_and_refuses_kinks() -> None:
     with pytest.raises(GradMismatch, match="elements wrong"):
-        gradtest(arrays((3,)), backward=lambda g, y, x: g * np.cos(x) * (1 + (x > 1).astype(x.dtype)))(np.sin)()
+        rare = lambda g, y, x: g * np.cos(x) * (1 + (x > 1).astype(x.dtype))
+        gradtest(arrays((3,)), backward=rare, examples=50)(np.sin)()
     with pytest.raises(GradMismatch, match="stand on a kink"):
         gradtest(arrays((3,)).map(lambda x: 0 * x))(np.abs)()
 

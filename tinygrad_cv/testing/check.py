@@ -284,8 +284,9 @@ def check_order(
         raise ValueError('mode="holomorphic" is for functions of real numbers; leave it out')
     room = lambda: clock.room(seconds, len(inputs))
     line, findings = compared(operation, cotangents, gradients, settings, rng, clock, room())
-    weights = line.weights()
-    if weights is not None and not any(f.wrong.any() for f in findings):
+    wrong = any(f.wrong.any() for f in findings)
+    weights = None if wrong else line.weights(line.directions if len(settings.along) else ())
+    if weights is not None:
         weighed = split_like(cotangents, weights)
         of_weighed = pull_again(operation, inputs, weighed)
         second, others = compared(operation, weighed, of_weighed, settings, rng, clock, room())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +15,11 @@ from .numeric import SLOPES, better, every_rung, richardson, slopes
 from .operation import Operation, results
 
 MANY = 400  # values: so many are weighed one by one
-LONG = 2.0**-5
-UNLIKE = 1e3  # changes of the values that differ by this factor are weighed
+LONG = 2.0**-9  # the step at which changes of the values are weighed
+UNLIKE = 1e3  # changes that differ by this factor are weighed
+GLANCE = 2.0**-17  # a central difference at this step is right to ten digits or so
+FLAT = (2.0**-5, -(2.0**-8))  # where a function has the slope 0, these steps change nothing
+BENT = 1e-3  # two sides that differ by a larger share of them may be those of a kink
 NEARBY = 32  # so many points around a suspected kink are looked at
 RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
 
@@ -61,6 +65,11 @@ def amplitudes(base: np.ndarray) -> np.ndarray:
     return scale
 
 
+def own_sizes(base: np.ndarray) -> np.ndarray:
+    """The size of each element, 1 of zeros: a step below 1 changes no sign."""
+    return np.where(base == 0, 1, abs(base))
+
+
 class Line:
     """phi(i, t): how <cotangents, values> changes when the inputs move by t along direction i.
 
@@ -94,23 +103,13 @@ class Line:
             self.start = np.where(self.lost, 0, self.start)
         self.size = abs(self.cotangent * self.start)
         self.lengths = [real_view(v).size for v in values]
-        self.weighed = self.start.size <= MANY or len(values) > 1
-        self.largest_change = np.zeros(self.start.shape)  # of each value, of those that were met
-        self.change_by_less = np.zeros(self.start.shape)  # the same of steps below LONG
-        self.unlike = 1.0  # the largest ratio of two changes that came together
         self.directions: list[Direction] = []
         self.evaluations = 1
         self.raised: Exception | None = None
 
     def __call__(self, i: int, t: float) -> tuple[float, float]:
         direction = self.directions[i]
-        for part in direction.parts:
-            self.moved[part.which][part.elements] = part.before + t * part.amplitudes
-        change = self.change()
-        if change is not None and self.weighed and change.size > 1:
-            self._remember(abs(change), abs(t))
-        for part in direction.parts:
-            self.moved[part.which][part.elements] = part.before
+        change = self.change_along(direction, t)
         if change is None:
             return np.nan, np.nan
 
@@ -122,6 +121,15 @@ class Line:
         difference = float(self.cotangent.dot(change))
         subtracted = float(direction.sizes.sum()) + abs(difference) + self.operation.magnitude
         return difference, subtracted
+
+    def change_along(self, direction: Direction, t: float) -> np.ndarray | None:
+        """The values at a step along a direction, less those at the start; None if there are none."""
+        for part in direction.parts:
+            self.moved[part.which][part.elements] = part.before + t * part.amplitudes
+        change = self.change()
+        for part in direction.parts:
+            self.moved[part.which][part.elements] = part.before
+        return change
 
     def change(self) -> np.ndarray | None:
         """The values where the inputs are now, less those at the start; None if there are none."""
@@ -145,33 +153,42 @@ class Line:
             change = np.where(self.lost, 0, change)
         return change
 
-    def _remember(self, change: np.ndarray, t: float) -> None:
-        if change.size > MANY:  # what each array has
-            starts = np.cumsum([0, *self.lengths[:-1]])
-            change = np.repeat(np.fmax.reduceat(change, starts), self.lengths)
-        moved = change[(change > 0) & (change < np.inf)]
-        if moved.size:
-            self.unlike = max(self.unlike, float(moved.max() / moved.min()))
-            large = self.largest_change if t >= LONG else self.change_by_less
-            np.fmax(large, change, out=large)
-
-    def weights(self) -> np.ndarray | None:
+    def weights(self, along: Sequence[Direction] = ()) -> np.ndarray | None:
         """What makes changes of the values alike in size, if they are very unlike: powers of 2.
 
         Flat; or None. Large values would hide that the gradient of small ones is wrong. Among many
-        values, each array of them is taken as a whole.
+        values, each array of them is taken as a whole. The changes are those along the first of
+        the directions that stays in the domain; by default all inputs move.
         """
-        if self.unlike < UNLIKE:
+        if self.start.size < 2 or (self.start.size > MANY and len(self.lengths) < 2):
             return None
-        change = self.largest_change
-        grows = change > 3 * self.change_by_less  # more than by rounding
-        moves = grows & np.isfinite(change)
-        if not moves.any():
+        for direction in along or self.everything():
+            change, shorter = self.sizes_of_change(direction)
+            if np.isfinite(change).all():
+                break
+        # More than by rounding, which subnormal numbers have most of.
+        moves = np.isfinite(change) & (change > 3 * shorter) & (change > np.finfo(float).tiny)
+        if not moves.any() or change[moves].max() < UNLIKE * change[moves].min():
             return None
         exponents = np.round(np.log2(change, where=moves, out=np.zeros(change.shape)))
         exponents -= np.median(exponents[moves])
         weights: np.ndarray = np.ldexp(1.0, -np.clip(exponents, -60, 60).astype(int))
         return np.where(moves, weights, 1)
+
+    def sizes_of_change(self, direction: Direction) -> np.ndarray:
+        """How much each value changes by a long and by a shorter step: (2, values)."""
+        self.aim([direction])
+        found = np.full((2, self.start.size), np.nan)
+        with np.errstate(all="ignore"), switched("recording", False):
+            for row, t in zip(found, (LONG, LONG / 8), strict=True):
+                change = self.change_along(direction, t)
+                if change is not None:
+                    np.abs(change, out=row)
+        if self.start.size > MANY:  # what each array has
+            starts = np.cumsum([0, *self.lengths[:-1]])
+            of_arrays = np.maximum.reduceat(found, starts, axis=1)
+            found = np.repeat(of_arrays, self.lengths, axis=1)
+        return found
 
     def aim(self, directions: list[Direction]) -> None:
         """Take up directions, by their numbers in this list."""
@@ -181,6 +198,42 @@ class Line:
             for part in direction.parts:
                 base = self.base[part.which].reshape(-1)
                 part.before = base[part.elements]
+
+    def everything(self) -> Iterator[Direction]:
+        """Directions that move all inputs: by steps as others do, and by steps of their own size."""
+        rng = np.random.default_rng(0)
+        signs = [2 * rng.integers(0, 2, base.size) - 1 for base in self.base]
+        for sizes in (amplitudes, own_sizes):
+            parts = []
+            for which, base in enumerate(self.base):
+                steps = sizes(base.reshape(-1)) * signs[which]
+                parts.append(Direction(which, np.arange(base.size), steps))
+            yield dataclasses.replace(parts[0], also=parts[1:])
+
+    def glance(self, directions: list[Direction], derivatives: np.ndarray) -> np.ndarray:
+        """Central differences along directions, by two calls each: (D,).
+
+        NaN where they may be no derivative at all: at a kink, or at the edge of the domain. Where
+        the derivative is said to be 0 they are 0 if the function stands still, else NaN.
+        """
+        self.aim(directions)
+        found = np.full(len(directions), np.nan)
+        with np.errstate(all="ignore"), switched("recording", False):
+            for i, direction in enumerate(directions):
+                if derivatives[i] == 0:
+                    ahead, behind = (self.difference(direction, t) for t in FLAT)
+                    found[i] = 0 if ahead == behind == 0 else np.nan
+                    continue
+                ahead = self.difference(direction, GLANCE)
+                behind = self.difference(direction, -GLANCE)
+                if abs(ahead + behind) <= BENT * abs(ahead - behind):
+                    found[i] = (ahead - behind) / (2 * GLANCE)
+        return found
+
+    def difference(self, direction: Direction, t: float) -> float:
+        """How <cotangents, values> changes at a step along a direction; NaN if there is no value."""
+        change = self.change_along(direction, t)
+        return np.nan if change is None else float(self.cotangent.dot(change))
 
     def slopes(self, directions: list[Direction]) -> np.ndarray:
         """The slopes along directions: (D,) of `numeric.SLOPES`."""
