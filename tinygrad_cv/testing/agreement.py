@@ -85,15 +85,26 @@ class Agreement:
             wrong: np.ndarray = ~(same | (difference <= 1e3 * eps * size + least))
             if not wrong.any():
                 return wrong
-            largest_term = largest_finite(size) + 0.1 * self.operation.natural_slope(self.value, i)
             if self.operation.size > LARGE or same_call:
-                wrong &= ~(difference <= 1e4 * eps * largest_term)
+                wrong &= ~(difference <= 1e4 * eps * self.largest_term(i, size))
                 return wrong
-            move = np.minimum(self.moves()[i], 1e-6 * largest_term)
-            # What doesn't move with its own size is a remainder of larger terms.
-            remainder = (move == 0) | (move > 8 * eps * size) | (size.size == 1)
-            allowed = 100 * (move + eps * largest_term * remainder)
-            found: np.ndarray = wrong & ~(difference <= allowed)
+            found: np.ndarray = wrong & ~(difference <= self.explained(i, size, eps))
+        return found
+
+    def largest_term(self, i: int, size: np.ndarray) -> float:
+        """The largest size of an element of gradient i, and of what may have cancelled in it."""
+        return largest_finite(size) + 0.1 * self.operation.natural_slope(self.value, i)
+
+    def explained(self, i: int, size: np.ndarray, eps: float) -> np.ndarray:
+        """How far gradient i may be wrong by rounding, as its condition makes of it.
+
+        size: of each element.
+        """
+        largest_term = self.largest_term(i, size)
+        move = np.minimum(self.moves()[i], 1e-6 * largest_term)
+        # What doesn't move with its own size is a remainder of larger terms.
+        remainder = (move == 0) | (move > 8 * eps * size) | (size.size == 1)
+        found: np.ndarray = 100 * (move + eps * largest_term * remainder)
         return found
 
     def moves(self) -> list[np.ndarray]:
