@@ -522,10 +522,14 @@ def judged(line: TangentLine, pushed: Sequence[np.ndarray], rtol: float | None) 
         push=max(map(largest, line.tangents)),
     )
     numeric = line.slopes()
-    verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
-    for k in np.flatnonzero(verdict.wrong)[:CONFIRMED].tolist():
-        numeric[k : k + 1] = line.look_again(k)
-    verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
+    judge = lambda: ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
+    verdict = judge()
+    confirmed = 0
+    for k in np.flatnonzero(verdict.wrong).tolist():
+        if confirmed < CONFIRMED:
+            numeric[k : k + 1] = line.look_again(k)
+            verdict = judge()
+            confirmed += int(verdict.wrong[k])
     finding = Finding(0, worst=largest(verdict.share))
     finding.kinks, finding.unresolved = int(verdict.kink.sum()), int(verdict.unresolved.sum())
     rows = zip(analytic, numeric["value"], numeric["error"], verdict.wrong, strict=True)
