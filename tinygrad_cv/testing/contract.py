@@ -189,7 +189,10 @@ def depends(agreement: Agreement, elsewhere: Operation, moved: Sequence[np.ndarr
         along = float(np.sum(real_view(here).reshape(-1) * direction.amplitudes))
         of_here = abs(along - one["value"]) <= 1e-7 * abs(along) + BARS * one["error"]
         of_there = abs(along - other["value"]) <= 1e-7 * abs(along) + BARS * other["error"]
-        if of_here.all() and not of_there.any():
+        if not of_here.all() or of_there.any():
+            continue
+        explained = agreement.explained(i, abs(here), float(np.finfo(here.dtype).eps))
+        if abs(along - other["value"]) > np.sum(explained) * direction.reach:
             raise GradMismatch(
                 f"{operation.name}: stale state, the gradient with respect to "
                 f"{operation.names[i]} is the same for other arguments, where the slope is "

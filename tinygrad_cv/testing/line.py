@@ -14,7 +14,7 @@ from .numeric import SLOPES, better, every_rung, richardson, slopes
 from .operation import Operation, results
 
 MANY = 400  # values: so many are weighed one by one
-LONG = 2.0**-5
+LONG, SHORT = 2.0**-5, 2.0**-8  # the first and the last step of the first rung
 UNLIKE = 1e3  # changes of the values that differ by this factor are weighed
 NEARBY = 32  # so many points around a suspected kink are looked at
 RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
@@ -92,11 +92,12 @@ class Line:
         if not self.finite:
             self.cotangent = np.where(self.lost, 0, self.cotangent)
             self.start = np.where(self.lost, 0, self.start)
-        self.size = abs(self.cotangent * self.start)
+        self.size = abs(self.cotangent) * sizes(values)
+        self.size[self.lost] = 0
         self.lengths = [real_view(v).size for v in values]
         self.weighed = self.start.size <= MANY or len(values) > 1
-        self.largest_change = np.zeros(self.start.shape)  # of each value, of those that were met
-        self.change_by_less = np.zeros(self.start.shape)  # the same of steps below LONG
+        self.largest_change = np.zeros(self.start.shape)  # of each value, by LONG steps
+        self.change_by_less = np.zeros(self.start.shape)  # the same by SHORT steps
         self.unlike = 1.0  # the largest ratio of two changes that came together
         self.directions: list[Direction] = []
         self.evaluations = 1
@@ -152,8 +153,10 @@ class Line:
         moved = change[(change > 0) & (change < np.inf)]
         if moved.size:
             self.unlike = max(self.unlike, float(moved.max() / moved.min()))
-            large = self.largest_change if t >= LONG else self.change_by_less
-            np.fmax(large, change, out=large)
+            if t >= LONG:
+                np.fmax(self.largest_change, change, out=self.largest_change)
+            elif t <= SHORT:
+                np.fmax(self.change_by_less, change, out=self.change_by_less)
 
     def weights(self) -> np.ndarray | None:
         """What makes changes of the values alike in size, if they are very unlike: powers of 2.
@@ -280,18 +283,22 @@ class TangentLine:
         values = operation.value(inputs)
         self.eps = coarsest_eps(values)
         self.start = flat(values)
+        self.size = sizes(values)
         self.evaluations = 1
 
     def __call__(self, i: int, t: float) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(self.base, self.tangents, strict=True)
         moved = [np.asarray(x + t * d) for x, d in pairs]
         self.evaluations += 1
+        nothing = np.full(self.start.shape, np.nan)
         try:
             values = flat(self.operation.value(moved))
         except Exception:  # the edge of the domain
-            values = np.full(self.start.shape, np.nan)
+            values = nothing
+        if values.shape != nothing.shape:
+            values = nothing
         change = values - self.start
-        return change, np.where(change == 0, 0, abs(self.start)) + abs(change)
+        return change, np.where(change == 0, 0, self.size) + abs(change)
 
     @property
     def near(self) -> int:
@@ -334,6 +341,16 @@ def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
     parts = [np.zeros(0)]
     for array in arrays:
         parts.append(np.asarray(real_view(array), np.float64).reshape(-1))
+    return np.concatenate(parts)
+
+
+def sizes(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The size of each element of `flat`. Both parts of a complex number have that of the number,
+    whose rounding they share."""
+    parts = [np.zeros(0)]
+    for array in arrays:
+        size = np.asarray(abs(array), np.float64).reshape(-1)
+        parts.append(np.repeat(size, 2) if array.dtype.kind == "c" else size)
     return np.concatenate(parts)
 
 
