@@ -171,7 +171,8 @@ def depends(agreement: Agreement, elsewhere: Operation, moved: Sequence[np.ndarr
     """Refuse gradients that are the same at other inputs, to the bit, where the slope is another.
 
     They come from a cache. The gradients of linear functions are the same everywhere, and so are
-    their slopes.
+    their slopes, up to the error of a solver inside: how far slopes must differ depends on how far
+    the inputs are apart.
     """
     operation = agreement.operation
     for i, (here, there) in enumerate(zip(agreement.gradients, moved, strict=True)):
@@ -187,8 +188,11 @@ def depends(agreement: Agreement, elsewhere: Operation, moved: Sequence[np.ndarr
         if kink(one).any() or kink(other).any():
             continue
         along = float(np.sum(real_view(here).reshape(-1) * direction.amplitudes))
-        of_here = abs(along - one["value"]) <= 1e-7 * abs(along) + BARS * one["error"]
-        of_there = abs(along - other["value"]) <= 1e-7 * abs(along) + BARS * other["error"]
+        at, elsewhere_at = operation.inputs[i], elsewhere.inputs[i]
+        apart = largest_finite(at - elsewhere_at) / max(largest_finite(at), 1e-300)
+        allowed = max(1e-7, 1e-3 * min(1.0, apart)) * abs(along)
+        of_here = abs(along - one["value"]) <= allowed + BARS * one["error"]
+        of_there = abs(along - other["value"]) <= allowed + BARS * other["error"]
         if not of_here.all() or of_there.any():
             continue
         explained = agreement.explained(i, abs(here), float(np.finfo(here.dtype).eps))
