@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -10,11 +11,10 @@ import numpy as np
 from ..typing import PyTree
 from .message import GradMismatch, two_numbers
 from .numeric import largest_finite
-from .operation import Operation
+from .operation import LARGE, Operation
 
 Result = TypeVar("Result")
 SHAKES = 4  # trials of how much the rounding of the inputs matters
-LARGE = 20_000  # elements: an operation on so many is called as rarely as can be
 
 
 class Agreement:
@@ -85,16 +85,45 @@ class Agreement:
             wrong: np.ndarray = ~(same | (difference <= 1e3 * eps * size + least))
             if not wrong.any():
                 return wrong
-            largest_term = largest_finite(size) + 0.1 * self.operation.natural_slope(self.value, i)
             if self.operation.size > LARGE or same_call:
-                wrong &= ~(difference <= 1e4 * eps * largest_term)
+                wrong &= ~(difference <= 1e4 * eps * self.largest_term(i, size))
                 return wrong
-            move = np.minimum(self.moves()[i], 1e-6 * largest_term)
-            # What doesn't move with its own size is a remainder of larger terms.
-            remainder = (move == 0) | (move > 8 * eps * size) | (size.size == 1)
-            allowed = 100 * (move + eps * largest_term * remainder)
-            found: np.ndarray = wrong & ~(difference <= allowed)
+            found: np.ndarray = wrong & ~(difference <= self.explained(i, size, eps))
         return found
+
+    def largest_term(self, i: int, size: np.ndarray) -> float:
+        """The largest size of an element of gradient i, and of what may have cancelled in it."""
+        return largest_finite(size) + 0.1 * self.operation.natural_slope(self.value, i)
+
+    def explained(self, i: int, size: np.ndarray, eps: float) -> np.ndarray:
+        """How far gradient i may be wrong by rounding, as its condition makes of it.
+
+        size: of each element.
+        """
+        largest_term = self.largest_term(i, size)
+        move = self.moves()[i]
+        if not self.value_is_noise:
+            move = np.minimum(move, 1e-6 * largest_term)
+        # What doesn't move with its own size is a remainder of larger terms.
+        remainder = (move == 0) | (move > 8 * eps * size) | (size.size == 1)
+        found: np.ndarray = 100 * (move + eps * largest_term * remainder)
+        return found
+
+    @functools.cached_property
+    def value_is_noise(self) -> bool:
+        """Whether rounding of the inputs changes the values by a large share of them.
+
+        They are what it has left of larger terms, as is the variance of equal numbers.
+        """
+        values = self.operation.value(self.operation.inputs)
+        most = 0.0
+        for seed in range(SHAKES):
+            inputs = [shaken(a, seed) for a in self.operation.inputs]
+            moved = applies(lambda: self.operation.value(inputs))  # noqa: B023
+            if moved is not None and [v.shape for v in moved] == [v.shape for v in values]:
+                pairs = zip(moved, values, strict=True)
+                most = max(most, *(largest_finite(one - other) for one, other in pairs))
+        return most > 1e-3 * self.value
 
     def moves(self) -> list[np.ndarray]:
         """How far each element moves by rounding."""

@@ -13,7 +13,7 @@ from ..engine.pytrees import leaves
 from ..tensor import unwrap
 from ..transforms import vjp
 from ..typing import PyTree, Shape
-from .agreement import pull_again, shifts_by_rounding
+from .agreement import Agreement, pull_again, shifts_by_rounding
 from .clock import Clock
 from .compare import (
     CONFIRMED,
@@ -427,8 +427,18 @@ def second_by_cotangent(operation: Operation, cotangents: list[np.ndarray]) -> N
         return
     forward = lambda c: pull_again(operation, operation.inputs, c)
     adjoint = lambda h: list(pull_twice(tuple(h)))
+    values = operation.value(operation.inputs)
+    agreement = Agreement(operation, cotangents, [np.asarray(g) for g in gradients], values)
+
+    def explained(c: list[np.ndarray], h: list[np.ndarray]) -> float:
+        total = 0.0
+        for i, (gradient, weight) in enumerate(zip(agreement.gradients, h, strict=True)):
+            eps = float(np.finfo(gradient.dtype).eps)
+            total += float(np.sum(abs(weight) * agreement.explained(i, abs(gradient), eps)))
+        return total * max(map(largest, c)) / max(map(largest, cotangents))
+
     rng = np.random.default_rng(0)
-    found = disagreement(forward, adjoint, cotangents, rng, tolerance=1e5)
+    found = disagreement(forward, adjoint, cotangents, rng, 1e5, explained)
     if found is not None:
         one, two = two_numbers(found.left, found.right)
         raise GradMismatch(
@@ -506,13 +516,21 @@ def judged(line: TangentLine, pushed: Sequence[np.ndarray], rtol: float | None) 
     """Forward derivatives against the slopes."""
     analytic = flat(pushed)
     eps = coarsest_eps(pushed)
-    size = sum(largest(x) for x in line.base)
-    ruler = Ruler(default_rtol(eps) if rtol is None else rtol, eps, size, size)
+    ruler = Ruler(
+        default_rtol(eps) if rtol is None else rtol,
+        eps,
+        total=sum(map(largest, line.base)),
+        push=max(map(largest, line.tangents)),
+    )
     numeric = line.slopes()
-    verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
-    for k in np.flatnonzero(verdict.wrong)[:CONFIRMED].tolist():
-        numeric[k : k + 1] = line.look_again(k)
-    verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
+    judge = lambda: ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
+    verdict = judge()
+    confirmed = 0
+    for k in np.flatnonzero(verdict.wrong).tolist():
+        if confirmed < CONFIRMED:
+            numeric[k : k + 1] = line.look_again(k)
+            verdict = judge()
+            confirmed += int(verdict.wrong[k])
     finding = Finding(0, worst=largest(verdict.share))
     finding.kinks, finding.unresolved = int(verdict.kink.sum()), int(verdict.unresolved.sum())
     rows = zip(analytic, numeric["value"], numeric["error"], verdict.wrong, strict=True)

@@ -11,6 +11,7 @@ from .contract import draw_cotangents
 
 Arrays: TypeAlias = list[np.ndarray]
 LinearMap: TypeAlias = Callable[[Arrays], Arrays]
+Explained: TypeAlias = Callable[[Arrays, Arrays], float]
 ROUNDS = 3
 
 
@@ -30,12 +31,14 @@ def disagreement(
     x: Arrays,
     rng: np.random.Generator,
     tolerance: float = 1e3,
+    explained: Explained | None = None,
 ) -> Disagreement | None:
     """A pair of vectors for which the two products differ by more than rounding, if there is one.
 
     x: the first vector that is tried. Others are random, with real products also of complex
     numbers. For entries of unlike sizes, vectors follow whose every term is about 1: v is divided
-    by the size of A x, then x by the size of A' v. tolerance: in units of rounding.
+    by the size of A x, then x by the size of A' v. tolerance: in units of rounding. explained(x, v):
+    what the condition of A explains besides.
     """
     sizes_of_y = [np.zeros(0)]
     for k in range(ROUNDS):
@@ -43,7 +46,7 @@ def disagreement(
             x = draw_cotangents(x, rng)
         y = forward(x)
         v = draw_cotangents(y, rng)
-        found = _compare(x, y, v, adjoint(v), tolerance)
+        found = _compare(x, y, v, adjoint(v), tolerance, explained)
         if found is not None:
             return found
         sizes_of_y = _larger(y, sizes_of_y) if k else [abs(a) for a in y]
@@ -56,19 +59,27 @@ def disagreement(
         sizes_of_x = _larger(p, sizes_of_x)
     for v, p in zip(vs, pulled, strict=True):
         x = _divided(draw_cotangents(x, rng), sizes_of_x)
-        found = _compare(x, forward(x), v, p, tolerance)
+        found = _compare(x, forward(x), v, p, tolerance, explained)
         if found is not None:
             return found
     return None
 
 
 def _compare(
-    x: Arrays, y: Arrays, v: Arrays, pulled: Arrays, tolerance: float
+    x: Arrays,
+    y: Arrays,
+    v: Arrays,
+    pulled: Arrays,
+    tolerance: float,
+    explained: Explained | None,
 ) -> Disagreement | None:
     left, of_left = product(y, v)
     right, of_right = product(x, pulled)
     eps = max(float(np.finfo(a.dtype).eps) for a in (*x, *y))
-    if abs(left - right) <= tolerance * eps * (of_left + of_right):
+    difference = abs(left - right)
+    if difference <= tolerance * eps * (of_left + of_right):
+        return None
+    if explained is not None and difference <= explained(x, v):
         return None
     return Disagreement(left, right, x, v, y)
 

@@ -101,7 +101,8 @@ class Line:
         if not self.finite:
             self.cotangent = np.where(self.lost, 0, self.cotangent)
             self.start = np.where(self.lost, 0, self.start)
-        self.size = abs(self.cotangent * self.start)
+        self.size = abs(self.cotangent) * sizes(values)
+        self.size[self.lost] = 0
         self.lengths = [real_view(v).size for v in values]
         self.directions: list[Direction] = []
         self.evaluations = 1
@@ -203,10 +204,10 @@ class Line:
         """Directions that move all inputs: by steps as others do, and by steps of their own size."""
         rng = np.random.default_rng(0)
         signs = [2 * rng.integers(0, 2, base.size) - 1 for base in self.base]
-        for sizes in (amplitudes, own_sizes):
+        for scale in (amplitudes, own_sizes):
             parts = []
             for which, base in enumerate(self.base):
-                steps = sizes(base.reshape(-1)) * signs[which]
+                steps = scale(base.reshape(-1)) * signs[which]
                 parts.append(Direction(which, np.arange(base.size), steps))
             yield dataclasses.replace(parts[0], also=parts[1:])
 
@@ -333,18 +334,22 @@ class TangentLine:
         values = operation.value(inputs)
         self.eps = coarsest_eps(values)
         self.start = flat(values)
+        self.size = sizes(values)
         self.evaluations = 1
 
     def __call__(self, i: int, t: float) -> tuple[np.ndarray, np.ndarray]:
         pairs = zip(self.base, self.tangents, strict=True)
         moved = [np.asarray(x + t * d) for x, d in pairs]
         self.evaluations += 1
+        nothing = np.full(self.start.shape, np.nan)
         try:
             values = flat(self.operation.value(moved))
         except Exception:  # the edge of the domain
-            values = np.full(self.start.shape, np.nan)
+            values = nothing
+        if values.shape != nothing.shape:
+            values = nothing
         change = values - self.start
-        return change, np.where(change == 0, 0, abs(self.start)) + abs(change)
+        return change, np.where(change == 0, 0, self.size) + abs(change)
 
     @property
     def near(self) -> int:
@@ -387,6 +392,16 @@ def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
     parts = [np.zeros(0)]
     for array in arrays:
         parts.append(np.asarray(real_view(array), np.float64).reshape(-1))
+    return np.concatenate(parts)
+
+
+def sizes(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The size of each element of `flat`. Both parts of a complex number have that of the number,
+    whose rounding they share."""
+    parts = [np.zeros(0)]
+    for array in arrays:
+        size = np.asarray(abs(array), np.float64).reshape(-1)
+        parts.append(np.repeat(size, 2) if array.dtype.kind == "c" else size)
     return np.concatenate(parts)
 
 

@@ -123,11 +123,14 @@ class Pushforward:
     ) -> None:
         """Refuse tangents that differ by more than rounding, each element at its own size.
 
-        What is much smaller than the others may be what is left of larger terms.
+        What is much smaller than the others, or than the value itself, may be what is left of
+        larger terms.
         """
-        for one, other, size in zip(pushed, expected, sizes, strict=True):
+        rate = self.rate(tangents)
+        for one, other, size, value in zip(pushed, expected, sizes, self.values, strict=True):
             eps = float(np.finfo(other.dtype).eps)
             allowed = 1e4 * eps * size + 100 * eps * largest_finite(size)
+            allowed += 10 * eps * rate * np.where(np.isfinite(value), abs(value), 0)
             with np.errstate(invalid="ignore"):
                 differs = abs(one - other) > allowed
             if not differs.any():
@@ -139,3 +142,11 @@ class Pushforward:
                 f"at {list(where)}, {got} instead of {right}\n"
                 f"  t = {', '.join(map(literal, tangents))}"
             )
+
+    def rate(self, tangents: Sequence[np.ndarray | None]) -> float:
+        """|tangent| / |input|, the largest: times a value, the size of terms that may cancel."""
+        rates = [0.0]
+        for x, tangent in zip(self.operation.inputs, tangents, strict=True):
+            if tangent is not None:
+                rates.append(largest_finite(tangent) / max(0.01, largest_finite(x)))
+        return max(rates)
