@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, find, settings
 
+from benchmarks.peers import Ours
 from benchmarks.planted import MISTAKES, NASTY, TWINS, Pair
 from benchmarks.planted.evidence import (
     SYMPTOMS,
@@ -20,7 +21,7 @@ from benchmarks.planted.evidence import (
     leaves,
     pushed,
 )
-from benchmarks.planted.pair import DOORS
+from benchmarks.planted.pair import DOORS, forget
 from benchmarks.planted.verify import as_vjp, verified
 
 RIGHT = [*TWINS, *NASTY]
@@ -138,3 +139,41 @@ def test_a_right_gradient_agrees_with_another_source(pair: Pair) -> None:
     for part in as_vjp(pair):
         way, tried = verified(part)
         assert way, tried
+
+
+SHOWN = [pair for pair in MISTAKES if pair.shows]
+SMALL = 1000  # elements of a pair that is quick to check
+
+
+def is_quick(pair: Pair) -> bool:
+    return sum(np.size(leaf) for leaf in leaves(pair.args)) < SMALL and pair.kind != "noise"
+
+
+def passes(pair: Pair) -> bool:
+    """Whether the checker takes a pair for right."""
+    forget()
+    try:
+        return Ours().check(pair)() is not False
+    except Exception:
+        return False
+
+
+def test_the_checker_knows_right_from_wrong() -> None:
+    """One of sixteen, where it is quick: all of them are in the slow tests."""
+    caught = {pair.name: not passes(pair) for pair in filter(is_quick, SHOWN[::16])}
+    right = {pair.name: passes(pair) for pair in filter(is_quick, RIGHT[::16])}
+    assert len(caught) > 15 and len(right) > 15
+    assert [name for name, is_caught in caught.items() if not is_caught] == []
+    assert [name for name, is_right in right.items() if not is_right] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", SHOWN, **named)  # type: ignore[arg-type]
+def test_the_checker_catches_every_mistake_that_shows(pair: Pair) -> None:
+    assert not passes(pair)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", RIGHT, **named)  # type: ignore[arg-type]
+def test_the_checker_refuses_no_right_gradient(pair: Pair) -> None:
+    assert passes(pair)
