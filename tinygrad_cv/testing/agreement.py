@@ -122,7 +122,8 @@ class Agreement:
         values = self.operation.value(inputs)
         most = 0.0
         for seed in range(SHAKES):
-            moved = applies(lambda: self.operation.value([shaken(a, seed) for a in inputs]))  # noqa: B023
+            near = [shaken(a, seed) for a in inputs]
+            moved = applies(lambda: self.operation.value(near))  # noqa: B023
             if moved is not None and [v.shape for v in moved] == [v.shape for v in values]:
                 pairs = zip(moved, values, strict=True)
                 most = max(most, *(largest_finite(one - other) for one, other in pairs))
