@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,6 @@ named = {"ids": lambda pair: f"{pair.kind}: {pair.name}"}
 
 def check(pair: Pair, rng: int = 0) -> Any:
     """What the pair's door leads to."""
-    from copy import deepcopy
-
     args = deepcopy(pair.args)
     settings = {**pair.options, "rng": rng}
     if pair.door == "invariants":
@@ -42,6 +41,18 @@ def test_a_broken_contract_is_refused(pair: Pair) -> None:
 @pytest.mark.parametrize("pair", of_kinds(TWINS + NASTY), **named)  # type: ignore[arg-type]
 def test_a_kept_contract_passes(pair: Pair) -> None:
     check(pair)
+
+
+OF_PAIRS = [pair for pair in TWINS + NASTY if pair.door in ("vjp", "invariants")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("pair", OF_PAIRS, **named)  # type: ignore[arg-type]
+def test_no_right_gradient_breaks_an_invariant(pair: Pair) -> None:
+    """Whatever the options that the comparison with differences needs."""
+    for rng in range(5):
+        check_invariants((pair.forward, pair.derivative), *deepcopy(pair.args), wrt=pair.options.get("wrt"), rng=rng)
 
 
 # --------------------------------------------------------------------------------------- what a call leaves alone

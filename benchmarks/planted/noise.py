@@ -116,6 +116,26 @@ room.nasty(
 )
 
 
+def linear_decay(start: Array) -> Array:
+    """y' = -rate y at t = 2: what the solver makes of it is a linear map, too, but another one.
+
+    No differences can show that, so the error of its usual tolerances is stated: `rtol`.
+    """
+    found = integrate.solve_ivp(lambda t, y: -RATES * y, (0, 2), start)
+    return found.y[:, -1]
+
+
+SHARES = np.exp(-2 * RATES)
+room.nasty(
+    "solve_ivp of a linear system, by its start",
+    linear_decay,
+    np.array([0.3, -1.2]),
+    options={"rtol": 1e-2},
+    right=lambda g, y, x: g * SHARES,
+    reference=lambda g, x: g * SHARES,
+)
+
+
 def pendulum(start: Array) -> Array:
     slope = lambda y, t: [y[1], -y[0]]
     return integrate.odeint(slope, start, [0.0, 1.5])[-1]

@@ -11,11 +11,10 @@ import numpy as np
 from ..typing import PyTree
 from .message import GradMismatch, two_numbers
 from .numeric import largest_finite
-from .operation import Operation
+from .operation import LARGE, Operation
 
 Result = TypeVar("Result")
 SHAKES = 4  # trials of how much the rounding of the inputs matters
-LARGE = 20_000  # elements: an operation on so many is called as rarely as can be
 
 
 class Agreement:

@@ -18,7 +18,7 @@ from .clock import Clock
 from .judge import BARS, PRECISE, Ruler, Verdict, default_rtol
 from .line import NEARBY, Direction, Line, amplitudes
 from .message import GradMismatch
-from .numeric import better, every_rung, kink, largest, small_jumps
+from .numeric import SMALL, better, every_rung, kink, largest, small_breaks
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
@@ -342,7 +342,7 @@ class SecondLook:
             getattr(verdict, name)[i] = getattr(again, name)[0]
         if not verdict.wrong[i]:
             return
-        if self.is_rough(rungs, along) or self.is_in_pieces(i, numeric[i], along):
+        if self.is_rough(rungs, along) or self.is_in_pieces(i, direction, numeric[i], along):
             far = abs(along - numeric["value"][i]) > PRECISE * abs(along)
             verdict.accept(i, unresolved=far)
         elif self.is_ill_conditioned(direction, along, float(numeric["value"][i])):
@@ -366,11 +366,21 @@ class SecondLook:
         near = abs(value - along) <= 0.1 * abs(along)
         return bool(near.all() and np.triu(contradicts & explains, 1).any())
 
-    def is_in_pieces(self, i: int, numeric: np.ndarray, along: float) -> bool:
-        """Whether the function is made of smooth pieces, and jumps by less than explains this."""
+    def is_in_pieces(self, i: int, direction: Direction, numeric: np.void, along: float) -> bool:
+        """Whether the function is made of smooth pieces that fit no better than explains this.
+
+        In a direction of many elements each of them may turn, and what is one element's own would
+        explain another's mistake.
+        """
+        slope = float(numeric["value"])
+        difference = abs(along - slope)
+        if len(direction.elements) > 1 or difference > SMALL * abs(slope):
+            return False
         with np.errstate(all="ignore"), switched("recording", False):
-            jump = small_jumps(self.line, i, float(numeric["size"]), self.line.eps)
-        return bool(abs(along - numeric["value"]) <= 2 * BARS * jump)
+            for jump, turn in small_breaks(self.line, i, slope, self.line.eps):
+                if difference <= max(2 * BARS * jump, 2 * turn):
+                    return True
+        return False
 
     def is_ill_conditioned(self, direction: Direction, along: float, value: float) -> bool:
         """Whether the difference is what the rounding of arguments and cotangents explains."""

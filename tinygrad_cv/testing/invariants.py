@@ -5,12 +5,13 @@ How its inputs lie in memory, who else reads them, their precision, their size.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..engine.pytrees import map_leaves
+from ..engine.pytrees import leaves, map_leaves
 from ..transforms import vjp
 from ..typing import PyTree
 from .agreement import (
@@ -32,9 +33,14 @@ from .operation import Function, Operation, Positions, Pullback, Seed, is_array
 
 EPS = float(np.finfo(np.float32).eps)
 TRIALS = 12  # cotangents: a product of float32 numbers may have few digits by chance
+BENDING = (1 - 2.0**-10, 1, 1 + 2.0**-10)  # inputs times these show whether a gradient is linear
 NARROW = {  # dtypes in float32's precision
     np.dtype(np.float64): np.dtype(np.float32),
     np.dtype(np.complex128): np.dtype(np.complex64),
+}
+WIDER = {  # and in the widest, which some platforms have no other than float64
+    np.dtype(np.float64): np.dtype(np.longdouble),
+    np.dtype(np.complex128): np.dtype(np.clongdouble),
 }
 
 
@@ -175,7 +181,9 @@ def in_single(
     """Refuse gradients that are computed in float64 for inputs and values in float32.
 
     That is, to float64's precision, with digits that float32 hasn't: an array that a constant has
-    widened after float32 has computed it is no such gradient.
+    widened after float32 has computed it is no such gradient. Nor is one that a constant widens
+    before that, as g * np.where(x > 0, 1, 0.1), unless the function casts its own constants. What
+    is refused besides is a conversion to float64.
     """
     if any(v.dtype not in NARROW.values() for v in values):
         return  # there is a float64 constant in the function itself
@@ -190,8 +198,58 @@ def in_single(
         for i in suspects:
             of_double = 1e-13 * largest_finite(exact[i])
             single = np.array_equal(_narrowed(narrow.inputs[i], returned[i]), returned[i], True)
-            if np.allclose(returned[i], exact[i], 1e-13, of_double, True) and not single:
+            precise = np.allclose(returned[i], exact[i], 1e-13, of_double, True)
+            if not precise or single:
+                continue
+            if casts_constants(narrow) or converts(wide, cotangents):
                 as_gradient(narrow, i, returned[i])  # refuses it
+
+
+def casts_constants(narrow: Operation) -> bool:
+    """Whether the function holds, or is given, float64 arrays whose dtype its value has not.
+
+    narrow: with inputs and values in float32.
+    """
+    constants = [leaf for leaf in leaves(list(narrow.args)) if is_array(leaf)]
+    try:
+        held = inspect.getclosurevars(inspect.unwrap(narrow.original))
+        constants += [*held.nonlocals.values(), *held.globals.values()]
+    except TypeError:  # it is not written in Python
+        pass
+    return any(is_array(constant) and constant.dtype in NARROW for constant in constants)
+
+
+def converts(wide: Operation, cotangents: Sequence[np.ndarray]) -> bool:
+    """Whether the backward pass converts its arguments to float64 before it computes with them.
+
+    Then gradients are float64 even where inputs and values have more digits: what a constant widens
+    has those, too. A buffer in float64 to add up in is no such conversion, so only gradients count
+    that bend with the inputs: others need no arithmetic that float32 would round. False where the
+    operation takes no such inputs, or where NumPy has none.
+    """
+    with np.errstate(all="ignore"):
+        stays = applies(lambda: _stays_double(wide, cotangents))
+        return bool(stays) and bool(applies(lambda: _bends(wide, cotangents)))
+
+
+def _stays_double(wide: Operation, cotangents: Sequence[np.ndarray]) -> bool:
+    inputs = [a.astype(WIDER[a.dtype]) for a in wide.inputs]
+    values, pull = wide.at(inputs).pull(inputs)
+    if any(v.dtype not in WIDER.values() for v in values):
+        return False
+    given = [c.astype(v.dtype) for c, v in zip(cotangents, values, strict=True)]
+    return any(np.asarray(g).dtype in NARROW for g in pull(given))
+
+
+def _bends(wide: Operation, cotangents: Sequence[np.ndarray]) -> bool:
+    """Whether some gradient is not linear along a line through the inputs."""
+    near, here, far = [
+        pull_again(wide, [a * factor for a in wide.inputs], cotangents) for factor in BENDING
+    ]
+    for first, second, third in zip(near, here, far, strict=True):
+        if largest_finite(first + third - 2 * second) > 1e-10 * largest_finite(second):
+            return True
+    return False
 
 
 def _narrowed(a: np.ndarray, gradient: PyTree) -> PyTree:

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..typing import PyTree
-from .agreement import LARGE, Agreement, as_gradient
+from .agreement import Agreement, as_gradient
 from .message import GradMismatch
-from .operation import Pullback
+from .operation import LARGE, Pullback
 
 Layout: TypeAlias = Callable[[np.ndarray], np.ndarray]
 INTEGERS = (-3, -2, 2, 3)  # cotangents that every dtype has exactly
@@ -64,18 +64,12 @@ COMBINED: tuple[tuple[Layout, Layout], ...] = (
 )
 
 
-def calls_are_dear(agreement: Agreement) -> bool:
-    """Whether layouts are tried together: for many elements, and for functions of tensors."""
-    operation = agreement.operation
-    return operation.size > LARGE or operation.backward is None
-
-
 def of_inputs(agreement: Agreement) -> None:
     """The gradients are the same for inputs in every memory layout."""
-    if not calls_are_dear(agreement):
+    operation = agreement.operation
+    if not operation.calls_are_dear:
         each_of_inputs(agreement)
         return
-    operation = agreement.operation
     for of_input, of_cotangent in COMBINED:
         cotangents = [of_cotangent(c) for c in agreement.cotangents]
         try:
@@ -107,7 +101,7 @@ def of_cotangents(agreement: Agreement, pull: Pullback, rng: np.random.Generator
     """The gradients are the same for cotangents in every memory layout and dtype."""
     operation = agreement.operation
     large = operation.size > LARGE
-    if not calls_are_dear(agreement):
+    if not operation.calls_are_dear:
         each_of_cotangents(agreement, pull)
     if operation.backward is None or any(c.dtype.kind != "f" for c in agreement.cotangents):
         return

@@ -14,9 +14,9 @@ its value. `noise` measures that (Moré & Wild, Estimating computational noise, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import comb
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -351,44 +351,73 @@ def _change(phi: Phi, i: int, t: float) -> float:
     return float(np.sum(phi(i, t)[0])) if t else 0.0
 
 
-SCAN = 64  # intervals between -1/2 and 1/2 in which jumps are looked for
-SUSPECTS = 3  # so many places are looked at closely
-ORDER = 8  # of the differences that show a jump: those of smooth pieces are far smaller
+WINDOWS = (2.0, 0.5, 1 / 16, 1 / 64)  # the half widths in which breaks are looked for
+SCAN = 64  # intervals of a window
+SUSPECTS = 3  # so many places of a window are looked at closely
+ORDER = 8  # of the differences that show a break: those of smooth pieces are far smaller
+CLOSER = 12  # so often a suspect's interval shrinks to a quarter
+SMALL = 1e-2  # a larger break, as a share of the change or of the slope, is the function's own
 
 
-def small_jumps(phi: Phi, i: int, size: float, eps: float) -> float:
-    """The largest jump of phi within a step of 1/2 that is small beside phi's change, or 0.
+class Break(NamedTuple):
+    """Where two smooth pieces of a function meet: how far it jumps, and how much it turns there."""
 
-    What stops early, or takes steps of its own, is made of smooth pieces: it jumps by its own error
-    where the number of its steps changes.
+    jump: float
+    turn: float  # the change of its slope
+
+
+def small_breaks(phi: Phi, i: int, slope: float, eps: float) -> Iterator[Break]:
+    """Places around t = 0 where phi jumps or turns by a little, those far away first.
+
+    What stops early, or takes steps of its own, is made of smooth pieces, and is no more precise
+    than they fit together: it jumps where the number of its steps changes, and turns where one of
+    them has reached its largest size. Turns are looked for in the wide windows only: many small
+    ones close together are the function's own, such as the hidden units of a network.
     """
-    points = np.linspace(-0.5, 0.5, SCAN + 1)
-    values = np.array([_change(phi, i, t) for t in points.tolist()])
-    bends = abs(np.diff(values, ORDER))
-    bends[~np.isfinite(bends)] = 0
-    found = 0.0
-    for _ in range(SUSPECTS):
-        k = int(np.argmax(bends))
-        if bends[k] <= 30 * np.median(bends):
-            break
-        jump = _jump_between(phi, i, points[k], points[k + ORDER])
-        if 100 * eps * size < jump <= 1e-2 * np.nanmax(abs(values)):
-            found = max(found, jump)
-        bends[max(0, k - ORDER) : k + ORDER] = 0
-    return found
+    for width in WINDOWS:
+        points = np.linspace(-width, width, SCAN + 1)
+        values = np.array([_change(phi, i, t) for t in points.tolist()])
+        bends = abs(np.diff(values, ORDER))
+        bends[~np.isfinite(bends)] = 0
+        largest_change = float(np.nanmax(abs(values)))
+        usual = float(np.median(bends))
+        for _ in range(SUSPECTS):
+            k = int(np.argmax(bends))
+            if not bends[k] > 30 * usual:
+                break
+            jump, turn = _break_between(phi, i, points[k], points[k + ORDER], eps * largest_change)
+            small_turn = width >= WINDOWS[1] and turn <= SMALL * abs(slope)
+            yield Break(
+                jump if jump <= SMALL * largest_change else 0.0,
+                turn if small_turn else 0.0,
+            )
+            bends[max(0, k - ORDER) : k + ORDER] = 0
 
 
-def _jump_between(phi: Phi, i: int, low: float, high: float) -> float:
-    """What is left of phi's change over an interval that shrinks to nothing around its sharpest
-    bend."""
-    changes = []
-    for _ in range(16):
+def _break_between(phi: Phi, i: int, low: float, high: float, rounding: float) -> Break:
+    """What phi does at its sharpest bend in an interval, by sixth differences around it.
+
+    When the spacing of the points shrinks, those of a jump stay, ten times the jump; those of a
+    turn shrink with the spacing, of which they are six times the turn; all others shrink faster.
+    """
+    bends = []
+    spacings = []
+    for _ in range(CLOSER):
         points = np.linspace(low, high, 2 * ORDER + 1)
         values = np.array([_change(phi, i, t) for t in points.tolist()])
-        bends = abs(np.diff(values, 6))
-        if not np.isfinite(bends).all():
-            return 0.0
-        k = int(np.argmax(bends))
+        sixth = abs(np.diff(values, 6))
+        k = int(np.argmax(sixth))
+        if not (np.isfinite(sixth).all() and sixth[k] > 1e4 * rounding):
+            break
+        bends.append(float(sixth[k]))
+        spacings.append(float(points[1] - points[0]))
         low, high = points[k + 1], points[k + 5]
-        changes.append(abs(values[k + 5] - values[k + 1]))
-    return changes[-1] if changes[-1] > 0.5 * changes[-5] else 0.0
+    if len(bends) < 4:
+        return Break(0.0, 0.0)
+    shrinks = np.array(bends[:-1]) / bends[1:]  # by 1 at a jump, by 4 at a turn
+    if (shrinks[-3:] < 1.6).all():
+        return Break(bends[-1] / 10, 0.0)
+    turns = (shrinks > 2.2) & (shrinks < 7.3)
+    for n in np.flatnonzero(turns[:-1] & turns[1:]).tolist():
+        return Break(0.0, bends[n + 1] / (6 * spacings[n + 1]))
+    return Break(0.0, 0.0)

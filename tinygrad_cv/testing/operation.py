@@ -27,6 +27,7 @@ Arguments: TypeAlias = tuple[PyTree, ...]
 Positions: TypeAlias = int | Sequence[int] | None  # of arguments; None: all that can be
 Pullback: TypeAlias = Callable[[Sequence[np.ndarray]], list[PyTree]]
 Seed: TypeAlias = int | Sequence[int] | np.random.Generator | None  # as default_rng takes it
+LARGE = 20_000  # elements: an operation on so many is called as rarely as can be
 
 
 class Operation:
@@ -143,6 +144,15 @@ class Operation:
     def size(self) -> int:
         """How many elements all inputs have."""
         return sum(a.size for a in self.inputs)
+
+    @property
+    def calls_are_dear(self) -> bool:
+        """Whether several things are tried in one call.
+
+        So they are for many elements, and for functions of tensors, whose graph costs more than
+        their numbers.
+        """
+        return self.size > LARGE or self.backward is None
 
     def call(self, inputs: Sequence[PyTree]) -> PyTree:
         """The function's own result."""
