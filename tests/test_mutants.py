@@ -30,7 +30,7 @@ RULES |= {name_of(f): rule for f, rule in TABLE.items() if isinstance(rule, Rule
 SUMMED = "the row's argument is broadcast, and the engine sums over the axis that is reversed"
 STARTING = {  # a starting value is one number for all that is reduced
     f"np.{name}, initial: {mistake}": SUMMED
-    for name in ("prod", "max", "min", "amax", "amin")
+    for name in ("prod", "max", "min", "amax", "amin", "nanprod", "nanmax", "nanmin")
     for mistake in ("transposed", "reversed axis")
 }
 EQUIVALENT = STARTING | {
