@@ -16,15 +16,26 @@ from ..engine.pytrees import leaves
 from ..typing import PyTree
 from .clock import Clock
 from .judge import BARS, PRECISE, Ruler, Verdict, default_rtol
-from .line import NEARBY, Direction, Line, amplitudes
+from .line import NEARBY, RADII, Direction, Line, amplitudes
 from .message import GradMismatch
-from .numeric import SMALL, better, every_rung, kink, largest, small_breaks
+from .numeric import (
+    RUNGS,
+    SMALL,
+    better,
+    every_rung,
+    kink,
+    largest,
+    largest_finite,
+    rung,
+    small_breaks,
+)
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
 FEWER = 20_000  # elements: more of them are dealt into fewer parts, since each takes longer
 MAX_WRONG = 10  # so many wrong elements are looked for
 PATIENCE = 2.0  # seconds: if one second look takes longer, one is enough
+USUAL = RUNGS[:4]  # on which a smooth function of moderate size has the same slope
 CONFIRMED = 3  # so many wrong elements get a second look: then the others are wrong, too
 
 Shifts = Callable[[], np.ndarray]  # how far a gradient moves by rounding alone: flat
@@ -364,6 +375,36 @@ class SecondLook:
         if self.confirmed >= most or self.clock.over:
             return
         start = time.perf_counter()
+        if not (verdict.wrong[i] and self.is_plain(i, direction, numeric[i], along)):
+            self.by_every_rung(i, direction, along, numeric, verdict)
+        if verdict.wrong[i]:
+            if self.is_in_pieces(i, direction, numeric[i], along):
+                verdict.accept(i, unresolved=is_far(along, numeric["value"][i]))
+            elif self.is_ill_conditioned(direction, along, float(numeric["value"][i])):
+                verdict.accept(i)
+            elif self.limits_include(direction, along):
+                verdict.accept(i, kink=True)
+            else:
+                self.confirmed += 1
+        self.seconds = time.perf_counter() - start
+
+    def is_plain(self, i: int, direction: Direction, numeric: np.void, along: float) -> bool:
+        """Whether all usual rungs have this slope, up to little of the difference.
+
+        Then no noise is at work, whose part in a slope is another on each rung.
+        """
+        if direction.near:
+            return False
+        with np.errstate(all="ignore"), switched("recording", False):
+            rungs = np.concatenate([rung(self.line, [i], [e], self.line.eps)[0] for e in USUAL])
+        little = 1e-2 * abs(along - numeric["value"])
+        same = abs(rungs["value"] - numeric["value"]) <= little
+        return bool((same & ~kink(rungs)).all())
+
+    def by_every_rung(
+        self, i: int, direction: Direction, along: float, numeric: np.ndarray, verdict: Verdict
+    ) -> None:
+        """Judge direction i again, by all rungs of the ladder and the function's noise."""
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = every_rung(self.line, i, self.line.eps, direction.near)
         numeric[i] = functools.reduce(better, rungs[:, None])[0]
@@ -375,18 +416,8 @@ class SecondLook:
         )
         for name in ("wrong", "unresolved", "kink", "share"):
             getattr(verdict, name)[i] = getattr(again, name)[0]
-        if not verdict.wrong[i]:
-            return
-        if self.is_rough(rungs, along) or self.is_in_pieces(i, direction, numeric[i], along):
-            far = abs(along - numeric["value"][i]) > PRECISE * abs(along)
-            verdict.accept(i, unresolved=far)
-        elif self.is_ill_conditioned(direction, along, float(numeric["value"][i])):
-            verdict.accept(i)
-        elif self.limits_include(direction, along):
-            verdict.accept(i, kink=True)
-        else:
-            self.confirmed += 1
-        self.seconds = time.perf_counter() - start
+        if verdict.wrong[i] and self.is_rough(rungs, along):
+            verdict.accept(i, unresolved=is_far(along, numeric["value"][i]))
 
     def is_rough(self, rungs: np.ndarray, along: float) -> bool:
         """Whether shorter steps contradict longer ones, and this is the slope at longer ones.
@@ -426,16 +457,31 @@ class SecondLook:
         return bool(difference <= min(BARS * moves, most))
 
     def limits_include(self, direction: Direction, along: float) -> bool:
-        """Whether `along` lies between slopes at points nearby, however near."""
-        far, close = self.line.slopes_nearby(direction, self.rng)
+        """Whether `along` lies between slopes at points nearby, however near.
+
+        Only those slopes count that two steps agree on. Where all are alike there is no kink.
+        """
+        seed = int(self.rng.integers(2**32))
+        limits = []
+        for radius in RADII:
+            nearby = self.line.slopes_nearby(direction, radius, 1e-3 * radius, seed)
+            steepest = largest_finite(nearby)
+            if not np.nanmax(nearby) - np.nanmin(nearby) > 1e-2 * steepest:
+                return False
+            again = self.line.slopes_nearby(direction, radius, 3e-4 * radius, seed)
+            limits.append(nearby[abs(nearby - again) <= 1e-3 * steepest])
+        close, far = limits
         if min(len(far), len(close)) < 0.9 * NEARBY:
             return False
-        steepest = largest(close)
-        spread = float(np.ptp(close))
-        stays = spread > 0.3 * float(np.ptp(far)) and spread > 1e-2 * steepest
+        stays = np.ptp(close) > 0.3 * np.ptp(far)
         low, high = min(0.0, float(close.min())), max(0.0, float(close.max()))
-        slack = 1e-5 * steepest
-        return stays and low - slack <= along <= high + slack
+        slack = 1e-5 * largest(close)
+        return bool(stays and low - slack <= along <= high + slack)
+
+
+def is_far(along: float, value: float) -> bool:
+    """Whether a derivative is one of which differences know less than its first digits."""
+    return abs(along - value) > PRECISE * abs(along)
 
 
 def compare_ties(

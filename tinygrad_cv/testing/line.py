@@ -21,7 +21,7 @@ GLANCE = 2.0**-17  # a central difference at this step is right to ten digits or
 FLAT = (2.0**-5, -(2.0**-8))  # where a function has the slope 0, these steps change nothing
 BENT = 1e-3  # two sides that differ by a larger share of them may be those of a kink
 NEARBY = 32  # so many points around a suspected kink are looked at
-RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
+RADII = (1e-7, 1e-5)  # how far away: a kink looks the same from both
 
 
 @dataclass
@@ -261,25 +261,22 @@ class Line:
             tangents.append(richardson(table, (2, 4, 6))[0].reshape(-1))
         return tangents
 
-    def slopes_nearby(self, direction: Direction, rng: np.random.Generator) -> list[np.ndarray]:
-        """The slopes along a direction at random points at each of two distances: (NEARBY,) each.
+    def slopes_nearby(
+        self, direction: Direction, radius: float, distance: float, seed: int
+    ) -> np.ndarray:
+        """Central differences along a direction at random points around the inputs: (NEARBY,).
 
-        Only those that two steps agree on.
+        radius: how far away, as a share of each element's size. The same seed gives the same
+        points.
         """
+        rng = np.random.default_rng(seed)
         base = self.base[direction.which]
         size = np.maximum(1.0, abs(base))
-        found = []
+        found = np.empty(NEARBY)
         with np.errstate(all="ignore"), switched("recording", False):
-            for radius in RADII:
-                distances = (1e-3 * radius, 3e-4 * radius)
-                nearby = np.full((NEARBY, 2), np.nan)
-                for k in range(NEARBY):
-                    point = base + radius * size * rng.normal(size=base.shape)
-                    for j, distance in enumerate(distances):
-                        nearby[k, j] = self._slope_at(point, direction, distance)
-                steepest = float(np.nanmax(abs(nearby), initial=0))
-                agree = abs(nearby[:, 0] - nearby[:, 1]) <= 1e-3 * steepest
-                found.append(nearby[agree, 0])
+            for k in range(NEARBY):
+                point = base + radius * size * rng.normal(size=base.shape)
+                found[k] = self._slope_at(point, direction, distance)
         self.moved[direction.which][...] = base.reshape(-1)
         return found
 
