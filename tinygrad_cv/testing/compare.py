@@ -393,7 +393,7 @@ class SecondLook:
 
         Then no noise is at work, whose part in a slope is another on each rung.
         """
-        if direction.near:
+        if direction.near > 4:  # it has rungs at its own scale (`numeric.rungs`)
             return False
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = np.concatenate([rung(self.line, [i], [e], self.line.eps)[0] for e in USUAL])
