@@ -1,10 +1,11 @@
-"""The checker on the whole table of operations, whose gradients are right: what it refuses is a false alarm.
+"""The checker on the whole table of operations, whose gradients are right: what it refuses there is
+a false alarm.
 
     HYPOTHESIS_PROFILE=thorough python -m benchmarks.false_alarms LOG --seeds 5 --seconds 1200
 
-All rows of tests/rows are drawn at one seed after the other, DRAWS times each. A draw that is refused
-does not end anything: it is written to LOG with its row and seed. A run that was stopped goes on where it
-was, and a finished one prints what LOG holds.
+All rows of tests/rows are drawn at one seed after the other, DRAWS times each. A draw that is
+refused does not end anything: it is written to LOG with its row and seed. A run that was stopped
+goes on where it was, and a finished one prints what LOG holds.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from tests import test_table  # noqa: F401  (enters the rows)
 from tests.table import ROWS, Row, check
 from tinygrad_cv.engine.errors import name_of
+from tinygrad_cv.engine.pytrees import leaves
 from tinygrad_cv.kernels import Kernel
 from tinygrad_cv.tensor import TABLE, Rule
 from tinygrad_cv.testing import assert_kills, check_grad, mutants
 from tinygrad_cv.testing.mutation import Kills, try_mutants
+from tinygrad_cv.testing.operation import is_array
 
 RULES: dict[str, Rule | Kernel] = {name_of(f): f for f in ROWS if isinstance(f, Kernel)}
 RULES |= {name_of(f): rule for f, rule in TABLE.items() if isinstance(rule, Rule) and ROWS.get(f)}
@@ -49,19 +52,25 @@ EQUIVALENT = STARTING | {
 }
 
 
+DRAWN = 10  # times as many draws as are kept
+
+
 @functools.cache
 def cases(row: Row, number: int) -> list[tuple[Any, Any, int]]:
-    """The same draws of a row each time."""
-    drawn: list[tuple[Any, Any, int]] = []
+    """The same draws of a row each time, of as many different shapes as there are."""
+    drawn: dict[str, list[tuple[Any, Any, int]]] = {}
 
-    @settings(max_examples=number, derandomize=True, database=None, phases=[Phase.generate], deadline=None,
+    @settings(max_examples=DRAWN * number, derandomize=True, database=None, phases=[Phase.generate], deadline=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(row.arguments, row.options, st.integers(0, 99))
     def collect(arguments: Any, options: Any, seed: int) -> None:
-        drawn.append((arguments, options, seed))
+        shapes = str([np.shape(leaf) if is_array(leaf) else leaf for leaf in leaves(list(arguments))])
+        drawn.setdefault(shapes, []).append((arguments, options, seed))
 
     collect()
-    return drawn[::-1]  # the first draws are the simplest, and kill the least
+    rounds = itertools.zip_longest(*[of_shape[::-1] for of_shape in drawn.values()])
+    found = [case for group in rounds for case in group if case is not None]
+    return found[:number][::-1]  # the first draws are the simplest, and kill the least
 
 
 def suite(function: Any, number: int) -> Callable[[], None]:

@@ -80,6 +80,13 @@ def test_a_value_that_is_rounding_alone_says_nothing_of_its_gradient(x: complex,
     check_invariants(lambda x: np.var(np.repeat(x, 3)), np.array([x]), rng=seed)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_value_of_0_is_not_rounding_alone(seed: int) -> None:
+    clipped = lambda g, y, x: np.minimum(g, 1) / x
+    with pytest.raises(GradMismatch, match="not linear"):
+        check_vjp(np.log, clipped, np.ones(3), rng=seed)
+
+
 @given(seed=st.integers(0, 2**16))
 def test_each_element_of_a_tangent_gets_a_second_look(seed: int) -> None:
     """All are rounded to nine decimals, more than the first look can tell."""

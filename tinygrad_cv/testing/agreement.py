@@ -101,9 +101,9 @@ class Agreement:
         size: of each element.
         """
         largest_term = self.largest_term(i, size)
-        move = self.moves()[i]
-        if not self.value_is_noise:
-            move = np.minimum(move, 1e-6 * largest_term)
+        if self.value_is_noise:
+            return np.full(size.shape, np.inf)
+        move = np.minimum(self.moves()[i], 1e-6 * largest_term)
         # What doesn't move with its own size is a remainder of larger terms.
         remainder = (move == 0) | (move > 8 * eps * size) | (size.size == 1)
         found: np.ndarray = 100 * (move + eps * largest_term * remainder)
@@ -111,19 +111,26 @@ class Agreement:
 
     @functools.cached_property
     def value_is_noise(self) -> bool:
-        """Whether rounding of the inputs changes the values by a large share of them.
+        """Whether rounding of the inputs changes the values by a large share of them, and by far
+        more than the gradients say.
 
-        They are what it has left of larger terms, as is the variance of equal numbers.
+        They are what it has left of larger terms, as is the variance of equal numbers, and no digit
+        of them or of their gradients is known.
         """
-        values = self.operation.value(self.operation.inputs)
+        inputs = self.operation.inputs
+        values = self.operation.value(inputs)
         most = 0.0
         for seed in range(SHAKES):
-            inputs = [shaken(a, seed) for a in self.operation.inputs]
-            moved = applies(lambda: self.operation.value(inputs))  # noqa: B023
+            near = [shaken(a, seed) for a in inputs]
+            moved = applies(lambda: self.operation.value(near))  # noqa: B023
             if moved is not None and [v.shape for v in moved] == [v.shape for v in values]:
                 pairs = zip(moved, values, strict=True)
                 most = max(most, *(largest_finite(one - other) for one, other in pairs))
-        return most > 1e-3 * self.value
+        by_gradient = 0.0
+        for a, gradient in zip(inputs, self.gradients, strict=True):
+            by_gradient += float(np.finfo(a.dtype).eps) * float(np.nansum(abs(a * gradient)))
+        push = max(map(largest_finite, self.cotangents), default=0.0)
+        return most > 0.1 * self.value and most * push > 1e3 * by_gradient
 
     def moves(self) -> list[np.ndarray]:
         """How far each element moves by rounding."""

@@ -261,21 +261,21 @@ def linear(agreement: Agreement, pull: Pullback, rng: np.random.Generator) -> No
 
 
 def homogeneous(agreement: Agreement, pull: Pullback) -> None:
-    """pull(k c) = k pull(c) for large and small k, unless it overflows.
+    """pull(k c) = k pull(c) for large and small k of both signs, unless it overflows.
 
     k is a power of 2, so that no rounding is in the way.
     """
     cotangents, gradients = agreement.cotangents, agreement.gradients
     narrowest = min(a.dtype.itemsize for a in (*cotangents, *gradients))
     power = {2: 4, 4: 8}.get(narrowest, 20)
-    for k in (2.0**power, 2.0**-power):
+    for k in (2.0**power, -(2.0**power), 2.0**-power):
         with np.errstate(all="ignore"):
             multiples = [c * c.dtype.type(k) for c in cotangents]
             returned = pull(multiples)
             scaled = [as_gradient(agreement.operation, i, g) for i, g in enumerate(returned)]
             divided = [g / g.dtype.type(k) for g in scaled]
             # What is smaller than any normal number has lost digits.
-            lost = [abs(g) * k < 100 * np.finfo(g.dtype).tiny for g in gradients]
+            lost = [abs(g * k) < 100 * np.finfo(g.dtype).tiny for g in gradients]
             divided = list(map(np.where, lost, gradients, divided))
         if all(np.isfinite(g).all() for g in scaled):
             agreement.check(

@@ -37,8 +37,8 @@ def disagreement(
 
     x: the first vector that is tried. Others are random, with real products also of complex
     numbers. For entries of unlike sizes, vectors follow whose every term is about 1: v is divided
-    by the size of A x, then x by the size of A' v. tolerance: in units of rounding. explained(x, v):
-    what the condition of A explains besides.
+    by the size of A x, then x by the size of A' v. tolerance: in units of rounding.
+    explained(x, v): what the condition of A explains besides.
     """
     sizes_of_y = [np.zeros(0)]
     for k in range(ROUNDS):
