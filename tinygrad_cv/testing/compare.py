@@ -16,7 +16,7 @@ from ..engine.pytrees import leaves
 from ..typing import PyTree
 from .clock import Clock
 from .judge import BARS, PRECISE, Ruler, Verdict, default_rtol
-from .line import NEARBY, RADII, Direction, Line, amplitudes
+from .line import CLOSE, NEARBY, RADII, Direction, Line, amplitudes
 from .message import GradMismatch
 from .numeric import (
     RUNGS,
@@ -33,6 +33,8 @@ from .numeric import (
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
 FEWER = 20_000  # elements: more of them are dealt into fewer parts, since each takes longer
+SAMPLE = 4000  # elements that show how a large input is to be dealt
+CROWD = 1000  # elements of a direction: one of so many may be close to a kink
 MAX_WRONG = 10  # so many wrong elements are looked for
 PATIENCE = 2.0  # seconds: if one second look takes longer, one is enough
 USUAL = RUNGS[:4]  # on which a smooth function of moderate size has the same slope
@@ -218,6 +220,10 @@ def glance(
     numeric = line.glance(directions, along)
     with np.errstate(invalid="ignore"):
         agrees: np.ndarray = abs(along - numeric) <= allowed
+        for i in np.flatnonzero(~agrees).tolist():
+            if len(directions[i].elements) > CROWD:
+                numeric[i] = line.glance([directions[i]], along[[i]], CLOSE)[0]
+                agrees[i] = abs(along[i] - numeric[i]) <= allowed[i]
     for i in np.flatnonzero(agrees).tolist():
         share = abs(along[i] - numeric[i]) / allowed[i] if allowed[i] else 0.0
         finding.worst = max(finding.worst, float(share))
@@ -306,19 +312,28 @@ def dealt(
     on a kink.
     """
     probes = int(min(probes_of(len(base)), max(1, room / 2)))  # there are two groups below
-    order = rng.permutation(len(base))
-    order = order[np.argsort(abs(terms[order]), kind="stable")]
-    _, inverse, counts = np.unique(base, return_inverse=True, return_counts=True)
-    shared = counts[inverse.reshape(-1)] > max(1, len(base) // (4 * probes))
+    size = abs(terms)
+    sample = rng.integers(0, len(base), SAMPLE) if len(base) > FEWER else np.arange(len(base))
+    values, counts = np.unique(base[sample], return_counts=True)
+    common = values[counts > max(1, len(sample) // (4 * probes))]
+    shared = np.isin(base, common) if len(common) else np.zeros(len(base), bool)
     parts = []
-    for group in (order[~shared[order]], order[shared[order]]):
-        parts += [part for part in np.array_split(group, probes) if len(part)]
+    for group in (~shared, shared):
+        if len(base) <= FEWER:
+            order = rng.permutation(np.flatnonzero(group))
+            order = order[np.argsort(size[order], kind="stable")]
+            parts += [part for part in np.array_split(order, probes) if len(part)]
+        else:  # by the sizes of a sample, without sorting
+            limits = np.quantile(size[sample], np.linspace(0, 1, probes + 1)[1:-1])
+            for low, high in zip([-np.inf, *limits], [*limits, np.inf], strict=True):
+                part = np.flatnonzero(group & (size > low) & (size <= high))
+                parts += [part] if len(part) else []
     return parts
 
 
 def probes_of(size: int) -> int:
     """Into how many parts so many elements are dealt."""
-    return PROBES if size <= FEWER else max(8, int(PROBES * (FEWER / size) ** 0.5))
+    return PROBES if size <= FEWER else max(2, int(PROBES * FEWER / size))
 
 
 def directions_of(size: int) -> int:

@@ -58,6 +58,7 @@ def contract(
     gradients = [as_gradient(operation, i, g) for i, g in enumerate(pull(cotangents))]
     untouched(operation, witness, operation.names, "a pass")
     held += ["shape", "dtype", "nothing mutated"]
+    operation.watched = operation.size <= LARGE  # a copy of all arrays in each call takes long
 
     agreement = Agreement(operation, cotangents, gradients, kept)
     repeat(agreement, kept)

@@ -18,6 +18,7 @@ MANY = 400  # values: so many are weighed one by one
 LONG = 2.0**-9  # the step at which changes of the values are weighed
 UNLIKE = 1e3  # changes that differ by this factor are weighed
 GLANCE = 2.0**-17  # a central difference at this step is right to ten digits or so
+CLOSE = 2.0**-23  # at this one, to eight: among many elements one is nearer than GLANCE to its kink
 FLAT = (2.0**-5, -(2.0**-8))  # where a function has the slope 0, these steps change nothing
 BENT = 1e-3  # two sides that differ by a larger share of them may be those of a kink
 NEARBY = 32  # so many points around a suspected kink are looked at
@@ -211,7 +212,9 @@ class Line:
                 parts.append(Direction(which, np.arange(base.size), steps))
             yield dataclasses.replace(parts[0], also=parts[1:])
 
-    def glance(self, directions: list[Direction], derivatives: np.ndarray) -> np.ndarray:
+    def glance(
+        self, directions: list[Direction], derivatives: np.ndarray, step: float = GLANCE
+    ) -> np.ndarray:
         """Central differences along directions, by two calls each: (D,).
 
         NaN where they may be no derivative at all: at a kink, or at the edge of the domain. Where
@@ -225,10 +228,10 @@ class Line:
                     ahead, behind = (self.difference(direction, t) for t in FLAT)
                     found[i] = 0 if ahead == behind == 0 else np.nan
                     continue
-                ahead = self.difference(direction, GLANCE)
-                behind = self.difference(direction, -GLANCE)
+                ahead = self.difference(direction, step)
+                behind = self.difference(direction, -step)
                 if abs(ahead + behind) <= BENT * abs(ahead - behind):
-                    found[i] = (ahead - behind) / (2 * GLANCE)
+                    found[i] = (ahead - behind) / (2 * step)
         return found
 
     def difference(self, direction: Direction, t: float) -> float:
