@@ -408,12 +408,14 @@ class SecondLook:
 
         Then no noise is at work, whose part in a slope is another on each rung.
         """
-        if direction.near > 4:  # it has rungs at its own scale (`numeric.rungs`)
+        difference = abs(along - numeric["value"])
+        # Values whose change is less than their rounding may explain a smaller difference.
+        hidden = difference * 2.0 ** -USUAL[0] <= 1e3 * self.line.eps * self.ruler.total
+        if hidden or direction.near > 4:  # or it has rungs at its own scale (`numeric.rungs`)
             return False
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = np.concatenate([rung(self.line, [i], [e], self.line.eps)[0] for e in USUAL])
-        little = 1e-2 * abs(along - numeric["value"])
-        same = abs(rungs["value"] - numeric["value"]) <= little
+        same = abs(rungs["value"] - numeric["value"]) <= 1e-2 * difference
         return bool((same & ~kink(rungs)).all())
 
     def by_every_rung(
