@@ -36,6 +36,7 @@ class Agreement:
         self.operation = operation
         self.cotangents = cotangents
         self.gradients = gradients
+        self.values = values
         self.value = sum(float(np.nansum(abs(v))) for v in values)
         self._moves: list[np.ndarray] | None = None
 
