@@ -16,15 +16,28 @@ from ..engine.pytrees import leaves
 from ..typing import PyTree
 from .clock import Clock
 from .judge import BARS, PRECISE, Ruler, Verdict, default_rtol
-from .line import NEARBY, Direction, Line, amplitudes
+from .line import CLOSE, NEARBY, RADII, Direction, Line, amplitudes
 from .message import GradMismatch
-from .numeric import SMALL, better, every_rung, kink, largest, small_breaks
+from .numeric import (
+    RUNGS,
+    SMALL,
+    better,
+    every_rung,
+    kink,
+    largest,
+    largest_finite,
+    rung,
+    small_breaks,
+)
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
 FEWER = 20_000  # elements: more of them are dealt into fewer parts, since each takes longer
+SAMPLE = 4000  # elements that show how a large input is to be dealt
+CROWD = 1000  # elements of a direction: one of so many may be close to a kink
 MAX_WRONG = 10  # so many wrong elements are looked for
 PATIENCE = 2.0  # seconds: if one second look takes longer, one is enough
+USUAL = RUNGS[:4]  # on which a smooth function of moderate size has the same slope
 CONFIRMED = 3  # so many wrong elements get a second look: then the others are wrong, too
 
 Shifts = Callable[[], np.ndarray]  # how far a gradient moves by rounding alone: flat
@@ -207,6 +220,10 @@ def glance(
     numeric = line.glance(directions, along)
     with np.errstate(invalid="ignore"):
         agrees: np.ndarray = abs(along - numeric) <= allowed
+        for i in np.flatnonzero(~agrees).tolist():
+            if len(directions[i].elements) > CROWD:
+                numeric[i] = line.glance([directions[i]], along[[i]], CLOSE)[0]
+                agrees[i] = abs(along[i] - numeric[i]) <= allowed[i]
     for i in np.flatnonzero(agrees).tolist():
         share = abs(along[i] - numeric[i]) / allowed[i] if allowed[i] else 0.0
         finding.worst = max(finding.worst, float(share))
@@ -295,19 +312,28 @@ def dealt(
     on a kink.
     """
     probes = int(min(probes_of(len(base)), max(1, room / 2)))  # there are two groups below
-    order = rng.permutation(len(base))
-    order = order[np.argsort(abs(terms[order]), kind="stable")]
-    _, inverse, counts = np.unique(base, return_inverse=True, return_counts=True)
-    shared = counts[inverse.reshape(-1)] > max(1, len(base) // (4 * probes))
+    size = abs(terms)
+    sample = rng.integers(0, len(base), SAMPLE) if len(base) > FEWER else np.arange(len(base))
+    values, counts = np.unique(base[sample], return_counts=True)
+    common = values[counts > max(1, len(sample) // (4 * probes))]
+    shared = np.isin(base, common) if len(common) else np.zeros(len(base), bool)
     parts = []
-    for group in (order[~shared[order]], order[shared[order]]):
-        parts += [part for part in np.array_split(group, probes) if len(part)]
+    for group in (~shared, shared):
+        if len(base) <= FEWER:
+            order = rng.permutation(np.flatnonzero(group))
+            order = order[np.argsort(size[order], kind="stable")]
+            parts += [part for part in np.array_split(order, probes) if len(part)]
+        else:  # by the sizes of a sample, without sorting
+            limits = np.quantile(size[sample], np.linspace(0, 1, probes + 1)[1:-1])
+            for low, high in zip([-np.inf, *limits], [*limits, np.inf], strict=True):
+                part = np.flatnonzero(group & (size > low) & (size <= high))
+                parts += [part] if len(part) else []
     return parts
 
 
 def probes_of(size: int) -> int:
     """Into how many parts so many elements are dealt."""
-    return PROBES if size <= FEWER else max(8, int(PROBES * (FEWER / size) ** 0.5))
+    return PROBES if size <= FEWER else max(2, int(PROBES * FEWER / size))
 
 
 def directions_of(size: int) -> int:
@@ -364,6 +390,38 @@ class SecondLook:
         if self.confirmed >= most or self.clock.over:
             return
         start = time.perf_counter()
+        if not (verdict.wrong[i] and self.is_plain(i, direction, numeric[i], along)):
+            self.by_every_rung(i, direction, along, numeric, verdict)
+        if verdict.wrong[i]:
+            if self.is_in_pieces(i, direction, numeric[i], along):
+                verdict.accept(i, unresolved=is_far(along, numeric["value"][i]))
+            elif self.is_ill_conditioned(direction, along, numeric[i]):
+                verdict.accept(i)
+            elif self.limits_include(direction, along):
+                verdict.accept(i, kink=True)
+            else:
+                self.confirmed += 1
+        self.seconds = time.perf_counter() - start
+
+    def is_plain(self, i: int, direction: Direction, numeric: np.void, along: float) -> bool:
+        """Whether all usual rungs have this slope, up to little of the difference.
+
+        Then no noise is at work, whose part in a slope is another on each rung.
+        """
+        difference = abs(along - numeric["value"])
+        # Values whose change is less than their rounding may explain a smaller difference.
+        hidden = difference * 2.0 ** -USUAL[0] <= 1e3 * self.line.eps * self.ruler.total
+        if hidden or direction.near > 4:  # or it has rungs at its own scale (`numeric.rungs`)
+            return False
+        with np.errstate(all="ignore"), switched("recording", False):
+            rungs = np.concatenate([rung(self.line, [i], [e], self.line.eps)[0] for e in USUAL])
+        same = abs(rungs["value"] - numeric["value"]) <= 1e-2 * difference
+        return bool((same & ~kink(rungs)).all())
+
+    def by_every_rung(
+        self, i: int, direction: Direction, along: float, numeric: np.ndarray, verdict: Verdict
+    ) -> None:
+        """Judge direction i again, by all rungs of the ladder and the function's noise."""
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = every_rung(self.line, i, self.line.eps, direction.near)
         numeric[i] = functools.reduce(better, rungs[:, None])[0]
@@ -375,18 +433,8 @@ class SecondLook:
         )
         for name in ("wrong", "unresolved", "kink", "share"):
             getattr(verdict, name)[i] = getattr(again, name)[0]
-        if not verdict.wrong[i]:
-            return
-        if self.is_rough(rungs, along) or self.is_in_pieces(i, direction, numeric[i], along):
-            far = abs(along - numeric["value"][i]) > PRECISE * abs(along)
-            verdict.accept(i, unresolved=far)
-        elif self.is_ill_conditioned(direction, along, numeric[i]):
-            verdict.accept(i)
-        elif self.limits_include(direction, along):
-            verdict.accept(i, kink=True)
-        else:
-            self.confirmed += 1
-        self.seconds = time.perf_counter() - start
+        if verdict.wrong[i] and self.is_rough(rungs, along):
+            verdict.accept(i, unresolved=is_far(along, numeric["value"][i]))
 
     def is_rough(self, rungs: np.ndarray, along: float) -> bool:
         """Whether shorter steps contradict longer ones, and this is the slope at longer ones.
@@ -432,16 +480,31 @@ class SecondLook:
         return bool(abs(along - value) <= min(explained, most))
 
     def limits_include(self, direction: Direction, along: float) -> bool:
-        """Whether `along` lies between slopes at points nearby, however near."""
-        far, close = self.line.slopes_nearby(direction, self.rng)
+        """Whether `along` lies between slopes at points nearby, however near.
+
+        Only those slopes count that two steps agree on. Where all are alike there is no kink.
+        """
+        seed = int(self.rng.integers(2**32))
+        limits = []
+        for radius in RADII:
+            nearby = self.line.slopes_nearby(direction, radius, 1e-3 * radius, seed)
+            steepest = largest_finite(nearby)
+            if not np.nanmax(nearby) - np.nanmin(nearby) > 1e-2 * steepest:
+                return False
+            again = self.line.slopes_nearby(direction, radius, 3e-4 * radius, seed)
+            limits.append(nearby[abs(nearby - again) <= 1e-3 * steepest])
+        close, far = limits
         if min(len(far), len(close)) < 0.9 * NEARBY:
             return False
-        steepest = largest(close)
-        spread = float(np.ptp(close))
-        stays = spread > 0.3 * float(np.ptp(far)) and spread > 1e-2 * steepest
+        stays = np.ptp(close) > 0.3 * np.ptp(far)
         low, high = min(0.0, float(close.min())), max(0.0, float(close.max()))
-        slack = 1e-5 * steepest
-        return stays and low - slack <= along <= high + slack
+        slack = 1e-5 * largest(close)
+        return bool(stays and low - slack <= along <= high + slack)
+
+
+def is_far(along: float, value: float) -> bool:
+    """Whether a derivative is one of which differences know less than its first digits."""
+    return abs(along - value) > PRECISE * abs(along)
 
 
 def compare_ties(

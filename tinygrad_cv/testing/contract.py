@@ -9,7 +9,7 @@ import numpy as np
 from ..typing import PyTree, Shape
 from .agreement import Agreement, applies, as_gradient, pull_again
 from .judge import BARS
-from .layouts import of_cotangents, of_inputs
+from .layouts import backwards, locked, of_cotangents, of_inputs
 from .line import UNLIKE, Direction, Line, amplitudes, real_view
 from .message import GradMismatch, literal
 from .numeric import kink, largest, largest_finite
@@ -18,6 +18,7 @@ from .witness import Witness
 
 NEARBY = 1e-5  # the relative change of inputs that a cache may take for the same
 NEARBY_SINGLE = 1e-3  # in float32 and less
+MULTIPLE = 2**8  # of a cotangent: a power of 2, which every dtype has
 
 
 def draw_cotangents(values: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
@@ -52,14 +53,19 @@ def contract(
     What holds is added to `held`; GradMismatch for what does not.
     """
     inputs = operation.inputs
+    operation.watched = True
     witness = Witness(*inputs)
     values, pull = operation.pull(inputs)
     kept = [v.copy() for v in values]
     gradients = [as_gradient(operation, i, g) for i, g in enumerate(pull(cotangents))]
     untouched(operation, witness, operation.names, "a pass")
     held += ["shape", "dtype", "nothing mutated"]
+    operation.watched = operation.size <= LARGE
 
     agreement = Agreement(operation, cotangents, gradients, kept)
+    if operation.size > LARGE and all_at_once(agreement, pull, values):
+        held += ["deterministic", "linear in the cotangent", "memory layouts"]
+        return gradients
     repeat(agreement, kept)
     held += ["deterministic", "no stale state"]
     _, pull = operation.pull(inputs)
@@ -72,6 +78,34 @@ def contract(
     if same_array_twice(agreement):
         held.append("one array as two arguments")
     return gradients
+
+
+def all_at_once(agreement: Agreement, pull: Pullback, values: Sequence[np.ndarray]) -> bool:
+    """Whether one call with all that is unusual, each checked apart below, has its gradients.
+
+    Inputs and cotangents are read-only and run backwards in memory; the cotangents are a large
+    multiple of c - 2d. If the gradients are not those of c, less twice those of d, one of the
+    checks below may tell why. The values of the earlier call must not change.
+    """
+    operation, cotangents = agreement.operation, agreement.cotangents
+    others = [_reversed(c).copy() for c in cotangents]
+    try:
+        again, pull_again = operation.pull([locked(backwards)(a) for a in operation.inputs])
+        unusual = []
+        for c, d in zip(cotangents, others, strict=True):
+            unusual.append(locked(backwards)(c.dtype.type(MULTIPLE) * (c - 2 * d)))
+        together = pull_again(unusual)
+        second = [as_gradient(operation, i, g) for i, g in enumerate(pull(others))]
+        same_values(operation, again, agreement.values)
+        same_values(operation, values, agreement.values)
+        expected, sizes = [], []
+        for one, other in zip(agreement.gradients, second, strict=True):
+            expected.append(MULTIPLE * (one - 2 * other))
+            sizes.append(MULTIPLE * (abs(one) + 2 * abs(other)))
+        agreement.check(together, "", expected, sizes)
+    except Exception:
+        return False
+    return True
 
 
 def untouched(operation: Operation, witness: Witness, names: Sequence[str], culprit: str) -> None:
@@ -87,6 +121,7 @@ def unsettle(operation: Operation, rng: np.random.Generator) -> None:
     A cache that takes these for the others, by shape, sum, identity or a few decimals, gives wrong
     gradients from now on, and so does a workspace that has rests of a longer call.
     """
+    operation.watched = operation.size <= LARGE  # a copy of all arrays in each call takes long
     kept = [a.copy() for a in operation.inputs]
     for change in other_numbers(operation):
         try:

@@ -36,11 +36,11 @@ def _fortran(a: np.ndarray) -> np.ndarray:
     return np.array(a, order="F")
 
 
-def _reversed(a: np.ndarray) -> np.ndarray:
+def backwards(a: np.ndarray) -> np.ndarray:
     return np.flip(np.flip(a).copy())
 
 
-def _locked(layout: Layout) -> Layout:
+def locked(layout: Layout) -> Layout:
     """A layout of arrays that are read-only."""
 
     def locked(a: np.ndarray) -> np.ndarray:
@@ -54,13 +54,13 @@ def _locked(layout: Layout) -> Layout:
 LAYOUTS: dict[str, Layout] = {
     "non-contiguous": _strided,
     "Fortran-ordered": _fortran,
-    "negative-stride": _reversed,
+    "negative-stride": backwards,
     "read-only": _read_only,
 }
 # Two calls for all of these, where calls are dear: inputs in one layout, cotangents in another.
 COMBINED: tuple[tuple[Layout, Layout], ...] = (
-    (_locked(_fortran), _locked(lambda a: _reversed(_strided(a)) if a.ndim else np.array(a))),
-    (_locked(lambda a: np.flip(_strided(np.flip(a)))), _locked(_fortran)),
+    (locked(_fortran), locked(lambda a: backwards(_strided(a)) if a.ndim else np.array(a))),
+    (locked(lambda a: np.flip(_strided(np.flip(a)))), locked(_fortran)),
 )
 
 

@@ -18,10 +18,11 @@ MANY = 400  # values: so many are weighed one by one
 LONG = 2.0**-9  # the step at which changes of the values are weighed
 UNLIKE = 1e3  # changes that differ by this factor are weighed
 GLANCE = 2.0**-17  # a central difference at this step is right to ten digits or so
+CLOSE = 2.0**-23  # at this one, to eight: among many elements one is nearer than GLANCE to its kink
 FLAT = (2.0**-5, -(2.0**-8))  # where a function has the slope 0, these steps change nothing
 BENT = 1e-3  # two sides that differ by a larger share of them may be those of a kink
 NEARBY = 32  # so many points around a suspected kink are looked at
-RADII = (1e-5, 1e-7)  # how far away: a kink looks the same from both
+RADII = (1e-7, 1e-5)  # how far away: a kink looks the same from both
 
 
 @dataclass
@@ -217,7 +218,9 @@ class Line:
                 parts.append(Direction(which, np.arange(base.size), steps))
             yield dataclasses.replace(parts[0], also=parts[1:])
 
-    def glance(self, directions: list[Direction], derivatives: np.ndarray) -> np.ndarray:
+    def glance(
+        self, directions: list[Direction], derivatives: np.ndarray, step: float = GLANCE
+    ) -> np.ndarray:
         """Central differences along directions, by two calls each: (D,).
 
         NaN where they may be no derivative at all: at a kink, or at the edge of the domain. Where
@@ -231,10 +234,10 @@ class Line:
                     ahead, behind = (self.difference(direction, t) for t in FLAT)
                     found[i] = 0 if ahead == behind == 0 else np.nan
                     continue
-                ahead = self.difference(direction, GLANCE)
-                behind = self.difference(direction, -GLANCE)
+                ahead = self.difference(direction, step)
+                behind = self.difference(direction, -step)
                 if abs(ahead + behind) <= BENT * abs(ahead - behind):
-                    found[i] = (ahead - behind) / (2 * GLANCE)
+                    found[i] = (ahead - behind) / (2 * step)
         return found
 
     def difference(self, direction: Direction, t: float) -> float:
@@ -267,25 +270,22 @@ class Line:
             tangents.append(richardson(table, (2, 4, 6))[0].reshape(-1))
         return tangents
 
-    def slopes_nearby(self, direction: Direction, rng: np.random.Generator) -> list[np.ndarray]:
-        """The slopes along a direction at random points at each of two distances: (NEARBY,) each.
+    def slopes_nearby(
+        self, direction: Direction, radius: float, distance: float, seed: int
+    ) -> np.ndarray:
+        """Central differences along a direction at random points around the inputs: (NEARBY,).
 
-        Only those that two steps agree on.
+        radius: how far away, as a share of each element's size. The same seed gives the same
+        points.
         """
+        rng = np.random.default_rng(seed)
         base = self.base[direction.which]
         size = np.maximum(1.0, abs(base))
-        found = []
+        found = np.empty(NEARBY)
         with np.errstate(all="ignore"), switched("recording", False):
-            for radius in RADII:
-                distances = (1e-3 * radius, 3e-4 * radius)
-                nearby = np.full((NEARBY, 2), np.nan)
-                for k in range(NEARBY):
-                    point = base + radius * size * rng.normal(size=base.shape)
-                    for j, distance in enumerate(distances):
-                        nearby[k, j] = self._slope_at(point, direction, distance)
-                steepest = float(np.nanmax(abs(nearby), initial=0))
-                agree = abs(nearby[:, 0] - nearby[:, 1]) <= 1e-3 * steepest
-                found.append(nearby[agree, 0])
+            for k in range(NEARBY):
+                point = base + radius * size * rng.normal(size=base.shape)
+                found[k] = self._slope_at(point, direction, distance)
         self.moved[direction.which][...] = base.reshape(-1)
         return found
 

@@ -57,6 +57,7 @@ class Operation:
         self.original = function  # what the user called: of a derivative, what it is derived from
         self.given = args
         self.constrained = False  # whether the inputs stay in a set, or move along directions only
+        self.watched = True  # whether calls that write into what is not their own are looked for
         self.magnitude = 0.0  # of a derivative: the size of the terms that may cancel in it
         self.name = name_of(function)
 
@@ -157,7 +158,7 @@ class Operation:
     def call(self, inputs: Sequence[PyTree]) -> PyTree:
         """The function's own result."""
         arguments = self.arguments(inputs)
-        witness = Witness(*arguments)
+        witness = Witness(*arguments) if self.watched else Witness()
         result = self.function(*arguments)
         self.untouched(witness, "the forward pass")
         return result
@@ -217,7 +218,7 @@ class Operation:
         filled = [next(new) if is_result(leaf) else None for leaf in leaves(result)]
         g = rebuild(result, iter(filled))
         arguments = self.arguments(inputs)
-        witness = Witness(*arguments, result, g)
+        witness = Witness(*arguments, result, g) if self.watched else Witness()
         returned = self.backward(g, result, *arguments)
         self.untouched(witness, "the backward pass")
         return self.gradients(returned, arguments)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ..typing import PyTree, Shape
+
+LARGE = 2**17  # bytes: a copy of more is dear
 
 
 class Change(NamedTuple):
@@ -18,8 +19,7 @@ class Change(NamedTuple):
     what: str  # "in place, at [0] from 1 to 2"
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """An array as it was. Comparing bytes is exact for every dtype, NaN and -0.0."""
 
     tree: int
@@ -34,12 +34,18 @@ class Memory:
         """How the array is another one now, "" if it is not; what changed is restored."""
         array = self.array
         if array.shape == self.shape and array.strides == self.strides:
-            return "" if array.tobytes() == self.content else self._restored()
+            return "" if self._is_same() else self._restored()
         found = f": its shape was {self.shape}, its strides {self.strides}; now it has shape "
         found += f"{array.shape}, strides {array.strides}"
         if array.size == np.prod(self.shape, dtype=int):
             array.shape = self.shape
         return found
+
+    def _is_same(self) -> bool:
+        if self.array.nbytes < LARGE or not self.array.flags.c_contiguous:
+            return self.array.tobytes() == self.content
+        now = self.array.reshape(-1).view(np.uint64 if self.array.nbytes % 8 == 0 else np.uint8)
+        return np.array_equal(now, np.frombuffer(self.content, now.dtype))  # without a copy
 
     def _restored(self) -> str:
         old = np.frombuffer(self.content, self.dtype).reshape(self.shape)
