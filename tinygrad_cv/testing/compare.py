@@ -411,7 +411,9 @@ class SecondLook:
         difference = abs(along - numeric["value"])
         # Values whose change is less than their rounding may explain a smaller difference.
         hidden = difference * 2.0 ** -USUAL[0] <= 1e3 * self.line.eps * self.ruler.total
-        if hidden or direction.near > 4:  # or it has rungs at its own scale (`numeric.rungs`)
+        # What is far steeper than all steps show may be steep at a far smaller scale.
+        steeper = abs(along) > 100 * numeric["steepest"]
+        if hidden or steeper or direction.near > 4:  # or it has rungs at its own scale
             return False
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = np.concatenate([rung(self.line, [i], [e], self.line.eps)[0] for e in USUAL])
