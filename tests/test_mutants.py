@@ -30,7 +30,7 @@ RULES |= {name_of(f): rule for f, rule in TABLE.items() if isinstance(rule, Rule
 SUMMED = "the row's argument is broadcast, and the engine sums over the axis that is reversed"
 STARTING = {  # a starting value is one number for all that is reduced
     f"np.{name}, initial: {mistake}": SUMMED
-    for name in ("prod", "max", "min", "amax", "amin")
+    for name in ("prod", "max", "min", "amax", "amin", "nanprod", "nanmax", "nanmin")
     for mistake in ("transposed", "reversed axis")
 }
 EQUIVALENT = STARTING | {
@@ -74,14 +74,18 @@ def cases(row: Row, number: int) -> list[tuple[Any, Any, int]]:
 
 
 def suite(function: Any, number: int) -> Callable[[], None]:
-    """All rows of a function, at some draws of each."""
+    """All rows of a function, at some draws of each; what has failed before comes first."""
+    every = [(row, case) for row in ROWS[function] for case in cases(row, number)]
 
     def run() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for row in ROWS[function]:
-                for arguments, options, seed in cases(row, number):
-                    check(row, arguments, options, seed)
+            for k, (row, case) in enumerate(every):
+                try:
+                    check(row, *case)
+                except Exception:
+                    every.insert(0, every.pop(k))
+                    raise
 
     return run
 

@@ -121,8 +121,8 @@ class Agreement:
         inputs = self.operation.inputs
         values = self.operation.value(inputs)
         most = 0.0
-        for seed in range(SHAKES):
-            near = [shaken(a, seed) for a in inputs]
+        for seed in range(4 * SHAKES):
+            near = [shaken(a, seed, 1 + seed) for a in inputs]  # one step may be without effect
             moved = applies(lambda: self.operation.value(near))  # noqa: B023
             if moved is not None and [v.shape for v in moved] == [v.shape for v in values]:
                 pairs = zip(moved, values, strict=True)
@@ -131,7 +131,7 @@ class Agreement:
         for a, gradient in zip(inputs, self.gradients, strict=True):
             by_gradient += float(np.finfo(a.dtype).eps) * float(np.nansum(abs(a * gradient)))
         push = max(map(largest_finite, self.cotangents), default=0.0)
-        return most > 0.1 * self.value and most * push > 1e3 * by_gradient
+        return most > 0.1 * self.value and most * push > 1e4 * by_gradient
 
     def moves(self) -> list[np.ndarray]:
         """How far each element moves by rounding."""

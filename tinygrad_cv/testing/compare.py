@@ -395,7 +395,7 @@ class SecondLook:
         if verdict.wrong[i]:
             if self.is_in_pieces(i, direction, numeric[i], along):
                 verdict.accept(i, unresolved=is_far(along, numeric["value"][i]))
-            elif self.is_ill_conditioned(direction, along, float(numeric["value"][i])):
+            elif self.is_ill_conditioned(direction, along, numeric[i]):
                 verdict.accept(i)
             elif self.limits_include(direction, along):
                 verdict.accept(i, kink=True)
@@ -466,13 +466,19 @@ class SecondLook:
                     return True
         return False
 
-    def is_ill_conditioned(self, direction: Direction, along: float, value: float) -> bool:
-        """Whether the difference is what the rounding of arguments and cotangents explains."""
+    def is_ill_conditioned(self, direction: Direction, along: float, numeric: np.ndarray) -> bool:
+        """Whether the difference is what rounding explains.
+
+        That of arguments and cotangents, or that of the terms, one of each value of the function,
+        if they cancel.
+        """
         moves = abs(self.shifts()[direction.elements]) @ abs(direction.amplitudes)
-        difference = abs(along - value)
+        value = float(numeric["value"])
+        terms = self.line.terms_along(direction, float(numeric["step"]))
+        explained = max(BARS * moves, self.ruler.rtol * terms)
         # No condition explains more than 1 %, but what cancels to nothing may have any sign.
         most = max(1e-2 * abs(value), 1e-12 * self.ruler.push * direction.reach)
-        return bool(difference <= min(BARS * moves, most))
+        return bool(abs(along - value) <= min(explained, most))
 
     def limits_include(self, direction: Direction, along: float) -> bool:
         """Whether `along` lies between slopes at points nearby, however near.

@@ -133,6 +133,12 @@ class Line:
             self.moved[part.which][part.elements] = part.before
         return change
 
+    def terms_along(self, direction: Direction, t: float) -> float:
+        """The size of the terms of the slope, one of each value, by a step; 0 if there are none."""
+        with np.errstate(all="ignore"), switched("recording", False):
+            change = self.change_along(direction, t)
+        return 0.0 if change is None else float(abs(self.cotangent) @ abs(change)) / t
+
     def change(self) -> np.ndarray | None:
         """The values where the inputs are now, less those at the start; None if there are none."""
         self.evaluations += 1
