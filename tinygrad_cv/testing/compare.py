@@ -137,8 +137,9 @@ def compare(
 ) -> Finding:
     """One input's gradient against differences.
 
-    The elements are tried one by one, or in probes of many, of which those that disagree are
-    halved until the wrong elements are alone. Who is alone and wrong gets a second look.
+    The elements are tried one by one, or in probes of many. Each gets a `glance`; where that does
+    not agree, the ladder of `numeric.slopes` decides. Probes that disagree are halved until the
+    wrong elements are alone. Who is alone and wrong gets a second look.
 
     room: for how many directions there is time.
     """
