@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 Function: TypeAlias = Callable[..., Any]
 
 
-CALLS = 9  # of a function, for its slope along one direction
+GLANCE = 2  # calls of a function, for its slope along one direction, where that agrees at once
+CALLS = 10  # the same where it does not
 BESIDE = 60  # calls of a function and its gradient, for all else
 SLOW = 10.0  # seconds: of a check that takes longer it is said beforehand
 
@@ -55,7 +56,7 @@ class Clock:
 
     def announce(self, name: str, seconds: float, directions: float) -> None:
         """Say beforehand that a check without a budget will be slow, by the seconds of a call."""
-        calls = CALLS * directions + BESIDE
+        calls = GLANCE * directions + BESIDE
         if self.seconds is None and calls * seconds > SLOW:
             warnings.warn(
                 f"{name}: a call takes {seconds:.2g} s, and the check some {calls:.0f} calls, "

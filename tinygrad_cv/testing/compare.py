@@ -137,8 +137,9 @@ def compare(
 ) -> Finding:
     """One input's gradient against differences.
 
-    The elements are tried one by one, or in probes of many, of which those that disagree are
-    halved until the wrong elements are alone. Who is alone and wrong gets a second look.
+    The elements are tried one by one, or in probes of many. Each gets a `glance`; where that does
+    not agree, the ladder of `numeric.slopes` decides. Probes that disagree are halved until the
+    wrong elements are alone. Who is alone and wrong gets a second look.
 
     room: for how many directions there is time.
     """
@@ -404,18 +405,21 @@ class SecondLook:
         self.seconds = time.perf_counter() - start
 
     def is_plain(self, i: int, direction: Direction, numeric: np.void, along: float) -> bool:
-        """Whether all usual rungs have this slope, up to little of the difference.
+        """Whether all usual rungs have this slope, up to little of it and of the difference.
 
         Then no noise is at work, whose part in a slope is another on each rung.
         """
         difference = abs(along - numeric["value"])
         # Values whose change is less than their rounding may explain a smaller difference.
         hidden = difference * 2.0 ** -USUAL[0] <= 1e3 * self.line.eps * self.ruler.total
-        if hidden or direction.near > 4:  # or it has rungs at its own scale (`numeric.rungs`)
+        # What is far steeper than all steps show may be steep at a far smaller scale.
+        steeper = abs(along) > 100 * numeric["steepest"]
+        if hidden or steeper or direction.near > 4:  # or it has rungs at its own scale
             return False
         with np.errstate(all="ignore"), switched("recording", False):
             rungs = np.concatenate([rung(self.line, [i], [e], self.line.eps)[0] for e in USUAL])
-        same = abs(rungs["value"] - numeric["value"]) <= 1e-2 * difference
+        little = 1e-2 * min(difference, abs(numeric["value"]))
+        same = abs(rungs["value"] - numeric["value"]) <= little
         return bool((same & ~kink(rungs)).all())
 
     def by_every_rung(

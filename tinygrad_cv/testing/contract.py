@@ -9,7 +9,7 @@ import numpy as np
 from ..typing import PyTree, Shape
 from .agreement import Agreement, applies, as_gradient, pull_again
 from .judge import BARS
-from .layouts import backwards, locked, of_cotangents, of_inputs
+from .layouts import backwards, locked, of_cotangents, of_memory
 from .line import UNLIKE, Direction, Line, amplitudes, real_view
 from .message import GradMismatch, literal
 from .numeric import kink, largest, largest_finite
@@ -73,7 +73,7 @@ def contract(
     homogeneous(agreement, pull)
     held.append("linear in the cotangent")
     of_cotangents(agreement, pull, rng)
-    of_inputs(agreement)
+    of_memory(agreement)
     held.append("memory layouts")
     if same_array_twice(agreement):
         held.append("one array as two arguments")

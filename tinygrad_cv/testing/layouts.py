@@ -64,13 +64,14 @@ COMBINED: tuple[tuple[Layout, Layout], ...] = (
 )
 
 
-def of_inputs(agreement: Agreement) -> None:
-    """The gradients are the same for inputs in every memory layout."""
+def of_memory(agreement: Agreement) -> None:
+    """The gradients are the same for inputs and cotangents in every memory layout.
+
+    Both are in other layouts in each call. If one fails, each alone shows which of them it is.
+    """
     operation = agreement.operation
-    if not operation.calls_are_dear:
-        each_of_inputs(agreement)
-        return
-    for of_input, of_cotangent in COMBINED:
+    both = [(layout, layout) for layout in LAYOUTS.values()]
+    for of_input, of_cotangent in COMBINED if operation.calls_are_dear else both:
         cotangents = [of_cotangent(c) for c in agreement.cotangents]
         try:
             _, pull = operation.pull([of_input(a) for a in operation.inputs])
@@ -98,11 +99,9 @@ def each_of_inputs(agreement: Agreement) -> list[str]:
 
 
 def of_cotangents(agreement: Agreement, pull: Pullback, rng: np.random.Generator) -> None:
-    """The gradients are the same for cotangents in every memory layout and dtype."""
+    """The gradients are the same for cotangents of every dtype."""
     operation = agreement.operation
     large = operation.size > LARGE
-    if not operation.calls_are_dear:
-        each_of_cotangents(agreement, pull)
     if operation.backward is None or any(c.dtype.kind != "f" for c in agreement.cotangents):
         return
     of_numbers(agreement, pull, rng, "integer", np.int64, broadcast=large)

@@ -18,7 +18,7 @@ MANY = 400  # values: so many are weighed one by one
 LONG = 2.0**-9  # the step at which changes of the values are weighed
 UNLIKE = 1e3  # changes that differ by this factor are weighed
 GLANCE = 2.0**-17  # a central difference at this step is right to ten digits or so
-CLOSE = 2.0**-23  # at this one, to eight: among many elements one is nearer than GLANCE to its kink
+CLOSE = 2.0**-23  # at this one, to eight: among many elements one may be close to a kink
 FLAT = (2.0**-5, -(2.0**-8))  # where a function has the slope 0, these steps change nothing
 BENT = 1e-3  # two sides that differ by a larger share of them may be those of a kink
 NEARBY = 32  # so many points around a suspected kink are looked at
@@ -125,7 +125,7 @@ class Line:
         return difference, subtracted
 
     def change_along(self, direction: Direction, t: float) -> np.ndarray | None:
-        """The values at a step along a direction, less those at the start; None if there are none."""
+        """The values at a step along a direction, less the first ones; None if there are none."""
         for part in direction.parts:
             self.moved[part.which][part.elements] = part.before + t * part.amplitudes
         change = self.change()
@@ -208,7 +208,7 @@ class Line:
                 part.before = base[part.elements]
 
     def everything(self) -> Iterator[Direction]:
-        """Directions that move all inputs: by steps as others do, and by steps of their own size."""
+        """Directions that move all inputs: by the usual steps, and by shares of each element."""
         rng = np.random.default_rng(0)
         signs = [2 * rng.integers(0, 2, base.size) - 1 for base in self.base]
         for scale in (amplitudes, own_sizes):
@@ -241,7 +241,7 @@ class Line:
         return found
 
     def difference(self, direction: Direction, t: float) -> float:
-        """How <cotangents, values> changes at a step along a direction; NaN if there is no value."""
+        """How <cotangents, values> changes by a step along a direction; NaN without a value."""
         change = self.change_along(direction, t)
         return np.nan if change is None else float(self.cotangent.dot(change))
 

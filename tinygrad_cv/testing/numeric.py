@@ -320,11 +320,13 @@ def noise(phi: Phi, i: int, size: float) -> tuple[float, list[tuple[float, float
         level = sorted(levels)[1]  # a kink is in one window of four
         if 0 < level <= most:
             found.append((spacing, level))
-    of_noise = any(spacing >= still for spacing, _ in found)
-    return (still if of_noise else 0.0), found
+    above = [level for spacing, level in found if spacing >= still]
+    if still and above:  # it rounds: some spacing may fit its steps by chance, and seem exact
+        return still, [*found, (still, max(above))]
+    return 0.0, found
 
 
-STANDS, UNCLEAR = -1.0, -2.0  # what _noise_of says besides
+STANDS, UNCLEAR = -1.0, np.inf  # what _noise_of says besides
 
 
 def _noise_of(values: np.ndarray) -> float:
