@@ -330,6 +330,15 @@ def test_a_constant_may_widen_a_gradient_but_the_backward_pass_may_not(
         assert "is float64, the argument float32" in message((forward, backward), x, check=check_invariants)
 
 
+def test_of_a_gradient_that_cancels_to_nothing_only_rounding_is_left() -> None:
+    """The sign of a matrix with positive eigenvalues is the identity, whatever the matrix."""
+    f = tg.scipy.linalg.signm
+    for x in np.random.default_rng(3).normal(size=(20, 2, 2)):
+        a = np.eye(2) + 0.3 * x
+        check_invariants(f, a)
+        check_grad(f, a)
+
+
 def test_a_fan_out_that_does_not_accumulate_is_seen() -> None:
     seen: list[Any] = []
 

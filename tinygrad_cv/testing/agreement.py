@@ -14,6 +14,7 @@ from .numeric import largest_finite
 from .operation import LARGE, Operation
 
 Result = TypeVar("Result")
+CANCELLED = 30  # times the slope of a value are terms of which nothing is left
 SHAKES = 4  # trials of how much the rounding of the inputs matters
 
 
@@ -100,7 +101,8 @@ class Agreement:
         found = largest_finite(size)
         slope = self.operation.natural_slope(self.value, i)
         eps = float(np.finfo(self.operation.inputs[i].dtype).eps)
-        return found + (slope if found <= 1e2 * eps * slope else 0.1 * slope)
+        nothing_left = found <= 100 * CANCELLED * eps * slope
+        return found + (CANCELLED if nothing_left else 0.1) * slope
 
     def explained(self, i: int, size: np.ndarray, eps: float) -> np.ndarray:
         """How far gradient i may be wrong by rounding, as its condition makes of it.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.pytrees import leaves, rebuild
 from ..typing import PyTree
-from .agreement import first_index
+from .agreement import CANCELLED, first_index
 from .message import GradMismatch, literal, two_numbers
 from .numeric import largest_finite
 from .operation import Function, Operation, is_result, results
@@ -131,6 +131,9 @@ class Pushforward:
             eps = float(np.finfo(other.dtype).eps)
             allowed = 1e4 * eps * size + 100 * eps * largest_finite(size)
             allowed += 10 * eps * rate * np.where(np.isfinite(value), abs(value), 0)
+            terms = rate * largest_finite(value)
+            if largest_finite(size) <= 100 * CANCELLED * eps * terms:  # nothing is left of them
+                allowed += 100 * CANCELLED * eps * terms
             with np.errstate(invalid="ignore"):
                 differs = abs(one - other) > allowed
             if not differs.any():
