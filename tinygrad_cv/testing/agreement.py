@@ -93,8 +93,14 @@ class Agreement:
         return found
 
     def largest_term(self, i: int, size: np.ndarray) -> float:
-        """The largest size of an element of gradient i, and of what may have cancelled in it."""
-        return largest_finite(size) + 0.1 * self.operation.natural_slope(self.value, i)
+        """The largest size of an element of gradient i, and of what may have cancelled in it.
+
+        All of that, if nothing else is left.
+        """
+        found = largest_finite(size)
+        slope = self.operation.natural_slope(self.value, i)
+        eps = float(np.finfo(self.operation.inputs[i].dtype).eps)
+        return found + (slope if found <= 1e2 * eps * slope else 0.1 * slope)
 
     def explained(self, i: int, size: np.ndarray, eps: float) -> np.ndarray:
         """How far gradient i may be wrong by rounding, as its condition makes of it.
