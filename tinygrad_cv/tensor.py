@@ -364,17 +364,17 @@ class Rule:
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
         """The parents that a gradient flows to; those of which the derivative is zero are left out.
 
-        Raises NotImplementedError for a tensor without a formula, and for an option that no formula
-        reads.
+        Raises NotImplementedError for a tensor without a formula, if it has elements, and for an
+        option that no formula reads.
         """
         for name in parents:
-            if name not in self.formulas:
+            if name not in self.formulas and any(map(np.size, each(unwrap(bound[name])))):
                 raise errors.no_derivative(self.function, name)
         if not self.honoured.issuperset(bound):
             for name in bound.keys() - self.honoured:
                 if not self.signature.is_default(name, bound[name]):
                     raise errors.unread_option(self.function, name, bound[name])
-        return {name: place for name, place in parents.items() if self.formulas[name]}
+        return {name: place for name, place in parents.items() if self.formulas.get(name)}
 
     def saves(self, parents: Mapping[str, Any]) -> tuple[str, ...]:
         """What the formulas of these arguments need, by the names of their parameters."""

@@ -85,8 +85,10 @@ class Definition:
     The value is the function's own, which is called on the arrays, and so is every refusal; the
     body says how the value depends on tensors. Where the two differ in a bit, as they round
     differently or the body meets 0 times infinity, the function's own stands in the graph behind
-    the body's (`own_value`). A function that calls one of a user's (`calls`) is its body. So is the
-    value of a call that NumPy is known to compute wrong (`mistaken`, of the bound arguments).
+    the body's (`own_value`). Tensors without elements NumPy takes with whatever options: where the
+    body cannot, the value is a constant. A function that calls one of a user's (`calls`) is its
+    body. So is the value of a call that NumPy is known to compute wrong (`mistaken`, of the bound
+    arguments).
 
     The body's annotations say what is differentiated. A tensor that requires a gradient is refused
     by name in the place of a size or an axis: `k: int`, `axis: Axis`. So it is in the place of the
@@ -152,8 +154,14 @@ class Definition:
             if any(is_complex(a) for a in leaves(arrays) if isinstance(a, np.ndarray)):
                 self._body_value(bound)  # which names the argument that must be real
             raise errors.explain(error, self.function, arrays, {}) from None
-        value = self._body_value(bound)
-        if self._is_own(value, own) or (self.mistaken is not None and self.mistaken(given)):
+        try:
+            value = self._body_value(bound)
+            is_own = self._is_own(value, own)
+        except Exception:
+            if any(np.size(unwrap(leaf)) for leaf in leaves(given) if type(leaf) is Tensor):
+                raise
+            return wrap(own)  # which depends on no number
+        if is_own or (self.mistaken is not None and self.mistaken(given)):
             return value
         return self._in_place_of(value, own, given, started)
 

@@ -731,14 +731,18 @@ full_svd = derivative(full_svd, a=_full_svd).tangent(a=_full_svd_tangent)
 
 
 def _hermitian_svd(a: Array) -> Any:
-    """The SVD of a Hermitian matrix from its eigenvalues: s = |w|, V = U sign(w)."""
+    """The SVD of a Hermitian matrix from its eigenvalues: s = |w|, V = U sign(w).
+
+    (As in NumPy, where -0.0 is negative.)
+    """
     result: Any = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
     w, u = linalg.eigh(a)
     order = np.argsort(np.abs(unwrap(w)), axis=-1)[..., ::-1]
     w = np.take_along_axis(w, order, -1)
     columns = np.broadcast_to(_row(order), np.shape(u))
     u = np.take_along_axis(u, columns, -1)
-    v = u * _row(np.where(unwrap(w) < 0, -1, 1).astype(u.dtype))
+    sign = np.copysign(1.0, unwrap(w))
+    v = u * _row(sign.astype(u.dtype))
     return result(u, np.abs(w), _mh(v))
 
 
