@@ -136,8 +136,7 @@ def refusals() -> str:
     """All that tensors refuse although NumPy or SciPy has it, a line for each reason.
 
     Beside these, a value of whole numbers, truth values or text has no gradient: a tensor that
-    requires one is refused where it would be lost, as by `dtype=int`. Nor is an option of no sense
-    taken because there are no elements, where NumPy looks at none.
+    requires one is refused where it would be lost, as by `dtype=int`.
     """
     lines = [f"{name}: {reason}" for name, reason in REFUSED.items()]
     for name, options in refused_options().items():

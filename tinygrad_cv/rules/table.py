@@ -85,10 +85,11 @@ class Definition:
     The value is the function's own, which is called on the arrays, and so is every refusal; the
     body says how the value depends on tensors. Where the two differ in a bit, as they round
     differently or the body meets 0 times infinity, the function's own stands in the graph behind
-    the body's (`own_value`). Tensors without elements NumPy takes with whatever options: where the
-    body cannot, the value is a constant. A function that calls one of a user's (`calls`) is its
-    body. So is the value of a call that NumPy is known to compute wrong (`mistaken`, of the bound
-    arguments).
+    the body's (`own_value`). A function that calls one of a user's (`calls`) is its body. So is the
+    value of a call that NumPy is known to compute wrong (`mistaken`, of the bound arguments).
+
+    Where the tensors or the value have no elements, NumPy takes whatever options; if the body does
+    not, the value is a constant.
 
     The body's annotations say what is differentiated. A tensor that requires a gradient is refused
     by name in the place of a size or an axis: `k: int`, `axis: Axis`. So it is in the place of the
@@ -158,9 +159,10 @@ class Definition:
             value = self._body_value(bound)
             is_own = self._is_own(value, own)
         except Exception:
-            if any(np.size(unwrap(leaf)) for leaf in leaves(given) if type(leaf) is Tensor):
-                raise
-            return wrap(own)  # which depends on no number
+            tensors = [leaf for leaf in leaves(given) if type(leaf) is Tensor]
+            if is_empty(tensors) or is_empty(leaves(own)):
+                return wrap(own)
+            raise
         if is_own or (self.mistaken is not None and self.mistaken(given)):
             return value
         return self._in_place_of(value, own, given, started)
@@ -247,6 +249,11 @@ def refuse_tensors(
             raise errors.no_derivative(function, name)
 
 
+def is_empty(values: Iterable[Any]) -> bool:
+    """Whether none of these tensors and arrays has elements."""
+    return all(np.size(unwrap(value)) == 0 for value in values)
+
+
 def has_bits_of(a: Array, b: Array) -> bool:
     """Whether two arrays of one shape and dtype have the same bits."""
     if a.nbytes < LARGE or a.itemsize > 8:
@@ -282,19 +289,21 @@ def definition(
     signature: str | None = None,
     inert: Sequence[str] = (),
     calls: bool = False,
+    refused: Sequence[str] = (),
     mistaken: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter functions by writing them in terms of functions that are in the table already.
 
     The body has the parameters that it honours, under NumPy's names. `signature="a, axis=0"`: where
     Python cannot see it. `inert` names the options that have no influence on the result. `calls`
-    says that the function calls one of a user's. `mistaken` says of which calls NumPy's own value
+    says that the function calls one of a user's. `refused` names the arguments that are no
+    operands, although NumPy takes arrays of real numbers there. `mistaken` says of which calls NumPy's own value
     is wrong.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            row = Definition(function, body, signature, inert, calls, mistaken=mistaken)
+            row = Definition(function, body, signature, inert, calls, refused, mistaken)
             DEFINITIONS[function] = row
             INERT[function] = frozenset(inert)
             enter(function, row)
