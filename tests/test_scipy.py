@@ -11,6 +11,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,29 @@ def test_a_tape_has_the_names_of_the_source() -> None:
     text = tg.tape(f, np.eye(2) / 2, np.ones(2)).text()
     assert "grown = scipy.linalg.expm(matrix)" in text
     assert "density = " in text and "from" not in text
+
+
+def svd_sum(a: Any, weights: Any, driver: str) -> Any:
+    u, _, vh = tg.scipy.linalg.svd(a[:, :2], full_matrices=False, lapack_driver=driver)
+    return np.sum(weights[:, :2] * u) + np.sum(weights[:2, :2] * vh)
+
+
+def eigh_sum(a: Any, weights: Any, driver: str) -> Any:
+    return np.sum(weights * tg.scipy.linalg.eigh(a + a.T, driver=driver)[1])
+
+
+CALLS_OF_DRIVERS = [(svd_sum, "gesdd"), (svd_sum, "gesvd"), (eigh_sum, "ev"), (eigh_sum, "evd"), (eigh_sum, "evx")]
+
+
+@pytest.mark.parametrize("call, driver", CALLS_OF_DRIVERS)  # the signs of "evr" jump with the rounding
+def test_the_signs_of_vectors_are_those_of_the_driver(call: Any, driver: str) -> None:
+    """A loss that depends on the signs has the gradient of the vectors that are its value."""
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        a, weights, direction = rng.normal(size=(3, 4, 4))
+        loss = partial(call, weights=weights, driver=driver)
+        slope = (loss(a + 1e-6 * direction) - loss(a - 1e-6 * direction)) / 2e-6
+        assert np.sum(tg.grad(loss)(a) * direction) == pytest.approx(slope, rel=1e-4, abs=1e-4)
 
 
 def test_an_option_without_a_derivative_is_refused_by_name() -> None:

@@ -18,8 +18,7 @@ from .table import (
 __all__ = ["REFUSED", "counts", "enter_scipy", "refusals", "refused_arguments", "refused_options"]
 
 NOT_UNIQUE = {
-    "linalg.qr": "the complete Q of a tall matrix is not unique; mode='raw' is LAPACK's own",
-    "linalg.svd": "the full matrices of a matrix that is not square are not unique",
+    "linalg.qr": "mode='raw' is LAPACK's own",
 }
 
 # What depends on the values or shapes of a call.

@@ -336,19 +336,49 @@ def _qr_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
 reduced_qr = derivative(reduced_qr, a=_qr).tangent(a=_qr_tangent)
 
 
+def complete_qr(a: Array) -> Any:
+    """[Q N] and [R 0] of a tall matrix; N is unique up to a unitary factor on its right."""
+    return linalg.qr(a, mode="complete")
+
+
+def _complete_qr(g: Sequence[Array], y: Sequence[Array]) -> Array:
+    """That of the reduced one, with what comes through the vectors that complete Q."""
+    q, r = y
+    gq, gr = g
+    k = np.shape(r)[-1]
+    gq = _through_complement(conjugate(q), gq, k)
+    return _qr([gq, gr[..., :k, :]], [q[..., :k], r[..., :k, :]])
+
+
+def _complete_qr_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
+    """That of the reduced one, N' = -Q Q'^H N, and zeros."""
+    q, r = y
+    k = np.shape(r)[-1]
+    vectors, n = q[..., :k], q[..., k:]
+    tq, tr = _qr_tangent(t, [vectors, r[..., :k, :]])
+    tn = -vectors @ (_mh(tq) @ n)
+    below = np.zeros_like(unwrap(r[..., k:, :]))
+    return [np.concatenate([tq, tn], axis=-1), np.concatenate([tr, below], axis=-2)]
+
+
+complete_qr = derivative(complete_qr, a=_complete_qr).tangent(a=_complete_qr_tangent)
+
+
 @definition(linalg.qr)
 def qr(a: Array, mode: str = "reduced") -> Any:
     """A wide matrix is [A1 A2] = Q [R1 Q^H A2] with A1 = Q R1.
 
-    Raises NotImplementedError for the complete Q of a tall matrix, which is not unique.
+    Raises NotImplementedError for mode="raw", LAPACK's own form.
     """
     rows, columns = sizes(a)
     mode = {"full": "reduced", "f": "reduced"}.get(mode, mode)  # NumPy's old names
-    if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
+    if mode not in ("reduced", "r", "complete"):
         raise NotImplementedError(
             f"np.linalg.qr(mode={mode!r}) of shape {np.shape(a)} has no derivative; "
             "use mode='reduced'"
         )
+    if mode == "complete" and rows > columns:
+        return complete_qr(a)
     result = reduced_qr(a[..., :rows])
     if columns > rows:
         rest = _mh(result.Q) @ a[..., rows:]
@@ -701,8 +731,8 @@ def _through_complement(vectors: Array, g: Array, k: int) -> Array:
     size = np.abs(_mh(unwrap(n))) @ np.abs(unwrap(gn))
     if np.any(np.abs(_skew(products)) > np.sqrt(eps) * np.max(size, initial=0) + eps):
         raise linalg.LinAlgError(
-            "the loss depends on the singular vectors beyond the singular values, which are "
-            "arbitrary, so that it has no gradient; use full_matrices=False"
+            "the loss depends on vectors that complete a basis, singular vectors or a Q, which are "
+            "arbitrary, so that it has no gradient; use full_matrices=False, mode='reduced'"
         )
     return gv - n @ (_mh(gn) @ v)
 

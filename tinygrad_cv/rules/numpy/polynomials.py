@@ -73,7 +73,7 @@ def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
         factor = scale * rest[k]
         quotient.append(factor)
         rest = rest - np.pad(factor * v, (k, len(u) - len(v) - k))
-    while len(rest) > 1 and np.allclose(unwrap(rest[0]), 0, rtol=1e-14):
+    while rest.shape[-1] > 1 and np.allclose(unwrap(rest[0]), 0, rtol=1e-14):
         rest = rest[1:]
     return np.stack(quotient) if quotient else np.zeros(1, rest.dtype), rest
 

@@ -313,17 +313,40 @@ def cho_factor(a: Array, lower: bool = False) -> tuple[Array, Any]:
 
 @definition(linalg.qr, inert=("overwrite_a", "lwork", *UNCHECKED))
 def qr(a: Array, mode: str = "full") -> Any:
-    """np.linalg.qr; the full Q of a tall matrix is not unique, and refused."""
+    """np.linalg.qr."""
     modes = {"full": "complete", "economic": "reduced"}
     result = numpy_linalg.qr(_for_lapack(a), modes.get(mode, mode))
     return (result,) if mode == "r" else tuple(result)
 
 
-@definition(linalg.svd, inert=("overwrite_a", "lapack_driver", *UNCHECKED))
-def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    """np.linalg.svd."""
-    result = numpy_linalg.svd(_for_lapack(a), full_matrices, compute_uv)
-    return tuple(result) if compute_uv else result
+def with_vectors(
+    a: Array,
+    full_matrices: bool,
+    lapack_driver: str,
+) -> tuple[Array, Array, Array]:
+    """The SVD; each driver gives the vectors signs of its own."""
+    u, s, vh = linalg.svd(a, full_matrices, lapack_driver=lapack_driver)
+    return u, s, vh
+
+
+with_vectors = derivative(
+    with_vectors, a=numpy_linalg._full_svd, inert=("full_matrices", "lapack_driver")
+)
+with_vectors.tangent(a=numpy_linalg._full_svd_tangent)
+
+
+@definition(linalg.svd, inert=("overwrite_a", *UNCHECKED))
+def svd(
+    a: Array,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    lapack_driver: str = "gesdd",
+) -> Any:
+    """U, singular values, V^H, or the values alone."""
+    a = _for_lapack(a)
+    if not compute_uv:
+        return np.linalg.svdvals(a)
+    return tuple(with_vectors(a, full_matrices, lapack_driver))
 
 
 def _svdvals_tangent(t: Array, a: Array) -> Array:
@@ -341,24 +364,30 @@ def _eigvalsh(g: Array, a: Array, lower: bool) -> Array:
     return conjugate(with_eigenvalues(a, g, "L" if lower else "U"))
 
 
-EIGEN = ("overwrite_a", "overwrite_b", "driver", *UNCHECKED)
-eigvalsh: Rule = derivative(linalg.eigvalsh, a=_eigvalsh, inert=EIGEN)
+EIGEN = ("overwrite_a", "overwrite_b", *UNCHECKED)
+eigvalsh: Rule = derivative(linalg.eigvalsh, a=_eigvalsh, inert=("driver", *EIGEN))
 
 
-def eigen(a: Array, lower: bool) -> tuple[Array, Array]:
-    """Eigenvalues and eigenvectors of a Hermitian matrix; their signs are those of SciPy's."""
-    w, v = linalg.eigh(a, lower=lower)
+def eigen(a: Array, lower: bool, driver: str | None) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of a Hermitian matrix; each driver gives these signs of its
+    own."""
+    w, v = linalg.eigh(a, lower=lower, driver=driver)
     return w, v
 
 
-eigen = derivative(eigen, a=numpy_linalg._eigh, inert=("lower",))
+eigen = derivative(eigen, a=numpy_linalg._eigh, inert=("lower", "driver"))
 eigen.tangent(a=numpy_linalg._eigh_tangent)
 
 
 @definition(linalg.eigh, inert=EIGEN)
-def eigh(a: Array, lower: bool = True, eigvals_only: bool = False) -> Any:
+def eigh(
+    a: Array,
+    lower: bool = True,
+    eigvals_only: bool = False,
+    driver: str | None = None,
+) -> Any:
     """Eigenvalues and eigenvectors, or the eigenvalues alone."""
-    return eigvalsh(a, lower=lower) if eigvals_only else tuple(eigen(a, lower))
+    return eigvalsh(a, lower=lower) if eigvals_only else tuple(eigen(a, lower, driver))
 
 
 # ------------------------------------------------------------- what has the formulas of NumPy's own
