@@ -140,8 +140,8 @@ def test_a_tape_has_the_names_of_the_source() -> None:
 
 
 def svd_sum(a: Any, weights: Any, driver: str) -> Any:
-    u, _, vh = tg.scipy.linalg.svd(a[:, :2], full_matrices=False, lapack_driver=driver)
-    return np.sum(weights[:, :2] * u) + np.sum(weights[:2, :2] * vh)
+    u, _, vh = tg.scipy.linalg.svd(a[:, :3], full_matrices=False, lapack_driver=driver)
+    return np.sum(weights[:, :3] * u) + np.sum(weights[:3, :3] * vh)
 
 
 def eigh_sum(a: Any, weights: Any, driver: str) -> Any:
@@ -327,12 +327,17 @@ def test_cholesky_factors_of_several_matrices_solve() -> None:
 
 def test_half_precision_is_taken_as_single() -> None:
     a = np.array([[2.0, 1.0], [0.5, 3.0]])
-    for name in ("svd", "polar", "qr", "pinv"):
-        options = {"full_matrices": False} if name == "svd" else {}
-        found = getattr(tg.scipy.linalg, name)(leaf(a, np.float16), **options)
-        first = found if isinstance(found, tg.Tensor) else found[0]
-        assert first.dtype == np.float32
-        first.sum().backward()
+    for name in ("svd", "polar", "qr", "pinv", "inv", "solve", "svdvals", "eigh", "eigvalsh", "det", "lu", "cholesky"):
+        function = getattr(tg.scipy.linalg, name)
+        others = [np.ones(2)] if name == "solve" else []
+        half, single = leaf(a @ a.T, np.float16), leaf(a @ a.T)
+        for x in (half, single):
+            found = function(x, *others)
+            first = found if isinstance(found, tg.Tensor) else found[-1]
+            (first**2).sum().backward()
+            assert first.dtype in (np.float32, np.float64)
+        assert half.grad.dtype == np.float16
+        np.testing.assert_allclose(half.grad, single.grad, rtol=2e-3, atol=2e-3)
 
 
 def test_a_parameter_that_is_not_valid_has_no_finite_gradient() -> None:

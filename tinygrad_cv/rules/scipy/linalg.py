@@ -23,10 +23,10 @@ from scipy import linalg
 
 from ...engine.errors import name_of
 from ...engine.operands import conjugate, is_complex
-from ...tensor import TABLE, Rule, unwrap
+from ...tensor import Rule, unwrap
 from ...typing import Array, Function, Shape
 from ..numpy import linalg as numpy_linalg
-from ..numpy.linalg import _column, _identity, _largest, _mh, with_eigenvalues
+from ..numpy.linalg import _column, _identity, _largest, _mh
 from ..table import as_array, definition, derivative
 
 UNCHECKED = ("check_finite",)  # an option without influence on a gradient
@@ -349,23 +349,19 @@ def svd(
     return tuple(with_vectors(a, full_matrices, lapack_driver))
 
 
-def _svdvals_tangent(t: Array, a: Array) -> Array:
-    return numpy_linalg._slopes_of_singular_values(t, a)
-
-
-derivative(
-    linalg.svdvals,
-    a=lambda g, a, y: numpy_linalg._svdvals(g, a, y),
-    inert=("overwrite_a", *UNCHECKED),
-).tangent(a=_svdvals_tangent)
-
-
-def _eigvalsh(g: Array, a: Array, lower: bool) -> Array:
-    return conjugate(with_eigenvalues(a, g, "L" if lower else "U"))
+@definition(linalg.svdvals, inert=("overwrite_a", *UNCHECKED))
+def svdvals(a: Array) -> Array:
+    """np.linalg.svdvals."""
+    return np.linalg.svdvals(_for_lapack(a))
 
 
 EIGEN = ("overwrite_a", "overwrite_b", *UNCHECKED)
-eigvalsh: Rule = derivative(linalg.eigvalsh, a=_eigvalsh, inert=("driver", *EIGEN))
+
+
+@definition(linalg.eigvalsh, inert=("driver", *EIGEN))
+def eigvalsh(a: Array, lower: bool = True) -> Array:
+    """np.linalg.eigvalsh."""
+    return np.linalg.eigvalsh(_for_lapack(a), "L" if lower else "U")
 
 
 def eigen(a: Array, lower: bool, driver: str | None) -> tuple[Array, Array]:
@@ -393,16 +389,22 @@ def eigh(
 # ------------------------------------------------------------- what has the formulas of NumPy's own
 
 
-def _like(numpy_function: Function, function: Function, *inert: str) -> None:
-    """Enter a function with the formulas of another one of the same parameters."""
-    row: Any = TABLE[numpy_function]
-    rule = derivative(function, inert=(*inert, *UNCHECKED), linear=row.linear, **row.formulas)
-    rule.tangent(**row.tangents)
+@definition(linalg.inv, inert=("overwrite_a", *UNCHECKED))
+def inv(a: Array) -> Array:
+    """np.linalg.inv."""
+    return np.linalg.inv(_for_lapack(a))
 
 
-_like(np.linalg.inv, linalg.inv, "overwrite_a")
-_like(np.linalg.det, linalg.det, "overwrite_a")
-_like(np.linalg.solve, linalg.solve, "overwrite_a", "overwrite_b")
+@definition(linalg.det, inert=("overwrite_a", *UNCHECKED))
+def det(a: Array) -> Array:
+    """np.linalg.det."""
+    return np.linalg.det(_for_lapack(a))
+
+
+@definition(linalg.solve, inert=("overwrite_a", "overwrite_b", *UNCHECKED))
+def solve(a: Array, b: Array) -> Array:
+    """np.linalg.solve."""
+    return np.linalg.solve(_for_lapack(a), _for_lapack(b))
 
 
 @definition(linalg.norm, inert=UNCHECKED)
