@@ -364,8 +364,8 @@ def is_listed(function: Any, args: list[Any], kwargs: dict[str, Any], theirs: An
     arrays = [np.asarray(leaf) for leaf in leaves(theirs)]
     if any(array.dtype.kind not in "fc" for array in arrays):
         return True  # whole numbers, truth values and text have no gradient
-    if is_of_types(args, kwargs):
-        return True
+    if is_of_types(args, kwargs) or (args and args[0] is None):
+        return True  # what is no number
     name = name_of(function)
     given = signature_of(function).bind(tuple(args), kwargs)
     listed = set(given) & set(REFUSED_ARGUMENTS.get(name, ()))

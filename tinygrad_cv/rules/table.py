@@ -43,7 +43,7 @@ LARGE = 8192  # bytes of an array that is not worth a copy
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
 MAY_BE_TENSORS = ("Array", "Operand", "Limits", "Any", "bool")  # in annotations of bodies
 NUMBERED = ("axis", "k", "reps", "repeats", "offset", "num")  # True and 1.0 are 1
-SWITCHES = ("keepdims", "rowvar", "bias")  # whatever is true is True
+SWITCHES = ("keepdims", "rowvar")  # whatever is true is True
 
 
 def enter(function: Function, row: Any) -> None:
@@ -297,8 +297,8 @@ def definition(
     The body has the parameters that it honours, under NumPy's names. `signature="a, axis=0"`: where
     Python cannot see it. `inert` names the options that have no influence on the result. `calls`
     says that the function calls one of a user's. `refused` names the arguments that are no
-    operands, although NumPy takes arrays of real numbers there. `mistaken` says of which calls NumPy's own value
-    is wrong.
+    operands, although NumPy takes arrays of real numbers there. `mistaken` says of which calls
+    NumPy's own value is wrong.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:

@@ -279,7 +279,7 @@ def cov(
         rows = np.concatenate([rows, others if rowvar or len(others) == 1 else others.T])
     wide = np.result_type(unwrap(rows).dtype, np.float64)  # without a dtype, as in NumPy
     rows = rows.astype(wide if dtype is None else dtype)
-    lost = ddof if ddof is not None else 0 if bias else 1
+    lost = ddof if ddof is not None else int(bias == 0)
     if fweights is None and aweights is None:
         centred = rows - np.mean(rows, axis=1, keepdims=True)
         n = np.maximum(rows.shape[1] - lost, 0)
