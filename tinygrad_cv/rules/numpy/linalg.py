@@ -29,15 +29,15 @@ torch.linalg.svd for what depends on phases.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy import linalg
 
 from ...engine.operands import conjugate
-from ...tensor import Tensor, unwrap
+from ...tensor import LimitRule, Place, Tensor, place_of, pushforward, unwrap
 from ...typing import Array, DTypeLike, Shape
 from ..table import as_array, definition, derivative, without_gradient
 
@@ -388,48 +388,63 @@ def _quotient(
     return np.where(zero, 0, m / np.where(zero, 1, d))
 
 
-def _over_gaps(
-    m: Array,
-    values: Array,
-    name: str,
-    used: Array | None = None,
-) -> Array:
-    """m_ij / (v_j - v_i), and 0 on the diagonal: how vectors turn when the matrix changes.
+def _equal_pairs(values: Array) -> np.ndarray:
+    """Which of the values (..., n), which are sorted, are equal for all one can know: (..., n, n).
 
-    Vectors whose values are equal may be any basis of the space they span, and have no derivative.
-    `used` (m, if it is not given) is what asks for their turning into each other; where it is not
-    0, LinAlgError is raised.
+    The diagonal is False. LAPACK's errors are some n eps of the largest.
     """
-    n = np.shape(values)[-1]
+    plain = unwrap(values)
+    n = np.shape(plain)[-1]
+    largest = np.max(np.abs(plain), axis=-1, keepdims=True, initial=0)
+    apart = ~_is_negligible(np.diff(plain, axis=-1), largest, 10 * n)
+    label = np.cumsum(np.concatenate([apart[..., :0], apart], axis=-1), axis=-1)
+    label = np.concatenate([np.zeros((*label.shape[:-1], 1), int), label], axis=-1)[..., :n]
+    return np.equal(_row(label), _column(label)) & ~np.eye(n, dtype=bool)
+
+
+def _over_gaps(m: Array, values: Array, equal: np.ndarray) -> Array:
+    """m_ij / (v_j - v_i), and 0 on the diagonal and for equal values: how vectors turn."""
     gaps = _row(values) - _column(values)
-    equal = _is_negligible(gaps, _largest(_row(values)), 10 * n)  # LAPACK's errors are some n eps
-    used = unwrap(m if used is None else used)
-    used = np.where(_is_negligible(used, _largest(used), 10 * n) | np.eye(n, dtype=bool), 0, used)
-    error = (
+    zero = equal | np.eye(np.shape(values)[-1], dtype=bool)
+    return np.where(zero, 0, m / np.where(zero, 1, gaps))
+
+
+def _no_vectors(name: str) -> linalg.LinAlgError:
+    return linalg.LinAlgError(
         f"{name} are equal: their vectors are not unique and have no derivative. If only the "
-        "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; else make the values "
-        "distinct"
+        "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; for a function of a matrix "
+        "see tinygrad_cv.scipy.linalg; else make the values distinct"
     )
-    return _quotient(m, gaps, equal, used, error)
+
+
+def _apart(m: Array, values: Array, name: str) -> Array:
+    """m_ij / (v_j - v_i). Raises LinAlgError if m is not 0 for equal values."""
+    equal = _equal_pairs(values)
+    rounding = _is_negligible(m, _largest(m), 10 * np.shape(values)[-1])
+    if np.any(equal & ~rounding):
+        raise _no_vectors(name)
+    return _over_gaps(m, values, equal)
+
+
+def _refuse_equal(values: Array, t: Array, name: str) -> None:
+    """Raise LinAlgError for tangents of the vectors of equal values, of matrices that change."""
+    moves = np.any(unwrap(t) != 0, axis=(-2, -1), keepdims=True)
+    if np.any(_equal_pairs(values) & moves):
+        raise _no_vectors(name)
 
 
 def _check_equal(values: Array, g: Array, name: str) -> None:
-    """Raise LinAlgError if equal values have different gradients.
+    """Raise LinAlgError if equal values, which alone are used, have different gradients.
 
-    Which vectors they belong to is arbitrary then, and so is what g says. In V diag(f(w)) V^H the
-    loss does not depend on the choice of V, but what f makes of the elements off the diagonal is
-    nowhere in g. The root of eps is far from rounding, and from what is not.
+    The root of eps is far from rounding, and from what is not.
     """
-    values, g = unwrap(values), unwrap(g)
-    n = np.shape(values)[-1]
-    equal = _is_negligible(_row(values) - _column(values), _largest(_row(values)), 10 * n)
-    differences = np.abs(_row(g) - _column(g))
-    if np.any(equal & (differences > np.sqrt(np.finfo(g.dtype).eps) * _largest(_row(g)))):
+    plain = unwrap(g)
+    differences = np.abs(_row(plain) - _column(plain))
+    allowed = np.sqrt(np.finfo(plain.dtype).eps) * _largest(_row(plain))
+    if np.any(_equal_pairs(values) & (differences > allowed)):
         raise linalg.LinAlgError(
             f"{name} are equal, and the loss weighs them differently: which is which is arbitrary, "
-            "so that it has no gradient here. Make the values distinct; for a function of a matrix "
-            "see tinygrad_cv.scipy.linalg; if only the values are used, take np.linalg.eigvalsh or "
-            "np.linalg.svdvals"
+            "so that it has no gradient here. Make the values distinct"
         )
 
 
@@ -459,26 +474,215 @@ def _check_phases(name: str, *vectors_and_gradients: tuple[Array, Array]) -> Non
             )
 
 
+class Quotient(NamedTuple):
+    """A part m_ij / d_ij of a gradient in the basis of the vectors, where d is linear in the
+    values."""
+
+    m: Array
+    divisor: Callable[[Array], Array]  # d, of the values
+    zero: np.ndarray  # where d is 0, and so is m if the quotient has a limit
+
+    def limit(self, values: Array, steps: Array, change: Array) -> Array:
+        """m / d; where it is 0 / 0, the change of m over that of d along steps of the values."""
+        d = np.where(self.zero, self.divisor(steps), self.divisor(values))
+        m = np.where(self.zero, change, self.m)
+        return np.where(d == 0, 0, m / np.where(d == 0, 1, d))
+
+
+def _differences(values: Array) -> Array:
+    """v_j - v_i."""
+    return _row(values) - _column(values)
+
+
+def _sums(values: Array) -> Array:
+    """v_j + v_i."""
+    return _row(values) + _column(values)
+
+
+class Vectors(NamedTuple):
+    """A matrix of vectors among the values of an operation, and how a loss depends on it."""
+
+    place: Place
+    carried: np.ndarray  # the vectors that belong to the values, conjugated as gradients are
+    g: Array  # their gradient
+    turning: np.ndarray  # K of V' = V K
+    tangent: np.ndarray  # V', of all there is at the place
+
+    def size(self, g: Array) -> np.ndarray:
+        """The size of what is summed in V^H g."""
+        return _largest(np.abs(_mh(self.carried)) @ np.abs(unwrap(g)))
+
+
+def _random_turning(equal: np.ndarray, like: np.ndarray, seed: int) -> np.ndarray:
+    """A skew-Hermitian matrix, in whose direction vectors of equal values may turn."""
+    rng = np.random.default_rng(seed)
+    k = rng.normal(size=equal.shape)
+    if np.iscomplexobj(like):
+        k = k + 1j * rng.normal(size=equal.shape)
+    own = np.eye(equal.shape[-1], dtype=bool)
+    return np.where(equal | own, _skew(k), 0).astype(like.dtype)
+
+
+def _turned(v: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """V K; vectors beyond the size of K stay."""
+    n = k.shape[-1]
+    beyond = np.zeros_like(v[..., n:])
+    return np.concatenate([v[..., :n] @ k, beyond], axis=-1)
+
+
+def _along(seeds: dict[Place, np.ndarray], tensors: Sequence[Array]) -> list[Array]:
+    """How tensors change when the values at some places do."""
+    places = [place_of(tensor) for tensor in tensors]
+    found = pushforward(seeds, [place for place in places if place is not None], graph=True)
+    changes = []
+    for place, tensor in zip(places, tensors, strict=True):
+        change = found.get(place)
+        changes.append(np.zeros_like(unwrap(tensor)) if change is None else change)
+    return changes
+
+
+def _limit(
+    rest: Array,
+    quotients: Sequence[Quotient],
+    values: Array,
+    vectors: Sequence[Vectors],
+    name: str,
+) -> np.ndarray:
+    """rest + the quotients, some of which are 0 / 0: a gradient in the basis of the vectors.
+
+    The vectors V of equal values may be any basis of the space they span. If the loss is a
+    differentiable function of the matrix, it does not depend on the choice: the numerator m, which
+    says how it changes as they turn, is 0 like the divisor d. Where the values w move apart, to
+    w + t h, it is the loss at another matrix, of distinct values, whose gradient has the quotient
+    m(t) / t d(h) in its place. For t -> 0 that is m'(0) / d(h), by l'Hopital's rule; the gradient
+    of the loss, as it was recorded, is pushed along h.
+
+    Raises LinAlgError if there is no limit. The gradient D of a function of the matrix only changes
+    its basis when the vectors turn, by V' = V K: then m' = 0 and D' = D K - K D. This is checked
+    along one random K. Other losses pass if they agree with such a function in all derivatives to
+    the third at the basis that LAPACK has chosen, and no others.
+    """
+    try:
+        return _checked_limit(rest, quotients, values, vectors, name)
+    except (NotImplementedError, FloatingPointError) as error:  # no further derivatives
+        raise _no_vectors(name) from error
+
+
+def _checked_limit(
+    rest: Array,
+    quotients: Sequence[Quotient],
+    values: Array,
+    vectors: Sequence[Vectors],
+    name: str,
+) -> np.ndarray:
+    n = np.shape(values)[-1]
+    eps = np.finfo(values.dtype).eps
+    numerators = [quotient.m for quotient in quotients]
+    gradients = [part.g for part in vectors]
+
+    def size(gs: Sequence[Array]) -> np.ndarray:
+        return np.sum([part.size(g) for part, g in zip(vectors, gs, strict=True)], axis=0)
+
+    steps = np.broadcast_to(np.arange(1, n + 1, dtype=values.dtype), np.shape(values))
+    moved = _along({place_of(values): steps}, [*numerators, *gradients])
+    moved_gradients = moved[len(numerators) :]
+    whole = rest
+    for quotient, change in zip(quotients, moved, strict=False):
+        whole = whole + quotient.limit(values, steps, change)
+
+    turning = {part.place: part.tangent for part in vectors}
+    turned = _along(turning, [*numerators, whole, *gradients, *moved_gradients])
+    turned_whole, *turned_gradients = map(unwrap, turned[len(numerators) :])
+
+    once = size(gradients) + size(turned_gradients[: len(vectors)])
+    twice = size(moved_gradients) + size(turned_gradients[len(vectors) :])
+    whole = unwrap(whole)
+    expected = whole @ conjugate(vectors[-1].turning) - conjugate(vectors[0].turning) @ whole
+    close = np.abs(turned_whole - expected) <= np.sqrt(eps) * (_largest(whole) + twice)
+    fits = [np.all(close)]
+    for quotient, change in zip(quotients, turned, strict=False):
+        fits.append(_vanishes(quotient.m, quotient.zero, 100 * n * eps * once))
+        fits.append(_vanishes(change, quotient.zero, np.sqrt(eps) * once))
+    if not all(fits):
+        raise _no_vectors(name)
+    return whole
+
+
+def _vanishes(m: Array, where: np.ndarray, limit: np.ndarray) -> bool:
+    """Whether some elements are no larger than a limit."""
+    return bool(np.all(np.where(where, np.abs(unwrap(m)), 0) <= limit))
+
+
+def first_derivative(value: Array, cause: Array) -> Array:
+    """A gradient that is a limit: how it changes with what it was made of is unknown."""
+    return np.array(value)
+
+
+def _no_second_derivative() -> Array:
+    raise linalg.LinAlgError(
+        "values are equal: the gradient of a function that uses their vectors is a limit there, "
+        "and has no derivative here. Make the values distinct"
+    )
+
+
+first_derivative = derivative(first_derivative, cause=_no_second_derivative).tangent(
+    cause=_no_second_derivative
+)
+
+
+def _fixed(g: Sequence[Array], y: Sequence[Array], result: np.ndarray) -> Array:
+    """A limit in the place in the graph of what it was made of, where that is recorded."""
+    total = sum(np.sum(part) for part in (*g, *y))
+    return first_derivative(result, total)
+
+
+def _is_used(g: Array, equal: np.ndarray) -> bool:
+    """Whether a loss uses vectors of equal values, of which this is the gradient.
+
+    If it is an array, nobody used them; or all that is known is their gradient.
+    """
+    used = np.any(unwrap(g) != 0, axis=-2)
+    return isinstance(g, Tensor) or bool(np.any(used & np.any(equal, axis=-1)))
+
+
 def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
     """The Hermitian part of V (diag(gw) + F * (V^H gV)) V^H with F_ij = 1 / (w_j - w_i)
-    (Giles 2008)."""
+    (Giles 2008). For equal eigenvalues the limit, if there is one: see `_limit`."""
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
+    turning = _skew(_mh(v) @ gv)
+    equal = _equal_pairs(w)
+    if np.any(equal) and _is_used(gv, equal):
+        if not isinstance(gv, Tensor):
+            raise _no_vectors("eigenvalues")
+        zero = equal | np.eye(np.shape(w)[-1], dtype=bool)
+        quotient = Quotient(turning, _differences, zero)
+        plain = unwrap(v)
+        k = _random_turning(equal, plain, 0)
+        vectors = Vectors(place_of(y[1]), plain, gv, k, _turned(unwrap(y[1]), k))
+        whole = _limit(_diagonal(gw), [quotient], y[0], [vectors], "eigenvalues")
+        return _fixed(g, y, _hermitian(plain @ whole @ _mh(plain)))
     _check_equal(w, gw, "eigenvalues")
-    turning = _over_gaps(_mh(v) @ gv, w, "eigenvalues")
-    return _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
+    return _hermitian(v @ (_diagonal(gw) + _over_gaps(turning, w, equal)) @ _mh(v))
 
 
 def _eigh_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     """For E = V^H A' V: w' = diag(E) and V' = V (F * E)."""
     w, v = y
+    _refuse_equal(w, t, "eigenvalues")
     e = _mh(v) @ _hermitian(t) @ v
-    turning = _over_gaps(e, w, "eigenvalues")
+    turning = _over_gaps(e, w, _equal_pairs(w))
     return [np.real(_diagonal_of(e)), v @ turning]
 
 
-derivative(linalg.eigh, a=_eigh, inert=("UPLO",)).tangent(a=_eigh_tangent)
+class EigenRule(LimitRule):
+    """A rule of eigenvalues and eigenvectors: of equal ones the derivative is a limit."""
+
+    is_singular = staticmethod(lambda y: bool(np.any(_equal_pairs(y[0]))))
+
+
+derivative(linalg.eigh, a=_eigh, inert=("UPLO",), kind=EigenRule).tangent(a=_eigh_tangent)
 
 
 def with_eigenvalues(a: Array, values: Array, UPLO: Triangle = "L") -> Array:
@@ -499,7 +703,7 @@ def _turned_eigenvectors(
     """
     w, v = linalg.eigh(a, UPLO)
     e = _mh(v) @ _hermitian(t) @ v
-    middle = _over_gaps(e, w, "eigenvalues") * (_row(values) - _column(values))
+    middle = _apart(e, w, "eigenvalues") * _differences(values)
     return _hermitian(v @ middle @ _mh(v))
 
 
@@ -519,7 +723,15 @@ with_eigenvalues = derivative(  # a second derivative is symmetric: one formula,
     a=lambda t, a, values, UPLO: _turned_eigenvectors(t, a, values, UPLO),
     values=lambda t, a, UPLO: with_eigenvalues(a, t, UPLO),
 )
-derivative(linalg.eigvalsh, a=lambda g, a, UPLO: conjugate(with_eigenvalues(a, g, UPLO))).tangent(
+
+
+def _eigvalsh(g: Array, a: Array, y: Array, UPLO: Triangle) -> Array:
+    """V diag(g) V^H. Raises LinAlgError if equal eigenvalues have different gradients."""
+    _check_equal(y, g, "eigenvalues")
+    return conjugate(with_eigenvalues(a, g, UPLO))
+
+
+derivative(linalg.eigvalsh, a=_eigvalsh).tangent(
     a=lambda t, a, UPLO: _slopes_of_eigenvalues(t, a, UPLO)
 )
 
@@ -603,6 +815,12 @@ def eigvals(a: Array) -> Array:
     return linalg.eig(a)[0]
 
 
+class SingularRule(LimitRule):
+    """A rule of singular values and vectors: of equal ones the derivative is a limit."""
+
+    is_singular = staticmethod(lambda y: bool(np.any(_equal_pairs(y[1]))))
+
+
 def reduced_svd(a: Array) -> Any:
     """U, singular values, V^H, as many vectors as there are values."""
     return linalg.svd(a, full_matrices=False)
@@ -629,37 +847,83 @@ def _outside(vectors: Array, g: Array, s: Array) -> Array:
     return _quotient(rest, s, zero, g, NO_VECTORS)
 
 
-def _svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
+def _svd(g: Sequence[Array], y: Sequence[Array], whole_y: Sequence[Array] | None = None) -> Array:
     """U [herm(N / D) + skew(M / T) + diag(gs)] V^H (Townsend 2016, Wan & Zhang 2019).
 
     N, M = U^H gU +- V^H gV, D_ij = s_j - s_i, T_ij = s_j + s_i; herm and skew are the Hermitian and
     the skew-Hermitian part. For a rectangular matrix, what of gU and gV points out of the spans of
-    U and V is added.
+    U and V is added. For equal values the limit, if there is one: see `_limit`.
     """
     u, s, vh = map(conjugate, y)
     gu, gs, gvh = g
     v, gv = _mh(vh), _mh(gvh)
     _check_phases("singular vectors", (u, gu), (v, gv))
-    _check_equal(s, gs, "singular values")
     of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
-    used = np.abs(unwrap(of_u)) + np.abs(unwrap(of_v))
-    together = _hermitian(_over_gaps(of_u + of_v, s, "singular values", used))
-    apart = _over_sums(_skew(of_u - of_v), s)
-    result = u @ (together + apart + _diagonal(gs)) @ vh
+    together, apart = _skew(of_u + of_v), _skew(of_u - of_v)
+    equal = _equal_pairs(s)
+    used = [_is_used(part, equal) for part in (gu, gv)]
+    is_limit = bool(np.any(equal)) and any(used)
+    if is_limit:
+        if not isinstance(of_u + of_v, Tensor):
+            raise _no_vectors("singular values")
+        middle = _limit_of_svd(together, apart, equal, (gu, gs, gv), y, whole_y or y)
+        u, s, v, vh, gu, gv = map(unwrap, (u, s, v, vh, gu, gv))
+    else:
+        _check_equal(s, gs, "singular values")
+        middle = _over_gaps(together, s, equal) + _over_sums(apart, s) + _diagonal(gs)
+    result = u @ middle @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
         result = result + _outside(u, gu, s) @ vh
     if np.shape(v)[-2] > np.shape(v)[-1]:
         result = result + u @ _mh(_outside(v, gv, s))
-    return result
+    return _fixed(g, y, result) if is_limit else result
+
+
+def _limit_of_svd(
+    together: Array,
+    apart: Array,
+    equal: np.ndarray,
+    g: Sequence[Array],
+    y: Sequence[Array],
+    whole_y: Sequence[Array],
+) -> np.ndarray:
+    """Vectors of equal singular values turn together, u_k like v_k; if the values are 0, on their
+    own."""
+    gu, gs, gv = g
+    u, s, vh = y
+    plain = unwrap(s)
+    small = _is_negligible(plain, np.max(plain, axis=-1, keepdims=True), plain.shape[-1])
+    both = _row(small) & _column(small)
+    own = np.eye(plain.shape[-1], dtype=bool)
+    quotients = [Quotient(together, _differences, equal | own), Quotient(apart, _sums, both)]
+    all_u, _, all_vh = map(unwrap, whole_y)
+    k = _random_turning(equal, all_u, 0)
+    other = np.where(both, _random_turning(equal, all_u, 1), k)
+    of_u = Vectors(
+        place_of(whole_y[0]),
+        conjugate(unwrap(u)),
+        gu,
+        k,
+        _turned(all_u, k),
+    )
+    of_v = Vectors(
+        place_of(whole_y[2]),
+        _mh(conjugate(unwrap(vh))),
+        gv,
+        other,
+        _mh(_turned(_mh(all_vh), other)),
+    )
+    return _limit(_diagonal(gs), quotients, s, [of_u, of_v], "singular values")
 
 
 def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     """For E = U^H A' V: s' = diag(E), U' = U (X + Y), V' = V (X - Y), X = herm(E) / D and
     Y = skew(E) / T, with what points out of the spans of U and V."""
     u, s, vh = y
+    _refuse_equal(s, t, "singular values")
     v = _mh(vh)
     e = _mh(u) @ t @ v
-    together = _over_gaps(_hermitian(e), s, "singular values")
+    together = _over_gaps(_hermitian(e), s, _equal_pairs(s))
     apart = _over_sums(_skew(e), s)
     tu = u @ (together + apart)
     tv = v @ (together - apart)
@@ -670,7 +934,7 @@ def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     return [tu, np.real(_diagonal_of(e)), _mh(tv)]
 
 
-reduced_svd = derivative(reduced_svd, a=_svd).tangent(a=_svd_tangent)
+reduced_svd = derivative(reduced_svd, a=lambda g, y: _svd(g, y), kind=SingularRule).tangent(a=_svd_tangent)
 
 
 def full_svd(a: Array) -> Any:
@@ -714,7 +978,7 @@ def _full_svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
     k = np.shape(s)[-1]
     gu = _through_complement(conjugate(u), gu, k)
     gv = _through_complement(_mh(conjugate(vh)), _mh(gvh), k)
-    return _svd([gu, gs, _mh(gv)], _leading(y))
+    return _svd([gu, gs, _mh(gv)], _leading(y), y)
 
 
 def _full_svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
@@ -727,7 +991,7 @@ def _full_svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     return [np.concatenate([tu, tn], axis=-1), ts, np.concatenate([tvh, tnh], axis=-2)]
 
 
-full_svd = derivative(full_svd, a=_full_svd).tangent(a=_full_svd_tangent)
+full_svd = derivative(full_svd, a=_full_svd, kind=SingularRule).tangent(a=_full_svd_tangent)
 
 
 def _hermitian_svd(a: Array) -> Any:
@@ -785,7 +1049,7 @@ def _turned_singular_vectors(t: Array, x: Array, values: Array) -> Array:
     sums = _row(values) + _column(values)
     together = np.where(flat_pair, 0, _hermitian(e))
     apart = np.where(flat_pair, 0, _skew(e))
-    middle = _over_gaps(together, s, "singular values") * differences
+    middle = _apart(together, s, "singular values") * differences
     result = u @ (middle + _over_sums(apart, s) * sums) @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
         tu = _outside(u, np.where(_row(flat), 0, t @ v), s)
@@ -814,8 +1078,12 @@ with_singular_values = derivative(  # again one formula for both directions
 
 
 def _svdvals(g: Array, x: Array, y: Array) -> Array:
-    """U diag(g) V^H, but values of 0, at the kink of |.|, have gradient 0."""
+    """U diag(g) V^H, but values of 0, at the kink of |.|, have gradient 0.
+
+    Raises LinAlgError if equal values have different gradients.
+    """
     g = np.where(unwrap(y) == 0, 0, g)
+    _check_equal(y, g, "singular values")
     return conjugate(with_singular_values(x, g))
 
 

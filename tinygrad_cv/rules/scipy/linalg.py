@@ -26,7 +26,7 @@ from ...engine.operands import conjugate, is_complex
 from ...tensor import TABLE, Rule, unwrap
 from ...typing import Array, Function, Shape
 from ..numpy import linalg as numpy_linalg
-from ..numpy.linalg import _column, _identity, _largest, _mh, with_eigenvalues
+from ..numpy.linalg import _column, _identity, _largest, _mh
 from ..table import as_array, definition, derivative
 
 UNCHECKED = ("check_finite",)  # an option without influence on a gradient
@@ -337,8 +337,8 @@ derivative(
 ).tangent(a=_svdvals_tangent)
 
 
-def _eigvalsh(g: Array, a: Array, lower: bool) -> Array:
-    return conjugate(with_eigenvalues(a, g, "L" if lower else "U"))
+def _eigvalsh(g: Array, a: Array, y: Array, lower: bool) -> Array:
+    return numpy_linalg._eigvalsh(g, a, y, "L" if lower else "U")
 
 
 EIGEN = ("overwrite_a", "overwrite_b", "driver", *UNCHECKED)
@@ -351,7 +351,7 @@ def eigen(a: Array, lower: bool) -> tuple[Array, Array]:
     return w, v
 
 
-eigen = derivative(eigen, a=numpy_linalg._eigh, inert=("lower",))
+eigen = derivative(eigen, a=numpy_linalg._eigh, inert=("lower",), kind=numpy_linalg.EigenRule)
 eigen.tangent(a=numpy_linalg._eigh_tangent)
 
 
