@@ -436,12 +436,18 @@ def _refuse_equal(values: Array, t: Array, name: str) -> None:
 def _check_equal(values: Array, g: Array, name: str) -> None:
     """Raise LinAlgError if equal values, which alone are used, have different gradients.
 
-    The root of eps is far from rounding, and from what is not.
+    The root of eps is far from rounding, and from what is not. A gradient that was recorded says
+    how much of it is rounding of the values.
     """
     plain = unwrap(g)
-    differences = np.abs(_row(plain) - _column(plain))
-    allowed = np.sqrt(np.finfo(plain.dtype).eps) * _largest(_row(plain))
-    if np.any(_equal_pairs(values) & (differences > allowed)):
+    eps = np.finfo(plain.dtype).eps
+    allowed = np.sqrt(eps) * _largest(_row(plain))
+    if isinstance(g, Tensor) and place_of(values) is not None:
+        change = _along(_steps(values), [g])[0]
+        scale = _largest(_row(values)) * _largest(_row(change))
+        allowed = allowed + 100 * np.shape(values)[-1] * eps * scale
+    differences = np.abs(_differences(plain))
+    if np.any(_equal_pairs(values) & ~(differences <= allowed)):
         raise linalg.LinAlgError(
             f"{name} are equal, and the loss weighs them differently: which is which is arbitrary, "
             "so that it has no gradient here. Make the values distinct"
@@ -575,42 +581,52 @@ def _checked_limit(
     vectors: Sequence[Vectors],
     name: str,
 ) -> np.ndarray:
-    n = np.shape(values)[-1]
-    eps = np.finfo(values.dtype).eps
+    steps = _steps(values)
     numerators = [quotient.m for quotient in quotients]
     gradients = [part.g for part in vectors]
-
-    def size(gs: Sequence[Array]) -> np.ndarray:
-        return np.sum([part.size(g) for part, g in zip(vectors, gs, strict=True)], axis=0)
-
-    steps = np.broadcast_to(np.arange(1, n + 1, dtype=values.dtype), np.shape(values))
-    moved = _along({place_of(values): steps}, [*numerators, *gradients])
+    moved = _along(steps, [*numerators, *gradients])
     moved_gradients = moved[len(numerators) :]
     whole = rest
     for quotient, change in zip(quotients, moved, strict=False):
-        whole = whole + quotient.limit(values, steps, change)
+        whole = whole + quotient.limit(values, *steps.values(), change)
 
     turning = {part.place: part.tangent for part in vectors}
     turned = _along(turning, [*numerators, whole, *gradients, *moved_gradients])
     turned_whole, *turned_gradients = map(unwrap, turned[len(numerators) :])
-
-    once = size(gradients) + size(turned_gradients[: len(vectors)])
-    twice = size(moved_gradients) + size(turned_gradients[len(vectors) :])
     whole = unwrap(whole)
     expected = whole @ conjugate(vectors[-1].turning) - conjugate(vectors[0].turning) @ whole
-    close = np.abs(turned_whole - expected) <= np.sqrt(eps) * (_largest(whole) + twice)
-    fits = [np.all(close)]
+
+    def size(gs: Sequence[Array]) -> np.ndarray:
+        sizes = [part.size(g) for part, g in zip(vectors, gs, strict=True)]
+        return np.sum(sizes, axis=0)
+
+    # What rounding of the vectors and the values makes of a number, and what is far from it.
+    eps = 100 * np.shape(values)[-1] * np.finfo(values.dtype).eps
+    far = np.sqrt(np.finfo(values.dtype).eps)
+    w = _largest(_row(values))
+    once = size(gradients) + size(turned_gradients[: len(vectors)])
+    twice = size(moved_gradients) + size(turned_gradients[len(vectors) :])
+    thrice = size(_along(steps, moved_gradients))
+    rounding = eps * (once + w * twice)
+    allowed = far * (_largest(whole) + twice) + eps * w * thrice
+    fits = [_vanishes(turned_whole - expected, allowed)]
     for quotient, change in zip(quotients, turned, strict=False):
-        fits.append(_vanishes(quotient.m, quotient.zero, 100 * n * eps * once))
-        fits.append(_vanishes(change, quotient.zero, np.sqrt(eps) * once))
+        fits.append(_vanishes(np.where(quotient.zero, unwrap(quotient.m), 0), rounding))
+        fits.append(_vanishes(np.where(quotient.zero, unwrap(change), 0), far * once + rounding))
     if not all(fits):
         raise _no_vectors(name)
     return whole
 
 
-def _vanishes(m: Array, where: np.ndarray, limit: np.ndarray) -> bool:
-    """Whether some elements are no larger than a limit."""
-    return bool(np.all(np.where(where, np.abs(unwrap(m)), 0) <= limit))
+def _steps(values: Array) -> dict[Place, np.ndarray]:
+    """Steps along which values at their place in the graph move apart."""
+    numbers = np.arange(1, np.shape(values)[-1] + 1, dtype=values.dtype)
+    return {place_of(values): np.broadcast_to(numbers, np.shape(values))}
+
+
+def _vanishes(m: np.ndarray, allowed: np.ndarray) -> bool:
+    """Whether nothing is larger than what rounding is allowed; NaN is."""
+    return bool(np.all(np.abs(m) <= allowed))
 
 
 def first_derivative(value: Array, cause: Array) -> Array:
@@ -663,7 +679,7 @@ def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
         vectors = Vectors(place_of(y[1]), plain, gv, k, _turned(unwrap(y[1]), k))
         whole = _limit(_diagonal(gw), [quotient], y[0], [vectors], "eigenvalues")
         return _fixed(g, y, _hermitian(plain @ whole @ _mh(plain)))
-    _check_equal(w, gw, "eigenvalues")
+    _check_equal(y[0], gw, "eigenvalues")
     return _hermitian(v @ (_diagonal(gw) + _over_gaps(turning, w, equal)) @ _mh(v))
 
 
@@ -869,7 +885,7 @@ def _svd(g: Sequence[Array], y: Sequence[Array], whole_y: Sequence[Array] | None
         middle = _limit_of_svd(together, apart, equal, (gu, gs, gv), y, whole_y or y)
         u, s, v, vh, gu, gv = map(unwrap, (u, s, v, vh, gu, gv))
     else:
-        _check_equal(s, gs, "singular values")
+        _check_equal(y[1], gs, "singular values")
         middle = _over_gaps(together, s, equal) + _over_sums(apart, s) + _diagonal(gs)
     result = u @ middle @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
