@@ -41,6 +41,7 @@ from ...tensor import LimitRule, Place, Tensor, place_of, pushforward, unwrap
 from ...typing import Array, DTypeLike, Shape
 from ..table import as_array, definition, derivative, without_gradient
 
+Divisor: TypeAlias = Callable[[Array], Array]
 Triangle: TypeAlias = Literal["L", "U", "l", "u"]  # the one of a Hermitian matrix that is read
 
 
@@ -480,21 +481,6 @@ def _check_phases(name: str, *vectors_and_gradients: tuple[Array, Array]) -> Non
             )
 
 
-class Quotient(NamedTuple):
-    """A part m_ij / d_ij of a gradient in the basis of the vectors, where d is linear in the
-    values."""
-
-    m: Array
-    divisor: Callable[[Array], Array]  # d, of the values
-    zero: np.ndarray  # where d is 0, and so is m if the quotient has a limit
-
-    def limit(self, values: Array, steps: Array, change: Array) -> Array:
-        """m / d; where it is 0 / 0, the change of m over that of d along steps of the values."""
-        d = np.where(self.zero, self.divisor(steps), self.divisor(values))
-        m = np.where(self.zero, change, self.m)
-        return np.where(d == 0, 0, m / np.where(d == 0, 1, d))
-
-
 def _differences(values: Array) -> Array:
     """v_j - v_i."""
     return _row(values) - _column(values)
@@ -511,111 +497,72 @@ class Vectors(NamedTuple):
     place: Place
     carried: np.ndarray  # the vectors that belong to the values, conjugated as gradients are
     g: Array  # their gradient
-    turning: np.ndarray  # K of V' = V K
-    tangent: np.ndarray  # V', of all there is at the place
+    turning: np.ndarray  # how all vectors there may turn, along a random direction
 
     def size(self, g: Array) -> np.ndarray:
-        """The size of what is summed in V^H g."""
-        return _largest(np.abs(_mh(self.carried)) @ np.abs(unwrap(g)))
+        """The size of what is summed in V^H g, (..., 1, 1)."""
+        g = np.abs(unwrap(g))
+        return _largest(np.abs(_mh(self.carried)) @ g) + _largest(g)
 
 
-def _random_turning(equal: np.ndarray, like: np.ndarray, seed: int) -> np.ndarray:
-    """A skew-Hermitian matrix, in whose direction vectors of equal values may turn."""
-    rng = np.random.default_rng(seed)
-    k = rng.normal(size=equal.shape)
-    if np.iscomplexobj(like):
-        k = k + 1j * rng.normal(size=equal.shape)
-    own = np.eye(equal.shape[-1], dtype=bool)
-    return np.where(equal | own, _skew(k), 0).astype(like.dtype)
-
-
-def _turned(v: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """V K; vectors beyond the size of K stay."""
-    n = k.shape[-1]
-    beyond = np.zeros_like(v[..., n:])
-    return np.concatenate([v[..., :n] @ k, beyond], axis=-1)
-
-
-def _along(seeds: dict[Place, np.ndarray], tensors: Sequence[Array]) -> list[Array]:
-    """How tensors change when the values at some places do."""
-    places = [place_of(tensor) for tensor in tensors]
-    found = pushforward(seeds, [place for place in places if place is not None], graph=True)
-    changes = []
-    for place, tensor in zip(places, tensors, strict=True):
-        change = found.get(place)
-        changes.append(np.zeros_like(unwrap(tensor)) if change is None else change)
-    return changes
-
-
-def _limit(
-    rest: Array,
-    quotients: Sequence[Quotient],
-    values: Array,
-    vectors: Sequence[Vectors],
-    name: str,
-) -> np.ndarray:
-    """rest + the quotients, some of which are 0 / 0: a gradient in the basis of the vectors.
+class Limit:
+    """The gradient of a matrix by its values and vectors where quotients in it are 0 / 0.
 
     The vectors V of equal values may be any basis of the space they span. If the loss is a
     differentiable function of the matrix, it does not depend on the choice: the numerator m, which
     says how it changes as they turn, is 0 like the divisor d. Where the values w move apart, to
     w + t h, it is the loss at another matrix, of distinct values, whose gradient has the quotient
-    m(t) / t d(h) in its place. For t -> 0 that is m'(0) / d(h), by l'Hopital's rule; the gradient
+    m(t) / t d(h) in its place. For t -> 0 that is m'(0) / d(h), by l'Hopital's rule. The gradient
     of the loss, as it was recorded, is pushed along h.
 
-    Raises LinAlgError if there is no limit. The gradient D of a function of the matrix only changes
-    its basis when the vectors turn, by V' = V K: then m' = 0 and D' = D K - K D. This is checked
-    along one random K. Other losses pass if they agree with such a function in all derivatives to
-    the third at the basis that LAPACK has chosen, and no others.
+    It is a limit only if the loss is such a function; then neither the numerators nor the gradient
+    change as the vectors turn. `check` looks at one random turning. A loss that is none passes if
+    all derivatives that are looked at, the third among them, agree at the basis that LAPACK has
+    chosen, with those of one that is, and no other does.
     """
-    try:
-        return _checked_limit(rest, quotients, values, vectors, name)
-    except (NotImplementedError, FloatingPointError) as error:  # no further derivatives
-        raise _no_vectors(name) from error
 
+    def __init__(self, values: Array, name: str) -> None:
+        self.values, self.name = values, name
+        self.steps = _steps(values)
+        self.numerators: list[Array] = []  # what is to be 0
 
-def _checked_limit(
-    rest: Array,
-    quotients: Sequence[Quotient],
-    values: Array,
-    vectors: Sequence[Vectors],
-    name: str,
-) -> np.ndarray:
-    steps = _steps(values)
-    numerators = [quotient.m for quotient in quotients]
-    gradients = [part.g for part in vectors]
-    moved = _along(steps, [*numerators, *gradients])
-    moved_gradients = moved[len(numerators) :]
-    whole = rest
-    for quotient, change in zip(quotients, moved, strict=False):
-        whole = whole + quotient.limit(values, *steps.values(), change)
+    def divide(self, m: Array, divisor: Divisor, zero: np.ndarray) -> Array:
+        """m / d of the values, where d is linear; where it is `zero`, the limit."""
+        (h,) = self.steps.values()
+        (change,) = _along(self.steps, [m])
+        d = np.where(zero, divisor(h), divisor(self.values))
+        self.numerators.append(np.where(zero, m, 0))
+        return np.where(d == 0, 0, np.where(zero, change, m) / np.where(d == 0, 1, d))
 
-    turning = {part.place: part.tangent for part in vectors}
-    turned = _along(turning, [*numerators, whole, *gradients, *moved_gradients])
-    turned_whole, *turned_gradients = map(unwrap, turned[len(numerators) :])
-    whole = unwrap(whole)
-    expected = whole @ conjugate(vectors[-1].turning) - conjugate(vectors[0].turning) @ whole
+    def check(self, gradient: Array, vectors: Sequence[Vectors]) -> None:
+        """Raise LinAlgError if the numerators are not 0, or if the vectors' turning shows."""
+        gradients = [part.g for part in vectors]
+        moved = _along(self.steps, gradients)
+        turning = {part.place: part.turning for part in vectors}
+        turned_gradients = _along(turning, gradients)
+        turned_moved = _along(turning, moved)
 
-    def size(gs: Sequence[Array]) -> np.ndarray:
-        sizes = [part.size(g) for part, g in zip(vectors, gs, strict=True)]
-        return np.sum(sizes, axis=0)
+        def size(gs: Sequence[Array]) -> np.ndarray:
+            sizes = [part.size(g) for part, g in zip(vectors, gs, strict=True)]
+            return np.sum(sizes, axis=0)
 
-    # What rounding of the vectors and the values makes of a number, and what is far from it.
-    eps = 100 * np.shape(values)[-1] * np.finfo(values.dtype).eps
-    far = np.sqrt(np.finfo(values.dtype).eps)
-    w = _largest(_row(values))
-    once = size(gradients) + size(turned_gradients[: len(vectors)])
-    twice = size(moved_gradients) + size(turned_gradients[len(vectors) :])
-    thrice = size(_along(steps, moved_gradients))
-    rounding = eps * (once + w * twice)
-    allowed = far * (_largest(whole) + twice) + eps * w * thrice
-    fits = [_vanishes(turned_whole - expected, allowed)]
-    for quotient, change in zip(quotients, turned, strict=False):
-        fits.append(_vanishes(np.where(quotient.zero, unwrap(quotient.m), 0), rounding))
-        fits.append(_vanishes(np.where(quotient.zero, unwrap(change), 0), far * once + rounding))
-    if not all(fits):
-        raise _no_vectors(name)
-    return whole
+        # What rounding of the vectors and the values makes of a number, and what is far from it.
+        n = np.shape(self.values)[-1]
+        far = np.sqrt(np.finfo(self.values.dtype).eps)
+        eps = 100 * n * far**2
+        w = _largest(_row(self.values))
+        once = size(gradients) + size(turned_gradients)
+        twice = size(moved) + size(turned_moved)
+        thrice = size(_along(self.steps, moved))
+        rounding = eps * (once + w * twice)
+        allowed = far * (_largest(gradient) + twice) + eps * w * thrice
+
+        *changes, turned = _along(turning, [*self.numerators, gradient])
+        fits = [_vanishes(turned, allowed)]
+        fits += [_vanishes(m, rounding) for m in self.numerators]
+        fits += [_vanishes(change, far * once + rounding) for change in changes]
+        if not all(fits):
+            raise _no_vectors(self.name)
 
 
 def _steps(values: Array) -> dict[Place, np.ndarray]:
@@ -624,14 +571,49 @@ def _steps(values: Array) -> dict[Place, np.ndarray]:
     return {place_of(values): np.broadcast_to(numbers, np.shape(values))}
 
 
-def _vanishes(m: np.ndarray, allowed: np.ndarray) -> bool:
-    """Whether nothing is larger than what rounding is allowed; NaN is."""
-    return bool(np.all(np.abs(m) <= allowed))
+def _along(seeds: dict[Place, np.ndarray], tensors: Sequence[Array]) -> list[Array]:
+    """How tensors change when the values at some places do.
+
+    Raises LinAlgError where functions have no further derivative.
+    """
+    places = [place_of(tensor) for tensor in tensors]
+    try:
+        found = pushforward(seeds, [place for place in places if place is not None], graph=True)
+    except (NotImplementedError, FloatingPointError) as error:
+        raise linalg.LinAlgError(
+            "values are equal, so that the gradient is a limit, but of a function that uses their "
+            f"vectors only the first derivative is known: {error}"
+        ) from error
+    changes = []
+    for place, tensor in zip(places, tensors, strict=True):
+        change = found.get(place)
+        changes.append(np.zeros_like(unwrap(tensor)) if change is None else change)
+    return changes
 
 
-def first_derivative(value: Array, cause: Array) -> Array:
-    """A gradient that is a limit: how it changes with what it was made of is unknown."""
-    return np.array(value)
+def _vanishes(m: Array, allowed: np.ndarray) -> bool:
+    """Whether nothing is larger than what is allowed; NaN is."""
+    return bool(np.all(np.abs(unwrap(m)) <= allowed))
+
+
+def _random(shape: Shape, like: np.ndarray, seed: int) -> np.ndarray:
+    """Normal numbers in the dtype of another array."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=shape)
+    if np.iscomplexobj(like):
+        x = x + 1j * rng.normal(size=shape)
+    return x.astype(like.dtype)
+
+
+def _turning(v: np.ndarray, where: np.ndarray, seed: int) -> np.ndarray:
+    """V K for a random skew-Hermitian K, in which vectors turn into each other where they may."""
+    k = _skew(_random(where.shape, v, seed))
+    return v @ np.where(where | np.eye(where.shape[-1], dtype=bool), k, 0)
+
+
+def first_derivative(g: Array) -> Array:
+    """A gradient that is a limit: how it changes is unknown."""
+    return np.array(g)
 
 
 def _no_second_derivative() -> Array:
@@ -641,15 +623,9 @@ def _no_second_derivative() -> Array:
     )
 
 
-first_derivative = derivative(first_derivative, cause=_no_second_derivative).tangent(
-    cause=_no_second_derivative
+first_derivative = derivative(first_derivative, g=_no_second_derivative).tangent(
+    g=_no_second_derivative
 )
-
-
-def _fixed(g: Sequence[Array], y: Sequence[Array], result: np.ndarray) -> Array:
-    """A limit in the place in the graph of what it was made of, where that is recorded."""
-    total = sum(np.sum(part) for part in (*g, *y))
-    return first_derivative(result, total)
 
 
 def _is_used(g: Array, equal: np.ndarray) -> bool:
@@ -663,24 +639,24 @@ def _is_used(g: Array, equal: np.ndarray) -> bool:
 
 def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
     """The Hermitian part of V (diag(gw) + F * (V^H gV)) V^H with F_ij = 1 / (w_j - w_i)
-    (Giles 2008). For equal eigenvalues the limit, if there is one: see `_limit`."""
+    (Giles 2008). For equal eigenvalues the limit, if there is one."""
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
-    turning = _skew(_mh(v) @ gv)
+    m = _skew(_mh(v) @ gv)
     equal = _equal_pairs(w)
-    if np.any(equal) and _is_used(gv, equal):
-        if not isinstance(gv, Tensor):
-            raise _no_vectors("eigenvalues")
-        zero = equal | np.eye(np.shape(w)[-1], dtype=bool)
-        quotient = Quotient(turning, _differences, zero)
-        plain = unwrap(v)
-        k = _random_turning(equal, plain, 0)
-        vectors = Vectors(place_of(y[1]), plain, gv, k, _turned(unwrap(y[1]), k))
-        whole = _limit(_diagonal(gw), [quotient], y[0], [vectors], "eigenvalues")
-        return _fixed(g, y, _hermitian(plain @ whole @ _mh(plain)))
-    _check_equal(y[0], gw, "eigenvalues")
-    return _hermitian(v @ (_diagonal(gw) + _over_gaps(turning, w, equal)) @ _mh(v))
+    if not (np.any(equal) and _is_used(gv, equal)):
+        _check_equal(y[0], gw, "eigenvalues")
+        return _hermitian(v @ (_diagonal(gw) + _over_gaps(m, w, equal)) @ _mh(v))
+    if not isinstance(gv, Tensor):
+        raise _no_vectors("eigenvalues")
+    limit = Limit(y[0], "eigenvalues")
+    turning = limit.divide(m, _differences, equal | np.eye(equal.shape[-1], dtype=bool))
+    result = _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
+    vectors = unwrap(y[1])
+    turned = _turning(vectors, equal, 0)
+    limit.check(result, [Vectors(place_of(y[1]), np.conj(vectors), gv, turned)])
+    return first_derivative(result)
 
 
 def _eigh_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
@@ -834,7 +810,9 @@ def eigvals(a: Array) -> Array:
 class SingularRule(LimitRule):
     """A rule of singular values and vectors: of equal ones the derivative is a limit."""
 
-    is_singular = staticmethod(lambda y: bool(np.any(_equal_pairs(y[1]))))
+    is_singular = staticmethod(
+        lambda y: bool(np.any(_equal_pairs(y[1])) or np.any(_is_zero(y[1])))
+    )
 
 
 def reduced_svd(a: Array) -> Any:
@@ -845,91 +823,101 @@ def reduced_svd(a: Array) -> Any:
 NO_VECTORS = "a singular value is 0: its vectors are not unique and have no derivative"
 
 
+def _over(m: Array, divisor: Divisor, s: Array, zero: np.ndarray) -> Array:
+    """m / d of the values. Raises LinAlgError if m is not 0 where d is."""
+    return _quotient(m, divisor(s), zero, m, NO_VECTORS)
+
+
+def _is_zero(s: Array) -> np.ndarray:
+    """Which singular values are 0 up to rounding."""
+    largest = np.max(np.abs(unwrap(s)), axis=-1, keepdims=True, initial=0)
+    return _is_negligible(s, largest, np.shape(s)[-1])
+
+
 def _over_sums(m: Array, s: Array) -> Array:
     """m_ij / (s_j + s_i). Raises LinAlgError where both are 0 and m is not."""
-    total = _row(s) + _column(s)
-    zero = _is_negligible(total, _largest(_row(s)), np.shape(s)[-1])
-    return _quotient(m, total, zero, m, NO_VECTORS)
+    return _over(m, _sums, s, _both(_is_zero(s)))
+
+
+def _both(zero: np.ndarray) -> np.ndarray:
+    """(..., n) -> (..., n, n): which pairs of values are 0."""
+    return np.logical_and(_row(zero), _column(zero))
+
+
+def _out_of_span(vectors: Array, g: Array) -> Array:
+    """(I - V V^H) g: what of the gradient of a tall matrix of vectors points out of their span."""
+    return g - vectors @ (_mh(vectors) @ g)
 
 
 def _outside(vectors: Array, g: Array, s: Array) -> Array:
-    """(I - V V^H) g / s: what of the gradient of a tall matrix of vectors points out of their span.
-
-    Raises LinAlgError where that meets a singular value of 0.
-    """
-    rest = g - vectors @ (_mh(vectors) @ g)
-    s = _row(s)  # (..., 1, n)
-    zero = _is_negligible(s, _largest(s), np.shape(s)[-1])
-    return _quotient(rest, s, zero, g, NO_VECTORS)
+    """(I - V V^H) g / s. Raises LinAlgError where that meets a singular value of 0."""
+    return _over(_out_of_span(vectors, g), _row, s, _row(_is_zero(s)))
 
 
-def _svd(g: Sequence[Array], y: Sequence[Array], whole_y: Sequence[Array] | None = None) -> Array:
+def _svd(g: Sequence[Array], y: Sequence[Array], whole: Sequence[Array] = ()) -> Array:
     """U [herm(N / D) + skew(M / T) + diag(gs)] V^H (Townsend 2016, Wan & Zhang 2019).
 
     N, M = U^H gU +- V^H gV, D_ij = s_j - s_i, T_ij = s_j + s_i; herm and skew are the Hermitian and
     the skew-Hermitian part. For a rectangular matrix, what of gU and gV points out of the spans of
-    U and V is added. For equal values the limit, if there is one: see `_limit`.
+    U and V is added. For values that are equal or 0 the limit, if there is one.
+
+    `whole` are the values of which y is a part, if U and V are square.
     """
     u, s, vh = map(conjugate, y)
     gu, gs, gvh = g
     v, gv = _mh(vh), _mh(gvh)
     _check_phases("singular vectors", (u, gu), (v, gv))
-    of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
-    together, apart = _skew(of_u + of_v), _skew(of_u - of_v)
-    equal = _equal_pairs(s)
-    used = [_is_used(part, equal) for part in (gu, gv)]
-    is_limit = bool(np.any(equal)) and any(used)
-    if is_limit:
-        if not isinstance(of_u + of_v, Tensor):
+    equal, zero = _equal_pairs(s), _is_zero(s)
+    recorded = isinstance(gu, Tensor) or isinstance(gv, Tensor)
+    limit = None
+    if recorded and (np.any(equal) or np.any(zero)):
+        limit = Limit(y[1], "singular values")
+    elif _is_used(gu, equal) or _is_used(gv, equal):
+        if np.any(equal):
             raise _no_vectors("singular values")
-        middle = _limit_of_svd(together, apart, equal, (gu, gs, gv), y, whole_y or y)
-        u, s, v, vh, gu, gv = map(unwrap, (u, s, v, vh, gu, gv))
     else:
         _check_equal(y[1], gs, "singular values")
-        middle = _over_gaps(together, s, equal) + _over_sums(apart, s) + _diagonal(gs)
-    result = u @ middle @ vh
+
+    def divide(m: Array, divisor: Divisor, where: np.ndarray) -> Array:
+        return limit.divide(m, divisor, where) if limit else _over(m, divisor, s, where)
+
+    of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
+    own = np.eye(equal.shape[-1], dtype=bool)
+    together = divide(_skew(of_u + of_v), _differences, equal | own)
+    apart = divide(_skew(of_u - of_v), _sums, _both(zero))
+    result = u @ (together + apart + _diagonal(gs)) @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
-        result = result + _outside(u, gu, s) @ vh
+        result = result + divide(_out_of_span(u, gu), _row, _row(zero)) @ vh
     if np.shape(v)[-2] > np.shape(v)[-1]:
-        result = result + u @ _mh(_outside(v, gv, s))
-    return _fixed(g, y, result) if is_limit else result
+        result = result + u @ _mh(divide(_out_of_span(v, gv), _row, _row(zero)))
+    if limit is None:
+        return result
+    limit.check(result, _turning_pairs((gu, gv), whole or y, equal, zero))
+    return first_derivative(result)
 
 
-def _limit_of_svd(
-    together: Array,
-    apart: Array,
-    equal: np.ndarray,
+def _turning_pairs(
     g: Sequence[Array],
     y: Sequence[Array],
-    whole_y: Sequence[Array],
-) -> np.ndarray:
-    """Vectors of equal singular values turn together, u_k like v_k; if the values are 0, on their
-    own."""
-    gu, gs, gv = g
-    u, s, vh = y
-    plain = unwrap(s)
-    small = _is_negligible(plain, np.max(plain, axis=-1, keepdims=True), plain.shape[-1])
-    both = _row(small) & _column(small)
-    own = np.eye(plain.shape[-1], dtype=bool)
-    quotients = [Quotient(together, _differences, equal | own), Quotient(apart, _sums, both)]
-    all_u, _, all_vh = map(unwrap, whole_y)
-    k = _random_turning(equal, all_u, 0)
-    other = np.where(both, _random_turning(equal, all_u, 1), k)
-    of_u = Vectors(
-        place_of(whole_y[0]),
-        conjugate(unwrap(u)),
-        gu,
-        k,
-        _turned(all_u, k),
-    )
-    of_v = Vectors(
-        place_of(whole_y[2]),
-        _mh(conjugate(unwrap(vh))),
-        gv,
-        other,
-        _mh(_turned(_mh(all_vh), other)),
-    )
-    return _limit(_diagonal(gs), quotients, s, [of_u, of_v], "singular values")
+    equal: np.ndarray,
+    zero: np.ndarray,
+) -> list[Vectors]:
+    """Singular vectors and how they may turn: those of equal values as pairs, those of values of 0
+    on their own and out of their span."""
+    u, _, vh = map(unwrap, y)
+    found = []
+    for i, all_vectors in enumerate((u, _mh(vh))):
+        vectors = all_vectors[..., : equal.shape[-1]]
+        beyond = all_vectors[..., equal.shape[-1] :]
+        alone = _turning(vectors, equal, 1 + i)
+        turned = np.where(_row(zero), alone, _turning(vectors, equal, 0))
+        out = _out_of_span(vectors, _random(vectors.shape, vectors, 3 + i))
+        turned = turned + np.where(_row(zero), out, 0)
+        turned = np.concatenate([turned, -vectors @ (_mh(turned) @ beyond)], axis=-1)
+        place = place_of(y[2 * i])
+        tangent = _mh(turned) if i else turned
+        found.append(Vectors(place, np.conj(vectors), g[i], tangent))
+    return found
 
 
 def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
