@@ -2,9 +2,14 @@
 
 Conventions. Functions of a Hermitian matrix (cholesky, eigh, eigvalsh) are differentiated along
 Hermitian changes: their gradient is Hermitian, whichever triangle NumPy reads. A singular value of
-0 has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), LinAlgError
-is raised; nothing returns NaN. The way back knows which vectors are used, and differentiates one
-beside others of equal values; forward mode computes the tangents of all, and refuses.
+0 has gradient 0, if the values alone are used. Where a derivative does not exist, LinAlgError is
+raised; nothing returns NaN.
+
+Equal values. Their vectors are any basis of the space that they span. A loss that does not depend
+on the choice, as a function of the matrix V diag(f(w)) V^H, has a gradient, which is a limit: the
+way back takes it (`Limit`), and raises LinAlgError for any other loss, as it does for a second
+derivative. Forward mode computes the tangents of all vectors, and refuses; those of the values
+alone (eigvalsh, svdvals) it has, right for every loss that has a derivative.
 
 Complex matrices. A holomorphic function (inv, solve, det, the eigenvalues of eig) has the formula
 of the real one, with transposes where the textbook has conjugate transposes, since the conjugate of
@@ -377,18 +382,6 @@ def _refuse(where: np.ndarray, used: Array, error: str) -> None:
         raise linalg.LinAlgError(error)
 
 
-def _quotient(
-    m: Array,
-    d: Array,
-    zero: np.ndarray,
-    used: Array,
-    error: str,
-) -> Array:
-    """m / d, and 0 where d counts as zero. Raises LinAlgError if `used` is not 0 there."""
-    _refuse(zero, used, error)
-    return np.where(zero, 0, m / np.where(zero, 1, d))
-
-
 def _equal_pairs(values: Array) -> np.ndarray:
     """Which of the values (..., n), which are sorted, are equal for all one can know: (..., n, n).
 
@@ -403,6 +396,11 @@ def _equal_pairs(values: Array) -> np.ndarray:
     return np.equal(_row(label), _column(label)) & ~np.eye(n, dtype=bool)
 
 
+def _off_diagonal(m: Array) -> Array:
+    """m with zeros on its diagonal."""
+    return np.where(np.eye(np.shape(m)[-1], dtype=bool), 0, m)
+
+
 def _over_gaps(m: Array, values: Array, equal: np.ndarray) -> Array:
     """m_ij / (v_j - v_i), and 0 on the diagonal and for equal values: how vectors turn."""
     gaps = _row(values) - _column(values)
@@ -410,8 +408,8 @@ def _over_gaps(m: Array, values: Array, equal: np.ndarray) -> Array:
     return np.where(zero, 0, m / np.where(zero, 1, gaps))
 
 
-def _no_vectors(name: str) -> linalg.LinAlgError:
-    return linalg.LinAlgError(
+def _no_vectors(name: str) -> str:
+    return (
         f"{name} are equal: their vectors are not unique and have no derivative. If only the "
         "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; for a function of a matrix "
         "see tinygrad_cv.scipy.linalg; else make the values distinct"
@@ -423,15 +421,15 @@ def _apart(m: Array, values: Array, name: str) -> Array:
     equal = _equal_pairs(values)
     rounding = _is_negligible(m, _largest(m), 10 * np.shape(values)[-1])
     if np.any(equal & ~rounding):
-        raise _no_vectors(name)
+        raise linalg.LinAlgError(_no_vectors(name))
     return _over_gaps(m, values, equal)
 
 
-def _refuse_equal(values: Array, t: Array, name: str) -> None:
+def _refuse_equal(equal: np.ndarray, t: Array, error: str) -> None:
     """Raise LinAlgError for tangents of the vectors of equal values, of matrices that change."""
     moves = np.any(unwrap(t) != 0, axis=(-2, -1), keepdims=True)
-    if np.any(_equal_pairs(values) & moves):
-        raise _no_vectors(name)
+    if np.any(equal & moves):
+        raise linalg.LinAlgError(error)
 
 
 def _check_equal(values: Array, g: Array, name: str) -> None:
@@ -521,8 +519,8 @@ class Limit:
     chosen, with those of one that is, and no other does.
     """
 
-    def __init__(self, values: Array, name: str) -> None:
-        self.values, self.name = values, name
+    def __init__(self, values: Array, error: str) -> None:
+        self.values, self.error = values, error
         self.steps = _steps(values)
         self.numerators: list[Array] = []  # what is to be 0
 
@@ -530,7 +528,7 @@ class Limit:
         """m / d of the values, where d is linear; where it is `zero`, the limit."""
         (h,) = self.steps.values()
         (change,) = _along(self.steps, [m])
-        d = np.where(zero, divisor(h), divisor(self.values))
+        d = np.where(zero, divisor(h), divisor(self.values))  # 0 only where m is 0
         self.numerators.append(np.where(zero, m, 0))
         return np.where(d == 0, 0, np.where(zero, change, m) / np.where(d == 0, 1, d))
 
@@ -562,7 +560,7 @@ class Limit:
         fits += [_vanishes(m, rounding) for m in self.numerators]
         fits += [_vanishes(change, far * once + rounding) for change in changes]
         if not all(fits):
-            raise _no_vectors(self.name)
+            raise linalg.LinAlgError(self.error)
 
 
 def _steps(values: Array) -> dict[Place, np.ndarray]:
@@ -643,15 +641,15 @@ def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
-    m = _skew(_mh(v) @ gv)
+    m = _off_diagonal(_skew(_mh(v) @ gv))
     equal = _equal_pairs(w)
     if not (np.any(equal) and _is_used(gv, equal)):
         _check_equal(y[0], gw, "eigenvalues")
         return _hermitian(v @ (_diagonal(gw) + _over_gaps(m, w, equal)) @ _mh(v))
     if not isinstance(gv, Tensor):
-        raise _no_vectors("eigenvalues")
-    limit = Limit(y[0], "eigenvalues")
-    turning = limit.divide(m, _differences, equal | np.eye(equal.shape[-1], dtype=bool))
+        raise linalg.LinAlgError(_no_vectors("eigenvalues"))
+    limit = Limit(y[0], _no_vectors("eigenvalues"))
+    turning = limit.divide(m, _differences, equal)
     result = _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
     vectors = unwrap(y[1])
     turned = _turning(vectors, equal, 0)
@@ -662,7 +660,7 @@ def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
 def _eigh_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     """For E = V^H A' V: w' = diag(E) and V' = V (F * E)."""
     w, v = y
-    _refuse_equal(w, t, "eigenvalues")
+    _refuse_equal(_equal_pairs(w), t, _no_vectors("eigenvalues"))
     e = _mh(v) @ _hermitian(t) @ v
     turning = _over_gaps(e, w, _equal_pairs(w))
     return [np.real(_diagonal_of(e)), v @ turning]
@@ -760,19 +758,46 @@ def _eig(g: Sequence[Array], a: Array, y: Sequence[Array]) -> Array:
     """V^-H (diag(gw) + conj F * (V^H P)) V^H with F_ij = 1 / (w_j - w_i) (Boeddeker et al. 2017).
 
     P, with columns g_k - v_k v_k^H g_k, is what remains of gV if the eigenvectors keep the length 1
-    and their phase.
+    and their phase. For equal eigenvalues the limit, if there is one.
     """
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
     inverse, equal = _inverse_and_equal(conjugate(a), w, v)
-    m = _mh(v) @ _across(gv, v)
-    gaps = conjugate(_row(w) - _column(w))
-    diagonal = np.eye(np.shape(w)[-1], dtype=bool)
-    if np.any(equal & _differ(unwrap(gw))):
+    m = _off_diagonal(_mh(v) @ _across(gv, v))
+    limit = None
+    if not (np.any(equal) and _is_used(gv, equal)):
+        if np.any(equal & _differ(unwrap(gw))):
+            raise linalg.LinAlgError(DEFECTIVE)
+    elif isinstance(gv, Tensor) and _is_well_conditioned(inverse):
+        limit = Limit(y[0], DEFECTIVE)
+    else:
         raise linalg.LinAlgError(DEFECTIVE)
-    turning = _quotient(m, gaps, equal | diagonal, m * ~diagonal, DEFECTIVE)
-    return _mh(inverse) @ (_diagonal(gw) + turning) @ _mh(v)
+    turning = limit.divide(m, _differences, equal) if limit else _over_gaps(m, y[0], equal)
+    result = _mh(inverse) @ (_diagonal(gw) + turning) @ _mh(v)
+    if limit is None:
+        return result
+    vectors = unwrap(y[1])
+    mixed = vectors @ np.where(equal, _random(equal.shape, vectors, 0), 0)
+    turned = _across(mixed, vectors) + _turning(vectors, np.zeros_like(equal), 1)
+    limit.check(result, [Vectors(place_of(y[1]), np.conj(vectors), gv, turned)])
+    return first_derivative(result)
+
+
+def _is_well_conditioned(inverse: Array) -> bool:
+    """Whether eigenvectors are far from those of a defective matrix; this is their inverse."""
+    size = _largest(inverse)
+    return bool(np.all(size * np.sqrt(np.finfo(size.dtype).eps) < 1))
+
+
+class GeneralEigenRule(LimitRule):
+    """A rule of eigenvalues and eigenvectors of a general matrix; close ones may count as equal."""
+
+    @staticmethod
+    def is_singular(y: Sequence[Array]) -> bool:
+        gaps = np.abs(_differences(unwrap(y[0])))
+        close = gaps <= np.sqrt(np.finfo(gaps.dtype).eps) * _largest(_row(y[0]))
+        return bool(np.any(close & ~np.eye(gaps.shape[-1], dtype=bool)))
 
 
 def _differ(g: np.ndarray) -> np.ndarray:
@@ -790,14 +815,13 @@ def _eig_tangent(t: Array, a: Array, y: Sequence[Array]) -> list[Array]:
     """For E = V^-1 A' V: w' = diag(E), and V' = V (F * E) without what lies along v_k."""
     w, v = y
     inverse, equal = _inverse_and_equal(a, w, v)
+    _refuse_equal(equal, t, DEFECTIVE)
     e = inverse @ t @ v
-    diagonal = np.eye(np.shape(w)[-1], dtype=bool)
-    gaps = _row(w) - _column(w)
-    turning = _quotient(e, gaps, equal | diagonal, e * ~diagonal, DEFECTIVE)
+    turning = _over_gaps(e, w, equal)
     return [_diagonal_of(e), _across(v @ turning, v)]
 
 
-derivative(linalg.eig, a=_eig).tangent(a=_eig_tangent)
+derivative(linalg.eig, a=_eig, kind=GeneralEigenRule).tangent(a=_eig_tangent)
 
 
 @definition(linalg.eigvals)
@@ -810,9 +834,7 @@ def eigvals(a: Array) -> Array:
 class SingularRule(LimitRule):
     """A rule of singular values and vectors: of equal ones the derivative is a limit."""
 
-    is_singular = staticmethod(
-        lambda y: bool(np.any(_equal_pairs(y[1])) or np.any(_is_zero(y[1])))
-    )
+    is_singular = staticmethod(lambda y: bool(np.any(_equal_pairs(y[1])) or np.any(_is_zero(y[1]))))
 
 
 def reduced_svd(a: Array) -> Any:
@@ -824,8 +846,11 @@ NO_VECTORS = "a singular value is 0: its vectors are not unique and have no deri
 
 
 def _over(m: Array, divisor: Divisor, s: Array, zero: np.ndarray) -> Array:
-    """m / d of the values. Raises LinAlgError if m is not 0 where d is."""
-    return _quotient(m, divisor(s), zero, m, NO_VECTORS)
+    """m / d of the values, 0 where that is 0 / 0. Raises LinAlgError where only d is `zero`."""
+    _refuse(zero, m, NO_VECTORS)
+    d = divisor(s)
+    zero = zero | np.equal(unwrap(d), 0)
+    return np.where(zero, 0, m / np.where(zero, 1, d))
 
 
 def _is_zero(s: Array) -> np.ndarray:
@@ -851,7 +876,7 @@ def _out_of_span(vectors: Array, g: Array) -> Array:
 
 def _outside(vectors: Array, g: Array, s: Array) -> Array:
     """(I - V V^H) g / s. Raises LinAlgError where that meets a singular value of 0."""
-    return _over(_out_of_span(vectors, g), _row, s, _row(_is_zero(s)))
+    return _over(_out_of_span(vectors, g), _row, s, np.expand_dims(_is_zero(s), -2))
 
 
 def _svd(g: Sequence[Array], y: Sequence[Array], whole: Sequence[Array] = ()) -> Array:
@@ -869,12 +894,14 @@ def _svd(g: Sequence[Array], y: Sequence[Array], whole: Sequence[Array] = ()) ->
     _check_phases("singular vectors", (u, gu), (v, gv))
     equal, zero = _equal_pairs(s), _is_zero(s)
     recorded = isinstance(gu, Tensor) or isinstance(gv, Tensor)
+    if not recorded and not (np.any(gu) or np.any(gv)):
+        gs = np.where(unwrap(s) == 0, 0, gs)
     limit = None
     if recorded and (np.any(equal) or np.any(zero)):
-        limit = Limit(y[1], "singular values")
+        limit = Limit(y[1], _no_vectors("singular values"))
     elif _is_used(gu, equal) or _is_used(gv, equal):
         if np.any(equal):
-            raise _no_vectors("singular values")
+            raise linalg.LinAlgError(_no_vectors("singular values"))
     else:
         _check_equal(y[1], gs, "singular values")
 
@@ -882,14 +909,14 @@ def _svd(g: Sequence[Array], y: Sequence[Array], whole: Sequence[Array] = ()) ->
         return limit.divide(m, divisor, where) if limit else _over(m, divisor, s, where)
 
     of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
-    own = np.eye(equal.shape[-1], dtype=bool)
-    together = divide(_skew(of_u + of_v), _differences, equal | own)
+    columns = np.expand_dims(zero, -2)
+    together = divide(_off_diagonal(_skew(of_u + of_v)), _differences, equal)
     apart = divide(_skew(of_u - of_v), _sums, _both(zero))
     result = u @ (together + apart + _diagonal(gs)) @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
-        result = result + divide(_out_of_span(u, gu), _row, _row(zero)) @ vh
+        result = result + divide(_out_of_span(u, gu), _row, columns) @ vh
     if np.shape(v)[-2] > np.shape(v)[-1]:
-        result = result + u @ _mh(divide(_out_of_span(v, gv), _row, _row(zero)))
+        result = result + u @ _mh(divide(_out_of_span(v, gv), _row, columns))
     if limit is None:
         return result
     limit.check(result, _turning_pairs((gu, gv), whole or y, equal, zero))
@@ -915,7 +942,7 @@ def _turning_pairs(
         turned = turned + np.where(_row(zero), out, 0)
         turned = np.concatenate([turned, -vectors @ (_mh(turned) @ beyond)], axis=-1)
         place = place_of(y[2 * i])
-        tangent = _mh(turned) if i else turned
+        tangent = np.conj(turned).mT if i else turned
         found.append(Vectors(place, np.conj(vectors), g[i], tangent))
     return found
 
@@ -924,7 +951,7 @@ def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     """For E = U^H A' V: s' = diag(E), U' = U (X + Y), V' = V (X - Y), X = herm(E) / D and
     Y = skew(E) / T, with what points out of the spans of U and V."""
     u, s, vh = y
-    _refuse_equal(s, t, "singular values")
+    _refuse_equal(_equal_pairs(s), t, _no_vectors("singular values"))
     v = _mh(vh)
     e = _mh(u) @ t @ v
     together = _over_gaps(_hermitian(e), s, _equal_pairs(s))
@@ -938,7 +965,9 @@ def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     return [tu, np.real(_diagonal_of(e)), _mh(tv)]
 
 
-reduced_svd = derivative(reduced_svd, a=lambda g, y: _svd(g, y), kind=SingularRule).tangent(a=_svd_tangent)
+reduced_svd = derivative(reduced_svd, a=lambda g, y: _svd(g, y), kind=SingularRule).tangent(
+    a=_svd_tangent
+)
 
 
 def full_svd(a: Array) -> Any:
@@ -1010,6 +1039,19 @@ def _hermitian_svd(a: Array) -> Any:
     return result(u, np.abs(w), _mh(v))
 
 
+def with_equal_weights(s: Array) -> Array:
+    """Singular values themselves. A loss that weighs equal ones differently has no gradient."""
+    return np.array(s)
+
+
+def _equal_weights(g: Array, y: Array) -> Array:
+    _check_equal(y, np.where(unwrap(y) == 0, 0, g), "singular values")
+    return g
+
+
+with_equal_weights = derivative(with_equal_weights, s=_equal_weights, linear="s")
+
+
 @definition(linalg.svd)
 def svd(
     a: Array,
@@ -1022,7 +1064,7 @@ def svd(
     if not compute_uv:
         if not hermitian:
             return linalg.svdvals(a)
-        return np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1)
+        return with_equal_weights(np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1))
     if full_matrices and rows != columns:
         return full_svd(a)
     return _hermitian_svd(a) if hermitian else reduced_svd(a)
