@@ -844,7 +844,7 @@ def can_drop(place: Any) -> bool:
     if type(place) is not Node or place.operation is None:
         return False
     operation = place.operation
-    return type(operation) is Rule or operation.elementwise or operation.selects
+    return isinstance(operation, Rule) or operation.elementwise or operation.selects
 
 
 def dropped_by(
@@ -861,7 +861,9 @@ def dropped_by(
     unknown: list[np.ndarray | None] = [None] * len(parents)
     if type(node.dtype) is list or (dropped is None and not selects):
         return unknown
-    if type(operation) is Rule and (selects or (operation.affine and not operation.elementwise)):
+    if isinstance(operation, Rule) and (
+        selects or (operation.affine and not operation.elementwise)
+    ):
         probe = np.ones(node.shape, node.dtype)
         if not selects:
             probe += np.random.default_rng(0).random(node.shape)

@@ -34,7 +34,7 @@ torch.linalg.svd for what depends on phases.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import prod
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -42,7 +42,7 @@ import numpy as np
 from numpy import linalg
 
 from ...engine.operands import conjugate
-from ...tensor import LimitRule, Place, Tensor, place_of, pushforward, unwrap
+from ...tensor import LimitRule, Node, Place, Rule, Tensor, place_of, pushforward, unwrap
 from ...typing import Array, DTypeLike, Shape
 from ..table import as_array, definition, derivative, without_gradient
 
@@ -715,13 +715,35 @@ with_eigenvalues = derivative(  # a second derivative is symmetric: one formula,
 )
 
 
-def _eigvalsh(g: Array, a: Array, y: Array, UPLO: Triangle) -> Array:
-    """V diag(g) V^H. Raises LinAlgError if equal eigenvalues have different gradients."""
-    _check_equal(y, g, "eigenvalues")
+class ValuesRule(Rule):
+    """A rule of eigenvalues or singular values, sorted, without their vectors.
+
+    Which of equal ones is which is arbitrary: the way back raises LinAlgError if the loss weighs
+    them differently. (A formula that looked at numbers would be no expression on the tape.)
+    """
+
+    def compute(
+        self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        value, saved = super().compute(arguments, parents)
+        return value, {**saved, "y": value} if parents else saved
+
+    def pull(
+        self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
+    ) -> dict[str, Any]:
+        if node.saved is not None:
+            values = node.saved["y"]
+            weights = np.where(values == 0, 0, unwrap(gradient))  # 0 is the kink of |.|
+            _check_equal(values, weights, "values")
+        return super().pull(node, gradient, wanted, graph)
+
+
+def _eigvalsh(g: Array, a: Array, UPLO: Triangle) -> Array:
+    """V diag(g) V^H."""
     return conjugate(with_eigenvalues(a, g, UPLO))
 
 
-derivative(linalg.eigvalsh, a=_eigvalsh).tangent(
+derivative(linalg.eigvalsh, a=_eigvalsh, kind=ValuesRule).tangent(
     a=lambda t, a, UPLO: _slopes_of_eigenvalues(t, a, UPLO)
 )
 
@@ -1042,16 +1064,13 @@ def _hermitian_svd(a: Array) -> Any:
 
 
 def with_equal_weights(s: Array) -> Array:
-    """Singular values themselves. A loss that weighs equal ones differently has no gradient."""
+    """Singular values themselves."""
     return np.array(s)
 
 
-def _equal_weights(g: Array, y: Array) -> Array:
-    _check_equal(y, np.where(unwrap(y) == 0, 0, g), "singular values")
-    return g
-
-
-with_equal_weights = derivative(with_equal_weights, s=_equal_weights, linear="s")
+with_equal_weights = derivative(with_equal_weights, s=lambda g: g, kind=ValuesRule).tangent(
+    s=lambda t: t
+)
 
 
 @definition(linalg.svd)
@@ -1126,16 +1145,14 @@ with_singular_values = derivative(  # again one formula for both directions
 
 
 def _svdvals(g: Array, x: Array, y: Array) -> Array:
-    """U diag(g) V^H, but values of 0, at the kink of |.|, have gradient 0.
-
-    Raises LinAlgError if equal values have different gradients.
-    """
+    """U diag(g) V^H, but values of 0, at the kink of |.|, have gradient 0."""
     g = np.where(unwrap(y) == 0, 0, g)
-    _check_equal(y, g, "singular values")
     return conjugate(with_singular_values(x, g))
 
 
-derivative(linalg.svdvals, x=_svdvals).tangent(x=lambda t, x: _slopes_of_singular_values(t, x))
+derivative(linalg.svdvals, x=_svdvals, kind=ValuesRule).tangent(
+    x=lambda t, x: _slopes_of_singular_values(t, x)
+)
 
 
 def _pinv(

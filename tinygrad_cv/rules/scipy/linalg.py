@@ -334,15 +334,16 @@ derivative(
     linalg.svdvals,
     a=lambda g, a, y: numpy_linalg._svdvals(g, a, y),
     inert=("overwrite_a", *UNCHECKED),
+    kind=numpy_linalg.ValuesRule,
 ).tangent(a=_svdvals_tangent)
 
 
-def _eigvalsh(g: Array, a: Array, y: Array, lower: bool) -> Array:
-    return numpy_linalg._eigvalsh(g, a, y, "L" if lower else "U")
+def _eigvalsh(g: Array, a: Array, lower: bool) -> Array:
+    return numpy_linalg._eigvalsh(g, a, "L" if lower else "U")
 
 
 EIGEN = ("overwrite_a", "overwrite_b", "driver", *UNCHECKED)
-eigvalsh: Rule = derivative(linalg.eigvalsh, a=_eigvalsh, inert=EIGEN)
+eigvalsh: Rule = derivative(linalg.eigvalsh, a=_eigvalsh, inert=EIGEN, kind=numpy_linalg.ValuesRule)
 
 
 def eigen(a: Array, lower: bool) -> tuple[Array, Array]:
