@@ -1,14 +1,14 @@
 """Eigenvalues and singular values that are equal: the gradient is a limit, or LinAlgError.
 
-Their vectors are any basis of the space that they span. One evaluation of a loss at one basis, with
-its gradient with respect to values and vectors, does not tell the limit: for A = I and any V the
-functions V diag(log w) V^T and V diag(w - 1) V^T have the same value, 0, and so have 2 (w - 1) and
-w^2 - 1 in the place of log w, whose derivatives differ. In sum(C * V diag(f(w)) V^T) the gradient
-of V is C V f(w) + C^T V f(w), that of w diag(V^T C V) f'(w): of f' and the off-diagonal part of
-V^T C V there is no product in either. It is in the derivative of the gradient of V with respect
-to w, which the record of the loss has. `rules.Limit` asks for it.
+Their vectors are any basis of the space that they span. What reaches `eigh` on the way back, the
+gradients of w and V at one basis, does not determine the limit. Take A = I, V = I and the losses
+L = sum(C * V diag(w - 1) V^T) and L0 = sum(diag(C) * (w - 1)), of which both gradients are the
+same: V's is (C + C^T) V diag(w - 1) = 0 in either, w's is diag(C). But the first is sum(C * (A - I)),
+whose gradient is C's symmetric part, and the second has no gradient if diag(C) is not constant; if
+it is c, it is c trace(A - I), with the gradient c I. So the rule needs to know more of the loss:
+how the gradient of V changes with w. The record of the loss has that; `rules.Limit` asks for it.
 
-The truth here are symmetric differences of the loss itself, which are taken at distinct values.
+The truth here are differences of the loss itself, which are taken at distinct values.
 """
 
 from __future__ import annotations

@@ -616,9 +616,14 @@ def backpropagate(
                 continue
             for name, contribution in walk.pull(node, gradient).items():
                 walk.add(node.parents[name], contribution, node)
-            if not (retain or graph):
-                walk.free(node)
-    walk.free_held()
+            if retain or graph:
+                continue
+            if walk.holds:
+                walk.held.append(node)
+            else:
+                node.free()
+    for node in walk.held:
+        node.free()
     gradients = walk.results()
     for observer in walk.observers:
         observer.finish(Finish(gradients))
@@ -634,8 +639,8 @@ class Walk:
     ) -> None:
         self.graph = graph
         self.roots = roots
-        self.holds = bool(HOLDS)
-        self.held: list[Node] = []  # nodes that are freed at the end
+        self.holds = bool(HOLDS)  # whether nodes are freed at the end only
+        self.held: list[Node] = []  # these nodes
         self.gradients: dict[Place, Any] = {}
         self.arrived: dict[Place, Any] = {}  # those of operations that were asked for
         self.queue: list[tuple[int, Node]] = []
@@ -743,18 +748,6 @@ class Walk:
             gradient = [found[place] for place in places]
             contributions = node.operation.pull(node, gradient, wanted, True)
         return {name: unwrap(contribution) for name, contribution in contributions.items()}
-
-    def free(self, node: Node) -> None:
-        """Forget what a node has saved; at the end, if a node further back may ask for it."""
-        if self.holds:
-            self.held.append(node)
-        else:
-            node.free()
-
-    def free_held(self) -> None:
-        """Forget what has waited for the end."""
-        for node in self.held:
-            node.free()
 
     def drop(
         self, node: Node, contributions: Mapping[str, Any], dropped: np.ndarray | None

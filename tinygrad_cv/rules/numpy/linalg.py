@@ -514,9 +514,9 @@ class Limit:
     of the loss, as it was recorded, is pushed along h.
 
     It is a limit only if the loss is such a function; then neither the numerators nor the gradient
-    change as the vectors turn. `check` looks at one random turning. A loss that is none passes if
-    all derivatives that are looked at, the third among them, agree at the basis that LAPACK has
-    chosen, with those of one that is, and no other does.
+    change as the vectors turn. `check` looks at one random turning, to first order. What it cannot
+    see at the one basis that LAPACK has chosen: a loss whose first three derivatives there are
+    those of a function of the matrix (as v^4 at v = 0), and kinks (as |v| at v = 0).
     """
 
     def __init__(self, values: Array, error: str) -> None:
