@@ -61,6 +61,7 @@ def derivative(
     selects: bool | str = False,
     linear: Sequence[str] = (),
     elementwise: bool = False,
+    kind: type[Rule] = Rule,
     **formulas: Callable[..., Any] | None,
 ) -> Rule:
     """`tinygrad_cv.derivative`, but a rule that a user has given before stays.
@@ -69,7 +70,7 @@ def derivative(
     elements of the arguments, as np.where does, and these have gradient 0 whatever their own
     derivative is; `selects="where"`: where this option is given.
     """
-    rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
+    rule = kind(function, formulas, signature, inert, selects, linear, elementwise)
     INERT[function] = frozenset(inert)
     enter(function, rule)
     return rule

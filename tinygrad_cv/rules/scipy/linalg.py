@@ -330,7 +330,10 @@ def with_vectors(
 
 
 with_vectors = derivative(
-    with_vectors, a=numpy_linalg._full_svd, inert=("full_matrices", "lapack_driver")
+    with_vectors,
+    a=numpy_linalg._full_svd,
+    inert=("full_matrices", "lapack_driver"),
+    kind=numpy_linalg.SingularRule,
 )
 with_vectors.tangent(a=numpy_linalg._full_svd_tangent)
 
@@ -371,7 +374,9 @@ def eigen(a: Array, lower: bool, driver: str | None) -> tuple[Array, Array]:
     return w, v
 
 
-eigen = derivative(eigen, a=numpy_linalg._eigh, inert=("lower", "driver"))
+eigen = derivative(
+    eigen, a=numpy_linalg._eigh, inert=("lower", "driver"), kind=numpy_linalg.EigenRule
+)
 eigen.tangent(a=numpy_linalg._eigh_tangent)
 
 
