@@ -27,7 +27,7 @@ RUNGS = tuple(range(5, 46, 4))  # the h of each rung is 2 to the minus this
 LONGER = (1, -3)  # rungs above, for what rounding hides on the others
 FINE = 25  # a kink that is not there at this rung is another point's
 RESOLVED = 1e-10  # an error below this share of the slope needs no further rung
-SPACINGS = tuple(2.0**-k for k in range(42, 5, -6))  # of the points at which noise is measured
+SPACINGS = tuple(2.0**-k for k in range(42, 5, -4))  # of the points at which noise is measured
 POINTS = 9  # so many of them, to each side
 
 # phi(i, t) gives phi_i(t) - phi_i(0), and the size of the numbers that were subtracted. With one
