@@ -151,7 +151,7 @@ def poly(seq_of_zeros: Array) -> Array:
 
 
 # Least squares.
-@definition(np.polyfit)
+@definition(np.polyfit, refused=("cov",))
 def polyfit(
     x: Array,
     y: Array,

@@ -255,7 +255,7 @@ def nanmean(
 
 
 # Covariances.
-@definition(np.cov)
+@definition(np.cov, refused=("bias",))
 def cov(
     m: Array,
     y: Array | None = None,
