@@ -16,7 +16,6 @@ from ..typing import PyTree, Shape
 from .agreement import Agreement, pull_again, shifts_by_rounding
 from .clock import Clock
 from .compare import (
-    CONFIRMED,
     Comparison,
     Finding,
     compare,
@@ -33,6 +32,7 @@ from .message import GradMismatch, describe, describe_not_finite, literal, repro
 from .numeric import largest
 from .operation import Arguments, Function, Operation, Positions, Seed, is_array, results
 from .pushforward import Pushforward
+from .second_look import CONFIRMED
 from .shrink import shrink
 
 MODES = ("auto", "elements", "probes", "holomorphic")

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..engine.modes import switched
 from .constraints import Projection
-from .numeric import SLOPES, better, every_rung, richardson, slopes
+from .noise import every_rung
+from .numeric import SLOPES, better, richardson, slopes
 from .operation import Operation, results
 
 MANY = 400  # values: so many are weighed one by one

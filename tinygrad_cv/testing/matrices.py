@@ -19,7 +19,8 @@ from .check import GradReport, judged
 from .judge import BARS, PRECISE, Ruler, default_rtol
 from .line import TangentLine, amplitudes, wide
 from .message import GradMismatch, literal, two_numbers
-from .numeric import Phi, better, every_rung, largest, slopes
+from .noise import every_rung
+from .numeric import Phi, better, largest, slopes
 from .operation import Function, Operation, Positions, Seed
 from .witness import Witness
 
