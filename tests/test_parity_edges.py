@@ -238,6 +238,9 @@ def test_a_layer_at_the_edges(name: str, special: bool, data: Any, seed: int) ->
     if isinstance(y, Exception):
         assert peer_refuses or isinstance(z, Exception), (y, z)
         return
+    # PyTorch refuses a group norm whose groups have one element, as if it were a batch norm that trains.
+    if name == "group_norm" and isinstance(z, ValueError) and "more than 1 value" in str(z):
+        return np.testing.assert_array_equal(y.data.ravel(), ours.bias.data)
     assert not isinstance(z, Exception), (y, z)
     close = lambda one, two: np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance)
     assert y.dtype == dtype
