@@ -97,6 +97,12 @@ def completed(u: Array, s: Array, vh: Array) -> list[Array]:
     return [*pairs(u[..., :k], s, vh[..., :k, :]), beyond @ mh(beyond), of_rows @ mh(of_rows)]
 
 
+def completed_q(q: Array, r: Array) -> list[Array]:
+    """Q and R, and the projection on the space of the vectors that complete Q."""
+    k = r.shape[-1]
+    return [q[..., :k], r[..., :k, :], q[..., k:] @ mh(q[..., k:])]
+
+
 def norms(name: str, kind: str, *orders: Any) -> dict[str, tuple[Any, Function]]:
     """matrix_norm, vector_norm along the last axis, or cond, of several orders."""
     calls: dict[str, Function] = {
@@ -125,6 +131,7 @@ CASES: dict[str, tuple[Any, Function]] = {  # the matrix that is drawn, and the 
     "cholesky": (definite, of_hermitian(linalg.cholesky)),
     "cholesky upper": (definite, of_hermitian(lambda a: linalg.cholesky(a, upper=True))),
     "qr": ("any", lambda a: list(linalg.qr(a))),
+    "qr completed": ("tall", lambda a: completed_q(*linalg.qr(a, mode="complete"))),
     "qr r": ("any", lambda a: linalg.qr(a, mode="r")),
     "svdvals": ("any", linalg.svdvals),
     "svd values": ("any", lambda a: linalg.svd(a, compute_uv=False)),

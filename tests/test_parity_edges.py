@@ -17,8 +17,7 @@ from tinygrad_cv import Tensor, kernels, nn, optim
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
-# It still finds edges where the two differ, and is run by hand (-m slow) until none is left.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
 
 # The normalisation of 1e30 is noise in PyTorch, and in attention a rounding of 1e-17 of it hides every gradient beside it:
 # these take the first four only.
@@ -239,16 +238,24 @@ def test_a_layer_at_the_edges(name: str, special: bool, data: Any, seed: int) ->
     if isinstance(y, Exception):
         assert peer_refuses or isinstance(z, Exception), (y, z)
         return
+    # PyTorch refuses a group norm whose groups have one element, as if it were a batch norm that trains.
+    if name == "group_norm" and isinstance(z, ValueError) and "more than 1 value" in str(z):
+        return np.testing.assert_array_equal(y.data.ravel(), ours.bias.data)
     assert not isinstance(z, Exception), (y, z)
     close = lambda one, two: np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance)
     assert y.dtype == dtype
-    close(y.data, z.detach().numpy())
+    # PyTorch's gelu is NaN at infinity in some lanes of float32; in its gradient "tanh" multiplies an infinite x^3 by 0.
+    counts = ~np.isinf(x**3) if name.startswith("gelu") else ...
+    close(y.data[counts], z.detach().numpy()[counts])
     g = rng.normal(size=y.shape).astype(dtype)
     y.backward(g)
     z.backward(torch.tensor(g))
     if special and name == "max_pool2d":  # ties share the gradient here
         return
-    counts = ~np.isnan(x) if name == "relu" else ...  # its gradient at NaN is 0 here
+    if name == "relu":
+        counts = ~np.isnan(x)  # its gradient at NaN is 0 here
+    if name == "gelu-tanh":
+        close(a.grad[~counts], np.where(x > 0, g, 0)[~counts])
     close(a.grad[counts], b.grad.numpy()[counts])
     parameters = dict(theirs.named_parameters())
     for path, parameter in ours.named_parameters():

@@ -11,6 +11,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,29 @@ def test_a_tape_has_the_names_of_the_source() -> None:
     text = tg.tape(f, np.eye(2) / 2, np.ones(2)).text()
     assert "grown = scipy.linalg.expm(matrix)" in text
     assert "density = " in text and "from" not in text
+
+
+def svd_sum(a: Any, weights: Any, driver: str) -> Any:
+    u, _, vh = tg.scipy.linalg.svd(a[:, :3], full_matrices=False, lapack_driver=driver)
+    return np.sum(weights[:, :3] * u) + np.sum(weights[:3, :3] * vh)
+
+
+def eigh_sum(a: Any, weights: Any, driver: str) -> Any:
+    return np.sum(weights * tg.scipy.linalg.eigh(a + a.T, driver=driver)[1])
+
+
+CALLS_OF_DRIVERS = [(svd_sum, "gesdd"), (svd_sum, "gesvd"), (eigh_sum, "ev"), (eigh_sum, "evd"), (eigh_sum, "evx")]
+
+
+@pytest.mark.parametrize("call, driver", CALLS_OF_DRIVERS)  # the signs of "evr" jump with the rounding
+def test_the_signs_of_vectors_are_those_of_the_driver(call: Any, driver: str) -> None:
+    """A loss that depends on the signs has the gradient of the vectors that are its value."""
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        a, weights, direction = rng.normal(size=(3, 4, 4))
+        loss = partial(call, weights=weights, driver=driver)
+        slope = (loss(a + 1e-6 * direction) - loss(a - 1e-6 * direction)) / 2e-6
+        assert np.sum(tg.grad(loss)(a) * direction) == pytest.approx(slope, rel=1e-4, abs=1e-4)
 
 
 def test_an_option_without_a_derivative_is_refused_by_name() -> None:
@@ -303,12 +327,17 @@ def test_cholesky_factors_of_several_matrices_solve() -> None:
 
 def test_half_precision_is_taken_as_single() -> None:
     a = np.array([[2.0, 1.0], [0.5, 3.0]])
-    for name in ("svd", "polar", "qr", "pinv"):
-        options = {"full_matrices": False} if name == "svd" else {}
-        found = getattr(tg.scipy.linalg, name)(leaf(a, np.float16), **options)
-        first = found if isinstance(found, tg.Tensor) else found[0]
-        assert first.dtype == np.float32
-        first.sum().backward()
+    for name in ("svd", "polar", "qr", "pinv", "inv", "solve", "svdvals", "eigh", "eigvalsh", "det", "lu", "cholesky"):
+        function = getattr(tg.scipy.linalg, name)
+        others = [np.ones(2)] if name == "solve" else []
+        half, single = leaf(a @ a.T, np.float16), leaf(a @ a.T)
+        for x in (half, single):
+            found = function(x, *others)
+            first = found if isinstance(found, tg.Tensor) else found[-1]
+            (first**2).sum().backward()
+            assert first.dtype in (np.float32, np.float64)
+        assert half.grad.dtype == np.float16
+        np.testing.assert_allclose(half.grad, single.grad, rtol=2e-3, atol=2e-3)
 
 
 def test_a_parameter_that_is_not_valid_has_no_finite_gradient() -> None:

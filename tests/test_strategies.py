@@ -52,7 +52,8 @@ def test_arrays_shrink_to_the_simplest_numbers(strategy: Any, wanted: Any, simpl
 
 
 def test_arrays_shrink_to_few_decimals() -> None:
-    found = find(s.arrays((2,)), lambda a: a.max() > 1.2)
+    always_the_same = settings(database=None, derandomize=True)
+    found = find(s.arrays((2,)), lambda a: a.max() > 1.2, settings=always_the_same)
     assert found.min() == 0
     assert len(repr(float(found.max()))) <= 4
 

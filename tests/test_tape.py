@@ -282,8 +282,9 @@ def test_every_function_of_the_table_runs_to_the_same_bits(case: Row, data: Any,
         return total
 
     tape = check_function(f, *(arguments[position] for position in one.wrt))
-    if name_of(case.function) not in CALLED:
-        assert "formulas[" not in tape.text()
+    text = tape.text()
+    if name_of(case.function) not in CALLED and "complete_qr" not in text:  # of a QR the reduced one is an expression
+        assert "formulas[" not in text
 
 
 # One tangent has a formula, the other is a transpose: reductions of which `initial` is

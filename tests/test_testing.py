@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from benchmarks.planted import (
-    BUGS,
-    CORRECT,
-    Pair,
+from benchmarks.planted import Pair
+from benchmarks.planted.first import BUGS, CORRECT
+from benchmarks.planted.functions import (
     layer_norm,
     layer_norm_backward,
     softmax,
@@ -51,7 +50,7 @@ def message(*args: Any, check: Any = check_vjp, **settings: Any) -> str:
 @pytest.mark.parametrize("pair", BUGS, **named)  # type: ignore[arg-type]
 def test_a_planted_bug_is_caught(pair: Pair) -> None:
     args = [a.copy() if isinstance(a, np.ndarray) else a for a in pair.args]
-    message(pair.forward, pair.backward, *args)
+    message(pair.forward, pair.derivative, *args)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -59,7 +58,7 @@ def test_a_planted_bug_is_caught(pair: Pair) -> None:
 @pytest.mark.parametrize("rng", range(5))
 def test_a_correct_gradient_passes(pair: Pair, rng: int) -> None:
     args = [a.copy() if isinstance(a, np.ndarray) else a for a in pair.args]
-    report = check_vjp(pair.forward, pair.backward, *args, rng=rng)
+    report = check_vjp(pair.forward, pair.derivative, *args, rng=rng)
     assert report.worst <= 1
 
 
@@ -69,14 +68,13 @@ def test_a_correct_gradient_passes(pair: Pair, rng: int) -> None:
 )  # fmt: skip
 def test_a_relative_error_is_caught_at_every_scale(f: Any, x: Any, at: int, error: float, decimal: int) -> None:
     scale = 10.0**decimal
-    slope = tg.grad(lambda v: f(v).sum())(x)
-    wrong = slope.copy()
-    wrong[at] *= 1 + error
-    pair = lambda v: scale * f(v), lambda g, y, v: scale * g * slope
-    check_vjp(*pair, x)
-    if abs(slope[at]) > 1e-2:
+    slope = tg.grad(lambda v: f(v).sum())
+    forward = lambda v: scale * f(v)
+    check_vjp(forward, lambda g, y, v: scale * g * slope(v), x)
+    if abs(slope(x)[at]) > 1e-2:
+        factor = 1 + error * (np.arange(3) == at)
         with pytest.raises(GradMismatch):
-            check_vjp(pair[0], lambda g, y, v: scale * g * (wrong if np.array_equal(v, x) else 0 * v), x)
+            check_vjp(forward, lambda g, y, v: scale * g * slope(v) * (factor if np.array_equal(v, x) else 0), x)
 
 
 @pytest.mark.parametrize("size", [401, 2000, 50_000])
@@ -143,13 +141,17 @@ def test_nan_is_refused_and_traced() -> None:
     text = message(lambda x: np.log(x) * 2, np.array([1.0, -1.0]), check=check_grad)
     assert "the value is nan at" in text
     assert "began: np.log made 1 NaN" in text
-    text = message(lambda x: np.sqrt(x), np.array([1.0, 0.0]), check=check_grad)
+    text = message(lambda x: x * x, lambda g, y, x: g * np.where(x == 1, np.inf, 2 * x), np.array([1.0, 0.5]))
     assert "the gradient with respect to argument 0 'x' is" in text
     assert "inf at" in text
 
 
+def test_an_infinite_slope_has_an_infinite_gradient() -> None:
+    assert check_grad(lambda x: np.sqrt(x), np.array([1.0, 0.0])).not_finite == 1
+
+
 def test_a_function_too_rough_for_differences_says_so() -> None:
-    text = message(lambda x: np.round(x * 1e9) / 1e9 + 1e-4 * np.sin(1e9 * x), lambda g, y, x: g, X)
+    text = message(lambda x: np.round(x * 1e9) / 1e9 + 0.1 * np.sin(1e9 * x), lambda g, y, x: g, X)
     assert "too rough" in text or "wrong" in text
 
 
@@ -264,7 +266,7 @@ def test_the_inputs_are_shrunk() -> None:
 
 
 def test_both_numbers_are_shown_with_the_digits_that_differ() -> None:
-    text = message(np.sin, lambda g, y, x: g * np.cos(x) * (1 + 1e-8), np.array([0.3]))
+    text = message(np.sin, lambda g, y, x: g * np.cos(x) * (1 + 1e-7), np.array([0.3]))
     one, two = re.findall(r"(?:backward|numeric)=(\S+)", text)[:2]
     assert one != two
 
@@ -301,6 +303,40 @@ def test_a_broken_invariant_is_named(said: str, pair: Any, args: Any) -> None:
         pair = pair[0], lambda g, y, x: g * ((np.exp(x) / (1 + np.exp(x))) - 1)
     args = [a.copy() for a in args]
     assert said in message(pair, *args, check=check_invariants)
+
+
+TABLE = np.array([0.5, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "right, forward, backward",
+    [
+        (True, lambda x: np.where(x > 0, x, 0.1 * x), lambda g, y, x: g * np.where(x > 0, 1, 0.1)),
+        (True, np.max, lambda g, y, x: g * (x == y) / (x == y).sum()),
+        (True, np.fft.rfft, lambda g, y, x: np.fft.fft(np.concatenate([g, np.zeros(len(x) - len(g))]).conj()).real),
+        (True, lambda x: x[[0, 2, 0, 0]], lambda g, y, x: np.bincount([0, 2, 0, 0], g)),
+        (True, lambda x: x * TABLE, lambda g, y, x: g * TABLE),
+        (False, lambda x: x * TABLE.astype(x.dtype), lambda g, y, x: g * TABLE),
+        (False, np.exp, lambda g, y, x: g.astype(float) * np.exp(x.astype(float))),
+    ],
+)
+def test_a_constant_may_widen_a_gradient_but_the_backward_pass_may_not(
+    right: bool, forward: Any, backward: Any
+) -> None:
+    x = np.array([0.3, -1.7, 0.9])
+    if right:
+        check_invariants((forward, backward), x)
+    else:
+        assert "is float64, the argument float32" in message((forward, backward), x, check=check_invariants)
+
+
+def test_of_a_gradient_that_cancels_to_nothing_only_rounding_is_left() -> None:
+    """The sign of a matrix with positive eigenvalues is the identity, whatever the matrix."""
+    f = tg.scipy.linalg.signm
+    for x in np.random.default_rng(3).normal(size=(20, 2, 2)):
+        a = np.eye(2) + 0.3 * x
+        check_invariants(f, a)
+        check_grad(f, a)
 
 
 def test_a_fan_out_that_does_not_accumulate_is_seen() -> None:
@@ -363,8 +399,8 @@ def test_differences_are_precise_and_know_it() -> None:
     x = 0.7
     for f, slope in ((np.exp, np.exp(x)), (np.sin, np.cos(x)), (lambda t: 1 / t, -1 / x**2), (lambda t: t**5, 5 * x**4)):
         found = slopes(lambda i, t, f=f: (f(x + t) - f(x), abs(f(x))), 1)  # type: ignore[misc]
-        assert abs(found.value[0] - slope) <= found.error[0]
-        assert found.error[0] < 1e-11 * abs(slope)
+        assert abs(found["value"][0] - slope) <= found["error"][0]
+        assert found["error"][0] < 1e-11 * abs(slope)
 
 
 @given(st.floats(-8, -1.2), st.floats(0.1, 10), st.floats(1, 10) | st.floats(-10, -1))
@@ -373,7 +409,7 @@ def test_what_lies_behind_jumps_on_both_sides_is_no_slope(exponent: float, slope
     width = 10.0**exponent
     f = lambda t: slope * t if abs(t) < width else plateau
     found = slopes(lambda i, t: (f(t), abs(f(t))), 1)
-    assert abs(found.value[0] - slope) <= 10 * found.error[0] + 1e-12 * slope
+    assert abs(found["value"][0] - slope) <= 10 * found["error"][0] + 1e-12 * slope
 
 
 def test_the_complex_step_is_exact() -> None:
@@ -422,8 +458,9 @@ def test_a_decorated_pair_too(x: Any) -> Any:
 
 
 def test_gradtest_finds_shrinks_and_refuses_kinks() -> None:
-    with pytest.raises(GradMismatch, match="elements wrong"):
-        gradtest(arrays((3,)), backward=lambda g, y, x: g * np.cos(x) * (1 + (x > 1).astype(x.dtype)))(np.sin)()
+    wrong = lambda g, y, x: g * np.cos(x) * (1 + (x > 1).astype(x.dtype))
+    with pytest.raises(GradMismatch, match="elements wrong"):  # four examples have no x > 1, once in ten runs
+        gradtest(arrays((3,)), backward=wrong, examples=100)(np.sin)()
     with pytest.raises(GradMismatch, match="stand on a kink"):
         gradtest(arrays((3,)).map(lambda x: 0 * x))(np.abs)()
 

@@ -35,7 +35,17 @@ from .engine import errors
 from .engine.describe import describe_rule
 from .engine.interface import NumPyInterface
 from .engine.modes import is_recording, switched
-from .engine.observers import Call, Deposit, Finish, Pull, Push, Start, now, observers
+from .engine.observers import (
+    Call,
+    Deposit,
+    Finish,
+    Pull,
+    Push,
+    Start,
+    now,
+    observers,
+    unobserved,
+)
 from .engine.operands import (
     DIFFERENTIABLE,
     NUMBERS,
@@ -364,17 +374,17 @@ class Rule:
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
         """The parents that a gradient flows to; those of which the derivative is zero are left out.
 
-        Raises NotImplementedError for a tensor without a formula, and for an option that no formula
-        reads.
+        Raises NotImplementedError for a tensor without a formula, if it has elements, and for an
+        option that no formula reads.
         """
         for name in parents:
-            if name not in self.formulas:
+            if name not in self.formulas and any(map(np.size, each(unwrap(bound[name])))):
                 raise errors.no_derivative(self.function, name)
         if not self.honoured.issuperset(bound):
             for name in bound.keys() - self.honoured:
                 if not self.signature.is_default(name, bound[name]):
                     raise errors.unread_option(self.function, name, bound[name])
-        return {name: place for name, place in parents.items() if self.formulas[name]}
+        return {name: place for name, place in parents.items() if self.formulas.get(name)}
 
     def saves(self, parents: Mapping[str, Any]) -> tuple[str, ...]:
         """What the formulas of these arguments need, by the names of their parameters."""
@@ -493,6 +503,37 @@ class Rule:
         return describe_rule(self)
 
 
+class Hold:
+    """While a record has one of these, a walk frees what it has passed at its end only."""
+
+    __slots__ = ("__weakref__",)
+
+
+HOLDS: weakref.WeakSet[Hold] = weakref.WeakSet()
+HOLD = "hold"  # the name under which it is saved
+
+
+class LimitRule(Rule):
+    """A rule whose formulas may be 0 / 0, with a limit that depends on how the value is used.
+
+    At such values they are given tensors, even on a way back that is not recorded: the value at its
+    place in the graph, and gradients that record how they came about of it. So they may ask, by
+    `pushforward`, how the gradient changes with the value. (A gradient that is an array is that of
+    a value which nobody used.)
+    """
+
+    is_singular: Function = staticmethod(lambda value: False)
+
+    def compute(
+        self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        value, saved = super().compute(arguments, parents)
+        if parents and self.is_singular(value):
+            saved[HOLD] = hold = Hold()
+            HOLDS.add(hold)
+        return value, saved
+
+
 def derivative(
     function: Any,
     /,
@@ -575,8 +616,14 @@ def backpropagate(
                 continue
             for name, contribution in walk.pull(node, gradient).items():
                 walk.add(node.parents[name], contribution, node)
-            if not (retain or graph):
+            if retain or graph:
+                continue
+            if walk.holds:
+                walk.held.append(node)
+            else:
                 node.free()
+    for node in walk.held:
+        node.free()
     gradients = walk.results()
     for observer in walk.observers:
         observer.finish(Finish(gradients))
@@ -591,6 +638,9 @@ class Walk:
         self, roots: Sequence[tuple[Place, Any]], targets: Iterable[Place], graph: bool
     ) -> None:
         self.graph = graph
+        self.roots = roots
+        self.holds = bool(HOLDS)  # whether nodes are freed at the end only
+        self.held: list[Node] = []  # these nodes
         self.gradients: dict[Place, Any] = {}
         self.arrived: dict[Place, Any] = {}  # those of operations that were asked for
         self.queue: list[tuple[int, Node]] = []
@@ -674,7 +724,10 @@ class Walk:
         wanted: Collection[str] = node.parents
         if self.path is not None:
             wanted = [name for name in wanted if self.leads_to(node.parents[name])]
-        contributions = operation.pull(node, gradient, wanted, self.graph)
+        if self.holds and not self.graph and HOLD in node.saved:
+            contributions = self.pull_recorded(node, wanted)
+        else:
+            contributions = operation.pull(node, gradient, wanted, self.graph)
         if self.dropped or (operation.selects and drops(node)):
             dropped = self.dropped.pop(node, None)
             if dropped is not None:
@@ -683,6 +736,18 @@ class Walk:
         for observer in self.observers:
             observer.backward(Pull(node, gradient, contributions, started, dropped))
         return contributions
+
+    def pull_recorded(self, node: Node, wanted: Collection[str]) -> dict[str, Any]:
+        """What a node contributes if its formulas ask how its gradient depends on its values.
+
+        The way back to the node is walked once more, on tensors that record themselves.
+        """
+        places = [Output(node, i) for i in range(len(node.shape))]
+        with unobserved(), switched("recording", True):
+            found = backpropagate(self.roots, places, graph=True)
+            gradient = [found[place] for place in places]
+            contributions = node.operation.pull(node, gradient, wanted, True)
+        return {name: unwrap(contribution) for name, contribution in contributions.items()}
 
     def drop(
         self, node: Node, contributions: Mapping[str, Any], dropped: np.ndarray | None
@@ -772,7 +837,7 @@ def can_drop(place: Any) -> bool:
     if type(place) is not Node or place.operation is None:
         return False
     operation = place.operation
-    return type(operation) is Rule or operation.elementwise or operation.selects
+    return isinstance(operation, Rule) or operation.elementwise or operation.selects
 
 
 def dropped_by(
@@ -789,7 +854,9 @@ def dropped_by(
     unknown: list[np.ndarray | None] = [None] * len(parents)
     if type(node.dtype) is list or (dropped is None and not selects):
         return unknown
-    if type(operation) is Rule and (selects or (operation.affine and not operation.elementwise)):
+    if isinstance(operation, Rule) and (
+        selects or (operation.affine and not operation.elementwise)
+    ):
         probe = np.ones(node.shape, node.dtype)
         if not selects:
             probe += np.random.default_rng(0).random(node.shape)
@@ -867,6 +934,8 @@ def pushforward(
         for node in sorted(nodes, key=lambda node: node.order):
             given = {name: tangents_at(p, tangents) for name, p in node.parents.items()}
             given = {name: tangent for name, tangent in given.items() if tangent is not None}
+            if not given:  # it depends on another output of a seed's operation
+                continue
             tangent = node.operation.push(node, given, graph)
             several = type(node.shape) is list
             pushed = {}

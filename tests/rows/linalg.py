@@ -200,6 +200,16 @@ row(
 row(linalg.svd, square, call=lambda a: rebuilt(*linalg.svd(a)))
 
 
+def with_complement(q: Array, r: Array) -> list[Array]:
+    """Of a complete QR what is unique: the space that the further vectors span is, and they are not."""
+    k = r.shape[-1]
+    beyond = q[..., k:]
+    return [*with_positive_diagonal(q[..., :k], r[..., :k, :]), beyond @ beyond.mT, r[..., k:, :]]
+
+
+row(linalg.qr, tall, call=lambda a: with_complement(*linalg.qr(a, mode="complete")))
+
+
 def with_complements(u: Array, s: Array, vh: Array) -> list[Array]:
     """Of a full SVD what is unique: the space that the further vectors span is, and they are not."""
     k = s.shape[-1]

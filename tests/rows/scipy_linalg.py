@@ -164,6 +164,13 @@ row(
     call=lambda a: rebuilt(*ours.svd(a, full_matrices=False)),
     order=ORDER,
 )
+row(
+    linalg.svd,
+    matrices(3, 2) | square,
+    options=st.sampled_from([{"lapack_driver": "gesvd"}, {"lapack_driver": "gesdd"}]),
+    call=lambda a, lapack_driver: rebuilt(*ours.svd(a, full_matrices=False, lapack_driver=lapack_driver)),
+    order=ORDER,
+)
 row(linalg.polar, square, st.sampled_from(["left", "right"]), call=lambda a, side: list(ours.polar(a, side)), order=ORDER)
 row(linalg.pinv, matrices(3, 2) | square, options=st.sampled_from([{}, {"rtol": 1e-6}]), call=ours.pinv, order=ORDER)
 

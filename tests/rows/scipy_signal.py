@@ -42,6 +42,8 @@ by_fourier = st.fixed_dictionaries(
     {"name": st.sampled_from(["fftconvolve", "oaconvolve"]), "mode": st.sampled_from(MODES)}
 )
 row(signal.fftconvolve, sequences(), options=by_fourier, call=call)
+of_squares = st.just({"name": "fftconvolve", "mode": "full"})
+row(signal.fftconvolve, arrays((2, 2)), arrays((2, 2)), options=of_squares, call=call)
 broadcast = st.sampled_from([((2, 3), (1, 2)), ((1, 2), (2, 3)), ((2, 3), (2, 1)), ((2, 1), (2, 3))])
 row(
     signal.fftconvolve,

@@ -169,5 +169,8 @@ masked = st.sampled_from([{"where": MASK, "axis": 1}, {"where": MASK}])
 for function in (np.nanmean, np.nanvar):
     call = lambda a, f=function, **o: f(np.where(HOLES, np.nan, a), **o)
     row(function, spread, options=masked, call=call)
-call = lambda a, start, **o: np.nanmax(np.where(HOLES, np.nan, a), initial=start + 0.03, **o)
-row(np.nanmax, tenths, start, options=masked, call=call, complex=(0,))
+for function in (np.nanmax, np.nanmin):
+    call = lambda a, start, f=function, **o: f(
+        np.where(HOLES, np.nan, a), initial=start + 0.03, **o
+    )
+    row(function, tenths, start, options=masked, call=call, complex=(0,))

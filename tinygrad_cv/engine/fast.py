@@ -80,7 +80,7 @@ plain_record = tensor.record
 
 def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """`tensor.record`; in one piece for a kernel on tensors, None and plain options."""
-    if type(operation) is Rule or SWITCHED["observer"]:
+    if isinstance(operation, Rule) or SWITCHED["observer"]:
         return plain_record(operation, args, kwargs)
     kernel = operation
     if kernel.guarded:

@@ -18,8 +18,7 @@ from .table import (
 __all__ = ["REFUSED", "counts", "enter_scipy", "refusals", "refused_arguments", "refused_options"]
 
 NOT_UNIQUE = {
-    "linalg.qr": "the complete Q of a tall matrix is not unique; mode='raw' is LAPACK's own",
-    "linalg.svd": "the full matrices of a matrix that is not square are not unique",
+    "linalg.qr": "mode='raw' is LAPACK's own",
 }
 
 # What depends on the values or shapes of a call.
@@ -136,8 +135,7 @@ def refusals() -> str:
     """All that tensors refuse although NumPy or SciPy has it, a line for each reason.
 
     Beside these, a value of whole numbers, truth values or text has no gradient: a tensor that
-    requires one is refused where it would be lost, as by `dtype=int`. Nor is an option of no sense
-    taken because there are no elements, where NumPy looks at none.
+    requires one is refused where it would be lost, as by `dtype=int`.
     """
     lines = [f"{name}: {reason}" for name, reason in REFUSED.items()]
     for name, options in refused_options().items():

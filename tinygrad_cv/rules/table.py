@@ -43,7 +43,7 @@ LARGE = 8192  # bytes of an array that is not worth a copy
 IN_PLACE = ("copy", "overwrite_input")  # options that let a function write into its argument
 MAY_BE_TENSORS = ("Array", "Operand", "Limits", "Any", "bool")  # in annotations of bodies
 NUMBERED = ("axis", "k", "reps", "repeats", "offset", "num")  # True and 1.0 are 1
-SWITCHES = ("keepdims", "rowvar", "bias")  # whatever is true is True
+SWITCHES = ("keepdims", "rowvar")  # whatever is true is True
 
 
 def enter(function: Function, row: Any) -> None:
@@ -61,6 +61,7 @@ def derivative(
     selects: bool | str = False,
     linear: Sequence[str] = (),
     elementwise: bool = False,
+    kind: type[Rule] = Rule,
     **formulas: Callable[..., Any] | None,
 ) -> Rule:
     """`tinygrad_cv.derivative`, but a rule that a user has given before stays.
@@ -69,7 +70,7 @@ def derivative(
     elements of the arguments, as np.where does, and these have gradient 0 whatever their own
     derivative is; `selects="where"`: where this option is given.
     """
-    rule = Rule(function, formulas, signature, inert, selects, linear, elementwise)
+    rule = kind(function, formulas, signature, inert, selects, linear, elementwise)
     INERT[function] = frozenset(inert)
     enter(function, rule)
     return rule
@@ -87,6 +88,9 @@ class Definition:
     differently or the body meets 0 times infinity, the function's own stands in the graph behind
     the body's (`own_value`). A function that calls one of a user's (`calls`) is its body. So is the
     value of a call that NumPy is known to compute wrong (`mistaken`, of the bound arguments).
+
+    Where the tensors or the value have no elements, NumPy takes whatever options; if the body does
+    not, the value is a constant.
 
     The body's annotations say what is differentiated. A tensor that requires a gradient is refused
     by name in the place of a size or an axis: `k: int`, `axis: Axis`. So it is in the place of the
@@ -152,8 +156,15 @@ class Definition:
             if any(is_complex(a) for a in leaves(arrays) if isinstance(a, np.ndarray)):
                 self._body_value(bound)  # which names the argument that must be real
             raise errors.explain(error, self.function, arrays, {}) from None
-        value = self._body_value(bound)
-        if self._is_own(value, own) or (self.mistaken is not None and self.mistaken(given)):
+        try:
+            value = self._body_value(bound)
+            is_own = self._is_own(value, own)
+        except Exception:
+            tensors = [leaf for leaf in leaves(given) if type(leaf) is Tensor]
+            if is_empty(tensors) or is_empty(leaves(own)):
+                return wrap(own)
+            raise
+        if is_own or (self.mistaken is not None and self.mistaken(given)):
             return value
         return self._in_place_of(value, own, given, started)
 
@@ -239,6 +250,11 @@ def refuse_tensors(
             raise errors.no_derivative(function, name)
 
 
+def is_empty(values: Iterable[Any]) -> bool:
+    """Whether none of these tensors and arrays has elements."""
+    return all(np.size(unwrap(value)) == 0 for value in values)
+
+
 def has_bits_of(a: Array, b: Array) -> bool:
     """Whether two arrays of one shape and dtype have the same bits."""
     if a.nbytes < LARGE or a.itemsize > 8:
@@ -274,19 +290,21 @@ def definition(
     signature: str | None = None,
     inert: Sequence[str] = (),
     calls: bool = False,
+    refused: Sequence[str] = (),
     mistaken: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter functions by writing them in terms of functions that are in the table already.
 
     The body has the parameters that it honours, under NumPy's names. `signature="a, axis=0"`: where
     Python cannot see it. `inert` names the options that have no influence on the result. `calls`
-    says that the function calls one of a user's. `mistaken` says of which calls NumPy's own value
-    is wrong.
+    says that the function calls one of a user's. `refused` names the arguments that are no
+    operands, although NumPy takes arrays of real numbers there. `mistaken` says of which calls
+    NumPy's own value is wrong.
     """
 
     def define(body: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            row = Definition(function, body, signature, inert, calls, mistaken=mistaken)
+            row = Definition(function, body, signature, inert, calls, refused, mistaken)
             DEFINITIONS[function] = row
             INERT[function] = frozenset(inert)
             enter(function, row)

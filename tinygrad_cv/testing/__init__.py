@@ -12,9 +12,12 @@ from typing import Any
 from .. import rules as _rules  # noqa: F401 (so that the table is there, for messages and mutants)
 from .adjoint import check_adjoint
 from .check import GradReport, check_grad, check_jvp, check_vjp
+from .frameworks import check
 from .invariants import check_invariants
+from .matrices import check_hessian, check_jacobian, check_sparsity
 from .message import GradMismatch
 from .mutation import assert_kills, mutants
+from .operators import check_linear_operator
 
 STRATEGIES = (
     "array_and_axis",
@@ -37,10 +40,15 @@ __all__ = [
     "GradMismatch",
     "GradReport",
     "assert_kills",
+    "check",
     "check_adjoint",
     "check_grad",
+    "check_hessian",
     "check_invariants",
+    "check_jacobian",
     "check_jvp",
+    "check_linear_operator",
+    "check_sparsity",
     "check_vjp",
     "gradtest",
     "load_profile",

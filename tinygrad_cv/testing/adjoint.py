@@ -13,12 +13,13 @@ from ..tensor import unwrap
 from ..typing import Operand, PyTree
 from .check import GradReport
 from .contract import draw_cotangents
+from .dual import disagreement
 from .message import GradMismatch, literal, two_numbers
 from .numeric import largest
 from .operation import Function, Seed
+from .witness import Witness
 
 MATRIX = 200  # with at most so many elements, the matrices of both maps are compared
-ROUNDS = 5
 
 Map: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -27,15 +28,16 @@ def check_adjoint(linear: Function, adjoint: Function, *args: PyTree, rng: Seed 
     """Check that adjoint(v, *args[1:]) is the adjoint of linear(x, *args[1:]), where x = args[0].
 
     Such pairs are the two halves of a linear operation and its gradient: pad and slice, im2col
-    and col2im, a convolution and its transpose. The test is exact up to rounding and needs no
-    differences. Raises GradMismatch if the first is not linear in x, or the second not its
-    adjoint.
+    and col2im, a convolution and its transpose. Of complex numbers the adjoint is the conjugate
+    transpose. The test is exact up to rounding and needs no differences. Raises GradMismatch if
+    one of the two is not linear, if the second is not the adjoint of the first, or if one of them
+    changes its arguments.
     """
     start = time.perf_counter()
     generator = np.random.default_rng(rng)
     name = f"{name_of(linear)} and {name_of(adjoint)}"
-    forward = _map(linear, args[1:])
-    backward = _map(adjoint, args[1:])
+    forward = _map(linear, args[1:], f"{name}: the first")
+    backward = _map(adjoint, args[1:], f"{name}: the second")
     draw_like = lambda array: draw_cotangents([array], generator)[0]
 
     x = _plain(args[0])
@@ -48,39 +50,58 @@ def check_adjoint(linear: Function, adjoint: Function, *args: PyTree, rng: Seed 
             f"{name}: the adjoint gives shape {pulled.shape} for an input of shape {x.shape}"
         )
     eps = float(np.finfo(np.result_type(x, y)).eps)
+    if pulled.dtype.kind not in "fc" or np.finfo(pulled.dtype).eps > np.finfo(x.dtype).eps:
+        raise GradMismatch(f"{name}: the adjoint gives {pulled.dtype} for an input of {x.dtype}")
     of_z = forward(z)
     scale = largest(y) + largest(of_z)
     difference = abs(forward(2 * x - 3 * z) - (2 * y - 3 * of_z))
     if np.any(difference > 100 * eps * scale * (1 + x.size)):
         raise GradMismatch(f"{name}: the first is not linear in its first argument")
+    _homogeneous(forward, z, f"{name}: the first")
 
-    for _ in range(ROUNDS):
-        left = float(np.sum(y * v))
-        right = float(np.sum(x * pulled))
-        size = float(np.sum(abs(y * v)) + np.sum(abs(x * pulled)))
-        if not abs(left - right) <= 1e3 * eps * size:
-            one, two = two_numbers(left, right)
-            entries = _wrong_entries(forward, backward, x, y, eps)
-            raise GradMismatch(
-                f"{name}: <A x, v> = {one}, <x, A' v> = {two}{entries}\n"
-                f"  x = {literal(x)}\n  v = {literal(v)}"
-            )
-        x = draw_like(x)
-        v = draw_like(y)
-        y = forward(x)
-        pulled = backward(v)
+    found = disagreement(lambda a: [forward(*a)], lambda a: [backward(*a)], [x], generator)
+    if found is not None:
+        one, two = two_numbers(found.left, found.right)
+        entries = _wrong_entries(forward, backward, x, y, eps)
+        raise GradMismatch(
+            f"{name}: <A x, v> = {one}, <x, A' v> = {two}{entries}\n"
+            f"  x = {literal(*found.x)}\n  v = {literal(*found.v)}"
+        )
+    _homogeneous(backward, v, f"{name}: the second")
     return GradReport(
         name,
         x.size,
-        held=["shape", "linear", "adjoint"],
-        evaluations=9,
+        held=["shape", "dtype", "nothing mutated", "linear", "adjoint"],
+        evaluations=19,
         seconds=time.perf_counter() - start,
     )
 
 
-def _map(function: Function, rest: tuple[PyTree, ...]) -> Map:
-    """A function of its first argument alone, from array to array."""
-    return lambda array: _plain(function(array, *rest))
+def _map(function: Function, rest: tuple[PyTree, ...], which: str) -> Map:
+    """A function of its first argument alone, from array to array, that changes no argument."""
+
+    def call(array: np.ndarray) -> np.ndarray:
+        witness = Witness(array, *rest)
+        found = np.array(_plain(function(array, *rest)))
+        change = witness.change()
+        if change is not None:
+            raise GradMismatch(f"{which} changed argument {change.tree}{change.what}")
+        return found
+
+    return call
+
+
+def _homogeneous(function: Map, a: np.ndarray, which: str) -> None:
+    """A linear map of large and of small numbers: k times what it is of others, a power of 2."""
+    once = function(a)
+    eps = float(np.finfo(once.dtype).eps)
+    power = 20 if eps < 1e-10 else 8
+    for k in (2.0**power, 2.0**-power):
+        with np.errstate(all="ignore"):
+            scaled = function(np.asarray(a * k, a.dtype)) / k
+        difference = abs(scaled - once)
+        if np.any(difference > 1e4 * eps * abs(once) + 100 * eps * largest(once)):
+            raise GradMismatch(f"{which} is not linear: A({k:.6g} x) / {k:.6g} is not A(x)")
 
 
 def _plain(value: Operand) -> np.ndarray:
@@ -94,9 +115,11 @@ def _wrong_entries(forward: Map, backward: Map, x: np.ndarray, y: np.ndarray, ep
     columns = [forward(e.reshape(x.shape)).reshape(-1) for e in np.eye(x.size, dtype=x.dtype)]
     rows = [backward(e.reshape(y.shape)).reshape(-1) for e in np.eye(y.size, dtype=y.dtype)]
     matrix = np.stack(columns, 1)  # (y.size, x.size)
-    transposed = np.stack(rows)  # (y.size, x.size)
+    transposed = np.conj(np.stack(rows))  # (y.size, x.size)
     difference = abs(matrix - transposed)
-    wrong = np.argwhere(difference > 1e3 * eps * np.max(abs(matrix)))
+    of_rows = np.max(abs(matrix), axis=1, keepdims=True, initial=0)
+    of_columns = np.max(abs(matrix), axis=0, keepdims=True, initial=0)
+    wrong = np.argwhere(difference > 1e3 * eps * np.maximum(of_rows, of_columns))
     lines = [f"\n  {len(wrong)} of {matrix.size} entries differ"]
     for i, j in wrong[:3].tolist():
         output_index = [int(k) for k in np.unravel_index(i, y.shape)]

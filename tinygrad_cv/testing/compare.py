@@ -1,4 +1,4 @@
-"""Gradients against differences: which directions are tried, and when two numbers agree."""
+"""Gradients against differences: which directions are tried, and what is said of each."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.modes import switched
-from .numeric import Slopes, doubt, largest, slopes
-from .operation import Operation, results
+from ..engine.pytrees import leaves
+from ..typing import PyTree
+from .clock import Clock
+from .judge import BARS, Ruler, Verdict, default_rtol
+from .line import CLOSE, Direction, Line, amplitudes
+from .message import GradMismatch
+from .noise import every_rung
+from .numeric import kink, largest
+from .second_look import SecondLook, Shifts
 
 BY_ELEMENT = 400  # so many elements of an input are checked one by one, more by probes
 PROBES = 64  # the elements of a larger input are dealt into so many parts, each one direction
-NEARBY = 32  # so many points around a suspected kink are looked at
+FEWER = 20_000  # elements: more of them are dealt into fewer parts, since each takes longer
+SAMPLE = 4000  # elements that show how a large input is to be dealt
+CROWD = 1000  # elements of a direction: one of so many may be close to a kink
 MAX_WRONG = 10  # so many wrong elements are looked for
-
-
-@dataclass
-class Direction:
-    """A change of some elements of one input, each by its amplitude."""
-
-    which: int  # the input
-    elements: np.ndarray  # flat indices
-    amplitudes: np.ndarray
-    also: Sequence[Direction] = ()  # elements of other inputs that move with them
-    before: np.ndarray = field(init=False)  # the elements as they are, once a line has them
 
 
 class Comparison(NamedTuple):
@@ -49,6 +47,9 @@ class Finding:
     kinks: int = 0
     unresolved: int = 0
     worst: float = 0.0  # the largest difference as a share of what was allowed
+    not_finite: int = 0  # elements that are not finite, nor are differences there
+    unexplained: int = 0  # those that are not finite where differences are
+    together: int = 0  # elements that were compared in fewer probes than usual, for want of time
     kinked: list[int] = field(default_factory=list)  # elements at a kink without a jump
 
     @property
@@ -85,7 +86,7 @@ class Finding:
         self,
         direction: Direction,
         analytic: np.ndarray,
-        numeric: Slopes,
+        numeric: np.ndarray,
         verdict: Verdict,
         i: int,
         listed: bool,
@@ -98,256 +99,13 @@ class Finding:
         self.unresolved += int(verdict.unresolved[i])
         element = int(direction.elements[0])
         wrong = bool(verdict.wrong[i])
-        if verdict.kink[i] and not numeric.jump[i]:
+        if verdict.kink[i] and not numeric["jump"][i]:
             self.kinked.append(element)
         if wrong or listed:
             amplitude = direction.amplitudes[0]
-            value = numeric.value[i] / amplitude
-            error = numeric.error[i] / abs(amplitude)
+            value = numeric["value"][i] / amplitude
+            error = numeric["error"][i] / abs(amplitude)
             self.rows.append(Comparison(element, analytic[element], value, error, wrong))
-
-
-class Line:
-    """phi(i, t): how <cotangents, values> changes when the inputs move by t along direction i."""
-
-    def __init__(
-        self,
-        operation: Operation,
-        inputs: Sequence[np.ndarray],
-        cotangents: Sequence[np.ndarray],
-    ) -> None:
-        self.operation = operation
-        moved = [wide(a) for a in inputs]
-        self.base = [real_view(a).copy() for a in moved]
-        # The arguments hold the arrays of `moved`, which are changed in place, by flat views.
-        self.arguments = operation.arguments(moved)
-        self.moved = [real_view(a).reshape(-1) for a in moved]
-        values = operation.value(moved)
-        self.eps = coarsest_eps(values)
-        self.start = flat(values)
-        self.cotangent = flat(cotangents)
-        self.size = abs(self.cotangent * self.start)
-        self.directions: list[Direction] = []
-        self.evaluations = 1
-
-    def __call__(self, i: int, t: float) -> tuple[float, float]:
-        direction = self.directions[i]
-        parts = (direction, *direction.also)
-        for part in parts:
-            moved = self.moved[part.which]
-            moved[part.elements] = part.before + t * part.amplitudes
-        result = self.operation.function(*self.arguments)
-        single = type(result) is np.ndarray and result.dtype.kind != "c"
-        values = result.reshape(-1) if single else flat(results(result))
-        change = values - self.start  # before the elements move back: the values may be a view
-        for part in parts:
-            moved = self.moved[part.which]
-            moved[part.elements] = part.before
-        self.evaluations += 1
-
-        difference = float(self.cotangent.dot(change))
-        subtracted = float(self.size.dot(change != 0))
-        return difference, subtracted + abs(difference) + self.operation.magnitude
-
-    def slopes(
-        self,
-        directions: list[Direction],
-        along: np.ndarray,
-        natural: float,
-    ) -> Slopes:
-        """The slopes along directions.
-
-        Those that differ a little from what is expected, `along`, get a second look.
-        """
-        self.directions = directions
-        for direction in directions:
-            for part in (direction, *direction.also):
-                base = self.base[part.which].reshape(-1)
-                part.before = base[part.elements]
-        with np.errstate(all="ignore"), switched("recording", False):
-            numeric = slopes(self, len(directions), eps=self.eps)
-            difference = abs(numeric.value - along)
-            noise = 1e4 * self.eps * natural * reach(directions)
-            scale = np.maximum(numeric.steepest, abs(along))
-            little = difference <= np.maximum(1e-6 * scale, noise)
-            unexplained = difference > 10 * numeric.error
-            doubtful = np.flatnonzero(little & unexplained)
-            doubt(numeric, self, doubtful, self.eps)
-            return numeric
-
-    def limits_include(
-        self,
-        direction: Direction,
-        along: float,
-        rng: np.random.Generator,
-    ) -> bool:
-        """Whether `along` lies between slopes at points nearby.
-
-        It does so at a kink that no line along an axis shows, as where three numbers tie in a
-        sort: the generalised gradient of Clarke (1983).
-        """
-        base = self.base[direction.which]
-        size = np.maximum(1.0, abs(base))
-        distances = (1e-8, 3e-9)  # slopes over these agree, unless the function is rough
-        nearby = np.zeros((NEARBY, len(distances)))
-        with np.errstate(all="ignore"), switched("recording", False):
-            for k in range(NEARBY):
-                point = base + 1e-5 * size * rng.normal(size=base.shape)
-                for j, distance in enumerate(distances):
-                    right = self._value_beside(point, direction, distance)
-                    left = self._value_beside(point, direction, -distance)
-                    change = self.cotangent.dot(right - left)
-                    nearby[k, j] = change / (2 * distance)
-        self.moved[direction.which][...] = base.reshape(-1)
-
-        steepest = abs(nearby).max()
-        disagreement = abs(nearby[:, 0] - nearby[:, 1])
-        smooth = np.mean(disagreement <= 1e-4 * steepest) > 0.9
-        low = nearby.min()
-        high = nearby.max()
-        several = high - low > 1e-2 * steepest
-        slack = 1e-5 * steepest
-        between = low - slack <= along <= high + slack
-        return bool(smooth and several and between)
-
-    def _value_beside(
-        self,
-        point: np.ndarray,
-        direction: Direction,
-        t: float,
-    ) -> np.ndarray:
-        """The values at a distance t along a direction from a point; `moved` stays there."""
-        moved = self.moved[direction.which]
-        moved[...] = point.reshape(-1)
-        moved[direction.elements] += t * direction.amplitudes
-        result = self.operation.function(*self.arguments)
-        return flat(results(result))
-
-    def holomorphic(self, directions: list[Direction]) -> Slopes:
-        """The complex step (Squire & Trapp 1998), exact to rounding: Im <c, f(x + i h d)> / h."""
-        step = 1e-40
-        value = np.zeros(len(directions))
-        for i, direction in enumerate(directions):
-            moved = [a.astype(complex) for a in self.base]
-            elements = moved[direction.which].reshape(-1)
-            elements[direction.elements] += 1j * step * direction.amplitudes
-            values = self.operation.call(moved)
-            nested = isinstance(values, (list, tuple))
-            values = [np.ravel(v) for v in (values if nested else [values])]
-            imaginary = np.concatenate(values).imag
-            value[i] = np.dot(self.cotangent, imaginary) / step
-            self.evaluations += 1
-        error = 8 * self.eps * abs(value)
-        return Slopes(
-            value=value,
-            error=error,
-            right=value,
-            left=value,
-            side_error=error,
-            jump=np.zeros(len(value), bool),
-            rounding=error,
-            steepest=abs(value),
-        )
-
-
-class TangentLine:
-    """phi(t): how each element of the values changes when all inputs move along their tangents."""
-
-    def __init__(
-        self,
-        operation: Operation,
-        inputs: Sequence[np.ndarray],
-        tangents: Sequence[np.ndarray],
-    ) -> None:
-        self.operation = operation
-        self.base = inputs
-        self.tangents = [wide(t) for t in tangents]
-        values = operation.value(inputs)
-        self.eps = coarsest_eps(values)
-        self.start = flat(values)
-        # Terms of the size of the inputs may cancel to a value of 0, and leave their rounding.
-        self.size = max([largest(x) for x in inputs], default=0.0)
-        self.evaluations = 1
-
-    def __call__(self, i: int, t: float) -> tuple[np.ndarray, np.ndarray]:
-        pairs = zip(self.base, self.tangents, strict=True)
-        moved = [np.asarray(x + t * d) for x, d in pairs]
-        values = flat(self.operation.value(moved))
-        self.evaluations += 1
-        return values - self.start, np.maximum(abs(self.start), self.size)
-
-    def judge(self, tangents: Sequence[np.ndarray], rtol: float | None) -> Finding:
-        """Forward derivatives against the slopes."""
-        analytic = flat(tangents)
-        eps = coarsest_eps(tangents)
-        ruler = Ruler(
-            rtol=default_rtol(eps) if rtol is None else rtol,
-            eps=eps,
-            scale=largest(analytic),
-        )
-        with np.errstate(all="ignore"):
-            numeric = slopes(self, 1, eps=self.eps)
-        verdict = ruler.judge(numeric, analytic, abs(analytic), np.ones(analytic.size))
-        rows = []
-        for k in range(analytic.size):
-            row = Comparison(
-                element=k,
-                analytic=analytic[k],
-                numeric=numeric.value[k],
-                error=numeric.error[k],
-                wrong=bool(verdict.wrong[k]),
-            )
-            rows.append(row)
-        return Finding(
-            which=0,
-            rows=rows,
-            kinks=int(verdict.kink.sum()),
-            unresolved=int(verdict.unresolved.sum()),
-            worst=largest(verdict.share),
-        )
-
-
-def default_rtol(eps: float) -> float:
-    """The relative difference that is allowed in a gradient of this precision."""
-    return 1e-9 if eps < 1e-15 else 30 * eps
-
-
-def coarsest_eps(arrays: Sequence[np.ndarray]) -> float:
-    """The rounding of the narrowest dtype among some arrays; float64's if there are none."""
-    roundings = [np.finfo(a.dtype).eps for a in arrays]
-    return float(max(roundings, default=2.0**-52))
-
-
-def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """All elements of several arrays in one: (n,) float64, a copy. A complex number is two."""
-    if len(arrays) == 1:
-        return np.array(real_view(arrays[0]), np.float64).ravel()
-    parts = [np.zeros(0)]
-    for array in arrays:
-        parts.append(np.asarray(real_view(array), np.float64).reshape(-1))
-    return np.concatenate(parts)
-
-
-def real_view(array: np.ndarray) -> np.ndarray:
-    """Real and imaginary parts along a last axis, (..., 2); real numbers as they are.
-
-    A gradient dL/da + i dL/db becomes the gradient with respect to the two of them.
-    """
-    if array.dtype.kind != "c":
-        return array
-    contiguous = np.ascontiguousarray(array)
-    return contiguous.view(contiguous.real.dtype).reshape(*array.shape, 2)
-
-
-def wide(array: np.ndarray) -> np.ndarray:
-    """A copy in float64 or complex128."""
-    dtype = np.complex128 if array.dtype.kind == "c" else np.float64
-    return np.array(array, dtype, order="C")
-
-
-def reach(directions: Sequence[Direction]) -> np.ndarray:
-    """The largest amplitude of each direction: (D,)."""
-    return np.array([largest(d.amplitudes) for d in directions])
 
 
 def compare(
@@ -358,42 +116,62 @@ def compare(
     mode: str,
     rtol: float,
     rng: np.random.Generator,
+    shifts: Shifts,
+    clock: Clock,
+    room: float,
 ) -> Finding:
     """One input's gradient against differences.
 
-    The elements are tried one by one, or in probes of many, of which those that disagree are
-    halved until the wrong elements are alone.
-    """
-    base = line.base[which].reshape(-1)
-    analytic = np.asarray(gradient, np.float64).reshape(-1)
-    ruler = Ruler.of(line, which, gradient, rtol)
-    amplitudes = np.maximum(1.0, abs(base))
-    small = mode == "auto" and base.size <= BY_ELEMENT
-    by_element = small or mode in ("elements", "holomorphic")
-    if by_element:
-        parts = list(np.arange(base.size)[:, None])  # (N, 1)
-    else:
-        signs = 2 * rng.integers(0, 2, base.size) - 1
-        amplitudes = amplitudes * signs
-        dealt = np.array_split(rng.permutation(base.size), PROBES)
-        parts = [part for part in dealt if len(part)]
+    The elements are tried one by one, or in probes of many. Each gets a `glance`; where that does
+    not agree, the ladder of `numeric.slopes` decides. Probes that disagree are halved until the
+    wrong elements are alone. Who is alone and wrong gets a second look.
 
+    room: for how many directions there is time.
+    """
+    analytic = np.asarray(gradient, np.float64).reshape(-1)
+    ruler = Ruler(
+        rtol=rtol,
+        eps=float(np.finfo(gradient.dtype).eps),
+        total=float(line.size.sum()),
+        push=largest(line.cotangent),
+    )
+    amplitude = amplitudes(line.base[which].reshape(-1))
+    small = mode == "auto" and analytic.size <= BY_ELEMENT
+    by_element = (small or mode == "elements") and analytic.size <= room
+    by_element |= mode == "holomorphic"
     finding = Finding(which)
+    finite = set_aside(line, finding, analytic, amplitude)
+    if by_element:
+        parts = list(np.flatnonzero(finite)[:, None])  # (N, 1)
+    else:
+        amplitude = amplitude * (2 * rng.integers(0, 2, analytic.size) - 1)
+        parts = dealt(line.base[which].reshape(-1), analytic * amplitude, rng, room)
+        parts = [part[finite[part]] for part in parts if finite[part].any()]
+
+    wanted = analytic.size if small or mode == "elements" else 2 * probes_of(analytic.size)
+    if room < wanted and mode != "holomorphic":
+        finding.together = analytic.size
+    look = SecondLook(line, ruler, shifts, rng, clock)
     while parts:
-        directions = [Direction(which, part, amplitudes[part]) for part in parts]
-        along, size = _expected(directions, analytic)
-        numeric = (
-            line.holomorphic(directions)
-            if mode == "holomorphic"
-            else line.slopes(directions, along, ruler.natural)
-        )
-        verdict = ruler.judge(numeric, along, size, reach(directions))
+        directions = [Direction(which, part, amplitude[part]) for part in parts]
+        along, size = expected(line, directions, analytic)
+        holomorphic = mode == "holomorphic"
+        if not holomorphic:
+            agrees = glance(line, directions, along, ruler.rtol * size, finding, by_element)
+            along, size = along[~agrees], size[~agrees]
+            parts = [part for part, right in zip(parts, agrees, strict=True) if not right]
+            directions = [d for d, right in zip(directions, agrees, strict=True) if not right]
+        if not directions:
+            break
+        numeric = line.holomorphic(directions) if holomorphic else line.slopes(directions)
+        reach = np.array([direction.reach for direction in directions])
+        verdict = ruler.judge(numeric, along, size, reach)
 
         pending = []
         for i, direction in enumerate(directions):
             alone = len(direction.elements) == 1
-            if alone and verdict.wrong[i] and line.limits_include(direction, along[i], rng):
-                verdict.accept(i)
+            if alone and not holomorphic and (verdict.wrong[i] or verdict.unresolved[i]):
+                look.at(i, direction, float(along[i]), numeric, verdict)
             if alone:
                 finding.settle_alone(direction, analytic, numeric, verdict, i, by_element)
             elif verdict.wrong[i] or verdict.unresolved[i]:
@@ -402,26 +180,167 @@ def compare(
                 finding.settle(verdict, i)
 
         pending.sort(key=lambda i: not verdict.wrong[i])  # the wrong ones first
-        room = max(0, MAX_WRONG - int(finding.wrong.sum()))
-        for i in pending[room:]:
+        most = 1 if clock.over else int(min(MAX_WRONG, max(1, room / 2)))
+        more = max(0, most - int(finding.wrong.sum()))
+        for i in pending[more:]:
             finding.unresolved += len(parts[i])
-        halves = [np.array_split(parts[i], 2) for i in pending[:room]]
+        halves = [np.array_split(parts[i], 2) for i in pending[:more]]
         parts = [half for pair in halves for half in pair]
+    finding.rows.sort()
     return finding
 
 
-def _expected(
+def glance(
+    line: Line,
+    directions: list[Direction],
+    along: np.ndarray,
+    allowed: np.ndarray,
+    finding: Finding,
+    listed: bool,
+) -> np.ndarray:
+    """Which derivatives agree with central differences at the first glance: (D,).
+
+    Two numbers that agree so closely need no error bars. Those that do are settled, and if
+    `listed`, listed as right.
+    """
+    numeric = line.glance(directions, along)
+    with np.errstate(invalid="ignore"):
+        agrees: np.ndarray = abs(along - numeric) <= allowed
+        for i in np.flatnonzero(~agrees).tolist():
+            if len(directions[i].elements) > CROWD:
+                numeric[i] = line.glance([directions[i]], along[[i]], CLOSE)[0]
+                agrees[i] = abs(along[i] - numeric[i]) <= allowed[i]
+    for i in np.flatnonzero(agrees).tolist():
+        share = abs(along[i] - numeric[i]) / allowed[i] if allowed[i] else 0.0
+        finding.worst = max(finding.worst, float(share))
+        if listed:
+            amplitude = directions[i].amplitudes[0]
+            element = int(directions[i].elements[0])
+            value = float(numeric[i] / amplitude)
+            error = float(allowed[i] / BARS / abs(amplitude))
+            row = Comparison(element, float(along[i] / amplitude), value, error, False)
+            finding.rows.append(row)
+    return agrees
+
+
+def set_aside(
+    line: Line, finding: Finding, analytic: np.ndarray, amplitude: np.ndarray
+) -> np.ndarray:
+    """Which elements of a gradient differences can judge: finite ones, of finite arguments.
+
+    Of the others those that may be so are counted: where the argument is not finite, where the
+    function has no finite value, or where its slope grows without end.
+    """
+    known = np.isfinite(line.base[finding.which].reshape(-1))
+    finite: np.ndarray = known & np.isfinite(analytic)
+    finding.not_finite += int(np.sum(~known))
+    for k in np.flatnonzero(known & ~finite).tolist():
+        direction = Direction(finding.which, np.array([k]), amplitude[[k]])
+        line.aim([direction])
+        with np.errstate(all="ignore"), switched("recording", False):
+            rungs = every_rung(line, 0, line.eps, direction.near)
+        endless = rungs["steepest"][-1] > 100 * rungs["steepest"][0]
+        if not line.finite or endless or not np.isfinite(rungs["error"]).any():
+            finding.not_finite += 1
+        else:
+            finding.unexplained += 1
+    return finite
+
+
+def compare_along(
+    line: Line,
+    gradients: Sequence[np.ndarray],
+    along: Sequence[PyTree],
+    rtol: float | None,
+) -> list[Finding]:
+    """All gradients together against differences along given directions of the inputs."""
+    directions = []
+    for tree in along:
+        tangents = [np.asarray(t, float).reshape(-1) for t in leaves([tree])]
+        if [t.size for t in tangents] != [b.size for b in line.base]:
+            raise ValueError(
+                f"{line.operation.name}: each direction of along= has the nesting and shapes of "
+                f"the differentiated arguments, {[b.shape for b in line.base]}"
+            )
+        first, *others = [
+            Direction(which, np.flatnonzero(t), t[t != 0]) for which, t in enumerate(tangents)
+        ]
+        directions.append(dataclasses.replace(first, also=others))
+    flat_gradients = [np.asarray(g, np.float64) for g in gradients]
+    derivatives = np.array([_derivative(d, flat_gradients) for d in directions])
+    eps = max(float(np.finfo(g.dtype).eps) for g in gradients)
+    ruler = Ruler(
+        default_rtol(eps) if rtol is None else rtol,
+        eps,
+        total=float(line.size.sum()),
+        push=largest(line.cotangent),
+    )
+    numeric = line.slopes(directions)
+    reach = np.array([direction.reach for direction in directions])
+    verdict = ruler.judge(numeric, derivatives, abs(derivatives), reach)
+    for k in np.flatnonzero(verdict.wrong).tolist():
+        raise GradMismatch(
+            f"{line.operation.name}: the derivative along direction {k} of along= is "
+            f"{derivatives[k]:+.10g} by the gradient, {numeric['value'][k]:+.10g} "
+            f"±{numeric['error'][k]:.0e} by differences"
+        )
+    finding = Finding(0, worst=largest(verdict.share))
+    finding.kinks, finding.unresolved = int(verdict.kink.sum()), int(verdict.unresolved.sum())
+    return [finding]
+
+
+def dealt(
+    base: np.ndarray, terms: np.ndarray, rng: np.random.Generator, room: float
+) -> list[np.ndarray]:
+    """The elements in parts of like size of their terms, so that no large one hides a small one.
+
+    Elements of one value, as the zeros before a ReLU, are apart from the others: they may all stand
+    on a kink.
+    """
+    probes = int(min(probes_of(len(base)), max(1, room / 2)))  # there are two groups below
+    size = abs(terms)
+    sample = rng.integers(0, len(base), SAMPLE) if len(base) > FEWER else np.arange(len(base))
+    values, counts = np.unique(base[sample], return_counts=True)
+    common = values[counts > max(1, len(sample) // (4 * probes))]
+    shared = np.isin(base, common) if len(common) else np.zeros(len(base), bool)
+    parts = []
+    for group in (~shared, shared):
+        if len(base) <= FEWER:
+            order = rng.permutation(np.flatnonzero(group))
+            order = order[np.argsort(size[order], kind="stable")]
+            parts += [part for part in np.array_split(order, probes) if len(part)]
+        else:  # by the sizes of a sample, without sorting
+            limits = np.quantile(size[sample], np.linspace(0, 1, probes + 1)[1:-1])
+            for low, high in zip([-np.inf, *limits], [*limits, np.inf], strict=True):
+                part = np.flatnonzero(group & (size > low) & (size <= high))
+                parts += [part] if len(part) else []
+    return parts
+
+
+def probes_of(size: int) -> int:
+    """Into how many parts so many elements are dealt."""
+    return PROBES if size <= FEWER else max(2, int(PROBES * FEWER / size))
+
+
+def directions_of(size: int) -> int:
+    """How many directions so many elements of an input usually take, if all are right."""
+    return size if size <= BY_ELEMENT else probes_of(size)
+
+
+def expected(
+    line: Line,
     directions: Sequence[Direction],
     gradient: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The derivatives along directions by a flat gradient, and the size of their terms: (D,)."""
-    along = []
-    size = []
-    for direction in directions:
-        terms = gradient[direction.elements] * direction.amplitudes
-        along.append(terms.sum())
-        size.append(np.sqrt(np.sum(terms * terms)))
-    return np.array(along), np.array(size)
+    if line.project is None:
+        terms = [gradient[d.elements] * d.amplitudes for d in directions]
+    else:
+        terms = [gradient * line.tangent(d)[d.which] for d in directions]
+    starts = np.cumsum([0, *[len(t) for t in terms[:-1]]])
+    all_terms = np.concatenate(terms)
+    size = np.sqrt(np.add.reduceat(all_terms * all_terms, starts))
+    return np.add.reduceat(all_terms, starts), size
 
 
 def compare_ties(
@@ -439,15 +358,15 @@ def compare_ties(
     if not directions:
         return
     along = np.array([_derivative(d, gradients) for d in directions])
-    numeric = line.slopes(directions, along, 0.0)
+    numeric = line.slopes(directions)
     with np.errstate(invalid="ignore"):
-        difference = along - numeric.value
+        difference = along - numeric["value"]
         # A tie is either right or wrong by far.
-        steepest = np.maximum(numeric.steepest, abs(along))
-        far = abs(difference) > 1e-3 * steepest + 10 * numeric.error
-    wrong = far & ~numeric.kink & ~numeric.jump
+        steepest = np.maximum(numeric["steepest"], abs(along))
+        far = abs(difference) > 1e-3 * steepest + BARS * numeric["error"]
+    wrong = far & ~kink(numeric)
     for i in np.flatnonzero(wrong).tolist():
-        _share_out(directions[i], findings, float(difference[i]), float(numeric.error[i]))
+        _share_out(directions[i], findings, float(difference[i]), float(numeric["error"][i]))
 
 
 def _tied(line: Line, findings: Sequence[Finding]) -> list[Direction]:
@@ -474,7 +393,7 @@ def _tied(line: Line, findings: Sequence[Finding]) -> list[Direction]:
 def _derivative(direction: Direction, gradients: Sequence[np.ndarray]) -> float:
     """The derivative along a direction of several inputs, by their gradients."""
     total = 0.0
-    for part in (direction, *direction.also):
+    for part in direction.parts:
         gradient = gradients[part.which].reshape(-1)
         total += float(gradient[part.elements] @ part.amplitudes)
     return total
@@ -488,7 +407,7 @@ def _share_out(
 ) -> None:
     """Mark the tied elements at a kink as wrong, each by an equal share of the difference."""
     tied: dict[int, set[int]] = {}
-    for part in (direction, *direction.also):
+    for part in direction.parts:
         tied[part.which] = set(part.elements.tolist())
     at_kink = [tied.get(f.which, set()) & set(f.kinked) for f in findings]
     number = sum(map(len, at_kink))
@@ -499,106 +418,3 @@ def _share_out(
             if row.element in elements:
                 slope = row.analytic - each
                 finding.rows[k] = row._replace(numeric=slope, error=error, wrong=True)
-
-
-@dataclass
-class Verdict:
-    """The judgement of each direction: arrays (D,)."""
-
-    wrong: np.ndarray
-    unresolved: np.ndarray  # the differences are too rough to decide
-    kink: np.ndarray  # the analytic derivative is accepted as one of several
-    share: np.ndarray  # the difference as a share of what is allowed
-
-    def accept(self, i: int) -> None:
-        """Take direction i for a kink after all."""
-        self.wrong[i] = False
-        self.kink[i] = True
-        self.share[i] = 0
-
-
-@dataclass
-class Ruler:
-    """When two derivatives agree.
-
-    They do within ten error bars, `rtol` of their size, and rounding at the gradient's scale.
-    """
-
-    rtol: float
-    eps: float  # of the gradient's dtype
-    scale: float  # its largest element
-    natural: float = 0.0  # the size of terms that may cancel in it
-    push: float = 0.0  # the largest cotangent
-
-    @classmethod
-    def of(
-        cls,
-        line: Line,
-        which: int,
-        gradient: np.ndarray,
-        rtol: float,
-    ) -> Ruler:
-        """For the gradient of one input."""
-        size = float(line.size.sum())
-        return cls(
-            rtol=rtol,
-            eps=float(np.finfo(gradient.dtype).eps),
-            scale=largest(gradient),
-            natural=line.operation.natural_slope(size, which),
-            push=largest(line.cotangent),
-        )
-
-    def rounding(
-        self,
-        numeric: Slopes,
-        size: np.ndarray,
-        reach: np.ndarray,
-    ) -> np.ndarray:
-        """How far rounding alone may set two derivatives apart."""
-        at_scale = 1e4 * self.eps if self.eps < 1e-14 else 30 * self.eps
-        of_terms = at_scale * self.scale + 100 * self.eps * self.natural
-        allowed: np.ndarray = self.rtol * np.maximum(size, abs(numeric.value))
-        allowed += of_terms * reach
-        # Terms that cancel to nothing leave rounding at the scale of the cotangent.
-        vanishes = numeric.steepest <= 1e3 * self.eps * self.push * reach
-        allowed += 100 * self.eps * self.push * reach * vanishes
-        return allowed
-
-    def judge(
-        self,
-        numeric: Slopes,
-        along: np.ndarray,
-        size: np.ndarray,
-        reach: np.ndarray,
-    ) -> Verdict:
-        """Analytic derivatives along directions, `along`, against the slopes.
-
-        size: of the terms of each derivative (root of the sum of squares). reach: the largest
-        amplitude of each direction. All are arrays (D,).
-        """
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            rounding = self.rounding(numeric, size, reach)
-            difference = abs(along - numeric.value)
-            share = difference / (10 * numeric.error + rounding)
-            otherwise = np.where(along == numeric.value, 0, np.inf)
-            share = np.where(np.isfinite(share), share, otherwise)
-
-            slack = 10 * numeric.side_error + rounding
-            low = np.minimum(numeric.left, numeric.right)
-            high = np.maximum(numeric.left, numeric.right)
-            between = (low - slack <= along) & (along <= high + slack)
-            # At the edge of the domain there is a slope on one side only.
-            has_right = np.isfinite(numeric.right)
-            has_left = np.isfinite(numeric.left)
-            edge = np.isnan(low) & (has_right | has_left)
-            only = np.where(has_right, numeric.right, numeric.left)
-            fits_only = abs(along - only) <= slack
-            inside = np.where(edge, fits_only, between)
-
-            kink = numeric.jump | ((numeric.kink | edge) & inside)
-            wrong = (share > 1) & ~kink
-            steepest = np.maximum(self.scale * reach, numeric.steepest)
-            enough = 1e-3 * steepest + rounding + 100 * numeric.rounding
-            precise = 10 * numeric.error <= enough
-            unresolved = ~kink & ~wrong & ~precise
-        return Verdict(wrong, unresolved, kink, np.where(kink, 0, share))

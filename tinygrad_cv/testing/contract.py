@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 
 from ..typing import PyTree, Shape
-from .message import GradMismatch, describe_not_finite, literal, two_numbers
-from .numeric import largest
-from .operation import Operation
+from .agreement import Agreement, applies, as_gradient, pull_again
+from .judge import BARS
+from .layouts import backwards, locked, of_cotangents, of_memory
+from .line import UNLIKE, Direction, Line, amplitudes, real_view
+from .message import GradMismatch, literal
+from .numeric import kink, largest, largest_finite
+from .operation import LARGE, Operation, Pullback
+from .witness import Witness
 
-Result = TypeVar("Result")
+NEARBY = 1e-5  # the relative change of inputs that a cache may take for the same
+NEARBY_SINGLE = 1e-3  # in float32 and less
+MULTIPLE = 2**8  # of a cotangent: a power of 2, which every dtype has
 
 
 def draw_cotangents(values: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
@@ -47,225 +53,278 @@ def contract(
     What holds is added to `held`; GradMismatch for what does not.
     """
     inputs = operation.inputs
-    copies = [a.copy() for a in (*inputs, *cotangents)]
+    operation.watched = True
+    witness = Witness(*inputs)
     values, pull = operation.pull(inputs)
-    untouched(operation, "the forward pass", inputs, copies, operation.names)
-
     kept = [v.copy() for v in values]
     gradients = [as_gradient(operation, i, g) for i, g in enumerate(pull(cotangents))]
-    names = [*operation.names, *[f"cotangent {i}" for i in range(len(cotangents))]]
-    untouched(operation, "the backward pass", [*inputs, *cotangents], copies, names)
-    names = [f"value {i}" for i in range(len(values))]
-    untouched(operation, "the backward pass", values, kept, names)
+    untouched(operation, witness, operation.names, "a pass")
     held += ["shape", "dtype", "nothing mutated"]
+    operation.watched = operation.size <= LARGE
 
-    describe_not_finite(operation, "gradient", gradients)
-    repeat(operation, inputs, cotangents, gradients)
+    agreement = Agreement(operation, cotangents, gradients, kept)
+    if operation.size > LARGE and all_at_once(agreement, pull, values):
+        held += ["deterministic", "linear in the cotangent", "memory layouts"]
+        return gradients
+    repeat(agreement, kept)
     held += ["deterministic", "no stale state"]
-    linear(operation, kept, cotangents, gradients, rng)
-    homogeneous(operation, cotangents, gradients)
+    _, pull = operation.pull(inputs)
+    linear(agreement, pull, rng)
+    homogeneous(agreement, pull)
     held.append("linear in the cotangent")
-    if same_array_twice(operation, cotangents):
+    of_cotangents(agreement, pull, rng)
+    of_memory(agreement)
+    held.append("memory layouts")
+    if same_array_twice(agreement):
         held.append("one array as two arguments")
     return gradients
 
 
-def as_gradient(operation: Operation, i: int, gradient: PyTree) -> np.ndarray:
-    """The gradient of input i as an array, None as zeros.
+def all_at_once(agreement: Agreement, pull: Pullback, values: Sequence[np.ndarray]) -> bool:
+    """Whether one call with all that is unusual, each checked apart below, has its gradients.
 
-    Raises GradMismatch for a shape or a dtype that is not its input's.
+    Inputs and cotangents are read-only and run backwards in memory; the cotangents are a large
+    multiple of c - 2d. If the gradients are not those of c, less twice those of d, one of the
+    checks below may tell why. The values of the earlier call must not change.
     """
-    expected = operation.inputs[i]
-    name = operation.names[i]
-    if gradient is None:
-        return np.zeros_like(expected)
-    array = np.asarray(gradient)
-    if array.shape != expected.shape:
-        raise GradMismatch(
-            f"{operation.name}: the gradient with respect to {name} has shape {array.shape}, "
-            f"the argument has shape {expected.shape}{_missing_sum(array, expected)}"
-        )
-    number = isinstance(gradient, (float, complex)) and not expected.shape
-    if array.dtype != expected.dtype and not number:
-        raise GradMismatch(
-            f"{operation.name}: the gradient with respect to {name} is {array.dtype}, "
-            f"the argument {expected.dtype}"
-        )
-    return array
-
-
-def _missing_sum(array: np.ndarray, expected: np.ndarray) -> str:
-    """A hint, if a sum over some axes would give a gradient the shape that is expected."""
-    extra = array.ndim - expected.ndim
-    axes = []
-    for k, length in enumerate(array.shape):
-        if k < extra or (expected.shape[k - extra] == 1 and length != 1):
-            axes.append(k)
-    if extra < 0 or not axes or np.sum(array, axis=tuple(axes)).size != expected.size:
-        return ""
-    return f"\n  pattern: missing sum over the broadcast axes {tuple(axes)}"
-
-
-def untouched(
-    operation: Operation,
-    culprit: str,
-    arrays: Sequence[np.ndarray],
-    before: Sequence[np.ndarray],
-    names: Sequence[str],
-) -> None:
-    """Refuse a pass that wrote into arrays that are not its own, and restore what it changed."""
-    for array, old, name in zip(arrays, before, names, strict=False):
-        if np.array_equal(array, old, equal_nan=True):
-            continue
-        where = first_index(~((array == old) | np.isnan(old)))
-        new, was = array[where], old[where]
-        array[...] = old
-        raise GradMismatch(
-            f"{operation.name}: {culprit} changed {name} in place, "
-            f"at {list(where)} from {was:.6g} to {new:.6g}\n"
-            "  fix: work on a copy (x = x * 2, not x *= 2)"
-        )
-
-
-def first_index(mask: np.ndarray) -> tuple[int, ...]:
-    """The index of the first True element."""
-    return tuple(int(k) for k in np.argwhere(mask)[0])
-
-
-def close(a: np.ndarray, b: np.ndarray, scale: float, factor: float = 1.0) -> np.ndarray:
-    """Whether elements are equal up to rounding in their dtype, at a scale."""
-    eps = float(np.finfo(np.result_type(a, b)).eps)
-    equal: np.ndarray = abs(a - b) <= factor * eps * scale
-    return equal
-
-
-def compare_gradients(
-    operation: Operation,
-    gradients: Sequence[PyTree],
-    expected: Sequence[np.ndarray],
-    message: str,
-    factor: float = 0.0,
-) -> None:
-    """Refuse gradients that differ from what is expected by more than rounding.
-
-    `factor` is how much of it, at the scale of each gradient, is allowed.
-    """
-    for i, (gradient, other) in enumerate(zip(gradients, expected, strict=True)):
-        one = as_gradient(operation, i, gradient)
-        if np.array_equal(one, other, equal_nan=True):
-            continue
-        with np.errstate(invalid="ignore"):
-            both_nan = np.isnan(one) & np.isnan(other)
-            same = close(one, other, largest(other), factor) | (one == other) | both_nan
-        if same.all():
-            continue
-        where = first_index(~same)
-        raise GradMismatch(
-            f"{operation.name}: {message}: with respect to {operation.names[i]}, "
-            f"at {list(where)}, {one[where]:+.12g} instead of {other[where]:+.12g} "
-            f"({int(np.sum(~same))} of {one.size} elements)"
-        )
-
-
-def repeat(
-    operation: Operation,
-    inputs: list[np.ndarray],
-    cotangents: list[np.ndarray],
-    gradients: list[np.ndarray],
-) -> None:
-    """The same call gives the same gradients, also after a call with something else."""
-    values, pull = operation.pull(inputs)
-    kept = [v.copy() for v in values]
-    reversed_inputs = [np.ascontiguousarray(a.reshape(-1)[::-1].reshape(a.shape)) for a in inputs]
-    with np.errstate(all="ignore"):
-        try:
-            operation.value(reversed_inputs)
-        except Exception:  # the function does not take these numbers
-            kept = []
-    names = ["the value of an earlier call"]
-    untouched(operation, "a call with other arguments", values, kept, names)
+    operation, cotangents = agreement.operation, agreement.cotangents
+    others = [_reversed(c).copy() for c in cotangents]
     try:
-        compare_gradients(
-            operation,
-            pull(cotangents),
-            gradients,
-            "stale state, a call with other arguments changed the gradient of this one",
-        )
+        again, pull_again = operation.pull([locked(backwards)(a) for a in operation.inputs])
+        unusual = []
+        for c, d in zip(cotangents, others, strict=True):
+            unusual.append(locked(backwards)(c.dtype.type(MULTIPLE) * (c - 2 * d)))
+        together = pull_again(unusual)
+        second = [as_gradient(operation, i, g) for i, g in enumerate(pull(others))]
+        same_values(operation, again, agreement.values)
+        same_values(operation, values, agreement.values)
+        expected, sizes = [], []
+        for one, other in zip(agreement.gradients, second, strict=True):
+            expected.append(MULTIPLE * (one - 2 * other))
+            sizes.append(MULTIPLE * (abs(one) + 2 * abs(other)))
+        agreement.check(together, "", expected, sizes)
+    except Exception:
+        return False
+    return True
+
+
+def untouched(operation: Operation, witness: Witness, names: Sequence[str], culprit: str) -> None:
+    """Refuse what changed arrays that are not its own."""
+    change = witness.change()
+    if change is not None:
+        raise GradMismatch(f"{operation.name}: {culprit} changed {names[change.tree]}{change.what}")
+
+
+def unsettle(operation: Operation, rng: np.random.Generator) -> None:
+    """Call the operation with other numbers, in the same arrays, before the calls that count.
+
+    A cache that takes these for the others, by shape, sum, identity or a few decimals, gives wrong
+    gradients from now on, and so does a workspace that has rests of a longer call.
+    """
+    operation.watched = operation.size <= LARGE  # a copy of all arrays in each call takes long
+    kept = [a.copy() for a in operation.inputs]
+    for change in other_numbers(operation):
+        try:
+            for array, before in zip(operation.inputs, kept, strict=True):
+                array[...] = change(before)
+            applies(lambda: _call(operation, rng))
+        finally:
+            for array, before in zip(operation.inputs, kept, strict=True):
+                array[...] = before
+    if operation.size <= LARGE:
+        longer = operation.with_leaves(_twice_as_long(operation))
+        applies(lambda: _call(longer, rng))
+
+
+def other_numbers(operation: Operation) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """What makes other numbers of the inputs that a cache may take for the same."""
+    return [_nearby] if operation.calls_are_dear else [_reversed, _nearby]
+
+
+def _call(operation: Operation, rng: np.random.Generator) -> None:
+    """Both passes, for what they leave behind."""
+    values, pull = operation.pull(operation.inputs)
+    pull(draw_cotangents(values, rng))
+
+
+def _reversed(a: np.ndarray) -> np.ndarray:
+    found: np.ndarray = a.reshape(-1)[::-1].reshape(a.shape)
+    return found
+
+
+def _nearby(a: np.ndarray) -> np.ndarray:
+    factor = 1 + (NEARBY if a.dtype.itemsize > 4 else NEARBY_SINGLE)
+    return np.asarray(a * factor, a.dtype)
+
+
+def _twice_as_long(operation: Operation) -> Callable[[PyTree], PyTree]:
+    """What makes all arrays twice as long that are as long as the first input."""
+    length = operation.inputs[0].shape[:1]
+
+    def twice(leaf: PyTree) -> PyTree:
+        if isinstance(leaf, np.ndarray) and leaf.shape[:1] == length and length:
+            return np.concatenate([leaf, leaf])
+        return leaf
+
+    return twice
+
+
+def repeat(agreement: Agreement, values: Sequence[np.ndarray]) -> None:
+    """The same call gives the same values and gradients, also after one with something else."""
+    operation = agreement.operation
+    again, pull = operation.pull(operation.inputs)
+    same_values(operation, again, values)
+    witness = Witness(*again)
+    for change in other_numbers(operation):
+        elsewhere = operation.at([np.array(change(a), order="C") for a in operation.inputs])
+        moved = applies(lambda: _gradients(elsewhere, again, agreement.cotangents))  # noqa: B023
+        names = ["the value of an earlier call"] * len(again)
+        untouched(operation, witness, names, "a call with other arguments")
+        if moved is not None and not operation.constrained:
+            depends(agreement, elsewhere, moved)
+    try:
+        message = "stale state, a call with other arguments changed the gradient of this one"
+        agreement.check(pull(agreement.cotangents), message, same_call=True)
     except GradMismatch:
-        again = pull_again(operation, inputs, cotangents)
+        third = pull_again(operation, operation.inputs, agreement.cotangents)
         message = "not deterministic, a second call gave another gradient"
-        compare_gradients(operation, again, gradients, message)
+        agreement.check(third, message, same_call=True)
         raise
 
 
-def linear(
-    operation: Operation,
-    values: list[np.ndarray],
-    cotangents: list[np.ndarray],
-    gradients: list[np.ndarray],
-    rng: np.random.Generator,
-) -> None:
-    """pull(c - 2 d) = pull(c) - 2 pull(d)."""
-    others = draw_cotangents(cotangents, rng)
-    differences = [c - 2 * d for c, d in zip(cotangents, others, strict=True)]
-    second = pull_again(operation, operation.inputs, others)
-    both = pull_again(operation, operation.inputs, differences)
-    size = sum(float(abs(v).sum()) for v in values)
-    for i, (one, other, together) in enumerate(zip(gradients, second, both, strict=True)):
-        expected = one - 2 * other
-        scale = largest(one) + 2 * largest(other)
-        scale += 0.1 * operation.natural_slope(size, i)
-        with np.errstate(invalid="ignore"):
-            right = close(together, expected, scale, 1e4)
-        if right.all():
-            continue
-        where = first_index(~right)
-        left_side, right_side = two_numbers(together[where], expected[where])
-        raise GradMismatch(
-            f"{operation.name}: not linear in the cotangent, "
-            f"with respect to {operation.names[i]} at {list(where)}: "
-            f"backward(c - 2d) = {left_side}, backward(c) - 2 backward(d) = {right_side}\n"
-            f"  c = {', '.join(map(literal, cotangents))}\n"
-            f"  d = {', '.join(map(literal, others))}\n"
-            "  pattern: the incoming gradient is clipped, squared, ignored or added to "
-            "instead of multiplied"
-        )
-
-
-def homogeneous(
-    operation: Operation, cotangents: list[np.ndarray], gradients: list[np.ndarray]
-) -> None:
-    """pull(k c) = k pull(c) for large and small k, unless it overflows.
-
-    k is a power of 2, so that no rounding is in the way.
-    """
-    narrowest = min(a.dtype.itemsize for a in (*cotangents, *gradients))
-    power = {2: 4, 4: 8}.get(narrowest, 20)
-    for k in (2.0**power, 2.0**-power):
-        with np.errstate(all="ignore"):
-            multiples = [c * c.dtype.type(k) for c in cotangents]
-            scaled = pull_again(operation, operation.inputs, multiples)
-            divided = [g / g.dtype.type(k) for g in scaled]
-        same = all(map(np.array_equal, divided, gradients))  # to the bit, as a rule
-        if same or not all(np.isfinite(g).all() for g in scaled):
-            continue
-        message = f"not linear in the cotangent, backward({k:.6g} c) / {k:.6g} is not backward(c)"
-        compare_gradients(operation, divided, gradients, message, 1e4)
-
-
-def pull_again(
-    operation: Operation, inputs: list[np.ndarray], cotangents: list[np.ndarray]
-) -> list[np.ndarray]:
-    """The gradients at these inputs."""
-    _, pull = operation.pull(inputs)
+def _gradients(
+    operation: Operation, like: Sequence[np.ndarray], cotangents: Sequence[np.ndarray]
+) -> list[np.ndarray] | None:
+    """The gradients at cotangents of values of other inputs; None if the shapes differ."""
+    values, pull = operation.pull(operation.inputs)
+    if [v.shape for v in values] != [v.shape for v in like]:
+        return None
     return [as_gradient(operation, i, g) for i, g in enumerate(pull(cotangents))]
 
 
-def same_array_twice(operation: Operation, cotangents: list[np.ndarray]) -> bool:
+def depends(agreement: Agreement, elsewhere: Operation, moved: Sequence[np.ndarray]) -> None:
+    """Refuse gradients that are the same at other inputs, to the bit, where the slope is another.
+
+    They come from a cache. The gradients of linear functions are the same everywhere, and so are
+    their slopes.
+    """
+    operation = agreement.operation
+    for i, (here, there) in enumerate(zip(agreement.gradients, moved, strict=True)):
+        if not here.any() or not np.array_equal(here, there):
+            continue
+        if np.array_equal(operation.inputs[i], elsewhere.inputs[i]):
+            continue
+        base = real_view(elsewhere.inputs[i]).reshape(-1)
+        signs = 2.0 * np.random.default_rng(0).integers(0, 2, base.size) - 1
+        direction = Direction(i, np.arange(base.size), signs * amplitudes(abs(base)))
+        one = slope_along(operation, agreement.cotangents, direction)
+        other = slope_along(elsewhere, agreement.cotangents, direction)
+        if kink(one).any() or kink(other).any():
+            continue
+        terms = real_view(here).reshape(-1) * direction.amplitudes
+        size = largest(terms)
+        near = abs(terms.sum() - one["value"])
+        far = abs(terms.sum() - other["value"])
+        of_here = near <= 1e-7 * size + BARS * one["error"]
+        # The slopes of a solver differ by what it neglects, which may be little here by chance.
+        neglected = np.maximum(1e-6 * size, UNLIKE * near)
+        of_there = far <= neglected + BARS * other["error"]
+        if not of_here.all() or of_there.any():
+            continue
+        explained = agreement.explained(i, abs(here), float(np.finfo(here.dtype).eps))
+        if (far > np.sum(explained) * direction.reach).all():
+            raise GradMismatch(
+                f"{operation.name}: stale state, the gradient with respect to "
+                f"{operation.names[i]} is the same for other arguments, where the slope is "
+                "another\n"
+                f"  slope along a line: {float(one['value'][0]):.6g}, at the other arguments "
+                f"{float(other['value'][0]):.6g}\n"
+                "  pattern: a cache that does not know which arguments it belongs to"
+            )
+
+
+def slope_along(
+    operation: Operation, cotangents: Sequence[np.ndarray], direction: Direction
+) -> np.ndarray:
+    """The slope along a direction: (1,) of `numeric.SLOPES`."""
+    return Line(operation, operation.inputs, cotangents).slopes([direction])
+
+
+def same_values(
+    operation: Operation, again: Sequence[np.ndarray], values: Sequence[np.ndarray]
+) -> None:
+    """Refuse a function whose second call gives other values."""
+    for one, other in zip(again, values, strict=True):
+        eps = float(np.finfo(other.dtype).eps)
+        allowed = 1e4 * eps * largest_finite(other) + float(np.finfo(other.dtype).tiny)
+        if np.array_equal(one, other):
+            continue
+        if one.shape == other.shape and np.allclose(one, other, 1e4 * eps, allowed, True):
+            continue
+        raise GradMismatch(
+            f"{operation.name}: not deterministic, a second call gave another value: "
+            f"{literal(one)} instead of {literal(other)}"
+        )
+
+
+def linear(agreement: Agreement, pull: Pullback, rng: np.random.Generator) -> None:
+    """pull(c - 2 d) = pull(c) - 2 pull(d)."""
+    operation, cotangents = agreement.operation, agreement.cotangents
+    others = draw_cotangents(cotangents, rng)
+    differences = [c - 2 * d for c, d in zip(cotangents, others, strict=True)]
+    second = [as_gradient(operation, i, g) for i, g in enumerate(pull(others))]
+    pairs = list(zip(agreement.gradients, second, strict=True))
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = [one - 2 * other for one, other in pairs]
+        sizes = [abs(one) + 2 * abs(other) for one, other in pairs]
+    together = [as_gradient(operation, i, g) for i, g in enumerate(pull(differences))]
+    infinite = [~np.isfinite(e) for e in expected]  # there is nothing to add up
+    together = list(map(np.where, infinite, expected, together))
+    message = "not linear in the cotangent, backward(c - 2d) is not backward(c) - 2 backward(d)"
+    try:
+        agreement.check(together, message, expected, sizes)
+    except GradMismatch as mismatch:
+        pattern = "the incoming gradient is clipped, squared or added to instead of multiplied"
+        if all(np.array_equal(one, other) for one, other in pairs):
+            pattern = "the incoming gradient g is forgotten: it is the same for all g"
+        raise GradMismatch(
+            f"{mismatch}\n"
+            f"  c = {', '.join(map(literal, cotangents))}\n"
+            f"  d = {', '.join(map(literal, others))}\n"
+            f"  pattern: {pattern}"
+        ) from None
+
+
+def homogeneous(agreement: Agreement, pull: Pullback) -> None:
+    """pull(k c) = k pull(c) for large and small k of both signs, unless it overflows.
+
+    k is a power of 2, so that no rounding is in the way.
+    """
+    cotangents, gradients = agreement.cotangents, agreement.gradients
+    narrowest = min(a.dtype.itemsize for a in (*cotangents, *gradients))
+    power = {2: 4, 4: 8}.get(narrowest, 20)
+    for k in (2.0**power, -(2.0**power), 2.0**-power):
+        with np.errstate(all="ignore"):
+            multiples = [c * c.dtype.type(k) for c in cotangents]
+            returned = pull(multiples)
+            scaled = [as_gradient(agreement.operation, i, g) for i, g in enumerate(returned)]
+            divided = [g / g.dtype.type(k) for g in scaled]
+            # What is smaller than any normal number has lost digits.
+            lost = [abs(g * k) < 100 * np.finfo(g.dtype).tiny for g in gradients]
+            divided = list(map(np.where, lost, gradients, divided))
+        if all(np.isfinite(g).all() for g in scaled):
+            agreement.check(
+                divided,
+                f"not linear in the cotangent, backward({k:.6g} c) / {k:.6g} is not backward(c)",
+            )
+
+
+def same_array_twice(agreement: Agreement) -> bool:
     """One array given as two arguments has the gradients of two equal arrays.
 
     False if no two inputs are alike.
     """
+    operation, cotangents = agreement.operation, agreement.cotangents
     inputs = operation.inputs
     for i, first in enumerate(inputs):
         for j in range(i + 1, len(inputs)):
@@ -279,18 +338,7 @@ def same_array_twice(operation: Operation, cotangents: list[np.ndarray]) -> bool
             with np.errstate(all="ignore"):
                 gradients = pull_again(operation, once, cotangents)
             names = f"{operation.names[i]} and {operation.names[j]}"
-            message = f"wrong when {names} are the same array"
-            compare_gradients(operation, gradients, expected, message, 100)
+            of_equal = Agreement(operation.at(apart), cotangents, expected, ())
+            of_equal.check(gradients, f"wrong when {names} are the same array")
             return True
     return False
-
-
-def applies(call: Callable[[], Result]) -> Result | None:
-    """The result of a call with unusual inputs, or None if the operation refuses them."""
-    with np.errstate(all="ignore"):
-        try:
-            return call()
-        except GradMismatch:
-            raise
-        except Exception:
-            return None

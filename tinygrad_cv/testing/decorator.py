@@ -5,23 +5,38 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings, target
+from hypothesis import HealthCheck, Phase, given, settings, target
 from hypothesis import strategies as st
 
 from ..typing import PyTree
-from .check import Settings, check_once
+from .check import GradReport, Settings, check_once
+from .clock import Clock
 from .invariants import check_invariants
 from .message import GradMismatch
 from .operation import Function
+from .shrink import Check, shrink
 
 PROFILES: dict[str, dict[str, Any]] = {
     "dev": {"max_examples": 10},
     "ci": {"max_examples": 10, "derandomize": True},
     "thorough": {"max_examples": 200},
 }
+
+
+# Arguments are made smaller by `shrink`, in bounded time, in place of Hypothesis.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target)
+
+
+class Failure(NamedTuple):
+    """What `shrink` takes."""
+
+    mismatch: GradMismatch
+    args: PyTree
+    check: Check
+    clock: Clock
 
 
 def load_profile(name: str | None = None) -> None:
@@ -68,26 +83,47 @@ def gradtest(
         chosen = Settings(call, order=order, **checks)
 
         def test() -> None:
+            __tracebackhide__ = True
             kinked: list[bool] = []
+            failed: list[Failure] = []
 
             @given(drawn, keywords)
             def case(args: PyTree, keys: dict[str, Any]) -> None:
+                if failed:  # Hypothesis tries once more what has failed
+                    raise failed[0].mismatch
                 f, b = function, backward
                 if keys:
                     f = functools.partial(function, **keys)
                     b = None if backward is None else functools.partial(backward, **keys)
                 args = args if isinstance(args, tuple) else (args,)
-                report = check_once(f, b, args, chosen)
-                if invariants:
-                    check_invariants(f if b is None else (f, b), *args, wrt=chosen.wrt)
+
+                def check(args: PyTree, clock: Clock) -> GradReport:
+                    report = check_once(f, b, args, chosen, clock)
+                    if invariants:
+                        check_invariants(f if b is None else (f, b), *args, wrt=chosen.wrt)
+                    return report
+
+                clock = Clock(chosen.budget)
+                try:
+                    report = check(args, clock)
+                except GradMismatch as mismatch:
+                    failed.append(Failure(mismatch, args, check, clock))
+                    raise
                 error = float(np.log10(report.worst + 1e-30))
                 target(error, label="difference as a share of what is allowed")
                 kinked.append(report.kinks > 0)
 
-            configured = settings(settings.default, report_multiple_bugs=False)
+            configured = settings(settings.default, report_multiple_bugs=False, phases=PHASES)
             if examples is not None:
                 configured = settings(configured, max_examples=examples)
-            configured(case)()
+            try:
+                configured(case)()
+            except GradMismatch:
+                smallest = shrink(*failed[0])
+            else:
+                smallest = None
+            if smallest is not None:
+                raise smallest.with_text(str(smallest))
             if sum(kinked) > len(kinked) / 2:
                 raise GradMismatch(
                     f"{function.__name__}: {sum(kinked)} of {len(kinked)} cases stand on a kink, "

@@ -14,12 +14,14 @@ import numpy as np
 from ..engine.errors import name_of
 from ..engine.observers import detect_anomaly
 from ..tensor import TABLE, Rule, Tensor
-from .operation import Operation
-from .patterns import recognise
+from .patterns import is_whole, recognise
+from .substitutions import repaired
 
 if TYPE_CHECKING:
     from .check import Settings
-    from .compare import Finding, Line
+    from .compare import Finding
+    from .line import Line
+    from .operation import Operation
 
 SHOWN = 5  # wrong elements that are listed
 WRITTEN = 200  # the largest array that is written out
@@ -28,6 +30,21 @@ ORDERS = {1: "", 2: "second derivatives, ", 3: "third derivatives, "}
 
 class GradMismatch(AssertionError):
     """A gradient that is not what it should be."""
+
+    __module__ = "tinygrad_cv.testing"
+    patterns: tuple[str, ...] = ()  # that were recognised, one for each wrong gradient at most
+    whole = True  # whether every element was compared, so that all patterns were looked for
+
+    def with_text(self, text: str) -> GradMismatch:
+        """The same mismatch with another text."""
+        other = type(self)(text)
+        other.patterns = self.patterns
+        other.whole = self.whole
+        return other
+
+
+class WrongStructure(GradMismatch, TypeError):
+    """Gradients that are too few, too many, or in another nesting than the arguments."""
 
     __module__ = "tinygrad_cv.testing"
 
@@ -55,6 +72,8 @@ def literal(value: object) -> str:
 def _array_literal(array: np.ndarray) -> str:
     if array.size == 0:
         return f"np.zeros({array.shape}, np.{array.dtype})"
+    if array.size > WRITTEN and np.all(array == array.flat[0]):
+        return f"np.full({array.shape}, {array.flat[0].item()!r}, np.{array.dtype})"
     if array.size > WRITTEN:
         return f"<{array.dtype} array of shape {array.shape}>"
     text = repr(array.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
@@ -83,10 +102,16 @@ def describe(
     """The message about wrong elements, or about kinks where none were allowed."""
     kinks = sum(finding.kinks for finding in findings)
     lines = []
-    for finding in findings:
-        if finding.wrong.any():
-            gradient = gradients[finding.which]
-            lines += _describe_finding(operation, order, finding, gradient, line)
+    patterns = []
+    wrong = [finding for finding in findings if finding.wrong.any()]
+    for finding in wrong:
+        gradient = gradients[finding.which]
+        lines += _describe_finding(operation, order, finding, gradient)
+        repairs = repaired(operation, cotangents[0]) if len(cotangents) == 1 else ()
+        pattern = recognise(finding, gradient, line, findings, repairs)
+        if pattern:
+            lines.append(f"  pattern: {pattern}")
+            patterns.append(pattern)
     if not lines:
         lines.append(f"{operation.name}: {kinks} elements at a kink, and kinks='error'")
     lines.append(f"  held: {', '.join(held)}; at kinks: {kinks}")
@@ -94,13 +119,16 @@ def describe(
     source = where(operation)
     if source:
         lines.append(f"  {source}")
-    return GradMismatch("\n".join(lines))
+    mismatch = GradMismatch("\n".join(lines))
+    mismatch.patterns = tuple(patterns)
+    mismatch.whole = all(is_whole(f, gradients[f.which]) for f in wrong)
+    return mismatch
 
 
 def _describe_finding(
-    operation: Operation, order: int, finding: Finding, gradient: np.ndarray, line: Line
+    operation: Operation, order: int, finding: Finding, gradient: np.ndarray
 ) -> list[str]:
-    """The wrong elements of one input's gradient: how many, the first few, and the pattern."""
+    """The wrong elements of one input's gradient: how many, and the first few."""
     wrong = [row for row in finding.rows if row.wrong]
     derivative = f"{ORDERS[min(order, 3)]}gradient"
     lines = [
@@ -119,21 +147,18 @@ def _describe_finding(
             f"  at {index}{part}: backward={analytic}  numeric={numeric} ±{row.error:.0e} "
             f"(difference {difference:.3g}{bars})"
         )
-    pattern = recognise(finding, gradient, line)
-    if pattern:
-        lines.append(f"  pattern: {pattern}")
     return lines
 
 
 def where(operation: Operation) -> str:
     """The file and line of the gradient's code, "" if Python does not know them."""
-    code: Any = operation.backward
-    if code is None and _hashable(operation.function):
-        rule = TABLE.get(operation.function)
+    code: Any = inspect.unwrap(operation.backward) if operation.backward else None
+    if code is None and _hashable(operation.original):
+        rule = TABLE.get(operation.original)
         if isinstance(rule, Rule):
             code = next((f for f in rule.formulas.values() if f is not None), None)
     if code is None:
-        code = getattr(operation.function, "_backward", None)
+        code = getattr(operation.original, "_backward", None)
     try:
         file = inspect.getsourcefile(code)
         return f"rule: {file}:{inspect.getsourcelines(code)[1]}" if file else ""
@@ -150,12 +175,32 @@ def _hashable(value: object) -> bool:
 
 
 def reproduce(operation: Operation, settings: Settings) -> str:
-    """One line of Python that fails in the same way."""
+    """One line of Python that fails in the same way; before it, what it leaves to the caller.
+
+    An array that is too large to be written out has its argument's name in that line.
+    """
+    lines = []
     functions = [operation.original]
     if operation.backward is not None:
         functions.append(operation.backward)
-    arguments = [*map(name_of, functions), *map(literal, operation.given)]
-    return f"{settings.call}({', '.join(arguments)}{settings.options()})"
+    arguments = [*map(name_of, functions)]
+    for k, argument in enumerate(operation.given):
+        text = literal(argument)
+        if isinstance(argument, np.ndarray) and text.startswith("<"):
+            name = operation.parameters[k]
+            lines.append(f"  {name}: your array, {outlined(argument)}")
+            text = name
+        arguments.append(text)
+    lines.append(f"  reproduce: {settings.call}({', '.join(arguments)}{settings.options()})")
+    return "\n".join(lines)
+
+
+def outlined(array: np.ndarray) -> str:
+    """What a large array is: dtype, shape, and between which numbers it lies."""
+    text = f"{array.dtype} of shape {array.shape}"
+    if array.dtype.kind not in "iuf":
+        return text
+    return f"{text}, from {np.nanmin(array):.6g} to {np.nanmax(array):.6g}"
 
 
 def describe_not_finite(operation: Operation, what: str, arrays: Sequence[np.ndarray]) -> None:

@@ -1,66 +1,58 @@
 """Derivatives by differences, each with an estimate of its own error.
 
 Along a direction d the function phi(t) = <cotangent, f(x + t d) - f(x)> is evaluated at
-t = +-h, +-h/2, +-h/4, +-h/8. Richardson extrapolation (Ridders 1982) of the central differences
-gives the slope, and of the one-sided differences the slopes to the right and to the left: where
-those two differ, there is a kink. The error estimate is the change that the last extrapolation
-made, plus what rounding does to phi. Where it stays large, the step was too long (a kink or the
-edge of the domain is near, or the function bends sharply): the next attempt is shorter.
+t = +-h, +-h/2, +-h/4, +-h/8: one *rung* of a ladder of ever shorter steps. Richardson extrapolation
+(Ridders 1982) of the central differences gives the slope, and of the one-sided differences the
+slopes to the right and to the left: where those two differ, and still do on a fine rung, there is a
+kink. The error estimate is the change that the last extrapolation made, plus what rounding does to
+phi. A direction climbs down until its slope is resolved at its own scale, or until rounding is all
+that is left of its error. Where the two sides have no value, the function has an edge.
+
+Rounding is not the only noise: `noise.py` measures what else there is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from ..typing import ArrayLike
 
-LEVELS = 4  # an attempt takes the steps h, h/2, h/4 and h/8
-STEPS = tuple(2.0**-k for k in (5, 9, 13, 17, 21, 25))  # the h of each attempt
-CONFIRMING = (0.7 * 2.0**-5, 0.6 * 2.0**-8)  # other steps, for a second look
-RESOLVED = 1e-10  # an error below this share of the largest slope needs no further attempt
+LEVELS = 4  # a rung takes the steps h, h/2, h/4 and h/8
+RUNGS = tuple(range(5, 46, 4))  # the h of each rung is 2 to the minus this
+FINE = 25  # a kink that is not there at this rung is another point's
+RESOLVED = 1e-10  # an error below this share of the slope needs no further rung
 
-# phi(i, t) gives phi_i(t) - phi_i(0), and the size of the numbers that were subtracted.
+# phi(i, t) gives phi_i(t) - phi_i(0), and the size of the numbers that were subtracted. With one
+# direction both may be arrays: one function each.
 Phi: TypeAlias = Callable[[int, float], tuple[ArrayLike, ArrayLike]]
 
+SLOPES = np.dtype(
+    [
+        ("value", float),  # the derivative
+        ("error", float),  # how far it can be trusted
+        ("rounding", float),  # the part of the error that no shorter step would take away
+        ("right", float),  # one-sided derivatives; NaN where the function has no value
+        ("left", float),
+        ("right_error", float),
+        ("left_error", float),
+        ("jump", bool),  # the function jumps: right and left are slopes beside the jump
+        ("steepest", float),  # the largest |phi(t) / t| that was met
+        ("first", float),  # the same on the first rung
+        ("size", float),  # of the numbers that were subtracted
+        ("step", float),  # h
+    ]
+)
 
-@dataclass
-class Slopes:
-    """Derivatives along D directions, and how far they can be trusted: each an array (D,)."""
 
-    value: np.ndarray
-    error: np.ndarray
-    right: np.ndarray  # one-sided derivatives
-    left: np.ndarray
-    side_error: np.ndarray
-    jump: np.ndarray  # whether the function itself jumps, so that no slope exists
-    rounding: np.ndarray  # the part of the error that no shorter step would take away
-    steepest: np.ndarray  # the largest |phi(t) / t| that was met, by which "small" is measured
-
-    @property
-    def kink(self) -> np.ndarray:
-        """Where the one-sided slopes differ by more than their errors explain."""
-        explained = 20 * self.side_error + 1e-4 * self.steepest
-        bends = abs(self.right - self.left) > explained
-        kink: np.ndarray = self.jump | bends
-        return kink
-
-    @property
-    def settled(self) -> np.ndarray:
-        """Where another attempt would add nothing."""
-        size = abs(self.value)
-        finite = np.isfinite(size)
-        scale = np.maximum(self.steepest, largest_finite(size))
-        resolved = self.error <= RESOLVED * scale
-        as_precise_as_can_be = self.error <= 2 * self.rounding
-        side = np.maximum(abs(self.right), abs(self.left))
-        sides_resolved = self.side_error <= 1e-6 * side
-        enough = resolved | as_precise_as_can_be | (self.kink & sides_resolved)
-        settled: np.ndarray = finite & enough
-        return settled
+def kink(slopes: np.ndarray) -> np.ndarray:
+    """Where the one-sided slopes differ by more than their errors explain."""
+    explained = 20 * (slopes["right_error"] + slopes["left_error"]) + 1e-6 * slopes["steepest"]
+    bends: np.ndarray = abs(slopes["right"] - slopes["left"]) > explained
+    found: np.ndarray = slopes["jump"] | bends
+    return found
 
 
 def largest(a: np.ndarray) -> float:
@@ -74,15 +66,181 @@ def largest_finite(a: np.ndarray) -> float:
     return largest(finite)
 
 
+def rungs(near: int = 0) -> list[int]:
+    """The exponents of a direction's rungs; `near` is that of its argument's own scale.
+
+    The steps are shares of 1 or of the argument, if that is larger. A smaller argument, 2^-near,
+    has rungs at its own scale besides.
+    """
+    own = range(near + 5, near + 26, 4) if near > 4 else ()
+    return sorted({*RUNGS, *own})
+
+
+def slopes(
+    phi: Phi,
+    count: int,
+    *,
+    eps: float = 2.0**-52,
+    near: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Derivatives at t = 0 of `count` functions: (count,) of `SLOPES`, or (parts,) of one phi.
+
+    `phi(i, t)` gives phi_i(t) - phi_i(0) and the size of the numbers that were subtracted, which
+    times `eps` is the rounding error. `near`: see `rungs`.
+    """
+    near = [0] * count if near is None else near
+    ladders = [rungs(n) for n in near]
+    fine = [FINE if n <= 16 else n + 9 for n in near]
+    climbed = [0] * count  # the exponent of the last rung
+    best: np.ndarray | None = None
+    pending = list(range(count))
+    while pending:
+        exponents = [next(e for e in ladders[i] if e > climbed[i]) for i in pending]
+        attempt = rung(phi, pending, exponents, eps)  # (pending, parts)
+        if best is None:
+            best = attempt
+        else:
+            best[pending] = better(best[pending], attempt)
+        remaining = []
+        for i, exponent in zip(pending, exponents, strict=True):
+            climbed[i] = exponent
+            kinked = kink(best[i])
+            if kinked.any() and exponent < fine[i]:
+                climbed[i] = fine[i] - 1  # is the kink still there?
+            elif (settled(best[i]) | kinked).all():
+                continue
+            if climbed[i] < ladders[i][-1]:
+                remaining.append(i)
+        pending = remaining
+    assert best is not None
+    return best.reshape(-1)
+
+
+def settled(slopes: np.ndarray) -> np.ndarray:
+    """Where another rung would add nothing."""
+    resolved = slopes["error"] <= RESOLVED * abs(slopes["value"])
+    as_precise_as_can_be = slopes["error"] <= 2 * slopes["rounding"]
+    found: np.ndarray = np.isfinite(slopes["value"]) & (resolved | as_precise_as_can_be)
+    return found
+
+
+def better(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The best of two rungs, of which the new one is finer."""
+    with np.errstate(invalid="ignore"):
+        return _better(old, new)
+
+
+def _better(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    best = old.copy()
+    _take(best, new, "error", ("value", "rounding", "steepest", "size", "step"))
+    _take(best, new, "right_error", ("right",))
+    _take(best, new, "left_error", ("left",))
+    gap = abs(old["right"] - old["left"])
+    resolved = new["right_error"] + new["left_error"] <= 1e-2 * gap
+    elsewhere = kink(old) & ~kink(new) & (resolved | old["jump"])
+    # A longer step may jump over whole periods, and be sure of itself: a shorter one knows better.
+    sure = 1e4 * new["error"] <= np.fmax(abs(new["value"]), abs(old["value"]))
+    apart = abs(new["value"] - old["value"]) > 10 * (new["error"] + old["error"])
+    elsewhere |= sure & apart
+    best[elsewhere] = new[elsewhere]
+    best["first"] = old["first"]
+    return best
+
+
+def _take(best: np.ndarray, new: np.ndarray, error: str, others: Sequence[str]) -> None:
+    """Take an error of a new rung and what it is the error of, wherever it is smaller."""
+    smaller = new[error] < best[error]
+    for name in (error, *others):
+        best[name][smaller] = new[name][smaller]
+
+
+def rung(phi: Phi, which: Sequence[int], exponents: Sequence[int], eps: float) -> np.ndarray:
+    """Slopes along some of the directions on one rung each: (directions, parts) of `SLOPES`."""
+    lengths = 2.0 ** -(np.asarray(exponents, float) + np.arange(LEVELS)[:, None])  # (L, D)
+    forward, backward, sizes = _evaluate(phi, which, lengths)  # (L, D, parts)
+    h = lengths[:, :, None]
+    found = np.empty(forward.shape[1:], SLOPES)
+    with np.errstate(invalid="ignore", over="ignore"):
+        steepest = (np.fmax(abs(forward), abs(backward)) / h).max(axis=0)
+        noise = 2 * eps * sizes.max(axis=0) + 2.0**-1070  # numbers may be subnormal
+        rounding = noise / h[-1]
+        central = (forward - backward) / (2 * h)
+        value, error = richardson(central, (2, 4, 6))
+        right, right_error, right_jumps = _side(forward, h, noise)
+        left, left_error, left_jumps = _side(-backward, h, noise)
+        larger_error = np.maximum(right_error, left_error)
+
+        # The central differences of a function whose second derivative jumps have odd error
+        # terms: there, the mean of the sides is better.
+        middle = (right + left) / 2
+        value = np.where(larger_error < error, middle, value)
+        error = np.fmin(larger_error, error) + rounding
+        # Where not even the sides converge, the central differences agree by symmetry alone.
+        rough = larger_error > 0.1 * steepest + 10 * rounding
+        error = np.where(rough, np.maximum(larger_error, error), error)
+        jumps = right_jumps | left_jumps
+        error = np.where(jumps, np.inf, error)  # right and left are slopes beside the jump
+    found["value"] = value
+    found["error"] = _or_infinite(error)
+    found["rounding"] = rounding
+    found["right"] = right
+    found["left"] = left
+    found["right_error"] = _or_infinite(right_error + 2 * rounding)
+    found["left_error"] = _or_infinite(left_error + 2 * rounding)
+    found["jump"] = jumps
+    found["steepest"] = found["first"] = np.nan_to_num(steepest)
+    found["size"] = np.nan_to_num(sizes.max(axis=0))
+    found["step"] = h[0]
+    return found
+
+
+def _or_infinite(errors: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(errors), errors, np.inf)
+
+
+def _evaluate(
+    phi: Phi, which: Sequence[int], lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """phi(t), phi(-t) and the size of their terms at lengths (L, D): three arrays (L, D, parts)."""
+    shape = (*lengths.shape, 2, 2)  # phi(t) and phi(-t), each a change and a size
+    rows = []
+    for i, steps in zip(which, lengths.T.tolist(), strict=True):
+        rows.append([(phi(i, t), phi(i, -t)) for t in steps])
+    table = np.array(rows, float)  # (D, L, 2, 2) or (D, L, 2, 2, parts)
+    table = table.reshape(shape[1], shape[0], 2, 2, -1).swapaxes(0, 1)
+    changes = table[:, :, :, 0]
+    sizes = table[:, :, :, 1]
+    return changes[:, :, 0], changes[:, :, 1], np.fmax(sizes[:, :, 0], sizes[:, :, 1])
+
+
+def _side(
+    changes: np.ndarray, h: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The slope to one side, its error, and whether the function jumps before it begins.
+
+    changes: phi(h), phi(h/2), ... (L, D, parts). After a jump, phi does not shrink with h; the
+    slope is then that of phi between its points.
+    """
+    slope, error = richardson(changes / h, (1, 2, 3))
+    sizes = abs(changes)
+    stays = sizes.min(axis=0) > 0.8 * sizes.max(axis=0)
+    jumps = stays & (sizes[-1] > 100 * noise)
+    if jumps.any():
+        beside, beside_error = richardson((changes[:-1] - changes[1:]) / h[1:], (1, 2))
+        slope = np.where(jumps, beside, slope)
+        error = np.where(jumps, beside_error, error)
+    return slope, error, jumps
+
+
 def richardson(
     table: np.ndarray,
     powers: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Extrapolate table[k], taken at step h / 2^k with error terms h^p for p in powers, to h = 0.
 
-    table: (L, D) -> value and error, each (D,). The value is the entry of the scheme that changed
-    least from its neighbours. All that are chosen from know the shortest step: two longer ones may
-    agree by accident, on what lies behind a kink.
+    table: (L, ...) -> value and error, each (...). The value is the entry of the scheme that
+    changed least from its neighbours. All that are chosen from know the shortest step: two longer
+    ones may agree by accident, on what lies behind a kink.
     """
     column = table
     values = [table[-1]]
@@ -94,156 +252,10 @@ def richardson(
         column = following + change
         values.append(column[-1])
         errors.append(np.maximum(abs(change[-1]), abs(column[-1] - preceding[-1])))
-    value = np.array(values)  # (powers + 1, D)
-    error = np.array(errors)  # (powers + 1, D)
+    value = np.array(values)  # (powers + 1, ...)
+    error = np.array(errors)  # (powers + 1, ...)
     error[np.isnan(error)] = np.inf
     best = error.argmin(axis=0)[None]
     least_changed = np.take_along_axis(value, best, 0)
     least_error = np.take_along_axis(error, best, 0)
     return least_changed[0], least_error[0]
-
-
-def slopes(
-    phi: Phi,
-    count: int,
-    *,
-    eps: float = 2.0**-52,
-    steps: Sequence[float] = STEPS,
-) -> Slopes:
-    """Derivatives at t = 0 of `count` functions.
-
-    `phi(i, t)` gives phi_i(t) - phi_i(0) and the size of the numbers that were subtracted, which
-    times `eps` is the rounding error. With count 1, phi may give arrays: one function each.
-    """
-    best: Slopes | None = None
-    pending = np.arange(count)
-    for step in steps:
-        attempt = _attempt(phi, pending, step, eps)
-        one_each = len(attempt.value) == len(pending)
-        positions = pending if one_each else np.arange(len(attempt.value))
-        if best is None:
-            best = attempt
-        else:
-            _improve(best, attempt, positions)
-        unsettled = np.flatnonzero(~best.settled)
-        if not len(unsettled):
-            break
-        if one_each:
-            pending = unsettled
-    assert best is not None
-    return best
-
-
-def _attempt(
-    phi: Phi,
-    which: np.ndarray,
-    step: float,
-    eps: float,
-) -> Slopes:
-    """Slopes along some of the directions with one first step."""
-    lengths = step / 2.0 ** np.arange(LEVELS)
-    forward, backward, sizes = _evaluate(phi, which, lengths)
-    h = lengths[:, None]  # (L, 1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        farther = np.maximum(abs(forward), abs(backward))
-        steepest = (farther / h).max(axis=0)
-        noise = 2 * eps * sizes.max(axis=0)
-        rounding = noise / lengths[-1]
-
-        central = (forward - backward) / (2 * h)
-        value, error = richardson(central, (2, 4, 6))
-        one_sided = np.concatenate([forward, -backward], axis=1) / h  # (L, 2 D)
-        sides, errors = richardson(one_sided, (1, 2, 3))
-        right, left = np.split(sides, 2)
-        larger_error = np.maximum(*np.split(errors, 2))
-
-        # The central differences of a function whose second derivative jumps have odd error
-        # terms: there, the mean of the sides is better.
-        middle = (right + left) / 2
-        value = np.where(larger_error < error, middle, value)
-        error = np.minimum(larger_error, error) + rounding
-        # Where not even the sides converge, the central differences agree by symmetry alone.
-        rough = larger_error > 0.1 * steepest + 10 * rounding
-        error = np.where(rough, np.maximum(larger_error, error), error)
-        side_error = larger_error + 2 * rounding
-        jump = _jumps(forward, noise) | _jumps(backward, noise)
-    error[~np.isfinite(error)] = np.inf
-    side_error[~np.isfinite(side_error)] = np.inf
-    return Slopes(
-        value=value,
-        error=error,
-        right=right,
-        left=left,
-        side_error=side_error,
-        jump=jump,
-        rounding=rounding,
-        steepest=np.nan_to_num(steepest),
-    )
-
-
-def _evaluate(
-    phi: Phi,
-    which: np.ndarray,
-    lengths: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """phi(t), phi(-t) and the size of their terms at each of L lengths: three arrays (L, D)."""
-    forward = []
-    backward = []
-    sizes = []
-    for i in which.tolist():
-        pairs = [(phi(i, t), phi(i, -t)) for t in lengths]
-        forward.append([change for (change, _), _ in pairs])
-        backward.append([change for _, (change, _) in pairs])
-        sizes.append([np.maximum(size, other) for (_, size), (_, other) in pairs])
-    return _by_level(forward), _by_level(backward), _by_level(sizes)
-
-
-def _by_level(rows: Sequence[Sequence[ArrayLike]]) -> np.ndarray:
-    """(directions, L), or (1, L, outputs) of a phi that gives arrays -> (L, D)."""
-    by_level = np.moveaxis(np.array(rows, float), 1, 0)
-    return by_level.reshape(LEVELS, -1)
-
-
-def _jumps(values: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Whether phi(t) - phi(0) does not shrink with t: the function jumps at 0. (L, D) -> (D,)."""
-    sizes = abs(values)
-    stays = sizes.min(axis=0) > 0.8 * sizes.max(axis=0)
-    visible = sizes[-1] > 100 * noise
-    jumps: np.ndarray = stays & visible
-    return jumps
-
-
-def _improve(best: Slopes, attempt: Slopes, which: np.ndarray) -> None:
-    """Keep what is better in a new attempt."""
-    better = attempt.error < best.error[which]
-    there = which[better]
-    best.value[there] = attempt.value[better]
-    best.error[there] = attempt.error[better]
-    best.rounding[there] = attempt.rounding[better]
-
-    better = attempt.side_error < best.side_error[which]
-    there = which[better]
-    best.right[there] = attempt.right[better]
-    best.left[there] = attempt.left[better]
-    best.side_error[there] = attempt.side_error[better]
-
-    best.jump[which] = attempt.jump
-
-
-def doubt(slopes: Slopes, phi: Phi, which: np.ndarray, eps: float) -> None:
-    """Widen the errors of some directions to those of other steps, and to their disagreement.
-
-    An estimate may be lucky where a function is made of terms that cancel.
-    """
-    if not len(which):
-        return
-    attempts = [_attempt(phi, which, step, eps) for step in CONFIRMING]
-    confirmed = np.min([a.error for a in attempts], axis=0)
-    errors = [slopes.error[which], confirmed]
-    roundings = [slopes.rounding[which]]
-    for again in attempts:
-        disagreement = abs(again.value - slopes.value[which])
-        errors.append(np.where(disagreement > again.error, disagreement, 0))
-        roundings.append(again.rounding)
-    slopes.error[which] = np.max(errors, axis=0)
-    slopes.rounding[which] = np.max(roundings, axis=0)

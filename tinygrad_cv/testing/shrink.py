@@ -3,51 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 
 from ..engine.operands import DIFFERENTIABLE
 from ..engine.pytrees import leaves, map_leaves
 from ..typing import PyTree
+from .clock import Clock, OutOfTime
 from .message import GradMismatch
 from .operation import Arguments
+from .patterns import claim
 
-TRIES = 80
+TRIES = 60
+SECONDS = 2.0  # the longest that is spent
+MULTIPLE = 10  # of the first check's time: no longer than this, but at least half of SECONDS
 LARGEST = 100_000  # more elements are left as they are: each try would take long
+SHORT = 12  # a longer axis is not cut by a single element
 FEW = 12  # of at most so many elements, each is tried alone
 
+Check: TypeAlias = Callable[[Arguments, Clock], object]
 
-def shrink(
-    mismatch: GradMismatch, args: Arguments, check: Callable[[Arguments], object]
-) -> GradMismatch:
+
+def shrink(mismatch: GradMismatch, args: Arguments, check: Check, first: Clock) -> GradMismatch:
     """The same failure with the simplest arguments: axes cut short, values of few decimals.
 
     A cut is tried on all axes of one length at once, since axes that belong together have one
-    length.
+    length. Elements that differ stay apart, and become 0 or 1 only where the failure has a pattern,
+    so that nothing is read from numbers that are the same by accident. A pattern is claimed only
+    if the first arguments show it, too.
+
+    first: the clock of the check that failed.
     """
+    if first.over:
+        left_out = "  left out for want of time: smaller arguments, second looks"
+        text = str(mismatch).replace("\n  reproduce:", f"\n{left_out}\n  reproduce:")
+        return mismatch.with_text(text)
+    seconds = min(SECONDS, max(MULTIPLE * first.passed, SECONDS / 2), first.left)
+    clock = Clock(seconds, strict=True)
     options = candidates(args)
     for _ in range(TRIES):
         smaller = next(options, None)
-        if smaller is None:
+        if smaller is None or clock.over:
             break
+        if not apart(args, smaller, bool(mismatch.patterns)):
+            continue
         try:
             with np.errstate(all="ignore"):
-                check(smaller)
+                check(smaller, clock)
         except GradMismatch as again:
-            if kind(again) == kind(mismatch):
+            if same_failure(mismatch, again):
                 mismatch = again
+                args = smaller
                 options = candidates(smaller)
+        except OutOfTime:
+            break
         except Exception:  # the function does not take these arguments
             continue
     return mismatch
 
 
-def kind(mismatch: GradMismatch) -> str:
-    """The sort of a failure: the first words after the operation's name, and the pattern."""
-    lines = str(mismatch).splitlines()
-    patterns = [line.split(",")[0] for line in lines if line.startswith("  pattern:")]
-    first_words = lines[0].partition(": ")[2][:20]
-    return " ".join([first_words, *patterns])
+def same_failure(one: GradMismatch, other: GradMismatch) -> bool:
+    """Whether two failures begin with the same words, and the second claims what the first does.
+
+    It may claim more if the first compared some elements only, and no place where all are wrong.
+    """
+    if first_words(one) != first_words(other):
+        return False
+    more = other.whole and not one.whole
+    of_one = [claim(pattern, not more) for pattern in one.patterns]
+    of_other = [claim(pattern, not more) for pattern in other.patterns]
+    if more:
+        return {name for name, _ in of_one} <= {name for name, _ in of_other}
+    if len(of_one) != len(of_other):
+        return False
+    pairs = zip(of_one, of_other, strict=True)
+    return all(a == b and place in ("", there) for (a, there), (b, place) in pairs)
+
+
+def first_words(mismatch: GradMismatch) -> str:
+    """The first words after the operation's name."""
+    return str(mismatch).splitlines()[0].partition(": ")[2][:20]
+
+
+def apart(args: Arguments, others: Arguments, simple: bool) -> bool:
+    """Whether elements that differ still do, in arrays of the same shapes.
+
+    simple: whether they may become 0 or 1.
+    """
+    for one, other in zip(leaves(list(args)), leaves(list(others)), strict=True):
+        if not is_float(one) or np.shape(one) != np.shape(other):
+            continue
+        became_simple = np.isin(other, (0, 1)) & ~np.isin(one, (0, 1))
+        if became_simple.any() and not simple:
+            return False
+        if len(np.unique(one)) != len(np.unique(other)):
+            return False
+    return True
 
 
 def candidates(args: Arguments) -> Iterator[Arguments]:
@@ -56,7 +108,7 @@ def candidates(args: Arguments) -> Iterator[Arguments]:
     if sum(a.size for a in arrays) > LARGEST:
         return
     yield from _shorter(args, arrays)
-    for decimals in (0, 1, 2):
+    for decimals in (0, 1, 2, 3):
         yield from _rounded(args, decimals)
     if len(arrays) <= 4 and sum(a.size for a in arrays) <= FEW:
         yield from _with_simple_elements(args, arrays)
@@ -66,7 +118,10 @@ def _shorter(args: Arguments, arrays: list[np.ndarray]) -> Iterator[Arguments]:
     """The arguments with all axes of one length cut short, the longest ones first."""
     lengths = {n for a in arrays for n in a.shape if n > 1}
     for length in sorted(lengths, reverse=True):
-        for kept in sorted({1, 2, length // 2, length - 1} - {0, length}):
+        slightly = length - 1 if length <= SHORT else 3 * length // 4
+        for kept in sorted({1, 2, 3, length // 2, slightly} - {0, length}):
+            if kept > length:
+                continue
             shorten = lambda leaf: cut(leaf, length, kept)  # noqa: B023
             yield tuple(map_leaves(shorten, list(args)))
 

@@ -26,10 +26,14 @@ def count(shape: Shape, axis: Axis) -> int:
 
 
 def counted(shape: Shape, axis: Axis, where: Mask, keepdims: bool = True) -> Any:
-    """How many elements a reduction takes together; with a mask an array."""
+    """How many elements a reduction takes together; with a mask an array.
+
+    A mask of whole numbers counts an element that often, as it does in NumPy.
+    """
     if where is True:
         return count(shape, axis)
-    return np.count_nonzero(np.broadcast_to(where, shape), axis=axis, keepdims=keepdims)
+    mask = np.broadcast_to(where, shape)
+    return np.sum(mask, axis=axis, dtype=np.intp, keepdims=keepdims)
 
 
 def left_in(x: Array, where: Mask) -> Array:

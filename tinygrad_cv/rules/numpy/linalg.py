@@ -2,9 +2,14 @@
 
 Conventions. Functions of a Hermitian matrix (cholesky, eigh, eigvalsh) are differentiated along
 Hermitian changes: their gradient is Hermitian, whichever triangle NumPy reads. A singular value of
-0 has gradient 0. Where a derivative does not exist (eigenvectors of equal eigenvalues), LinAlgError
-is raised; nothing returns NaN. The way back knows which vectors are used, and differentiates one
-beside others of equal values; forward mode computes the tangents of all, and refuses.
+0 has gradient 0, if the values alone are used. Where a derivative does not exist, LinAlgError is
+raised; nothing returns NaN.
+
+Equal values. Their vectors are any basis of the space that they span. A loss that does not depend
+on the choice, as a function of the matrix V diag(f(w)) V^H, has a gradient, which is a limit: the
+way back takes it (`Limit`), and raises LinAlgError for any other loss, as it does for a second
+derivative. Forward mode computes the tangents of all vectors, and refuses; those of the values
+alone (eigvalsh, svdvals) it has, right for every loss that has a derivative.
 
 Complex matrices. A holomorphic function (inv, solve, det, the eigenvalues of eig) has the formula
 of the real one, with transposes where the textbook has conjugate transposes, since the conjugate of
@@ -29,18 +34,19 @@ torch.linalg.svd for what depends on phases.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy import linalg
 
 from ...engine.operands import conjugate
-from ...tensor import Tensor, unwrap
+from ...tensor import LimitRule, Node, Place, Rule, Tensor, place_of, pushforward, unwrap
 from ...typing import Array, DTypeLike, Shape
 from ..table import as_array, definition, derivative, without_gradient
 
+Divisor: TypeAlias = Callable[[Array], Array]
 Triangle: TypeAlias = Literal["L", "U", "l", "u"]  # the one of a Hermitian matrix that is read
 
 
@@ -336,19 +342,49 @@ def _qr_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
 reduced_qr = derivative(reduced_qr, a=_qr).tangent(a=_qr_tangent)
 
 
+def complete_qr(a: Array) -> Any:
+    """[Q N] and [R 0] of a tall matrix; N is unique up to a unitary factor on its right."""
+    return linalg.qr(a, mode="complete")
+
+
+def _complete_qr(g: Sequence[Array], y: Sequence[Array]) -> Array:
+    """That of the reduced one, with what comes through the vectors that complete Q."""
+    q, r = y
+    gq, gr = g
+    k = np.shape(r)[-1]
+    gq = _through_complement(conjugate(q), gq, k)
+    return _qr([gq, gr[..., :k, :]], [q[..., :k], r[..., :k, :]])
+
+
+def _complete_qr_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
+    """That of the reduced one, N' = -Q Q'^H N, and zeros."""
+    q, r = y
+    k = np.shape(r)[-1]
+    vectors, n = q[..., :k], q[..., k:]
+    tq, tr = _qr_tangent(t, [vectors, r[..., :k, :]])
+    tn = -vectors @ (_mh(tq) @ n)
+    below = np.zeros_like(unwrap(r[..., k:, :]))
+    return [np.concatenate([tq, tn], axis=-1), np.concatenate([tr, below], axis=-2)]
+
+
+complete_qr = derivative(complete_qr, a=_complete_qr).tangent(a=_complete_qr_tangent)
+
+
 @definition(linalg.qr)
 def qr(a: Array, mode: str = "reduced") -> Any:
     """A wide matrix is [A1 A2] = Q [R1 Q^H A2] with A1 = Q R1.
 
-    Raises NotImplementedError for the complete Q of a tall matrix, which is not unique.
+    Raises NotImplementedError for mode="raw", LAPACK's own form.
     """
     rows, columns = sizes(a)
     mode = {"full": "reduced", "f": "reduced"}.get(mode, mode)  # NumPy's old names
-    if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
+    if mode not in ("reduced", "r", "complete"):
         raise NotImplementedError(
             f"np.linalg.qr(mode={mode!r}) of shape {np.shape(a)} has no derivative; "
             "use mode='reduced'"
         )
+    if mode == "complete" and rows > columns:
+        return complete_qr(a)
     result = reduced_qr(a[..., :rows])
     if columns > rows:
         rest = _mh(result.Q) @ a[..., rows:]
@@ -376,60 +412,74 @@ def _refuse(where: np.ndarray, used: Array, error: str) -> None:
         raise linalg.LinAlgError(error)
 
 
-def _quotient(
-    m: Array,
-    d: Array,
-    zero: np.ndarray,
-    used: Array,
-    error: str,
-) -> Array:
-    """m / d, and 0 where d counts as zero. Raises LinAlgError if `used` is not 0 there."""
-    _refuse(zero, used, error)
-    return np.where(zero, 0, m / np.where(zero, 1, d))
+def _equal_pairs(values: Array) -> np.ndarray:
+    """Which of the values (..., n), which are sorted, are equal for all one can know: (..., n, n).
 
-
-def _over_gaps(
-    m: Array,
-    values: Array,
-    name: str,
-    used: Array | None = None,
-) -> Array:
-    """m_ij / (v_j - v_i), and 0 on the diagonal: how vectors turn when the matrix changes.
-
-    Vectors whose values are equal may be any basis of the space they span, and have no derivative.
-    `used` (m, if it is not given) is what asks for their turning into each other; where it is not
-    0, LinAlgError is raised.
+    The diagonal is False. LAPACK's errors are some n eps of the largest.
     """
-    n = np.shape(values)[-1]
+    plain = unwrap(values)
+    n = np.shape(plain)[-1]
+    largest = np.max(np.abs(plain), axis=-1, keepdims=True, initial=0)
+    apart = ~_is_negligible(np.diff(plain, axis=-1), largest, 10 * n)
+    label = np.cumsum(np.concatenate([apart[..., :0], apart], axis=-1), axis=-1)
+    label = np.concatenate([np.zeros((*label.shape[:-1], 1), int), label], axis=-1)[..., :n]
+    return np.equal(_row(label), _column(label)) & ~np.eye(n, dtype=bool)
+
+
+def _off_diagonal(m: Array) -> Array:
+    """m with zeros on its diagonal."""
+    return np.where(np.eye(np.shape(m)[-1], dtype=bool), 0, m)
+
+
+def _over_gaps(m: Array, values: Array, equal: np.ndarray) -> Array:
+    """m_ij / (v_j - v_i), and 0 on the diagonal and for equal values: how vectors turn."""
     gaps = _row(values) - _column(values)
-    equal = _is_negligible(gaps, _largest(_row(values)), 10 * n)  # LAPACK's errors are some n eps
-    used = unwrap(m if used is None else used)
-    used = np.where(_is_negligible(used, _largest(used), 10 * n) | np.eye(n, dtype=bool), 0, used)
-    error = (
+    zero = equal | np.eye(np.shape(values)[-1], dtype=bool)
+    return np.where(zero, 0, m / np.where(zero, 1, gaps))
+
+
+def _no_vectors(name: str) -> str:
+    return (
         f"{name} are equal: their vectors are not unique and have no derivative. If only the "
-        "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; else make the values "
-        "distinct"
+        "values are used, take np.linalg.eigvalsh or np.linalg.svdvals; for a function of a matrix "
+        "see tinygrad_cv.scipy.linalg; else make the values distinct"
     )
-    return _quotient(m, gaps, equal, used, error)
+
+
+def _apart(m: Array, values: Array, name: str) -> Array:
+    """m_ij / (v_j - v_i). Raises LinAlgError if m is not 0 for equal values."""
+    equal = _equal_pairs(values)
+    rounding = _is_negligible(m, _largest(m), 10 * np.shape(values)[-1])
+    if np.any(equal & ~rounding):
+        raise linalg.LinAlgError(_no_vectors(name))
+    return _over_gaps(m, values, equal)
+
+
+def _refuse_equal(equal: np.ndarray, t: Array, error: str) -> None:
+    """Raise LinAlgError for tangents of the vectors of equal values, of matrices that change."""
+    moves = np.any(unwrap(t) != 0, axis=(-2, -1), keepdims=True)
+    if np.any(equal & moves):
+        raise linalg.LinAlgError(error)
 
 
 def _check_equal(values: Array, g: Array, name: str) -> None:
-    """Raise LinAlgError if equal values have different gradients.
+    """Raise LinAlgError if equal values, which alone are used, have different gradients.
 
-    Which vectors they belong to is arbitrary then, and so is what g says. In V diag(f(w)) V^H the
-    loss does not depend on the choice of V, but what f makes of the elements off the diagonal is
-    nowhere in g. The root of eps is far from rounding, and from what is not.
+    The root of eps is far from rounding, and from what is not. A gradient that was recorded says
+    how much of it is rounding of the values.
     """
-    values, g = unwrap(values), unwrap(g)
-    n = np.shape(values)[-1]
-    equal = _is_negligible(_row(values) - _column(values), _largest(_row(values)), 10 * n)
-    differences = np.abs(_row(g) - _column(g))
-    if np.any(equal & (differences > np.sqrt(np.finfo(g.dtype).eps) * _largest(_row(g)))):
+    plain = unwrap(g)
+    eps = np.finfo(plain.dtype).eps
+    allowed = np.sqrt(eps) * _largest(_row(plain))
+    if isinstance(g, Tensor) and place_of(values) is not None:
+        change = _along(_steps(values), [g])[0]
+        scale = _largest(_row(values)) * _largest(_row(change))
+        allowed = allowed + 100 * np.shape(values)[-1] * eps * scale
+    differences = np.abs(_differences(plain))
+    if np.any(_equal_pairs(values) & ~(differences <= allowed)):
         raise linalg.LinAlgError(
             f"{name} are equal, and the loss weighs them differently: which is which is arbitrary, "
-            "so that it has no gradient here. Make the values distinct; for a function of a matrix "
-            "see tinygrad_cv.scipy.linalg; if only the values are used, take np.linalg.eigvalsh or "
-            "np.linalg.svdvals"
+            "so that it has no gradient here. Make the values distinct"
         )
 
 
@@ -459,26 +509,200 @@ def _check_phases(name: str, *vectors_and_gradients: tuple[Array, Array]) -> Non
             )
 
 
+def _differences(values: Array) -> Array:
+    """v_j - v_i."""
+    return _row(values) - _column(values)
+
+
+def _sums(values: Array) -> Array:
+    """v_j + v_i."""
+    return _row(values) + _column(values)
+
+
+class Vectors(NamedTuple):
+    """A matrix of vectors among the values of an operation, and how a loss depends on it."""
+
+    place: Place
+    carried: np.ndarray  # the vectors that belong to the values, conjugated as gradients are
+    g: Array  # their gradient
+    turning: np.ndarray  # how all vectors there may turn, along a random direction
+
+    def size(self, g: Array) -> np.ndarray:
+        """The size of what is summed in V^H g, (..., 1, 1)."""
+        g = np.abs(unwrap(g))
+        return _largest(np.abs(_mh(self.carried)) @ g) + _largest(g)
+
+
+class Limit:
+    """The gradient of a matrix by its values and vectors where quotients in it are 0 / 0.
+
+    The vectors V of equal values may be any basis of the space they span. If the loss is a
+    differentiable function of the matrix, it does not depend on the choice: the numerator m, which
+    says how it changes as they turn, is 0 like the divisor d. Where the values w move apart, to
+    w + t h, it is the loss at another matrix, of distinct values, whose gradient has the quotient
+    m(t) / t d(h) in its place. For t -> 0 that is m'(0) / d(h), by l'Hopital's rule. The gradient
+    of the loss, as it was recorded, is pushed along h.
+
+    It is a limit only if the loss is such a function; then neither the numerators nor the gradient
+    change as the vectors turn. `check` looks at one random turning, to first order. What it cannot
+    see at the one basis that LAPACK has chosen: a loss whose first three derivatives there are
+    those of a function of the matrix (as v^4 at v = 0), and kinks (as |v| at v = 0).
+    """
+
+    def __init__(self, values: Array, error: str) -> None:
+        self.values, self.error = values, error
+        self.steps = _steps(values)
+        self.numerators: list[Array] = []  # what is to be 0
+
+    def divide(self, m: Array, divisor: Divisor, zero: np.ndarray) -> Array:
+        """m / d of the values, where d is linear; where it is `zero`, the limit."""
+        (h,) = self.steps.values()
+        (change,) = _along(self.steps, [m])
+        d = np.where(zero, divisor(h), divisor(self.values))  # 0 only where m is 0
+        self.numerators.append(np.where(zero, m, 0))
+        return np.where(d == 0, 0, np.where(zero, change, m) / np.where(d == 0, 1, d))
+
+    def check(self, gradient: Array, vectors: Sequence[Vectors]) -> None:
+        """Raise LinAlgError if the numerators are not 0, or if the vectors' turning shows."""
+        gradients = [part.g for part in vectors]
+        moved = _along(self.steps, gradients)
+        turning = {part.place: part.turning for part in vectors}
+        turned_gradients = _along(turning, gradients)
+        turned_moved = _along(turning, moved)
+
+        def size(gs: Sequence[Array]) -> np.ndarray:
+            sizes = [part.size(g) for part, g in zip(vectors, gs, strict=True)]
+            return np.sum(sizes, axis=0)
+
+        # What rounding of the vectors and the values makes of a number, and what is far from it.
+        n = np.shape(self.values)[-1]
+        far = np.sqrt(np.finfo(self.values.dtype).eps)
+        eps = 100 * n * far**2
+        w = _largest(_row(self.values))
+        once = size(gradients) + size(turned_gradients)
+        twice = size(moved) + size(turned_moved)
+        thrice = size(_along(self.steps, moved))
+        rounding = eps * (once + w * twice)
+        allowed = far * (_largest(gradient) + twice) + eps * w * thrice
+
+        *changes, turned = _along(turning, [*self.numerators, gradient])
+        fits = [_vanishes(turned, allowed)]
+        fits += [_vanishes(m, rounding) for m in self.numerators]
+        fits += [_vanishes(change, far * once + rounding) for change in changes]
+        if not all(fits):
+            raise linalg.LinAlgError(self.error)
+
+
+def _steps(values: Array) -> dict[Place, np.ndarray]:
+    """Steps along which values at their place in the graph move apart."""
+    numbers = np.arange(1, np.shape(values)[-1] + 1, dtype=values.dtype)
+    return {place_of(values): np.broadcast_to(numbers, np.shape(values))}
+
+
+def _along(seeds: dict[Place, np.ndarray], tensors: Sequence[Array]) -> list[Array]:
+    """How tensors change when the values at some places do.
+
+    Raises LinAlgError where functions have no further derivative.
+    """
+    places = [place_of(tensor) for tensor in tensors]
+    try:
+        found = pushforward(seeds, [place for place in places if place is not None], graph=True)
+    except (NotImplementedError, FloatingPointError) as error:
+        raise linalg.LinAlgError(
+            "values are equal, so that the gradient is a limit, but of a function that uses their "
+            f"vectors only the first derivative is known: {error}"
+        ) from error
+    changes = []
+    for place, tensor in zip(places, tensors, strict=True):
+        change = found.get(place)
+        changes.append(np.zeros_like(unwrap(tensor)) if change is None else change)
+    return changes
+
+
+def _vanishes(m: Array, allowed: np.ndarray) -> bool:
+    """Whether nothing is larger than what is allowed; NaN is."""
+    return bool(np.all(np.abs(unwrap(m)) <= allowed))
+
+
+def _random(shape: Shape, like: np.ndarray, seed: int) -> np.ndarray:
+    """Normal numbers in the dtype of another array."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=shape)
+    if np.iscomplexobj(like):
+        x = x + 1j * rng.normal(size=shape)
+    return x.astype(like.dtype)
+
+
+def _turning(v: np.ndarray, where: np.ndarray, seed: int) -> np.ndarray:
+    """V K for a random skew-Hermitian K, in which vectors turn into each other where they may."""
+    k = _skew(_random(where.shape, v, seed))
+    return v @ np.where(where | np.eye(where.shape[-1], dtype=bool), k, 0)
+
+
+def first_derivative(g: Array) -> Array:
+    """A gradient that is a limit: how it changes is unknown."""
+    return np.array(g)
+
+
+def _no_second_derivative() -> Array:
+    raise linalg.LinAlgError(
+        "values are equal: the gradient of a function that uses their vectors is a limit there, "
+        "and has no derivative here. Make the values distinct"
+    )
+
+
+first_derivative = derivative(first_derivative, g=_no_second_derivative).tangent(
+    g=_no_second_derivative
+)
+
+
+def _is_used(g: Array, equal: np.ndarray) -> bool:
+    """Whether a loss uses vectors of equal values, of which this is the gradient.
+
+    If it is an array, nobody used them; or all that is known is their gradient.
+    """
+    used = np.any(unwrap(g) != 0, axis=-2)
+    return isinstance(g, Tensor) or bool(np.any(used & np.any(equal, axis=-1)))
+
+
 def _eigh(g: Sequence[Array], y: Sequence[Array]) -> Array:
     """The Hermitian part of V (diag(gw) + F * (V^H gV)) V^H with F_ij = 1 / (w_j - w_i)
-    (Giles 2008)."""
+    (Giles 2008). For equal eigenvalues the limit, if there is one."""
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
-    _check_equal(w, gw, "eigenvalues")
-    turning = _over_gaps(_mh(v) @ gv, w, "eigenvalues")
-    return _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
+    m = _off_diagonal(_skew(_mh(v) @ gv))
+    equal = _equal_pairs(w)
+    if not (np.any(equal) and _is_used(gv, equal)):
+        _check_equal(y[0], gw, "eigenvalues")
+        return _hermitian(v @ (_diagonal(gw) + _over_gaps(m, w, equal)) @ _mh(v))
+    if not isinstance(gv, Tensor):
+        raise linalg.LinAlgError(_no_vectors("eigenvalues"))
+    limit = Limit(y[0], _no_vectors("eigenvalues"))
+    turning = limit.divide(m, _differences, equal)
+    result = _hermitian(v @ (_diagonal(gw) + turning) @ _mh(v))
+    vectors = unwrap(y[1])
+    turned = _turning(vectors, equal, 0)
+    limit.check(result, [Vectors(place_of(y[1]), np.conj(vectors), gv, turned)])
+    return first_derivative(result)
 
 
 def _eigh_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     """For E = V^H A' V: w' = diag(E) and V' = V (F * E)."""
     w, v = y
+    _refuse_equal(_equal_pairs(w), t, _no_vectors("eigenvalues"))
     e = _mh(v) @ _hermitian(t) @ v
-    turning = _over_gaps(e, w, "eigenvalues")
+    turning = _over_gaps(e, w, _equal_pairs(w))
     return [np.real(_diagonal_of(e)), v @ turning]
 
 
-derivative(linalg.eigh, a=_eigh, inert=("UPLO",)).tangent(a=_eigh_tangent)
+class EigenRule(LimitRule):
+    """A rule of eigenvalues and eigenvectors: of equal ones the derivative is a limit."""
+
+    is_singular = staticmethod(lambda y: bool(np.any(_equal_pairs(y[0]))))
+
+
+derivative(linalg.eigh, a=_eigh, inert=("UPLO",), kind=EigenRule).tangent(a=_eigh_tangent)
 
 
 def with_eigenvalues(a: Array, values: Array, UPLO: Triangle = "L") -> Array:
@@ -499,7 +723,7 @@ def _turned_eigenvectors(
     """
     w, v = linalg.eigh(a, UPLO)
     e = _mh(v) @ _hermitian(t) @ v
-    middle = _over_gaps(e, w, "eigenvalues") * (_row(values) - _column(values))
+    middle = _apart(e, w, "eigenvalues") * _differences(values)
     return _hermitian(v @ middle @ _mh(v))
 
 
@@ -519,7 +743,37 @@ with_eigenvalues = derivative(  # a second derivative is symmetric: one formula,
     a=lambda t, a, values, UPLO: _turned_eigenvectors(t, a, values, UPLO),
     values=lambda t, a, UPLO: with_eigenvalues(a, t, UPLO),
 )
-derivative(linalg.eigvalsh, a=lambda g, a, UPLO: conjugate(with_eigenvalues(a, g, UPLO))).tangent(
+
+
+class ValuesRule(Rule):
+    """A rule of eigenvalues or singular values, sorted, without their vectors.
+
+    Which of equal ones is which is arbitrary: the way back raises LinAlgError if the loss weighs
+    them differently. (A formula that looked at numbers would be no expression on the tape.)
+    """
+
+    def compute(
+        self, arguments: Mapping[str, Any], parents: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        value, saved = super().compute(arguments, parents)
+        return value, {**saved, "y": value} if parents else saved
+
+    def pull(
+        self, node: Node, gradient: Any, wanted: Collection[str], graph: bool
+    ) -> dict[str, Any]:
+        if node.saved is not None:
+            values = node.saved["y"]
+            weights = np.where(values == 0, 0, unwrap(gradient))  # 0 is the kink of |.|
+            _check_equal(values, weights, "values")
+        return super().pull(node, gradient, wanted, graph)
+
+
+def _eigvalsh(g: Array, a: Array, UPLO: Triangle) -> Array:
+    """V diag(g) V^H."""
+    return conjugate(with_eigenvalues(a, g, UPLO))
+
+
+derivative(linalg.eigvalsh, a=_eigvalsh, kind=ValuesRule).tangent(
     a=lambda t, a, UPLO: _slopes_of_eigenvalues(t, a, UPLO)
 )
 
@@ -556,19 +810,46 @@ def _eig(g: Sequence[Array], a: Array, y: Sequence[Array]) -> Array:
     """V^-H (diag(gw) + conj F * (V^H P)) V^H with F_ij = 1 / (w_j - w_i) (Boeddeker et al. 2017).
 
     P, with columns g_k - v_k v_k^H g_k, is what remains of gV if the eigenvectors keep the length 1
-    and their phase.
+    and their phase. For equal eigenvalues the limit, if there is one.
     """
     w, v = map(conjugate, y)
     gw, gv = g
     _check_phases("eigenvectors", (v, gv))
     inverse, equal = _inverse_and_equal(conjugate(a), w, v)
-    m = _mh(v) @ _across(gv, v)
-    gaps = conjugate(_row(w) - _column(w))
-    diagonal = np.eye(np.shape(w)[-1], dtype=bool)
-    if np.any(equal & _differ(unwrap(gw))):
+    m = _off_diagonal(_mh(v) @ _across(gv, v))
+    limit = None
+    if not (np.any(equal) and _is_used(gv, equal)):
+        if np.any(equal & _differ(unwrap(gw))):
+            raise linalg.LinAlgError(DEFECTIVE)
+    elif isinstance(gv, Tensor) and _is_well_conditioned(inverse):
+        limit = Limit(y[0], DEFECTIVE)
+    else:
         raise linalg.LinAlgError(DEFECTIVE)
-    turning = _quotient(m, gaps, equal | diagonal, m * ~diagonal, DEFECTIVE)
-    return _mh(inverse) @ (_diagonal(gw) + turning) @ _mh(v)
+    turning = limit.divide(m, _differences, equal) if limit else _over_gaps(m, y[0], equal)
+    result = _mh(inverse) @ (_diagonal(gw) + turning) @ _mh(v)
+    if limit is None:
+        return result
+    vectors = unwrap(y[1])
+    mixed = vectors @ np.where(equal, _random(equal.shape, vectors, 0), 0)
+    turned = _across(mixed, vectors) + _turning(vectors, np.zeros_like(equal), 1)
+    limit.check(result, [Vectors(place_of(y[1]), np.conj(vectors), gv, turned)])
+    return first_derivative(result)
+
+
+def _is_well_conditioned(inverse: Array) -> bool:
+    """Whether eigenvectors are far from those of a defective matrix; this is their inverse."""
+    size = _largest(inverse)
+    return bool(np.all(size * np.sqrt(np.finfo(size.dtype).eps) < 1))
+
+
+class GeneralEigenRule(LimitRule):
+    """A rule of eigenvalues and eigenvectors of a general matrix; close ones may count as equal."""
+
+    @staticmethod
+    def is_singular(y: Sequence[Array]) -> bool:
+        gaps = np.abs(_differences(unwrap(y[0])))
+        close = gaps <= np.sqrt(np.finfo(gaps.dtype).eps) * _largest(_row(y[0]))
+        return bool(np.any(close & ~np.eye(gaps.shape[-1], dtype=bool)))
 
 
 def _differ(g: np.ndarray) -> np.ndarray:
@@ -586,14 +867,13 @@ def _eig_tangent(t: Array, a: Array, y: Sequence[Array]) -> list[Array]:
     """For E = V^-1 A' V: w' = diag(E), and V' = V (F * E) without what lies along v_k."""
     w, v = y
     inverse, equal = _inverse_and_equal(a, w, v)
+    _refuse_equal(equal, t, DEFECTIVE)
     e = inverse @ t @ v
-    diagonal = np.eye(np.shape(w)[-1], dtype=bool)
-    gaps = _row(w) - _column(w)
-    turning = _quotient(e, gaps, equal | diagonal, e * ~diagonal, DEFECTIVE)
+    turning = _over_gaps(e, w, equal)
     return [_diagonal_of(e), _across(v @ turning, v)]
 
 
-derivative(linalg.eig, a=_eig).tangent(a=_eig_tangent)
+derivative(linalg.eig, a=_eig, kind=GeneralEigenRule).tangent(a=_eig_tangent)
 
 
 @definition(linalg.eigvals)
@@ -601,6 +881,12 @@ def eigvals(a: Array) -> Array:
     """The eigenvalues as np.linalg.eig orders them (those of large matrices np.linalg.eigvals may
     order in another way)."""
     return linalg.eig(a)[0]
+
+
+class SingularRule(LimitRule):
+    """A rule of singular values and vectors: of equal ones the derivative is a limit."""
+
+    is_singular = staticmethod(lambda y: bool(np.any(_equal_pairs(y[1])) or np.any(_is_zero(y[1]))))
 
 
 def reduced_svd(a: Array) -> Any:
@@ -611,55 +897,116 @@ def reduced_svd(a: Array) -> Any:
 NO_VECTORS = "a singular value is 0: its vectors are not unique and have no derivative"
 
 
+def _over(m: Array, divisor: Divisor, s: Array, zero: np.ndarray) -> Array:
+    """m / d of the values, 0 where that is 0 / 0. Raises LinAlgError where only d is `zero`."""
+    _refuse(zero, m, NO_VECTORS)
+    d = divisor(s)
+    zero = zero | np.equal(unwrap(d), 0)
+    return np.where(zero, 0, m / np.where(zero, 1, d))
+
+
+def _is_zero(s: Array) -> np.ndarray:
+    """Which singular values are 0 up to rounding."""
+    largest = np.max(np.abs(unwrap(s)), axis=-1, keepdims=True, initial=0)
+    return _is_negligible(s, largest, np.shape(s)[-1])
+
+
 def _over_sums(m: Array, s: Array) -> Array:
     """m_ij / (s_j + s_i). Raises LinAlgError where both are 0 and m is not."""
-    total = _row(s) + _column(s)
-    zero = _is_negligible(total, _largest(_row(s)), np.shape(s)[-1])
-    return _quotient(m, total, zero, m, NO_VECTORS)
+    return _over(m, _sums, s, _both(_is_zero(s)))
+
+
+def _both(zero: np.ndarray) -> np.ndarray:
+    """(..., n) -> (..., n, n): which pairs of values are 0."""
+    return np.logical_and(_row(zero), _column(zero))
+
+
+def _out_of_span(vectors: Array, g: Array) -> Array:
+    """(I - V V^H) g: what of the gradient of a tall matrix of vectors points out of their span."""
+    return g - vectors @ (_mh(vectors) @ g)
 
 
 def _outside(vectors: Array, g: Array, s: Array) -> Array:
-    """(I - V V^H) g / s: what of the gradient of a tall matrix of vectors points out of their span.
-
-    Raises LinAlgError where that meets a singular value of 0.
-    """
-    rest = g - vectors @ (_mh(vectors) @ g)
-    s = _row(s)  # (..., 1, n)
-    zero = _is_negligible(s, _largest(s), np.shape(s)[-1])
-    return _quotient(rest, s, zero, g, NO_VECTORS)
+    """(I - V V^H) g / s. Raises LinAlgError where that meets a singular value of 0."""
+    return _over(_out_of_span(vectors, g), _row, s, np.expand_dims(_is_zero(s), -2))
 
 
-def _svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
+def _svd(g: Sequence[Array], y: Sequence[Array], whole: Sequence[Array] = ()) -> Array:
     """U [herm(N / D) + skew(M / T) + diag(gs)] V^H (Townsend 2016, Wan & Zhang 2019).
 
     N, M = U^H gU +- V^H gV, D_ij = s_j - s_i, T_ij = s_j + s_i; herm and skew are the Hermitian and
     the skew-Hermitian part. For a rectangular matrix, what of gU and gV points out of the spans of
-    U and V is added.
+    U and V is added. For values that are equal or 0 the limit, if there is one.
+
+    `whole` are the values of which y is a part, if U and V are square.
     """
     u, s, vh = map(conjugate, y)
     gu, gs, gvh = g
     v, gv = _mh(vh), _mh(gvh)
     _check_phases("singular vectors", (u, gu), (v, gv))
-    _check_equal(s, gs, "singular values")
+    equal, zero = _equal_pairs(s), _is_zero(s)
+    recorded = isinstance(gu, Tensor) or isinstance(gv, Tensor)
+    if not recorded and not (np.any(gu) or np.any(gv)):
+        gs = np.where(unwrap(s) == 0, 0, gs)
+    limit = None
+    if recorded and (np.any(equal) or np.any(zero)):
+        limit = Limit(y[1], _no_vectors("singular values"))
+    elif _is_used(gu, equal) or _is_used(gv, equal):
+        if np.any(equal):
+            raise linalg.LinAlgError(_no_vectors("singular values"))
+    else:
+        _check_equal(y[1], gs, "singular values")
+
+    def divide(m: Array, divisor: Divisor, where: np.ndarray) -> Array:
+        return limit.divide(m, divisor, where) if limit else _over(m, divisor, s, where)
+
     of_u, of_v = _mh(u) @ gu, _mh(v) @ gv
-    used = np.abs(unwrap(of_u)) + np.abs(unwrap(of_v))
-    together = _hermitian(_over_gaps(of_u + of_v, s, "singular values", used))
-    apart = _over_sums(_skew(of_u - of_v), s)
+    columns = np.expand_dims(zero, -2)
+    together = divide(_off_diagonal(_skew(of_u + of_v)), _differences, equal)
+    apart = divide(_skew(of_u - of_v), _sums, _both(zero))
     result = u @ (together + apart + _diagonal(gs)) @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
-        result = result + _outside(u, gu, s) @ vh
+        result = result + divide(_out_of_span(u, gu), _row, columns) @ vh
     if np.shape(v)[-2] > np.shape(v)[-1]:
-        result = result + u @ _mh(_outside(v, gv, s))
-    return result
+        result = result + u @ _mh(divide(_out_of_span(v, gv), _row, columns))
+    if limit is None:
+        return result
+    limit.check(result, _turning_pairs((gu, gv), whole or y, equal, zero))
+    return first_derivative(result)
+
+
+def _turning_pairs(
+    g: Sequence[Array],
+    y: Sequence[Array],
+    equal: np.ndarray,
+    zero: np.ndarray,
+) -> list[Vectors]:
+    """Singular vectors and how they may turn: those of equal values as pairs, those of values of 0
+    on their own and out of their span."""
+    u, _, vh = map(unwrap, y)
+    found = []
+    for i, all_vectors in enumerate((u, _mh(vh))):
+        vectors = all_vectors[..., : equal.shape[-1]]
+        beyond = all_vectors[..., equal.shape[-1] :]
+        alone = _turning(vectors, equal, 1 + i)
+        turned = np.where(_row(zero), alone, _turning(vectors, equal, 0))
+        out = _out_of_span(vectors, _random(vectors.shape, vectors, 3 + i))
+        turned = turned + np.where(_row(zero), out, 0)
+        turned = np.concatenate([turned, -vectors @ (_mh(turned) @ beyond)], axis=-1)
+        place = place_of(y[2 * i])
+        tangent = np.conj(turned).mT if i else turned
+        found.append(Vectors(place, np.conj(vectors), g[i], tangent))
+    return found
 
 
 def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     """For E = U^H A' V: s' = diag(E), U' = U (X + Y), V' = V (X - Y), X = herm(E) / D and
     Y = skew(E) / T, with what points out of the spans of U and V."""
     u, s, vh = y
+    _refuse_equal(_equal_pairs(s), t, _no_vectors("singular values"))
     v = _mh(vh)
     e = _mh(u) @ t @ v
-    together = _over_gaps(_hermitian(e), s, "singular values")
+    together = _over_gaps(_hermitian(e), s, _equal_pairs(s))
     apart = _over_sums(_skew(e), s)
     tu = u @ (together + apart)
     tv = v @ (together - apart)
@@ -670,7 +1017,9 @@ def _svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     return [tu, np.real(_diagonal_of(e)), _mh(tv)]
 
 
-reduced_svd = derivative(reduced_svd, a=_svd).tangent(a=_svd_tangent)
+reduced_svd = derivative(reduced_svd, a=lambda g, y: _svd(g, y), kind=SingularRule).tangent(
+    a=_svd_tangent
+)
 
 
 def full_svd(a: Array) -> Any:
@@ -696,13 +1045,15 @@ def _through_complement(vectors: Array, g: Array, k: int) -> Array:
     """
     v, n = vectors[..., :k], vectors[..., k:]
     gv, gn = g[..., :k], g[..., k:]
+    if not (isinstance(g, Tensor) or np.any(g)):  # nobody used the vectors
+        return gv
     products = unwrap(_mh(n)) @ unwrap(gn)
     eps = np.finfo(products.dtype).eps
     size = np.abs(_mh(unwrap(n))) @ np.abs(unwrap(gn))
     if np.any(np.abs(_skew(products)) > np.sqrt(eps) * np.max(size, initial=0) + eps):
         raise linalg.LinAlgError(
-            "the loss depends on the singular vectors beyond the singular values, which are "
-            "arbitrary, so that it has no gradient; use full_matrices=False"
+            "the loss depends on vectors that complete a basis, singular vectors or a Q, which are "
+            "arbitrary, so that it has no gradient; use full_matrices=False, mode='reduced'"
         )
     return gv - n @ (_mh(gn) @ v)
 
@@ -714,7 +1065,7 @@ def _full_svd(g: Sequence[Array], y: Sequence[Array]) -> Array:
     k = np.shape(s)[-1]
     gu = _through_complement(conjugate(u), gu, k)
     gv = _through_complement(_mh(conjugate(vh)), _mh(gvh), k)
-    return _svd([gu, gs, _mh(gv)], _leading(y))
+    return _svd([gu, gs, _mh(gv)], _leading(y), y)
 
 
 def _full_svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
@@ -727,19 +1078,33 @@ def _full_svd_tangent(t: Array, y: Sequence[Array]) -> list[Array]:
     return [np.concatenate([tu, tn], axis=-1), ts, np.concatenate([tvh, tnh], axis=-2)]
 
 
-full_svd = derivative(full_svd, a=_full_svd).tangent(a=_full_svd_tangent)
+full_svd = derivative(full_svd, a=_full_svd, kind=SingularRule).tangent(a=_full_svd_tangent)
 
 
 def _hermitian_svd(a: Array) -> Any:
-    """The SVD of a Hermitian matrix from its eigenvalues: s = |w|, V = U sign(w)."""
+    """The SVD of a Hermitian matrix from its eigenvalues: s = |w|, V = U sign(w).
+
+    (As in NumPy, where -0.0 is negative.)
+    """
     result: Any = type(linalg.svd(np.eye(1)))  # NumPy's named tuple, which has no public name
     w, u = linalg.eigh(a)
     order = np.argsort(np.abs(unwrap(w)), axis=-1)[..., ::-1]
     w = np.take_along_axis(w, order, -1)
     columns = np.broadcast_to(_row(order), np.shape(u))
     u = np.take_along_axis(u, columns, -1)
-    v = u * _row(np.where(unwrap(w) < 0, -1, 1).astype(u.dtype))
+    sign = np.copysign(1.0, unwrap(w))
+    v = u * _row(sign.astype(u.dtype))
     return result(u, np.abs(w), _mh(v))
+
+
+def with_equal_weights(s: Array) -> Array:
+    """Singular values themselves."""
+    return np.array(s)
+
+
+with_equal_weights = derivative(with_equal_weights, s=lambda g: g, kind=ValuesRule).tangent(
+    s=lambda t: t
+)
 
 
 @definition(linalg.svd)
@@ -754,7 +1119,7 @@ def svd(
     if not compute_uv:
         if not hermitian:
             return linalg.svdvals(a)
-        return np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1)
+        return with_equal_weights(np.flip(np.sort(np.abs(linalg.eigvalsh(a)), axis=-1), -1))
     if full_matrices and rows != columns:
         return full_svd(a)
     return _hermitian_svd(a) if hermitian else reduced_svd(a)
@@ -785,7 +1150,7 @@ def _turned_singular_vectors(t: Array, x: Array, values: Array) -> Array:
     sums = _row(values) + _column(values)
     together = np.where(flat_pair, 0, _hermitian(e))
     apart = np.where(flat_pair, 0, _skew(e))
-    middle = _over_gaps(together, s, "singular values") * differences
+    middle = _apart(together, s, "singular values") * differences
     result = u @ (middle + _over_sums(apart, s) * sums) @ vh
     if np.shape(u)[-2] > np.shape(u)[-1]:
         tu = _outside(u, np.where(_row(flat), 0, t @ v), s)
@@ -819,7 +1184,9 @@ def _svdvals(g: Array, x: Array, y: Array) -> Array:
     return conjugate(with_singular_values(x, g))
 
 
-derivative(linalg.svdvals, x=_svdvals).tangent(x=lambda t, x: _slopes_of_singular_values(t, x))
+derivative(linalg.svdvals, x=_svdvals, kind=ValuesRule).tangent(
+    x=lambda t, x: _slopes_of_singular_values(t, x)
+)
 
 
 def _pinv(

@@ -32,6 +32,7 @@ def vector_norm(
     At x = 0 the gradient is 0, and so it is in elements that are 0. The 2-norm has no second
     derivative at 0; its square is np.sum(x * x). Nor have those of other powers.
     """
+    axis = axis if axis is None or isinstance(axis, tuple) else int(axis)
     if ord is None or ord == 2:
         return root(np.sum(squared_size(x), axis=axis, keepdims=keepdims))
     if ord == 0:
@@ -43,6 +44,9 @@ def vector_norm(
         return np.min(size, axis=axis, keepdims=keepdims)
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
+    if np.ndim(ord):  # one for each element, which makes no norm
+        p = np.asarray(ord, size.dtype)
+        return np.sum(size**p, axis=axis, keepdims=keepdims) ** (1 / p)
     return _power_norm(size, axis, keepdims, float(ord))
 
 

@@ -86,7 +86,8 @@ def logspace(
         ndim = max(map(np.ndim, (start, stop, base)))
         start, stop = at_least(start, ndim), at_least(stop, ndim)
         base = np.expand_dims(at_least(base, ndim), axis)
-    points = np.power(base, linspace(start, stop, num, endpoint, axis=axis))
+    exponents = np.linspace(as_array(start), as_array(stop), num, endpoint, axis=axis)
+    points = np.power(base, exponents)
     return points if dtype is None else points.astype(dtype)
 
 
@@ -108,7 +109,7 @@ def geomspace(
     start, stop = start.astype(wide), stop.astype(wide)
     sign = np.sign(start)
     first, last = np.log(start / sign), np.log(stop / sign)
-    exponents = linspace(first, last, num, endpoint, axis=axis)
+    exponents = np.linspace(first, last, num, endpoint, axis=axis)
     signs = np.broadcast_to(sign, np.broadcast_shapes(np.shape(start), np.shape(stop)))
     points = np.exp(exponents) * np.expand_dims(signs, axis)
     return points if dtype is None else points.astype(dtype)
@@ -210,7 +211,7 @@ def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
 @definition(np.diff)
 def diff(
     a: Array,
-    n: int = 1,
+    n: Array | int = 1,
     axis: int = -1,
     prepend: Operand | None = None,
     append: Operand | None = None,

@@ -73,7 +73,7 @@ def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
         factor = scale * rest[k]
         quotient.append(factor)
         rest = rest - np.pad(factor * v, (k, len(u) - len(v) - k))
-    while len(rest) > 1 and np.allclose(unwrap(rest[0]), 0, rtol=1e-14):
+    while rest.shape[-1] > 1 and np.allclose(unwrap(rest[0]), 0, rtol=1e-14):
         rest = rest[1:]
     return np.stack(quotient) if quotient else np.zeros(1, rest.dtype), rest
 
@@ -83,7 +83,7 @@ def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
 def polyder(p: Array, m: int = 1) -> Array:
     """The m-th derivative of a polynomial."""
     p = _coefficients(p, np.polyder, "p")
-    for _ in range(m):
+    for _ in range(int(m)):
         p = p[:-1] * np.arange(len(p) - 1, 0, -1)
     return p
 
@@ -92,6 +92,7 @@ def polyder(p: Array, m: int = 1) -> Array:
 def polyint(p: Array, m: int = 1, k: Operand | None = None) -> Array:
     """The m-th integral of a polynomial; k are the constants, or one for all of them."""
     p = _coefficients(p, np.polyint, "p")
+    m = int(m)
     given = np.zeros(m) if k is None else np.ravel(k)
     constants = np.broadcast_to(given, m) if len(given) == 1 else given
     for i in range(m):
@@ -150,7 +151,7 @@ def poly(seq_of_zeros: Array) -> Array:
 
 
 # Least squares.
-@definition(np.polyfit)
+@definition(np.polyfit, refused=("cov",))
 def polyfit(
     x: Array,
     y: Array,
@@ -180,5 +181,5 @@ def polyfit(
     if not cov:
         return fitted
     spread = linalg.inv(left.T @ left) / np.outer(scale, scale)
-    factor = 1.0 if isinstance(cov, str) else residuals / (len(x) - order)
+    factor = 1.0 if cov == "unscaled" else residuals / (len(x) - order)
     return fitted, (spread if y.ndim == 1 else np.expand_dims(spread, -1)) * factor

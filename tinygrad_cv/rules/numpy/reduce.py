@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.operands import fit, is_complex, project
+from ...engine.operands import DIFFERENTIABLE, fit, is_complex, project
+from ...tensor import unwrap
 from ...typing import Array, Axis, DTypeLike, Function, Mask, Operand, Scalar, Shape
 from ..table import as_array, definition, derivative, refuse_complex, without_gradient
 from .axes import (
@@ -178,14 +179,14 @@ def _squares(
     """The sum of the squared deviations from the mean, and of how many elements.
 
     What the mask leaves out is replaced by 0 before anything is done with it. With `same_dtype` the
-    deviations are rounded to the type of a, as they are where NumPy skips NaN.
+    deviations are rounded to the type of a, as they are where NumPy skips NaN, which are floats.
     """
     taken = counted(a.shape, axis, where, keepdims)
     a = left_in(a, where)
     if mean is None:
         mean = np.mean(a, axis=axis, dtype=dtype, keepdims=True, where=where)
     deviations = a - mean
-    if same_dtype:
+    if same_dtype and unwrap(a).dtype.kind in DIFFERENTIABLE:
         deviations = project(deviations, a.dtype)
     squares = squared_size(deviations)
     total = np.sum(squares, axis=axis, dtype=dtype, keepdims=keepdims, where=where)

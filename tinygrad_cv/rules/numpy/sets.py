@@ -62,9 +62,12 @@ def intersect1d(
     assume_unique: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The elements that both arrays have; they are those of the first."""
-    common, *where = np.intersect1d(unwrap(ar1), unwrap(ar2), assume_unique, return_indices=True)
-    picked = _pick(common, ar1)
+    """The elements that both arrays have; they are those of the first.
+
+    Where an array has one twice, although it is assumed to be unique, they may be of the second.
+    """
+    _, *where = np.intersect1d(unwrap(ar1), unwrap(ar2), assume_unique, return_indices=True)
+    picked = np.concatenate([np.ravel(ar1), np.ravel(ar2)])[where[0]]
     return (picked, *where) if return_indices else picked
 
 

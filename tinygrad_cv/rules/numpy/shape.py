@@ -89,7 +89,7 @@ def flipud(m: Array) -> Array:
     return np.flip(m, 0)
 
 
-@definition(np.rot90)
+@definition(np.rot90, refused=("k",))
 def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """k quarter turns, from the first axis towards the second."""
     first, second = axes

@@ -255,12 +255,7 @@ def nanmean(
 
 
 # Covariances.
-def _variables(m: Array, rowvar: bool) -> Array:
-    """One row for each variable."""
-    return np.atleast_2d(m) if rowvar or np.ndim(m) == 1 else np.transpose(m)
-
-
-@definition(np.cov)
+@definition(np.cov, refused=("bias",))
 def cov(
     m: Array,
     y: Array | None = None,
@@ -276,12 +271,15 @@ def cov(
     An observation counts `fweights` times, whole numbers, and with the weight `aweights`. Of
     complex rows x and y the mean of (x - mean) conj(y - mean).
     """
-    rows = _variables(m, rowvar)  # (variables, observations)
+    rows = np.atleast_2d(m)  # (variables, observations)
+    if not rowvar and np.ndim(m) != 1:
+        rows = rows.T
     if y is not None:
-        rows = np.concatenate([rows, _variables(y, rowvar)])
+        others = np.atleast_2d(y)
+        rows = np.concatenate([rows, others if rowvar or len(others) == 1 else others.T])
     wide = np.result_type(unwrap(rows).dtype, np.float64)  # without a dtype, as in NumPy
     rows = rows.astype(wide if dtype is None else dtype)
-    lost = ddof if ddof is not None else 0 if bias else 1
+    lost = ddof if ddof is not None else int(bias == 0)
     if fweights is None and aweights is None:
         centred = rows - np.mean(rows, axis=1, keepdims=True)
         n = np.maximum(rows.shape[1] - lost, 0)
@@ -338,9 +336,13 @@ def histogram_bin_edges(
 
     Without `range` the limits are the extreme elements of a.
     """
+    return _moving(_constant_edges(a, bins, range, weights), a, bins, range)
+
+
+def _moving(edges: np.ndarray, a: ArrayLike, bins: Any, range: Limits) -> Array:
+    """The same bounds as they depend on tensors: given, or on the limits."""
     if np.ndim(bins) == 1:
         return as_array(bins)
-    edges = _constant_edges(a, bins, range, weights)
     if range is None and np.size(a) == 0:
         return edges
     first, last = (np.min(a), np.max(a)) if range is None else range
@@ -374,18 +376,21 @@ def _histogram(
     sample: Sequence[Array],
     bins: Sequence[Any],
     ranges: Sequence[Limits],
+    edges: Sequence[np.ndarray],
     density: bool | None,
     weights: Array,
 ) -> tuple[Array, list[Array]]:
-    """The sum of the weights in each bin of a grid, and the edges along each of its axes."""
-    axes = list(zip(sample, bins, ranges, strict=True))
-    edges = [_constant_edges(*axis) for axis in axes]
+    """The sum of the weights in each bin of a grid, and the edges along each of its axes.
+
+    `edges` are their values.
+    """
     numbers = np.stack([_bins_of(x, e) for x, e in zip(sample, edges, strict=True)])  # (D, N)
     shape = tuple(len(e) - 1 for e in edges)
     sizes = np.expand_dims(shape, 1)  # (D, 1)
     inside = np.all((numbers >= 0) & (numbers < sizes), axis=0)
     sums = scatter(weights[inside], tuple(numbers[:, inside]), shape)
-    recorded = [histogram_bin_edges(*axis) for axis in axes]
+    axes = zip(edges, sample, bins, ranges, strict=True)
+    recorded = [_moving(*axis) for axis in axes]
     if not density:
         return sums, recorded
     shares = sums
@@ -412,10 +417,10 @@ def histogram(
     weights: Array | None = None,
 ) -> tuple[Array, Array]:
     """How many elements fall into each bin, or the sum of their weights, and the edges."""
-    _constant_edges(a, bins, range, weights)  # NumPy refuses weights that do not fit
+    bounds = _constant_edges(a, bins, range, weights)
     x = np.ravel(a)
     each = np.ones(x.shape, int) if weights is None else np.ravel(weights)
-    sums, edges = _histogram([x], [bins], [range], density, each)
+    sums, edges = _histogram([x], [bins], [range], [bounds], density, each)
     return sums, edges[0]
 
 
@@ -433,11 +438,14 @@ def histogramdd(
     else:
         columns = sample.T if np.ndim(sample) == 2 else np.atleast_2d(sample)
     d, n = columns.shape
-    refuse_complex(np.histogramdd, weights=weights)
+    refuse_complex(np.histogramdd, sample=columns, weights=weights)
     each = np.ones(n) if weights is None else as_array(weights)
     along_axes = bins if _length(bins) else [bins] * d
+    for of_axis in along_axes:
+        refuse_complex(np.histogramdd, bins=of_axis)
     ranges = [None] * d if range is None else range
-    return _histogram(list(columns), along_axes, ranges, density, each)
+    bounds = np.histogramdd(unwrap(columns).T, unwrap(along_axes), unwrap(ranges))[1]
+    return _histogram(list(columns), along_axes, ranges, bounds, density, each)
 
 
 @definition(np.histogram2d)

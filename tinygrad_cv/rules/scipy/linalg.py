@@ -23,10 +23,10 @@ from scipy import linalg
 
 from ...engine.errors import name_of
 from ...engine.operands import conjugate, is_complex
-from ...tensor import TABLE, Rule, unwrap
+from ...tensor import Rule, unwrap
 from ...typing import Array, Function, Shape
 from ..numpy import linalg as numpy_linalg
-from ..numpy.linalg import _column, _identity, _largest, _mh, with_eigenvalues
+from ..numpy.linalg import _column, _identity, _largest, _mh
 from ..table import as_array, definition, derivative
 
 UNCHECKED = ("check_finite",)  # an option without influence on a gradient
@@ -313,67 +313,103 @@ def cho_factor(a: Array, lower: bool = False) -> tuple[Array, Any]:
 
 @definition(linalg.qr, inert=("overwrite_a", "lwork", *UNCHECKED))
 def qr(a: Array, mode: str = "full") -> Any:
-    """np.linalg.qr; the full Q of a tall matrix is not unique, and refused."""
+    """np.linalg.qr."""
     modes = {"full": "complete", "economic": "reduced"}
     result = numpy_linalg.qr(_for_lapack(a), modes.get(mode, mode))
     return (result,) if mode == "r" else tuple(result)
 
 
-@definition(linalg.svd, inert=("overwrite_a", "lapack_driver", *UNCHECKED))
-def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    """np.linalg.svd."""
-    result = numpy_linalg.svd(_for_lapack(a), full_matrices, compute_uv)
-    return tuple(result) if compute_uv else result
+def with_vectors(
+    a: Array,
+    full_matrices: bool,
+    lapack_driver: str,
+) -> tuple[Array, Array, Array]:
+    """The SVD; each driver gives the vectors signs of its own."""
+    u, s, vh = linalg.svd(a, full_matrices, lapack_driver=lapack_driver)
+    return u, s, vh
 
 
-def _svdvals_tangent(t: Array, a: Array) -> Array:
-    return numpy_linalg._slopes_of_singular_values(t, a)
+with_vectors = derivative(
+    with_vectors,
+    a=numpy_linalg._full_svd,
+    inert=("full_matrices", "lapack_driver"),
+    kind=numpy_linalg.SingularRule,
+)
+with_vectors.tangent(a=numpy_linalg._full_svd_tangent)
 
 
-derivative(
-    linalg.svdvals,
-    a=lambda g, a, y: numpy_linalg._svdvals(g, a, y),
-    inert=("overwrite_a", *UNCHECKED),
-).tangent(a=_svdvals_tangent)
+@definition(linalg.svd, inert=("overwrite_a", *UNCHECKED))
+def svd(
+    a: Array,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    lapack_driver: str = "gesdd",
+) -> Any:
+    """U, singular values, V^H, or the values alone."""
+    a = _for_lapack(a)
+    if not compute_uv:
+        return np.linalg.svdvals(a)
+    return tuple(with_vectors(a, full_matrices, lapack_driver))
 
 
-def _eigvalsh(g: Array, a: Array, lower: bool) -> Array:
-    return conjugate(with_eigenvalues(a, g, "L" if lower else "U"))
+@definition(linalg.svdvals, inert=("overwrite_a", *UNCHECKED))
+def svdvals(a: Array) -> Array:
+    """np.linalg.svdvals."""
+    return np.linalg.svdvals(_for_lapack(a))
 
 
-EIGEN = ("overwrite_a", "overwrite_b", "driver", *UNCHECKED)
-eigvalsh: Rule = derivative(linalg.eigvalsh, a=_eigvalsh, inert=EIGEN)
+EIGEN = ("overwrite_a", "overwrite_b", *UNCHECKED)
 
 
-def eigen(a: Array, lower: bool) -> tuple[Array, Array]:
-    """Eigenvalues and eigenvectors of a Hermitian matrix; their signs are those of SciPy's."""
-    w, v = linalg.eigh(a, lower=lower)
+@definition(linalg.eigvalsh, inert=("driver", *EIGEN))
+def eigvalsh(a: Array, lower: bool = True) -> Array:
+    """np.linalg.eigvalsh."""
+    return np.linalg.eigvalsh(_for_lapack(a), "L" if lower else "U")
+
+
+def eigen(a: Array, lower: bool, driver: str | None) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of a Hermitian matrix; each driver gives these signs of its
+    own."""
+    w, v = linalg.eigh(a, lower=lower, driver=driver)
     return w, v
 
 
-eigen = derivative(eigen, a=numpy_linalg._eigh, inert=("lower",))
+eigen = derivative(
+    eigen, a=numpy_linalg._eigh, inert=("lower", "driver"), kind=numpy_linalg.EigenRule
+)
 eigen.tangent(a=numpy_linalg._eigh_tangent)
 
 
 @definition(linalg.eigh, inert=EIGEN)
-def eigh(a: Array, lower: bool = True, eigvals_only: bool = False) -> Any:
+def eigh(
+    a: Array,
+    lower: bool = True,
+    eigvals_only: bool = False,
+    driver: str | None = None,
+) -> Any:
     """Eigenvalues and eigenvectors, or the eigenvalues alone."""
-    return eigvalsh(a, lower=lower) if eigvals_only else tuple(eigen(a, lower))
+    return eigvalsh(a, lower=lower) if eigvals_only else tuple(eigen(a, lower, driver))
 
 
 # ------------------------------------------------------------- what has the formulas of NumPy's own
 
 
-def _like(numpy_function: Function, function: Function, *inert: str) -> None:
-    """Enter a function with the formulas of another one of the same parameters."""
-    row: Any = TABLE[numpy_function]
-    rule = derivative(function, inert=(*inert, *UNCHECKED), linear=row.linear, **row.formulas)
-    rule.tangent(**row.tangents)
+@definition(linalg.inv, inert=("overwrite_a", *UNCHECKED))
+def inv(a: Array) -> Array:
+    """np.linalg.inv."""
+    return np.linalg.inv(_for_lapack(a))
 
 
-_like(np.linalg.inv, linalg.inv, "overwrite_a")
-_like(np.linalg.det, linalg.det, "overwrite_a")
-_like(np.linalg.solve, linalg.solve, "overwrite_a", "overwrite_b")
+@definition(linalg.det, inert=("overwrite_a", *UNCHECKED))
+def det(a: Array) -> Array:
+    """np.linalg.det."""
+    return np.linalg.det(_for_lapack(a))
+
+
+@definition(linalg.solve, inert=("overwrite_a", "overwrite_b", *UNCHECKED))
+def solve(a: Array, b: Array) -> Array:
+    """np.linalg.solve."""
+    return np.linalg.solve(_for_lapack(a), _for_lapack(b))
 
 
 @definition(linalg.norm, inert=UNCHECKED)

@@ -1,0 +1,130 @@
+"""What the gradient checker holds a gradient to besides its numbers: memory, state, structure, linearity."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.planted import MISTAKES, NASTY, TWINS, Pair
+from tinygrad_cv.testing import GradMismatch, check_adjoint, check_invariants, check_jvp, check_vjp
+
+X = np.random.default_rng(0).normal(size=(3, 4))
+KINDS = ("side effects", "randomness", "structure", "state", "cotangents", "layouts", "contract", "jvp", "adjoint")
+named = {"ids": lambda pair: f"{pair.kind}: {pair.name}"}
+
+
+def check(pair: Pair, rng: int = 0) -> Any:
+    """What the pair's door leads to."""
+    args = deepcopy(pair.args)
+    settings = {**pair.options, "rng": rng}
+    if pair.door == "invariants":
+        return check_invariants((pair.forward, pair.derivative), *args, **settings)
+    doors: dict[str, Any] = {"vjp": check_vjp, "jvp": check_jvp, "adjoint": check_adjoint}
+    return doors[pair.door](pair.forward, pair.derivative, *args, **settings)
+
+
+def of_kinds(pairs: list[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.kind in KINDS]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("pair", of_kinds(MISTAKES), **named)  # type: ignore[arg-type]
+def test_a_broken_contract_is_refused(pair: Pair) -> None:
+    with pytest.raises(GradMismatch):
+        check(pair)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("pair", of_kinds(TWINS + NASTY), **named)  # type: ignore[arg-type]
+def test_a_kept_contract_passes(pair: Pair) -> None:
+    check(pair)
+
+
+OF_PAIRS = [pair for pair in TWINS + NASTY if pair.door in ("vjp", "invariants")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("pair", OF_PAIRS, **named)  # type: ignore[arg-type]
+def test_no_right_gradient_breaks_an_invariant(pair: Pair) -> None:
+    """Whatever the options that the comparison with differences needs."""
+    for rng in range(5):
+        check_invariants((pair.forward, pair.derivative), *deepcopy(pair.args), wrt=pair.options.get("wrt"), rng=rng)
+
+
+# --------------------------------------------------------------------------------------- what a call leaves alone
+
+CHANGES: dict[str, Any] = {
+    "an element": lambda a: a.__setitem__(0, 7),
+    "the sign of a zero": lambda a: a.__setitem__(1, -0.0),
+    "the last bit": lambda a: a.__setitem__(2, np.nextafter(a[2], 9)),
+    "the shape": lambda a: setattr(a, "shape", (4, 1)),
+    "the order": lambda a: a[::-1].sort(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("what", ["argument 0 'x'", "argument 1 'extra'", "the value", "the cotangent"])
+def test_whatever_a_pass_changes_is_named_and_restored(what: str, change: str) -> None:
+    x, extra = np.array([3.0, 0.0, 1.5, 2.0]), {"table": np.array([1.0, 0.0, 0.5, 2.0])}
+    before = extra["table"].copy()
+
+    def backward(g: Any, y: Any, x: Any, extra: Any) -> Any:
+        d = g * extra["table"]
+        array = {"argument 0 'x'": x, "argument 1 'extra'": extra["table"], "the value": y, "the cotangent": g}[what]
+        if change != "the sign of a zero" or what in ("argument 0 'x'", "argument 1 'extra'", "the value"):
+            CHANGES[change](array)
+        else:
+            array *= -1
+        return d
+
+    with pytest.raises(GradMismatch, match=f"the backward pass changed {what}"):
+        check_vjp(lambda x, extra: x * extra["table"], backward, x, extra, wrt=0)
+    assert extra["table"].shape == before.shape
+    np.testing.assert_array_equal(extra["table"], before)
+
+
+def test_a_dict_keeps_its_keys_and_a_list_its_items() -> None:
+    for settings, change in (({"a": 2}, lambda s: s.update(b=3)), ([2, 3], lambda s: s.pop())):
+
+        def forward(x: Any, s: Any) -> Any:
+            change(s)  # noqa: B023
+            return 2 * x
+
+        with pytest.raises(GradMismatch, match="the forward pass changed argument 1 's'"):
+            check_vjp(forward, lambda g, y, x, s: 2 * g, X, settings)
+
+
+# ------------------------------------------------------------------------------------- what a backward pass returns
+
+
+def product(x: Any, p: Any, n: Any) -> Any:
+    return x * p["w"] + n * p["b"]
+
+
+RETURNED: dict[str, Any] = {
+    "a tree for each argument": lambda dx, dw, db: (dx, {"w": dw, "b": db}, None),
+    "a tree for each with inputs": lambda dx, dw, db: (dx, {"b": db, "w": dw}),
+    "a flat list": lambda dx, dw, db: [dx, dw, db],
+    "something for what has no gradient": lambda dx, dw, db: (dx, {"w": dw, "b": db}, 0),
+}
+
+
+@pytest.mark.parametrize("form", RETURNED)
+def test_gradients_come_in_the_nesting_of_the_arguments(form: str) -> None:
+    p = {"w": X[::-1].copy(), "b": X + 1}
+    right = lambda g, y, x, p, n: RETURNED[form](g * p["w"], g * x, n * g)
+    wrong = lambda g, y, x, p, n: RETURNED[form](g * p["w"], n * g, g * x)
+    assert check_vjp(product, right, X, p, 3).elements == 36
+    with pytest.raises(GradMismatch, match="argument 1 'p' item 0"):
+        check_vjp(product, wrong, X, p, 3)
+
+
+@pytest.mark.parametrize("returned", [(X,), (X, {"w": X}), (X, X), (X, X, X, X), {"w": X}])
+def test_gradients_of_another_nesting_are_a_mismatch_that_shows_it(returned: Any) -> None:
+    p = {"w": X, "b": X + 1}
+    with pytest.raises(GradMismatch, match="gradients for 3 floating-point inputs"):
+        check_vjp(product, lambda *_: returned, X, p, 3)
