@@ -16,7 +16,7 @@ from models.lab.cli import main
 from models.lab.errors import RunError
 from models.lab.report.images import write_png
 from models.lab.run import Run
-from models.lab.settings import changed, configure, steps_word
+from models.lab.settings import changed, configure
 from models.lab.task import Task
 from models.lab.tasks import TASKS
 from models.lab.tasks.images import ImageGenerator
@@ -46,7 +46,7 @@ def settings_of(name: str, preset: str, **changes: Any) -> Any:
     """A preset for its data with other values: `steps=12`, or by dotted name, **{"model.hidden_size": 8}."""
     kind = TASKS[name]
     if "steps" in changes:
-        changes[steps_word(kind.presets[preset])] = changes.pop("steps")
+        changes["training.steps"] = changes.pop("steps")
     return changed(configure(kind.presets, preset, training(kind, preset), {}), changes)
 
 

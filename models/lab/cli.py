@@ -22,7 +22,7 @@ from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import Settings, configure, steps_of, steps_word
+from .settings import Settings, configure
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
@@ -87,8 +87,7 @@ def new_run(
         )
     preset = preset or (source if source in kind.presets else list(kind.presets)[-1])
     if steps:
-        word = steps_word(next(iter(kind.presets.values())))
-        changes = {**changes, word: str(steps)}
+        changes = {**changes, "training.steps": str(steps)}
     settings = configure(kind.presets, preset, training, changes)
     config = {
         "task": task,
@@ -145,7 +144,7 @@ def do_train(args: argparse.Namespace) -> None:
             if args.start:
                 start_from_run(task, args.start)
             run.create(config)
-        steps = args.steps or steps_of(config["config"])
+        steps = args.steps or config["config"]["training"]["steps"]
         train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
             print(f"done: {run.folder}")

@@ -14,7 +14,6 @@ from tinygrad_cv import parallel
 from .report.page import Section
 from .run import Run
 from .section import section
-from .settings import steps_of
 from .task import Task
 from .tasks.images import ImageGenerator
 from .train import train
@@ -39,7 +38,7 @@ def carry_out(
 ) -> Section:
     """Train one part, or go on with it, and describe it."""
     start = time.monotonic()
-    run, steps = Run(folder / name), steps_of(config["config"])
+    run, steps = Run(folder / name), config["config"]["training"]["steps"]
     begun = (run.folder / "config.json").is_file() and run.config == config
     moments = {max(1, int(steps * share)) for share in SHARES}
     often, seldom = max(1, steps // 200), max(1, steps // 4)

@@ -40,12 +40,11 @@ class Learner:
     def __init__(
         self,
         model: nn.Module,
-        config: Any,
+        config: TrainingConfig,
         *,
         final_ratio: float = 0.02,
         schedule: optim.Schedule | None = None,
     ) -> None:
-        config = config if isinstance(config, TrainingConfig) else training_of_flat(config)
         self.model, self.config = model, config
         weights = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = optim.AdamW(
@@ -76,16 +75,3 @@ class Learner:
                 yield model
             finally:
                 model.train()
-
-
-def training_of_flat(config: Any) -> TrainingConfig:
-    """The training in a configuration of one piece. Goes, when the last one is split."""
-    return TrainingConfig(
-        config.steps,
-        config.batch,
-        config.rate,
-        getattr(config, "weight_decay", 0.0),
-        config.warm_up,
-        config.average,
-        getattr(config, "clip", 1.0),
-    )

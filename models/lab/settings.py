@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
-
-from tinygrad_cv import data
 
 from ..config import Config, ModelConfig, checked, named_values
 
@@ -42,8 +40,6 @@ def configure(
     if name not in presets:
         raise ValueError(f"no preset is called {name!r}; there are {', '.join(presets)}")
     preset = presets[name]
-    if not isinstance(preset, Settings):
-        return configure_flat(preset, dataset, changes)
     usual = dict(named_values(preset))
     for word in changes:
         check_name(word, list(usual))
@@ -92,47 +88,3 @@ def parse(name: str, text: str, like: Any) -> Any:
     if type(value) is not type(like):
         raise ValueError(f"{name}={text}: a value like {like!r} is expected")
     return value
-
-
-# ------------------------------------------------- goes, when the last configuration is split
-
-
-def configure_flat(preset: Any, training: Any, changes: Mapping[str, str]) -> Any:
-    """`configure` for a configuration that is still in one piece."""
-    known = {field.name: getattr(preset, field.name) for field in fields(preset)}
-    unknown = [key for key in changes if key not in known]
-    if unknown:
-        raise ValueError(
-            f"{type(preset).__name__} has no {unknown[0]!r}; there are {', '.join(known)}"
-        )
-    given: dict[str, Any] = {}
-    if isinstance(training, data.Text):
-        given = {"vocabulary": training.vocabulary}
-    elif training is not None:
-        given = {"shape": training.images.shape[1:], "classes": len(training.classes)}
-    given = {key: value for key, value in given.items() if key in known}
-    config = replace(
-        preset, **(given | {key: parse(key, text, known[key]) for key, text in changes.items()})
-    )
-    if "shape" in given and config.shape != given["shape"]:
-        raise ValueError(
-            f"shape={config.shape}: the pictures of {training.name} are {given['shape']}"
-        )
-    if 0 < getattr(config, "classes", 0) < given.get("classes", 0):
-        raise ValueError(f"classes={config.classes}: {training.name} has {given['classes']}")
-    return checked(config, preset)
-
-
-def steps_word(preset: Any) -> str:
-    """How a preset calls its number of steps."""
-    return "training.steps" if isinstance(preset, Settings) else "steps"
-
-
-def steps_of(config: Any) -> int:
-    """The number of steps of a training, from a configuration or from what is stored of it."""
-    found = (
-        config.get("training", config)
-        if isinstance(config, dict)
-        else getattr(config, "training", config)
-    )
-    return int(found["steps"] if isinstance(found, dict) else found.steps)

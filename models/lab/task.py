@@ -38,7 +38,6 @@ class Task:
     metrics_help: ClassVar[str]  # what the columns of `evaluate` are
 
     settings: Settings
-    config: Any  # of a task whose configuration is still in one piece
     rng: np.random.Generator
     batches: Any = None
     parts: dict[str, Any]

@@ -16,7 +16,7 @@ from ...classical.nearest import flatten, nearest
 from ...config import Fraction, ImageConfig, NonNegative
 from ..evaluation.baselines import BASELINES
 from ..evaluation.generation import Evaluator, report
-from ..learner import Learner, TrainingConfig, training_of_flat
+from ..learner import Learner, TrainingConfig
 from ..optional import progress_bar
 from ..report.images import grid, write_png
 from ..settings import Settings, changed
@@ -137,10 +137,13 @@ class ImageClassifier(Task):
     settings: ClassifierSettings
 
     def __init__(
-        self, model: nn.Module, settings: Any, training: Any, *, rng: np.random.Generator
+        self,
+        model: nn.Module,
+        settings: ClassifierSettings,
+        training: Any,
+        *,
+        rng: np.random.Generator,
     ) -> None:
-        if not isinstance(settings, ClassifierSettings):
-            settings = settings_of_flat(settings)
         self.model, self.settings, self.rng = model, settings, rng
         self.learner = Learner(model, settings.training, final_ratio=0.01)
         self.parts = self.learner.parts
@@ -231,11 +234,3 @@ class ImageClassifier(Task):
             message = f"misclassified are {', '.join(wrong)}"
         caption = f"The test images whose class got the least probability: {message}"
         return [("hardest.png", caption)]
-
-
-def settings_of_flat(config: Any) -> ClassifierSettings:
-    """The training in a configuration still in one piece. Goes, when the last one is split."""
-    augmentation = {"shift": config.shift, "flip": config.flip, "mixup": config.mixup}
-    smoothing = {"label_smoothing": config.label_smoothing}
-    training = ImageTraining(**vars(training_of_flat(config)), **augmentation, **smoothing)
-    return ClassifierSettings(ImageConfig(), training)
