@@ -23,7 +23,8 @@ from models.lab.tasks.row_rnn import PRESETS as ROW_PRESETS
 from models.lab.tasks.row_rnn import RowRNNClassifier
 from models.lab.train import train
 from models.sequence import rnn
-from models.sequence.char_rnn import CharRNN
+from models.sequence.char_rnn import SHAKESPEARE, SIZES, CharRNN
+from tests.published import parameter_count, unfilled_weights
 from tinygrad_cv import data
 
 DIGITS = data.digits()
@@ -307,3 +308,12 @@ def test_one_who_remembers_copies_perfectly() -> None:
     task.model.forward = oracle  # type: ignore[method-assign]
     assert task.step(0)["accuracy"] == 1
     assert task.accuracy() == 1
+
+
+@pytest.mark.parametrize(("size", "one_hot"), [("char-rnn", 240_321), ("char-rnn-shakespeare", 5_421_633)])
+def test_published_character_models_have_their_numbers_of_parameters(size: str, one_hot: int) -> None:
+    """Those of a network whose characters are one-hot, and an embedding as wide as the vocabulary."""
+    assert len(SHAKESPEARE) == 65
+    with unfilled_weights():
+        model = CharRNN(SIZES[size], rng=np.random.default_rng(0))
+    assert parameter_count(model) == one_hot + 65**2

@@ -108,9 +108,8 @@ def with_absolute_path(source: str) -> str:
 def build(config: Mapping[str, Any], training: Any) -> Task:
     """The task of a run before its first step; without data it can be used, but not trained."""
     kind = task_named(config["task"])
-    settings = restored(config["config"], next(iter(kind.presets.values())))
-    if isinstance(settings, Settings):
-        settings.check(training)
+    settings: Settings = restored(config["config"], next(iter(kind.presets.values())))
+    settings.check(training)
     return kind(settings, training, rng=np.random.default_rng(config["seed"]))
 
 

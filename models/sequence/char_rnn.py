@@ -11,6 +11,7 @@ top one alone is read out (in Graves's network each layer has both, equations 2 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 from typing import ClassVar
 
 import numpy as np
@@ -39,6 +40,15 @@ class CharRNNConfig(ModelConfig):
     num_layers: int = 1
     embedding_size: int = 64
     dropout: Fraction = 0.4  # of the states that are read out
+
+
+# The letters and marks of Shakespeare's plays, on which Karpathy's char-rnn was shown (2015). There
+# characters are one-hot: an embedding as wide as the vocabulary is one more matrix of its square.
+SHAKESPEARE = "\n !$&',-.3:;?" + ascii_uppercase + ascii_lowercase
+SIZES = {
+    "char-rnn": CharRNNConfig(SHAKESPEARE, "lstm", 128, 2, len(SHAKESPEARE), 0.0),
+    "char-rnn-shakespeare": CharRNNConfig(SHAKESPEARE, "lstm", 512, 3, len(SHAKESPEARE), 0.5),
+}
 
 
 class CharRNN(Pretrained):
