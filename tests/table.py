@@ -82,7 +82,8 @@ def says_of_complex_numbers(function: Any) -> bool | str:
         takes = [loop.partition("->")[0] for loop in function.types]
         return any("D" in loop for loop in takes) or "the ufunc has no loop of complex numbers"
     module = getattr(function, "__module__", None) or ""
-    of_linalg = module.startswith("numpy.linalg") or module.endswith("rules.numpy.linalg")
+    rooms = tuple(f"rules.numpy.{room}" for room in ("linalg", "eigen", "svd"))
+    of_linalg = module.startswith("numpy.linalg") or module.endswith(rooms)
     return LINALG if of_linalg else True
 
 

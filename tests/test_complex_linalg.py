@@ -18,7 +18,9 @@ from numpy import linalg
 import tinygrad_cv as tg
 from tests.table import Row, check
 from tinygrad_cv.rules.numpy import linalg as rules
-from tinygrad_cv.rules.numpy.linalg import cofactor, with_eigenvalues, with_singular_values
+from tinygrad_cv.rules.numpy.eigen import with_eigenvalues
+from tinygrad_cv.rules.numpy.linalg import cofactor
+from tinygrad_cv.rules.numpy.svd import with_singular_values
 from tinygrad_cv.typing import Array, Shape
 
 Function = Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Rows of `tinygrad_cv/rules/numpy/linalg.py`.
+"""Rows of `tinygrad_cv/rules/numpy/linalg.py`, `eigen.py` and `svd.py`.
 
 Matrices are drawn as U diag(s) V^T with U, V from QR factorisations of Gaussian matrices and
 singular values .8, 1.6, 2.4, ... plus up to .5 each, so at least .3 apart: well conditioned, all
@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from numpy import linalg
 
 from tests.table import row
-from tinygrad_cv.rules.numpy.linalg import cofactor, with_eigenvalues, with_singular_values
+from tinygrad_cv.rules.numpy.eigen import with_eigenvalues
+from tinygrad_cv.rules.numpy.linalg import cofactor
+from tinygrad_cv.rules.numpy.svd import with_singular_values
 from tinygrad_cv.testing.strategies import arrays
 from tinygrad_cv.typing import Array, Shape
 

@@ -1,6 +1,7 @@
 """The calculus table of NumPy's functions, by room."""
 
 from . import (
+    eigen,
     elementwise,
     fft,
     index,
@@ -14,11 +15,13 @@ from . import (
     sets,
     shape,
     statistics,
+    svd,
     ufuncs,
     unsupported,
 )
 
 __all__ = [
+    "eigen",
     "elementwise",
     "fft",
     "index",
@@ -32,6 +35,7 @@ __all__ = [
     "sets",
     "shape",
     "statistics",
+    "svd",
     "ufuncs",
     "unsupported",
 ]

@@ -26,7 +26,9 @@ from ...engine.operands import conjugate, is_complex
 from ...tensor import Rule, unwrap
 from ...typing import Array, Function, Shape
 from ..numpy import linalg as numpy_linalg
-from ..numpy.linalg import _column, _identity, _largest, _mh
+from ..numpy import svd as numpy_svd
+from ..numpy.eigen import EigenRule, eigh_gradient, eigh_tangent
+from ..numpy.matrices import as_column, identity, largest_of, mh
 from ..table import as_array, definition, derivative
 
 UNCHECKED = ("check_finite",)  # an option without influence on a gradient
@@ -42,7 +44,7 @@ def frechet(function: Function, a: Array, e: Array) -> Array:
     """
     a, e = np.atleast_2d(a), np.atleast_2d(e)
     n = np.shape(a)[-1]
-    scale = _power_of_two(_largest(a), _largest(e))
+    scale = _power_of_two(largest_of(a), largest_of(e))
     top = np.concatenate([a, e * scale], axis=-1)  # (..., n, 2n)
     bottom = np.concatenate([np.zeros_like(unwrap(a)), a], axis=-1)
     whole = function(np.concatenate([top, bottom], axis=-2))  # (..., 2n, 2n)
@@ -113,7 +115,7 @@ def _solve_transposed(
 ) -> Array:
     """op(A)^-T g; a b of one axis is a vector."""
     if len(b_shape) == 1:
-        g = _column(g)
+        g = as_column(g)
     trans = TRANSPOSITIONS[trans]
     if trans == 2:
         h = solve_triangular(conjugate(a), g, 0, lower, unit_diagonal)
@@ -148,7 +150,7 @@ def _triangular_matrix(
     """-(op(A)^-T g) x^T is the gradient of op(A), and op of it that of A."""
     h = _solve_transposed(g, a, b_shape, trans, lower, unit_diagonal)
     if len(b_shape) == 1:
-        h, y = _column(h), _column(y)
+        h, y = as_column(h), as_column(y)
     return _read(_as_operator(-(h @ y.mT), trans), lower, unit_diagonal)
 
 
@@ -165,7 +167,7 @@ def _triangular_tangent(
     moved = _as_operator(_read(t, lower, unit_diagonal), trans)
     if len(b_shape) > 1:
         return solve_triangular(a, -(moved @ y), trans, lower, unit_diagonal)
-    column = solve_triangular(a, -(moved @ _column(y)), trans, lower, unit_diagonal)
+    column = solve_triangular(a, -(moved @ as_column(y)), trans, lower, unit_diagonal)
     return np.squeeze(column, -1)
 
 
@@ -255,7 +257,7 @@ def _lu_factor(g: Sequence[Array], y: Sequence[Array]) -> Array:
         raise NotImplementedError(
             f"scipy.linalg.lu_factor is differentiated for square matrices, not {rows} x {columns}"
         )
-    unit, upper = np.tril(lu, -1) + _identity(rows, lu), np.triu(lu)
+    unit, upper = np.tril(lu, -1) + identity(rows, lu), np.triu(lu)
     below, above = np.tril(g[0], -1), np.triu(g[0])
     middle = np.tril(unit.mT @ below, -1) + np.triu(above @ upper.mT)
     left = solve_triangular(unit, middle, 1, True, True)
@@ -265,7 +267,7 @@ def _lu_factor(g: Sequence[Array], y: Sequence[Array]) -> Array:
 def _lu_factor_tangent(t: Array, y: Sequence[Array]) -> list[Array | None]:
     """L tril(F, -1) + triu(F) U for F = L^-1 P A' U^-1."""
     lu, piv = y
-    unit, upper = np.tril(lu, -1) + _identity(np.shape(lu)[-1], lu), np.triu(lu)
+    unit, upper = np.tril(lu, -1) + identity(np.shape(lu)[-1], lu), np.triu(lu)
     left = solve_triangular(unit, permutation(piv) @ t, 0, True, True)
     f = solve_triangular(upper, left.mT, 1).mT
     return [unit @ np.tril(f, -1) + np.triu(f) @ upper, None]
@@ -288,17 +290,17 @@ def lu(a: Array, permute_l: bool = False) -> Any:
     return (p @ lower, upper) if permute_l else (p, lower, upper)
 
 
-def _cholesky(g: Array, y: Array, lower: bool) -> Array:
-    return numpy_linalg._cholesky(g, y, not lower)
+def cholesky_gradient(g: Array, y: Array, lower: bool) -> Array:
+    return numpy_linalg.cholesky_gradient(g, y, not lower)
 
 
-def _cholesky_tangent(t: Array, y: Array, lower: bool) -> Array:
-    return numpy_linalg._cholesky_tangent(t, y, not lower)
+def cholesky_tangent(t: Array, y: Array, lower: bool) -> Array:
+    return numpy_linalg.cholesky_tangent(t, y, not lower)
 
 
-cholesky = derivative(linalg.cholesky, a=_cholesky, inert=("overwrite_a", *UNCHECKED)).tangent(
-    a=_cholesky_tangent
-)
+cholesky = derivative(
+    linalg.cholesky, a=cholesky_gradient, inert=("overwrite_a", *UNCHECKED)
+).tangent(a=cholesky_tangent)
 
 
 @definition(linalg.cho_factor, inert=("overwrite_a", *UNCHECKED))
@@ -331,11 +333,11 @@ def with_vectors(
 
 with_vectors = derivative(
     with_vectors,
-    a=numpy_linalg._full_svd,
+    a=numpy_svd.full_svd_gradient,
     inert=("full_matrices", "lapack_driver"),
-    kind=numpy_linalg.SingularRule,
+    kind=numpy_svd.SingularRule,
 )
-with_vectors.tangent(a=numpy_linalg._full_svd_tangent)
+with_vectors.tangent(a=numpy_svd.full_svd_tangent)
 
 
 @definition(linalg.svd, inert=("overwrite_a", *UNCHECKED))
@@ -374,10 +376,8 @@ def eigen(a: Array, lower: bool, driver: str | None) -> tuple[Array, Array]:
     return w, v
 
 
-eigen = derivative(
-    eigen, a=numpy_linalg._eigh, inert=("lower", "driver"), kind=numpy_linalg.EigenRule
-)
-eigen.tangent(a=numpy_linalg._eigh_tangent)
+eigen = derivative(eigen, a=eigh_gradient, inert=("lower", "driver"), kind=EigenRule)
+eigen.tangent(a=eigh_tangent)
 
 
 @definition(linalg.eigh, inert=EIGEN)
@@ -453,8 +453,8 @@ def lstsq(
 def polar(a: Array, side: str = "right") -> tuple[Array, Array]:
     """A = U P ("right") or P U ("left"), U unitary and P positive, from the SVD W S V^H."""
     w, s, vh = np.linalg.svd(_for_lapack(a), full_matrices=False)
-    vectors = _mh(vh) if side == "right" else w
-    return w @ vh, (vectors * np.expand_dims(s, -2)) @ _mh(vectors)
+    vectors = mh(vh) if side == "right" else w
+    return w @ vh, (vectors * np.expand_dims(s, -2)) @ mh(vectors)
 
 
 # --------------------------------------------------- linear matrix equations, by their own solution
@@ -515,7 +515,7 @@ def solve_continuous_lyapunov(a: Array, q: Array) -> Array:
     """A X + X A^H = Q."""
     a, q = np.atleast_2d(a), np.atleast_2d(q)
     a, q = _of_one_kind(linalg.solve_continuous_lyapunov, a, q)
-    return sylvester(a, _mh(a), q)
+    return sylvester(a, mh(a), q)
 
 
 def discrete_lyapunov(a: Array, q: Array) -> Array:
@@ -526,7 +526,7 @@ def discrete_lyapunov(a: Array, q: Array) -> Array:
 def _discrete_lyapunov(g: Array, a: Array, y: Array) -> Array:
     """S (X A^H)^T + (S^T A X)^* with A^T S A^* - S + g = 0."""
     s = discrete_lyapunov(a.mT, g)
-    return s @ (y @ _mh(a)).mT + conjugate(s.mT @ a @ y)
+    return s @ (y @ mh(a)).mT + conjugate(s.mT @ a @ y)
 
 
 discrete_lyapunov = derivative(
@@ -534,7 +534,7 @@ discrete_lyapunov = derivative(
     a=_discrete_lyapunov,
     q=lambda g, a: discrete_lyapunov(a.mT, g),
 ).tangent(
-    a=lambda t, a, y: discrete_lyapunov(a, t @ y @ _mh(a) + a @ y @ _mh(t)),
+    a=lambda t, a, y: discrete_lyapunov(a, t @ y @ mh(a) + a @ y @ mh(t)),
     q=lambda t, a: discrete_lyapunov(a, t),
 )
 
