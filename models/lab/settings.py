@@ -58,7 +58,10 @@ def check_name(word: str, known: list[str]) -> None:
     meant = [name for name in known if name.rpartition(".")[2] == last]
     if meant:
         raise ValueError(f"{word}: say {' or '.join(meant)}")
-    raise ValueError(f"nothing is called {word!r}; there are {', '.join(known)}")
+    near = [name for name in known if name.startswith(f"{word}.")]
+    part, dot, _ = word.rpartition(".")
+    beside = [name for name in known if name.startswith(f"{part}.")] if dot else []
+    raise ValueError(f"nothing is called {word!r}; there are {', '.join(near or beside or known)}")
 
 
 def changed(config: Any, values: Mapping[str, object]) -> Any:
