@@ -174,6 +174,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "ddpm", "--set", "model.unet.attention_levels=(7,)"], "attention_levels=(7,): the levels are 0 to 1"),
         (["train", "ddpm", "--set", "model.unet.base_channels=5"], "base_channels=5 must be even"),
         (["train", "vit", "--set", "model.patch_size=3"], "patches of 3 x 3 do not fill images of 8 x 8"),
+        (["train", "dates", "--set", "model.transformer.d_model=8"], "model.transformer.d_model: the other settings make no"),
         (["train", "row-rnn", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
         (["train", "detr", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
         (["train", "detr", "--set", "model.num_queries=2"], "model.num_queries=2: each detects one object, and a scene has"),
