@@ -36,6 +36,10 @@ class ImageConfig(ModelConfig):
     image_size: tuple[int, int] = (8, 8)  # (H, W)
     num_channels: int = 1
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.image_size, tuple) or len(self.image_size) != 2:
+            raise ValueError(f"image_size={self.image_size!r}: a pair (H, W) is expected")
+
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Of one image, as data sets have it: (H, W) if it is grey, otherwise (H, W, C)."""
@@ -62,7 +66,7 @@ def checked(config: Any, like: Any, prefix: str = "") -> Any:
     for field in fields(config):
         name = f"{prefix}{field.name}"
         value, usual = getattr(config, field.name), getattr(like, field.name)
-        if type(value) is not type(usual):
+        if not is_like(value, usual):
             raise ValueError(f"{name}={value!r}: a value like {usual!r} is expected")
         if isinstance(value, Config):
             checked(value, usual, f"{name}.")
@@ -74,7 +78,15 @@ def checked(config: Any, like: Any, prefix: str = "") -> Any:
     return config
 
 
+def is_like(value: object, usual: object) -> bool:
+    """Whether a value has the type of another, and the elements of a tuple the types of its."""
+    if isinstance(value, tuple) and isinstance(usual, tuple) and usual:
+        return {type(element) for element in value} <= {type(element) for element in usual}
+    return type(value) is type(usual)
+
+
 def check_limits(what: str, number: float, limits: tuple[float, float] | None) -> None:
+    """Raise ValueError, which begins with `what`, for a number below or above its limits."""
     low, high = limits or ((1, inf) if type(number) is int else (0, inf))
     if low <= number <= high and isfinite(number):
         return

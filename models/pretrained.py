@@ -24,10 +24,22 @@ class Pretrained(nn.Module):
     """A module that is made from a configuration alone, and can be loaded with it from a folder."""
 
     config_class: ClassVar[type[ModelConfig]]
-    config: Any
 
     def __init__(self, config: Any, *, rng: np.random.Generator) -> None:
         raise NotImplementedError(f"{type(self).__name__} is not made from a configuration")
+
+    @property
+    def config(self) -> Any:
+        """What has made the model. Raises TypeError where another type is set."""
+        return self._config
+
+    @config.setter
+    def config(self, config: Any) -> None:
+        if not isinstance(config, self.config_class):
+            name, expected = type(self).__name__, self.config_class.__name__
+            given = type(config).__name__
+            raise TypeError(f"{name}: its configuration is of type {expected}, not {given}")
+        self._config = config
 
     @classmethod
     def from_pretrained(cls, folder: str | PathLike[str]) -> Self:
@@ -35,8 +47,12 @@ class Pretrained(nn.Module):
 
         Raises ValueError, or an OSError, that says what is missing or does not fit.
         """
-        config = restored(read_config(Path(folder)), cls.config_class())
-        model = cls(config, rng=np.random.default_rng(0))
+        values = read_config(Path(folder))
+        try:
+            config = restored(values, cls.config_class())
+            model = cls(config, rng=np.random.default_rng(0))
+        except ValueError as error:
+            raise ValueError(f"{Path(folder) / 'config.json'}: {error}") from None
         weights = read_weights(Path(folder))
         try:
             model.load_state_dict(weights)
@@ -57,12 +73,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     """What a folder's config.json says of the model."""
     path = folder / "config.json"
     try:
-        model: dict[str, Any] = json.loads(path.read_text())["config"]["model"]
-        return dict(model)
-    except FileNotFoundError:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(f"{folder} has no config.json; name the folder of a run") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} does not have the configuration of a model: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    settings = content.get("config") if isinstance(content, dict) else None
+    model = settings.get("model") if isinstance(settings, dict) else None
+    if not isinstance(model, dict):
+        raise ValueError(
+            f'{path} does not have the configuration of a model, "config": {{"model": {{...}}}}; '
+            "a run made before configurations were split is trained again"
+        )
+    return model
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from models.lab.cli import main, reopen
-from models.vision import ViT, ViTConfig
+from models.vision import ViT, ViTConfig, YOLOSConfig
 from tinygrad_cv import data
 
 IMAGES = data.digits("test").images[:5]
@@ -73,11 +73,32 @@ def test_what_is_not_the_folder_of_such_a_model_is_refused(
     content["config"]["model"]["hidden_size"] = 16
     refused(ValueError, "its weights are not those of its config")
     content["config"]["model"]["hidden_size"] = "8"
-    refused(ValueError, "hidden_size='8': a value like 64 is expected")
+    refused(ValueError, "config.json: hidden_size='8': a value like 64 is expected")
+    content["config"]["model"]["hidden_size"] = 8
+    content["config"]["model"]["image_size"] = [8]
+    refused(ValueError, r"config.json: image_size=\(8,\): a pair \(H, W\) is expected")
+    content["config"]["model"]["image_size"] = ["8", "8"]
+    refused(ValueError, r"config.json: image_size=\('8', '8'\): a value like \(8, 8\) is expected")
     content["config"]["model"]["model_type"] = "detr"
-    refused(ValueError, "model_type='detr': a ViTConfig is 'vit'")
+    refused(ValueError, "config.json: model_type='detr': a ViTConfig is 'vit'")
     del content["config"]["model"]
-    refused(ValueError, "does not have the configuration of a model: 'model'")
+    refused(ValueError, r"does not have the configuration of a model, .* is trained again")
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is not JSON"):
+        ViT.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("config", [{"hidden_size": 8}, None, ViTConfig, YOLOSConfig()])
+def test_a_model_refuses_what_is_not_its_configuration(config: Any) -> None:
+    kind = type(config).__name__
+    with pytest.raises(TypeError, match=f"ViT: its configuration is of type ViTConfig, not {kind}"):
+        ViT(config, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("image_size", [8, (8,), (8, 8, 1), [8, 8]])
+def test_an_image_size_is_a_pair(image_size: Any) -> None:
+    with pytest.raises(ValueError, match=r"image_size=.*: a pair .* is expected"):
+        ViTConfig(image_size=image_size)
 
 
 @pytest.mark.parametrize("qkv_bias", [True, False])

@@ -246,7 +246,7 @@ def test_a_model_learns_a_rhythm_and_writes_it() -> None:
     assert task.losses(np.arange(300) % 7, 200).mean() < 0.1
     with pytest.raises(ValueError, match="'x' at 0 is not among"):
         task.sample(3, prompt="x", rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match="temperature=0: it is above 0"):
+    with pytest.raises(ValueError, match="temperature=0: it must be above 0"):
         task.sample(3, temperature=0, rng=np.random.default_rng(0))
 
 

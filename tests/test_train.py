@@ -163,6 +163,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "gan", "--set", "model.loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
         (["train", "gan", "--set", "model.los=hinge"], "nothing is called 'model.los'; there are model.image_size"),
         (["train", "vit", "--set", "lr=1e-3"], "lr: say training.lr"),
+        (["train", "vit", "--set", "training.rate=4"], "nothing is called 'training.rate'; there are training.steps, "),
         (["train", "vit", "--set", "depth=4"], "nothing is called 'depth'; there are model.image_size, model.num_channels"),
         (["train", "vit", "--set", "model.num_hidden_layers=2.5"], "model.num_hidden_layers=2.5: a value like 4 is expected"),
         (["train", "vit", "--set", "model.num_hidden_layers=0"], "model.num_hidden_layers=0: must be finite and at least 1"),
@@ -173,6 +174,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "ddpm", "--set", "model.unet.attention_levels=(7,)"], "attention_levels=(7,): the levels are 0 to 1"),
         (["train", "ddpm", "--set", "model.unet.base_channels=5"], "base_channels=5 must be even"),
         (["train", "vit", "--set", "model.patch_size=3"], "patches of 3 x 3 do not fill images of 8 x 8"),
+        (["train", "dates", "--set", "model.transformer.d_model=8"], "model.transformer.d_model: the other settings make no"),
         (["train", "row-rnn", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
         (["train", "detr", "--set", "model.num_labels=5"], "model.num_labels=5: digits has 10"),
         (["train", "detr", "--set", "model.num_queries=2"], "model.num_queries=2: each detects one object, and a scene has"),
@@ -220,6 +222,12 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
         assert main(list(command)) == 2
         return str(capsys.readouterr().err)
 
+    resume = ("train", "gan", "--resume", "--out", str(run), "--set")
+    assert main([*resume, "model.latent_dim=4"]) == 0
+    begun = f"{run} was begun with model.latent_dim=4, and goes on with it; choose another --out"
+    assert begun in error_of(*resume, "model.latent_dim=5")
+    assert "for more steps say --steps" in error_of(*resume, "training.steps=9")
+    assert "nothing is called 'model.noise'; there are model." in error_of(*resume, "model.noise=5")
     assert "holds a gan, not a vit" in error_of("train", "vit", "--resume", "--out", str(run))
     weights, metadata = arrays(run)
     checkpoint, config = run / "checkpoint.safetensors", run / "config.json"

@@ -79,7 +79,7 @@ def pixel_marginals(
 def as_images(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """(n, D) draws as images in [0, 1], float32, of the training images' shape."""
     clipped = np.asarray(np.clip(x, 0, 1), np.float32)
-    return clipped.reshape(len(x), *like.shape[1:])
+    return clipped.reshape(len(x), *like.shape[1:])  # (n, H, W[, C])
 
 
 # ----------------------------------------------------------------------------------- likelihood

@@ -68,17 +68,17 @@ SIZES = {
 
 
 class DDPM(Pretrained):
-    """A UNet that learns to predict noise or image, and the drawing of images with it."""
+    """A UNet that learns to predict noise or image, and the sampling of images with it."""
 
     config_class = DDPMConfig
 
     def __init__(self, config: DDPMConfig, *, rng: np.random.Generator) -> None:
+        self.config = config
         if config.unet.in_channels != config.num_channels:
             raise ValueError(
                 f"unet.in_channels={config.unet.in_channels}: "
                 f"the images have num_channels={config.num_channels}"
             )
-        self.config = config
         self.diffusion = Diffusion(
             config.beta_schedule,
             config.timesteps,
@@ -258,5 +258,5 @@ def to_network(images: np.ndarray) -> np.ndarray:
 
 def to_images(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """(N, C, H, W) in [-1, 1] -> images (N, H, W[, C]) in [0, 1]."""
-    images = np.moveaxis(x, 1, -1).reshape(len(x), *shape)
+    images = np.moveaxis(x, 1, -1).reshape(len(x), *shape)  # (N, H, W[, C])
     return np.clip(images / 2 + np.float32(0.5), 0, 1)

@@ -113,7 +113,7 @@ class Diffusion:
     def ancestral_step(
         self, network: Network, x: Images, t: int, *, rng: np.random.Generator
     ) -> tuple[Images, Images]:
-        """A line of algorithm 2: x_(t-1) from x_t, and the x_0 that was predicted."""
+        """One step of algorithm 2: x_(t-1) from x_t, and the x_0 that was predicted."""
         timesteps = np.full(len(x), t)
         predicted = network(x, timesteps)
         x0, _ = self.x0_and_epsilon(x, timesteps, predicted)

@@ -61,10 +61,10 @@ class PixelRNN(Pretrained):
     config_class = PixelRNNConfig
 
     def __init__(self, config: PixelRNNConfig, *, rng: np.random.Generator) -> None:
+        self.config = config
         if config.num_channels != 1:
             shape = config.image_shape
             raise ValueError(f"a pixel model draws grey images (H, W), not {shape}")
-        self.config = config
         H, W = config.image_size
         size = config.embedding_size
         self.outside = config.num_levels  # the level of neighbours outside the image
@@ -87,7 +87,7 @@ class PixelRNN(Pretrained):
     ) -> tuple[Any, Any]:
         """Logits (T, N, K) of the pixels from `start` to `stop`, and the state after them.
 
-        `levels` (N, H W) are those of all pixels; each counts for the pixels behind it only.
+        `levels` (N, H W) are those of all pixels; each counts for the pixels after it only.
         """
         if stop is None:
             stop = levels.shape[1]
@@ -111,7 +111,7 @@ class PixelRNN(Pretrained):
         for down, across in NEIGHBOURS:
             top, left = 1 + down, 1 + across
             around.append(padded[:, top : top + H, left : left + W])
-        stacked = np.stack(around, axis=-1).reshape(N, H * W, -1)
+        stacked = np.stack(around, axis=-1).reshape(N, H * W, -1)  # (N, H W, neighbours)
         return stacked.swapaxes(0, 1)
 
     def sample(
@@ -140,7 +140,7 @@ class PixelRNN(Pretrained):
 
 def quantise(images: np.ndarray, num_levels: int) -> np.ndarray:
     """Grey values in [0, 1] as the nearest of so many levels: (N, H, W) -> integers (N, H W)."""
-    pixels = images.reshape(len(images), -1)
+    pixels = images.reshape(len(images), -1)  # (N, H W)
     return np.round(pixels * (num_levels - 1)).astype(np.int64)
 
 

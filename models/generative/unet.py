@@ -112,7 +112,7 @@ class PixelAttention(nn.Module):
 
     def forward(self, x: Array) -> Any:
         B, C, H, W = x.shape
-        pixels = self.norm(x).reshape(B, C, H * W)
+        pixels = self.norm(x).reshape(B, C, H * W)  # (B, C, H W)
         pixels = np.swapaxes(pixels, 1, 2)  # (B, H W, C)
         attended = self.attention(pixels)
         attended = np.swapaxes(attended, 1, 2)  # (B, C, H W)
@@ -225,6 +225,7 @@ class UNet(nn.Module):
         return kernels.silu(time)
 
     def check_shapes(self, images: tuple[int, ...], timesteps: tuple[int, ...]) -> None:
+        """Raise ValueError for images or timesteps of shapes that `forward` does not take."""
         if len(images) != 4 or timesteps != images[:1]:
             raise ValueError(
                 "images are (B, C, H, W) and timesteps (B,), "

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cv import __version__, data, parallel
 
-from ..config import restored, stored
+from ..config import named_values, restored, stored
 from ..generative.ddpm import MISSING, known_pixels
 from . import demo
 from .errors import RunError
@@ -22,7 +22,7 @@ from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import Settings, configure
+from .settings import Settings, check_name, configure, parse
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
@@ -139,7 +139,9 @@ def do_train(args: argparse.Namespace) -> None:
         )
     with parallel.workers(args.workers) as team:
         task = build(config, training)
-        if not args.resume:
+        if args.resume:
+            check_unchanged(run, task, words(args.set))
+        else:
             if args.start:
                 start_from_run(task, args.start)
             run.create(config)
@@ -147,6 +149,18 @@ def do_train(args: argparse.Namespace) -> None:
         train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
             print(f"done: {run.folder}")
+
+
+def check_unchanged(run: Run, task: Task, changes: dict[str, str]) -> None:
+    """Raise RunError for settings other than those that a run was begun with."""
+    settings = dict(named_values(task.settings))
+    for word, text in changes.items():
+        check_name(word, list(settings))
+        if parse(word, text, settings[word]) != settings[word]:
+            begun = f"{run.folder} was begun with {word}={settings[word]}, and goes on with it"
+            longer = word == "training.steps"
+            hint = "for more steps say --steps" if longer else "choose another --out"
+            raise RunError(f"{begun}; {hint}")
 
 
 def start_from_run(task: Task, folder: str) -> None:

@@ -25,6 +25,11 @@ class Settings(Config):
         """These settings with what a data set decides, such as the size of its images."""
         return self
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Parts that these settings make no use of, such as "model.transformer"."""
+        return ()
+
     def check(self, dataset: Any) -> None:
         """Raise ValueError where the parts contradict each other, or a data set (None without)."""
 
@@ -47,6 +52,9 @@ def configure(
     settings = changed(preset.fitted(dataset), values)
     checked(settings, preset)
     settings.check(dataset)
+    for word in changes:
+        if word.startswith(tuple(f"{part}." for part in settings.unused)):
+            raise ValueError(f"{word}: the other settings make no use of it; leave it out")
     return settings
 
 
@@ -58,7 +66,10 @@ def check_name(word: str, known: list[str]) -> None:
     meant = [name for name in known if name.rpartition(".")[2] == last]
     if meant:
         raise ValueError(f"{word}: say {' or '.join(meant)}")
-    raise ValueError(f"nothing is called {word!r}; there are {', '.join(known)}")
+    near = [name for name in known if name.startswith(f"{word}.")]
+    part, dot, _ = word.rpartition(".")
+    beside = [name for name in known if name.startswith(f"{part}.")] if dot else []
+    raise ValueError(f"nothing is called {word!r}; there are {', '.join(near or beside or known)}")
 
 
 def changed(config: Any, values: Mapping[str, object]) -> Any:

@@ -113,7 +113,7 @@ class CharRNN(Pretrained):
         """
         if temperature <= 0:
             raise ValueError(
-                f"temperature={temperature}: it is above 0; "
+                f"temperature={temperature}: it must be above 0; "
                 "small ones, such as 0.1, write what is likeliest"
             )
         text = data.Text(np.empty(0, int), np.empty(0, int), self.config.vocabulary)

@@ -1,6 +1,6 @@
 """Writing a sequence symbol by symbol: the likeliest each time, or the best of several sequences.
 
-What writes is a `Transducer`. It reads the source once, and keeps in a state all that the next
+A `Transducer` does the writing. It reads the source once, and keeps in a state all that the next
 symbol depends on.
 """
 
@@ -115,7 +115,7 @@ def beam_search(
     length = np.zeros((B, width))
     ended = np.zeros((B, width), bool)
     logp = np.full((B, width), -np.inf)
-    logp[:, 0] = 0  # all sequences of a source begin equal: only one counts
+    logp[:, 0] = 0  # all sequences of a source start equal: only one counts
     while written.shape[2] <= longest and not ended.all():
         logits, state = model.step(written[:, :, -1].reshape(-1, 1), state)
         last = logits.numpy()[:, 0].astype(np.float64)  # (B width, V)
@@ -125,7 +125,7 @@ def beam_search(
         length = length + ~ended
         logp = logp[:, :, None] + next_logp  # (B, width, V)
         scores = logp / length_penalty(length, alpha)[:, :, None]
-        scores = scores.reshape(B, width * V)
+        scores = scores.reshape(B, width * V)  # all continuations of a source
 
         best = np.argsort(-scores, axis=1, kind="stable")[:, :width]
         origin, symbol = np.divmod(best, V)  # (B, width)

@@ -149,8 +149,8 @@ def open_gates(layer: Cell, longest: int, *, rng: np.random.Generator) -> None:
     plain RNN has no gates, and stays as it is.
     """
     H = layer.hidden_size
-    times = rng.uniform(1, max(2, longest - 1), H)
-    bias = np.log(times).astype(np.float32)
+    timescales = rng.uniform(1, max(2, longest - 1), H)
+    bias = np.log(timescales).astype(np.float32)
     if isinstance(layer, nn.LSTM):  # gates: input, forget, cell, output
         layer.bias_ih_l0.data[:H] = -bias
         layer.bias_ih_l0.data[H : 2 * H] = bias

@@ -70,11 +70,12 @@ class Symbols(nn.Module):
 class Seq2Seq(Transducer):
     """What the three have in common.
 
-    source: embeds a batch of sources, `source(x, lengths)` -> (B, S, H) and their lengths then.
+    source: embeds a batch of sources, `source(x, lengths)` -> (B, S, H) and the lengths of these.
     num_outputs: V, how many symbols there are to write.
 
     The state is (values, keys, mask, summary, states): h (B, S, 2 H), what queries are compared
-    with, where h counts (B, 1, S), c of the plain one (B, 2 H), and the states of the decoder.
+    with, which places of h are no padding (B, 1, S), c of the plain one (B, 2 H), and the states of
+    the decoder.
     """
 
     attention_kind: ClassVar[type[Attention] | None] = None
@@ -111,7 +112,7 @@ class Seq2Seq(Transducer):
         mask = padding_mask(lengths, S)
         summary = last_hidden(last, self.encoder.num_directions)  # (B, 2 H)
         h = self.bridge(summary, activation="tanh")
-        h = h.reshape(B, self.decoder.num_layers, H)
+        h = h.reshape(B, self.decoder.num_layers, H)  # (B, layers, H)
         c = (np.zeros(h.shape, h.dtype),) * (self.decoder.num_states - 1)  # of an LSTM
         return values, keys, mask, summary, (h, *c)
 

@@ -82,7 +82,8 @@ def sinusoids(length: int, d_model: int) -> np.ndarray:
     frequencies = 10000.0 ** (-np.arange(0, d_model, 2) / d_model)
     angles = np.arange(length)[:, None] * frequencies  # (length, D / 2)
     pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (length, D / 2, 2)
-    return pairs.reshape(length, -1)[:, :d_model].astype(np.float32)
+    positions = pairs.reshape(length, -1)  # (length, D), or D + 1 for an odd D
+    return positions[:, :d_model].astype(np.float32)
 
 
 def with_pos_embed(x: Array, position: Array | None) -> Array:
@@ -125,12 +126,14 @@ class Layer(nn.Module):
         return x if self.pre_norm else norm(x)
 
     def self_attention(self, x: Array, mask: Mask, causal: bool, position: Array | None) -> Array:
+        """`position` is added to queries and keys, not to values."""
         if position is None:
             return self.self_attn(x, mask=mask, causal=causal)
         at = x + position
         return self.self_attn(at, at, x, mask, causal)
 
     def feed_forward(self, x: Array) -> Array:
+        """FFN(x), equation 2."""
         inner = self.linear1(x, activation="relu")
         return self.linear2(self.dropout(inner))
 
@@ -224,7 +227,7 @@ class DecoderLayer(Layer):
         """The layer for places y (B, L, D) after `past` ones, whose keys and values are at hand.
 
         `mask` (L, past + L) says which of all these places each of y attends to. Returns the
-        layer's value, and the keys and values of all places.
+        layer's output, and the keys and values of all places.
         """
         q, k, v = self.self_attn.project_all(self.branch_input(y, self.norm1))  # (B, H, L, D/H)
         if past is not None:
@@ -278,6 +281,7 @@ class Stack(nn.Module):
         self.norm = nn.LayerNorm(d_model) if final_norm else None
 
     def finish(self, x: Array) -> Array:
+        """The norm at the end, if there is one."""
         return x if self.norm is None else self.norm(x)
 
 
@@ -306,7 +310,7 @@ class Decoder(Stack):
 class Transformer(Transducer):
     """Sources to targets, from embedded places to logits.
 
-    source: embeds a batch of sources, `source(x, lengths)` -> (B, S, D) and their lengths then.
+    source: embeds a batch of sources, `source(x, lengths)` -> (B, S, D) and the lengths of these.
     num_outputs: V, how many symbols there are to write.
 
     The state is, for each decoder layer, the keys and values of the memory, and those of all places

@@ -41,5 +41,5 @@ class Columns(nn.Module):
         mask = np.broadcast_to(padding_mask(lengths, S), (B, H, S))
         features = self.backbone(tg.Tensor(images), mask)  # (B, C, H / stride, S / stride)
         columns = np.moveaxis(features, 3, 1)  # (B, S / stride, C, H / stride)
-        vectors = columns.reshape(B, columns.shape[1], -1)
+        vectors = columns.reshape(B, columns.shape[1], -1)  # (B, S / stride, C H / stride)
         return self.linear(vectors), -(-lengths // self.backbone.config.stride)

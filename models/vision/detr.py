@@ -1,12 +1,12 @@
 """DETR (Carion et al. 2020, arXiv 2005.12872): detection as the prediction of a set.
 
-It has no anchors and no suppression of double boxes:
+It has no anchors and no non-maximum suppression:
 
     image -> convolutional backbone -> 1x1 convolution -> a sequence of features   (section 3.2)
     -> Transformer encoder, with sine positions in two dimensions                  (appendix A)
     -> Transformer decoder: learned object queries attend to each other, and to the features
                                                                                    (figure 10)
-    -> of each query the class, or "no object", and the box, cxcywh in units of the image's size
+    -> for each query a class, or "no object", and a box, cxcywh in units of the image's size
 
 The loss is in `matching.py`, the layers are those of `sequence/transformer.py`. Images of different
 sizes are padded at their lower and right border; no query attends to the padding. The names of the
@@ -113,7 +113,7 @@ def sine_positions(mask: np.ndarray, d_model: int, temperature: float = 10_000.0
         angle = count / (last + 1e-6) * (2 * math.pi)
         angles = angle[..., None] * rates  # (B, h, w, D / 4)
         pairs = np.stack([np.sin(angles), np.cos(angles)], axis=-1)  # (B, h, w, D / 4, 2)
-        halves.append(pairs.reshape(B, h * w, half))
+        halves.append(pairs.reshape(B, h * w, half))  # (B, h w, D / 2)
     return np.concatenate(halves, axis=-1).astype(np.float32)  # (B, h w, D)
 
 
@@ -176,9 +176,9 @@ class DETR(Pretrained):
     config_class = DETRConfig
 
     def __init__(self, config: DETRConfig, *, rng: np.random.Generator) -> None:
+        self.config = config
         d = config.d_model
         check_d_model(d)
-        self.config = config
         self.backbone = ResNet(config.backbone_config, rng=rng)
         self.input_proj = nn.Conv2d(config.backbone_config.hidden_sizes[-1], d, 1, rng=rng)
         self.query_embed = nn.Embedding(config.num_queries, d, rng=rng)
@@ -245,4 +245,4 @@ class DETR(Pretrained):
         stride = self.config.backbone_config.stride
         h, w = -(-H // stride), -(-W // stride)
         maps = weights.numpy().mean(axis=1)
-        return np.asarray(maps.reshape(B, -1, h, w))
+        return np.asarray(maps.reshape(B, -1, h, w))  # (B, Q, h, w)

@@ -50,7 +50,7 @@ def matching_cost(
 
 
 def padded(truths: Sequence[Objects]) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (B, N) and boxes (B, N, 4) of the objects of B images, zeros behind the last."""
+    """Labels (B, N) and boxes (B, N, 4) of the objects of B images, zeros after the last."""
     shape = (len(truths), max(map(len, truths)))
     labels = np.zeros(shape, int)
     boxes = np.zeros((*shape, 4))
@@ -68,7 +68,7 @@ def match(
 ) -> Indices:
     """The best assignment of each layer and image: logits (L, B, Q, K + 1), boxes (L, B, Q, 4).
 
-    Gives four index arrays (M,), of the layer, image, query and object of each pair. If there are
+    Returns four index arrays (M,), of the layer, image, query and object of each pair. If there are
     more objects than queries, the costliest objects get none.
     """
     layers, images, _, _ = logits.shape

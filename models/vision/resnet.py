@@ -99,7 +99,7 @@ def convolution(
 ) -> nn.Conv2d:
     """A convolution with "same" padding, and without a bias, which batch normalisation has.
 
-    The weights are drawn as He et al. 2015 (arXiv 1502.01852) do, by the number of outputs.
+    The weights are drawn as He et al. 2015 (arXiv 1502.01852) do, by the fan-out.
     """
     layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False, rng=rng)
     std = math.sqrt(2 / (outputs * size * size))

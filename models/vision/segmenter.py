@@ -56,4 +56,4 @@ def unpatch(tokens: Array, size: int, shape: tuple[int, int]) -> Array:
     rows, columns = patch_grid(shape, size)
     blocks = tokens.reshape(B, rows, columns, size, size, -1)  # (B, H/P, W/P, P, P, C)
     blocks = np.swapaxes(blocks, 2, 3)  # (B, H/P, P, W/P, P, C)
-    return blocks.reshape(B, H, W, -1)
+    return blocks.reshape(B, H, W, -1)  # (B, H, W, C)

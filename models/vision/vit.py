@@ -30,7 +30,7 @@ from ..pretrained import Pretrained
 
 Grid = tuple[int, int]  # patches of an image, downwards and across
 
-ACTIVATIONS = {"gelu": "none", "gelu_pytorch_tanh": "tanh"}  # what nn.GELU approximates them by
+ACTIVATIONS = {"gelu": "none", "gelu_pytorch_tanh": "tanh"}  # `approximate` of nn.GELU
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def patches(images: Array, size: int) -> Array:
 def patch_grid(image_size: tuple[int, ...], size: int) -> Grid:
     """How many patches fill an image (H, W), downwards and across."""
     H, W = image_size
-    if H % size or W % size:
+    if size < 1 or H % size or W % size:
         raise ValueError(f"patches of {size} x {size} do not fill images of {H} x {W}")
     return H // size, W // size
 
@@ -244,7 +244,7 @@ def interpolate_positions(positions: Array, old: Grid, new: Grid) -> Any:
     down = down.astype(positions.dtype)
     across = across.astype(positions.dtype)
     table = np.einsum("ph,qw,hwd->pqd", down, across, table, optimize=True)
-    table = table.reshape(1, -1, D)
+    table = table.reshape(1, -1, D)  # (1, h' w', D)
     return np.concatenate([positions[:, :1], table], axis=1)
 
 

@@ -2,8 +2,8 @@
 
     z_0 = [x_class; x_1 E; ...; x_N E; x_det 1; ...; x_det Q] + E_pos               (equation 1)
 
-Learned detection tokens follow the patches through the same blocks. Of each of them a class and a
-box are predicted as from DETR's object queries, and trained by DETR's loss. There is no decoder,
+Learned detection tokens follow the patches through the same blocks. Each of them predicts a class
+and a box, as DETR's object queries do, and is trained by DETR's loss. There is no decoder,
 hence one prediction and no auxiliary losses.
 
 Deviations, on purpose: the detection tokens bring their positions with them, which is the same

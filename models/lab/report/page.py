@@ -100,8 +100,9 @@ def _contents(sections: Sequence[Section]) -> str:
 def _body(section: Section) -> list[str]:
     images = [_figure(name, caption) for name, caption in section.images]
     curves = [_figure(name, caption, "curve") for name, caption in section.curves]
+    text = f"<p>{escape(section.text)}</p>" if section.text else ""
     return [
-        f"<p>{escape(section.text)}</p>",
+        text,
         f"<p><small>{_facts(section.facts)}</small></p>",
         f"<div class=images>{''.join(images)}</div>",
         _table(section.rows),

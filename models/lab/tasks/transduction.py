@@ -74,6 +74,11 @@ class TransductionSettings(Settings):
     model: TransductionConfig = field(default_factory=TransductionConfig)
     training: TransductionTraining = field(default_factory=TransductionTraining)
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        recurrent = self.model.architecture != "transformer"
+        return ("model.transformer",) if recurrent else ("model.recurrent",)
+
     def check(self, dataset: Any) -> None:
         check_architecture(self.model.architecture)
         schedule = self.training.schedule
