@@ -15,6 +15,7 @@ from .line import NEARBY, RADII, Direction, Line
 from .noise import SMALL, every_rung, small_breaks
 from .numeric import RUNGS, better, kink, largest, largest_finite, rung
 
+PIECES = 2  # one break alone is the function's own, as that of a penalty |x| at 0
 PATIENCE = 2.0  # seconds: if one second look takes longer, one is enough
 USUAL = RUNGS[:4]  # on which a smooth function of moderate size has the same slope
 CONFIRMED = 3  # so many wrong elements get a second look: then the others are wrong, too
@@ -128,8 +129,10 @@ class SecondLook:
         if len(direction.elements) > 1 or difference > SMALL * abs(slope):
             return False
         with np.errstate(all="ignore"), switched("recording", False):
+            explain = 0
             for jump, turn in small_breaks(self.line, i, slope, self.line.eps):
-                if difference <= max(2 * BARS * jump, 2 * turn):
+                explain += difference <= max(2 * BARS * jump, 2 * turn)
+                if explain == PIECES:
                     return True
         return False
 
@@ -165,7 +168,7 @@ class SecondLook:
         if min(len(far), len(close)) < 0.9 * NEARBY:
             return False
         stays = np.ptp(close) > 0.3 * np.ptp(far)
-        low, high = min(0.0, float(close.min())), max(0.0, float(close.max()))
+        low, high = float(close.min()), float(close.max())
         slack = 1e-5 * largest(close)
         return bool(stays and low - slack <= along <= high + slack)
 
