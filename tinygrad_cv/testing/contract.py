@@ -84,8 +84,9 @@ def all_at_once(agreement: Agreement, pull: Pullback, values: Sequence[np.ndarra
     """Whether one call with all that is unusual, each checked apart below, has its gradients.
 
     Inputs and cotangents are read-only and run backwards in memory, columns first; the cotangents
-    are a large multiple of c - 2d, and between the passes is a call with other numbers. If the gradients are not those of c, less twice those of d, one of the
-    checks below may tell why. The values of the earlier call must not change.
+    are a large multiple of c - 2d, and between the passes is a call with other numbers. If the
+    gradients are not those of c, less twice those of d, one of the checks below may tell why. The
+    values of the earlier call must not change.
     """
     operation, cotangents = agreement.operation, agreement.cotangents
     others = [_reversed(c).copy() for c in cotangents]

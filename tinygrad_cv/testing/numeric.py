@@ -22,7 +22,7 @@ from ..typing import ArrayLike
 
 # The steps of long rungs are shares of a number that is no power of 2, as the period of a function
 # may be one, such as that of a rounding; it has 20 bits, so that x + h is exact.
-SHARE = 1 - 149_797 / 2**20
+SHARE = 1 + 149_797 / 2**20
 LONG_RUNGS = 29
 LEVELS = 4  # a rung takes the steps h, h/2, h/4 and h/8
 RUNGS = tuple(range(5, 46, 4))  # the h of each rung is 2 to the minus this

@@ -15,7 +15,7 @@ from .line import NEARBY, RADII, Direction, Line
 from .noise import SMALL, every_rung, small_breaks
 from .numeric import RUNGS, better, kink, largest, largest_finite, rung
 
-PIECES = 2  # one break alone is the function's own, as that of a penalty |x| at 0
+APART = 1e-3  # one turn alone is the function's own, as of a penalty |x| at 0: two are its solver's
 PATIENCE = 2.0  # seconds: if one second look takes longer, one is enough
 USUAL = RUNGS[:4]  # on which a smooth function of moderate size has the same slope
 CONFIRMED = 3  # so many wrong elements get a second look: then the others are wrong, too
@@ -129,10 +129,11 @@ class SecondLook:
         if len(direction.elements) > 1 or difference > SMALL * abs(slope):
             return False
         with np.errstate(all="ignore"), switched("recording", False):
-            explain = 0
-            for jump, turn in small_breaks(self.line, i, slope, self.line.eps):
-                explain += difference <= max(2 * BARS * jump, 2 * turn)
-                if explain == PIECES:
+            turns: list[float] = []
+            for jump, turn, place in small_breaks(self.line, i, slope, self.line.eps):
+                if difference <= 2 * turn:
+                    turns.append(place)
+                if difference <= 2 * BARS * jump or (turns and np.ptp(turns) > APART):
                     return True
         return False
 
