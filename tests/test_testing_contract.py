@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import MISTAKES, NASTY, TWINS, Pair
-from tinygrad_cv.testing import GradMismatch, check_adjoint, check_hessian, check_invariants, check_jacobian, check_jvp, check_vjp
+from tinygrad_cv.testing import (
+    GradMismatch,
+    check_adjoint,
+    check_hessian,
+    check_invariants,
+    check_jacobian,
+    check_jvp,
+    check_vjp,
+)
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 KINDS = ("side effects", "randomness", "structure", "state", "cotangents", "layouts", "contract", "jvp", "adjoint")
