@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import MISTAKES, NASTY, TWINS, Pair
-from tinygrad_cv.testing import GradMismatch, check_adjoint, check_invariants, check_jvp, check_vjp
+from tinygrad_cv.testing import (
+    GradMismatch,
+    check_adjoint,
+    check_hessian,
+    check_invariants,
+    check_jacobian,
+    check_jvp,
+    check_vjp,
+)
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 KINDS = ("side effects", "randomness", "structure", "state", "cotangents", "layouts", "contract", "jvp", "adjoint")
@@ -128,3 +136,40 @@ def test_gradients_of_another_nesting_are_a_mismatch_that_shows_it(returned: Any
     p = {"w": X, "b": X + 1}
     with pytest.raises(GradMismatch, match="gradients for 3 floating-point inputs"):
         check_vjp(product, lambda *_: returned, X, p, 3)
+
+
+def test_every_door_sees_what_an_earlier_call_has_kept() -> None:
+    x, w = np.arange(1.0, 5.0), np.array([1.0, 2.0, 4.0])
+    kept: dict[Any, Any] = {}
+    frozen = lambda slope: lambda x: kept.setdefault(x.shape, slope(x))
+    with pytest.raises(GradMismatch):
+        check_jacobian(np.sin, frozen(lambda x: np.diag(np.cos(x))), x)
+    kept.clear()
+    with pytest.raises(GradMismatch):
+        check_hessian(lambda x: np.sum(np.sin(x)), frozen(lambda x: np.diag(-np.sin(x))), x)
+    kernels: dict[Any, Any] = {}
+    of_kernel = lambda v, w: np.correlate(v, kernels.setdefault(w.shape, w.copy()), "valid")
+    with pytest.raises(GradMismatch):
+        check_adjoint(np.convolve, of_kernel, x, w)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mistakes_of_one_size_do_not_cancel(seed: int) -> None:
+    x = np.random.default_rng(seed).normal(size=30)
+    f = lambda x: np.sum(x * x) + x[0] * x[1] + x[1] * x[2] + x[0] * x[2]
+    with pytest.raises(GradMismatch, match="entries of the hessian"):
+        check_hessian(f, lambda x: 2 * np.eye(30), x, rng=seed)
+
+
+def test_a_linear_map_is_zero_of_zeros_in_any_layout() -> None:
+    x = np.arange(1.0, 13.0).reshape(3, 4)
+    by_division = lambda v: 2 * v * v / v
+    in_memory_order = lambda v: 2 * v.ravel(order="K").reshape(v.shape)
+    double = lambda x: 2 * x
+    for wrong in (by_division, in_memory_order):
+        with pytest.raises(GradMismatch):
+            check_adjoint(double, wrong, x)
+        with pytest.raises(GradMismatch):
+            check_jvp(double, lambda args, t, wrong=wrong: wrong(t[0]), x)
+        with pytest.raises(GradMismatch):
+            check_vjp(double, lambda g, y, x, wrong=wrong: wrong(g), x)

@@ -76,3 +76,28 @@ control.mistake("ignored", lambda g, y, x: np.cos(x))
 control.mistake(
     "1e-8 added", lambda g, y, x: (g + 1e-8) * np.cos(x), symptom="linearity", size=1e-9
 )
+
+
+def row_maxima_backward(g: Array, y: Array, x: Array) -> Array:
+    return g[:, None] * (x == x.max(axis=1, keepdims=True))
+
+
+control = room.control(
+    "x^2 of 30,000",
+    lambda x: x * x,
+    normal(30_000),
+    right=lambda g, y, x: 2 * g * x,
+)
+control.mistake(
+    "1e-3 counts as 0",
+    lambda g, y, x: 2 * x * np.where(abs(g) < 1e-3, 0, g),
+    symptom="faint cotangents",
+)
+control = room.control(
+    "row maxima", lambda x: x.max(axis=1), normal(3, 4), right=row_maxima_backward
+)
+control.mistake(
+    "1 where the cotangent is 0",
+    lambda g, y, x: row_maxima_backward(np.where(g == 0, 1, g), y, x),
+    symptom="faint cotangents",
+)

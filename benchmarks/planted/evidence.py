@@ -141,6 +141,16 @@ def single_cotangents(pair: Pair) -> Outcome:
     return found
 
 
+def faint_cotangents(pair: Pair) -> Outcome:
+    """With every second element of the cotangents 0, and a millionth of what it was."""
+    found = []
+    for factor in (0, 2.0**-20):
+        args = fresh(pair.args)
+        weaken = lambda a: a * np.where(np.arange(np.size(a)) % 2, factor, 1).reshape(np.shape(a))  # noqa: B023
+        found += attempt(pair, args, each(weaken, pushed(pair, args)))
+    return found
+
+
 def mutation(pair: Pair) -> Outcome:
     """Arguments, cotangents and value after both passes."""
     args = fresh(pair.args)
@@ -249,6 +259,15 @@ def nearby(pair: Pair) -> Outcome:
     return attempt(pair, arrays(lambda a: a * 1.0001, args), g)
 
 
+def another_middle(pair: Pair) -> Outcome:
+    """A call, and one with arguments whose elements are reversed but for the first and last."""
+    args = fresh(pair.args)
+    g = pushed(pair, args)
+    attempt(pair, args, g)
+    reverse = lambda a: np.concatenate([a[:1], a[-2:0:-1], a[-1:]])
+    return attempt(pair, arrays(reverse, args), g)
+
+
 def another_size(pair: Pair) -> Outcome:
     """A call after one with longer arrays, and one with shorter."""
     longer = arrays(lambda a: np.concatenate([a, a]), pair.args)
@@ -325,6 +344,7 @@ SYMPTOMS: dict[str, Experiment] = {
     "gradient": gradient,
     "linearity": linearity,
     "single cotangents": single_cotangents,
+    "faint cotangents": faint_cotangents,
     "mutation": mutation,
     "contract": contract,
     "in float32": in_float32,
@@ -333,6 +353,7 @@ SYMPTOMS: dict[str, Experiment] = {
     "results kept": results_kept,
     "rewritten in place": rewritten_in_place,
     "nearby": nearby,
+    "another middle": another_middle,
     "another size": another_size,
     "values": values,
     "one array twice": one_array_twice,

@@ -57,3 +57,19 @@ def one_hot(x: Array) -> Array:
 
 control = room.control("one-hot of the largest", one_hot, X.reshape(2, 3), right=zero)
 control.mistake("1", lambda g, y, x: g.copy())
+
+control = room.control(
+    "what rounding to 1/256 leaves",
+    lambda x: x - np.round(256 * x) / 256,
+    np.array([0.123, 0.7, -0.4]),
+    right=lambda g, y, x: g.copy(),
+)
+control.mistake("0, as of the rounding", zero)
+
+control = room.control(
+    "a squared step, at the step",
+    lambda x: np.where(x >= 1, x * x, 0.0),
+    np.array([1.0, 2.0]),
+    right=lambda g, y, x: 2 * g * x * (x >= 1),
+)
+control.mistake("doubled at 1", lambda g, y, x: 2 * g * x * (x >= 1) * np.where(x == 1, 2, 1))

@@ -262,3 +262,19 @@ room.nasty(
     np.array([0.7, 0.7, 0.7]),
     right=lambda g, y, x: 2 * g * np.sign(x[:, None] - x).sum(axis=1),
 )
+
+control = room.control(
+    "slopes 0.3 and 1",
+    lambda x: np.where(x > 0, x, 0.3 * x),
+    np.array([0.0, 1.0, -1.0]),
+    right=lambda g, y, x: g * np.where(x > 0, 1, 0.3),
+)
+control.mistake("0 at 0", lambda g, y, x: g * np.where(x == 0, 0, np.where(x > 0, 1, 0.3)))
+
+control = room.control(
+    "squares with a small penalty |x|",
+    lambda x: np.sum((x - 3) ** 2) + 0.01 * np.sum(np.abs(x)),
+    np.array([0.1, 0.7]),
+    right=lambda g, y, x: g * (2 * (x - 3) + 0.01 * np.sign(x)),
+)
+control.mistake("penalty forgotten", lambda g, y, x: 2 * g * (x - 3))

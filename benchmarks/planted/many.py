@@ -131,3 +131,21 @@ control = room.control(
     "a million cubes", lambda x: x**3, normal(1_000_000), right=lambda g, y, x: 3 * g * x * x
 )
 control.mistake("one of them 0", spoiled(lambda g, y, x: 3 * g * x * x, 765_432, 0))
+
+
+def same_for_all(g: Array, y: Array, x: Array) -> Array:
+    return np.full(x.shape, g)
+
+
+for count in (1000, 100_000):
+    control = room.control(f"sum of {count}", np.sum, normal(count), right=same_for_all)
+    control.mistake("both ends 0", spoiled(same_for_all, [0, -1], 0))
+
+DECAY = 2.0 ** -np.linspace(0, 40, 500)
+control = room.control(
+    "500 values of one number",
+    lambda x: x * DECAY,
+    np.array(0.7),
+    right=lambda g, y, x: np.sum(g * DECAY),
+)
+control.mistake("small ones forgotten", lambda g, y, x: np.sum((g * DECAY)[:250]))

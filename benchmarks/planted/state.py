@@ -191,3 +191,30 @@ control.mistake(
     "another mask is drawn on the way back",
     lambda g, y, x: 2 * g * (MASKS.random(x.shape) < 0.5),
 )
+
+# --------------------------------------------------------------------------------- of other doors
+
+SEEN: dict[Any, Array] = memory({})
+
+
+def seen(x: Array, slope: Array) -> Array:
+    return SEEN.setdefault(x.shape, slope)
+
+
+def ends(x: Array) -> Any:
+    return x.shape, x[0], x[-1]
+
+
+BY_ENDS: dict[Any, Array] = memory({})
+control = room.control("sine of 20", np.sin, normal(20), right=lambda g, y, x: g * np.cos(x))
+control.mistake(
+    "by its ends",
+    lambda g, y, x: g * BY_ENDS.setdefault(ends(x), np.cos(x)),
+    symptom="another middle",
+)
+control = room.control(
+    "tangent of a sine", np.sin, normal(4), right=lambda args, t: np.cos(args[0]) * t[0], door="jvp"
+)
+control.mistake(
+    "by shape", lambda args, t: seen(args[0], np.cos(args[0])) * t[0], symptom="calls in turn"
+)

@@ -9,14 +9,16 @@ from typing import TypeAlias
 import numpy as np
 
 from ..engine.errors import name_of
+from ..engine.pytrees import leaves, map_leaves
 from ..tensor import unwrap
 from ..typing import Operand, PyTree
 from .check import GradReport
-from .contract import draw_cotangents
+from .contract import draw_cotangents, with_other_numbers
 from .dual import disagreement
+from .layouts import locked, reordered
 from .message import GradMismatch, literal, two_numbers
 from .numeric import largest
-from .operation import Function, Seed
+from .operation import Function, Seed, is_array
 from .witness import Witness
 
 MATRIX = 200  # with at most so many elements, the matrices of both maps are compared
@@ -36,11 +38,14 @@ def check_adjoint(linear: Function, adjoint: Function, *args: PyTree, rng: Seed 
     start = time.perf_counter()
     generator = np.random.default_rng(rng)
     name = f"{name_of(linear)} and {name_of(adjoint)}"
+    args = tuple(map_leaves(lambda a: a.copy() if type(a) is np.ndarray else a, list(args)))
     forward = _map(linear, args[1:], f"{name}: the first")
     backward = _map(adjoint, args[1:], f"{name}: the second")
     draw_like = lambda array: draw_cotangents([array], generator)[0]
 
     x = _plain(args[0])
+    rest = [a for a in leaves(list(args[1:])) if is_array(a) and isinstance(a, np.ndarray)]
+    with_other_numbers(rest, lambda: backward(forward(x)))
     z = draw_like(x)
     y = forward(x)
     v = draw_like(y)
@@ -92,10 +97,18 @@ def _map(function: Function, rest: tuple[PyTree, ...], which: str) -> Map:
 
 
 def _homogeneous(function: Map, a: np.ndarray, which: str) -> None:
-    """A linear map of large and of small numbers: k times what it is of others, a power of 2."""
+    """A linear map of large and of small numbers: k times what it is of others, a power of 2.
+
+    Of zeros it is zero, and how the numbers lie in memory does not matter.
+    """
     once = function(a)
     eps = float(np.finfo(once.dtype).eps)
     power = 20 if eps < 1e-10 else 8
+    with np.errstate(all="ignore"):
+        if np.any(function(np.zeros_like(a)) != 0):
+            raise GradMismatch(f"{which} is not linear: A(0) is not 0")
+    if np.any(abs(function(locked(reordered)(a)) - once) > 1e3 * eps * largest(once)):
+        raise GradMismatch(f"{which} is wrong for an array that runs backwards in memory")
     for k in (2.0**power, 2.0**-power):
         with np.errstate(all="ignore"):
             scaled = function(np.asarray(a * k, a.dtype)) / k

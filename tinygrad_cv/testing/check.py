@@ -24,7 +24,7 @@ from .compare import (
     directions_of,
 )
 from .constraints import Project, projections
-from .contract import contract, draw_cotangents, unsettle
+from .contract import contract, draw_cotangents, unsettle, with_other_numbers
 from .dual import disagreement
 from .judge import Ruler, default_rtol
 from .line import Line, TangentLine, coarsest_eps, flat, real_view, wide
@@ -490,6 +490,8 @@ def check_jvp(
     base = [wide(a) for a in operation.inputs]
     values = results(operation.call(operation.inputs))
     push = Pushforward(operation, jvp, values)
+    ones = [np.ones_like(a) for a in operation.inputs]
+    with_other_numbers(operation.inputs, lambda: push(ones))
     earlier: tuple[list[np.ndarray], list[np.ndarray]] | None = None
     for _ in range(3):
         cotangents = draw_cotangents(base, generator)

@@ -14,7 +14,7 @@ from ..engine.pytrees import leaves
 from ..typing import PyTree
 from .clock import Clock
 from .judge import BARS, Ruler, Verdict, default_rtol
-from .line import CLOSE, Direction, Line, amplitudes
+from .line import CLOSE, Direction, Line, amplitudes, spread
 from .message import GradMismatch
 from .noise import every_rung
 from .numeric import kink, largest
@@ -144,7 +144,7 @@ def compare(
     if by_element:
         parts = list(np.flatnonzero(finite)[:, None])  # (N, 1)
     else:
-        amplitude = amplitude * (2 * rng.integers(0, 2, analytic.size) - 1)
+        amplitude = amplitude * spread(rng, analytic.size)
         parts = dealt(line.base[which].reshape(-1), analytic * amplitude, rng, room)
         parts = [part[finite[part]] for part in parts if finite[part].any()]
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..typing import PyTree, Shape
 from .agreement import Agreement, applies, as_gradient, pull_again
 from .judge import BARS
-from .layouts import backwards, locked, of_cotangents, of_memory
+from .layouts import locked, of_cotangents, of_memory, reordered
 from .line import UNLIKE, Direction, Line, amplitudes, real_view
 from .message import GradMismatch, literal
 from .numeric import kink, largest, largest_finite
@@ -53,17 +53,17 @@ def contract(
     What holds is added to `held`; GradMismatch for what does not.
     """
     inputs = operation.inputs
-    operation.watched = True
     witness = Witness(*inputs)
     values, pull = operation.pull(inputs)
     kept = [v.copy() for v in values]
     gradients = [as_gradient(operation, i, g) for i, g in enumerate(pull(cotangents))]
     untouched(operation, witness, operation.names, "a pass")
     held += ["shape", "dtype", "nothing mutated"]
-    operation.watched = operation.size <= LARGE
+    operation.watched = operation.size <= LARGE  # a copy of all arrays in each call takes long
 
     agreement = Agreement(operation, cotangents, gradients, kept)
     if operation.size > LARGE and all_at_once(agreement, pull, values):
+        homogeneous(agreement, pull)
         held += ["deterministic", "linear in the cotangent", "memory layouts"]
         return gradients
     repeat(agreement, kept)
@@ -83,17 +83,20 @@ def contract(
 def all_at_once(agreement: Agreement, pull: Pullback, values: Sequence[np.ndarray]) -> bool:
     """Whether one call with all that is unusual, each checked apart below, has its gradients.
 
-    Inputs and cotangents are read-only and run backwards in memory; the cotangents are a large
-    multiple of c - 2d. If the gradients are not those of c, less twice those of d, one of the
-    checks below may tell why. The values of the earlier call must not change.
+    Inputs and cotangents are read-only and run backwards in memory, columns first; the cotangents
+    are a large multiple of c - 2d, and between the passes is a call with other numbers. If the
+    gradients are not those of c, less twice those of d, one of the checks below may tell why. The
+    values of the earlier call must not change.
     """
     operation, cotangents = agreement.operation, agreement.cotangents
     others = [_reversed(c).copy() for c in cotangents]
     try:
-        again, pull_again = operation.pull([locked(backwards)(a) for a in operation.inputs])
+        again, pull_again = operation.pull([locked(reordered)(a) for a in operation.inputs])
+        elsewhere = operation.at([inside_out(a).copy() for a in operation.inputs])
+        applies(lambda: elsewhere.value(elsewhere.inputs))
         unusual = []
         for c, d in zip(cotangents, others, strict=True):
-            unusual.append(locked(backwards)(c.dtype.type(MULTIPLE) * (c - 2 * d)))
+            unusual.append(locked(reordered)(c.dtype.type(MULTIPLE) * (c - 2 * d)))
         together = pull_again(unusual)
         second = [as_gradient(operation, i, g) for i, g in enumerate(pull(others))]
         same_values(operation, again, agreement.values)
@@ -121,24 +124,26 @@ def unsettle(operation: Operation, rng: np.random.Generator) -> None:
     A cache that takes these for the others, by shape, sum, identity or a few decimals, gives wrong
     gradients from now on, and so does a workspace that has rests of a longer call.
     """
-    operation.watched = operation.size <= LARGE  # a copy of all arrays in each call takes long
-    kept = [a.copy() for a in operation.inputs]
-    for change in other_numbers(operation):
-        try:
-            for array, before in zip(operation.inputs, kept, strict=True):
-                array[...] = change(before)
-            applies(lambda: _call(operation, rng))
-        finally:
-            for array, before in zip(operation.inputs, kept, strict=True):
-                array[...] = before
+    few = operation.calls_are_dear
+    with_other_numbers(operation.inputs, lambda: _call(operation, rng), few)
     if operation.size <= LARGE:
         longer = operation.with_leaves(_twice_as_long(operation))
         applies(lambda: _call(longer, rng))
 
 
-def other_numbers(operation: Operation) -> list[Callable[[np.ndarray], np.ndarray]]:
-    """What makes other numbers of the inputs that a cache may take for the same."""
-    return [_nearby] if operation.calls_are_dear else [_reversed, _nearby]
+def with_other_numbers(
+    arrays: Sequence[np.ndarray], call: Callable[[], object], few: bool = False
+) -> None:
+    """Make a call while some arrays hold other numbers, each time others; it may fail."""
+    kept = [a.copy() for a in arrays]
+    for change in [_nearby] if few else [_nearby, inside_out]:
+        try:
+            for array, before in zip(arrays, kept, strict=True):
+                array[...] = change(before)
+            applies(call)
+        finally:
+            for array, before in zip(arrays, kept, strict=True):
+                array[...] = before
 
 
 def _call(operation: Operation, rng: np.random.Generator) -> None:
@@ -150,6 +155,17 @@ def _call(operation: Operation, rng: np.random.Generator) -> None:
 def _reversed(a: np.ndarray) -> np.ndarray:
     found: np.ndarray = a.reshape(-1)[::-1].reshape(a.shape)
     return found
+
+
+def inside_out(a: np.ndarray) -> np.ndarray:
+    """The same numbers in another order: reversed, but for the first and last ones of many.
+
+    Those a cache may look at alone, as does who prints a long array.
+    """
+    ends = 3 if a.size > 9 else 0
+    found = a.reshape(-1).copy()
+    found[ends : a.size - ends] = found[ends : a.size - ends][::-1]
+    return found.reshape(a.shape)
 
 
 def _nearby(a: np.ndarray) -> np.ndarray:
@@ -175,7 +191,7 @@ def repeat(agreement: Agreement, values: Sequence[np.ndarray]) -> None:
     again, pull = operation.pull(operation.inputs)
     same_values(operation, again, values)
     witness = Witness(*again)
-    for change in other_numbers(operation):
+    for change in [_nearby] if operation.backward is None else [_nearby, inside_out]:
         elsewhere = operation.at([np.array(change(a), order="C") for a in operation.inputs])
         moved = applies(lambda: _gradients(elsewhere, again, agreement.cotangents))  # noqa: B023
         names = ["the value of an earlier call"] * len(again)
@@ -268,9 +284,11 @@ def same_values(
 
 
 def linear(agreement: Agreement, pull: Pullback, rng: np.random.Generator) -> None:
-    """pull(c - 2 d) = pull(c) - 2 pull(d)."""
+    """pull(c - 2 d) = pull(c) - 2 pull(d), where half of d is 0."""
     operation, cotangents = agreement.operation, agreement.cotangents
     others = draw_cotangents(cotangents, rng)
+    for d in others:
+        d.flat[1::2] = 0
     differences = [c - 2 * d for c, d in zip(cotangents, others, strict=True)]
     second = [as_gradient(operation, i, g) for i, g in enumerate(pull(others))]
     pairs = list(zip(agreement.gradients, second, strict=True))
@@ -296,11 +314,19 @@ def linear(agreement: Agreement, pull: Pullback, rng: np.random.Generator) -> No
 
 
 def homogeneous(agreement: Agreement, pull: Pullback) -> None:
-    """pull(k c) = k pull(c) for large and small k of both signs, unless it overflows.
+    """pull(k c) = k pull(c) for large and small k of both signs, unless it overflows; and for 0.
 
     k is a power of 2, so that no rounding is in the way.
     """
     cotangents, gradients = agreement.cotangents, agreement.gradients
+    with np.errstate(all="ignore"):
+        of_zeros = pull([np.zeros_like(c) for c in cotangents])
+    nothing = [np.where(np.isfinite(g), 0, g).astype(g.dtype) for g in gradients]
+    finite = []
+    for i, (gradient, zeros) in enumerate(zip(of_zeros, nothing, strict=True)):
+        one = as_gradient(agreement.operation, i, gradient)
+        finite.append(np.where(np.isfinite(zeros), one, zeros))
+    agreement.check(finite, "not linear in the cotangent, backward(0) is not 0", nothing)
     narrowest = min(a.dtype.itemsize for a in (*cotangents, *gradients))
     power = {2: 4, 4: 8}.get(narrowest, 20)
     for k in (2.0**power, -(2.0**power), 2.0**-power):

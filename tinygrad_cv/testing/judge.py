@@ -88,7 +88,9 @@ class Ruler:
 
             at_kink = (kink(numeric) & between) | (edge & fits_only)
             unresolvable = nowhere | (edge & ~np.isfinite(slack_of_only))
-            wrong = (share > 1) & ~at_kink & ~unresolvable
+            beside = np.fmax(abs(right), abs(left))  # at a jump, the slopes beside it count
+            at_jump = numeric["jump"] & (slack <= PRECISE * np.fmax(beside, abs(along)))
+            wrong = ((share > 1) | at_jump) & ~at_kink & ~unresolvable
             known = np.fmax(abs(numeric["value"]), abs(along))
             scale = self.total or numeric["first"]  # of a value of 0
             enough = PRECISE * known + 1e-8 * scale + rounding

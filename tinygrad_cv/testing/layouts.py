@@ -40,6 +40,11 @@ def backwards(a: np.ndarray) -> np.ndarray:
     return np.flip(np.flip(a).copy())
 
 
+def reordered(a: np.ndarray) -> np.ndarray:
+    """The same numbers, backwards in memory and with the first axis as the fastest."""
+    return np.flip(np.array(np.flip(a), order="F"))
+
+
 def locked(layout: Layout) -> Layout:
     """A layout of arrays that are read-only."""
 

@@ -15,12 +15,13 @@ from .noise import every_rung
 from .numeric import SLOPES, better, richardson, slopes
 from .operation import Operation, results
 
-MANY = 400  # values: so many are weighed one by one
+MANY = 400  # so many values, or those of so many inputs, are weighed one by one
 LONG = 2.0**-9  # the step at which changes of the values are weighed
 UNLIKE = 1e3  # changes that differ by this factor are weighed
-GLANCE = 2.0**-17  # a central difference at this step is right to ten digits or so
-CLOSE = 2.0**-23  # at this one, to eight: among many elements one may be close to a kink
-FLAT = (2.0**-5, -(2.0**-8))  # where a function has the slope 0, these steps change nothing
+# No steps at a glance are powers of 2, which may be periods of the function, as of a rounding.
+GLANCE = 7.3e-6  # a central difference at this step is right to ten digits or so
+CLOSE = 1.3e-7  # at this one, to eight: among many elements one may be close to a kink
+FLAT = (0.0301, -0.00437)  # where a function has the slope 0, these steps change nothing
 BENT = 1e-3  # two sides that differ by a larger share of them may be those of a kink
 NEARBY = 32  # so many points around a suspected kink are looked at
 RADII = (1e-7, 1e-5)  # how far away: a kink looks the same from both
@@ -65,6 +66,13 @@ def amplitudes(base: np.ndarray) -> np.ndarray:
     _, exponents = np.frexp(np.maximum(abs(base), 0.5))
     scale: np.ndarray = np.ldexp(1.0, np.maximum(exponents, 0))
     return scale
+
+
+def spread(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Factors of random sign, from 1 to 2 in size, each another: no two mistakes cancel."""
+    signs = 2 * rng.integers(0, 2, count) - 1
+    found: np.ndarray = signs * rng.uniform(1, 2, count)
+    return found
 
 
 def own_sizes(base: np.ndarray) -> np.ndarray:
@@ -166,10 +174,10 @@ class Line:
         """What makes changes of the values alike in size, if they are very unlike: powers of 2.
 
         Flat; or None. Large values would hide that the gradient of small ones is wrong. Among many
-        values, each array of them is taken as a whole. The changes are those along the first of
-        the directions that stays in the domain; by default all inputs move.
+        values of many inputs, each array of them is taken as a whole. The changes are those along
+        the first of the directions that stays in the domain; by default all inputs move.
         """
-        if self.start.size < 2 or (self.start.size > MANY and len(self.lengths) < 2):
+        if self.start.size < 2 or (self.as_arrays and len(self.lengths) < 2):
             return None
         for direction in along or self.everything():
             change, shorter = self.sizes_of_change(direction)
@@ -184,6 +192,11 @@ class Line:
         weights: np.ndarray = np.ldexp(1.0, -np.clip(exponents, -60, 60).astype(int))
         return np.where(moves, weights, 1)
 
+    @property
+    def as_arrays(self) -> bool:
+        """Whether arrays of values are weighed as a whole."""
+        return min(self.start.size, sum(base.size for base in self.base)) > MANY
+
     def sizes_of_change(self, direction: Direction) -> np.ndarray:
         """How much each value changes by a long and by a shorter step: (2, values)."""
         self.aim([direction])
@@ -193,7 +206,7 @@ class Line:
                 change = self.change_along(direction, t)
                 if change is not None:
                     np.abs(change, out=row)
-        if self.start.size > MANY:  # what each array has
+        if self.as_arrays:  # what each array has
             starts = np.cumsum([0, *self.lengths[:-1]])
             of_arrays = np.maximum.reduceat(found, starts, axis=1)
             found = np.repeat(of_arrays, self.lengths, axis=1)

@@ -16,8 +16,9 @@ from ..engine.pytrees import leaves
 from ..tensor import unwrap
 from ..typing import PyTree, Shape
 from .check import GradReport, judged
+from .contract import with_other_numbers
 from .judge import BARS, PRECISE, Ruler, default_rtol
-from .line import TangentLine, amplitudes, wide
+from .line import TangentLine, amplitudes, spread, wide
 from .message import GradMismatch, literal, two_numbers
 from .noise import every_rung
 from .numeric import Phi, better, largest, slopes
@@ -190,7 +191,9 @@ class Problem:
 
     def returned(self, function: Function, what: str) -> PyTree:
         """What a function returns for the arguments, which it may not change."""
-        arguments = self.operation.arguments([a.copy() for a in self.operation.inputs])
+        inputs = [a.copy() for a in self.operation.inputs]
+        arguments = self.operation.arguments(inputs)
+        with_other_numbers(inputs, lambda: function(*arguments))
         witness = Witness(*arguments)
         returned = function(*arguments)
         self.operation.untouched(witness, f"the {what}")
@@ -292,10 +295,10 @@ class Problem:
         return np.array_split(self.rng.permutation(self.columns), PARTS)
 
     def direction(self, part: np.ndarray) -> np.ndarray:
-        """A flat direction that moves some columns, with random signs if they are several."""
+        """A flat direction that moves some columns, by random factors if they are several."""
         found = np.zeros(self.columns)
-        signs = 2 * self.rng.integers(0, 2, len(part)) - 1 if len(part) > 1 else 1
-        found[part] = signs * self.amplitudes[part]
+        factors = spread(self.rng, len(part)) if len(part) > 1 else 1
+        found[part] = factors * self.amplitudes[part]
         return found
 
 

@@ -113,6 +113,7 @@ class Break(NamedTuple):
 
     jump: float
     turn: float  # the change of its slope
+    place: float = 0.0
 
 
 def small_breaks(phi: Phi, i: int, slope: float, eps: float) -> Iterator[Break]:
@@ -134,11 +135,14 @@ def small_breaks(phi: Phi, i: int, slope: float, eps: float) -> Iterator[Break]:
             k = int(np.argmax(bends))
             if not bends[k] > 30 * usual:
                 break
-            jump, turn = _break_between(phi, i, points[k], points[k + ORDER], eps * largest_change)
+            jump, turn, place = _break_between(
+                phi, i, points[k], points[k + ORDER], eps * largest_change
+            )
             small_turn = width >= WINDOWS[1] and turn <= SMALL * abs(slope)
             yield Break(
                 jump if jump <= SMALL * largest_change else 0.0,
                 turn if small_turn else 0.0,
+                place,
             )
             bends[max(0, k - ORDER) : k + ORDER] = 0
 
@@ -165,8 +169,8 @@ def _break_between(phi: Phi, i: int, low: float, high: float, rounding: float) -
         return Break(0.0, 0.0)
     shrinks = np.array(bends[:-1]) / bends[1:]  # by 1 at a jump, by 4 at a turn
     if (shrinks[-3:] < 1.6).all():
-        return Break(bends[-1] / 10, 0.0)
+        return Break(bends[-1] / 10, 0.0, low)
     turns = (shrinks > 2.2) & (shrinks < 7.3)
     for n in np.flatnonzero(turns[:-1] & turns[1:]).tolist():
-        return Break(0.0, bends[n + 1] / (6 * spacings[n + 1]))
+        return Break(0.0, bends[n + 1] / (6 * spacings[n + 1]), low)
     return Break(0.0, 0.0)

@@ -20,6 +20,10 @@ import numpy as np
 
 from ..typing import ArrayLike
 
+# The steps of long rungs are shares of a number that is no power of 2, as the period of a function
+# may be one, such as that of a rounding; it has 20 bits, so that x + h is exact.
+SHARE = 1 + 149_797 / 2**20
+LONG_RUNGS = 29
 LEVELS = 4  # a rung takes the steps h, h/2, h/4 and h/8
 RUNGS = tuple(range(5, 46, 4))  # the h of each rung is 2 to the minus this
 FINE = 25  # a kink that is not there at this rung is another point's
@@ -157,6 +161,7 @@ def _take(best: np.ndarray, new: np.ndarray, error: str, others: Sequence[str]) 
 def rung(phi: Phi, which: Sequence[int], exponents: Sequence[int], eps: float) -> np.ndarray:
     """Slopes along some of the directions on one rung each: (directions, parts) of `SLOPES`."""
     lengths = 2.0 ** -(np.asarray(exponents, float) + np.arange(LEVELS)[:, None])  # (L, D)
+    lengths *= np.where(np.asarray(exponents) <= LONG_RUNGS, SHARE, 1)
     forward, backward, sizes = _evaluate(phi, which, lengths)  # (L, D, parts)
     h = lengths[:, :, None]
     found = np.empty(forward.shape[1:], SLOPES)

@@ -9,6 +9,7 @@ import numpy as np
 from ..engine.pytrees import leaves, rebuild
 from ..typing import PyTree
 from .agreement import CANCELLED, first_index
+from .layouts import locked, reordered
 from .message import GradMismatch, literal, two_numbers
 from .numeric import largest_finite
 from .operation import Function, Operation, is_result, results
@@ -62,7 +63,15 @@ class Pushforward:
         return tuple(found)
 
     def homogeneous(self, tangents: Sequence[np.ndarray], pushed: Sequence[np.ndarray]) -> None:
-        """jvp(k t) = k jvp(t) for large and small k, powers of 2."""
+        """jvp(k t) = k jvp(t) for large and small k, powers of 2, and for 0; in any layout."""
+        size = [abs(p) for p in pushed]
+        other_layout = self([locked(reordered)(t) for t in tangents])
+        message = "of a tangent that runs backwards in memory it is another"
+        self.compare(other_layout, pushed, size, tangents, message, "")
+        nothing = [np.where(np.isfinite(p), 0, p) for p in pushed]
+        with np.errstate(all="ignore"):
+            of_zeros = self([np.zeros_like(t) for t in tangents])
+        self.compare(of_zeros, nothing, size, tangents, "jvp(0) is not 0")
         narrowest = min(a.dtype.itemsize for a in (*tangents, *pushed))
         power = {2: 4, 4: 8}.get(narrowest, 20)
         for k in (2.0**power, 2.0**-power, -1.0):
@@ -135,7 +144,7 @@ class Pushforward:
             if largest_finite(size) <= 100 * CANCELLED * eps * terms:  # nothing is left of them
                 allowed += 100 * CANCELLED * eps * terms
             with np.errstate(invalid="ignore"):
-                differs = abs(one - other) > allowed
+                differs = np.isfinite(other) & ~(abs(one - other) <= allowed)
             if not differs.any():
                 continue
             where = first_index(differs)

@@ -15,6 +15,7 @@ from .line import NEARBY, RADII, Direction, Line
 from .noise import SMALL, every_rung, small_breaks
 from .numeric import RUNGS, better, kink, largest, largest_finite, rung
 
+APART = 1e-3  # one turn alone is the function's own, as of a penalty |x| at 0: two are its solver's
 PATIENCE = 2.0  # seconds: if one second look takes longer, one is enough
 USUAL = RUNGS[:4]  # on which a smooth function of moderate size has the same slope
 CONFIRMED = 3  # so many wrong elements get a second look: then the others are wrong, too
@@ -128,8 +129,11 @@ class SecondLook:
         if len(direction.elements) > 1 or difference > SMALL * abs(slope):
             return False
         with np.errstate(all="ignore"), switched("recording", False):
-            for jump, turn in small_breaks(self.line, i, slope, self.line.eps):
-                if difference <= max(2 * BARS * jump, 2 * turn):
+            turns: list[float] = []
+            for jump, turn, place in small_breaks(self.line, i, slope, self.line.eps):
+                if difference <= 2 * turn:
+                    turns.append(place)
+                if difference <= 2 * BARS * jump or (turns and np.ptp(turns) > APART):
                     return True
         return False
 
@@ -165,7 +169,7 @@ class SecondLook:
         if min(len(far), len(close)) < 0.9 * NEARBY:
             return False
         stays = np.ptp(close) > 0.3 * np.ptp(far)
-        low, high = min(0.0, float(close.min())), max(0.0, float(close.max()))
+        low, high = float(close.min()), float(close.max())
         slack = 1e-5 * largest(close)
         return bool(stays and low - slack <= along <= high + slack)
 
