@@ -100,3 +100,46 @@ def test_where_the_value_has_another_shape_a_tangent_has_no_slope() -> None:
     eigenvalues = lambda a: np.linalg.eig(a)[0]
     for seed in range(4):
         check_jvp(eigenvalues, forward_mode(eigenvalues), a, rng=seed)
+
+
+@given(power=st.integers(6, 12), seed=st.integers(0, 2**16))
+def test_a_gradient_of_terms_that_cancel_is_linear_up_to_their_rounding(
+    power: int, seed: int
+) -> None:
+    """(exp(x) - 1) g, as exp(x) g - g: of both terms nearly nothing is left."""
+    x = np.array([3.0, -1.0, 2.0]) * 10.0**-power
+    f = lambda x: np.sum(np.exp(x) - 1 - x)
+    check_vjp(f, lambda g, y, x: np.exp(x) * g - g, x, rng=seed)
+    with pytest.raises(GradMismatch, match="not linear"):
+        check_vjp(f, lambda g, y, x: np.expm1(x) * np.minimum(g, 0.4), x, rng=seed)
+
+
+@given(seed=st.integers(0, 2**16))
+def test_who_comes_first_of_many_ties_may_take_all(seed: int) -> None:
+    def windows(x: Any) -> Any:
+        return np.lib.stride_tricks.sliding_window_view(x, 3)
+
+    def first(g: Any, y: Any, x: Any) -> Any:
+        chosen = np.arange(len(g)) + windows(x).argmax(axis=1)
+        return np.bincount(chosen, g, minlength=x.size)
+
+    check_vjp(lambda x: windows(x).max(axis=1), first, np.ones(8), rng=seed)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_large_value_hides_a_tangent_but_no_mistake_where_it_can_be_seen(factor: int) -> None:
+    f = lambda x: x * np.log(x)
+    x = np.array([1e-200, 1e-3, 1e50])
+    tangent = lambda args, t: (np.log(args[0]) + np.array([1, factor, 1])) * t[0]
+    if factor == 1:
+        check_jvp(f, tangent, x)
+        return
+    with pytest.raises(GradMismatch):
+        check_jvp(f, tangent, x)
+
+
+def test_numbers_that_float32_hardly_tells_apart_are_too_ill_conditioned_for_it() -> None:
+    x = 1 + 1e-7 * np.array([0.3, -1.2, 0.9, 2.1, -0.4])
+    deviation = lambda g, y, x: g * (x - x.mean()) / (x.size * y)
+    for seed in range(3):
+        check_invariants((np.std, deviation), x, rng=seed)

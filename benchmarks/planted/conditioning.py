@@ -176,3 +176,33 @@ room.nasty(
     right=least_squares_backward,
     tolerance=1e-6,
 )
+
+
+def divergence(s: Array) -> Array:
+    """Of Gaussians of log-variance s from the standard one, less what the mean adds."""
+    return np.sum(np.exp(s) - s - 1) / 2
+
+
+room.nasty(
+    "KL divergence of variances of 1 + 1e-10",
+    divergence,
+    np.array([3e-10, -1e-10, 2e-9]),
+    right=lambda g, y, s: np.exp(s) * (g / 2) - g / 2,
+    reference=lambda g, s: g / 2 * np.expm1(s),
+    tolerance=1e-5,
+)
+room.nasty(
+    "an annuity at a rate of 1e-10",
+    lambda r: -np.expm1(-30 * r) / r,
+    np.array([1e-10, 0.05, 1e3]),
+    right=lambda g, y, r: g * 30 * np.exp(-30 * r) / r - g / r * y,
+    reference=lambda g, r: g * np.where(r < 1e-6, -450 + 9000 * r, _annuity_slope(r)),
+    tolerance=1e-5,
+)
+
+
+def _annuity_slope(r: Array) -> Array:
+    """That of the mean of exp(-r t) over 30 years, by quadrature."""
+    t, weights = np.polynomial.legendre.leggauss(200)
+    t = 15 * (t + 1)
+    return np.where(r < 100, -15 * (t * np.exp(-np.outer(r, t))) @ weights, -1 / r**2)

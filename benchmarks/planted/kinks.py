@@ -278,3 +278,43 @@ control = room.control(
     right=lambda g, y, x: g * (2 * (x - 3) + 0.01 * np.sign(x)),
 )
 control.mistake("penalty forgotten", lambda g, y, x: 2 * g * (x - 3))
+
+
+def windows(x: Array) -> list[tuple[slice, slice]]:
+    """Of 3 x 3 around each element, cut at the border."""
+    rows, columns = x.shape
+    around = lambda k: slice(max(0, k - 1), k + 2)
+    return [(around(i), around(j)) for i in range(rows) for j in range(columns)]
+
+
+def pooled(x: Array) -> Array:
+    return np.array([x[window].max() for window in windows(x)])
+
+
+def first_of_each(g: Array, y: Array, x: Array) -> Array:
+    """Of equal elements the first one of a window takes all."""
+    places = np.arange(x.size).reshape(x.shape)
+    chosen = [places[w].flat[np.argmax(x[w])] for w in windows(x)]
+    return np.bincount(chosen, g, minlength=x.size).reshape(x.shape)
+
+
+def of_a_slope_down(g: Array, x: Array) -> Array:
+    """The gradient beside the tie, where earlier elements are larger."""
+    places = np.arange(x.size).reshape(x.shape)
+    return first_of_each(g, g, x - 1e-3 * places)
+
+
+room.nasty(
+    "overlapping max pooling of a constant image, the first takes all",
+    pooled,
+    np.ones((4, 4)),
+    right=first_of_each,
+    reference=of_a_slope_down,
+)
+room.nasty(
+    "a sum of relu(x)^3, close to 0",
+    lambda x: np.sum(np.maximum(x, 0) ** 3),
+    np.array([0.0, 1e-5, -1e-5, 2.0]),
+    right=lambda g, y, x: 3 * g * np.maximum(x, 0) ** 2,
+    reference=lambda g, x: g * np.where(x > 0, 3 * x * x, 0),
+)

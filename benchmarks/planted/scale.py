@@ -95,3 +95,11 @@ room.nasty(
     normal(2),
     right=lambda g, y, x: g * np.array([1e12, 1e-12]) * np.cos(x),
 )
+
+room.nasty(
+    "the norm of 1e150 beside 1e140",
+    lambda x: np.sqrt(np.sum(x * x)),
+    np.array([1e150, -2e150, 1e140]),
+    right=lambda g, y, x: g * x / y,
+    reference=lambda g, x: g * (x / 1e150) / np.linalg.norm(x / 1e150),
+)

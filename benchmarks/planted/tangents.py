@@ -150,3 +150,11 @@ room.nasty(
     right=lambda args, t: np.array([1e-9, 1e9]) * np.exp(args[0]) * t[0],
     **nasty,
 )
+
+room.nasty(
+    "x log x at 1e-200, 1e-3 and 1e50",
+    lambda x: x * np.log(x),
+    np.array([1e-200, 1e-3, 1e50]),
+    right=lambda args, t: (np.log(args[0]) + 1) * t[0],
+    **nasty,
+)

@@ -16,6 +16,7 @@ from .operation import LARGE, Operation
 Result = TypeVar("Result")
 CANCELLED = 30  # times the slope of a value are terms of which nothing is left
 SHAKES = 4  # trials of how much the rounding of the inputs matters
+NEARLY_ONE = (1 + 2.0**-18 / 3, 1 - 2.0**-18 / 3, 1 + 2.0**-18 / 7, 1 - 2.0**-18 / 7)
 
 
 class Agreement:
@@ -142,7 +143,7 @@ class Agreement:
         return most > 0.1 * self.value and most * push > 1e4 * by_gradient
 
     def moves(self) -> list[np.ndarray]:
-        """How far each element moves by rounding."""
+        """How far each element moves by rounding, of inputs, of cotangents and in the pass."""
         if self._moves is None:
             found = [np.zeros(g.shape) for g in self.gradients]
             for seed in range(SHAKES):
@@ -152,8 +153,21 @@ class Agreement:
                     continue
                 for most, move in zip(found, little, strict=True):
                     np.fmax(most, move, out=most)
+            for k in NEARLY_ONE:
+                for most, rest in zip(found, self.rests(k), strict=True):
+                    np.fmax(most, rest, out=most)
             self._moves = found
         return self._moves
+
+    def rests(self, k: float) -> list[np.ndarray]:
+        """What multiples of the cotangents by a number near 1 leave: pull(k c) - k pull(c).
+
+        That is the rounding of terms, however little is left of them; of what is not linear, only
+        a share as small as k - 1.
+        """
+        multiples = [(c * k).astype(c.dtype) for c in self.cotangents]
+        pulled = pull_again(self.operation, self.operation.inputs, multiples)
+        return [abs(g - k * one) for g, one in zip(pulled, self.gradients, strict=True)]
 
 
 def as_gradient(
@@ -221,11 +235,13 @@ def shifts_by_rounding(
     cotangents: Sequence[np.ndarray],
     exact: Sequence[np.ndarray],
     eps: float | None = None,
+    jumps: bool = False,
 ) -> list[np.ndarray]:
     """How far each element of the gradients moves when inputs and cotangents move by rounding.
 
     That is what its conditioning makes of `eps`, by default that of each array. A gradient that
-    jumps has another reason to move: it moves as far by less. Such an element counts as 0.
+    jumps has another reason to move: it moves as far by less. Such an element counts as 0, unless
+    `jumps`: what is rounded to `eps` may lie beyond the jump.
     """
     shifts = [np.zeros(g.shape) for g in exact]
     for seed in range(SHAKES):
@@ -236,7 +252,7 @@ def shifts_by_rounding(
             continue
         for shift, move, far, gradient in zip(shifts, little, more, exact, strict=True):
             noise = move <= 1e-6 * largest_finite(gradient)
-            np.fmax(shift, np.where(noise | (far >= 8 * move), move, 0), out=shift)
+            np.fmax(shift, np.where(noise | (far >= 8 * move) | jumps, move, 0), out=shift)
     return shifts
 
 
@@ -259,7 +275,10 @@ def shaken(a: np.ndarray, seed: int, factor: float = 1, eps: float | None = None
     """An array whose elements move up or down by rounding; equal ones move alike, and stay ties."""
     rounding = factor * (float(np.finfo(a.dtype).eps) if eps is None else eps)
     sizes = np.asarray(abs(a), np.float64)
-    hashed = sizes.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15 + 2 * seed)
+    odd = np.uint64(0x9E3779B97F4A7C15 + 2 * seed)
+    with np.errstate(over="ignore"):
+        hashed = sizes.view(np.uint64) * odd
+        hashed = (hashed ^ (hashed >> np.uint64(32))) * odd  # or neighbours of float32 move alike
     signs = 1.0 - 2.0 * (hashed >> np.uint64(63))
     moved: np.ndarray = np.asarray(a * (1 + rounding * signs)).astype(a.dtype)
     return moved

@@ -144,7 +144,7 @@ def single(operation: Operation, cotangents: list[np.ndarray]) -> bool:
     gradients = [_narrowed(a, g) for a, g in zip(narrow.inputs, gradients, strict=True)]
     gradients = [as_gradient(narrow, i, g) for i, g in enumerate(gradients)]
     exact = pull_again(wide, wide.inputs, cotangents)
-    shifts = shifts_by_rounding(wide, cotangents, exact, EPS)
+    shifts = shifts_by_rounding(wide, cotangents, exact, EPS, jumps=True)
     of_value = shifts_by_value(wide, cotangents, exact)
     shifts = [np.fmax(one, other) for one, other in zip(shifts, of_value, strict=True)]
 

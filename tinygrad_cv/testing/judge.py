@@ -96,7 +96,8 @@ class Ruler:
             enough = PRECISE * known + 1e-8 * scale + rounding
             precise = BARS * numeric["error"] <= enough
             precise |= edge & (slack_of_only <= enough)
-            precise |= (numeric["first"] == 0) & (numeric["steepest"] == 0)  # it stands still
+            stands_still = (numeric["first"] == 0) & (numeric["steepest"] == 0)
+            precise |= stands_still & (along == 0)
             unresolved = ~at_kink & ~wrong & ~precise
         return Verdict(wrong, unresolved, at_kink, np.where(at_kink, 0, share))
 

@@ -113,6 +113,7 @@ class Line:
             self.start = np.where(self.lost, 0, self.start)
         self.size = abs(self.cotangent) * sizes(values)
         self.size[self.lost] = 0
+        self.total = float(self.size.sum())
         self.lengths = [real_view(v).size for v in values]
         self.directions: list[Direction] = []
         self.evaluations = 1
@@ -124,13 +125,15 @@ class Line:
         if change is None:
             return np.nan, np.nan
 
-        # A value that has changed before may hide a change in its rounding now.
-        if direction.sizes is None:
-            direction.sizes = self.size * (change != 0)
-        else:
+        # A value that has changed before may hide a change in its rounding now, and so may all of
+        # them if none has.
+        if direction.sizes is not None:
             np.copyto(direction.sizes, self.size, where=change != 0)
+        elif change.any():
+            direction.sizes = self.size * (change != 0)
+        size = self.total if direction.sizes is None else float(direction.sizes.sum())
         difference = float(self.cotangent.dot(change))
-        subtracted = float(direction.sizes.sum()) + abs(difference) + self.operation.magnitude
+        subtracted = size + abs(difference) + self.operation.magnitude
         return difference, subtracted
 
     def change_along(self, direction: Direction, t: float) -> np.ndarray | None:
@@ -290,7 +293,8 @@ class Line:
         """Central differences along a direction at random points around the inputs: (NEARBY,).
 
         radius: how far away, as a share of each element's size. The same seed gives the same
-        points.
+        points. The first two are in order, up and down: so functions break ties, and who comes
+        first or last takes all.
         """
         rng = np.random.default_rng(seed)
         base = self.base[direction.which]
@@ -298,7 +302,10 @@ class Line:
         found = np.empty(NEARBY)
         with np.errstate(all="ignore"), switched("recording", False):
             for k in range(NEARBY):
-                point = base + radius * size * rng.normal(size=base.shape)
+                away = rng.normal(size=base.shape)
+                if k < 2:
+                    away = np.sort(away, axis=None)[:: 1 - 2 * k].reshape(base.shape)
+                point = base + radius * size * away
                 found[k] = self._slope_at(point, direction, distance)
         self.moved[direction.which][...] = base.reshape(-1)
         return found
@@ -369,7 +376,7 @@ class TangentLine:
         if values.shape != nothing.shape:
             values = nothing
         change = values - self.start
-        return change, np.where(change == 0, 0, self.size) + abs(change)
+        return change, self.size + abs(change)
 
     @property
     def near(self) -> int:

@@ -146,20 +146,6 @@ def check_hessian(
     return report
 
 
-class ColumnLine(TangentLine):
-    """How the values change when few inputs move.
-
-    A value that a long step has moved may hide a change in its rounding within a short one.
-    """
-
-    moved: np.ndarray | bool = False  # which of the values, so far
-
-    def __call__(self, i: int, t: float) -> tuple[np.ndarray, np.ndarray]:
-        change, _ = super().__call__(i, t)
-        self.moved = self.moved | (change != 0)
-        return change, np.where(self.moved, abs(self.start), 0) + abs(change)
-
-
 class Problem:
     """A function of real arrays, and the matrix of its derivatives: (m, n).
 
@@ -263,12 +249,12 @@ class Problem:
         flat.__name__ = name_of(gradient)
         return Problem(flat, self.operation.args, self.operation.wrt, self.rng)
 
-    def line(self, direction: np.ndarray) -> ColumnLine:
+    def line(self, direction: np.ndarray) -> TangentLine:
         """The values along a flat direction of all inputs."""
         tangents = []
         for start, base in zip(self.starts, self.base, strict=False):
             tangents.append(direction[start : start + base.size].reshape(base.shape))
-        return ColumnLine(self.operation, self.base, tangents)
+        return TangentLine(self.operation, self.base, tangents)
 
     def near(self, *directions: np.ndarray) -> int:
         """How much smaller inputs are than their moves, squared: 2^-near (`numeric.rungs`)."""
@@ -439,7 +425,7 @@ def _try_pattern_at(
 ) -> None:
     for part in _groups(problem.columns):
         direction = problem.direction(part)
-        line = ColumnLine(problem.operation, inputs, problem.line(direction).tangents)
+        line = TangentLine(problem.operation, inputs, problem.line(direction).tangents)
         allowed = _dense(pattern[:, part]).any(axis=1)  # (m, part) -> (m,)
         finding = judged(line, [np.where(allowed, line.slopes()["value"], 0)], None)
         wrong = finding.wrong & ~allowed

@@ -178,7 +178,8 @@ def rung(phi: Phi, which: Sequence[int], exponents: Sequence[int], eps: float) -
         # The central differences of a function whose second derivative jumps have odd error
         # terms: there, the mean of the sides is better.
         middle = (right + left) / 2
-        value = np.where(larger_error < error, middle, value)
+        by_sides = larger_error < error
+        value = np.where(by_sides, middle, value)
         error = np.fmin(larger_error, error) + rounding
         # Where not even the sides converge, the central differences agree by symmetry alone.
         rough = larger_error > 0.1 * steepest + 10 * rounding
@@ -196,6 +197,9 @@ def rung(phi: Phi, which: Sequence[int], exponents: Sequence[int], eps: float) -
     found["steepest"] = found["first"] = np.nan_to_num(steepest)
     found["size"] = np.nan_to_num(sizes.max(axis=0))
     found["step"] = h[0]
+    # Two sides that are apart by less than a kink have a mean that is no better than that.
+    with np.errstate(invalid="ignore"):
+        found["error"] += np.where(by_sides & ~kink(found), np.nan_to_num(abs(right - left)) / 2, 0)
     return found
 
 

@@ -159,11 +159,11 @@ class SecondLook:
         seed = int(self.rng.integers(2**32))
         limits = []
         for radius in RADII:
-            nearby = self.line.slopes_nearby(direction, radius, 1e-3 * radius, seed)
+            nearby = self.line.slopes_nearby(direction, radius, 1e-4 * radius, seed)
             steepest = largest_finite(nearby)
             if not np.nanmax(nearby) - np.nanmin(nearby) > 1e-2 * steepest:
                 return False
-            again = self.line.slopes_nearby(direction, radius, 3e-4 * radius, seed)
+            again = self.line.slopes_nearby(direction, radius, 3e-5 * radius, seed)
             limits.append(nearby[abs(nearby - again) <= 1e-3 * steepest])
         close, far = limits
         if min(len(far), len(close)) < 0.9 * NEARBY:
