@@ -294,7 +294,9 @@ def linear(agreement: Agreement, pull: Pullback, rng: np.random.Generator) -> No
     pairs = list(zip(agreement.gradients, second, strict=True))
     with np.errstate(invalid="ignore", over="ignore"):
         expected = [one - 2 * other for one, other in pairs]
-        sizes = [abs(one) + 2 * abs(other) for one, other in pairs]
+        # Terms of the size of value / input may cancel in all of them.
+        natural = [operation.natural_slope(agreement.value, i) for i in range(len(pairs))]
+        sizes = [abs(a) + 2 * abs(b) + n for (a, b), n in zip(pairs, natural, strict=True)]
     together = [as_gradient(operation, i, g) for i, g in enumerate(pull(differences))]
     infinite = [~np.isfinite(e) for e in expected]  # there is nothing to add up
     together = list(map(np.where, infinite, expected, together))
