@@ -1,5 +1,8 @@
 """Modules, layers and initialisers."""
 
+from typing import Never
+
+from ..engine.first_words import hint
 from . import init
 from .attention import MultiheadAttention, StochasticDepth
 from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList
@@ -13,6 +16,7 @@ from .layers import (
     Embedding,
     Flatten,
     GroupNorm,
+    Identity,
     LayerNorm,
     LeakyReLU,
     Linear,
@@ -40,6 +44,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GroupNorm",
+    "Identity",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -60,3 +65,8 @@ __all__ = [
     "init",
     "parameter",
 ]
+
+
+def __getattr__(name: str) -> Never:
+    """What PyTorch and JAX have here, and this package has not, by its name in this package."""
+    raise AttributeError(f"{__name__} has no {name!r}{hint('tinygrad_cv.nn', name)}")

@@ -18,7 +18,7 @@ from .. import kernels, parallel
 from ..tensor import Tensor
 from ..typing import Array, DTypeLike, Shape
 from . import init
-from .checks import Pair, generator, lengths, number, pair, switch, whole_number, word
+from .checks import REQUIRED, Pair, generator, lengths, number, pair, switch, whole_number, word
 from .module import Module, parameter
 
 
@@ -37,7 +37,7 @@ class Linear(Module):
         out_features: SupportsIndex,
         bias: bool = True,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         inputs = whole_number(self, "in_features", in_features)
@@ -84,7 +84,7 @@ class Conv2d(Module):
         groups: SupportsIndex = 1,
         bias: bool = True,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.in_channels = whole_number(self, "in_channels", in_channels)
@@ -191,7 +191,7 @@ class ConvTranspose2d(Conv2d):
         bias: bool = True,
         dilation: Pair = 1,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.output_padding = pair(self, "output_padding", output_padding, least=0)
@@ -251,7 +251,7 @@ class Embedding(Module):
         num_embeddings: SupportsIndex,
         embedding_dim: SupportsIndex,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         rows = whole_number(self, "num_embeddings", num_embeddings)
@@ -449,7 +449,7 @@ class Dropout(Module):
     """
 
     def __init__(
-        self, p: float = 0.5, *, batch_axis: SupportsIndex = 0, rng: np.random.Generator
+        self, p: float = 0.5, *, batch_axis: SupportsIndex = 0, rng: np.random.Generator = REQUIRED
     ) -> None:
         self.p = number(self, "p", p, most=1)
         self.batch_axis = whole_number(self, "batch_axis", batch_axis, least=0)
@@ -463,6 +463,13 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"{self.p:g}"
+
+
+class Identity(Module):
+    """x itself, in the place of a layer that is not wanted."""
+
+    def forward(self, x: Array) -> Array:
+        return x
 
 
 class ReLU(Module):

@@ -14,7 +14,7 @@ from .. import kernels
 from ..tensor import Tensor
 from ..typing import Array, ArrayLike, DTypeLike
 from . import init
-from .checks import generator, switch, whole_number, word
+from .checks import REQUIRED, generator, switch, whole_number, word
 from .module import Module, parameter
 
 State = Array | tuple[Array, ...]  # of the LSTM: the pair (h, c)
@@ -58,7 +58,7 @@ class Recurrent(Module):
         *,
         batch_first: bool = False,
         bidirectional: bool = False,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.input_size = whole_number(self, "input_size", input_size)
@@ -200,7 +200,7 @@ class RNN(Recurrent):
         *,
         batch_first: bool = False,
         bidirectional: bool = False,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.nonlinearity = word(self, "nonlinearity", nonlinearity, ("tanh", "relu"))
