@@ -1165,6 +1165,27 @@ def test_every_argument_of_a_layer_is_documented(cls: Any) -> None:
         ), name
 
 
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_dropout_between_recurrent_layers_is_that_of_the_layers_apart(kind: Any, batch_first: bool) -> None:
+    """Of what the lower layer hands up, in training only, and nothing of the top layer's output."""
+    both = kind(3, 4, 2, dropout=0.5, batch_first=batch_first, **R)
+    lower, upper = kind(3, 4, batch_first=batch_first, **R), kind(4, 4, batch_first=batch_first, **R)
+    for name, array in both.state_dict().items():
+        part = lower if name.endswith("l0") else upper
+        getattr(part, name.replace("l1", "l0")).data[...] = array
+    x = np.random.default_rng(1).normal(size=(5, 2, 3)).astype(np.float32)
+    both.rng = np.random.default_rng(2)
+    dropout = nn.Dropout(0.5, rng=np.random.default_rng(2))
+    hidden = lower(x)[0]
+    steps_first = np.swapaxes(hidden, 0, 1) if batch_first else hidden
+    dropped = dropout(steps_first)
+    dropped = np.swapaxes(dropped, 0, 1) if batch_first else dropped
+    np.testing.assert_array_equal(both(x)[0].numpy(), upper(dropped)[0].numpy())
+    np.testing.assert_array_equal(both.eval()(x)[0].numpy(), upper(hidden)[0].numpy())
+    assert "dropout=0.5" in repr(both)
+
+
 # ---------------------------------------------------------------- PyTorch's methods of modules
 
 

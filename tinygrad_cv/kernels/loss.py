@@ -60,7 +60,7 @@ def check_targets(
     name: str,
     value: Operand,
     x_name: str,
-    x: np.ndarray,
+    x: Array,
 ) -> None:
     """Targets have the shape of what they are compared with, or are one number."""
     if not np.ndim(value) or np.shape(value) == x.shape:
@@ -457,7 +457,7 @@ def smoothed(
 
 
 def check_cross_entropy(
-    logits: np.ndarray,
+    logits: Array,
     labels: np.ndarray,
     weight: np.ndarray | None,
     label_smoothing: float,
