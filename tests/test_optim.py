@@ -592,6 +592,46 @@ def test_schedules() -> None:
     assert [warm(s) for s in range(7)] == [0.25, 0.5, 0.75, 1, 1, 0.5, 0.25]
 
 
+def test_schedules_of_pytorch() -> None:
+    assert [optim.exponential(0.5)(s) for s in range(3)] == [1, 0.5, 0.25]
+    assert [optim.multi_step([2, 4], 0.5)(s) for s in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    restarts = optim.cosine_restarts(2, 2)
+    assert [restarts(s) for s in (0, 1, 2, 4, 6, 10)] == pytest.approx([1, 0.5, 1, 0.5, 1, 0.5])
+    cycle = optim.one_cycle(10, 0.5, 0.1, 0.01)
+    assert [cycle(s) for s in (0, 2, 4, 9, 99)] == pytest.approx([0.1, 0.55, 1, 0.01, 0.01])
+    plateau = optim.Plateau(0.5, patience=1)
+    factors = []
+    for loss in (3, 2, 2, 2, 1, np.nan, np.nan, 0):
+        plateau.update(loss)
+        factors.append(plateau(0))
+    assert factors == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: optim.exponential(-1), "factor"),
+        (lambda: optim.multi_step([-1]), "milestones"),
+        (lambda: optim.cosine_restarts(0), "period"),
+        (lambda: optim.cosine_restarts(1, 0), "growth"),
+        (lambda: optim.one_cycle(0), "total"),
+        (lambda: optim.one_cycle(9, 1.5), "rise"),
+        (lambda: optim.Plateau(1.0), "factor"),
+        (lambda: optim.Plateau(patience=-1), "patience"),
+    ],
+)
+def test_a_schedule_refuses_by_name_what_is_out_of_range(make: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        make()
+
+
+def test_a_schedule_of_one_cycle_takes_any_length_and_rise() -> None:
+    for total in (1, 2, 5):
+        for rise in (0.0, 0.2, 0.5, 1.0):
+            cycle = optim.one_cycle(total, rise)
+            assert all(0 < cycle(step) <= 1 for step in range(total + 2))
+
+
 @given(maximum=st.floats(0.1, 10), missing=st.booleans())
 def test_clipping_by_norm(maximum: float, missing: bool) -> None:
     parameters = draw()
@@ -678,3 +718,16 @@ def test_moving_average() -> None:
     np.testing.assert_allclose(other.averages["0.weight"], expected, rtol=1e-6)
     with pytest.raises(ValueError, match=r"0\.bias"):
         other.load_state_dict({n: a for n, a in average.state_dict().items() if n != "0.bias"})
+
+
+def test_a_moving_average_that_warms_up_forgets_where_it_began() -> None:
+    network = nn.Linear(1, 1, bias=False, rng=np.random.default_rng(0))
+    average = optim.ExponentialMovingAverage(network, 0.5)
+    expected = network.weight.data.item()
+    for step, decay in enumerate([0.1, 2 / 11, 0.25, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, 0.5, 0.5]):
+        network.weight.data[...] = step
+        average.update(step)
+        expected = decay * expected + (1 - decay) * step
+    assert average.averages["weight"].item() == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="step is at least 0"):
+        average.update(-1)

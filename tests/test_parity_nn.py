@@ -381,6 +381,50 @@ def test_the_state_of_optimisers_interchanges(
     assert_same(one, two, dtype)
 
 
+SCHEDULES: dict[str, tuple[Any, Any, float]] = {
+    "exponential": (optim.exponential(0.9), lambda o, s: s.ExponentialLR(o, 0.9), 1.0),
+    "step": (optim.step_decay(7, 0.5), lambda o, s: s.StepLR(o, 7, 0.5), 1.0),
+    "multi-step": (optim.multi_step([3, 10, 11]), lambda o, s: s.MultiStepLR(o, [3, 10, 11]), 1.0),
+    "restarts": (optim.cosine_restarts(5), lambda o, s: s.CosineAnnealingWarmRestarts(o, 5), 1.0),
+    "longer restarts": (
+        optim.cosine_restarts(3, 2, 0.1),
+        lambda o, s: s.CosineAnnealingWarmRestarts(o, 3, 2, eta_min=0.1),
+        1.0,
+    ),
+    "one cycle": (optim.one_cycle(40), lambda o, s: s.OneCycleLR(o, 1.0, 40), 1.0),
+    "one cycle, other options": (
+        optim.one_cycle(40, 0.11, 0.5, 0.01),
+        lambda o, s: s.OneCycleLR(o, 2.0, 40, pct_start=0.11, div_factor=2, final_div_factor=50),
+        2.0,
+    ),
+    "cosine": (optim.cosine(40, 0.1), lambda o, s: s.CosineAnnealingLR(o, 40, 0.1), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.filterwarnings("ignore")
+def test_schedules_agree(name: str) -> None:
+    ours, theirs, rate = SCHEDULES[name]
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = theirs(optimiser, torch.optim.lr_scheduler)
+    for step in range(40):
+        assert rate * ours(step) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9), step
+        optimiser.step()
+        if step < 39:
+            scheduler.step()
+
+
+@given(losses=st.lists(st.sampled_from([0.5, 0.9, 0.99995, 1.0, 2.0]), max_size=20), patience=st.integers(0, 3))
+def test_the_plateau_schedule_agrees(losses: list[float], patience: int) -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=patience, eps=0)
+    ours = optim.Plateau(0.5, patience)
+    for loss in losses:
+        ours.update(loss)
+        theirs.step(loss)
+        assert ours(0) == optimiser.param_groups[0]["lr"]
+
+
 @given(seed=seeds, maximum=st.floats(0.1, 10))
 def test_clipping_agrees(seed: int, maximum: float) -> None:
     values = normal(seed, (3, 4), (5,))

@@ -17,10 +17,15 @@ from .clipping import clip_grad_norm_, clip_grad_value_, clipped_norm, clipped_v
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .schedules import (
+    Plateau,
     Schedule,
     constant,
     cosine,
+    cosine_restarts,
+    exponential,
     inverse_square_root,
+    multi_step,
+    one_cycle,
     step_decay,
     warm_up,
 )
@@ -32,6 +37,7 @@ __all__ = [
     "AdamW",
     "ExponentialMovingAverage",
     "Optimizer",
+    "Plateau",
     "RMSprop",
     "Schedule",
     "clip_grad_norm_",
@@ -40,7 +46,11 @@ __all__ = [
     "clipped_value",
     "constant",
     "cosine",
+    "cosine_restarts",
+    "exponential",
     "inverse_square_root",
+    "multi_step",
+    "one_cycle",
     "step_decay",
     "warm_up",
 ]
