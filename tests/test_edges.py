@@ -431,7 +431,7 @@ LAYER_ARGUMENTS = [
 ]
 OPTIMISER_OPTIONS = [
     (kind, name)
-    for kind in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop)
+    for kind in (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad, optim.RMSprop)
     for name in inspect.signature(kind).parameters
     if name != "params"
 ]

@@ -25,6 +25,8 @@ OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
     "nesterov": lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.01),
     "adamw": lambda p: optim.AdamW(p, 0.1),
+    "adagrad": lambda p: optim.Adagrad(p, 0.5, weight_decay=0.01),
+    "adagrad_slowing": lambda p: optim.Adagrad(p, 0.9, lr_decay=0.01, eps=1e-3),
     "rmsprop": lambda p: optim.RMSprop(p, 0.05),
     "rmsprop_centered": lambda p: optim.RMSprop(p, 0.01, momentum=0.9, centered=True),
 }
@@ -95,6 +97,14 @@ def adam(p: Any, g: Any, s: Elements, t: int, weight_decay: float = 0.0, decoupl
     return p - 0.1 * (s["m"] / (1 - 0.9**t)) / (np.sqrt(s["v"] / (1 - 0.999**t)) + 1e-8)
 
 
+def adagrad(
+    p: Any, g: Any, s: Elements, t: int, rate: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10
+) -> Any:
+    g = g + weight_decay * p
+    s["sum"] = s["sum"] + g**2
+    return p - rate / (1 + (t - 1) * lr_decay) * g / (np.sqrt(s["sum"]) + eps)
+
+
 def rmsprop(p: Any, g: Any, s: Elements, t: int, rate: float, momentum: float = 0.0, centered: bool = False) -> Any:
     s["square"] = 0.99 * s["square"] + 0.01 * g**2
     s["mean"] = 0.99 * s["mean"] + 0.01 * g
@@ -109,6 +119,8 @@ TEXTBOOK: dict[str, Callable[..., Any]] = {
     "nesterov": partial(sgd, momentum=0.9, nesterov=True),
     "adam": partial(adam, weight_decay=0.01),
     "adamw": partial(adam, weight_decay=0.01, decoupled=True),
+    "adagrad": partial(adagrad, rate=0.5, weight_decay=0.01),
+    "adagrad_slowing": partial(adagrad, rate=0.9, lr_decay=0.01, eps=1e-3),
     "rmsprop": partial(rmsprop, rate=0.05),
     "rmsprop_centered": partial(rmsprop, rate=0.01, momentum=0.9, centered=True),
 }
@@ -731,3 +743,32 @@ def test_a_moving_average_that_warms_up_forgets_where_it_began() -> None:
     assert average.averages["weight"].item() == pytest.approx(expected, rel=1e-6)
     with pytest.raises(ValueError, match="step is at least 0"):
         average.update(-1)
+
+
+# ------------------------------------------------------------------------------------------ SciPy's minimisers
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG"])
+def test_minimize_finds_the_minimum_in_the_nesting_of_the_start(method: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    start = {"weight": np.zeros((3, 2), np.float32), "biases": [np.zeros(2)]}
+
+    def loss(p: Any) -> Any:
+        return np.sum((a @ p["weight"] + p["biases"][0] - b) ** 2)
+
+    found = optim.minimize(loss, start, method, tol=1e-4)
+    expected = np.linalg.lstsq(np.column_stack([a, np.ones(8)]), b, rcond=None)[0]
+    np.testing.assert_allclose(found["weight"], expected[:3], atol=1e-3)
+    np.testing.assert_allclose(found["biases"][0], expected[3], atol=1e-3)
+    assert found["weight"].dtype == np.float32 and found["biases"][0].dtype == np.float64
+    assert not start["weight"].any()
+
+
+def test_minimize_says_when_it_did_not_get_there() -> None:
+    def banana(x: Any) -> Any:
+        return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+    np.testing.assert_allclose(optim.minimize(banana, np.array([-1.0, 1.0])), 1, atol=1e-4)
+    with pytest.raises(RuntimeError, match=r"optim\.minimize: L-BFGS-B ended early: .*LIMIT"):
+        optim.minimize(banana, np.array([-1.0, 1.0]), options={"maxiter": 1})

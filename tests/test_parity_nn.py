@@ -286,6 +286,8 @@ OPTIMISERS = [
     (optim.Adam, "Adam", {"betas": (0.5, 0.99), "eps": 1e-3, "weight_decay": 0.1}),
     (optim.AdamW, "AdamW", {}),
     (optim.AdamW, "AdamW", {"weight_decay": 0.3, "betas": (0.8, 0.9)}),
+    (optim.Adagrad, "Adagrad", {}),
+    (optim.Adagrad, "Adagrad", {"lr_decay": 0.1, "weight_decay": 0.1, "eps": 1e-3}),
     (optim.RMSprop, "RMSprop", {}),
     (optim.RMSprop, "RMSprop", {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
     (optim.RMSprop, "RMSprop", {"momentum": 0.9}),

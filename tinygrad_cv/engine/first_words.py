@@ -111,6 +111,16 @@ NN = [
     Word("nn.DataParallel(model)", "tg.parallel", "processes that share each batch"),
 ]
 
+OPTIM = [
+    Word(
+        "optim.lr_scheduler.StepLR(o, 30)",
+        "optim.step_decay(30, 0.1)",
+        "a schedule is a function: optimizer.lr = rate * schedule(step)",
+    ),
+    Word("optim.LBFGS(p)", "optim.minimize(f, x)", "SciPy's, with a gradient of f"),
+    Word("optim.swa_utils.AveragedModel(model)", "optim.ExponentialMovingAverage(model, 0.999)"),
+]
+
 MODULE = [
     Word("model.cuda()", "model", ONE_MACHINE),
     Word("model.cpu()", "model", ONE_MACHINE),
@@ -135,6 +145,7 @@ WORDS = {
     "option": OPTION,
     "tinygrad_cv": PACKAGE,
     "tinygrad_cv.nn": NN,
+    "tinygrad_cv.optim": OPTIM,
     "module": MODULE,
 }
 
