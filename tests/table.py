@@ -76,12 +76,12 @@ def says_of_complex_numbers(function: Any) -> bool | str:
 
     Ufuncs have loops of complex numbers or not, kernels take none; all others take them.
     """
-    if isinstance(function, Kernel):
+    module = getattr(function, "__module__", None) or ""
+    if isinstance(function, Kernel) or module.startswith("tinygrad_cv.kernels"):
         return "kernels are of real numbers"
     if isinstance(function, np.ufunc) and function.signature is None:
         takes = [loop.partition("->")[0] for loop in function.types]
         return any("D" in loop for loop in takes) or "the ufunc has no loop of complex numbers"
-    module = getattr(function, "__module__", None) or ""
     rooms = tuple(f"rules.numpy.{room}" for room in ("linalg", "eigen", "svd"))
     of_linalg = module.startswith("numpy.linalg") or module.endswith(rooms)
     return LINALG if of_linalg else True

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tinygrad_cv import Tensor, hvp, jvp, kernels, nn, optim
 from tinygrad_cv.kernels.kernel import Kernel
+from tinygrad_cv.nn.losses import Loss
 
 RNG = np.random.default_rng(0)
 SEEDS = st.integers(0, 2**31)
@@ -114,11 +115,24 @@ BATCHES: dict[str, tuple[Any, tuple[int, ...], int]] = {
     "batch_norm1d": (lambda: nn.BatchNorm1d(4, dtype=np.float64).eval(), (3, 4), 0),
     "batch_norm2d": (lambda: nn.BatchNorm2d(4, dtype=np.float64).eval(), IMAGES, 0),
     "batch_norm1d-training": (lambda: nn.BatchNorm1d(4, dtype=np.float64), (3, 4), 0),
+    "batch_norm2d-plain": (lambda: nn.BatchNorm2d(4, affine=False, dtype=np.float64), IMAGES, 0),
+    "conv1d": (lambda: nn.Conv1d(4, 6, 3, 2, 1, **R), (3, 4, 7), 0),
     "layer_norm": (lambda: nn.LayerNorm((6, 6), dtype=np.float64), IMAGES, 0),
+    "layer_norm-plain": (lambda: nn.LayerNorm(6, elementwise_affine=False), IMAGES, 0),
+    "rms_norm": (lambda: nn.RMSNorm((6, 6), dtype=np.float64), IMAGES, 0),
+    "instance_norm2d": (lambda: nn.InstanceNorm2d(4), IMAGES, 0),
+    "max_pool2d": (lambda: nn.MaxPool2d(2), IMAGES, 0),
+    "avg_pool2d": (lambda: nn.AvgPool2d(2), IMAGES, 0),
+    "adaptive_avg_pool2d": (lambda: nn.AdaptiveAvgPool2d((4, 7)), IMAGES, 0),
+    "pixel_shuffle": (lambda: nn.PixelShuffle(2), IMAGES, 0),
     "group_norm": (lambda: nn.GroupNorm(2, 4, dtype=np.float64), IMAGES, 0),
     "dropout": (lambda: nn.Dropout(0.5, rng=RNG), (3, 5), 0),
     "stochastic_depth": (lambda: nn.StochasticDepth(0.5, rng=RNG), (3, 5), 0),
+    "identity": (nn.Identity, (3, 5), 0),
     "relu": (nn.ReLU, (3, 5), 0),
+    "elu": (nn.ELU, (3, 5), 0),
+    "softplus": (nn.Softplus, (3, 5), 0),
+    "prelu": (lambda: nn.PReLU(4, dtype=np.float64), IMAGES, 0),
     "leaky_relu": (nn.LeakyReLU, (3, 5), 0),
     "sigmoid": (nn.Sigmoid, (3, 5), 0),
     "tanh": (nn.Tanh, (3, 5), 0),
@@ -160,11 +174,12 @@ def test_an_empty_batch_has_its_shape_and_gradients_of_zero(name: str) -> None:
 
 
 def test_every_layer_is_tried_with_an_empty_batch() -> None:
-    """All but the table, which has no batch of numbers, and containers."""
+    """All but the table, which has no batch of numbers, containers, and losses, which have two."""
     tried = {type(build()) for build, *_ in BATCHES.values()}
     layers = {cls for cls in vars(nn).values() if isinstance(cls, type) and issubclass(cls, nn.Module)}
     containers = {nn.Module, nn.ModuleDict, nn.ModuleList, nn.ParameterDict, nn.ParameterList, nn.Sequential}
-    assert layers - tried - containers == {nn.Embedding}
+    losses = {cls for cls in layers if issubclass(cls, Loss)}
+    assert layers - tried - containers - losses == {nn.Embedding}
 
 
 def test_an_empty_batch_leaves_the_running_statistics() -> None:
@@ -388,6 +403,18 @@ LAYERS: list[tuple[Any, dict[str, Any]]] = [
     (nn.BatchNorm2d, {"num_features": 4}),
     (nn.LayerNorm, {"normalized_shape": 4}),
     (nn.GroupNorm, {"num_groups": 2, "num_channels": 4}),
+    (nn.Conv1d, {"in_channels": 4, "out_channels": 2, "kernel_size": 3}),
+    (nn.RMSNorm, {"normalized_shape": 4}),
+    (nn.InstanceNorm2d, {"num_features": 4}),
+    (nn.MaxPool2d, {"kernel_size": 2}),
+    (nn.AvgPool2d, {"kernel_size": 2}),
+    (nn.AdaptiveAvgPool2d, {"output_size": 2}),
+    (nn.PixelShuffle, {"upscale_factor": 2}),
+    (nn.ELU, {}),
+    (nn.Softplus, {}),
+    (nn.PReLU, {}),
+    (nn.MSELoss, {}),
+    (nn.SmoothL1Loss, {}),
     (nn.Dropout, {}),
     (nn.LeakyReLU, {}),
     (nn.GELU, {}),
@@ -404,7 +431,7 @@ LAYER_ARGUMENTS = [
 ]
 OPTIMISER_OPTIONS = [
     (kind, name)
-    for kind in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop)
+    for kind in (optim.SGD, optim.Adam, optim.AdamW, optim.Adagrad, optim.RMSprop)
     for name in inspect.signature(kind).parameters
     if name != "params"
 ]
@@ -412,7 +439,7 @@ NEVER_RIGHT: list[Any] = [np.nan, np.inf, -np.inf, -2, "1", 1j, np.ones(2), [0, 
 
 
 # Where -2 is right.
-NEGATIVE = ("axis", "dampening")
+NEGATIVE = ("axis", "dampening", "init", "padding_idx")
 
 
 @pytest.mark.parametrize("kind, given, name", LAYER_ARGUMENTS, ids=[f"{k.__name__}-{n}" for k, _, n in LAYER_ARGUMENTS])

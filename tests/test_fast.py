@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import tests.rows
 import tinygrad_cv as tg
 from tests.table import ROWS, Row, operation
-from tinygrad_cv import kernels
+from tinygrad_cv import kernels, tensor
 from tinygrad_cv.engine import fast
 from tinygrad_cv.engine.observers import Observer, Pull, observed
 from tinygrad_cv.engine.pytrees import leaves
@@ -125,7 +125,7 @@ def test_sums_in_place_are_the_sums() -> None:
     found = []
     for kind in (fast.FastWalk, Walk):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tg.tensor, "Walk", kind)
+            patch.setattr(tensor, "Walk", kind)
             x.grad = None
             sum(((x * float(k)) ** 2).sum() for k in range(1, 6)).backward()
             found.append(x.grad)

@@ -1163,3 +1163,90 @@ def test_every_argument_of_a_layer_is_documented(cls: Any) -> None:
         assert any(
             re.search(rf"(^|, ){name}(,|:)", line) for text in texts for line in text.splitlines()
         ), name
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_dropout_between_recurrent_layers_is_that_of_the_layers_apart(kind: Any, batch_first: bool) -> None:
+    """Of what the lower layer hands up, in training only, and nothing of the top layer's output."""
+    both = kind(3, 4, 2, dropout=0.5, batch_first=batch_first, **R)
+    lower, upper = kind(3, 4, batch_first=batch_first, **R), kind(4, 4, batch_first=batch_first, **R)
+    for name, array in both.state_dict().items():
+        part = lower if name.endswith("l0") else upper
+        getattr(part, name.replace("l1", "l0")).data[...] = array
+    x = np.random.default_rng(1).normal(size=(5, 2, 3)).astype(np.float32)
+    both.rng = np.random.default_rng(2)
+    dropout = nn.Dropout(0.5, rng=np.random.default_rng(2))
+    hidden = lower(x)[0]
+    steps_first = np.swapaxes(hidden, 0, 1) if batch_first else hidden
+    dropped = dropout(steps_first)
+    dropped = np.swapaxes(dropped, 0, 1) if batch_first else dropped
+    np.testing.assert_array_equal(both(x)[0].numpy(), upper(dropped)[0].numpy())
+    np.testing.assert_array_equal(both.eval()(x)[0].numpy(), upper(hidden)[0].numpy())
+    assert "dropout=0.5" in repr(both)
+
+
+# ---------------------------------------------------------------- PyTorch's methods of modules
+
+
+def shared() -> nn.Sequential:
+    """Modules with a tied weight, a frozen one, buffers of both kinds, and dropout."""
+    rng = np.random.default_rng(0)
+    module = nn.Sequential(nn.Linear(3, 3, rng=rng), nn.ReLU(), nn.BatchNorm1d(3), nn.Linear(3, 3, rng=rng))
+    module[3].weight = module[0].weight
+    module[0].bias.requires_grad = False
+    return module
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, "f8"])
+def test_a_module_in_another_dtype_is_the_same_module(dtype: Any) -> None:
+    module, before = shared(), shared().state_dict()
+    assert module.to(dtype) is module
+    for name, array in module.state_dict().items():
+        counts = name.endswith("num_batches_tracked")
+        assert array.dtype == (int if counts else dtype)
+        np.testing.assert_array_equal(array, before[name].astype(array.dtype))
+    assert module[3].weight is module[0].weight
+    assert not module[0].bias.requires_grad and module[3].bias.requires_grad
+    assert len(list(module.parameters())) == 5
+    assert module(np.ones((4, 3), dtype)).dtype == dtype
+
+
+def test_parameters_that_have_the_dtype_already_stay_what_they_are() -> None:
+    module = shared()
+    before = list(module.parameters())
+    assert all(a is b for a, b in zip(module.to(np.float32).parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["cuda", "cpu", np.int64, complex, bool])
+def test_what_is_no_dtype_of_parameters_is_refused_by_name(dtype: Any) -> None:
+    with pytest.raises(TypeError, match=r"Sequential\.to: .* is no dtype of floating-point numbers"):
+        shared().to(dtype)
+
+
+def test_apply_reaches_every_module_children_first() -> None:
+    module = nn.Sequential(nn.Identity(), nn.Sequential(nn.ReLU()))
+    seen: list[str] = []
+    assert module.apply(lambda m: seen.append(type(m).__name__)) is module
+    assert seen == ["Identity", "ReLU", "Sequential", "Sequential"]
+
+
+def test_a_forward_hook_sees_each_call_and_may_replace_the_output() -> None:
+    rng = np.random.default_rng(0)
+    module = nn.Sequential(nn.Linear(2, 3, rng=rng), nn.ReLU())
+    x = rng.normal(size=(4, 2)).astype(np.float32)
+    plain = module(x).numpy()
+    seen: list[Any] = []
+    handle = module[0].register_forward_hook(lambda m, args, y: seen.append((m, args, y)))
+    np.testing.assert_allclose(module(x).numpy(), plain, rtol=1e-6)  # not one operation any more
+    ((layer, args, y),) = seen
+    assert layer is module[0] and args == (x,)
+    np.testing.assert_allclose(y.numpy(), x @ layer.weight.data.T + layer.bias.data, rtol=1e-6)
+    other = module[1].register_forward_hook(lambda m, args, y: -y)
+    np.testing.assert_allclose(module(x).numpy(), -plain, rtol=1e-6)
+    handle.remove()
+    other.remove()
+    handle.remove()
+    np.testing.assert_array_equal(module(x).numpy(), plain)
+    assert len(seen) == 2 and "one operation" in repr(module)
+    assert list(module.state_dict()) == ["0.weight", "0.bias"]

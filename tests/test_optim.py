@@ -25,6 +25,8 @@ OPTIMISERS: dict[str, Callable[[list[Tensor]], optim.Optimizer]] = {
     "nesterov": lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.01),
     "adamw": lambda p: optim.AdamW(p, 0.1),
+    "adagrad": lambda p: optim.Adagrad(p, 0.5, weight_decay=0.01),
+    "adagrad_slowing": lambda p: optim.Adagrad(p, 0.9, lr_decay=0.01, eps=1e-3),
     "rmsprop": lambda p: optim.RMSprop(p, 0.05),
     "rmsprop_centered": lambda p: optim.RMSprop(p, 0.01, momentum=0.9, centered=True),
 }
@@ -95,6 +97,14 @@ def adam(p: Any, g: Any, s: Elements, t: int, weight_decay: float = 0.0, decoupl
     return p - 0.1 * (s["m"] / (1 - 0.9**t)) / (np.sqrt(s["v"] / (1 - 0.999**t)) + 1e-8)
 
 
+def adagrad(
+    p: Any, g: Any, s: Elements, t: int, rate: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10
+) -> Any:
+    g = g + weight_decay * p
+    s["sum"] = s["sum"] + g**2
+    return p - rate / (1 + (t - 1) * lr_decay) * g / (np.sqrt(s["sum"]) + eps)
+
+
 def rmsprop(p: Any, g: Any, s: Elements, t: int, rate: float, momentum: float = 0.0, centered: bool = False) -> Any:
     s["square"] = 0.99 * s["square"] + 0.01 * g**2
     s["mean"] = 0.99 * s["mean"] + 0.01 * g
@@ -109,6 +119,8 @@ TEXTBOOK: dict[str, Callable[..., Any]] = {
     "nesterov": partial(sgd, momentum=0.9, nesterov=True),
     "adam": partial(adam, weight_decay=0.01),
     "adamw": partial(adam, weight_decay=0.01, decoupled=True),
+    "adagrad": partial(adagrad, rate=0.5, weight_decay=0.01),
+    "adagrad_slowing": partial(adagrad, rate=0.9, lr_decay=0.01, eps=1e-3),
     "rmsprop": partial(rmsprop, rate=0.05),
     "rmsprop_centered": partial(rmsprop, rate=0.01, momentum=0.9, centered=True),
 }
@@ -592,6 +604,46 @@ def test_schedules() -> None:
     assert [warm(s) for s in range(7)] == [0.25, 0.5, 0.75, 1, 1, 0.5, 0.25]
 
 
+def test_schedules_of_pytorch() -> None:
+    assert [optim.exponential(0.5)(s) for s in range(3)] == [1, 0.5, 0.25]
+    assert [optim.multi_step([2, 4], 0.5)(s) for s in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    restarts = optim.cosine_restarts(2, 2)
+    assert [restarts(s) for s in (0, 1, 2, 4, 6, 10)] == pytest.approx([1, 0.5, 1, 0.5, 1, 0.5])
+    cycle = optim.one_cycle(10, 0.5, 0.1, 0.01)
+    assert [cycle(s) for s in (0, 2, 4, 9, 99)] == pytest.approx([0.1, 0.55, 1, 0.01, 0.01])
+    plateau = optim.Plateau(0.5, patience=1)
+    factors = []
+    for loss in (3, 2, 2, 2, 1, np.nan, np.nan, 0):
+        plateau.update(loss)
+        factors.append(plateau(0))
+    assert factors == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: optim.exponential(-1), "factor"),
+        (lambda: optim.multi_step([-1]), "milestones"),
+        (lambda: optim.cosine_restarts(0), "period"),
+        (lambda: optim.cosine_restarts(1, 0), "growth"),
+        (lambda: optim.one_cycle(0), "total"),
+        (lambda: optim.one_cycle(9, 1.5), "rise"),
+        (lambda: optim.Plateau(1.0), "factor"),
+        (lambda: optim.Plateau(patience=-1), "patience"),
+    ],
+)
+def test_a_schedule_refuses_by_name_what_is_out_of_range(make: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        make()
+
+
+def test_a_schedule_of_one_cycle_takes_any_length_and_rise() -> None:
+    for total in (1, 2, 5):
+        for rise in (0.0, 0.2, 0.5, 1.0):
+            cycle = optim.one_cycle(total, rise)
+            assert all(0 < cycle(step) <= 1 for step in range(total + 2))
+
+
 @given(maximum=st.floats(0.1, 10), missing=st.booleans())
 def test_clipping_by_norm(maximum: float, missing: bool) -> None:
     parameters = draw()
@@ -678,3 +730,45 @@ def test_moving_average() -> None:
     np.testing.assert_allclose(other.averages["0.weight"], expected, rtol=1e-6)
     with pytest.raises(ValueError, match=r"0\.bias"):
         other.load_state_dict({n: a for n, a in average.state_dict().items() if n != "0.bias"})
+
+
+def test_a_moving_average_that_warms_up_forgets_where_it_began() -> None:
+    network = nn.Linear(1, 1, bias=False, rng=np.random.default_rng(0))
+    average = optim.ExponentialMovingAverage(network, 0.5)
+    expected = network.weight.data.item()
+    for step, decay in enumerate([0.1, 2 / 11, 0.25, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, 0.5, 0.5]):
+        network.weight.data[...] = step
+        average.update(step)
+        expected = decay * expected + (1 - decay) * step
+    assert average.averages["weight"].item() == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="step is at least 0"):
+        average.update(-1)
+
+
+# ------------------------------------------------------------------------------------------ SciPy's minimisers
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG"])
+def test_minimize_finds_the_minimum_in_the_nesting_of_the_start(method: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    start = {"weight": np.zeros((3, 2), np.float32), "biases": [np.zeros(2)]}
+
+    def loss(p: Any) -> Any:
+        return np.sum((a @ p["weight"] + p["biases"][0] - b) ** 2)
+
+    found = optim.minimize(loss, start, method, tol=1e-4)
+    expected = np.linalg.lstsq(np.column_stack([a, np.ones(8)]), b, rcond=None)[0]
+    np.testing.assert_allclose(found["weight"], expected[:3], atol=1e-3)
+    np.testing.assert_allclose(found["biases"][0], expected[3], atol=1e-3)
+    assert found["weight"].dtype == np.float32 and found["biases"][0].dtype == np.float64
+    assert not start["weight"].any()
+
+
+def test_minimize_says_when_it_did_not_get_there() -> None:
+    def banana(x: Any) -> Any:
+        return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+    np.testing.assert_allclose(optim.minimize(banana, np.array([-1.0, 1.0])), 1, atol=1e-4)
+    with pytest.raises(RuntimeError, match=r"optim\.minimize: L-BFGS-B ended early: .*LIMIT"):
+        optim.minimize(banana, np.array([-1.0, 1.0]), options={"maxiter": 1})

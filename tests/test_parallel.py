@@ -172,6 +172,7 @@ OPTIMISERS: dict[str, Callable[[Any], optim.Optimizer]] = {
     "sgd": lambda p: optim.SGD(p, 0.1, momentum=0.9),
     "adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.1),
     "adamw": lambda p: optim.AdamW(p, 0.1),
+    "adagrad": lambda p: optim.Adagrad(p, 0.1, weight_decay=0.1),
     "rmsprop": lambda p: optim.RMSprop(p, 0.1, centered=True, momentum=0.5),
     "groups": lambda p: optim.Adam([{"params": p[::3]}, {"params": p[1:3], "lr": 0.01, "weight_decay": 0.5}], 0.1),
 }

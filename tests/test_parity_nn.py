@@ -286,6 +286,8 @@ OPTIMISERS = [
     (optim.Adam, "Adam", {"betas": (0.5, 0.99), "eps": 1e-3, "weight_decay": 0.1}),
     (optim.AdamW, "AdamW", {}),
     (optim.AdamW, "AdamW", {"weight_decay": 0.3, "betas": (0.8, 0.9)}),
+    (optim.Adagrad, "Adagrad", {}),
+    (optim.Adagrad, "Adagrad", {"lr_decay": 0.1, "weight_decay": 0.1, "eps": 1e-3}),
     (optim.RMSprop, "RMSprop", {}),
     (optim.RMSprop, "RMSprop", {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1}),
     (optim.RMSprop, "RMSprop", {"momentum": 0.9}),
@@ -381,6 +383,50 @@ def test_the_state_of_optimisers_interchanges(
     assert_same(one, two, dtype)
 
 
+SCHEDULES: dict[str, tuple[Any, Any, float]] = {
+    "exponential": (optim.exponential(0.9), lambda o, s: s.ExponentialLR(o, 0.9), 1.0),
+    "step": (optim.step_decay(7, 0.5), lambda o, s: s.StepLR(o, 7, 0.5), 1.0),
+    "multi-step": (optim.multi_step([3, 10, 11]), lambda o, s: s.MultiStepLR(o, [3, 10, 11]), 1.0),
+    "restarts": (optim.cosine_restarts(5), lambda o, s: s.CosineAnnealingWarmRestarts(o, 5), 1.0),
+    "longer restarts": (
+        optim.cosine_restarts(3, 2, 0.1),
+        lambda o, s: s.CosineAnnealingWarmRestarts(o, 3, 2, eta_min=0.1),
+        1.0,
+    ),
+    "one cycle": (optim.one_cycle(40), lambda o, s: s.OneCycleLR(o, 1.0, 40), 1.0),
+    "one cycle, other options": (
+        optim.one_cycle(40, 0.11, 0.5, 0.01),
+        lambda o, s: s.OneCycleLR(o, 2.0, 40, pct_start=0.11, div_factor=2, final_div_factor=50),
+        2.0,
+    ),
+    "cosine": (optim.cosine(40, 0.1), lambda o, s: s.CosineAnnealingLR(o, 40, 0.1), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.filterwarnings("ignore")
+def test_schedules_agree(name: str) -> None:
+    ours, theirs, rate = SCHEDULES[name]
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = theirs(optimiser, torch.optim.lr_scheduler)
+    for step in range(40):
+        assert rate * ours(step) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9), step
+        optimiser.step()
+        if step < 39:
+            scheduler.step()
+
+
+@given(losses=st.lists(st.sampled_from([0.5, 0.9, 0.99995, 1.0, 2.0]), max_size=20), patience=st.integers(0, 3))
+def test_the_plateau_schedule_agrees(losses: list[float], patience: int) -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=patience, eps=0)
+    ours = optim.Plateau(0.5, patience)
+    for loss in losses:
+        ours.update(loss)
+        theirs.step(loss)
+        assert ours(0) == optimiser.param_groups[0]["lr"]
+
+
 @given(seed=seeds, maximum=st.floats(0.1, 10))
 def test_clipping_agrees(seed: int, maximum: float) -> None:
     values = normal(seed, (3, 4), (5,))
@@ -392,3 +438,175 @@ def test_clipping_agrees(seed: int, maximum: float) -> None:
     assert optim.clip_grad_norm_(tensors, maximum) == pytest.approx(norm.item(), rel=1e-10)
     for a, b in zip(tensors, torches, strict=True):
         np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-5)  # theirs divides by norm + 1e-6
+
+
+# ------------------------------------------------------------- what is a formula of other kernels
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        (kernels.elu, F.elu),
+        (lambda x: kernels.elu(x, alpha=0.5), lambda x: F.elu(x, 0.5)),
+        (kernels.softplus, lambda x: F.softplus(x, threshold=40)),
+        (lambda x: kernels.softplus(x, beta=0.5), lambda x: F.softplus(x, 0.5)),
+        (lambda x: kernels.rms_norm(x, eps=1e-3), lambda x: F.rms_norm(x, x.shape[-1:], eps=1e-3)),
+        (lambda x: kernels.rms_norm(x, shape=x.shape), lambda x: F.rms_norm(x, x.shape, eps=1e-5)),
+        (nn.RMSNorm(1, elementwise_affine=False), torch.nn.RMSNorm(1, elementwise_affine=False)),
+    ],
+)
+@given(shape=shapes.map(lambda s: (*s, 1)), seed=seeds)
+def test_formulas_of_one_array(ours: Any, theirs: Any, shape: tuple[int, ...], seed: int) -> None:
+    both(ours, theirs, normal(seed, shape))
+
+
+@given(shape=shapes, channels=st.integers(1, 3), seed=seeds)
+def test_prelu(shape: tuple[int, ...], channels: int, seed: int) -> None:
+    one, two = nn.PReLU(channels, dtype=np.float64), torch.nn.PReLU(channels).double()
+    (x,) = normal(seed, (2, channels, *shape))
+    both(one, two, [x])
+    np.testing.assert_allclose(one.weight.grad, two.weight.grad.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@given(shape=shapes, reduction=reductions, beta=st.sampled_from([0.0, 0.5, 1.0]), seed=seeds)
+def test_losses_of_differences(shape: tuple[int, ...], reduction: str, beta: float, seed: int) -> None:
+    values = normal(seed, shape, shape)
+    options: dict[str, Any] = {"reduction": reduction}
+    both(nn.MSELoss(**options), torch.nn.MSELoss(**options), values)
+    both(nn.L1Loss(**options), torch.nn.L1Loss(**options), values)
+    both(nn.SmoothL1Loss(beta=beta, **options), torch.nn.SmoothL1Loss(beta=beta, **options), values)
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    e = np.exp(logits)
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@given(rows=st.integers(1, 4), classes=st.integers(1, 5), reduction=reductions, seed=seeds)
+def test_losses_of_probabilities(rows: int, classes: int, reduction: str, seed: int) -> None:
+    logits, others = normal(seed, (rows, classes), (rows, classes))
+    p = probabilities(others)
+    both(nn.CrossEntropyLoss(reduction=reduction), torch.nn.CrossEntropyLoss(reduction=reduction), [logits, p])
+    log_q = np.log(probabilities(logits))
+    both(nn.KLDivLoss(reduction), torch.nn.KLDivLoss(reduction=reduction), [log_q, p])
+    p[:, 0] = 0
+    target = torch.tensor(p)
+    both(lambda x: kernels.kl_div(x, p, reduction=reduction), lambda x: F.kl_div(x, target, reduction=reduction), [log_q])
+
+
+@given(
+    rows=st.integers(1, 6),
+    classes=st.integers(2, 5),
+    reduction=reductions,
+    weighted=st.booleans(),
+    ignore_index=st.sampled_from([-100, 1]),
+    seed=seeds,
+)
+def test_losses_of_labels(
+    rows: int, classes: int, reduction: str, weighted: bool, ignore_index: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows)
+    labels[0] = 0  # one that counts
+    weight = rng.uniform(0.5, 2, classes) if weighted else None
+    theirs_weight = torch.tensor(weight) if weighted else None
+    options: dict[str, Any] = {"ignore_index": ignore_index, "reduction": reduction}
+    logits = rng.normal(size=(rows, classes))
+    for kind, x in (("CrossEntropyLoss", logits), ("NLLLoss", np.log(probabilities(logits)))):
+        one = getattr(nn, kind)(weight, **options)
+        two = getattr(torch.nn, kind)(theirs_weight, **options)
+        both(lambda x, one=one: one(x, labels), lambda x, two=two: two(x, torch.tensor(labels)), [x])
+
+
+@given(rows=st.integers(1, 4), columns=st.integers(1, 3), reduction=reductions, weighted=st.booleans(), seed=seeds)
+def test_bce_with_pos_weight(rows: int, columns: int, reduction: str, weighted: bool, seed: int) -> None:
+    logits, targets, weight = normal(seed, (rows, columns), (rows, columns), (columns,))
+    targets, pos_weight = 1 / (1 + np.exp(-targets)), np.abs(weight)
+    given_weight = np.array([0.3]) if weighted else None
+    one = nn.BCEWithLogitsLoss(given_weight, reduction, pos_weight)
+    two = torch.nn.BCEWithLogitsLoss(
+        torch.tensor(given_weight) if weighted else None, reduction=reduction, pos_weight=torch.tensor(pos_weight)
+    )
+    both(lambda x: one(x, targets), lambda x: two(x, torch.tensor(targets)), [logits])
+
+
+sides = st.tuples(st.integers(1, 6), st.integers(1, 6))
+
+
+@given(image=sides, size=sides, corners=st.booleans(), seed=seeds)
+def test_images_of_another_size(image: tuple[int, int], size: tuple[int, int], corners: bool, seed: int) -> None:
+    values = normal(seed, (2, 3, *image))
+    bilinear: dict[str, Any] = {"size": size, "mode": "bilinear", "align_corners": corners}
+    both(lambda x: kernels.interpolate(x, **bilinear), lambda x: F.interpolate(x, **bilinear), values)
+    both(lambda x: kernels.interpolate(x, size=size), lambda x: F.interpolate(x, size), values)
+    both(nn.AdaptiveAvgPool2d(size), torch.nn.AdaptiveAvgPool2d(size), values)
+
+
+@given(image=sides, r=st.integers(1, 3), seed=seeds)
+def test_pixel_shuffle(image: tuple[int, int], r: int, seed: int) -> None:
+    both(nn.PixelShuffle(r), torch.nn.PixelShuffle(r), normal(seed, (2, 2 * r * r, *image)))
+
+
+@pytest.mark.parametrize("kind", ["MaxPool2d", "AvgPool2d"])
+@given(size=st.integers(1, 3), stride=st.none() | st.integers(1, 3), seed=seeds)
+def test_pooling_layers(kind: str, size: int, stride: int | None, seed: int) -> None:
+    options = (size, stride, size // 2)
+    both(getattr(nn, kind)(*options), getattr(torch.nn, kind)(*options), normal(seed, (2, 3, 5, 4)))
+
+
+# --------------------------------------------------------------------- layers with fewer parameters
+
+LAYERS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
+    "batch norm": (lambda n, o: n.BatchNorm1d(3, affine=False, **o), {}, (4, 3)),
+    "batch norm 2d": (lambda n, o: n.BatchNorm2d(3, affine=False, **o), {}, (4, 3, 2, 2)),
+    "layer norm": (lambda n, o: n.LayerNorm((2, 3), elementwise_affine=False, **o), {}, (4, 2, 3)),
+    "layer norm, no bias": (lambda n, o: n.LayerNorm(3, bias=False, **o), {}, (4, 3)),
+    "group norm": (lambda n, o: n.GroupNorm(2, 4, affine=False, **o), {}, (3, 4, 2)),
+    "instance norm": (lambda n, o: n.InstanceNorm2d(3, **o), {}, (4, 3, 2, 5)),
+    "instance norm, affine": (lambda n, o: n.InstanceNorm2d(3, affine=True, **o), {}, (4, 3, 2, 5)),
+    "rms norm": (lambda n, o: n.RMSNorm((2, 3), **o), {}, (4, 2, 3)),
+    "rms norm, eps": (lambda n, o: n.RMSNorm(3, eps=0.1, **o), {}, (4, 3)),
+    "conv 1d": (lambda n, o: n.Conv1d(4, 6, 3, 2, 1, **o), "rng", (2, 4, 9)),
+    "conv 1d, same": (lambda n, o: n.Conv1d(4, 6, 4, padding="same", dilation=2, groups=2, **o), "rng", (2, 4, 9)),
+    "conv 1d, no bias": (lambda n, o: n.Conv1d(4, 6, 3, bias=False, **o), "rng", (2, 4, 9)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_have_the_parameters_and_the_values_of_theirs(name: str) -> None:
+    make, random, shape = LAYERS[name]
+    rng = np.random.default_rng(0)
+    one = make(nn, {"dtype": np.float64} | ({"rng": rng} if random else {}))
+    two = make(torch.nn, {"dtype": torch.float64})
+    assert {n: p.shape for n, p in one.state_dict().items()} == {n: tuple(p.shape) for n, p in two.state_dict().items()}
+    one.load_state_dict({n: rng.normal(size=p.shape) for n, p in one.state_dict().items() if p.ndim}, strict=False)
+    two.load_state_dict({n: torch.tensor(p) for n, p in one.state_dict().items()})
+    for mode in (True, False):
+        one.train(mode).zero_grad()
+        two.train(mode).zero_grad()
+        if not mode and "batch" in name:
+            np.abs(one.running_var, out=one.running_var)
+            two.running_var.abs_()
+        both(one, two, [rng.normal(size=shape)])
+        theirs = dict(two.named_parameters())
+        for n, p in one.named_parameters():
+            np.testing.assert_allclose(p.grad, theirs[n].grad.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("padding_idx", [0, 2, -1])
+def test_an_embedding_with_padding(padding_idx: int) -> None:
+    rng = np.random.default_rng(0)
+    one = nn.Embedding(4, 3, padding_idx, rng=rng, dtype=np.float64)
+    two = torch.nn.Embedding(4, 3, padding_idx).double()
+    assert not one.weight.data[padding_idx].any() and one.padding_idx == two.padding_idx
+    weight = rng.normal(size=(4, 3))
+    one.load_state_dict({"weight": weight})
+    two.load_state_dict({"weight": torch.tensor(weight)})
+    indices = np.array([[0, 3, 2], [2, 0, 1]])
+    cotangent = rng.normal(size=(2, 3, 3))
+    y, z = one(indices), two(torch.tensor(indices))
+    np.testing.assert_array_equal(y.numpy(), z.detach().numpy())
+    y.backward(cotangent)
+    z.backward(torch.tensor(cotangent))
+    np.testing.assert_allclose(one.weight.grad, two.weight.grad.numpy(), rtol=1e-12)
+    assert not one.weight.grad[padding_idx].any()

@@ -23,7 +23,7 @@ def pair_of(name: str, **settings: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
-@pytest.mark.parametrize("settings", [{}, {"bidirectional": True}, {"batch_first": True}])
+@pytest.mark.parametrize("settings", [{}, {"bidirectional": True}, {"batch_first": True}, {"bias": False}])
 @pytest.mark.parametrize("lengths", [None, [5, 2, 3]])
 def test_recurrent_layers(name: str, settings: dict[str, Any], lengths: Any) -> None:
     ours, theirs = pair_of(name, **settings)

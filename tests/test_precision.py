@@ -184,6 +184,7 @@ OPTIMISERS: dict[str, Any] = {
     "SGD": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
     "Adam": lambda p: optim.Adam(p, lr=0.1),
     "AdamW": lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.0),
+    "Adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1),
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.1),
     "RMSprop, centred": lambda p: optim.RMSprop(p, lr=0.1, centered=True, momentum=0.9),
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tinygrad_cv.tensor import TABLE
 from tinygrad_cv.typing import Shape
 
 
@@ -31,7 +32,7 @@ def test_one_matrix_for_a_batch_is_one_product() -> None:
     """The gradient of a shared weight is not a stack of matrices that is summed afterwards."""
     x, w = tensor(4, 5, 3), tensor(3, 2)
     g = np.random.default_rng(0).normal(size=(4, 5, 2))
-    rule = tg.tensor.TABLE[np.matmul]
+    rule = TABLE[np.matmul]
     gradient = rule.formulas["x2"](g, x.data, w.shape)
     assert gradient.shape == (3, 2)
     np.testing.assert_allclose(gradient, np.einsum("bnm,bnk->mk", x.data, g))

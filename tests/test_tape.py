@@ -393,6 +393,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "SGD": lambda p: optim.SGD(p, lr=0.1),
     "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
     "Nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "Adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1, weight_decay=0.1),
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.1),
     "Adam": lambda p: optim.Adam(p, lr=0.1, weight_decay=0.01),
     "AdamW": lambda p: optim.AdamW(p, lr=0.1),

@@ -6,7 +6,8 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from .checkpoint import checkpoint
-from .engine.modes import no_grad
+from .engine.first_words import hint
+from .engine.modes import enable_grad, no_grad
 from .engine.observers import detect_anomaly
 from .profile import profile
 from .safetensors import load, save
@@ -26,6 +27,7 @@ __all__ = [
     "data",
     "derivative",
     "detect_anomaly",
+    "enable_grad",
     "grad",
     "hessian",
     "hvp",
@@ -58,7 +60,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(".kernels", __name__).kernel
     if name in __all__:
         return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"{__name__} has no {name!r}{hint('tinygrad_cv', name)}")
 
 
 def __dir__() -> list[str]:
@@ -69,3 +71,5 @@ LAZY_ROOMS.append(lambda: importlib.import_module(".rules", __name__))
 
 if importlib.util.find_spec(".engine.fast", __name__) is not None:  # all works without it, slower
     importlib.import_module(".engine.fast", __name__)
+
+del globals()["tensor"]  # the module: tg.tensor(x) is a first word, which `__getattr__` answers

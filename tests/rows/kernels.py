@@ -145,3 +145,36 @@ row(
     options=options(reduction=reductions, label_smoothing=[0.0, 0.3]),
     constant=(2,),
 )
+
+# ---------------------------------------------------------------- formulas of others, that are no kernels
+
+row(kernels.elu, arrays(avoid=[0]), options=options(alpha=[0.5, 1.0]))
+row(kernels.softplus, arrays(), options=options(beta=[0.5, 1.0]))
+row(kernels.quick_gelu, arrays())
+row(
+    kernels.prelu,
+    shapes().flatmap(lambda s: st.tuples(arrays(s, avoid=[0]), arrays(s[-1:], domain=(0.1, 0.9)))),
+)
+row(kernels.l1, of_one_shape(2, min_gap=0.02), options=options(reduction=reductions))
+row(
+    kernels.smooth_l1,
+    of_one_shape(2, min_gap=0.02),
+    options=options(reduction=reductions, beta=[0.0, 0.77]),
+)
+row(
+    kernels.kl_div,
+    shapes().flatmap(lambda s: st.tuples(arrays(s), arrays(s, domain=(0.1, 1)))),
+    options=options(reduction=reductions),
+)
+row(
+    kernels.soft_cross_entropy,
+    shapes(1, 3).flatmap(lambda s: st.tuples(arrays(s), arrays(s, domain=(0, 1)))),
+    options=options(reduction=reductions),
+)
+row(kernels.nll, classification(weighted=False), options=options(reduction=["sum", "none"]))
+row(kernels.nll, classification(weighted=True), options=options(reduction=["sum", "none"]), constant=(2,))
+row(
+    kernels.rms_norm,
+    layer_norm_arguments().map(lambda a: a[:2]),
+    options=options(eps=[0.1, 1.0]),
+)

@@ -115,3 +115,22 @@ def attended_additively(draw: Any) -> Any:
 
 
 row(kernels.additive_attention, attended_additively())
+
+
+# ---------------------------------------------------------------- formulas of others, that are no kernels
+
+images = arrays(st.tuples(small, small, st.integers(1, 4), st.integers(1, 4)))
+sizes = st.tuples(st.integers(1, 5), st.integers(1, 5))
+row(kernels.adaptive_avg_pool2d, images, options=st.fixed_dictionaries({"output_size": sizes}))
+row(
+    kernels.interpolate,
+    images,
+    options=st.fixed_dictionaries(
+        {"size": sizes, "mode": st.sampled_from(["nearest", "bilinear"]), "align_corners": st.booleans()}
+    ),
+)
+row(
+    kernels.pixel_shuffle,
+    arrays(st.tuples(small, st.sampled_from([4, 8]), small, small)),
+    options=st.fixed_dictionaries({"upscale_factor": st.sampled_from([1, 2])}),
+)

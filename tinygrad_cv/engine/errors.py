@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..typing import Shape
+from . import first_words
 
 Line = tuple[CodeType, int]  # code and instruction: cheap to take, turned into words if needed
 PACKAGE = __name__.partition(".")[0]
@@ -151,6 +152,11 @@ def unread_option(function: Any, name: str, value: Any) -> NotImplementedError:
         f"{name_of(function)} of tensors has no option {name!r} (given: {value!r}): its derivative "
         "does not read it. Leave it out, or call the function on t.detach().numpy()"
     )
+
+
+def their_option(function: Any, name: str) -> TypeError:
+    """An option that has another name here, as dim=0."""
+    return TypeError(f"{name_of(function)} has no {name!r}{first_words.hint('option', name)}")
 
 
 def unsupported(function: Any, reason: str) -> NotImplementedError:
@@ -309,8 +315,8 @@ def leaves_the_graph(way: str) -> TypeError:
 
 def no_attribute(name: str, of_array: bool) -> AttributeError:
     """A tensor was asked for what it does not have, though an array may."""
-    if not of_array:
-        return AttributeError(f"Tensor has no {name!r}")
+    if not of_array or name in first_words.NAMED["Tensor"]:
+        return AttributeError(f"Tensor has no {name!r}{first_words.hint('Tensor', name)}")
     return AttributeError(
         f"Tensor has no {name!r}: it works in place or outside the graph; use a NumPy function of "
         f"the tensor, or t.numpy().{name}.{library_hint()}"

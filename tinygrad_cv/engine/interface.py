@@ -12,6 +12,9 @@ import numpy as np
 
 from ..typing import DTypeLike, Function, Operand, Shape
 from . import errors
+from .first_words import NAMED
+
+THEIR_OPTIONS = frozenset(NAMED["option"])  # dim= and its kin
 
 
 def _operator(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
@@ -118,6 +121,8 @@ class NumPyInterface:
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """A NumPy call that met a tensor, without the options that write into arrays."""
         if kwargs:
+            for name in THEIR_OPTIONS.intersection(kwargs):
+                raise errors.their_option(function, name)
             refuse_in_place(function, args, kwargs)
             kwargs = {k: v for k, v in kwargs.items() if k != "out" and v is not np._NoValue}
             where = kwargs.get("where")

@@ -158,6 +158,11 @@ def no_grad() -> switched:
     return switched("recording", False)
 
 
+def enable_grad() -> switched:
+    """The same in which computations are recorded, inside of `no_grad`."""
+    return switched("recording", True)
+
+
 def _suspendable_owner(frame: FrameType | None) -> FrameType | None:
     """The generator's frame that a switch is set in; None in an ordinary function.
 

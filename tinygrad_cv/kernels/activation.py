@@ -13,7 +13,7 @@ from ..typing import Array
 from .erf import normal
 from .fast.choose import choose
 from .fast.tiles import tiles
-from .kernel import kernel
+from .kernel import formula, kernel
 
 
 @kernel(selects=True, elementwise=True)
@@ -173,6 +173,37 @@ def _(
 @silu.backward
 def _(g: np.ndarray, saved: np.ndarray) -> np.ndarray:
     return g * saved
+
+
+# --------------------------------------------------- formulas of others, recorded as their parts
+
+
+@formula
+def elu(x: Array, *, alpha: float = 1.0) -> Array:
+    """x above 0, alpha (exp(x) - 1) elsewhere (Clevert et al. 2016)."""
+    real("alpha", alpha)
+    below = alpha * np.expm1(np.minimum(x, 0))
+    return np.where(x > 0, x, below)
+
+
+@formula
+def softplus(x: Array, *, beta: float = 1.0) -> Array:
+    """log(1 + exp(beta x)) / beta: a smooth ReLU (Dugas et al. 2001)."""
+    if real("beta", beta) == 0:
+        raise ValueError("beta is above 0, not 0")
+    return np.logaddexp(0, beta * x) / beta
+
+
+@formula
+def prelu(x: Array, weight: Array) -> Array:
+    """x above 0, weight x elsewhere (He et al. 2015); the weight is broadcast to x."""
+    return np.where(x > 0, x, weight * x)
+
+
+@formula
+def quick_gelu(x: Array) -> Array:
+    """x sigmoid(1.702 x), which is close to `gelu` (Hendrycks & Gimpel 2016)."""
+    return x * sigmoid(1.702 * x)
 
 
 # ------------------------------------------------------ value and slope together, while x is cached

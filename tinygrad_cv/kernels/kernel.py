@@ -339,3 +339,25 @@ def kernel(
     if reference is None:
         return functools.partial(Kernel, selects=selects, elementwise=elementwise, inert=inert)
     return Kernel(reference, selects, elementwise, inert)
+
+
+def formula(function: Function) -> Function:
+    """Makes a function of this package that needs no way back of its own: it records its parts.
+
+    Like a kernel it is of real numbers, and computes in float32 what it is given in float16.
+    """
+    names = Signature(function).positional
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        arrays = {**dict(zip(names, args, strict=False)), **kwargs}
+        dtypes = {name: a.dtype for name, a in arrays.items() if hasattr(a, "dtype")}
+        for name, dtype in dtypes.items():
+            if dtype.kind == "c":
+                raise errors.real_only(function, name, dtype)
+        if not any(dtype.char == HALF for dtype in dtypes.values()):
+            return function(*args, **kwargs)
+        value = function(*widened(args), **widened(kwargs))
+        return rounded(value) if all_half(arrays.values()) else value
+
+    return call

@@ -18,7 +18,7 @@ from .activation import positive
 from .fast.choose import choose
 from .fast.layout import as_rows
 from .fast.reduction import sum_along
-from .kernel import kernel
+from .kernel import formula, kernel
 from .softmax import SAFE, log_softmax
 
 REDUCTIONS: dict[str, Callable[[Array], Array]] = {
@@ -60,7 +60,7 @@ def check_targets(
     name: str,
     value: Operand,
     x_name: str,
-    x: np.ndarray,
+    x: Array,
 ) -> None:
     """Targets have the shape of what they are compared with, or are one number."""
     if not np.ndim(value) or np.shape(value) == x.shape:
@@ -133,6 +133,42 @@ def _(
     if target_dot is not None:
         moved = moved - target_dot
     return 2 * reduce_array(saved * moved, reduction)
+
+
+@formula
+def l1(prediction: Array, target: Operand, *, reduction: str = "mean") -> Array:
+    """|prediction - target|. The two have one shape, or the target is one number."""
+    check_targets("target", target, "prediction", prediction)
+    return reduce(np.abs(prediction - target), reduction)
+
+
+@formula
+def smooth_l1(
+    prediction: Array, target: Operand, *, beta: float = 1.0, reduction: str = "mean"
+) -> Array:
+    """d^2 / (2 beta) for a distance d = |prediction - target| below beta, d - beta / 2 above.
+
+    Girshick 2015, equation 3. The shapes are those of `l1`.
+    """
+    check_targets("target", target, "prediction", prediction)
+    d = np.abs(prediction - target)
+    if real("beta", beta) == 0:
+        return reduce(d, reduction)
+    near = np.minimum(d, beta)
+    return reduce(near * near / (2 * beta) + (d - near), reduction)
+
+
+@formula
+def kl_div(log_q: Array, p: Operand, *, reduction: str = "mean") -> Array:
+    """p (log p - log q) of each element; the sum over all classes is the divergence KL(p || q).
+
+    log_q and p have one shape; 0 log 0 is 0. As in PyTorch the mean is over all elements: the
+    divergence of a batch is the sum by its size.
+    """
+    check_targets("p", p, "log_q", log_q)
+    from scipy.special import xlogy
+
+    return reduce(xlogy(p, p) - p * log_q, reduction)
 
 
 # ----------------------------------------------------------------------------------- classification
@@ -320,6 +356,39 @@ def _(
     return np.add.reduce(products, axis=-1 if reduction == "none" else None)
 
 
+@formula
+def soft_cross_entropy(logits: Array, probabilities: Operand, *, reduction: str = "mean") -> Array:
+    """-sum_c p_c log softmax(logits)_c, for probabilities p in the place of labels.
+
+    Both are (..., C); the mean is over all but the classes.
+    """
+    check_targets("probabilities", probabilities, "logits", logits)
+    losses = -np.sum(probabilities * log_softmax(logits), axis=-1)
+    return reduce(losses, reduction)
+
+
+@formula
+def nll(
+    log_probabilities: Array,
+    labels: np.ndarray,
+    weight: np.ndarray | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Array:
+    """-log p of each label: `cross_entropy` behind `log_softmax`. The arguments are those there."""
+    check_cross_entropy(log_probabilities, labels, weight, 0.0, ignore_index, reduction)
+    counts = labels != ignore_index
+    label = np.where(counts, labels, 0)
+    check_classes(labels, label.reshape(-1), log_probabilities.shape[-1], ignore_index)
+    shares = counts.astype(log_probabilities.dtype)
+    if weight is not None:
+        shares = shares * weight[label]
+    at_label = np.take_along_axis(log_probabilities, label[..., None], -1)[..., 0]
+    losses = -np.where(counts, at_label, 0) * shares
+    return np.sum(losses) / np.sum(shares) if reduction == "mean" else reduce(losses, reduction)
+
+
 def weighted_rows(
     logits: np.ndarray,
     labels: np.ndarray,
@@ -388,7 +457,7 @@ def smoothed(
 
 
 def check_cross_entropy(
-    logits: np.ndarray,
+    logits: Array,
     labels: np.ndarray,
     weight: np.ndarray | None,
     label_smoothing: float,
@@ -399,7 +468,10 @@ def check_cross_entropy(
     dtype = getattr(labels, "dtype", None)
     if dtype is None or dtype.kind not in "iu":
         kind = dtype or type(labels).__name__
-        raise TypeError(f"labels are an array of integers, one class number each, not {kind}")
+        raise TypeError(
+            f"labels are an array of integers, one class number each, not {kind}; "
+            "of probabilities there is kernels.soft_cross_entropy"
+        )
     if labels.shape != logits.shape[:-1] or not logits.ndim:
         raise ValueError(
             f"labels have shape {labels.shape}; for logits of shape {logits.shape}, (..., C), "

@@ -15,7 +15,7 @@ from ..typing import Array, Axis, Gradients, Shape
 from .fast.layout import as_rows, channels_first, channels_last
 from .fast.reduction import mean_along, mean_of_products, sum_of_rows
 from .fast.tiles import blocks
-from .kernel import kernel
+from .kernel import formula, kernel
 
 Average = Callable[[Any], Any]  # of a statistic, over the shares of a batch
 Observer = Callable[[np.ndarray, np.ndarray], object]
@@ -363,6 +363,25 @@ def _(
         if bias_dot is not None:
             d += bias_dot.reshape(-1)
     return y_dot.reshape(x.shape)
+
+
+@formula
+def rms_norm(
+    x: Array,
+    weight: Array | None = None,
+    *,
+    eps: float = 1e-5,
+    shape: Shape | None = None,
+) -> Array:
+    """x / sqrt(mean(x^2) + eps) * weight over the last axes of x (Zhang & Sennrich 2019).
+
+    The axes are those of `layer_norm`.
+    """
+    real("eps", eps)
+    weights = None if weight is None else unwrap(weight)
+    dimensions = len(normalised_shape(unwrap(x), weights, None, shape))
+    y = x / deviation(x, tuple(range(-dimensions, 0)), eps)
+    return y if weight is None else y * weight
 
 
 def normalised_shape(

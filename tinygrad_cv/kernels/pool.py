@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.arguments import choice, whole
 from ..typing import Array
 from .fast.choose import choose, is_finite
 from .fast.geometry import Geometry, Pair, pair
 from .fast.layout import channels_first, channels_last
-from .kernel import kernel
+from .kernel import formula, kernel
 
 
 @kernel(selects=True)
@@ -218,3 +219,78 @@ def _(x_dot: np.ndarray, scale: Pair) -> np.ndarray:
     """The same of the tangent: it is linear."""
     y_dot: np.ndarray = upsample_nearest2d(x_dot, scale=scale)
     return y_dot
+
+
+# --------------------------------------------------- formulas of others, recorded as their parts
+
+
+@formula
+def adaptive_avg_pool2d(x: Array, *, output_size: Pair) -> Array:
+    """The means of windows that divide an image evenly: (N, C, H, W) -> (N, C, *output_size).
+
+    Window i of n covers the rows from i H / n, rounded down, to (i + 1) H / n, rounded up.
+    """
+    height, width = pair("output_size", output_size)
+    down = averaging(x.shape[-2], height)  # (H', H)
+    across = averaging(x.shape[-1], width)  # (W', W)
+    return resampled(x, down, across)
+
+
+@formula
+def interpolate(
+    x: Array, *, size: Pair, mode: str = "nearest", align_corners: bool = False
+) -> Array:
+    """Images of another size: (N, C, H, W) -> (N, C, *size).
+
+    mode: "nearest", or "bilinear", linear along both axes.
+    align_corners: for "bilinear", whether the outermost pixels keep their places, or else the edges
+        of the image.
+    """
+    choice("mode", mode, ("nearest", "bilinear"))
+    height, width = pair("size", size)
+    if mode == "nearest":
+        down = nearest(x.shape[-2], height)
+        across = nearest(x.shape[-1], width)
+    else:
+        down = linear_weights(x.shape[-2], height, align_corners)
+        across = linear_weights(x.shape[-1], width, align_corners)
+    return resampled(x, down, across)
+
+
+@formula
+def pixel_shuffle(x: Array, *, upscale_factor: int) -> Array:
+    """Channels become pixels: (N, C r^2, H, W) -> (N, C, H r, W r) (Shi et al. 2016)."""
+    r = whole("upscale_factor", upscale_factor)
+    n, channels, h, w = x.shape
+    if channels % (r * r):
+        raise ValueError(f"upscale_factor={r}: its square does not divide {channels} channels")
+    blocks = x.reshape(n, channels // (r * r), r, r, h, w)
+    rows = np.transpose(blocks, (0, 1, 4, 2, 5, 3))  # (N, C, H, r, W, r)
+    return rows.reshape(n, channels // (r * r), h * r, w * r)
+
+
+def resampled(x: Array, down: np.ndarray, across: np.ndarray) -> Array:
+    """Each column of pixels times `down` (H', H), each row times `across` (W', W)."""
+    return down.astype(x.dtype) @ x @ across.T.astype(x.dtype)
+
+
+def averaging(length: int, parts: int) -> np.ndarray:
+    """The means over evenly divided windows, as a matrix (parts, length)."""
+    i = np.arange(parts)[:, None]
+    start, end = i * length // parts, -(-(i + 1) * length // parts)
+    pixel = np.arange(length)
+    return ((start <= pixel) & (pixel < end)) / (end - start)
+
+
+def nearest(length: int, size: int) -> np.ndarray:
+    """The pixel under the left edge of each new one, as a matrix (size, length)."""
+    return np.eye(length)[np.arange(size) * length // size]
+
+
+def linear_weights(length: int, size: int, align_corners: bool) -> np.ndarray:
+    """The weights of the two pixels around the centre of each new one: (size, length)."""
+    i = np.arange(size)
+    edges = (i + 0.5) * length / size - 0.5
+    corners = i * (length - 1) / max(size - 1, 1)
+    place = np.clip(corners if align_corners else edges, 0, length - 1)[:, None]
+    return np.maximum(1 - np.abs(place - np.arange(length)), 0)

@@ -9,7 +9,7 @@ import numpy as np
 from .. import kernels, parallel
 from ..typing import Array, DTypeLike
 from . import init
-from .checks import generator, number, whole_number
+from .checks import REQUIRED, generator, number, whole_number
 from .layers import Linear
 from .module import Module, parameter
 
@@ -41,7 +41,7 @@ class MultiheadAttention(Module):
         num_heads: SupportsIndex,
         dropout: float = 0.0,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         d = whole_number(self, "embed_dim", embed_dim)
@@ -154,7 +154,7 @@ class StochasticDepth(Module):
     rng: draws what is dropped.
     """
 
-    def __init__(self, p: float, *, rng: np.random.Generator) -> None:
+    def __init__(self, p: float, *, rng: np.random.Generator = REQUIRED) -> None:
         self.p = number(self, "p", p, below=1)
         self.rng = generator(self, rng)
 

@@ -7,16 +7,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from ..engine import arguments
+from ..engine.first_words import LAYER
 from ..kernels.fast import geometry
 from ..kernels.fast.geometry import Pair
 from .module import Module
 
-__all__ = ["Pair", "generator", "lengths", "number", "pair", "switch", "whole_number", "word"]
+__all__ = [
+    "REQUIRED",
+    "Pair",
+    "generator",
+    "lengths",
+    "number",
+    "pair",
+    "switch",
+    "whole_number",
+    "word",
+]
+
+
+class Required:
+    """The default of an argument that has none, so that its check can say what to give."""
+
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+REQUIRED: Any = Required()
 
 
 def whole_number(layer: Module, name: str, value: SupportsIndex, least: float = 1) -> int:
@@ -70,6 +91,10 @@ def word(layer: Module, name: str, value: str, known: Sequence[str]) -> str:
 
 def generator(layer: Module, value: np.random.Generator) -> np.random.Generator:
     """The layer's `rng`."""
+    if value is REQUIRED:
+        raise TypeError(
+            f"{full_name(layer, 'rng')} is missing; {LAYER}: rng=np.random.default_rng(seed)"
+        )
     return arguments.generator(full_name(layer, "rng"), value)
 
 

@@ -18,7 +18,7 @@ from .. import kernels, parallel
 from ..tensor import Tensor
 from ..typing import Array, DTypeLike, Shape
 from . import init
-from .checks import Pair, generator, lengths, number, pair, switch, whole_number, word
+from .checks import REQUIRED, Pair, generator, lengths, number, pair, switch, whole_number, word
 from .module import Module, parameter
 
 
@@ -37,7 +37,7 @@ class Linear(Module):
         out_features: SupportsIndex,
         bias: bool = True,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         inputs = whole_number(self, "in_features", in_features)
@@ -84,7 +84,7 @@ class Conv2d(Module):
         groups: SupportsIndex = 1,
         bias: bool = True,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.in_channels = whole_number(self, "in_channels", in_channels)
@@ -133,12 +133,16 @@ class Conv2d(Module):
 
     def forward(self, x: Array, shift: Array | None = None) -> Array:
         """`shift` (N, out_channels) is added to all pixels of an image, like a bias of its own."""
+        return self._convolve(x, self.weight, shift)
+
+    def _convolve(self, x: Array, weight: Array, shift: Array | None = None) -> Array:
+        """x (N, C, H, W) with a weight (out_channels, in_channels / groups, kh, kw)."""
         bias = self.bias
         if shift is not None:
             bias = shift if bias is None else bias + shift
         y = kernels.conv2d(
             x,
-            self.weight,
+            weight,
             bias,
             stride=self.stride,
             padding=self.padding,
@@ -167,6 +171,57 @@ class Conv2d(Module):
         return text if self.bias is not None else text + ", bias=False"
 
 
+class Conv1d(Conv2d):
+    """Convolution of sequences: (N, in_channels, L) -> (N, out_channels, L').
+
+    The arguments are those of `Conv2d`, each one number; the weight is (out_channels,
+    in_channels / groups, kernel_size). A sequence is an image of one row.
+    """
+
+    def __init__(
+        self,
+        in_channels: SupportsIndex,
+        out_channels: SupportsIndex,
+        kernel_size: SupportsIndex,
+        stride: SupportsIndex = 1,
+        padding: SupportsIndex | str = 0,
+        dilation: SupportsIndex = 1,
+        groups: SupportsIndex = 1,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator = REQUIRED,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            (1, whole_number(self, "kernel_size", kernel_size)),
+            (1, whole_number(self, "stride", stride)),
+            self._across(padding),
+            (1, whole_number(self, "dilation", dilation)),
+            groups,
+            bias,
+            rng=rng,
+            dtype=dtype,
+        )
+
+    def _across(self, padding: SupportsIndex | str) -> Pair | str:
+        """The padding of an image of one row."""
+        if isinstance(padding, str):
+            return padding
+        return 0, whole_number(self, "padding", padding, least=0)
+
+    def weight_shape(self) -> Shape:
+        """(out_channels, in_channels / groups, kernel_size)."""
+        return (self.out_channels, self.in_channels // self.groups, self.kernel_size[1])
+
+    def forward(self, x: Array) -> Array:  # type: ignore[override]
+        if x.ndim != 3:
+            raise ValueError(f"Conv1d: x has shape {x.shape}; sequences are (N, C, L)")
+        rows, weight = x[:, :, None], self.weight[:, :, None]  # (N, C, 1, L), (O, C/g, 1, k)
+        return self._convolve(rows, weight)[:, :, 0]  # (N, O, L')
+
+
 class ConvTranspose2d(Conv2d):
     """The adjoint of a convolution, which enlarges images.
 
@@ -191,7 +246,7 @@ class ConvTranspose2d(Conv2d):
         bias: bool = True,
         dilation: Pair = 1,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.output_padding = pair(self, "output_padding", output_padding, least=0)
@@ -243,6 +298,7 @@ class Embedding(Module):
 
     num_embeddings: rows of the table; the integers lie in 0 ... num_embeddings - 1.
     embedding_dim: length of a vector.
+    padding_idx: a row that starts at 0 and gets no gradient.
     rng, dtype: draw the weight (num_embeddings, embedding_dim) from N(0, 1).
     """
 
@@ -250,21 +306,43 @@ class Embedding(Module):
         self,
         num_embeddings: SupportsIndex,
         embedding_dim: SupportsIndex,
+        padding_idx: SupportsIndex | None = None,
         *,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         rows = whole_number(self, "num_embeddings", num_embeddings)
         columns = whole_number(self, "embedding_dim", embedding_dim)
         generator(self, rng)
-        self.weight = parameter(rng.standard_normal((rows, columns)).astype(dtype))
+        weight = rng.standard_normal((rows, columns)).astype(dtype)
+        self.padding_idx: int | None = None
+        if padding_idx is not None:
+            row = whole_number(self, "padding_idx", padding_idx, least=-rows)
+            if row >= rows:
+                raise ValueError(f"Embedding: padding_idx={row} is not among {rows} rows")
+            self.padding_idx = row % rows
+            weight[row] = 0
+        self.weight = parameter(weight)
 
     def forward(self, indices: np.ndarray) -> Array:
-        return kernels.embedding(indices, self.weight)
+        y = kernels.embedding(indices, self.weight)
+        if self.padding_idx is None:
+            return y
+        is_padding = (indices == self.padding_idx)[..., None]  # (..., 1)
+        return np.where(is_padding, self.weight.detach()[self.padding_idx], y)
 
     def extra_repr(self) -> str:
         rows, columns = self.weight.shape
-        return f"{rows}, {columns}"
+        text = f"{rows}, {columns}"
+        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+
+
+def add_affine(
+    layer: Module, shape: int | Shape, affine: bool, dtype: DTypeLike, bias: bool = True
+) -> None:
+    """Give a normalisation its weight, of ones, and its bias, of zeros; None for what is off."""
+    layer.weight = parameter(np.ones(shape, dtype)) if affine else None
+    layer.bias = parameter(np.zeros(shape, dtype)) if affine and bias else None
 
 
 class BatchNorm1d(Module):
@@ -281,6 +359,7 @@ class BatchNorm1d(Module):
     eps: added to the variance.
     momentum: the weight of a batch in the running statistics, from 0 to 1. If None, they are the
         mean of those of all batches so far, as in PyTorch.
+    affine: whether there are a weight and a bias.
     dtype: of weight, bias and running statistics, which start at 1, 0, and mean 0 and variance 1.
     """
 
@@ -293,6 +372,7 @@ class BatchNorm1d(Module):
         num_features: SupportsIndex,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
+        affine: bool = True,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
@@ -301,8 +381,7 @@ class BatchNorm1d(Module):
         if momentum is not None:
             momentum = number(self, "momentum", momentum, most=1)
         self.momentum = momentum
-        self.weight = parameter(np.ones(channels, dtype))
-        self.bias = parameter(np.zeros(channels, dtype))
+        add_affine(self, channels, switch(self, "affine", affine), dtype)
         self.register_buffer("running_mean", np.zeros(channels, dtype))
         self.register_buffer("running_var", np.ones(channels, dtype))
         self.register_buffer("num_batches_tracked", np.array(0))
@@ -310,7 +389,7 @@ class BatchNorm1d(Module):
     def forward(self, x: Array) -> Array:
         if not self.training:
             return self._normalise_by_running(x)
-        count = x.size // self.weight.size * parallel.team().size  # values per channel
+        count = x.size // self.running_mean.size * parallel.team().size  # values per channel
         if count == 0:
             self.num_batches_tracked[...] += 1
             return self._normalise_by_running(x)
@@ -346,7 +425,8 @@ class BatchNorm1d(Module):
 
     def extra_repr(self) -> str:
         momentum = self.momentum if self.momentum is None else f"{self.momentum:g}"
-        return f"{self.weight.size}, eps={self.eps:g}, momentum={momentum}"
+        text = f"{self.running_mean.size}, eps={self.eps:g}, momentum={momentum}"
+        return text if self.weight is not None else text + ", affine=False"
 
 
 def move(running: np.ndarray, value: np.ndarray, momentum: float) -> None:
@@ -372,6 +452,8 @@ class LayerNorm(Module):
     normalized_shape: the lengths of these axes, or one number if it is the last axis alone. Weight
         and bias have this shape and start at 1 and 0.
     eps: added to the variance.
+    elementwise_affine: whether there are a weight and a bias.
+    bias: whether there is a bias beside the weight.
     dtype: of weight and bias.
     """
 
@@ -379,19 +461,59 @@ class LayerNorm(Module):
         self,
         normalized_shape: SupportsIndex | Iterable[SupportsIndex],
         eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        shape = lengths(self, "normalized_shape", normalized_shape)
+        self.normalized_shape = lengths(self, "normalized_shape", normalized_shape)
         self.eps = number(self, "eps", eps)
-        self.weight = parameter(np.ones(shape, dtype))
-        self.bias = parameter(np.zeros(shape, dtype))
+        affine = switch(self, "elementwise_affine", elementwise_affine)
+        add_affine(self, self.normalized_shape, affine, dtype, switch(self, "bias", bias))
 
     def forward(self, x: Array) -> Array:
-        return kernels.layer_norm(x, self.weight, self.bias, eps=self.eps)
+        shape = self.normalized_shape
+        return kernels.layer_norm(x, self.weight, self.bias, eps=self.eps, shape=shape)
 
     def extra_repr(self) -> str:
-        return f"{self.weight.shape}, eps={self.eps:g}"
+        text = f"{self.normalized_shape}, eps={self.eps:g}"
+        if self.weight is None:
+            return text + ", elementwise_affine=False"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class RMSNorm(Module):
+    """Each sample over its root mean square along its last axes; the shape stays.
+
+    Zhang & Sennrich 2019.
+
+    normalized_shape: the lengths of these axes, or one number if it is the last axis alone. The
+        weight has this shape and starts at 1.
+    eps: added to the mean square. If None, the smallest step of x's dtype at 1, as in PyTorch.
+    elementwise_affine: whether there is a weight.
+    dtype: of the weight.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: SupportsIndex | Iterable[SupportsIndex],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.normalized_shape = lengths(self, "normalized_shape", normalized_shape)
+        self.eps = None if eps is None else number(self, "eps", eps)
+        affine = switch(self, "elementwise_affine", elementwise_affine)
+        add_affine(self, self.normalized_shape, affine, dtype, bias=False)
+
+    def forward(self, x: Array) -> Array:
+        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        return kernels.rms_norm(x, self.weight, eps=eps, shape=self.normalized_shape)
+
+    def extra_repr(self) -> str:
+        text = f"{self.normalized_shape}, eps={self.eps}"
+        return text if self.weight is not None else text + ", elementwise_affine=False"
 
 
 class GroupNorm(Module):
@@ -402,6 +524,7 @@ class GroupNorm(Module):
     num_groups: divides the channels.
     num_channels: C. Weight and bias are (C,) and start at 1 and 0.
     eps: added to the variance.
+    affine: whether there are a weight and a bias.
     dtype: of weight and bias.
     """
 
@@ -410,18 +533,18 @@ class GroupNorm(Module):
         num_groups: SupportsIndex,
         num_channels: SupportsIndex,
         eps: float = 1e-5,
+        affine: bool = True,
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.num_groups = whole_number(self, "num_groups", num_groups)
-        channels = whole_number(self, "num_channels", num_channels)
+        channels = self.num_channels = whole_number(self, "num_channels", num_channels)
         if channels % self.num_groups:
             raise ValueError(
                 f"GroupNorm: {self.num_groups} groups do not divide {channels} channels"
             )
         self.eps = number(self, "eps", eps)
-        self.weight = parameter(np.ones(channels, dtype))
-        self.bias = parameter(np.zeros(channels, dtype))
+        add_affine(self, channels, switch(self, "affine", affine), dtype)
 
     def forward(self, x: Array, activation: str | None = None) -> Array:
         """`activation` is that of `kernels.group_norm`."""
@@ -435,7 +558,31 @@ class GroupNorm(Module):
         )
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.weight.size}, eps={self.eps:g}"
+        text = f"{self.num_groups}, {self.num_channels}, eps={self.eps:g}"
+        return text if self.weight is not None else text + ", affine=False"
+
+
+class InstanceNorm2d(GroupNorm):
+    """Normalisation of each channel of each image (N, C, H, W); the shape stays.
+
+    Ulyanov, Vedaldi & Lempitsky 2016. That is `GroupNorm` with a channel a group.
+
+    num_features: C.
+    eps: added to the variance.
+    affine: whether there are a weight and a bias (C,), which start at 1 and 0.
+    dtype: of weight and bias.
+    """
+
+    def __init__(
+        self,
+        num_features: SupportsIndex,
+        eps: float = 1e-5,
+        affine: bool = False,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        channels = whole_number(self, "num_features", num_features)
+        super().__init__(channels, channels, eps, affine, dtype=dtype)
 
 
 class Dropout(Module):
@@ -449,7 +596,7 @@ class Dropout(Module):
     """
 
     def __init__(
-        self, p: float = 0.5, *, batch_axis: SupportsIndex = 0, rng: np.random.Generator
+        self, p: float = 0.5, *, batch_axis: SupportsIndex = 0, rng: np.random.Generator = REQUIRED
     ) -> None:
         self.p = number(self, "p", p, most=1)
         self.batch_axis = whole_number(self, "batch_axis", batch_axis, least=0)
@@ -463,6 +610,13 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"{self.p:g}"
+
+
+class Identity(Module):
+    """x itself, in the place of a layer that is not wanted."""
+
+    def forward(self, x: Array) -> Array:
+        return x
 
 
 class ReLU(Module):
@@ -518,6 +672,65 @@ class GELU(Module):
         return "" if self.approximate == "none" else f"approximate={self.approximate!r}"
 
 
+class ELU(Module):
+    """x where it is above 0, alpha (exp(x) - 1) below; the shape stays.
+
+    alpha: minus the least value.
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = number(self, "alpha", alpha)
+
+    def forward(self, x: Array) -> Array:
+        return kernels.elu(x, alpha=self.alpha)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha:g}"
+
+
+class Softplus(Module):
+    """log(1 + exp(beta x)) / beta of each element; the shape stays.
+
+    beta: above 0; the larger, the sharper.
+    """
+
+    def __init__(self, beta: float = 1.0) -> None:
+        self.beta = number(self, "beta", beta)
+
+    def forward(self, x: Array) -> Array:
+        return kernels.softplus(x, beta=self.beta)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta:g}"
+
+
+class PReLU(Module):
+    """x where it is above 0, weight x below, with a weight that is trained; the shape stays.
+
+    num_parameters: 1, or the channels, on axis 1 of x. The weight has this length.
+    init: what it starts at.
+    dtype: of the weight.
+    """
+
+    def __init__(
+        self,
+        num_parameters: SupportsIndex = 1,
+        init: float = 0.25,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        count = whole_number(self, "num_parameters", num_parameters)
+        start = number(self, "init", init, least=-math.inf)
+        self.weight = parameter(np.full(count, start, dtype))
+
+    def forward(self, x: Array) -> Array:
+        following = (1,) * (x.ndim - 2)
+        return kernels.prelu(x, self.weight.reshape(-1, *following))  # (C, 1, ...)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.size}"
+
+
 class SiLU(Module):
     """x sigmoid(x) of each element; the shape stays."""
 
@@ -539,6 +752,68 @@ class Softmax(Module):
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"
+
+
+class MaxPool2d(Module):
+    """The largest of each window of an image: (N, C, H, W) -> (N, C, H', W').
+
+    kernel_size, stride, padding: those of `kernels.max_pool2d`, one number or one for the height
+        and one for the width. The stride is the window's size if None.
+    """
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
+        self.kernel_size = pair(self, "kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair(self, "stride", stride)
+        self.padding = pair(self, "padding", padding, least=0)
+
+    def forward(self, x: Array) -> Array:
+        return kernels.max_pool2d(
+            x, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(MaxPool2d):
+    """The mean of each window of an image. The arguments are those of `MaxPool2d`."""
+
+    def forward(self, x: Array) -> Array:
+        return kernels.avg_pool2d(
+            x, kernel_size=self.kernel_size, stride=self.stride, padding=self.padding
+        )
+
+
+class AdaptiveAvgPool2d(Module):
+    """The means of windows that divide an image evenly: (N, C, H, W) -> (N, C, H', W').
+
+    output_size: H' and W', or one number for both.
+    """
+
+    def __init__(self, output_size: Pair) -> None:
+        self.output_size = pair(self, "output_size", output_size)
+
+    def forward(self, x: Array) -> Array:
+        return kernels.adaptive_avg_pool2d(x, output_size=self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"{self.output_size}"
+
+
+class PixelShuffle(Module):
+    """Channels become pixels: (N, C r^2, H, W) -> (N, C, H r, W r).
+
+    upscale_factor: r.
+    """
+
+    def __init__(self, upscale_factor: SupportsIndex) -> None:
+        self.upscale_factor = whole_number(self, "upscale_factor", upscale_factor)
+
+    def forward(self, x: Array) -> Array:
+        return kernels.pixel_shuffle(x, upscale_factor=self.upscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"{self.upscale_factor}"
 
 
 class Flatten(Module):

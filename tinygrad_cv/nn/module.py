@@ -15,19 +15,20 @@ parameters in it. `ModuleList`, `ModuleDict`, `ParameterList` and `ParameterDict
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import FunctionType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+from typing import Any, NamedTuple, Self, TypeGuard
 
 import numpy as np
 
+from ..engine.first_words import ONE_MACHINE, hint
 from ..engine.modes import SWITCHED
 from ..engine.observers import scope
 from ..engine.operands import NUMBERS, as_numbers, fit
 from ..tensor import Tensor
-from ..typing import ArrayLike
+from ..typing import ArrayLike, DTypeLike
 
 CONTAINERS = (list, tuple, dict, set, frozenset, deque, MappingProxyType)
 
@@ -67,10 +68,13 @@ class Module:
 
     training = True
     _names = Names()
+    _hooks: tuple[Callable[[Any, tuple[Any, ...], Any], Any], ...] = ()
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
+    def __getattr__(self, name: str) -> Any:
+        advice = hint("module", name)
+        if not advice:
+            return object.__getattribute__(self, name)  # raises what was raised before
+        raise AttributeError(f"{type(self).__name__} has no {name!r}{advice}")
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -331,6 +335,39 @@ class Module:
         """Switch to evaluation: no dropout, running statistics in batch normalisation."""
         return self.train(False)
 
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call a function of a module with all below this one, and then with this one."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def to(self, dtype: DTypeLike) -> Self:
+        """Give all parameters and buffers of floating-point numbers another dtype.
+
+        Those that change are new tensors and arrays: make an optimiser afterwards. What stands in
+        several places stays one. Raises TypeError for a dtype of other numbers, and for a device.
+        """
+        where = f"{type(self).__name__}.to: {dtype!r} is no dtype of floating-point numbers"
+        try:
+            chosen = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"{where}; {ONE_MACHINE}") from None
+        if chosen.kind != "f":
+            raise TypeError(f"{where}, which parameters are")
+        changed: dict[Tensor, Tensor] = {}
+        for _, module, parameters in self._walk():
+            for name, tensor in parameters.items():
+                if tensor.dtype != chosen:
+                    if tensor not in changed:
+                        array = tensor.numpy().astype(chosen)
+                        changed[tensor] = Tensor(array, tensor.requires_grad)
+                    module.register_parameter(name, changed[tensor])
+            for name, array in module._buffers():
+                if array.dtype.kind == "f":
+                    module.register_buffer(name, array.astype(chosen, copy=False))
+        return self
+
     def zero_grad(self) -> None:
         """Set the parameters' gradients to None."""
         for tensor in self.parameters():
@@ -347,10 +384,24 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not SWITCHED["observer"]:
-            return self.forward(*args, **kwargs)
-        with scope("module", type(self).__name__, self):
-            return self.forward(*args, **kwargs)
+        if SWITCHED["observer"]:
+            with scope("module", type(self).__name__, self):
+                output = self.forward(*args, **kwargs)
+        else:
+            output = self.forward(*args, **kwargs)
+        for hook in self._hooks:
+            other = hook(self, args, output)
+            output = output if other is None else other
+        return output
+
+    def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> Handle:
+        """Have hook(module, args, output) called after each call of this module.
+
+        What it returns takes the place of the output, unless it is None. `remove()` of the result
+        ends it.
+        """
+        self._hooks = (*self._hooks, hook)
+        return Handle(self, hook)
 
     # ------------------------------------------------------------------------------------ printing
 
@@ -376,6 +427,17 @@ class Module:
         if count:
             remarks = (*remarks, f"{count:,} parameters")
         return f"  # {', '.join(remarks)}" if remarks else ""
+
+
+class Handle(NamedTuple):
+    """A hook of a module."""
+
+    module: Module
+    hook: Callable[[Any, tuple[Any, ...], Any], Any]
+
+    def remove(self) -> None:
+        """Call the hook no more."""
+        self.module._hooks = tuple(h for h in self.module._hooks if h is not self.hook)
 
 
 # ----------------------------------------------------------------------------- what containers hide

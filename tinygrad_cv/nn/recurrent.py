@@ -10,23 +10,26 @@ from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 
-from .. import kernels
+from .. import kernels, parallel
 from ..tensor import Tensor
 from ..typing import Array, ArrayLike, DTypeLike
 from . import init
-from .checks import generator, switch, whole_number, word
+from .checks import REQUIRED, generator, number, switch, whole_number, word
 from .module import Module, parameter
 
 State = Array | tuple[Array, ...]  # of the LSTM: the pair (h, c)
 
 
 class Weights(NamedTuple):
-    """The parameters of one layer in one direction; G is 1 (RNN), 3 (GRU) or 4 (LSTM)."""
+    """The parameters of one layer in one direction; G is 1 (RNN), 3 (GRU) or 4 (LSTM).
+
+    Zeros stand for biases that are not there.
+    """
 
     weight_ih: Tensor  # (G H, I)
     weight_hh: Tensor  # (G H, H)
-    bias_ih: Tensor  # (G H,)
-    bias_hh: Tensor  # (G H,)
+    bias_ih: Array  # (G H,)
+    bias_hh: Array  # (G H,)
 
 
 class Recurrent(Module):
@@ -42,9 +45,12 @@ class Recurrent(Module):
 
     input_size, hidden_size: I and H.
     num_layers: layers on top of each other.
+    bias: whether there are biases.
     batch_first: whether the axis of x for the sequences comes before that for the steps.
+    dropout: in training, the probability that an element of what a layer hands to the next one is
+        dropped; below 1.
     bidirectional: whether a second set of weights reads each sequence from its end to its start.
-    rng, dtype: draw all weights uniformly in +- 1 / sqrt(H).
+    rng, dtype: draw all weights uniformly in +- 1 / sqrt(H); in training rng draws what is dropped.
     """
 
     gates = 1  # G: how many hidden sizes a layer's weights have as rows
@@ -56,17 +62,21 @@ class Recurrent(Module):
         hidden_size: SupportsIndex,
         num_layers: SupportsIndex = 1,
         *,
+        bias: bool = True,
         batch_first: bool = False,
+        dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.input_size = whole_number(self, "input_size", input_size)
         self.hidden_size = whole_number(self, "hidden_size", hidden_size)
         self.num_layers = whole_number(self, "num_layers", num_layers)
+        self.bias = switch(self, "bias", bias)
         self.batch_first = switch(self, "batch_first", batch_first)
         self.bidirectional = switch(self, "bidirectional", bidirectional)
-        generator(self, rng)
+        self.dropout = number(self, "dropout", dropout, below=1)
+        self.rng = generator(self, rng)
         self.num_directions = 2 if bidirectional else 1
         for layer in range(self.num_layers):
             inputs = self.hidden_size * self.num_directions if layer else self.input_size
@@ -90,17 +100,20 @@ class Recurrent(Module):
 
         self.register_parameter("weight_ih" + suffix, drawn(rows, inputs))
         self.register_parameter("weight_hh" + suffix, drawn(rows, self.hidden_size))
-        self.register_parameter("bias_ih" + suffix, drawn(rows))
-        self.register_parameter("bias_hh" + suffix, drawn(rows))
+        if self.bias:
+            self.register_parameter("bias_ih" + suffix, drawn(rows))
+            self.register_parameter("bias_hh" + suffix, drawn(rows))
 
     def _weights(self, suffix: str) -> Weights:
         """The parameters whose names end so."""
-        return Weights(
-            getattr(self, "weight_ih" + suffix),
-            getattr(self, "weight_hh" + suffix),
-            getattr(self, "bias_ih" + suffix),
-            getattr(self, "bias_hh" + suffix),
-        )
+        weight_ih: Tensor = getattr(self, "weight_ih" + suffix)
+        weight_hh: Tensor = getattr(self, "weight_hh" + suffix)
+        if not self.bias:
+            zeros = np.zeros(len(weight_ih), weight_ih.dtype)
+            return Weights(weight_ih, weight_hh, zeros, zeros)
+        bias_ih: Tensor = getattr(self, "bias_ih" + suffix)
+        bias_hh: Tensor = getattr(self, "bias_hh" + suffix)
+        return Weights(weight_ih, weight_hh, bias_ih, bias_hh)
 
     def run(
         self, x: Array, states: list[Array], weights: Weights, lengths: np.ndarray | None
@@ -124,6 +137,7 @@ class Recurrent(Module):
 
         last: list[list[Array]] = [[] for _ in range(self.num_states)]
         for layer in range(self.num_layers):
+            x = self._drop(x) if layer else x
             hidden = []
             for direction, suffix in enumerate(self._suffixes(layer)):
                 index = layer * self.num_directions + direction
@@ -139,6 +153,13 @@ class Recurrent(Module):
         final = tuple(np.stack(ends) for ends in last)  # (num_layers num_directions, N, H)
         output = np.swapaxes(x, 0, 1) if self.batch_first else x
         return output, final if len(final) > 1 else final[0]
+
+    def _drop(self, x: Array) -> Array:
+        """What is left in training of a layer's hidden states (T, N, I)."""
+        if not self.training or self.dropout == 0:
+            return x
+        drawn = parallel.team().draw(self.rng.random, x.shape, 1, dtype=np.float32)
+        return kernels.dropout(x, drawn >= self.dropout, p=self.dropout)
 
     def _states_at(self, index: int, starts: tuple[Array | None, ...], x: Array) -> list[Array]:
         """The states (N, H) from which one layer goes on in one direction."""
@@ -178,8 +199,12 @@ class Recurrent(Module):
         text = f"{self.input_size}, {self.hidden_size}"
         if self.num_layers > 1:
             text += f", num_layers={self.num_layers}"
+        if not self.bias:
+            text += ", bias=False"
         if self.batch_first:
             text += ", batch_first=True"
+        if self.dropout:
+            text += f", dropout={self.dropout:g}"
         if self.bidirectional:
             text += ", bidirectional=True"
         return text
@@ -198,9 +223,11 @@ class RNN(Recurrent):
         num_layers: SupportsIndex = 1,
         nonlinearity: str = "tanh",
         *,
+        bias: bool = True,
         batch_first: bool = False,
+        dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: np.random.Generator,
+        rng: np.random.Generator = REQUIRED,
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.nonlinearity = word(self, "nonlinearity", nonlinearity, ("tanh", "relu"))
@@ -208,7 +235,9 @@ class RNN(Recurrent):
             input_size,
             hidden_size,
             num_layers,
+            bias=bias,
             batch_first=batch_first,
+            dropout=dropout,
             bidirectional=bidirectional,
             rng=rng,
             dtype=dtype,

@@ -32,7 +32,7 @@ class Sequential(ModuleList):
     place.
 
     A `Linear` and the activation behind it are one operation, as `repr` shows. This holds for
-    exactly these classes, never for a subclass or for a layer whose `forward` was replaced.
+    exactly these classes, never for a subclass or for a layer with hooks or another `forward`.
     """
 
     def __init__(self, *modules: Module | dict[str, Module]) -> None:
@@ -73,16 +73,20 @@ class Sequential(ModuleList):
         return lines
 
 
+def is_plain(module: Module) -> bool:
+    """Whether calling a module does what its class says: no other `forward`, and no hooks."""
+    return "forward" not in vars(module) and not module._hooks
+
+
 def fused(modules: Iterable[Module]) -> list[tuple[Module, Module | None]]:
     """The modules in order, each with the activation behind it that it carries out too, or None."""
     pairs: list[tuple[Module, Module | None]] = []
     layer = None  # the module before, if it may carry out an activation
     for module in modules:
-        if layer is not None and type(module) in FUSED and "forward" not in vars(module):
+        if layer is not None and type(module) in FUSED and is_plain(module):
             pairs[-1] = layer, module
             layer = None
             continue
         pairs.append((module, None))
-        fuses = type(module) is Linear and "forward" not in vars(module)
-        layer = module if fuses else None
+        layer = module if type(module) is Linear and is_plain(module) else None
     return pairs

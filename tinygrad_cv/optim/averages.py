@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..engine.arguments import real
+from ..engine.arguments import real, whole
 from ..nn import Module
 
 
@@ -24,17 +24,24 @@ class ExponentialMovingAverage:
         self.decay = real("decay", decay, most=1)
         self.averages = {name: array.copy() for name, array in module.state_dict().items()}
 
-    def update(self) -> None:
-        """Move the averages towards the module's present parameters."""
+    def update(self, step: int | None = None) -> None:
+        """Move the averages towards the module's present parameters.
+
+        step: how many updates there were before; if it is given, the decay is at most
+            (1 + step) / (10 + step), so that the average soon forgets where it began.
+        """
+        decay = self.decay
+        if step is not None:
+            decay = min(decay, (1 + whole("step", step, least=0)) / (10 + step))
         buffers = dict(self.module.named_buffers())
         for name, array in self.module.state_dict().items():
             average = self.averages[name]
             if name in buffers:
                 average[...] = array
             else:
-                step = np.subtract(array, average)
-                step *= 1 - self.decay
-                average += step
+                move = np.subtract(array, average)
+                move *= 1 - decay
+                average += move
 
     @contextmanager
     def applied(self) -> Iterator[Module]:
