@@ -42,8 +42,8 @@ class GANConfig(ImageConfig):
     model_type: ClassVar = "gan"
 
     latent_dim: int = 32  # of z
-    generator_sizes: tuple[int, ...] = (256, 256)
-    discriminator_sizes: tuple[int, ...] = (256, 128)
+    generator_sizes: tuple[int, ...] = (256, 256)  # of the hidden layers
+    discriminator_sizes: tuple[int, ...] = (256, 128)  # of the hidden layers
     loss: str = "non-saturating"  # or minimax, wgan-gp
 
     @property

@@ -30,7 +30,7 @@ from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init, parameter
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ImageConfig
+from ..config import Fraction, ImageConfig, Layers
 from ..pretrained import Pretrained
 
 Cell = nn.RNN | nn.GRU | nn.LSTM
@@ -46,11 +46,11 @@ class RowRNNConfig(ImageConfig):
 
     model_type: ClassVar = "row-rnn"
 
-    num_labels: int = 10
+    num_labels: int = 10  # classes
     cell: str = "gru"  # or lstm, rnn
-    hidden_size: int = 128
-    num_layers: int = 1
-    bidirectional: bool = True
+    hidden_size: int = 128  # of each layer and direction
+    num_layers: Layers = 1  # of the recurrent network
+    bidirectional: bool = True  # reads downwards and upwards
     dropout: Fraction = 0.3  # of the last states
 
 

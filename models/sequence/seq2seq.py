@@ -32,7 +32,7 @@ from tinygrad_cv import nn
 from tinygrad_cv.tensor import Tensor
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ModelConfig
+from ..config import Fraction, Layers, ModelConfig
 from .attention import AdditiveAttention, Attention, MultiplicativeAttention, padding_mask
 from .decoding import Transducer
 from .rnn import cell_named, last_hidden
@@ -49,8 +49,8 @@ class Seq2SeqConfig(ModelConfig):
 
     hidden_size: int = 128  # H, of the states and of embedded symbols
     cell: str = "gru"  # or lstm, rnn
-    num_layers: int = 1  # of the encoder and of the decoder
-    dropout: Fraction = 0.1
+    num_layers: Layers = 1  # of the encoder and of the decoder
+    dropout: Fraction = 0.1  # of embedded symbols and states
 
 
 class Symbols(nn.Module):

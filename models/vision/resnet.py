@@ -22,7 +22,7 @@ from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init, parameter
 from tinygrad_cv.typing import Array
 
-from ..config import ModelConfig
+from ..config import ModelConfig, Stages
 
 STAGES = 4  # at most
 
@@ -35,11 +35,11 @@ class ResNetConfig(ModelConfig):
 
     num_channels: int = 1  # of the images
     embedding_size: int = 16  # channels of the stem, which is the first convolution
-    stem_kernel_size: int = 3
-    stem_stride: int = 2
+    stem_kernel_size: int = 3  # height and width
+    stem_stride: int = 2  # pixels between two places of the stem
     stem_pool: bool = False  # max-pooling of stride 2 after the stem
     hidden_sizes: tuple[int, ...] = (16, 32)  # channels of each stage
-    depths: tuple[int, ...] = (1, 1)  # blocks of each stage
+    depths: Stages = (1, 1)  # blocks of each stage
     layer_type: str = "basic"  # or "bottleneck"
     frozen_batch_norm: bool = False  # normalise by stored statistics, which are not trained
 

@@ -34,24 +34,24 @@ class CopierConfig(ModelConfig):
     model_type: ClassVar = "copier"
 
     cell: str = "lstm"  # or gru, rnn
-    hidden_size: int = 64
+    hidden_size: int = 64  # of the recurrent state
 
 
 @dataclass(frozen=True)
 class CopyingTraining(Config):
     """How it is trained: by Adam, at a constant rate."""
 
-    steps: int = 3000
-    batch_size: int = 64
-    lr: float = 1e-2
-    max_grad_norm: float = 1.0
+    steps: int = 3000  # updates of the weights
+    batch_size: int = 64  # sequences of an update
+    lr: float = 1e-2  # learning rate
+    max_grad_norm: float = 1.0  # the gradients' norm is cut there
 
 
 @dataclass(frozen=True)
 class CopyingData(Config):
     """What is to be copied."""
 
-    num_symbols: int = 8
+    num_symbols: int = 8  # to choose from
     length: int = 5  # symbols to remember
     delay: NonNegative = 40  # blanks between the last symbol and the marker
 

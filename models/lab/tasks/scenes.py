@@ -37,7 +37,7 @@ class SceneConfig(Config):
     digits: int = 6  # at most; at least 1
     digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own image
     touching: Fraction = 0.1  # share of a digit's box that another's may cover
-    fragments: NonNegative = 8
+    fragments: NonNegative = 8  # pieces of other digits, at most
     fragment: Annotated[int, 2, inf] = 6  # largest height and width of one; the smallest is 2
     noise: float = 0.05  # standard deviation
     measured_scenes: int = 500  # scenes of test digits, by which a model is evaluated

@@ -47,7 +47,7 @@ class StripConfig(TransductionConfig):
 
     model_type: ClassVar = "strip-reader"
 
-    image_height: int = 8
+    image_height: int = 8  # of the strips, in pixels
     backbone_config: ResNetConfig = field(default_factory=backbone)
 
 
@@ -56,10 +56,10 @@ class StripData(Config):
     """What strips are made of."""
 
     image_size: tuple[int, int] = EMBEDDED  # of a digit: (H, W)
-    classes: Annotated[int, 1, 10] = 10
+    classes: Annotated[int, 1, 10] = 10  # 0, 1, ... up to so many digits
     order: str = "same"  # or reversed
     shortest: int = 3  # digits
-    longest: int = 12
+    longest: int = 12  # digits
     gap: NonNegative = 2  # most empty columns before a digit
     noise: float = 0.1  # standard deviation of what is added to the pixels in training
     rotation: float = 15.0  # degrees, at most, by which digits are turned in training

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.data import IGNORE_INDEX
 
-from ...config import Fraction, ModelConfig
+from ...config import Config, Fraction, ModelConfig
 from ...sequence.decoding import Transducer, beam_search, greedy, scheduled_inputs
 from ...sequence.seq2seq import Additive, Multiplicative, Plain, Seq2SeqConfig, Symbols
 from ...sequence.symbols import FIRST, decode, encode
@@ -63,8 +63,16 @@ class TransductionTraining(TrainingConfig):
     schedule: str = "cosine"  # or inverse square root, the Transformer's own
     weight_decay: float = 0.01
     warmup_steps: int = 200
-    label_smoothing: Fraction = 0.0
+    label_smoothing: Fraction = 0.0  # share of a label that goes to all symbols
     scheduled_sampling: Fraction = 0.0  # share of inputs the model wrote, at the end; grows from 0
+
+
+@dataclass(frozen=True)
+class Transcription(Config):
+    """How a target is written."""
+
+    source: str = ""  # what it is written for; without, some of the test part
+    beam: Annotated[int, 1, 100] = 1  # sequences that are kept side by side
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,8 @@ class Transduction(Task):
     """The training of a model of pairs of sequences."""
 
     plots: ClassVar = {"loss": ("loss",), "exact match": ("exact match on the batch",)}
-    options: ClassVar = {"source": "", "beam": 1}
+    draws = "text"
+    options: ClassVar = Transcription()
     metrics_help = (
         "exact match: share of the test pairs whose target is written right to the last symbol, "
         "the most probable symbol each time. beam of 4: the best of four sequences kept side by "
