@@ -1,26 +1,27 @@
 """What configurations have in common: types and limits of their values, checks, and JSON.
 
 A field's annotation is all that is known of its values, whether they come from a command line or
-from a file: `Annotated[int, 2, 10]` is a whole number from 2 to 10.
+from a file: `Annotated[int, 2, 10]` is a whole number from 2 to 10, `Annotated[str, "a", "b"]` one
+of two words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from math import inf
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 from tinygrad_cv.data.state import jsonable
 
-LARGEST = 10**9  # of whole numbers
+LARGEST = 10**6  # of whole numbers
 
 # Fields of a configuration whose numbers have other limits than those taken for granted.
 NonNegative = Annotated[int, 0, inf]
 Fraction = Annotated[float, 0, 1]
-Layers = Annotated[int, 1, 1000]  # more would be built without end
-Stages = Annotated[tuple[int, ...], 1, 1000]
+Steps = Annotated[int, 1, 10**9]
+Layers = Annotated[int, 1, 200]  # more would be built without end
+Stages = Annotated[tuple[int, ...], 1, 200]
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ def named_values(config: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a configuration declares of a value: its type, and the limits of its numbers.
+    """What a configuration declares of a value: its type, and the limits of its numbers or words.
 
     Whole numbers are at least 1, others at least 0, unless the field is annotated: `NonNegative`,
     `Fraction`.
     """
 
     kind: Any  # int, float, bool, str, tuple[int, ...], tuple[int, int]
-    limits: tuple[float, float] | None
+    limits: tuple[Any, ...] | None
 
     def accepts(self, value: object) -> bool:
         """Whether a value has the type."""
@@ -87,6 +88,9 @@ class Declared:
         """Raise ValueError, which names the value, for one of another type or beyond the limits."""
         if not self.accepts(value):
             raise ValueError(f"{name}={shown(value)}: a value like {usual!r} is expected")
+        if self.kind is str and self.limits and value not in self.limits:
+            known = ", ".join(self.limits)
+            raise ValueError(f"{name}={shown(value)}: there are {known}")
         for number in value if isinstance(value, tuple) else [value]:
             if type(number) in (int, float):
                 self.check_number(f"{name}={shown(value)}", number)
@@ -94,7 +98,7 @@ class Declared:
     def check_number(self, what: str, number: float) -> None:
         whole = type(number) is int
         low, high = self.limits or (1 if whole else 0, inf)
-        if whole and number > LARGEST:
+        if whole and high == inf and number > LARGEST:
             raise ValueError(f"{what}: must be at most {LARGEST}")
         if low <= number <= high and number < inf:
             return
@@ -102,8 +106,7 @@ class Declared:
         raise ValueError(f"{what}: must be {allowed}")
 
 
-@cache
-def declarations(kind: Any) -> dict[str, Declared]:
+def declarations(kind: type) -> dict[str, Declared]:
     """What the fields of a configuration declare, by their names."""
     hints = get_type_hints(kind, include_extras=True)
     found = {}
@@ -128,11 +131,12 @@ def checked(config: Any, like: Any, prefix: str = "") -> Any:
 
     Raises ValueError, which names the field.
     """
+    known = declarations(type(config))
     for field in fields(config):
         name = f"{prefix}{field.name}"
         value, usual = getattr(config, field.name), getattr(like, field.name)
         if not isinstance(usual, Config):
-            declarations(type(config))[field.name].check(name, value, usual)
+            known[field.name].check(name, value, usual)
         elif type(value) is type(usual):
             checked(value, usual, f"{name}.")
         else:

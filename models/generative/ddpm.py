@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -40,8 +40,8 @@ class DDPMConfig(ImageConfig):
     model_type: ClassVar = "ddpm"
 
     timesteps: int = 1000  # T
-    beta_schedule: str = "cosine"  # or linear
-    prediction_type: str = "v"  # or epsilon, x0
+    beta_schedule: Annotated[str, "cosine", "linear"] = "cosine"  # or linear
+    prediction_type: Annotated[str, "v", "epsilon", "x0"] = "v"  # or epsilon, x0
     unet: UNetConfig = field(
         default_factory=partial(UNetConfig, base_channels=24, num_classes=10),
     )

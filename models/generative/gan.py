@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class GANConfig(ImageConfig):
     latent_dim: int = 32  # of z
     generator_sizes: tuple[int, ...] = (256, 256)  # of the hidden layers
     discriminator_sizes: tuple[int, ...] = (256, 128)  # of the hidden layers
-    loss: str = "non-saturating"  # or minimax, wgan-gp
+    loss: Annotated[str, *LOSSES] = "non-saturating"  # or minimax, wgan-gp
 
     @property
     def pixels(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_cv import __version__, data, parallel
 from tinygrad_cv.files import atomic_write
 
-from ..config import LARGEST, named_values, restored, shown, stored
+from ..config import named_values, restored, shown, stored
 from ..generative.ddpm import MISSING, known_pixels
 from . import demo
 from .describe import described
@@ -37,6 +37,12 @@ from .train import train
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
 ROOTED = ("mnist", "cifar10")  # data that --root says the place of
 IMAGE_FILES = (".png", ".npz")
+ADVICE = {  # for those who call functions, and what it is for those who type commands
+    "pass root=..., or set": "give --root FOLDER, or set",
+    ", or pass download=True": "",
+    "; split='all' takes every image": "; it takes a folder `train` and a folder `test`, or neither",
+    ", or pass verify=False to read it all the same": "",
+}
 MOST = 10**6  # images or characters that are drawn at once
 LONGEST = 2000  # characters of a message
 MOST_WORKERS = 1024
@@ -49,6 +55,7 @@ def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     if name == "nothing":
         return None, None
     kind, _, path = name.partition(":")
+    path, root = expanded(path), root and expanded(root)
     if kind in ("text", "folder") and not path:
         raise RunError(f"--data {name} lacks a path; there are {', '.join(DATA)}")
     if kind == "text":
@@ -63,6 +70,14 @@ def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     if name == "cifar10":
         return data.cifar10(root, "train"), data.cifar10(root, "test")
     raise RunError(f"no data set is called {shown(name)}; there are {', '.join(DATA)}")
+
+
+def expanded(path: str) -> str:
+    """A path whose ~ is a home folder. Raises RunError if nobody has this home."""
+    try:
+        return str(Path(path).expanduser()) if path else path
+    except RuntimeError as error:
+        raise RunError(f"{shown(path)}: {error}") from None
 
 
 def kind_of(dataset: Any) -> str:
@@ -440,7 +455,7 @@ def whole_number(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-positive_int = partial(whole_number, least=1, most=LARGEST)
+positive_int = partial(whole_number, least=1, most=10**9)
 non_negative_int = partial(whole_number, least=0, most=10**19)
 drawn = partial(whole_number, least=1, most=MOST)
 
@@ -589,5 +604,7 @@ def carry_out(argv: Sequence[str] | None) -> int:
 
 def failed(message: str) -> int:
     """Say on one line what went wrong; the exit code."""
+    for words, instead in ADVICE.items():
+        message = message.replace(words, instead)
     print(one_line(f"tinygrad-cv: {message}"), file=sys.stderr)
     return 2

@@ -13,14 +13,14 @@ from typing import Any
 import tinygrad_cv as tg
 from tinygrad_cv import nn, optim
 
-from ..config import Config, Fraction, NonNegative
+from ..config import Config, Fraction, NonNegative, Steps
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
     """How a model is trained by a `Learner`."""
 
-    steps: int = 3000  # updates of the weights
+    steps: Steps = 3000  # updates of the weights
     batch_size: int = 128  # examples of an update
     lr: float = 1e-3  # learning rate after the warm-up
     weight_decay: float = 0.0  # share of lr by which weights shrink

@@ -43,6 +43,13 @@ def configure(
     return settings
 
 
+def check_grey(model: ModelConfig, images: str) -> None:
+    """Raise ValueError for a model of colours, where images are grey."""
+    for name, value in named_values(model):
+        if name.rpartition(".")[2] == "num_channels" and value != 1:
+            raise ValueError(f"model.{name}={value}: {images} are grey, of 1 channel")
+
+
 def with_words(config: Any, words: Mapping[str, str]) -> Any:
     """A configuration with other values, as text by dotted names.
 

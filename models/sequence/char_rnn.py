@@ -23,7 +23,7 @@ from tinygrad_cv.typing import Array
 
 from ..config import Fraction, Layers, ModelConfig
 from ..pretrained import Pretrained
-from .rnn import State, cell_named
+from .rnn import CellName, State, cell_named
 
 WARM_UP_CHARACTERS = 512  # are read before those that are measured
 CHUNK_LENGTH = 256  # characters of a stream that are measured at once
@@ -36,7 +36,7 @@ class CharRNNConfig(ModelConfig):
     model_type: ClassVar = "char-rnn"
 
     vocabulary: str = ""  # its characters, by number
-    cell: str = "lstm"  # or gru, rnn
+    cell: CellName = "lstm"  # or gru, rnn
     hidden_size: int = 512  # of each layer
     num_layers: Layers = 1  # of the recurrent network
     embedding_size: int = 64  # of a character

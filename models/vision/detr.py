@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class DETRConfig(ModelConfig):
     decoder_ffn_dim: int = 128  # hidden units of its MLPs
     dropout: Fraction = 0.0  # in each block
     pre_norm: bool = True  # normalise before each part of a block, not after it
-    position_temperature: float = 20.0  # of the sines and cosines
+    position_temperature: Annotated[float, 0.001, 1e9] = 20.0  # of the sines and cosines
 
 
 SIZES = {

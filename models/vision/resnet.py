@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class ResNetConfig(ModelConfig):
     stem_pool: bool = False  # max-pooling of stride 2 after the stem
     hidden_sizes: tuple[int, ...] = (16, 32)  # channels of each stage
     depths: Stages = (1, 1)  # blocks of each stage
-    layer_type: str = "basic"  # or "bottleneck"
+    layer_type: Annotated[str, "basic", "bottleneck"] = "basic"  # or "bottleneck"
     frozen_batch_norm: bool = False  # normalise by stored statistics, which are not trained
 
     @property

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class EncoderConfig(ImageConfig):
     num_hidden_layers: Layers = 4  # blocks
     num_attention_heads: int = 4  # of each block
     intermediate_size: int = 128  # of the MLP
-    hidden_act: str = "gelu_pytorch_tanh"  # or "gelu", the exact one
+    hidden_act: Annotated[str, *ACTIVATIONS] = "gelu_pytorch_tanh"  # or "gelu", the exact one
     hidden_dropout_prob: Fraction = 0.0  # of tokens
     attention_probs_dropout_prob: Fraction = 0.0  # of attention weights
     drop_path_rate: Fraction = 0.1  # of the last block; grows linearly from 0

@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_cv import data, kernels, nn, parallel
 
 from ...classical.ngram import windows, witten_bell
-from ...config import Config, NonNegative, shown
+from ...config import Config, NonNegative, Steps, shown
 from ...sequence.char_rnn import CharRNN, CharRNNConfig
 from ...sequence.rnn import State
 from ..errors import RunError
@@ -32,7 +32,7 @@ ORDERS = (1, 2, 3, 4, 5, 6)  # of the n-grams beside the network
 class CharTraining(TrainingConfig):
     """How a character model is trained."""
 
-    steps: int = 5000
+    steps: Steps = 5000
     batch_size: int = 64  # streams
     chunk_length: int = 64  # characters, over which gradients go back
     lr: float = 3e-3

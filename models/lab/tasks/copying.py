@@ -18,8 +18,8 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.typing import Array
 
-from ...config import Config, ModelConfig, NonNegative
-from ...sequence.rnn import cell_named, open_gates
+from ...config import Config, ModelConfig, NonNegative, Steps
+from ...sequence.rnn import CellName, cell_named, open_gates
 from ..settings import Settings
 from ..task import GeneratedBatches, Task
 from .gradients import GRADIENTS, plot_gradient_norms
@@ -33,7 +33,7 @@ class CopierConfig(ModelConfig):
 
     model_type: ClassVar = "copier"
 
-    cell: str = "lstm"  # or gru, rnn
+    cell: CellName = "lstm"  # or gru, rnn
     hidden_size: int = 64  # of the recurrent state
 
 
@@ -41,7 +41,7 @@ class CopierConfig(ModelConfig):
 class CopyingTraining(Config):
     """How it is trained: by Adam, at a constant rate."""
 
-    steps: int = 3000  # updates of the weights
+    steps: Steps = 3000  # updates of the weights
     batch_size: int = 64  # sequences of an update
     lr: float = 1e-2  # learning rate
     max_grad_norm: float = 1.0  # the gradients' norm is cut there

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_cv import data, parallel
 
-from ...config import Config, Fraction
+from ...config import Config, Fraction, Steps
 from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_mask, to_network
 from ...generative.unet import UNetConfig
 from ..evaluation.generation import Evaluator, evaluate
@@ -28,7 +28,7 @@ MOMENTS = 10  # of a process are shown
 class DDPMTraining(TrainingConfig):
     """How a DDPM is trained."""
 
-    steps: int = 5000
+    steps: Steps = 5000
     batch_size: int = 64
     lr: float = 2e-3
     label_dropout: Fraction = 0.3  # share of the training images whose class is withheld

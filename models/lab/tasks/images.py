@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tinygrad_cv import data, kernels, nn, parallel
 
 from ...classical.kernel_ridge import kernel_ridge_regression
 from ...classical.nearest import flatten, nearest
-from ...config import Fraction, ImageConfig, NonNegative
+from ...config import Fraction, ImageConfig
 from ..evaluation.baselines import BASELINES
 from ..evaluation.generation import Evaluator, report
 from ..learner import Learner, TrainingConfig
@@ -84,7 +84,7 @@ class ImageTraining(TrainingConfig):
     """How a classifier is trained: its images are shifted, flipped and mixed, labels smoothed."""
 
     label_smoothing: Fraction = 0.1  # share of a label that goes to all classes
-    shift: NonNegative = 1  # pixels
+    shift: Annotated[int, 0, 100] = 1  # pixels
     flip: bool = False  # left and right
     mixup: float = 0.2  # alpha of the Beta distribution; 0 for none
 

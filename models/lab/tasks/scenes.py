@@ -18,11 +18,11 @@ from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 from tinygrad_cv.data.state import jsonable
 
-from ...config import Config, Fraction, NonNegative
+from ...config import Config, Fraction, NonNegative, Steps
 from ...vision.boxes import Objects, area, overlap
 from ..evaluation.connected import INK, ink, resize
 from ..learner import Learner, TrainingConfig
-from ..settings import Settings
+from ..settings import Settings, check_grey
 from ..task import Task
 
 TRIES = 20  # to find a free place for a digit, which is left out if there is none
@@ -241,7 +241,7 @@ class scenes:  # named as a function, like batches
 class SceneTraining(TrainingConfig):
     """How a model is trained on scenes."""
 
-    steps: int = 10_000
+    steps: Steps = 10_000
     batch_size: int = 16
     weight_decay: float = 1e-4
 
@@ -260,6 +260,8 @@ class SceneSettings(Settings):
         return replace(self, model=replace(self.model, num_labels=len(dataset.classes)))
 
     def check(self, dataset: Any) -> None:
+        check_grey(self.model, "scenes")
+        check_sizes(self.data)
         canvas = (self.data.canvas, self.data.canvas)
         size = getattr(self.model, "image_size", canvas)
         if size != canvas:

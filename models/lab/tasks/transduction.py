@@ -17,7 +17,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.data import IGNORE_INDEX
 
-from ...config import Config, Fraction, ModelConfig
+from ...config import Config, Fraction, ModelConfig, Steps
 from ...sequence.decoding import Transducer, beam_search, greedy, scheduled_inputs
 from ...sequence.seq2seq import Additive, Multiplicative, Plain, Seq2SeqConfig, Symbols
 from ...sequence.symbols import FIRST, decode, encode
@@ -30,6 +30,7 @@ from .pairs import Pairs
 
 RECURRENT = {"plain": Plain, "additive": Additive, "multiplicative": Multiplicative}
 ARCHITECTURES = (*RECURRENT, "transformer")
+Architecture = Annotated[str, *ARCHITECTURES]
 SCHEDULES = ("cosine", "inverse square root")
 MEASURED = 200  # pairs of each length or form
 LONGEST = 100  # symbols that are written where no target is known
@@ -41,7 +42,7 @@ class TransductionConfig(ModelConfig):
 
     model_type: ClassVar = "transduction"
 
-    architecture: str = "additive"  # or plain, multiplicative, transformer
+    architecture: Architecture = "additive"  # or plain, multiplicative, transformer
     recurrent: Seq2SeqConfig = field(default_factory=Seq2SeqConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
 
@@ -57,10 +58,10 @@ class TransductionConfig(ModelConfig):
 class TransductionTraining(TrainingConfig):
     """How a model of pairs is trained."""
 
-    steps: int = 4000
+    steps: Steps = 4000
     batch_size: int = 64
     lr: float = 3e-3  # the Transformer wants about half of it
-    schedule: str = "cosine"  # or inverse square root, the Transformer's own
+    schedule: Annotated[str, *SCHEDULES] = "cosine"  # or inverse square root, the Transformer's own
     weight_decay: float = 0.01
     warmup_steps: int = 200
     label_smoothing: Fraction = 0.0  # share of a label that goes to all symbols
