@@ -123,13 +123,14 @@ VALUES = {
     "--only": "vit",
 }
 OF_DATES = {"--start": "dates", "--preset": "dates", "--set": "model.recurrent.hidden_size=9"}
+SAMPLE_DDPM = ("sample", "ddpm", "--n", "2", "--set", "sampling_steps=2")
 NEW_GAN = ("train", "gan", "--preset", "tiny", "--steps", "2", "--out", "run")
 SITUATIONS = (
     Situation(NEW_GAN, {"--set": "model.latent_dim=5"}),
     Situation(("train", "dates", "--preset", "tiny", "--steps", "2", "--out", "run"), OF_DATES),
     Situation(("train", "gan", "--out", "again", "--resume"), {"--set": "model.latent_dim=5"}),
     Situation(("sample", "gan", "--out", "x.npz"), {"--set": "temperature=2", "--out": "y.npz"}),
-    Situation(("sample", "ddpm", "--n", "2", "--out", "x.npz"), {"--set": "eta=0", "--out": "y.npz"}),
+    Situation((*SAMPLE_DDPM, "--out", "x.npz"), {"--set": "eta=0", "--out": "y.npz"}),
     Situation(("sample", "char-rnn"), {"--set": "temperature=2", "--out": "y.txt"}),
     Situation(("sample", "dates"), {"--set": "source=3 may 1998", "--out": "y.txt"}),
     Situation(("sample", "dates", "--set", "source=3 may 1998"), {"--set": "beam=2", "--out": "y.txt"}),
@@ -324,7 +325,7 @@ def test_a_word_that_is_no_value_of_an_option_is_no_traceback(
         ("sample dates --set beam=1000000", "beam=1000000: must be between 1 and 100"),
         ("sample gan --out x.png --n 100000000", "--n: 100000000 is too large; at most 1000000"),
         ("train gan --workers " + "9" * 30, "--workers: '999999999999999999999999999999' is not a whole number"),
-        ("inpaint ddpm --missing none --out x.png", "--missing: invalid choice: 'none'"),
+        ("inpaint ddpm --missing none --out x.png", "--missing=none: one of lower, upper, left, right, middle"),
         ("eval copying extra", "unrecognized arguments: extra"),
     ],
 )
@@ -369,6 +370,25 @@ def test_advice_names_nothing_that_the_command_line_lacks(capsys: Any) -> None:
             cli.failed(" ".join(part for part in parts if isinstance(part, str)))
             error = capsys.readouterr().err
             assert not re.search(r"\w=(True|False|\.\.\.|'all')", error), (path, error)
+
+
+@pytest.mark.parametrize(("task", "measure"), [("vit", "log_probabilities"), ("dates", "write")])
+def test_a_page_shows_what_has_been_measured_and_measures_nothing_twice(
+    task: str, measure: str, runs: Path, monkeypatch: Any
+) -> None:
+    kind, seen = TASKS[task], []
+    real = getattr(kind, measure)
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        seen.append(hashlib.sha256(repr([np.asarray(a).tobytes() for a in arguments]).encode()).hexdigest())
+        return real(self, *arguments)
+
+    monkeypatch.setattr(kind, measure, counted)
+    before = names_in(runs)
+    assert carry_out("eval", task).code == 0
+    clear(runs, before)
+    assert seen
+    assert len(set(seen)) == len(seen)
 
 
 def test_a_text_is_written_to_a_file(runs: Path) -> None:

@@ -198,8 +198,12 @@ class DDPM(Pretrained):
         *,
         rng: np.random.Generator,
         sampling_steps: int = 250,
+        observe: Callable[[int], object] | None = None,
     ) -> np.ndarray:
-        """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are."""
+        """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are.
+
+        `observe` is called with 1 after each step.
+        """
         x0 = to_network(images)
         mask = np.broadcast_to(known[:, None], x0.shape)
 
@@ -215,7 +219,11 @@ class DDPM(Pretrained):
             constrain=put_back,
             rng=rng,
         )
-        *_, (x, _) = path
+        x = noise
+        for later, _ in path:
+            x = later
+            if observe is not None:
+                observe(1)
         drawn = to_images(x, self.config.image_shape)
         return np.where(to_mask(known, images), images, drawn)
 

@@ -40,7 +40,7 @@ IMAGE_FILES = (".png", ".npz")
 ADVICE = {  # for those who call functions, and what it is for those who type commands
     "pass root=..., or set": "give --root FOLDER, or set",
     ", or pass download=True": "",
-    "; split='all' takes every image": "; it takes a folder `train` and a folder `test`, or neither",
+    "; split='all' takes every image": "; let it have a folder `train` and a folder `test`",
     ", or pass verify=False to read it all the same": "",
 }
 MOST = 10**6  # images or characters that are drawn at once
@@ -299,6 +299,8 @@ def do_inpaint(args: argparse.Namespace) -> None:
     if not issubclass(kind, DDPMTask):
         raise RunError(f"{args.run} holds a {kind.title}; missing pixels are filled in by a DDPM")
     check_output(args.out, IMAGE_FILES, "images")
+    if args.missing not in MISSING:
+        raise RunError(f"--missing={args.missing}: one of {', '.join(MISSING)}")
     if args.images:
         refuse(args, ("missing", "n"), "it is for test images; --images says all; leave it out")
     task = reopen(args.run)
@@ -542,8 +544,8 @@ def add_sample(command: argparse.ArgumentParser) -> None:
 def add_inpaint(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("run", type=some_text, metavar="RUN", help="the folder of a DDPM's run")
-    missing = "of test images (default: lower)"
-    add("--missing", default="lower", choices=MISSING, help=missing)
+    missing = f"of test images: {', '.join(MISSING)} (default: lower)"
+    add("--missing", default="lower", metavar="PART", help=missing)
     add("--n", type=drawn, default=8, metavar="N", help="test images (default: 8)")
     mine = "others than those: `images` in [0, 1], NaN where missing"
     add("--images", type=some_text, metavar="FILE.npz", help=mine)

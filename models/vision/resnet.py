@@ -258,6 +258,8 @@ def check(config: ResNetConfig) -> None:
         raise ValueError(f"hidden_sizes={sizes} and depths={depths}: one of each for every stage")
     if not 1 <= len(depths) <= STAGES:
         raise ValueError(f"depths={depths}: a ResNet has 1 to {STAGES} stages")
+    if config.stem_kernel_size % 2 == 0:
+        raise ValueError(f"stem_kernel_size={config.stem_kernel_size}: must be odd")
     if config.layer_type not in BLOCKS:
         known = ", ".join(BLOCKS)
         raise ValueError(f"no block is called {config.layer_type!r}; there are {known}")

@@ -146,9 +146,11 @@ class DDPMTask(ImageGenerator):
         sampling_steps: int = 250,
     ) -> np.ndarray:
         """`DDPM.inpaint` by the averaged weights."""
-        with self.learner.ema_weights() as model:
+        steps = min(sampling_steps, self.settings.model.timesteps)
+        progress = progress_bar(steps, "filling in", passing=True)
+        with progress as bar, self.learner.ema_weights() as model:
             filled: np.ndarray = model.inpaint(
-                images, known, rng=rng, sampling_steps=sampling_steps
+                images, known, rng=rng, sampling_steps=steps, observe=bar.update
             )
         return filled
 

@@ -23,9 +23,10 @@ from ...sequence.seq2seq import Additive, Multiplicative, Plain, Seq2SeqConfig, 
 from ...sequence.symbols import FIRST, decode, encode
 from ...sequence.transformer import Transformer, TransformerConfig
 from ..learner import Learner, TrainingConfig
+from ..optional import progress_bar
 from ..report.plots import draw_matrix, plot
 from ..settings import Settings
-from ..task import GeneratedBatches, Task
+from ..task import GeneratedBatches, Task, in_batches
 from .pairs import Pairs
 
 RECURRENT = {"plain": Plain, "additive": Additive, "multiplicative": Multiplicative}
@@ -33,6 +34,7 @@ ARCHITECTURES = (*RECURRENT, "transformer")
 Architecture = Annotated[str, *ARCHITECTURES]
 SCHEDULES = ("cosine", "inverse square root")
 MEASURED = 200  # pairs of each length or form
+AT_ONCE = 100  # targets are written
 LONGEST = 100  # symbols that are written where no target is known
 
 
@@ -146,6 +148,7 @@ class Transduction(Task):
         "side, by log p / ((5 + length) / 6)^.6."
     )
     settings: TransductionSettings
+    found: tuple[Any, Any] = (None, {})  # test data and the accuracy on them, until the next step
     alphabet: str  # of the targets
     along: str  # what the groups are lengths of; "" if they aren't
 
@@ -197,6 +200,7 @@ class Transduction(Task):
     # --------------------------------------------------------------------------------- training
 
     def step(self, step: int) -> dict[str, float]:
+        self.found = (None, {})
         config, team = self.settings.training, parallel.team()
         pairs = self.draw(config.batch_size, self.training, rng=self.rng)
         arrays = (pairs.source, pairs.lengths, pairs.inputs, pairs.labels)
@@ -262,6 +266,7 @@ class Transduction(Task):
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         one, four = self.accuracy(test), self.accuracy(test, beam=4)
+        self.found = (test, one)
 
         def row(name: str, one: float, four: float) -> dict[str, Any]:
             return {"name": name, "exact match": one, "beam of 4": four}
@@ -277,7 +282,13 @@ class Transduction(Task):
         if source:
             return f"{source} -> {self.write(*self.read(source), LONGEST, beam)[0]}"
         pairs = self.draw(n, self.pool(None, "test"), rng=rng)
-        written = self.write(pairs.source, pairs.lengths, LONGEST, beam)
+        written: list[str] = []
+        with progress_bar(n, "writing", passing=True) as bar:
+            for sources, lengths in zip(
+                in_batches(pairs.source, AT_ONCE), in_batches(pairs.lengths, AT_ONCE), strict=True
+            ):
+                written += self.write(sources, lengths, LONGEST, beam)
+                bar.update(len(sources))
         wanted = decode(pairs.target, self.alphabet)
         lines = []
         for text, ours, right in zip(self.describe(pairs), written, wanted, strict=True):
@@ -301,7 +312,10 @@ class Transduction(Task):
         return written[: len(weights[0])], weights[0]
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        shown, accuracy = [], self.accuracy(test)
+        shown = []
+        known, accuracy = self.found
+        if known is not test or not accuracy:
+            accuracy = self.accuracy(test)
         if self.along:
             line = (list(accuracy), list(accuracy.values()))
             plot({self.settings.model.architecture: line}, self.along, folder / "lengths.png")
