@@ -109,7 +109,8 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
     text.unlink()
     monkeypatch.setattr(command, "read_data", None)
     out = tmp_path / "samples.npz"
-    code = main(["sample", run, "--n", "3", "--out", str(out)])
+    words = [] if TASKS[name].draws == "text" else ["--out", str(out)]
+    code = main(["sample", run, "--n", "3", *words])
     if issubclass(TASKS[name], ImageGenerator):
         images = np.load(out)["images"]
         assert images.shape == (3, 8, 8)
@@ -156,7 +157,7 @@ def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, caps
     run = str(tmp_path / "run")
     assert main(["train", "ddpm", "--preset", "tiny", "--steps", "2", "--out", run]) == 0
     assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "lable=3"]) == 2
-    assert "no option 'lable'; there are label, guidance" in capsys.readouterr().err
+    assert "nothing is called 'lable'; there are label, guidance" in capsys.readouterr().err
     assert main(["sample", run, "--n", "1", "--out", str(tmp_path / "x.png"), "--set", "label=30"]) == 2
     assert "label=30: the classes of this model are 0 to 9" in capsys.readouterr().err
 
@@ -231,5 +232,4 @@ def test_fine_tuning_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
     assert main(["train", "gan", *tiny, other]) == 0
     assert main(["train", "vit", "--start", other, *tiny, str(tmp_path / "none")]) == 2
     assert "holds a GAN; a ViT starts from one of its own kind" in capsys.readouterr().err
-    assert main(["train", "gan", "--start", other, *tiny, str(tmp_path / "none")]) == 2
-    assert "GAN: this model cannot be fine-tuned" in capsys.readouterr().err
+    assert main(["train", "gan", "--start", other, *tiny, str(tmp_path / "none")]) == 0

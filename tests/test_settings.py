@@ -140,3 +140,28 @@ def test_a_file_that_does_not_fit_is_refused_by_the_full_name(
         part[last] = value
     with pytest.raises(ValueError, match=message):
         restored(content, USUAL)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(["", "model", "model.stem", "training", *NAMES]), JSON)
+def test_a_file_with_anything_in_any_place_is_right_or_refused(name: str, anything: Any) -> None:
+    content: Any = stored(USUAL)
+    part = content
+    *path, last = name.split(".")
+    for step in path:
+        part = part[step]
+    if last:
+        part[last] = anything
+    else:
+        content = anything
+    try:
+        settings = restored(content, USUAL)
+    except ValueError:
+        return
+    assert json.loads(json.dumps(stored(settings))) == content

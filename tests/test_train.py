@@ -166,7 +166,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "vit", "--set", "training.rate=4"], "nothing is called 'training.rate'; there are training.steps, "),
         (["train", "vit", "--set", "depth=4"], "nothing is called 'depth'; there are model.image_size, model.num_channels"),
         (["train", "vit", "--set", "model.num_hidden_layers=2.5"], "model.num_hidden_layers=2.5: a value like 4 is expected"),
-        (["train", "vit", "--set", "model.num_hidden_layers=0"], "model.num_hidden_layers=0: must be finite and at least 1"),
+        (["train", "vit", "--set", "model.num_hidden_layers=0"], "model.num_hidden_layers=0: must be between 1 and 200"),
         (["train", "vit", "--set", "training.lr=1e400"], "training.lr=inf: must be finite and at least 0"),
         (["train", "vit", "--set", "model.drop_path_rate=1.5"], "model.drop_path_rate=1.5: must be between 0 and 1"),
         (["train", "vit", "--set", "model.image_size=(9,9)"], "num_channels=1: the images of digits are (8, 8)"),

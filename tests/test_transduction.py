@@ -559,7 +559,7 @@ def test_a_strip_is_read_from_an_image_file(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"model.architecture": "lstm"}, "there are plain, additive, multiplicative, transformer"),
-        ({"training.schedule": "linear"}, "the schedule is one of cosine, inverse square root"),
+        ({"training.schedule": "linear"}, "training.schedule='linear': there are cosine, inverse square root"),
     ],
 )
 def test_a_wrong_setting_lists_the_right_ones(changes: dict[str, Any], message: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -40,8 +40,8 @@ class DDPMConfig(ImageConfig):
     model_type: ClassVar = "ddpm"
 
     timesteps: int = 1000  # T
-    beta_schedule: str = "cosine"  # or linear
-    prediction_type: str = "v"  # or epsilon, x0
+    beta_schedule: Annotated[str, "cosine", "linear"] = "cosine"  # or linear
+    prediction_type: Annotated[str, "v", "epsilon", "x0"] = "v"  # or epsilon, x0
     unet: UNetConfig = field(
         default_factory=partial(UNetConfig, base_channels=24, num_classes=10),
     )
@@ -198,8 +198,12 @@ class DDPM(Pretrained):
         *,
         rng: np.random.Generator,
         sampling_steps: int = 250,
+        observe: Callable[[int], object] | None = None,
     ) -> np.ndarray:
-        """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are."""
+        """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are.
+
+        `observe` is called with 1 after each step.
+        """
         x0 = to_network(images)
         mask = np.broadcast_to(known[:, None], x0.shape)
 
@@ -215,7 +219,11 @@ class DDPM(Pretrained):
             constrain=put_back,
             rng=rng,
         )
-        *_, (x, _) = path
+        x = noise
+        for later, _ in path:
+            x = later
+            if observe is not None:
+                observe(1)
         drawn = to_images(x, self.config.image_shape)
         return np.where(to_mask(known, images), images, drawn)
 

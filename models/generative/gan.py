@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -42,9 +42,9 @@ class GANConfig(ImageConfig):
     model_type: ClassVar = "gan"
 
     latent_dim: int = 32  # of z
-    generator_sizes: tuple[int, ...] = (256, 256)
-    discriminator_sizes: tuple[int, ...] = (256, 128)
-    loss: str = "non-saturating"  # or minimax, wgan-gp
+    generator_sizes: tuple[int, ...] = (256, 256)  # of the hidden layers
+    discriminator_sizes: tuple[int, ...] = (256, 128)  # of the hidden layers
+    loss: Annotated[str, *LOSSES] = "non-saturating"  # or minimax, wgan-gp
 
     @property
     def pixels(self) -> int:

@@ -25,9 +25,9 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 
-from ..config import Fraction, ImageConfig
+from ..config import Fraction, ImageConfig, Layers
 from ..pretrained import Pretrained
-from ..sequence.rnn import cell_named
+from ..sequence.rnn import CellName, cell_named
 
 # Down and across: left, above left, above, above right.
 NEIGHBOURS = (
@@ -45,9 +45,9 @@ class PixelRNNConfig(ImageConfig):
     model_type: ClassVar = "pixel-rnn"
 
     num_levels: Annotated[int, 2, inf] = 17  # 0, 1/16, ..., 1
-    cell: str = "lstm"  # or gru, rnn
-    hidden_size: int = 128
-    num_layers: int = 1
+    cell: CellName = "lstm"  # or gru, rnn
+    hidden_size: int = 128  # of the recurrent state
+    num_layers: Layers = 1  # of the recurrent network
     embedding_size: int = 16  # of a neighbour's level, and of the pixel's place
     dropout: Fraction = 0.6  # of the states; with less, 1,200 digits are learned by heart
 

@@ -18,7 +18,7 @@ import numpy as np
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.typing import Array
 
-from ..config import Config, Fraction, NonNegative
+from ..config import Config, Fraction, Layers, NonNegative
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class UNetConfig(Config):
     in_channels: int = 1  # of the images
     base_channels: int = 32  # at the top
     channel_multipliers: tuple[int, ...] = (1, 2)  # channels at each level, by `base_channels`
-    num_res_blocks: int = 1  # at each level on the way down; one more on the way up
-    attention_levels: Annotated[tuple[int, ...], 0, inf] = (1,)
-    num_heads: int = 4
+    num_res_blocks: Layers = 1  # at each level on the way down; one more on the way up
+    attention_levels: Annotated[tuple[int, ...], 0, inf] = (1,)  # 0 at the top
+    num_heads: int = 4  # of attention
     num_groups: int = 8  # of group normalisation
-    dropout: Fraction = 0.1
+    dropout: Fraction = 0.1  # in each residual block
     num_classes: NonNegative = 0  # 0: unconditional
 
 

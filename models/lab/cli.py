@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tinygrad_cv import __version__, data, parallel
+from tinygrad_cv.files import atomic_write
 
-from ..config import named_values, restored, stored
+from ..config import named_values, restored, shown, stored
 from ..generative.ddpm import MISSING, known_pixels
 from . import demo
+from .describe import described
 from .errors import RunError
 from .evaluation.generation import NoEvaluator, format_report
+from .memory import free_memory, gigabytes, no_more_than_free
+from .optional import need
 from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import Settings, check_name, configure, parse
+from .settings import Settings, configure, with_words
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
+from .tasks.images import ImageSettings
 from .train import train
 
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
+ROOTED = ("mnist", "cifar10")  # data that --root says the place of
+IMAGE_FILES = (".png", ".npz")
+ADVICE = {  # for those who call functions, and what it is for those who type commands
+    "pass root=..., or set": "give --root FOLDER, or set",
+    ", or pass download=True": "",
+    "; split='all' takes every image": "; let it have a folder `train` and a folder `test`",
+    ", or pass verify=False to read it all the same": "",
+}
+MOST = 10**6  # images or characters that are drawn at once
+LONGEST = 2000  # characters of a message
+MOST_WORKERS = 1024
 
 # ------------------------------------------------------------------------------ data, tasks, runs
 
@@ -38,6 +55,7 @@ def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     if name == "nothing":
         return None, None
     kind, _, path = name.partition(":")
+    path, root = expanded(path), root and expanded(root)
     if kind in ("text", "folder") and not path:
         raise RunError(f"--data {name} lacks a path; there are {', '.join(DATA)}")
     if kind == "text":
@@ -51,7 +69,15 @@ def read_data(name: str, root: str | None) -> tuple[Any, Any]:
         return data.mnist(root, "train"), data.mnist(root, "test")
     if name == "cifar10":
         return data.cifar10(root, "train"), data.cifar10(root, "test")
-    raise RunError(f"no data set is called {name!r}; there are {', '.join(DATA)}")
+    raise RunError(f"no data set is called {shown(name)}; there are {', '.join(DATA)}")
+
+
+def expanded(path: str) -> str:
+    """A path whose ~ is a home folder. Raises RunError if nobody has this home."""
+    try:
+        return str(Path(path).expanduser()) if path else path
+    except RuntimeError as error:
+        raise RunError(f"{shown(path)}: {error}") from None
 
 
 def kind_of(dataset: Any) -> str:
@@ -63,7 +89,7 @@ def kind_of(dataset: Any) -> str:
 
 def task_named(name: str) -> type[Task]:
     if name not in TASKS:
-        raise RunError(f"no task is called {name!r}; there are {', '.join(TASKS)}")
+        raise RunError(f"no task is called {shown(name)}; there are {', '.join(TASKS)}")
     return TASKS[name]
 
 
@@ -126,6 +152,10 @@ def reopen(folder: str, training: Any = None) -> Task:
 
 
 def do_train(args: argparse.Namespace) -> None:
+    need("tqdm")
+    changes = words(args.set)
+    if args.steps and "training.steps" in changes:
+        raise RunError("--steps and --set training.steps are the same; give one of them")
     place = f"{args.task}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"
     run = Run(Path(args.out or f"runs/{place}"))
     if args.resume:
@@ -133,34 +163,65 @@ def do_train(args: argparse.Namespace) -> None:
         if config["task"] != args.task:
             raise RunError(f"{run.folder} holds a {config['task']}, not a {args.task}")
         training, _ = read_data(config["data"], config["root"])
+        check_resumed(args, changes, config, training)
     else:
+        check_data(args)
         config, training = new_run(
-            args.task, args.data, args.root, args.seed, args.preset, words(args.set), args.steps
+            args.task, args.data, args.root, args.seed, args.preset, changes, args.steps
         )
+    asked = args.steps or int(changes.get("training.steps", 0))
     with parallel.workers(args.workers) as team:
         task = build(config, training)
-        if args.resume:
-            check_unchanged(run, task, words(args.set))
-        else:
+        if not args.resume:
             if args.start:
                 start_from_run(task, args.start)
             run.create(config)
-        steps = args.steps or config["config"]["training"]["steps"]
-        train(task, run, steps, save_every=args.save_every)
+        steps = asked or config["config"]["training"]["steps"]
+        made = train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
-            print(f"done: {run.folder}")
+            more = f", which has made {made} steps already" if made > steps else ""
+            print(f"done: {run.folder}{more}")
 
 
-def check_unchanged(run: Run, task: Task, changes: dict[str, str]) -> None:
-    """Raise RunError for settings other than those that a run was begun with."""
-    settings = dict(named_values(task.settings))
-    for word, text in changes.items():
-        check_name(word, list(settings))
-        if parse(word, text, settings[word]) != settings[word]:
-            begun = f"{run.folder} was begun with {word}={settings[word]}, and goes on with it"
-            longer = word == "training.steps"
-            hint = "for more steps say --steps" if longer else "choose another --out"
-            raise RunError(f"{begun}; {hint}")
+def check_data(args: argparse.Namespace) -> None:
+    """Raise RunError for a word about data that would not be heard."""
+    if task_named(args.task).dataset_kind == "nothing":
+        refuse(args, ("data", "root"), f"{args.task} makes its own data; leave it out")
+    elif args.data not in ROOTED:
+        refuse(args, ("root",), f"{args.data} lies elsewhere; it is for {' and '.join(ROOTED)}")
+
+
+def refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Raise RunError if one of these options was given."""
+    for name in names:
+        if name in args.given:
+            raise RunError(f"--{name.replace('_', '-')}: {why}")
+
+
+def check_resumed(
+    args: argparse.Namespace, changes: Mapping[str, str], config: Mapping[str, Any], training: Any
+) -> None:
+    """Raise RunError if a run is to go on as another one than it began."""
+    can = "with --resume only --steps, --workers and --save-every can change"
+    refuse(args, ("start",), f"the weights come from the checkpoint; leave it out, {can}")
+    asked = {
+        "data": with_absolute_path(args.data),
+        "root": args.root and str(Path(args.root).expanduser().resolve()),
+        "seed": args.seed,
+    }
+    for name, value in asked.items():
+        if name in args.given and value != config[name]:
+            raise RunError(f"--{name} {value}: the run has {config[name]}; {can}")
+    presets = task_named(config["task"]).presets
+    now = restored(config["config"], next(iter(presets.values())))
+    wanted = with_words(now, changes)
+    if args.preset:
+        wanted = configure(presets, args.preset, training, changes)
+    before = dict(named_values(now))
+    for name, value in named_values(wanted):
+        if name != "training.steps" and value != before[name]:
+            word = f"--set {name}" if name in changes else f"--preset {args.preset}: {name}"
+            raise RunError(f"{word}={shown(value)}: the run has {shown(before[name])}; {can}")
 
 
 def start_from_run(task: Task, folder: str) -> None:
@@ -174,24 +235,77 @@ def start_from_run(task: Task, folder: str) -> None:
 
 
 def do_sample(args: argparse.Namespace) -> None:
-    task = reopen(args.run)
-    options = task.sampling(words(args.set))
-    drawn = task.sample(args.n, rng=np.random.default_rng(args.seed), **options)
-    if isinstance(drawn, str):
-        print(drawn)
-    elif args.out is None:
+    need("tqdm")
+    kind = task_named(Run(Path(args.run)).config["task"])
+    if not kind.draws:
+        raise RunError(f"{kind.title}: this model draws nothing; `eval` shows what it has learned")
+    images = kind.draws == "images"
+    if images and args.out is None:
         raise RunError("say where the images go: --out FILE.png or FILE.npz")
-    else:
+    if args.out is not None:
+        check_output(args.out, IMAGE_FILES if images else (".txt",), kind.draws)
+    changes = words(args.set)
+    if changes.get("source"):
+        refuse(args, ("n", "seed"), "one source is given, and nothing is drawn; leave it out")
+    task = reopen(args.run)
+    options = task.sampling(changes)
+    if isinstance(task.settings, ImageSettings):
+        check_room(args.n, task.settings.model.image_shape)
+    drawn = task.sample(args.n, rng=np.random.default_rng(args.seed), **options)
+    if args.out is None:
+        print(drawn)
+        return
+    if images:
         write_samples(Path(args.out), drawn)
-        print(args.out)
+    else:
+        with atomic_write(args.out) as file:
+            file.write(f"{drawn}\n".encode())
+    print(args.out)
+
+
+def check_output(out: str, endings: Sequence[str], what: str) -> None:
+    """Raise RunError now for a file that could not be written after the work."""
+    path = Path(out)
+    if path.suffix not in endings:
+        raise RunError(f"--out {out}: {what} go to a file that ends in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise RunError(f"--out {out}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise RunError(f"--out {out}: a folder has this name; choose another one")
+    check_writable(path.parent)
+    if path.suffix == ".png":
+        need("PIL.Image")
+
+
+def check_writable(folder: Path) -> None:
+    """Raise RunError for a folder that lets nobody write."""
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise RunError(f"{folder} cannot be written to; choose another folder or allow it")
+
+
+def check_room(n: int, shape: tuple[int, ...]) -> None:
+    """Raise RunError if so many images, and what is made of them, do not fit into memory."""
+    free, taken = free_memory(), 16 * n * int(np.prod(shape))  # float32, and copies
+    if free is not None and taken > free:
+        room = f"{n} images take {gigabytes(taken)}, and {gigabytes(free)} are free"
+        raise RunError(f"--n {n}: {room}; draw fewer")
 
 
 def do_inpaint(args: argparse.Namespace) -> None:
     """Fill in missing pixels: those that are NaN in a file, or a part of some test images."""
-    run, task = Run(Path(args.run)), reopen(args.run)
+    need("tqdm")
+    run = Run(Path(args.run))
+    kind = task_named(run.config["task"])
+    if not issubclass(kind, DDPMTask):
+        raise RunError(f"{args.run} holds a {kind.title}; missing pixels are filled in by a DDPM")
+    check_output(args.out, IMAGE_FILES, "images")
+    if args.missing not in MISSING:
+        raise RunError(f"--missing={args.missing}: one of {', '.join(MISSING)}")
+    if args.images:
+        refuse(args, ("missing", "n"), "it is for test images; --images says all; leave it out")
+    task = reopen(args.run)
+    assert isinstance(task, DDPMTask)
     rng = np.random.default_rng(args.seed)
-    if not isinstance(task, DDPMTask):
-        raise RunError(f"{args.run} holds a {task.title}; missing pixels are filled in by a DDPM")
     if args.images:
         images = read_samples(Path(args.images), task.settings.model.image_shape)
         known = ~np.isnan(images).reshape(*images.shape[:3], -1).any(axis=-1)  # (N, H, W)
@@ -211,6 +325,7 @@ def do_inpaint(args: argparse.Namespace) -> None:
 
 def do_eval(args: argparse.Namespace) -> None:
     run = Run(Path(args.run))
+    need_pages(run.folder)
     config = run.config
     training, test = read_data(config["data"], config["root"])
     task = reopen(args.run, training)
@@ -229,12 +344,20 @@ def do_eval(args: argparse.Namespace) -> None:
     print(f"open {write_page(run.folder, page.title, [page])}")
 
 
+def need_pages(folder: Path) -> None:
+    """Raise RunError now if a page could not be written into a folder after the work."""
+    for module in ("tqdm", "matplotlib", "PIL.Image"):
+        need(module)
+    check_writable(folder)
+
+
 def do_demo(args: argparse.Namespace) -> None:
     """Train every model on the embedded digits, and write a page."""
-    names = args.only or list(PARTS)
+    names = list(dict.fromkeys(args.only or PARTS))
     unknown = [name for name in names if name not in PARTS]
     if unknown:
-        raise RunError(f"the demo has no {unknown[0]!r}; there are {', '.join(PARTS)}")
+        raise RunError(f"the demo has no {shown(unknown[0])}; there are {', '.join(PARTS)}")
+    need_pages(Path(args.out))
     training, test = read_data("digits", None)
     folder, sections = Path(args.out), []
     for name in names:
@@ -249,25 +372,99 @@ def do_demo(args: argparse.Namespace) -> None:
 # -------------------------------------------------------------------------------------- arguments
 
 
+class Given(argparse.Action):
+    """Keeps a value, once, and that it was given: in `namespace.given`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("given", set())
+        if self.dest in given:
+            parser.error(f"{option_string} is given twice")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+class HelpOfTask(argparse.Action):
+    """The help of a command, and of the task that is named before it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        print(parser.format_help().rstrip())
+        if namespace.task in TASKS:
+            print(f"\n{described(namespace.task, TASKS[namespace.task])}")
+        parser.exit()
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and which guesses no word."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+        self.register("action", None, Given)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{one_line(f'{self.prog}: {message}; see {self.prog} --help')}\n")
+
+
+def one_line(message: str) -> str:
+    """A message without line breaks; what is very long is left out of its middle."""
+    text = " ".join(message.split())
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+
+
 def words(given: Sequence[str]) -> dict[str, str]:
-    """NAME=VALUE, NAME=VALUE, ... as a mapping."""
-    return dict(word.partition("=")[::2] for word in given)
+    """NAME=VALUE, NAME=VALUE, ... as a mapping. Raises RunError for a name that comes twice."""
+    pairs = [word.partition("=")[::2] for word in given]
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise RunError(f"--set {shown(name)} is given twice")
+    return dict(pairs)
 
 
-def positive_int(text: str, least: int = 1) -> int:
-    """A whole number from `least` on, as an argument's type."""
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
+def assignment(text: str) -> str:
+    """NAME=VALUE, as an argument's type."""
+    if "=" not in text:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not of the form NAME=VALUE")
+    return text
+
+
+def some_text(text: str) -> str:
+    """A name or a path that is not empty, as an argument's type."""
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is empty, or no name")
+    return text
+
+
+def whole_number(text: str, least: int, most: int) -> int:
+    """A whole number between limits, as an argument's type."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > 20 or int(text) < least:
+        what = text if len(text) <= 20 else shown(text)
+        raise argparse.ArgumentTypeError(f"{what} is not a whole number from {least} on")
+    if int(text) > most:
+        raise argparse.ArgumentTypeError(f"{text} is too large; at most {most}")
     return int(text)
 
 
-def non_negative_int(text: str) -> int:
-    return positive_int(text, 0)
+positive_int = partial(whole_number, least=1, most=10**9)
+non_negative_int = partial(whole_number, least=0, most=10**19)
+drawn = partial(whole_number, least=1, most=MOST)
 
 
 def workers(text: str) -> int | str:
     """A number of processes, or auto."""
-    return text if text == "auto" else positive_int(text)
+    return text if text == "auto" else whole_number(text, 1, MOST_WORKERS)
 
 
 def add_workers(command: argparse.ArgumentParser, default: int) -> None:
@@ -277,21 +474,29 @@ def add_workers(command: argparse.ArgumentParser, default: int) -> None:
 
 
 def add_set(command: argparse.ArgumentParser, message: str) -> None:
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=message)
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=assignment,
+        metavar="NAME=VALUE",
+        help=message,
+    )
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--seed", type=non_negative_int, default=0)
+    message = "of all random numbers (default: 0)"
+    command.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help=message)
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="tinygrad-cv",
         description="Train, sample and evaluate models on small images and on text.",
     )
     top.add_argument("--version", action="version", version=f"tinygrad-cv {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    add_train(commands.add_parser("train", help="train a model into a run folder"))
+    add_train(commands.add_parser("train", help="train a model into a run folder", add_help=False))
     add_sample(commands.add_parser("sample", help="draw images, or write text, from a run"))
     add_inpaint(commands.add_parser("inpaint", help="fill in missing pixels with a DDPM's run"))
     add_eval(
@@ -305,16 +510,22 @@ def parser() -> argparse.ArgumentParser:
 
 def add_train(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("task", help=", ".join(TASKS))
-    add("--data", default="digits", help=", ".join(DATA))
-    add("--root", help="where the data lie (default: $TINYGRAD_CV_DATA)")
-    add("--preset", help="the settings to start from: tiny, digits, mnist, text")
+    command.epilog = "`train TASK --help` shows a task's presets and all its values."
+    add("-h", "--help", action=HelpOfTask, nargs=0, help="show this, and what TASK can be set to")
+    add("task", metavar="TASK", help=", ".join(TASKS))
+    data_help = f"{', '.join(DATA)} (default: digits, or what the task makes itself)"
+    add("--data", type=some_text, default="digits", help=data_help)
+    roots = " and ".join(ROOTED)
+    add("--root", type=some_text, help=f"where {roots} lie (default: $TINYGRAD_CV_DATA)")
+    add("--preset", type=some_text, help="the settings to start from: tiny, digits, mnist, text")
     add_set(command, "change a setting: model.NAME, training.NAME or data.NAME")
-    add("--steps", type=positive_int, help="short for --set training.steps=N")
+    add("--steps", type=positive_int, help="short for --set training.steps=N", metavar="N")
     add_seed(command)
-    add("--start", metavar="RUN", help="begin with the weights of a run (fine-tuning)")
-    add("--out", help="the run folder (default: runs/TASK-DATA-SEED)")
-    add("--save-every", type=positive_int, default=500, metavar="STEPS")
+    start = "begin with the weights of a run of the same task (fine-tuning)"
+    add("--start", type=some_text, metavar="RUN", help=start)
+    add("--out", type=some_text, help="the run folder (default: runs/TASK-DATA-SEED)")
+    saved = "steps between two checkpoints (default: 500)"
+    add("--save-every", type=positive_int, default=500, metavar="STEPS", help=saved)
     add_workers(command, default=1)
     add("--resume", action="store_true", help="go on with the run in the folder")
     command.set_defaults(do=do_train)
@@ -322,49 +533,80 @@ def add_train(command: argparse.ArgumentParser) -> None:
 
 def add_sample(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("run")
-    add("--n", type=positive_int, default=64, help="images, or characters")
+    add("run", type=some_text, metavar="RUN", help="a run folder")
+    add("--n", type=drawn, default=64, metavar="N", help="images, characters or lines (64)")
     add_seed(command)
-    add_set(command, "an option of this model's sampling")
-    add("--out", help="FILE.png or FILE.npz")
+    add_set(command, "an option of this model's sampling; `train TASK --help` names them")
+    add("--out", type=some_text, help="FILE.png or FILE.npz for images, FILE.txt for text")
     command.set_defaults(do=do_sample)
 
 
 def add_inpaint(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("run")
-    add("--missing", default="lower", help=f"of test images: {', '.join(MISSING)}")
-    add("--n", type=positive_int, default=8, help="test images")
+    add("run", type=some_text, metavar="RUN", help="the folder of a DDPM's run")
+    missing = f"of test images: {', '.join(MISSING)} (default: lower)"
+    add("--missing", default="lower", metavar="PART", help=missing)
+    add("--n", type=drawn, default=8, metavar="N", help="test images (default: 8)")
     mine = "others than those: `images` in [0, 1], NaN where missing"
-    add("--images", metavar="FILE.npz", help=mine)
+    add("--images", type=some_text, metavar="FILE.npz", help=mine)
     add_seed(command)
     out = "FILE.png, what was left above what was filled in, or FILE.npz"
-    add("--out", required=True, help=out)
+    add("--out", type=some_text, required=True, help=out)
     command.set_defaults(do=do_inpaint)
 
 
 def add_eval(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run")
+    command.add_argument("run", type=some_text, metavar="RUN", help="a run folder")
     command.set_defaults(do=do_eval)
 
 
 def add_demo(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--out", default="runs/demo")
+    add("--out", type=some_text, default="runs/demo", help="a folder (default: runs/demo)")
     add("--only", action="append", metavar="NAME", help=", ".join(PARTS))
-    add("--steps", type=positive_int, help="of each model (default: what suits it)")
+    steps = "of each model (default: what suits it)"
+    add("--steps", type=positive_int, metavar="N", help=steps)
     add_workers(command, default=min(2, parallel.cores()))
     command.set_defaults(do=do_demo)
 
 
+# ------------------------------------------------------------------------------------------- main
+
+
 def main(argv: Sequence[str] | None = None) -> int:
+    if hasattr(sys.stdout, "reconfigure"):  # not if something else stands in its place
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return carry_out(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who reads, as in `| head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def carry_out(argv: Sequence[str] | None) -> int:
+    """Carry out a command; the exit code."""
     args = parser().parse_args(argv)
     try:
-        args.do(args)
+        with no_more_than_free():
+            args.do(args)
+    except BrokenPipeError:
+        raise
+    except MemoryError as error:
+        return failed(f"this does not fit into memory: {error}; take smaller sizes or batches")
     except (RunError, parallel.RankError, ValueError, OSError) as error:
-        print(f"tinygrad-cv: {error}", file=sys.stderr)
-        return 2
+        return failed(str(error))
     except KeyboardInterrupt:
         print("tinygrad-cv: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def failed(message: str) -> int:
+    """Say on one line what went wrong; the exit code."""
+    for words, instead in ADVICE.items():
+        message = message.replace(words, instead)
+    print(one_line(f"tinygrad-cv: {message}"), file=sys.stderr)
+    return 2

@@ -13,20 +13,20 @@ from typing import Any
 import tinygrad_cv as tg
 from tinygrad_cv import nn, optim
 
-from ..config import Config, Fraction, NonNegative
+from ..config import Config, Fraction, NonNegative, Steps
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
     """How a model is trained by a `Learner`."""
 
-    steps: int = 3000
-    batch_size: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    warmup_steps: NonNegative = 200
+    steps: Steps = 3000  # updates of the weights
+    batch_size: int = 128  # examples of an update
+    lr: float = 1e-3  # learning rate after the warm-up
+    weight_decay: float = 0.0  # share of lr by which weights shrink
+    warmup_steps: NonNegative = 200  # in which the learning rate rises
     ema_decay: Fraction = 0.998  # of the moving average of the weights
-    max_grad_norm: float = 1.0
+    max_grad_norm: float = 1.0  # the gradients' norm is cut there
 
 
 class Learner:

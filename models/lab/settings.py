@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, get_args, get_origin
 
-from ..config import Config, ModelConfig, checked, named_values
+from ..config import Config, Declared, ModelConfig, checked, declared, named_values, shown
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,33 @@ def configure(
     """
     if name not in presets:
         raise ValueError(f"no preset is called {name!r}; there are {', '.join(presets)}")
-    preset = presets[name]
-    usual = dict(named_values(preset))
-    for word in changes:
-        check_name(word, list(usual))
-    values = {word: parse(word, text, usual[word]) for word, text in changes.items()}
-    settings = changed(preset.fitted(dataset), values)
-    checked(settings, preset)
+    settings = with_words(presets[name].fitted(dataset), changes)
     settings.check(dataset)
     for word in changes:
         if word.startswith(tuple(f"{part}." for part in settings.unused)):
             raise ValueError(f"{word}: the other settings make no use of it; leave it out")
     return settings
+
+
+def check_grey(model: ModelConfig, images: str) -> None:
+    """Raise ValueError for a model of colours, where images are grey."""
+    for name, value in named_values(model):
+        if name.rpartition(".")[2] == "num_channels" and value != 1:
+            raise ValueError(f"model.{name}={value}: {images} are grey, of 1 channel")
+
+
+def with_words(config: Any, words: Mapping[str, str]) -> Any:
+    """A configuration with other values, as text by dotted names.
+
+    Raises ValueError for an unknown name, and a value of another type or beyond its limits.
+    """
+    usual = dict(named_values(config))
+    for name in words:
+        check_name(name, list(usual))
+    values = {}
+    for name, text in words.items():
+        values[name] = parse(name, text, usual[name], declared(config, name))
+    return checked(changed(config, values), config)
 
 
 def check_name(word: str, known: list[str]) -> None:
@@ -69,7 +83,9 @@ def check_name(word: str, known: list[str]) -> None:
     near = [name for name in known if name.startswith(f"{word}.")]
     part, dot, _ = word.rpartition(".")
     beside = [name for name in known if name.startswith(f"{part}.")] if dot else []
-    raise ValueError(f"nothing is called {word!r}; there are {', '.join(near or beside or known)}")
+    names = near or beside or known
+    there = f"there are {', '.join(names)}" if names else "there is nothing to set"
+    raise ValueError(f"nothing is called {shown(word)}; {there}")
 
 
 def changed(config: Any, values: Mapping[str, object]) -> Any:
@@ -87,15 +103,25 @@ def changed(config: Any, values: Mapping[str, object]) -> Any:
     return replace(config, **own)
 
 
-def parse(name: str, text: str, like: Any) -> Any:
-    """A value written as text, of the type of another value."""
-    if isinstance(like, str):
-        return text
+def parse(name: str, text: str, usual: object, declared: Declared) -> Any:
+    """A value written as text, of the type that is declared; it may be beyond the limits."""
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = None
-    value = float(value) if isinstance(like, float) and isinstance(value, int) else value
-    if type(value) is not type(like):
-        raise ValueError(f"{name}={text}: a value like {like!r} is expected")
-    return value
+        return from_text(text, declared.kind)
+    except ValueError:
+        given = shown(text) if len(text) > 100 else text
+        raise ValueError(f"{name}={given}: a value like {usual!r} is expected") from None
+
+
+def from_text(text: str, kind: Any) -> Any:
+    """A value of a type: "3" -> 3, "(3, 4)" -> (3, 4). Raises ValueError for other text."""
+    if kind is bool:
+        if text not in ("True", "False"):
+            raise ValueError(text)
+        return text == "True"
+    if get_origin(kind) is not tuple:
+        return kind(text)
+    text = text.strip()
+    if text[:1] + text[-1:] not in ("()", "[]"):
+        raise ValueError(text)
+    items = text[1:-1].strip().removesuffix(",")
+    return tuple(map(get_args(kind)[0], items.split(","))) if items else ()

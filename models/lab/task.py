@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cv import optim
+
+from ..config import Config
 from .errors import RunError
-from .settings import Settings, parse
+from .settings import Settings, with_words
 
 
 class GeneratedBatches:
@@ -33,7 +37,9 @@ class Task:
     title: ClassVar[str]
     presets: ClassVar[Mapping[str, Any]]  # Settings by name
     dataset_kind: ClassVar[str] = "images"  # or "text", "nothing"
-    options: ClassVar[Mapping[str, Any]] = {}  # of `sample`, with their usual values
+    draws: ClassVar[str] = ""  # "images" or "text" if `sample` draws any
+    options: ClassVar[Config] = Config()  # of `sample`
+    memory: ClassVar[tuple[str, ...]] = ()  # parts that are neither weights nor optimisers
     plots: ClassVar[Mapping[str, tuple[str, ...]]]  # lines of the log that are drawn together
     metrics_help: ClassVar[str]  # what the columns of `evaluate` are
 
@@ -57,18 +63,25 @@ class Task:
         raise RunError(f"{self.title}: this model draws nothing; `eval` shows what it has learned")
 
     def sampling(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """Options of `sample` that were given as text."""
-        unknown = [key for key in given if key not in self.options]
-        if unknown:
-            known = ", ".join(self.options) or "none"
-            message = f"sampling has no option {unknown[0]!r}; there are {known}"
-            raise ValueError(f"{self.title}: {message}")
-        return {key: parse(key, text, self.options[key]) for key, text in given.items()}
+        """Options of `sample`, of which some are given as text.
+
+        Raises ValueError for a name or a value that does not fit.
+        """
+        return asdict(with_words(self.options, given))
 
     def start_from(self, other: Any) -> None:
-        """Begin with the weights of another task."""
-        message = "this model cannot be fine-tuned; train it from its own start"
-        raise RunError(f"{self.title}: {message}")
+        """Begin with the weights of another task of this kind, and with their averages.
+
+        Raises RunError if they have other shapes.
+        """
+        for name, part in self.parts.items():
+            if isinstance(part, optim.Optimizer) or name in self.memory:
+                continue
+            try:
+                part.load_state_dict(other.parts[name].state_dict())
+            except (ValueError, KeyError) as error:
+                message = f"the other weights do not fit this model: {error}"
+                raise RunError(f"{self.title}: {message}") from None
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Rows of metrics on the data set `name`: this model's, then floor and baselines."""

@@ -29,6 +29,8 @@ from .optional import progress_bar
 from .run import Run
 from .task import Task
 
+REPLAYED = 50  # steps at most are made again to find out what made a NaN
+
 
 def train(
     task: Task,
@@ -38,8 +40,8 @@ def train(
     log_every: int = 50,
     save_every: int = 500,
     on_step: Callable[[int], None] | None = None,
-) -> None:
-    """Carry out the steps that are missing.
+) -> int:
+    """Carry out the steps that are missing; the number of steps that are made then.
 
     Ctrl-C ends the step, saves and raises RunError, which says how to go on. So does a step that is
     not finite, with its cause. `on_step` is called on rank 0 with the number of steps made.
@@ -53,11 +55,12 @@ def train(
     ):
         try:
             while step < steps:
-                before = (task.rng.bit_generator.state, task.batches.state())
+                if step % REPLAYED == 0 or step == saved:
+                    moment = Moment(task, step)
                 metrics, stop = over_ranks(task.step(step), asked.is_set())
                 step += 1
                 if not all(map(math.isfinite, metrics.values())):
-                    raise RunError(explain_not_finite(task, run, step - 1, before, metrics))
+                    raise RunError(explain_not_finite(task, run, step - 1, moment, metrics))
                 if step % log_every == 0 or step == steps:
                     log.write(json.dumps({"step": step, **metrics}) + "\n")
                     log.flush()
@@ -74,6 +77,25 @@ def train(
         except KeyboardInterrupt:
             message = f"stopped; {saved} steps are saved. Go on with the same command and --resume"
             raise RunError(message) from None
+    return step
+
+
+class Moment:
+    """All that the next step depends on, to make it again from there."""
+
+    def __init__(self, task: Task, step: int) -> None:
+        self.step = step
+        self.rng, self.batches = task.rng.bit_generator.state, task.batches.state()
+        self.parts: dict[str, dict[str, np.ndarray]] = {}
+        for name, part in task.parts.items():
+            state = part.state_dict().items()
+            self.parts[name] = {key: np.array(value) for key, value in state}
+
+    def restore(self, task: Task) -> None:
+        for name, part in task.parts.items():
+            part.load_state_dict(self.parts[name])
+        task.rng.bit_generator.state = self.rng
+        task.batches.restore(self.batches)
 
 
 @contextmanager
@@ -123,17 +145,20 @@ def asked_to_stop() -> Iterator[threading.Event]:
 
 
 def explain_not_finite(
-    task: Task, run: Run, step: int, before: Any, metrics: dict[str, float]
+    task: Task, run: Run, step: int, moment: Moment, metrics: dict[str, float]
 ) -> str:
-    """The operation that made the first NaN: the step again, with every operation watched."""
+    """The operation that made the first NaN: the last steps again, every operation watched.
+
+    The step that shows it may have begun with weights that the one before has spoiled.
+    """
     values = ", ".join(f"{name} {value}" for name, value in metrics.items())
-    task.rng.bit_generator.state = before[0]
-    task.batches.restore(before[1])
+    moment.restore(task)
     cause = "the weights themselves are not finite any more"
     try:
         with tg.detect_anomaly():
-            task.step(step)
+            for again in range(moment.step, step + 1):
+                task.step(again)
     except FloatingPointError as error:
-        cause = str(error)
+        cause = str(error) if again == step else f"step {again} began it: {error}"
     fix = f"The last checkpoint in {run.folder} is older; try a smaller learning rate"
     return f"step {step} gave {values}: {cause}. {fix}"

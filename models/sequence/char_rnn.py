@@ -10,6 +10,7 @@ top one alone is read out (in Graves's network each layer has both, equations 2 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 from typing import ClassVar
@@ -20,9 +21,9 @@ import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ModelConfig
+from ..config import Fraction, Layers, ModelConfig
 from ..pretrained import Pretrained
-from .rnn import State, cell_named
+from .rnn import CellName, State, cell_named
 
 WARM_UP_CHARACTERS = 512  # are read before those that are measured
 CHUNK_LENGTH = 256  # characters of a stream that are measured at once
@@ -35,10 +36,10 @@ class CharRNNConfig(ModelConfig):
     model_type: ClassVar = "char-rnn"
 
     vocabulary: str = ""  # its characters, by number
-    cell: str = "lstm"  # or gru, rnn
-    hidden_size: int = 512
-    num_layers: int = 1
-    embedding_size: int = 64
+    cell: CellName = "lstm"  # or gru, rnn
+    hidden_size: int = 512  # of each layer
+    num_layers: Layers = 1  # of the recurrent network
+    embedding_size: int = 64  # of a character
     dropout: Fraction = 0.4  # of the states that are read out
 
 
@@ -105,11 +106,12 @@ class CharRNN(Pretrained):
         rng: np.random.Generator,
         prompt: str = "\n",
         temperature: float = 1.0,
+        observe: Callable[[int], object] | None = None,
     ) -> str:
         """The prompt and n characters more, drawn at a temperature (below 1: safer, above: wilder).
 
-        Raises ValueError for a temperature that is not above 0, and for a prompt with a character
-        that is not in the vocabulary.
+        `observe` is called with 1 after each character. Raises ValueError for a temperature that is
+        not above 0, and for a prompt with a character that is not in the vocabulary.
         """
         if temperature <= 0:
             raise ValueError(
@@ -126,4 +128,6 @@ class CharRNN(Pretrained):
                 drawn = int(rng.choice(len(p), p=p / p.sum()))
                 characters.append(drawn)
                 logits, state = self(np.array([[drawn]]), state)
+                if observe is not None:
+                    observe(1)
         return text.decode(np.array(characters))

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -30,12 +30,13 @@ from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init, parameter
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ImageConfig
+from ..config import Fraction, ImageConfig, Layers
 from ..pretrained import Pretrained
 
 Cell = nn.RNN | nn.GRU | nn.LSTM
 State = Array | tuple[Array, Array]  # (layers directions, N, H); an LSTM has two: (h, c)
 
+CellName = Annotated[str, "rnn", "gru", "lstm"]
 CELLS: dict[str, type[Cell]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 DISTANCE = 100  # steps over which `gradient_norms` follows a gradient
 
@@ -46,11 +47,11 @@ class RowRNNConfig(ImageConfig):
 
     model_type: ClassVar = "row-rnn"
 
-    num_labels: int = 10
-    cell: str = "gru"  # or lstm, rnn
-    hidden_size: int = 128
-    num_layers: int = 1
-    bidirectional: bool = True
+    num_labels: int = 10  # classes
+    cell: CellName = "gru"  # or lstm, rnn
+    hidden_size: int = 128  # of each layer and direction
+    num_layers: Layers = 1  # of the recurrent network
+    bidirectional: bool = True  # reads downwards and upwards
     dropout: Fraction = 0.3  # of the last states
 
 

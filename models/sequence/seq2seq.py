@@ -32,10 +32,10 @@ from tinygrad_cv import nn
 from tinygrad_cv.tensor import Tensor
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ModelConfig
+from ..config import Fraction, Layers, ModelConfig
 from .attention import AdditiveAttention, Attention, MultiplicativeAttention, padding_mask
 from .decoding import Transducer
-from .rnn import cell_named, last_hidden
+from .rnn import CellName, cell_named, last_hidden
 
 Memory = tuple[Array, Array | None, np.ndarray, Array]  # values, keys, mask, summary
 States = tuple[Array, ...]  # of the decoder's layers, (B, layers, H); an LSTM has two
@@ -48,9 +48,9 @@ class Seq2SeqConfig(ModelConfig):
     model_type: ClassVar = "seq2seq"
 
     hidden_size: int = 128  # H, of the states and of embedded symbols
-    cell: str = "gru"  # or lstm, rnn
-    num_layers: int = 1  # of the encoder and of the decoder
-    dropout: Fraction = 0.1
+    cell: CellName = "gru"  # or lstm, rnn
+    num_layers: Layers = 1  # of the encoder and of the decoder
+    dropout: Fraction = 0.1  # of embedded symbols and states
 
 
 class Symbols(nn.Module):

@@ -32,7 +32,7 @@ from tinygrad_cv import nn
 from tinygrad_cv.tensor import Tensor
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ModelConfig
+from ..config import Fraction, Layers, ModelConfig
 from .attention import padding_mask
 from .decoding import Transducer
 
@@ -47,14 +47,14 @@ class TransformerConfig(ModelConfig):
     model_type: ClassVar = "transformer"
 
     d_model: int = 128  # D
-    encoder_layers: int = 2
-    decoder_layers: int = 2
-    encoder_attention_heads: int = 4
-    decoder_attention_heads: int = 4
-    encoder_ffn_dim: int = 256
-    decoder_ffn_dim: int = 256
-    dropout: Fraction = 0.1
-    pre_norm: bool = False
+    encoder_layers: Layers = 2  # blocks
+    decoder_layers: Layers = 2  # blocks
+    encoder_attention_heads: int = 4  # of each block
+    decoder_attention_heads: int = 4  # of each block
+    encoder_ffn_dim: int = 256  # hidden units of its MLPs
+    decoder_ffn_dim: int = 256  # hidden units of its MLPs
+    dropout: Fraction = 0.1  # in each block
+    pre_norm: bool = False  # normalise before each part of a block, not after it
 
     @classmethod
     def of_size(cls, layers: int, d_model: int, heads: int, ffn_dim: int, dropout: float) -> Self:

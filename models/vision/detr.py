@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ModelConfig
+from ..config import Fraction, Layers, ModelConfig
 from ..pretrained import Pretrained
 from ..sequence.transformer import Decoder, Encoder
 from .resnet import SIZES as RESNETS
@@ -51,20 +51,20 @@ class DETRConfig(ModelConfig):
 
     model_type: ClassVar = "detr"
 
-    num_labels: int = 10
+    num_labels: int = 10  # classes; one more is for no object
     num_queries: int = 12  # at most so many objects are detected
     backbone_config: ResNetConfig = field(default_factory=small_backbone)
     mask_padding: bool = True  # in the backbone
-    d_model: int = 64
-    encoder_layers: int = 2
-    decoder_layers: int = 3
-    encoder_attention_heads: int = 4
-    decoder_attention_heads: int = 4
-    encoder_ffn_dim: int = 128
-    decoder_ffn_dim: int = 128
-    dropout: Fraction = 0.0
-    pre_norm: bool = True
-    position_temperature: float = 20.0
+    d_model: int = 64  # size of the vectors
+    encoder_layers: Layers = 2  # blocks
+    decoder_layers: Layers = 3  # blocks
+    encoder_attention_heads: int = 4  # of each block
+    decoder_attention_heads: int = 4  # of each block
+    encoder_ffn_dim: int = 128  # hidden units of its MLPs
+    decoder_ffn_dim: int = 128  # hidden units of its MLPs
+    dropout: Fraction = 0.0  # in each block
+    pre_norm: bool = True  # normalise before each part of a block, not after it
+    position_temperature: Annotated[float, 0.001, 1e9] = 20.0  # of the sines and cosines
 
 
 SIZES = {

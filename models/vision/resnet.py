@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from tinygrad_cv import kernels, nn
 from tinygrad_cv.nn import init, parameter
 from tinygrad_cv.typing import Array
 
-from ..config import ModelConfig
+from ..config import ModelConfig, Stages
 
 STAGES = 4  # at most
 
@@ -35,12 +35,12 @@ class ResNetConfig(ModelConfig):
 
     num_channels: int = 1  # of the images
     embedding_size: int = 16  # channels of the stem, which is the first convolution
-    stem_kernel_size: int = 3
-    stem_stride: int = 2
+    stem_kernel_size: int = 3  # height and width
+    stem_stride: int = 2  # pixels between two places of the stem
     stem_pool: bool = False  # max-pooling of stride 2 after the stem
     hidden_sizes: tuple[int, ...] = (16, 32)  # channels of each stage
-    depths: tuple[int, ...] = (1, 1)  # blocks of each stage
-    layer_type: str = "basic"  # or "bottleneck"
+    depths: Stages = (1, 1)  # blocks of each stage
+    layer_type: Annotated[str, "basic", "bottleneck"] = "basic"  # or "bottleneck"
     frozen_batch_norm: bool = False  # normalise by stored statistics, which are not trained
 
     @property
@@ -258,6 +258,8 @@ def check(config: ResNetConfig) -> None:
         raise ValueError(f"hidden_sizes={sizes} and depths={depths}: one of each for every stage")
     if not 1 <= len(depths) <= STAGES:
         raise ValueError(f"depths={depths}: a ResNet has 1 to {STAGES} stages")
+    if config.stem_kernel_size % 2 == 0:
+        raise ValueError(f"stem_kernel_size={config.stem_kernel_size}: must be odd")
     if config.layer_type not in BLOCKS:
         known = ", ".join(BLOCKS)
         raise ValueError(f"no block is called {config.layer_type!r}; there are {known}")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from tinygrad_cv import nn
 from tinygrad_cv.nn import init, parameter
 from tinygrad_cv.typing import Array
 
-from ..config import Fraction, ImageConfig
+from ..config import Fraction, ImageConfig, Layers
 from ..pretrained import Pretrained
 
 Grid = tuple[int, int]  # patches of an image, downwards and across
@@ -37,17 +37,17 @@ ACTIVATIONS = {"gelu": "none", "gelu_pytorch_tanh": "tanh"}  # `approximate` of 
 class EncoderConfig(ImageConfig):
     """What makes the encoder: its images, sizes and regularisation."""
 
-    patch_size: int = 2
-    hidden_size: int = 64
-    num_hidden_layers: int = 4
-    num_attention_heads: int = 4
+    patch_size: int = 2  # height and width, in pixels
+    hidden_size: int = 64  # of each token
+    num_hidden_layers: Layers = 4  # blocks
+    num_attention_heads: int = 4  # of each block
     intermediate_size: int = 128  # of the MLP
-    hidden_act: str = "gelu_pytorch_tanh"  # or "gelu", the exact one
-    hidden_dropout_prob: Fraction = 0.0
-    attention_probs_dropout_prob: Fraction = 0.0
+    hidden_act: Annotated[str, *ACTIVATIONS] = "gelu_pytorch_tanh"  # or "gelu", the exact one
+    hidden_dropout_prob: Fraction = 0.0  # of tokens
+    attention_probs_dropout_prob: Fraction = 0.0  # of attention weights
     drop_path_rate: Fraction = 0.1  # of the last block; grows linearly from 0
-    qkv_bias: bool = True
-    layer_norm_eps: float = 1e-6
+    qkv_bias: bool = True  # in the projections of attention
+    layer_norm_eps: float = 1e-6  # added to the variance
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ViTConfig(EncoderConfig):
 
     model_type: ClassVar = "vit"
 
-    num_labels: int = 10
+    num_labels: int = 10  # classes
 
 
 def published(hidden_size: int, num_hidden_layers: int, num_attention_heads: int) -> ViTConfig:

@@ -32,7 +32,7 @@ class YOLOSConfig(EncoderConfig):
 
     model_type: ClassVar = "yolos"
 
-    num_labels: int = 10
+    num_labels: int = 10  # classes; one more is for no object
     num_detection_tokens: int = 12  # at most so many objects are detected
     image_size: tuple[int, int] = (48, 48)
     patch_size: int = 4

@@ -9,17 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
 from tinygrad_cv import data, kernels, nn, parallel
 
 from ...classical.ngram import windows, witten_bell
-from ...config import NonNegative
+from ...config import Config, NonNegative, Steps, shown
 from ...sequence.char_rnn import CharRNN, CharRNNConfig
 from ...sequence.rnn import State
+from ..errors import RunError
 from ..learner import Learner, TrainingConfig
+from ..optional import progress_bar
 from ..settings import Settings
 from ..task import Task
 
@@ -30,12 +32,20 @@ ORDERS = (1, 2, 3, 4, 5, 6)  # of the n-grams beside the network
 class CharTraining(TrainingConfig):
     """How a character model is trained."""
 
-    steps: int = 5000
+    steps: Steps = 5000
     batch_size: int = 64  # streams
     chunk_length: int = 64  # characters, over which gradients go back
     lr: float = 3e-3
     weight_decay: float = 0.01
     warmup_steps: NonNegative = 100
+
+
+@dataclass(frozen=True)
+class Writing(Config):
+    """How a character model writes."""
+
+    prompt: str = "\n"  # what the text begins with
+    temperature: Annotated[float, 0.001, 1000] = 1.0  # below 1: safer, above: wilder
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,9 @@ class CharRNNTask(Task):
     title = "RNN that writes text"
     presets = PRESETS
     dataset_kind = "text"
-    options: ClassVar = {"prompt": "\n", "temperature": 1.0}
+    draws = "text"
+    options: ClassVar = Writing()
+    memory = ("carried",)
     plots: ClassVar = {"loss": ("nats per character",)}
     metrics_help = (
         "nats/char: mean of -log p(next character | all before it) on the last tenth of the text, "
@@ -156,12 +168,21 @@ class CharRNNTask(Task):
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> str:
         """`CharRNN.sample` by the averaged weights."""
-        with self.learner.ema_weights() as model:
-            return str(model.sample(n, rng=rng, **options))
+        with progress_bar(n, "writing", passing=True) as bar, self.learner.ema_weights() as model:
+            return str(model.sample(n, rng=rng, observe=bar.update, **options))
+
+    def start_from(self, other: CharRNNTask) -> None:
+        mine, theirs = self.settings.model.vocabulary, other.settings.model.vocabulary
+        if mine != theirs:
+            raise RunError(
+                f"the other text has {len(theirs)} characters, {shown(theirs)}, "
+                f"this one {len(mine)}, {shown(mine)}: one model cannot read both"
+            )
+        super().start_from(other)
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         text = self.sample(2000, rng=np.random.default_rng(4))
-        (folder / "sample.txt").write_text(text)
+        (folder / "sample.txt").write_text(text, "utf-8")
         return []
 
 

@@ -18,8 +18,8 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.typing import Array
 
-from ...config import Config, ModelConfig, NonNegative
-from ...sequence.rnn import cell_named, open_gates
+from ...config import Config, ModelConfig, NonNegative, Steps
+from ...sequence.rnn import CellName, cell_named, open_gates
 from ..settings import Settings
 from ..task import GeneratedBatches, Task
 from .gradients import GRADIENTS, plot_gradient_norms
@@ -33,25 +33,25 @@ class CopierConfig(ModelConfig):
 
     model_type: ClassVar = "copier"
 
-    cell: str = "lstm"  # or gru, rnn
-    hidden_size: int = 64
+    cell: CellName = "lstm"  # or gru, rnn
+    hidden_size: int = 64  # of the recurrent state
 
 
 @dataclass(frozen=True)
 class CopyingTraining(Config):
     """How it is trained: by Adam, at a constant rate."""
 
-    steps: int = 3000
-    batch_size: int = 64
-    lr: float = 1e-2
-    max_grad_norm: float = 1.0
+    steps: Steps = 3000  # updates of the weights
+    batch_size: int = 64  # sequences of an update
+    lr: float = 1e-2  # learning rate
+    max_grad_norm: float = 1.0  # the gradients' norm is cut there
 
 
 @dataclass(frozen=True)
 class CopyingData(Config):
     """What is to be copied."""
 
-    num_symbols: int = 8
+    num_symbols: int = 8  # to choose from
     length: int = 5  # symbols to remember
     delay: NonNegative = 40  # blanks between the last symbol and the marker
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
 from tinygrad_cv import data, parallel
 
-from ...config import Fraction
+from ...config import Config, Fraction, Steps
 from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_mask, to_network
 from ...generative.unet import UNetConfig
 from ..evaluation.generation import Evaluator, evaluate
@@ -27,10 +28,20 @@ MOMENTS = 10  # of a process are shown
 class DDPMTraining(TrainingConfig):
     """How a DDPM is trained."""
 
-    steps: int = 5000
+    steps: Steps = 5000
     batch_size: int = 64
     lr: float = 2e-3
     label_dropout: Fraction = 0.3  # share of the training images whose class is withheld
+
+
+@dataclass(frozen=True)
+class DDPMSampling(Config):
+    """How a DDPM draws."""
+
+    label: Annotated[int, -1, inf] = -1  # the class of all images; -1 for none
+    guidance: Annotated[float, -100, 100] = 1.0  # above 1: more of the class, less variety
+    sampling_steps: int = 50  # from noise to image, at most the model's timesteps
+    eta: Fraction = 1.0  # the noise of each step: 0 is DDIM, 1 DDPM
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class DDPMTask(ImageGenerator):
     presets = PRESETS
     title = "DDPM"
     plots: ClassVar = {"loss": ("loss",)}
-    options: ClassVar = {"label": -1, "guidance": 1.0, "sampling_steps": 50, "eta": 1.0}
+    options: ClassVar = DDPMSampling()
 
     settings: DDPMSettings
 
@@ -135,9 +146,11 @@ class DDPMTask(ImageGenerator):
         sampling_steps: int = 250,
     ) -> np.ndarray:
         """`DDPM.inpaint` by the averaged weights."""
-        with self.learner.ema_weights() as model:
+        steps = min(sampling_steps, self.settings.model.timesteps)
+        progress = progress_bar(steps, "filling in", passing=True)
+        with progress as bar, self.learner.ema_weights() as model:
             filled: np.ndarray = model.inpaint(
-                images, known, rng=rng, sampling_steps=sampling_steps
+                images, known, rng=rng, sampling_steps=steps, observe=bar.update
             )
         return filled
 

@@ -8,6 +8,7 @@ et al. 2017).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import data, optim, parallel
 
-from ...config import Config, Fraction
+from ...config import Config, Fraction, Steps
 from ...generative.gan import (
     Discriminator,
     GANConfig,
@@ -31,11 +32,11 @@ from .images import ImageGenerator, ImageSettings
 class GANTraining(Config):
     """How the two networks of a GAN are trained: by Adam, with constant learning rates."""
 
-    steps: int = 6000
-    batch_size: int = 128
-    generator_lr: float = 1e-3
-    discriminator_lr: float = 1e-3
-    betas: Annotated[tuple[float, float], 0, 1] = (0.5, 0.99)
+    steps: Steps = 6000  # updates of each network
+    batch_size: Annotated[int, 2, inf] = 128  # images of an update
+    generator_lr: float = 1e-3  # Adam's learning rate
+    discriminator_lr: float = 1e-3  # Adam's learning rate
+    betas: Annotated[tuple[float, float], 0, 0.999_999] = (0.5, 0.99)  # Adam's
     ema_decay: Fraction = 0.995  # of the moving average of G's weights
     instance_noise: float = 0.2  # standard deviation at the start; falls to 0 over the run
     gradient_penalty: float = 10.0  # lambda of wgan-gp

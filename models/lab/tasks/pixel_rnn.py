@@ -11,7 +11,7 @@ from tinygrad_cv import data, kernels, parallel
 
 from ...classical.gaussians import gaussian_bits
 from ...classical.ngram import markov_bits
-from ...config import Fraction, NonNegative
+from ...config import Fraction, NonNegative, Steps
 from ...generative.pixel_rnn import PixelRNN, PixelRNNConfig, quantise
 from ..learner import Learner, TrainingConfig
 from ..optional import progress_bar
@@ -23,7 +23,7 @@ from .images import ImageGenerator, ImageSettings
 class PixelRNNTraining(TrainingConfig):
     """How a pixel model is trained. In more steps it learns the 1,200 digits by heart."""
 
-    steps: int = 600
+    steps: Steps = 600
     batch_size: int = 64
     lr: float = 3e-3
     weight_decay: float = 0.05

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from ...config import Config
-from .pairs import Pairs, check_order, in_order
+from .pairs import ORDERS, Pairs, check_order, in_order
 from .transduction import (
     TINY_MODEL,
     TINY_TRAINING,
@@ -27,7 +27,7 @@ from .transduction import (
 class LettersData(Config):
     """What is copied or reversed."""
 
-    order: str = "reversed"  # or same
+    order: Annotated[str, *ORDERS] = "reversed"  # or same
     letters: Annotated[int, 1, 26] = 26  # in the alphabet
     longest: int = 20  # of what is trained on; shorter ones are as frequent
 

@@ -18,11 +18,11 @@ from tinygrad_cv import nn, parallel
 from tinygrad_cv.data import Dataset
 from tinygrad_cv.data.state import jsonable
 
-from ...config import Config, Fraction, NonNegative
+from ...config import Config, Fraction, NonNegative, Steps
 from ...vision.boxes import Objects, area, overlap
 from ..evaluation.connected import INK, ink, resize
 from ..learner import Learner, TrainingConfig
-from ..settings import Settings
+from ..settings import Settings, check_grey
 from ..task import Task
 
 TRIES = 20  # to find a free place for a digit, which is left out if there is none
@@ -37,7 +37,7 @@ class SceneConfig(Config):
     digits: int = 6  # at most; at least 1
     digit: tuple[int, int] = (12, 22)  # smallest and largest height of a digit's own image
     touching: Fraction = 0.1  # share of a digit's box that another's may cover
-    fragments: NonNegative = 8
+    fragments: NonNegative = 8  # pieces of other digits, at most
     fragment: Annotated[int, 2, inf] = 6  # largest height and width of one; the smallest is 2
     noise: float = 0.05  # standard deviation
     measured_scenes: int = 500  # scenes of test digits, by which a model is evaluated
@@ -241,7 +241,7 @@ class scenes:  # named as a function, like batches
 class SceneTraining(TrainingConfig):
     """How a model is trained on scenes."""
 
-    steps: int = 10_000
+    steps: Steps = 10_000
     batch_size: int = 16
     weight_decay: float = 1e-4
 
@@ -260,6 +260,8 @@ class SceneSettings(Settings):
         return replace(self, model=replace(self.model, num_labels=len(dataset.classes)))
 
     def check(self, dataset: Any) -> None:
+        check_grey(self.model, "scenes")
+        check_sizes(self.data)
         canvas = (self.data.canvas, self.data.canvas)
         size = getattr(self.model, "image_size", canvas)
         if size != canvas:

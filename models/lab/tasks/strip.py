@@ -23,7 +23,8 @@ from ...sequence.transformer import TransformerConfig
 from ...vision.columns import Columns
 from ...vision.resnet import ResNetConfig
 from ..report.images import grid, heat, read_grey, write_png
-from .pairs import Pairs, check_order, in_order
+from ..settings import check_grey
+from .pairs import ORDERS, Pairs, check_order, in_order
 from .transduction import (
     TINY_MODEL,
     TINY_TRAINING,
@@ -47,7 +48,7 @@ class StripConfig(TransductionConfig):
 
     model_type: ClassVar = "strip-reader"
 
-    image_height: int = 8
+    image_height: int = 8  # of the strips, in pixels
     backbone_config: ResNetConfig = field(default_factory=backbone)
 
 
@@ -56,10 +57,10 @@ class StripData(Config):
     """What strips are made of."""
 
     image_size: tuple[int, int] = EMBEDDED  # of a digit: (H, W)
-    classes: Annotated[int, 1, 10] = 10
-    order: str = "same"  # or reversed
+    classes: Annotated[int, 1, 10] = 10  # 0, 1, ... up to so many digits
+    order: Annotated[str, *ORDERS] = "same"  # or reversed
     shortest: int = 3  # digits
-    longest: int = 12
+    longest: int = 12  # digits
     gap: NonNegative = 2  # most empty columns before a digit
     noise: float = 0.1  # standard deviation of what is added to the pixels in training
     rotation: float = 15.0  # degrees, at most, by which digits are turned in training
@@ -86,6 +87,7 @@ class StripSettings(TransductionSettings):
 
     def check(self, dataset: Any) -> None:
         super().check(dataset)
+        check_grey(self.model, "strips")
         config = self.data
         check_order(config.order)
         if config.longest < config.shortest:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -17,21 +17,24 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.data import IGNORE_INDEX
 
-from ...config import Fraction, ModelConfig
+from ...config import Config, Fraction, ModelConfig, Steps
 from ...sequence.decoding import Transducer, beam_search, greedy, scheduled_inputs
 from ...sequence.seq2seq import Additive, Multiplicative, Plain, Seq2SeqConfig, Symbols
 from ...sequence.symbols import FIRST, decode, encode
 from ...sequence.transformer import Transformer, TransformerConfig
 from ..learner import Learner, TrainingConfig
+from ..optional import progress_bar
 from ..report.plots import draw_matrix, plot
 from ..settings import Settings
-from ..task import GeneratedBatches, Task
+from ..task import GeneratedBatches, Task, in_batches
 from .pairs import Pairs
 
 RECURRENT = {"plain": Plain, "additive": Additive, "multiplicative": Multiplicative}
 ARCHITECTURES = (*RECURRENT, "transformer")
+Architecture = Annotated[str, *ARCHITECTURES]
 SCHEDULES = ("cosine", "inverse square root")
 MEASURED = 200  # pairs of each length or form
+AT_ONCE = 100  # targets are written
 LONGEST = 100  # symbols that are written where no target is known
 
 
@@ -41,7 +44,7 @@ class TransductionConfig(ModelConfig):
 
     model_type: ClassVar = "transduction"
 
-    architecture: str = "additive"  # or plain, multiplicative, transformer
+    architecture: Architecture = "additive"  # or plain, multiplicative, transformer
     recurrent: Seq2SeqConfig = field(default_factory=Seq2SeqConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
 
@@ -57,14 +60,22 @@ class TransductionConfig(ModelConfig):
 class TransductionTraining(TrainingConfig):
     """How a model of pairs is trained."""
 
-    steps: int = 4000
+    steps: Steps = 4000
     batch_size: int = 64
     lr: float = 3e-3  # the Transformer wants about half of it
-    schedule: str = "cosine"  # or inverse square root, the Transformer's own
+    schedule: Annotated[str, *SCHEDULES] = "cosine"  # or inverse square root, the Transformer's own
     weight_decay: float = 0.01
     warmup_steps: int = 200
-    label_smoothing: Fraction = 0.0
+    label_smoothing: Fraction = 0.0  # share of a label that goes to all symbols
     scheduled_sampling: Fraction = 0.0  # share of inputs the model wrote, at the end; grows from 0
+
+
+@dataclass(frozen=True)
+class Transcription(Config):
+    """How a target is written."""
+
+    source: str = ""  # what it is written for; without, some of the test part
+    beam: Annotated[int, 1, 100] = 1  # sequences that are kept side by side
 
 
 @dataclass(frozen=True)
@@ -134,13 +145,15 @@ class Transduction(Task):
     """The training of a model of pairs of sequences."""
 
     plots: ClassVar = {"loss": ("loss",), "exact match": ("exact match on the batch",)}
-    options: ClassVar = {"source": "", "beam": 1}
+    draws = "text"
+    options: ClassVar = Transcription()
     metrics_help = (
         "exact match: share of the test pairs whose target is written right to the last symbol, "
         "the most probable symbol each time. beam of 4: the best of four sequences kept side by "
         "side, by log p / ((5 + length) / 6)^.6."
     )
     settings: TransductionSettings
+    found: tuple[Any, Any] = (None, {})  # test data and the accuracy on them, until the next step
     alphabet: str  # of the targets
     along: str  # what the groups are lengths of; "" if they aren't
 
@@ -192,6 +205,7 @@ class Transduction(Task):
     # --------------------------------------------------------------------------------- training
 
     def step(self, step: int) -> dict[str, float]:
+        self.found = (None, {})
         config, team = self.settings.training, parallel.team()
         pairs = self.draw(config.batch_size, self.training, rng=self.rng)
         arrays = (pairs.source, pairs.lengths, pairs.inputs, pairs.labels)
@@ -257,6 +271,7 @@ class Transduction(Task):
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         one, four = self.accuracy(test), self.accuracy(test, beam=4)
+        self.found = (test, one)
 
         def row(name: str, one: float, four: float) -> dict[str, Any]:
             return {"name": name, "exact match": one, "beam of 4": four}
@@ -272,7 +287,13 @@ class Transduction(Task):
         if source:
             return f"{source} -> {self.write(*self.read(source), LONGEST, beam)[0]}"
         pairs = self.draw(n, self.pool(None, "test"), rng=rng)
-        written = self.write(pairs.source, pairs.lengths, LONGEST, beam)
+        written: list[str] = []
+        with progress_bar(n, "writing", passing=True) as bar:
+            for sources, lengths in zip(
+                in_batches(pairs.source, AT_ONCE), in_batches(pairs.lengths, AT_ONCE), strict=True
+            ):
+                written += self.write(sources, lengths, LONGEST, beam)
+                bar.update(len(sources))
         wanted = decode(pairs.target, self.alphabet)
         lines = []
         for text, ours, right in zip(self.describe(pairs), written, wanted, strict=True):
@@ -296,7 +317,10 @@ class Transduction(Task):
         return written[: len(weights[0])], weights[0]
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        shown, accuracy = [], self.accuracy(test)
+        shown = []
+        known, accuracy = self.found
+        if known is not test or not accuracy:
+            accuracy = self.accuracy(test)
         if self.along:
             line = (list(accuracy), list(accuracy.values()))
             plot({self.settings.model.architecture: line}, self.along, folder / "lengths.png")

@@ -1,0 +1,517 @@
+"""The command line: each word is heard or refused by name, and each error is one line."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import io
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.config import declared, named_values
+from models.lab import cli, memory
+from models.lab.cli import main
+from models.lab.describe import default_preset, described, meaning
+from models.lab.errors import RunError
+from models.lab.run import Run
+from models.lab.tasks import TASKS
+from models.lab.tasks.gan import PRESETS, GANTask
+from models.lab.train import train
+from tinygrad_cv import data, safetensors
+
+TEXT = "to be or not to be, that is the question\n" * 60
+IN_ONE_STEP = ["--preset", "tiny", "--steps", "1"]
+JUNK = ("", "-", "x" * 100_000, "-" * 100_000, "{[]:1}", "9" * 5000, "1e999", "nan", "(8.5,)", "None", "\ud800", "()")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did: its exit code, what it wrote, and to what files."""
+
+    code: int
+    out: str
+    error: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def digest(path: Path) -> str:
+    """Of what a file says; a safetensors file's metadata and arrays are all of it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def carry_out(*command: str, folder: Path | None = None) -> Outcome:
+    """A command, in this process; the files that are in a folder then."""
+    out, error, before = io.StringIO(), io.StringIO(), (sys.stdout, sys.stderr)
+    sys.stdout, sys.stderr = out, error
+    try:
+        code = main(list(command))
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        sys.stdout, sys.stderr = before
+    paths = sorted(folder.rglob("*")) if folder else []
+    files = {str(path.relative_to(folder)): digest(path) for path in paths if folder and path.is_file()}
+    return Outcome(code, out.getvalue(), error.getvalue(), files)
+
+
+def error_of(*command: str) -> str:
+    """The only line of a command that fails."""
+    outcome = carry_out(*command)
+    assert outcome.code == 2, outcome
+    lines = [line for line in outcome.error.splitlines() if "tinygrad-cv" in line]
+    assert len(lines) == 1, outcome.error
+    assert len(lines[0]) < 2200
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: Any) -> Iterator[Path]:
+    """A folder with a run of each kind that draws or does not, in which commands are carried out."""
+    folder, before = tmp_path_factory.mktemp("runs"), Path.cwd()
+    os.chdir(folder)
+    (folder / "text.txt").write_text(TEXT)
+    for task in ("gan", "ddpm", "vit", "dates", "copying"):
+        assert main(["train", task, *IN_ONE_STEP, "--out", task]) == 0
+    assert main(["train", "char-rnn", *IN_ONE_STEP, "--data", "text:text.txt", "--out", "char-rnn"]) == 0
+    images = np.zeros((2, 8, 8), np.float32)
+    images[:, :4] = np.nan
+    np.savez(folder / "mine.npz", images=images)
+    np.savez(folder / "others.npz", images=images[:1])
+    yield folder
+    os.chdir(before)
+
+
+# ------------------------------------------------------------------------------------- each option, used or refused
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A command that works, and another value for each of its options that is not in VALUES."""
+
+    command: tuple[str, ...]
+    values: dict[str, str] = field(default_factory=dict)
+
+
+VALUES = {
+    "--data": "folder:nowhere",
+    "--root": "elsewhere",
+    "--preset": "digits",
+    "--set": "model.hidden_size=9",
+    "--steps": "3",
+    "--seed": "7",
+    "--start": "gan",
+    "--out": "another",
+    "--save-every": "1",
+    "--workers": "3",
+    "--resume": "",
+    "--n": "3",
+    "--missing": "left",
+    "--images": "others.npz",
+    "--only": "vit",
+}
+OF_DATES = {"--start": "dates", "--preset": "dates", "--set": "model.recurrent.hidden_size=9"}
+SAMPLE_DDPM = ("sample", "ddpm", "--n", "2", "--set", "sampling_steps=2")
+NEW_GAN = ("train", "gan", "--preset", "tiny", "--steps", "2", "--out", "run")
+SITUATIONS = (
+    Situation(NEW_GAN, {"--set": "model.latent_dim=5"}),
+    Situation(("train", "dates", "--preset", "tiny", "--steps", "2", "--out", "run"), OF_DATES),
+    Situation(("train", "gan", "--out", "again", "--resume"), {"--set": "model.latent_dim=5"}),
+    Situation(("sample", "gan", "--out", "x.npz"), {"--set": "temperature=2", "--out": "y.npz"}),
+    Situation((*SAMPLE_DDPM, "--out", "x.npz"), {"--set": "eta=0", "--out": "y.npz"}),
+    Situation(("sample", "char-rnn"), {"--set": "temperature=2", "--out": "y.txt"}),
+    Situation(("sample", "dates"), {"--set": "source=3 may 1998", "--out": "y.txt"}),
+    Situation(("sample", "dates", "--set", "source=3 may 1998"), {"--set": "beam=2", "--out": "y.txt"}),
+    Situation(("sample", "vit"), {"--out": "y.png"}),
+    Situation(("inpaint", "ddpm", "--out", "x.npz"), {"--out": "y.npz"}),
+    Situation(("inpaint", "ddpm", "--images", "mine.npz", "--out", "x.npz"), {"--out": "y.npz"}),
+    Situation(("eval", "vit")),
+    Situation(("demo", "--steps", "2")),
+)
+
+
+def options_of(command: str) -> list[str]:
+    """The options of a command but its help."""
+    groups = cli.parser()._subparsers
+    assert groups is not None
+    commands: dict[str, argparse.ArgumentParser] = groups._group_actions[0].choices  # type: ignore[assignment]
+    names = [action.option_strings[-1] for action in commands[command]._actions if action.option_strings]
+    return [name for name in names if name != "--help"]
+
+
+def with_option(situation: Situation, option: str) -> list[str]:
+    """The command with another value of an option, in the place of that it has."""
+    command = list(situation.command)
+    value = situation.values.get(option, VALUES[option])
+    if option in command and option not in ("--set", "--resume"):
+        place = command.index(option)
+        del command[place : place + 2]
+    return [*command, option, value] if value else [*command, option]
+
+
+@pytest.fixture
+def recorded(monkeypatch: Any) -> list[Any]:
+    """What commands ask of others whose work takes long: how often to save, how many workers."""
+    asked: list[Any] = []
+    real_workers, real_train = cli.parallel.workers, cli.train
+
+    def workers(count: Any) -> Any:
+        asked.append(count)
+        return real_workers(1)
+
+    def trained(task: Any, run: Run, steps: int, *, save_every: int) -> int:
+        asked.append((steps, save_every))
+        return real_train(task, run, steps, save_every=save_every)
+
+    def part(*arguments: Any) -> Any:
+        name, config, _, count, folder, *_ = arguments
+        asked.append((name, config, count, folder))
+        return None
+
+    monkeypatch.setattr(cli.parallel, "workers", workers)
+    monkeypatch.setattr(cli, "train", trained)
+    monkeypatch.setattr(cli.demo, "carry_out", part)
+    monkeypatch.setattr(cli, "write_page", lambda folder, *_: folder)
+    return asked
+
+
+CASES = [(situation, option) for situation in SITUATIONS for option in options_of(situation.command[0])]
+
+
+def clear(folder: Path, names: set[str]) -> None:
+    """Take away what has been added to a folder."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if str(path.relative_to(folder)) not in names:
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def names_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(("situation", "option"), CASES, ids=lambda case: " ".join(getattr(case, "command", [case])))
+def test_each_option_is_used_or_refused_by_name(
+    situation: Situation, option: str, runs: Path, recorded: list[Any]
+) -> None:
+    """It is used if anything comes out otherwise: another file, line or number of workers."""
+    before, seen = names_in(runs), []
+    for command in (list(situation.command), with_option(situation, option)):
+        if "--resume" in situation.command:
+            shutil.copytree(runs / "gan", runs / "again")
+        outcome = carry_out(*command, folder=runs)
+        seen.append((outcome, list(recorded)))
+        del recorded[:]
+        clear(runs, before)
+    (usual, asked), (other, asked_then) = seen
+    if other.code == 2:
+        assert other.error.count("\n") == 1
+        known = situation.command[:2] == ("sample", "vit")  # which is refused, whatever the options
+        assert known or option in other.error or NAMED_BY_ITS_VALUE[option] in other.error
+    elif option != "--resume" or "--resume" not in situation.command:
+        assert (usual, asked) != (other, asked_then)
+
+
+NAMED_BY_ITS_VALUE = {
+    "--set": "temperature",
+    "--data": "nowhere",
+    "--resume": "run is not a run",
+    "--out": "another is not a run",
+}
+
+
+# ------------------------------------------------------------------------------------------------- values and words
+
+
+SOME = [(task, name) for task, kind in TASKS.items() for name, _ in named_values(kind.presets["tiny"])]
+
+
+@given(st.sampled_from(SOME), st.sampled_from(JUNK))
+def test_a_value_that_does_not_fit_is_one_line_with_its_name(
+    runs: Path, which: tuple[str, str], text: str
+) -> None:
+    task, name = which
+    kind = declared(TASKS[task].presets["tiny"], name).kind
+    text_data = ["--data", "text:text.txt"] if TASKS[task].dataset_kind == "text" else []
+    if kind is str and name.endswith("freeze") and text in ("", "-"):
+        return  # nothing is frozen
+    steps = ["--steps", "1"] if name != "training.steps" else []
+    command = ["train", task, "--preset", "tiny", *text_data, *steps, "--out", "junk", "--set", f"{name}={text}"]
+    before = names_in(runs)
+    outcome = carry_out(*command)
+    clear(runs, before)
+    if text == "()" and kind not in (int, float, bool):
+        return  # a tuple of any length may be empty, where the model has a use for it
+    assert outcome.code == 2
+    assert outcome.error.count("\n") == 1
+    assert name.rpartition(".")[2] in outcome.error
+    assert len(outcome.error) < 2100
+
+
+ODD = ("0", "1", "2", "3", "7", "0.5", "1.0", "(1,)", "(2,)", "(0, 0)", "(3, 1)", "(1.0, 0.0)", "()")
+
+
+@given(st.sampled_from(SOME), st.sampled_from(ODD))
+def test_what_cannot_work_is_refused_before_the_run_begins(runs: Path, which: tuple[str, str], text: str) -> None:
+    """A step that is not finite is the only way to fail later."""
+    task, name = which
+    text_data = ["--data", "text:text.txt"] if TASKS[task].dataset_kind == "text" else []
+    steps = ["--steps", "1"] if name != "training.steps" else []
+    command = ["train", task, "--preset", "tiny", *text_data, *steps, "--out", "odd", "--set", f"{name}={text}"]
+    before = names_in(runs)
+    with np.errstate(all="ignore"):
+        outcome = carry_out(*command)
+    begun = (runs / "odd").exists()
+    clear(runs, before)
+    if outcome.code:
+        assert outcome.code == 2
+        assert outcome.error.count("\n") == 1 or "gave" in outcome.error
+        assert not begun or "gave" in outcome.error, outcome.error
+
+
+TEXTS = [(command, option) for command in ("train", "sample", "inpaint", "demo") for option in options_of(command)]
+
+
+@given(st.sampled_from(TEXTS), st.sampled_from(JUNK))
+def test_a_word_that_is_no_value_of_an_option_is_no_traceback(
+    runs: Path, which: tuple[str, str], text: str
+) -> None:
+    command, option = which
+    if option == "--resume" or (command, option) == ("demo", "--out"):
+        return  # which takes no value; which would train for minutes
+    first = {"train": ["train", "gan", *IN_ONE_STEP], "sample": ["sample", "gan"], "inpaint": ["inpaint", "ddpm"]}
+    words = first.get(command, [command])
+    if option == "--steps":
+        words = [word for word in words if word not in ("--steps", "1")]
+    before = names_in(runs)
+    out = [] if option == "--out" else ["--out", "junk" if command in ("train", "demo") else "junk.png"]
+    outcome = carry_out(*words, *out, f"{option}={text}")
+    clear(runs, before)
+    assert outcome.code == 2 or (outcome.code == 0 and option == "--out")
+    if outcome.code:
+        assert outcome.error.count("\n") == 1
+        assert len(outcome.error) < 2200
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train gan --seed 1 --seed 2", "--seed is given twice"),
+        ("train gan --set model.latent_dim=3 --set model.latent_dim=4", "--set 'model.latent_dim' is given twice"),
+        ("train gan --set model.latent_dim", "'model.latent_dim' is not of the form NAME=VALUE"),
+        ("train gan --steps 3 --set training.steps=4", "--steps and --set training.steps are the same"),
+        ("train gan --step 3", "unrecognized arguments: --step 3"),
+        ("train gan --start=", "--start: '' is empty"),
+        ("train dates --data digits", "--data: dates makes its own data; leave it out"),
+        ("train gan --root here", "--root: digits lies elsewhere; it is for mnist and cifar10"),
+        ("train gan --data folder:~no-such-person/x", "~no-such-person/x"),
+        ("train gan --root ~no-such-person/x --data mnist", "~no-such-person/x"),
+        ("train gan --set model.generator_sizes=(8.5,)", "model.generator_sizes=(8.5,): a value like (8,)"),
+        ("train gan --set training.betas=(1,1)", "training.betas=(1.0, 1.0): must be between 0 and 0.999999"),
+        ("train gan --set training.betas=(0.5,)", "training.betas=(0.5,): a value like (0.5, 0.99)"),
+        ("train gan --set training.generator_lr=1e999", "training.generator_lr=inf: must be finite"),
+        ("sample char-rnn --set temperature=" + "9" * 400, "temperature=inf: must be between 0.001 and 1000"),
+        ("sample dates --set beam=1000000", "beam=1000000: must be between 1 and 100"),
+        ("sample gan --out x.png --n 100000000", "--n: 100000000 is too large; at most 1000000"),
+        ("train gan --workers " + "9" * 30, "--workers: '999999999999999999999999999999' is not a whole number"),
+        ("inpaint ddpm --missing none --out x.png", "--missing=none: one of lower, upper, left, right, middle"),
+        ("eval copying extra", "unrecognized arguments: extra"),
+    ],
+)
+def test_words_that_were_not_heard_are_refused(command: str, message: str, runs: Path) -> None:
+    preset = ["--preset", "tiny", "--out", "refused"] if command.startswith("train") else []
+    assert message in error_of(*command.split(" "), *preset)
+    assert not (runs / "refused").exists()
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(runs: Path, monkeypatch: Any) -> None:
+    def sample(*_: Any, **options: Any) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(GANTask, "sample", sample)
+    for out in ("x.jpg", "x.PNG", "x"):
+        assert f"--out {out}: images go to a file that ends in .png or .npz" in error_of("sample", "gan", "--out", out)
+    assert "there is no folder missing; make it first" in error_of("sample", "gan", "--out", "missing/x.png")
+    assert "there is no folder missing; make it first" in error_of("inpaint", "ddpm", "--out", "missing/x.png")
+    assert "a file that ends in .txt" in error_of("sample", "dates", "--out", "x.png")
+    assert "say where the images go" in error_of("sample", "gan")
+    monkeypatch.setattr(cli, "free_memory", lambda: 10**6)
+    many = error_of("sample", "gan", "--out", "x.png", "--n", "1000000")
+    assert "--n 1000000: 1000000 images take 1.0 GB, and 0.0 GB are free; draw fewer" in many
+
+
+@pytest.mark.skipif(memory.free_memory() is None, reason="this system does not say how much memory is free")
+def test_what_does_not_fit_into_memory_is_one_line(runs: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 64 << 20)
+    error = error_of("train", "copying", "--preset", "tiny", "--set", "model.hidden_size=20000", "--out", "refused")
+    assert "this does not fit into memory" in error
+    assert not (runs / "refused").exists()
+    np.empty(256 << 20, np.uint8)
+
+
+def test_advice_names_nothing_that_the_command_line_lacks(capsys: Any) -> None:
+    """What functions of `tinygrad_cv.data` advise is theirs: download=True, split='all'."""
+    for path in Path(data.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Raise | ast.Return | ast.AugAssign):
+                continue
+            parts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+            cli.failed(" ".join(part for part in parts if isinstance(part, str)))
+            error = capsys.readouterr().err
+            assert not re.search(r"\w=(True|False|\.\.\.|'all')", error), (path, error)
+
+
+@pytest.mark.parametrize(("task", "measure"), [("vit", "log_probabilities"), ("dates", "write")])
+def test_a_page_shows_what_has_been_measured_and_measures_nothing_twice(
+    task: str, measure: str, runs: Path, monkeypatch: Any
+) -> None:
+    kind, seen = TASKS[task], []
+    real = getattr(kind, measure)
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        seen.append(hashlib.sha256(repr([np.asarray(a).tobytes() for a in arguments]).encode()).hexdigest())
+        return real(self, *arguments)
+
+    monkeypatch.setattr(kind, measure, counted)
+    before = names_in(runs)
+    assert carry_out("eval", task).code == 0
+    clear(runs, before)
+    assert seen
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_text_is_written_to_a_file(runs: Path) -> None:
+    shown = carry_out("sample", "char-rnn", "--n", "50")
+    written = carry_out("sample", "char-rnn", "--n", "50", "--out", "y.txt")
+    assert written.out == "y.txt\n"
+    assert (runs / "y.txt").read_text() == shown.out
+    (runs / "y.txt").unlink()
+
+
+# ---------------------------------------------------------------------------------------------------- going on, starting
+
+
+def test_the_same_command_goes_on_with_resume_and_another_one_is_refused(runs: Path) -> None:
+    command = ["train", "gan", *IN_ONE_STEP, "--set", "model.latent_dim=5", "--seed", "3", "--out", "going"]
+    assert carry_out(*command).code == 0
+    assert carry_out(*command, "--resume").code == 0
+    only = "with --resume only --steps, --workers and --save-every can change"
+    for words, message in (
+        (["--set", "model.latent_dim=6"], "--set model.latent_dim=6: the run has 5"),
+        (["--set", "model.latent_dam=6"], "nothing is called 'model.latent_dam'"),
+        (["--data", "mnist"], "--data mnist: the run has digits"),
+        (["--seed", "4"], "--seed 4: the run has 3"),
+        (["--preset", "digits"], "--preset digits: model.latent_dim=32: the run has 5"),
+        (["--start", "gan"], "--start: the weights come from the checkpoint"),
+        (["--root", "elsewhere"], "--root"),
+    ):
+        error = error_of("train", "gan", "--out", "going", "--resume", *words)
+        assert message in error
+        assert only in error or "latent_dam" in error
+    longer = carry_out("train", "gan", "--out", "going", "--resume", "--steps", "3", "--save-every", "2")
+    assert longer.out == "done: going\n"
+    assert Run(Path("going")).log[-1]["step"] == 3
+    shorter = carry_out("train", "gan", "--out", "going", "--resume", "--steps", "2")
+    assert shorter.out == "done: going, which has made 3 steps already\n"
+    shutil.rmtree("going")
+
+
+@pytest.mark.parametrize("task", ["gan", "dates", "char-rnn"])
+def test_any_task_starts_from_a_run_of_its_own_kind(task: str, runs: Path) -> None:
+    words = ["--data", "text:text.txt"] if task == "char-rnn" else []
+    lr = {"gan": "generator_lr"}.get(task, "lr")
+    still = ["--set", f"training.{lr}=0.0", "--set", "training.batch_size=8", "--seed", "5"]
+    command = ["train", task, *IN_ONE_STEP, *words, *still, "--out", "started", "--start", task]
+    assert carry_out(*command).code == 0
+    before, after = (safetensors.load(runs / run / "checkpoint.safetensors") for run in (task, "started"))
+    part = "generator/" if task == "gan" else "model/"
+    weights = [name for name in before if name.startswith(part) and "running" not in name and "batches" not in name]
+    assert weights
+    for name in weights:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+    shutil.rmtree("started")
+
+
+def test_a_run_of_another_kind_size_or_alphabet_is_no_start(runs: Path) -> None:
+    new = ["--preset", "tiny", "--out", "refused", "--start"]
+    assert "holds a GAN; a ViT starts from one of its own kind" in error_of("train", "vit", *new, "gan")
+    wider = ["--set", "model.latent_dim=9"]
+    assert "the other weights do not fit this model" in error_of("train", "gan", *new, "gan", *wider)
+    (runs / "other.txt").write_text("abc\n" * 500)
+    error = error_of("train", "char-rnn", "--data", "text:other.txt", *new, "char-rnn")
+    assert "one model cannot read both" in error
+    assert not (runs / "refused").exists()
+
+
+# ---------------------------------------------------------------------------------------------------- help and terminals
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_help_of_a_task_shows_presets_and_each_value_with_default_and_meaning(task: str) -> None:
+    outcome = carry_out("train", task, "--help")
+    assert outcome.code == 0
+    assert described(task, TASKS[task]) in outcome.out
+    words = " ".join(outcome.out.split())
+    assert all(f" {preset} " in words for preset in TASKS[task].presets)
+    usual = TASKS[task].presets[default_preset(TASKS[task])]
+    for config in (usual, TASKS[task].options):
+        for name, value in named_values(config):
+            *path, last = name.split(".")
+            part = config
+            for step in path:
+                part = getattr(part, step)
+            text = meaning(type(part), last)
+            assert text, f"{type(part).__name__}.{last} has no comment that says what it means"
+            assert f"{name}={value!r} {text}" in words
+
+
+def test_the_version_is_printed() -> None:
+    outcome = carry_out("--version")
+    assert outcome.out.startswith("tinygrad-cv 0")
+    assert outcome.code == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_letters_that_the_terminal_lacks_are_written_as_escapes(encoding: str, monkeypatch: Any) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(cli, "do_eval", lambda args: print("\u4e2d FD \u03c3"))
+    assert main(["eval", "gan"]) == 0
+    assert b"\\u4e2d FD \\u03c3" in terminal.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_reader_who_has_enough_is_no_error(monkeypatch: Any, capsys: Any) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(cli, "do_eval", lambda args: print("a row\n" * 10_000))
+    with open(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["eval", "gan"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+# --------------------------------------------------------------------------------------------------------------- NaN
+
+
+def test_the_cause_of_nan_is_found_from_weights_that_it_has_not_spoiled(tmp_path: Path, monkeypatch: Any) -> None:
+    """The step that shows NaN has spoiled the weights, in which a second look would find it too."""
+    real = GANTask.noise_level
+    monkeypatch.setattr(GANTask, "noise_level", lambda self, step: inf if step == 2 else real(self, step))
+    task = GANTask(PRESETS["tiny"], data.digits("train"), rng=np.random.default_rng(0))
+    run = Run(tmp_path / "run")
+    run.create({"task": "gan"})
+    with np.errstate(all="ignore"), pytest.raises(RunError, match="step 2 gave") as caught:
+        train(task, run, 10)
+    assert "was given NaN" not in str(caught.value)
+    assert "infinite" in str(caught.value)
