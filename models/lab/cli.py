@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,9 @@ def build(config: Mapping[str, Any], training: Any) -> Task:
 def reopen(folder: str, training: Any = None) -> Task:
     """A trained run at its last checkpoint."""
     run = Run(Path(folder))
-    task = build(run.config, training)
+    run.check()
+    with run.config_named():
+        task = build(run.config, training)
     if run.restore(task) == 0:
         raise RunError(f"{folder} has no checkpoint yet; train it first")
     return task
@@ -129,6 +132,7 @@ def do_train(args: argparse.Namespace) -> None:
     place = f"{args.task}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"
     run = Run(Path(args.out or f"runs/{place}"))
     if args.resume:
+        run.check()
         config = run.config
         if config["task"] != args.task:
             raise RunError(f"{run.folder} holds a {config['task']}, not a {args.task}")
@@ -138,13 +142,15 @@ def do_train(args: argparse.Namespace) -> None:
             args.task, args.data, args.root, args.seed, args.preset, words(args.set), args.steps
         )
     with parallel.workers(args.workers) as team:
-        task = build(config, training)
-        if not args.resume:
-            if args.start:
-                start_from_run(task, args.start)
-            run.create(config)
+        with run.config_named() if args.resume else nullcontext():
+            task = build(config, training)
+        if args.start and not args.resume:
+            start_from_run(task, args.start)
         steps = args.steps or config["config"]["training"]["steps"]
-        train(task, run, steps, save_every=args.save_every)
+        with run.held():
+            if not args.resume:
+                run.create(config)
+            train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
             print(f"done: {run.folder}")
 

@@ -103,7 +103,7 @@ class CharRNNTask(Task):
     title = "RNN that writes text"
     presets = PRESETS
     dataset_kind = "text"
-    options: ClassVar = {"prompt": "\n", "temperature": 1.0}
+    options: ClassVar = {"prompt": "", "temperature": 1.0}
     plots: ClassVar = {"loss": ("nats per character",)}
     metrics_help = (
         "nats/char: mean of -log p(next character | all before it) on the last tenth of the text, "
