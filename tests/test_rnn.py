@@ -23,7 +23,7 @@ from models.lab.tasks.row_rnn import PRESETS as ROW_PRESETS
 from models.lab.tasks.row_rnn import RowRNNClassifier
 from models.lab.train import train
 from models.sequence import rnn
-from models.sequence.char_rnn import SHAKESPEARE, SIZES, CharRNN
+from models.sequence.char_rnn import SHAKESPEARE, SIZES, CharRNN, CharRNNConfig
 from tests.published import parameter_count, unfilled_weights
 from tinygrad_cv import data
 

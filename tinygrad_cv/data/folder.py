@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -146,6 +147,7 @@ def _pillow() -> tuple[ModuleType, ModuleType]:
         raise ImportError(
             'image_folder reads images with pillow: pip install "tinygrad_cv[models]"'
         ) from None
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs, it raises too
     return Image, ImageOps
 
 
