@@ -1,13 +1,13 @@
-"""Mutated files, by the hundred thousand: each is read right, or refused with an error that names it.
+"""Mutated files, by the hundred thousand: each is read right, or refused by an error that names it.
 
     python -m tests.fuzz                     # every kind, 1,000 files of each, seed 0
     python -m tests.fuzz runs --count 20000 --seed 1
     python -m tests.fuzz texts --only 4711   # one file again, with its traceback
 
-A file is a sound one with a few mutations, drawn from (seed, number): any of them can be made again.
-It is an accident if reading it ends in another exception than those that its reader declares, in one
-that does not name the file, in wrong data, takes longer than LONGEST seconds, or more memory than
-its kind is allowed. `tests/test_fuzz.py` makes a few of each in every run of the tests.
+A file is a sound one with a few mutations, drawn from (seed, number): any can be made again.
+It is an accident if reading it ends in another exception than those that its reader declares, in
+one that does not name the file, or in wrong data, or takes longer than LONGEST seconds or more
+memory than its kind is allowed. `tests/test_fuzz.py` makes a few of each in every run of the tests.
 """
 
 from __future__ import annotations
@@ -41,10 +41,60 @@ from tinygrad_cv import data, safetensors
 from tinygrad_cv.data import cifar, idx
 
 LONGEST = 20  # seconds
-BYTES = [0, 1, 9, 10, 13, 31, 32, 34, 44, 45, 48, 57, 58, 91, 92, 93, 123, 125, 127, 128, 0xBF, 0xC0, 0xED, 0xFE, 0xFF]
+BYTES = [
+    0,
+    1,
+    9,
+    10,
+    13,
+    31,
+    32,
+    34,
+    44,
+    45,
+    48,
+    57,
+    58,
+    91,
+    92,
+    93,
+    123,
+    125,
+    127,
+    128,
+    0xBF,
+    0xC0,
+    0xED,
+    0xFE,
+    0xFF,
+]
 TOKENS = [
-    *(b"-0", b"-1", b"0", b"1", b"2", b"1.5", b"1e999", b"1e308", b"99999999999999999999999", b"9" * 5000),
-    *(b"null", b"true", b"NaN", b"Infinity", b'""', b'"\\ud800"', b'"x"', b"[]", b"{}", b"[[[]]]", b"[" * 2000, b'{"a":1}'),
+    *(
+        b"-0",
+        b"-1",
+        b"0",
+        b"1",
+        b"2",
+        b"1.5",
+        b"1e999",
+        b"1e308",
+        b"99999999999999999999999",
+        b"9" * 5000,
+    ),
+    *(
+        b"null",
+        b"true",
+        b"NaN",
+        b"Infinity",
+        b'""',
+        b'"\\ud800"',
+        b'"x"',
+        b"[]",
+        b"{}",
+        b"[[[]]]",
+        b"[" * 2000,
+        b'{"a":1}',
+    ),
 ]
 Files = dict[str, bytes]
 
@@ -53,7 +103,7 @@ class TookTooLong(BaseException):
     """Nobody's `except Exception` catches it."""
 
 
-# --------------------------------------------------------------------------------------------------------- mutations
+# ---------------------------------------------------------------------------------------- mutations
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -75,7 +125,11 @@ def flip(content: bytes, rng: np.random.Generator) -> bytes:
     start, stop = piece(content, rng)
     if start == stop:
         return content
-    return content[:start] + bytes([content[start] ^ (1 << int(rng.integers(8)))]) + content[start + 1 :]
+    return (
+        content[:start]
+        + bytes([content[start] ^ (1 << int(rng.integers(8)))])
+        + content[start + 1 :]
+    )
 
 
 def put(content: bytes, rng: np.random.Generator) -> bytes:
@@ -116,7 +170,11 @@ def noise(content: bytes, rng: np.random.Generator) -> bytes:
 def token(content: bytes, rng: np.random.Generator) -> bytes:
     """A value of JSON in the place of another, where there is one."""
     start, stop = piece(content, rng)
-    colons = [i for i in range(start, min(len(content), start + 2000)) if content[i] in b":,[" and i + 1 < len(content)]
+    colons = [
+        i
+        for i in range(start, min(len(content), start + 2000))
+        if content[i] in b":,[" and i + 1 < len(content)
+    ]
     if not colons:
         return remove(content, rng)
     start = int(rng.choice(colons[:40])) + 1
@@ -128,11 +186,11 @@ def token(content: bytes, rng: np.random.Generator) -> bytes:
 MUTATIONS = [flip, put, number, cut, remove, repeat, noise, token, token]
 
 
-# -------------------------------------------------------------------------------------------------------------- kinds
+# -------------------------------------------------------------------------------------------- kinds
 
 
 class Kind:
-    """Sound files, how they are read, what reading may raise, and whether what was read is right."""
+    """Sound files, how they are read, what that may raise, and whether what was read is right."""
 
     errors: tuple[type[Exception], ...] = (data.DamagedFile,)
     memory = 2**28  # bytes, beyond what the process has
@@ -163,7 +221,10 @@ class Safetensors(Kind):
 
     def prepare(self) -> None:
         rng = np.random.default_rng(0)
-        arrays = {dtype: rng.integers(0, 2, (2, 3)).astype(numpy) for dtype, numpy in safetensors.DTYPES.items()}
+        arrays = {
+            dtype: rng.integers(0, 2, (2, 3)).astype(numpy)
+            for dtype, numpy in safetensors.DTYPES.items()
+        }
         safetensors.save(arrays, self.folder / "sound", {"a": "b"})
         self.sound = (self.folder / "sound").read_bytes()
 
@@ -182,7 +243,9 @@ class Safetensors(Kind):
         for name, array in arrays.items():
             first, last = header[name]["data_offsets"]
             assert list(array.shape) == header[name]["shape"]
-            raw = np.frombuffer(content[start + first : start + last], safetensors.DTYPES[header[name]["dtype"]])
+            raw = np.frombuffer(
+                content[start + first : start + last], safetensors.DTYPES[header[name]["dtype"]]
+            )
             if header[name]["dtype"] in ("BF16", "BOOL"):  # changed on purpose
                 continue
             assert array.tobytes() == raw.tobytes()
@@ -207,7 +270,8 @@ class Idx(Kind):
         images = rng.integers(0, 256, (3, 4, 4), np.uint8)
         labels = np.arange(3, dtype=np.uint8)
         self.sound: Files = {
-            "train-images-idx3-ubyte": struct.pack(">BBBB3I", 0, 0, 8, 3, *images.shape) + images.tobytes(),
+            "train-images-idx3-ubyte": struct.pack(">BBBB3I", 0, 0, 8, 3, *images.shape)
+            + images.tobytes(),
             "train-labels-idx1-ubyte": struct.pack(">BBBB1I", 0, 0, 8, 1, 3) + labels.tobytes(),
         }
 
@@ -289,7 +353,12 @@ class Texts(Kind):
     encodings = ("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-32")
 
     def write(self, rng: np.random.Generator) -> Path:
-        lines = ["to be, or not to be", "sein oder nicht sein, das ist hier die Frage: äöüß", "存在か無か", "\U0001f600"]
+        lines = [
+            "to be, or not to be",
+            "sein oder nicht sein, das ist hier die Frage: äöüß",
+            "存在か無か",
+            "\U0001f600",
+        ]
         text = str(rng.choice(["\n", "\r\n", " "])).join(lines * int(rng.integers(1, 4)))
         content = text.encode(self.encodings[rng.integers(len(self.encodings))])
         return self.put("mutated.txt", mutated_or_packed(content, rng))
@@ -308,14 +377,20 @@ class Texts(Kind):
 
 class Runs(Kind):
     errors = (RunError, ValueError)
-    commands = (["gan", "--preset", "tiny", "--steps", "2"], ["vit", "--preset", "tiny", "--steps", "2"])
+    commands = (
+        ["gan", "--preset", "tiny", "--steps", "2"],
+        ["vit", "--preset", "tiny", "--steps", "2"],
+    )
 
     def prepare(self) -> None:
         self.runs: list[tuple[Files, dict[str, np.ndarray]]] = []
         self.digits = data.digits("train")
         for number, command in enumerate(self.commands):
             folder = self.folder / f"sound-{number}"
-            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            with (
+                contextlib.redirect_stderr(io.StringIO()),
+                contextlib.redirect_stdout(io.StringIO()),
+            ):
                 assert lab(["train", *command, "--out", str(folder)]) == 0
             files = {path.name: path.read_bytes() for path in folder.iterdir()}
             self.runs.append((files, safetensors.load(folder / "checkpoint.safetensors")))
@@ -349,7 +424,11 @@ class Runs(Kind):
         lines = run.log
         assert all(type(line["step"]) is int for line in lines)
         task = reopen(str(run.folder), self.digits)
-        own = {f"{part}/{name}": a for part, owner in task.parts.items() for name, a in owner.state_dict().items()}
+        own = {
+            f"{part}/{name}": a
+            for part, owner in task.parts.items()
+            for name, a in owner.state_dict().items()
+        }
         assert own.keys() == self.arrays.keys()
         assert all(np.array_equal(own[name], array) for name, array in self.arrays.items())
         next(task.batches)
@@ -380,7 +459,7 @@ def plain(path: Path) -> bytes:
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
-# ------------------------------------------------------------------------------------------------------------ running
+# ------------------------------------------------------------------------------------------ running
 
 
 @contextlib.contextmanager
@@ -439,7 +518,9 @@ def fuzz(name: str, count: int, seed: int, first: int = 0) -> tuple[Counter[str]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Read mutated files.")
-    parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument(
+        "kinds", nargs="*", default=list(KINDS), metavar="KIND", help=", ".join(KINDS)
+    )
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="one file, by its number")
@@ -448,7 +529,11 @@ def main() -> int:
     for name in args.kinds:
         first, count = (0, args.count) if args.only is None else (args.only, 1)
         ends, accidents = fuzz(name, count, args.seed, first)
-        print(f"{name}, seed {args.seed}: {', '.join(f'{n:,} {end}' for end, n in sorted(ends.items()))}", flush=True)
+        counts = ", ".join(f"{n:,} {end}" for end, n in sorted(ends.items()))
+        print(
+            f"{name}, seed {args.seed}: {counts}",
+            flush=True,
+        )
         for accident in accidents[:20]:
             print(accident)
         failed |= bool(accidents)

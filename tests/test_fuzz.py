@@ -1,4 +1,4 @@
-"""A few mutated files of each kind in every run of the tests, many where they are asked for; `tests/fuzz.py` says more."""
+"""Mutated files of each kind: a few in every run of the tests, many with `-m slow`."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> s
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The values in a stored configuration by their full names: ("config.model.hidden_size", 64)."""
+    """The values in a stored configuration by their full names, "config.model.cell"."""
     for key, value in config.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")

@@ -24,6 +24,10 @@ class DamagedFile(ValueError):
     """A file that is there but does not hold what it should."""
 
 
+class OversizedFile(DamagedFile):
+    """A file that holds more than it may. To fetch it again is no help."""
+
+
 def data_root(root: PathLike | None, name: str) -> Path:
     """The folder to look in: `root`, or else the one that TINYGRAD_CV_DATA names.
 
@@ -67,6 +71,8 @@ def read(path: Path, sha256: str | None = None, largest: int = LARGEST) -> bytes
             content = contents(file, path, largest)
         hint += ", or pass verify=False to read it all the same"
         check_sha256(content, sha256, path)
+    except OversizedFile:
+        raise
     except DamagedFile as error:
         raise DamagedFile(f"{error}. {hint}") from None
     return content
@@ -90,7 +96,9 @@ def contents(file: BinaryIO, name: object, largest: int = LARGEST) -> bytes:
         while piece := stream.read(PIECE):
             content.write(piece)
             if content.tell() > largest:
-                raise DamagedFile(f"{name} holds more than {largest:,} bytes, the most it may hold")
+                raise OversizedFile(
+                    f"{name} holds more than {largest:,} bytes, the most it may hold"
+                )
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DamagedFile(f"{name} cannot be decompressed: {error}") from None
     return content.getvalue()
@@ -117,7 +125,7 @@ class BoundedGzip(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         content = super().read(size)
         if self.tell() > self.largest:
-            raise DamagedFile(
+            raise OversizedFile(
                 f"{self.called} unpacks to more than {self.largest:,} bytes, far more than its "
                 "size suggests; if it is sound, unpack it by hand"
             )
