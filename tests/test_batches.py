@@ -109,10 +109,12 @@ def test_a_state_of_other_batches_is_refused(other: dict[str, Any]) -> None:
         data.batches(**options | other).restore(state)
 
 
-@pytest.mark.parametrize("position", [-1, 4])
-def test_a_damaged_state_is_refused(position: int) -> None:
+@pytest.mark.parametrize(
+    ("position", "message"), [(-1, "position is -1, where"), (4, "damaged: 4 of 3 batches")]
+)
+def test_a_damaged_state_is_refused(position: int, message: str) -> None:
     found = data.batches(np.arange(6), 2, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match=f"damaged: {position} of 3 batches"):
+    with pytest.raises(ValueError, match=message):
         found.restore({**found.state(), "position": position})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -10,6 +11,8 @@ import shutil
 import struct
 import sys
 import tarfile
+import tracemalloc
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -101,6 +104,8 @@ TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
         (idx_file(IMAGES)[:-1], "has 15695 bytes, expected 15696"),
         (idx_file(IMAGES) + b"\0", "has 15697 bytes, expected 15696"),
         (b"\0\0\x0e\2" + b"\xff" * 8, "has 12 bytes, expected"),
+        (b"\0\0\x0e\xff" + bytes(4 * 255), "has 255 axes"),
+        (b"\0\0\x0e\3" + b"\xff" * 8 + bytes(4), "larger than any array can be"),
         (idx_file(LABELS), "1 axes of uint8, expected 3"),
         (idx_file(IMAGES.astype("i2")), "3 axes of int16, expected 3 of uint8"),
         (idx_file(IMAGES[:-1]), "19 images, but .* has 20 labels"),
@@ -338,10 +343,60 @@ def test_a_folder_with_train_and_test_keeps_these_parts(tmp_path: Path) -> None:
     assert data.image_folder(tmp_path, 2, "all").images[:, 0, 0, 0] * 255 == pytest.approx([1, 2, 3])
 
 
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "Test"), ("TRAIN", "validation"), ("train", "test", "val")])
+def test_parts_of_a_folder_are_no_classes_however_they_are_called(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for level, name in enumerate(names, start=1):
+        paint(tmp_path / name / "cat" / "1.png", plain((level, 0, 0)))
+    found = [data.image_folder(tmp_path, 2, split) for split in ("train", "test")]
+    assert [part.classes for part in found] == [("cat",), ("cat",)]
+    assert [part.images[:, 0, 0, 0].tolist() for part in found] == [pytest.approx([1 / 255]), pytest.approx([2 / 255])]
+
+
+@pytest.mark.parametrize("names", [["train"], ["val"], ["Train", "dogs"], ["test", "valid"]])
+def test_a_part_alone_is_refused(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        paint(tmp_path / name / "1.png", plain((1, 0, 0)))
+    with pytest.raises(ValueError, match="alone; it needs both train and test"):
+        data.image_folder(tmp_path, 2)
+
+
+@pytest.mark.parametrize(("classes", "each", "held_out"), [(1, 2, 1), (1, 9, 1), (2, 1, 1), (3, 5, 1), (9, 5, 4), (1, 20, 2)])
+def test_small_classes_have_images_for_testing(tmp_path: Path, classes: int, each: int, held_out: int) -> None:
+    for name in range(classes):
+        for i in range(each):
+            paint(tmp_path / f"{name}" / f"{i:02}.png", plain((name, i, 0)))
+    train, test = (data.image_folder(tmp_path, 1, split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (classes * each - held_out, held_out)
+    assert len(np.unique(np.concatenate([train.images, test.images]), axis=0)) == classes * each
+
+
+def test_a_folder_with_one_image_says_that_two_are_needed(tmp_path: Path) -> None:
+    paint(tmp_path / "1.png", plain((1, 0, 0)))
+    assert len(data.image_folder(tmp_path, 2)) == 1
+    with pytest.raises(FileNotFoundError, match="no images for test: it has 1 in all, and at least two are needed"):
+        data.image_folder(tmp_path, 2, "test")
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["tinygrad_cv.data.folder"], "MOST_PIXELS", 100)
+    paint(tmp_path / "1.png", plain((1, 0, 0), 10, 11))
+    with warnings.catch_warnings(), pytest.raises(data.DamagedFile, match=r"1\.png cannot .*: 11 x 10 pixels are over 100"):
+        warnings.simplefilter("error")
+        data.image_folder(tmp_path, 8)
+
+
+def test_a_warning_of_the_library_of_images_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 100)
+    paint(tmp_path / "1.png", plain((1, 0, 0), 10, 11))
+    with pytest.warns(UserWarning, match=r"1\.png: Image size \(110 pixels\) exceeds"):
+        data.image_folder(tmp_path, 8)
+
+
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     for i in range(3):
         paint(tmp_path / f"{i}.png", plain((i, i, i)))
-    found = data.image_folder(tmp_path, 2, mode="L")
+    found = data.image_folder(tmp_path, 2, "all", mode="L")
     assert found.labels is None
     assert found.classes == ()
     assert found.images.shape == (3, 2, 2)
@@ -363,7 +418,7 @@ def test_images_are_turned_as_the_camera_was_and_transparent_parts_are_white(tmp
     exif[0x0112] = 3  # orientation: upside down
     paint(tmp_path / "1.png", upper_white, exif=exif)
     paint(tmp_path / "2.png", np.concatenate([plain((9, 9, 9, 0), 4, 8), plain((0, 0, 0, 255), 4, 8)]))
-    turned, transparent = data.image_folder(tmp_path, 8, mode="L").images
+    turned, transparent = data.image_folder(tmp_path, 8, "all", mode="L").images
     assert turned[[0, -1], 0].tolist() == [0, 1]
     assert transparent[[0, -1], 0].tolist() == [1, 0]
 
@@ -371,10 +426,10 @@ def test_images_are_turned_as_the_camera_was_and_transparent_parts_are_white(tmp
 def test_bad_folders_and_images_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         data.image_folder(tmp_path / "nowhere", 8)
-    with pytest.raises(FileNotFoundError, match=r"has no images for split='train'"):
+    with pytest.raises(FileNotFoundError, match="has no images for train: it has 0 in all, and at least two"):
         data.image_folder(tmp_path, 8)
     paint(tmp_path / "deep" / "1.png", np.full((8, 8), 40_000), "I;16")
-    with pytest.raises(data.DamagedFile, match=r"1\.png has more than 8 bits"):
+    with pytest.raises(data.DamagedFile, match=r"1\.png cannot be read as an image: it has more than 8 bits"):
         data.image_folder(tmp_path / "deep", 8)
     (tmp_path / "broken").mkdir()
     for content in (b"", b"no image", b"P6\nx\n", (tmp_path / "deep" / "1.png").read_bytes()[:40]):
@@ -389,7 +444,7 @@ def test_bad_folders_and_images_are_named(tmp_path: Path) -> None:
         data.image_folder(tmp_path, 8)
     paint(tmp_path / "half" / "train" / "class" / "1.png", plain((0, 0, 0)))
     paint(tmp_path / "half" / "test" / "1.png", plain((0, 0, 0)))
-    with pytest.raises(ValueError, match="one has a subfolder per class, the other has none"):
+    with pytest.raises(ValueError, match="one has a subfolder per class, the other none"):
         data.image_folder(tmp_path / "half", 8)
 
 
@@ -411,11 +466,21 @@ def test_without_pillow_the_error_says_what_to_install(tmp_path: Path, monkeypat
 # ---------------------------------------------------------------------------------------------------------------- text
 
 
-@given(content=st.text(st.characters(codec="utf-8"), min_size=1), zipped=st.booleans())
-def test_text_comes_back_from_its_numbers(tmp_path_factory: Any, content: str, zipped: bool) -> None:
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+CHARACTERS = st.characters(codec="utf-8", exclude_characters="\0\ufeff")
+
+
+@given(st.text(CHARACTERS, min_size=1), st.booleans(), st.sampled_from(ENCODINGS), st.sampled_from([1, 3, 2**20]))
+def test_text_comes_back_from_its_numbers(
+    tmp_path_factory: Any, content: str, zipped: bool, encoding: str, piece: int
+) -> None:
+    """Whatever it is encoded in, and however it is cut while it is read; line ends are as Python reads them."""
     path = tmp_path_factory.mktemp("text") / "input.txt"
-    path.write_bytes(gzip.compress(content.encode()) if zipped else content.encode())
-    text = data.text(path)
+    path.write_bytes(gzip.compress(content.encode(encoding)) if zipped else content.encode(encoding))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["tinygrad_cv.data.text"], "PIECE", piece)
+        text = data.text(path)
+    content = content.replace("\r\n", "\n").replace("\r", "\n")
     ids = np.concatenate([text.train, text.test])
     assert text.decode(ids) == content
     assert np.array_equal(text.encode(content), ids)
@@ -440,7 +505,58 @@ def test_an_index_outside_the_vocabulary_is_named(tmp_path: Path, unknown: int) 
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    for content, words in ((b"", "is empty"), (b"\xff\xfe", "is not UTF-8")):
+    faults = {b"": "is empty", b"\xff\xfe": "is empty", b"a\xff\xfe": "is not UTF-8", b"\xff\xfea": "is not UTF-16"}
+    for content, words in faults.items():
         (tmp_path / "input.txt").write_bytes(content)
         with pytest.raises(data.DamagedFile, match=rf"input\.txt {words}"):
             data.text(tmp_path / "input.txt")
+
+
+def test_utf_16_without_a_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_bytes("abc".encode("utf-16-le"))
+    with pytest.raises(data.DamagedFile, match=r"input\.txt is no text: it has the character 0; is it UTF-16"):
+        data.text(tmp_path / "input.txt")
+
+
+# -------------------------------------------------------------------------------------------------------------- memory
+
+
+def peak(read: Callable[[], object]) -> int:
+    """The most bytes of Python and NumPy that reading takes at once."""
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(data.DamagedFile):
+            read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_text_takes_no_more_memory_than_its_file_and_its_numbers(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_bytes(b"to be, or not to be\n" * 500_000)
+    assert peak(lambda: data.text(tmp_path / "input.txt")) < 1.2 * 9 * 10_000_000 + 2**24
+
+
+@pytest.mark.parametrize("name", ["input.txt", TRAIN[0], "cifar-10-binary.tar.gz"])
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(source, "SMALL", 2**21)
+    with gzip.open(tmp_path / name, "wb") as file:
+        for _ in range(40):
+            file.write(bytes(2**20))
+    readers = {"input.txt": lambda: data.text(tmp_path / name), TRAIN[0]: lambda: data.mnist(tmp_path)}
+    (tmp_path / TRAIN[1]).write_bytes(idx_file(LABELS))
+    reader = readers.get(name, lambda: data.cifar10(tmp_path))
+    if name in readers:
+        with pytest.raises(data.DamagedFile, match=rf"{name} unpacks to more than .* unpack it by hand$"):
+            reader()
+    assert peak(reader) < 2**24
+
+
+def test_a_member_of_an_archive_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("test_batch.bin")
+    member.size = 3073 * 70_000
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(member.tobuf())
+    with pytest.raises(data.DamagedFile, match=r"test_batch\.bin in .* has 70,000 records, expected 60,000 at most"):
+        data.cifar10(tmp_path, "test")

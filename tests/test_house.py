@@ -22,7 +22,7 @@ PAGES = sorted(PACKAGE.rglob("*.md"))
 
 # Each room may import from those before it.
 ROOMS = ["typing", "machine", "engine", "tensor", "parallel", "rules", "scipy", "special"]
-ROOMS += ["kernels", "transforms", "checkpoint", "nn", "optim", "files", "profile", "safetensors", "data"]
+ROOMS += ["kernels", "transforms", "checkpoint", "nn", "optim", "files", "schema", "profile", "safetensors", "data"]
 ROOMS += ["tape", "testing"]
 
 MODELS = PACKAGE.parent / "models"

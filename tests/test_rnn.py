@@ -23,7 +23,7 @@ from models.lab.tasks.row_rnn import PRESETS as ROW_PRESETS
 from models.lab.tasks.row_rnn import RowRNNClassifier
 from models.lab.train import train
 from models.sequence import rnn
-from models.sequence.char_rnn import SHAKESPEARE, SIZES, CharRNN
+from models.sequence.char_rnn import SHAKESPEARE, SIZES, CharRNN, CharRNNConfig
 from tests.published import parameter_count, unfilled_weights
 from tinygrad_cv import data
 
@@ -317,3 +317,10 @@ def test_published_character_models_have_their_numbers_of_parameters(size: str, 
     with unfilled_weights():
         model = CharRNN(SIZES[size], rng=np.random.default_rng(0))
     assert parameter_count(model) == one_hot + 65**2
+
+
+def test_a_model_of_a_text_without_newlines_writes() -> None:
+    """Without a prompt it begins with the first character that it knows."""
+    model = CharRNN(CharRNNConfig("abc", hidden_size=4, embedding_size=2), rng=np.random.default_rng(0))
+    assert model.sample(5, rng=np.random.default_rng(0))[0] == "a"
+    assert len(model.sample(5, rng=np.random.default_rng(0))) == 6

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from tinygrad_cv.files import atomic_write
+from tinygrad_cv.files import atomic_write, locked
 from tinygrad_cv.safetensors import DTYPES, load, load_metadata, save
 
 # The folder of a test may be used again by the next example: each example replaces the file.
@@ -158,6 +158,9 @@ BAD = {
     "not UTF-8": (craft(b'{"\xff": 1}'), "utf-8"),
     "bad JSON": (craft(b'{"a": '), "cannot be read"),
     "NaN is not JSON": (craft(b'{"a": NaN}'), "NaN"),
+    "an infinite number": (craft(b'{"a": 1e999}'), "beyond the largest number"),
+    "half of a surrogate pair": (craft(b'{"\\ud800": ' + json.dumps(entry(shape=[0], offsets=[0, 0])).encode() + b"}"), "pair"),
+    "-0": (craft(json.dumps({"a": entry()}).replace("[0, 8]", "[-0, 8]").encode(), bytes(8)), "-0 is not a whole number"),
     "a list for a header": (craft([]), "not a JSON object"),
     "an endless number": (craft(b'{"a": ' + b"9" * 5000 + b"}"), "cannot be read"),
     "deep nesting": (craft(b'{"a":' * 200_000), "nested"),
@@ -294,8 +297,44 @@ def test_a_write_is_on_the_disk_before_it_gets_the_name(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fsync", lambda number: seen.append((os.fstat(number).st_size, path.exists())))
     with atomic_write(path) as file:
         file.write(b"12345")
-    assert seen == [(5, False)]
+    assert seen[0] == (5, False)
     assert path.read_bytes() == b"12345"
+
+
+def test_the_name_of_a_file_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power loss after `atomic_write` leaves the new file: its folder is forced to the disk after the name is there."""
+    path, seen = tmp_path / "file", []
+    folder = tmp_path.stat()
+
+    def note(number: int) -> None:
+        if os.path.samestat(os.fstat(number), folder):
+            seen.append(path.exists())
+
+    monkeypatch.setattr(os, "fsync", note)
+    with atomic_write(path) as file:
+        file.write(b"12345")
+    assert seen == [True]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '.*/file'"), atomic_write(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_lock_says_who_holds_it_and_goes_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path):
+        with pytest.raises(BlockingIOError, match=f"in use by process {os.getpid()} on "), locked(path):
+            pass
+        assert path.exists()
+    assert not path.exists()
+    child = os.fork()
+    if not child:
+        with locked(path):
+            os._exit(0)  # without leaving the block
+    os.waitpid(child, 0)
+    with locked(path):
+        assert path.read_text().startswith(f"process {os.getpid()} ")
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

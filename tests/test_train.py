@@ -18,7 +18,7 @@ from models.lab.cli import main
 from models.lab.errors import RunError
 from models.lab.report.page import Section, write_page
 from models.lab.report.plots import moving_average
-from models.lab.run import Run
+from models.lab.run import Run, checksum
 from models.lab.settings import changed
 from models.lab.tasks.gan import PRESETS, GANTask
 from models.lab.train import train
@@ -237,25 +237,129 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
     name = "generator/layers.0.weight"
     safetensors.save(weights | {name: np.full_like(weights[name], np.nan)}, checkpoint, metadata)
     assert f"has NaN or infinities in {name}" in error_of("sample", str(run), *out)
-    safetensors.save({n: a for n, a in weights.items() if n != name}, checkpoint, metadata)
+    safetensors.save(weights | {name: weights[name] + 1}, checkpoint, metadata)
+    assert "checkpoint.safetensors is damaged: its contents do not have its checksum" in error_of("sample", str(run), *out)
+    fewer = {n: a for n, a in weights.items() if n != name}
+    safetensors.save(fewer, checkpoint, metadata | {"checksum": checksum(fewer, metadata)})
     assert "do not belong together, at 'generator'" in error_of("sample", str(run), *out)
     safetensors.save(weights, checkpoint)
     assert "not a checkpoint that `train` wrote" in error_of("sample", str(run), *out)
+    safetensors.save(weights, checkpoint, {"state": metadata["state"]})
+    assert "was made before checkpoints had a checksum; train it again" in error_of("sample", str(run), *out)
     checkpoint.write_bytes(whole)
     right = config.read_text()
+    renamed = right.replace('"latent_dim"', '"latent_dam"')
+    text = right.replace('"latent_dim": 4', '"latent_dim": "4"')
     for wrong, message in (
         (right[1:], "config.json cannot be read"),
         (right.replace('"task"', '"model"'), "was made before configurations were split; train it again"),
-        ("{}", "config.json lacks config, data, root, seed, task"),
-        (right.replace('"latent_dim"', '"latent_dam"'), "here differ: latent_dam, latent_dim"),
-        (right.replace('"latent_dim": 4', '"latent_dim": "4"'), "model.latent_dim='4': a value like 4 is expected"),
+        ("{}", "config.json lacks task, data, root, seed, config"),
+        (right.replace('"seed": 0', '"seed": -1'), "config.json: seed is -1, where a whole number from 0 on belongs"),
+        (right.replace('"seed": 0', '"seed": 0, "sead": 1'), "config.json has the unknown key 'sead'; known are task, data"),
+        (right.replace('"seed": 0', '"seed": 1'), "config.json: seed is 1, but 0 in checkpoint.safetensors"),
+        (renamed, "config.json: config.model.latent_dim is missing, but 4 in checkpoint.safetensors"),
+        (text, "config.json: config.model.latent_dim is '4', but 4 in checkpoint.safetensors"),
     ):
         config.write_text(wrong)
         assert message in error_of("sample", str(run), *out)
+    checkpoint.unlink()
+    for wrong, message in (
+        (renamed, "here differ: latent_dam, latent_dim"),
+        (text, "config.json: model.latent_dim='4': a value like 4 is expected"),
+    ):
+        config.write_text(wrong)
+        assert message in error_of("train", "gan", "--resume", "--out", str(run))
+    checkpoint.write_bytes(whole)
     config.write_text(right)
-    with open(run / "log.jsonl", "a") as log:
-        log.write('{"step": ')
-    assert "log.jsonl has a line that is not JSON" in error_of("train", "gan", "--resume", "--out", str(run))
+    log = run / "log.jsonl"
+    whole = log.read_bytes()
+    for wrong_line, message in (
+        (b'{"step": \n', "log.jsonl is damaged at line 2: Expecting value"),
+        (b'{"loss": 1}\n', "log.jsonl is damaged at line 2 lacks step"),
+        (b'{"step": 3, "loss": "1"}\n', "log.jsonl is damaged at line 2: 'loss' is '1', where a number belongs"),
+        (b"[]\n", "log.jsonl is damaged at line 2 is a list, where an object belongs"),
+        (b"\xff\n", "log.jsonl is damaged at line 2: 'utf-8' codec"),
+    ):
+        log.write_bytes(whole + wrong_line)
+        assert message in error_of("train", "gan", "--resume", "--out", str(run))
+
+
+@pytest.mark.parametrize("end", [1, 10, 26])
+def test_a_log_that_is_cut_off_goes_on_to_the_same_bits(tmp_path: Path, end: int) -> None:
+    """A full disk cuts the last line anywhere; it lies beyond the checkpoint."""
+    whole, cut = opened(tmp_path / "whole"), opened(tmp_path / "cut")
+    train(make(), whole, 60, log_every=7, save_every=28)
+    train(make(), cut, 28, log_every=7, save_every=28)
+    with open(cut.folder / "log.jsonl", "ab") as log:
+        log.write(b'{"step": 35, "loss": 0.25}\n'[:end])
+    assert [line["step"] for line in cut.log] == [7, 14, 21, 28]
+    train(make(), cut, 60, log_every=7, save_every=28)
+    assert_same_run(whole.folder, cut.folder)
+
+
+@pytest.mark.parametrize(
+    ("step", "room", "name", "saved"),
+    [(1, 10, "log.jsonl", 0), (30, 10, "log.jsonl", 25), (30, 800, "checkpoint.safetensors", 25)],
+)
+def test_a_full_disk_names_the_file_and_the_steps_that_are_safe(
+    tmp_path: Path, step: int, room: int, name: str, saved: int, capsys: Any
+) -> None:
+    """From a step on no file can be longer than the log and some bytes; then the run goes on to the same bits."""
+    resource = pytest.importorskip("resource")
+    whole, run = opened(tmp_path / "whole"), opened(tmp_path / "run")
+    train(make(), whole, 60, log_every=7, save_every=25)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    capsys.readouterr()  # what the bar writes goes to no file
+
+    def fill(now: int) -> None:
+        if now == step:
+            size = (run.folder / "log.jsonl").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, before[1]))
+
+    try:
+        with pytest.raises(RunError, match=rf"File too large: '.*{name}'; {saved} steps are saved.*--resume"):
+            train(make(), run, 60, log_every=7, save_every=25, on_step=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    left = {path.name for path in run.folder.iterdir()}
+    assert left <= {"config.json", "log.jsonl", "checkpoint.safetensors"}
+    train(make(), run, 60, log_every=7, save_every=25)
+    assert_same_run(whole.folder, run.folder)
+
+
+def test_images_without_classes_are_refused_with_what_to_do(tmp_path: Path, capsys: Any) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for i in range(3):
+        image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    for task in ("vit", "row-rnn"):
+        assert main(["train", task, "--preset", "tiny", "--data", f"folder:{tmp_path}"]) == 2
+        assert "has no classes to learn; put the images of each class into a subfolder" in capsys.readouterr().err
+
+
+def test_two_runs_at_once_in_one_folder_are_refused_with_who_is_there(tmp_path: Path, capsys: Any) -> None:
+    run = Run(tmp_path / "run")
+    with run.held():
+        assert main([*TINY, str(run.folder)]) == 2
+        assert main([*TINY, str(run.folder), "--resume"]) == 2
+        assert f"run is in use by process {os.getpid()} on " in capsys.readouterr().err
+        assert not (run.folder / "config.json").exists()
+    assert not any(run.folder.iterdir())
+
+
+def test_a_configuration_that_is_deleted_while_training_goes_on_is_written_again(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    config = run.folder / "config.json"
+    before = config.read_bytes()
+    train(make(), run, 10, on_step=lambda step: config.unlink(missing_ok=True))
+    assert config.read_bytes() == before
+
+
+def test_a_finished_run_that_is_asked_for_fewer_steps_says_so(tmp_path: Path) -> None:
+    run = opened(tmp_path / "run")
+    train(make(), run, 10)
+    train(make(), run, 10)
+    with pytest.raises(RunError, match=r"run has made 10 steps already, more than the 5 that it is asked for"):
+        train(make(), run, 5)
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
+
+try:
+    import fcntl
+
+    HAS_FLOCK = True
+except ImportError:  # Windows
+    HAS_FLOCK = False
+
+LONGEST_HOLDER = 200  # characters of a lock file that are shown
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -16,8 +26,9 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the `with` block ends without an error.
 
     The bytes go to a temporary file in the same folder, are forced to the disk, and then get the
-    name. After an error (a full disk, Ctrl-C) the file that had the name is as it was, and the
-    temporary one is gone. Raises FileNotFoundError if there is no such folder.
+    name, which is forced to the disk too: a power loss leaves the old file or the new. After an
+    error (a full disk, Ctrl-C) the file that had the name is as it was, and the temporary one is
+    gone. Raises FileNotFoundError if there is no such folder; an OSError names `path`.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
@@ -31,6 +42,60 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+        sync_folder(path.parent)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names of a folder's files to the disk, where the system can do that."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems do it by themselves
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: PathLike) -> Iterator[None]:
+    """Hold a lock file, which says who holds it, as long as the `with` block lasts.
+
+    The lock (flock) dies with its process, however that ends, and the file goes with the block.
+    Raises BlockingIOError, with the holder, if another has it. Where there is no flock, nothing is
+    locked.
+    """
+    if not HAS_FLOCK:
+        yield
+        return
+    descriptor = open_locked(os.fspath(path))
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode())
+        yield
+    finally:
+        os.unlink(path)
+        os.close(descriptor)
+
+
+def open_locked(path: str) -> int:
+    """A descriptor of a lock file that this process now holds."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, LONGEST_HOLDER).decode(errors="replace")
+            os.close(descriptor)
+            message = f"in use by {holder or 'another process'}"
+            raise BlockingIOError(error.errno, message, path) from None
+        if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+        os.close(descriptor)  # its last holder took the file away in between

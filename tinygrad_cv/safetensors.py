@@ -16,11 +16,12 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from . import schema
 from .files import PathLike, atomic_write
 from .typing import Array, PyTree, Shape
 
@@ -44,7 +45,6 @@ DTYPES: dict[str, np.dtype] = {
 NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 LARGEST_HEADER = 100_000_000  # bytes
 MOST_AXES = 64  # that NumPy 2 can hold
-DEEPEST_HEADER = 127  # objects and lists inside each other, as in the format's own reader
 
 
 def save(
@@ -169,7 +169,7 @@ class Entry(NamedTuple):
     stop: int
 
 
-TOO_DEEP = f"its header is nested too deeply, over {DEEPEST_HEADER} levels"
+FIELDS = {"dtype", "shape", "data_offsets"}
 PICKLE = (
     "it looks like a pickle of torch.save, which can run any code when it is opened. "
     "Convert it where PyTorch is: "
@@ -214,50 +214,62 @@ def _header(file: BinaryIO) -> tuple[bytes, int]:
 def _parse(text: bytes, size: int) -> tuple[dict[str, Entry], dict[str, str]]:
     """The arrays and the metadata of a header, if they fit `size` bytes of data."""
     try:
-        header = json.loads(
-            text.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
+        header = schema.parse(text, _as_read)
     except ValueError as error:  # bad UTF-8 or bad JSON
         raise ValueError(f"its header cannot be read: {error}") from None
     if not isinstance(header, dict):
         raise ValueError("its header is not a JSON object")
-    if _depth(header) > DEEPEST_HEADER:
-        raise ValueError(TOO_DEEP)
 
     metadata = header.pop("__metadata__", None)
     if metadata is None:
         metadata = {}
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+    strings = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
+    if not strings:
         raise ValueError("its __metadata__ holds something other than strings")
     entries = {name: _entry(name, fields) for name, fields in header.items()}
     _check_layout(entries, size)
     return entries, metadata
 
 
-def _entry(name: str, fields: object) -> Entry:
-    """One array in the header, checked by itself."""
-    if not isinstance(fields, dict) or not {"dtype", "shape", "data_offsets"} <= fields.keys():
-        raise ValueError(f"{name!r} lacks a dtype, a shape or data_offsets")
+def _as_read(fields: dict[str, Any]) -> Entry | dict[str, Any]:
+    """An array in the header as soon as it is read: a dictionary takes five times the memory."""
+    return fields if fields.keys() != FIELDS or _fault(fields) else _sound(fields)
+
+
+def _sound(fields: dict[str, Any]) -> Entry:
+    return Entry(fields["dtype"], tuple(fields["shape"]), *fields["data_offsets"])
+
+
+def _fault(fields: object) -> str:
+    """What is wrong with the fields of an array; nothing, if they are what they should be."""
+    if not (isinstance(fields, dict) and fields.keys() >= FIELDS):
+        return "lacks a dtype, a shape or data_offsets"
     dtype = fields["dtype"]
     shape = fields["shape"]
     offsets = fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ValueError(f"{name!r} has the unknown dtype {dtype!r}; known are {', '.join(DTYPES)}")
+        return f"has the unknown dtype {dtype!r}; known are {', '.join(DTYPES)}"
     if not (_naturals(shape) and _naturals(offsets) and len(offsets) == 2):
-        raise ValueError(
-            f"{name!r} has the shape {shape} and the offsets {offsets}, "
-            "which must be whole numbers >= 0"
-        )
+        return f"has the shape {shape} and the offsets {offsets}, which must be whole numbers >= 0"
+    return ""
+
+
+def _entry(name: str, fields: object) -> Entry:
+    """One array in the header, checked by itself."""
+    if not isinstance(fields, Entry):
+        if fault := _fault(fields):
+            raise ValueError(f"{name!r} {fault}")
+        assert isinstance(fields, dict)
+        fields = _sound(fields)
+    dtype, shape, start, stop = fields
     itemsize = DTYPES[dtype].itemsize
     if len(shape) > MOST_AXES or math.prod(n for n in shape if n) * itemsize >= 2**63:
         raise ValueError(f"{name!r} of shape {shape} is larger than any array can be")
-    start, stop = offsets
     needed = math.prod(shape) * itemsize
     if stop - start != needed:
+        offsets = [start, stop]
         raise ValueError(f"{name!r} needs {needed} bytes ({dtype} {shape}) but has {offsets}")
-    return Entry(dtype, tuple(shape), start, stop)
+    return fields
 
 
 def _check_layout(entries: Mapping[str, Entry], size: int) -> None:
@@ -274,34 +286,6 @@ def _check_layout(entries: Mapping[str, Entry], size: int) -> None:
         raise ValueError(f"its arrays take {end} bytes, but {size} follow the header: {fault}")
 
 
-def _depth(value: object) -> int:
-    """How many objects and lists lie inside each other."""
-    depth = 0
-    level = [value]
-    while True:
-        containers = [value for value in level if isinstance(value, (dict, list))]
-        if not containers:
-            return depth
-        depth += 1
-        level = []
-        for container in containers:
-            level += container.values() if isinstance(container, dict) else container
-
-
 def _naturals(values: object) -> bool:
     """Whether this is a list of whole numbers >= 0."""
     return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
-
-
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object without two entries of one name."""
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"{key!r} stands there twice")
-        result[key] = value
-    return result
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -142,7 +143,9 @@ def build(config: Mapping[str, Any], training: Any) -> Task:
 def reopen(folder: str, training: Any = None) -> Task:
     """A trained run at its last checkpoint."""
     run = Run(Path(folder))
-    task = build(run.config, training)
+    run.check()
+    with run.config_named():
+        task = build(run.config, training)
     if run.restore(task) == 0:
         raise RunError(f"{folder} has no checkpoint yet; train it first")
     return task
@@ -159,6 +162,7 @@ def do_train(args: argparse.Namespace) -> None:
     place = f"{args.task}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"
     run = Run(Path(args.out or f"runs/{place}"))
     if args.resume:
+        run.check()
         config = run.config
         if config["task"] != args.task:
             raise RunError(f"{run.folder} holds a {config['task']}, not a {args.task}")
@@ -171,16 +175,17 @@ def do_train(args: argparse.Namespace) -> None:
         )
     asked = args.steps or int(changes.get("training.steps", 0))
     with parallel.workers(args.workers) as team:
-        task = build(config, training)
-        if not args.resume:
-            if args.start:
-                start_from_run(task, args.start)
-            run.create(config)
+        with run.config_named() if args.resume else nullcontext():
+            task = build(config, training)
+        if args.start and not args.resume:
+            start_from_run(task, args.start)
         steps = asked or config["config"]["training"]["steps"]
-        made = train(task, run, steps, save_every=args.save_every)
+        with run.held():
+            if not args.resume:
+                run.create(config)
+            train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
-            more = f", which has made {made} steps already" if made > steps else ""
-            print(f"done: {run.folder}{more}")
+            print(f"done: {run.folder}")
 
 
 def check_data(args: argparse.Namespace) -> None:

@@ -50,9 +50,10 @@ def carry_out(
 
     with parallel.workers(workers):
         task = build()
-        if not begun:
-            run.create(config)
-        train(task, run, steps, log_every=often, save_every=seldom, on_step=on_step)
+        with run.held():
+            if not begun:
+                run.create(config)
+            train(task, run, steps, log_every=often, save_every=seldom, on_step=on_step)
     facts = {
         "seed": 0,
         "steps": steps,

@@ -48,6 +48,11 @@ def train(
     """
     keep_freed_memory()
     step = saved = run.restore(task)
+    if step > steps:
+        raise RunError(
+            f"{run.folder} has made {step} steps already, more than the {steps} that it is asked "
+            "for; ask for more, or train another run"
+        )
     with (
         progress_bar(steps, run.folder.name, step) as bar,
         opened_log(run, step) as log,
@@ -62,8 +67,7 @@ def train(
                 if not all(map(math.isfinite, metrics.values())):
                     raise RunError(explain_not_finite(task, run, step - 1, moment, metrics))
                 if step % log_every == 0 or step == steps:
-                    log.write(json.dumps({"step": step, **metrics}) + "\n")
-                    log.flush()
+                    log(json.dumps({"step": step, **metrics}) + "\n")
                     shown = {name: f"{value:.3f}" for name, value in metrics.items()}
                     bar.set_postfix(shown, refresh=False)
                 if on_step is not None and parallel.team().rank == 0:
@@ -77,6 +81,11 @@ def train(
         except KeyboardInterrupt:
             message = f"stopped; {saved} steps are saved. Go on with the same command and --resume"
             raise RunError(message) from None
+        except OSError as error:  # a full disk
+            raise RunError(
+                f"{error}; {saved} steps are saved. When that is put right, "
+                "go on with the same command and --resume"
+            ) from None
     return step
 
 
@@ -99,10 +108,10 @@ class Moment:
 
 
 @contextmanager
-def opened_log(run: Run, step: int) -> Iterator[Any]:
-    """The log without the lines after a step, to go on with.
+def opened_log(run: Run, step: int) -> Iterator[Callable[[str], None]]:
+    """What writes a line to the log, which begins without the lines after a step.
 
-    On other ranks than 0 it is a file that keeps nothing.
+    On other ranks than 0 it keeps nothing. An OSError names the file; a line may be cut off then.
     """
     path = run.folder / "log.jsonl"
     if parallel.team().rank:
@@ -111,8 +120,17 @@ def opened_log(run: Run, step: int) -> Iterator[Any]:
         kept = [line for line in run.log if line["step"] <= step]
         with atomic_write(path) as file:
             file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
-    with open(path, "a") as log:
-        yield log
+    with open(path, "ab", buffering=0) as log:
+
+        def write(line: str) -> None:
+            left = line.encode()
+            try:
+                while left:
+                    left = left[log.write(left) :]
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+
+        yield write
 
 
 def over_ranks(metrics: dict[str, float], stop: bool) -> tuple[dict[str, float], bool]:

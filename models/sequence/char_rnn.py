@@ -104,14 +104,16 @@ class CharRNN(Pretrained):
         n: int,
         *,
         rng: np.random.Generator,
-        prompt: str = "\n",
+        prompt: str = "",
         temperature: float = 1.0,
         observe: Callable[[int], object] | None = None,
     ) -> str:
         """The prompt and n characters more, drawn at a temperature (below 1: safer, above: wilder).
 
-        `observe` is called with 1 after each character. Raises ValueError for a temperature that is
-        not above 0, and for a prompt with a character that is not in the vocabulary.
+        Without a prompt it begins with a new line, or with the first character of a vocabulary that
+        has none. `observe` is called with 1 after each character. Raises ValueError for a
+        temperature that is not above 0, and for a prompt with a character that is not in the
+        vocabulary.
         """
         if temperature <= 0:
             raise ValueError(
@@ -119,7 +121,8 @@ class CharRNN(Pretrained):
                 "small ones, such as 0.1, write what is likeliest"
             )
         text = data.Text(np.empty(0, int), np.empty(0, int), self.config.vocabulary)
-        characters = list(text.encode(prompt or "\n"))
+        first = "\n" if "\n" in self.config.vocabulary else self.config.vocabulary[:1]
+        characters = list(text.encode(prompt or first))
         with tg.no_grad():
             logits, state = self(np.array(characters)[:, None])
             for _ in range(n):

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypedDict, TypeVar, cast
 
 import numpy as np
 
+from ..schema import Natural, check
 from ..typing import PyTree
-from .state import jsonable
+from .state import generator_at, jsonable
 
 Arrays = TypeVar("Arrays", np.ndarray, tuple[np.ndarray, ...])
+
+
+class BatchesState(TypedDict):
+    """What `batches.state()` is made of."""
+
+    length: Natural
+    size: Natural
+    drop_last: bool
+    bit_generator: str
+    epoch: Natural
+    position: Natural
+    epoch_start: dict[str, object]  # what rng was before it gave this epoch's order
+    rng: dict[str, object]
 
 
 class batches(Generic[Arrays]):  # named as a function, like range
@@ -80,7 +94,7 @@ class batches(Generic[Arrays]):  # named as a function, like range
                 **self._fingerprint(),
                 "epoch": self.epoch,
                 "position": self.position,
-                "epoch_start": self._epoch_start,  # what rng was before it gave this epoch's order
+                "epoch_start": self._epoch_start,
                 "rng": self.rng.bit_generator.state,
             }
         )
@@ -90,6 +104,7 @@ class batches(Generic[Arrays]):  # named as a function, like range
 
         Raises ValueError if other batches left that state, or if it is damaged.
         """
+        check(state, BatchesState, "the batches' state")
         fingerprint = self._fingerprint()
         other = {key: state.get(key) for key in fingerprint}
         if other != fingerprint:
@@ -97,17 +112,17 @@ class batches(Generic[Arrays]):  # named as a function, like range
                 f"this state is of other batches: it has {other}, but here are {fingerprint}"
             )
         position = state["position"]
-        if not 0 <= position <= self.per_epoch:
+        if position > self.per_epoch:
             raise ValueError(
                 f"this state is damaged: {position} of {self.per_epoch} batches were yielded"
             )
-        replay = np.random.Generator(type(self.rng.bit_generator)())
-        replay.bit_generator.state = state["epoch_start"]
+        replay = generator_at(state["epoch_start"], self.rng, "the batches' epoch_start")
+        after = generator_at(state["rng"], self.rng, "the batches' rng")
         self._order = replay.permutation(self.length)
         self._epoch_start = state["epoch_start"]
         self.epoch = state["epoch"]
         self.position = position
-        self.rng.bit_generator.state = state["rng"]
+        self.rng.bit_generator.state = after.bit_generator.state
 
     def _fingerprint(self) -> dict[str, PyTree]:
         """What a state must share with the batches that it is restored to."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files import PathLike
 from .dataset import Dataset, Split, from_bytes, parts
-from .source import DamagedFile, check_sha256, data_root, fetch, find, missing, read
+from .source import DamagedFile, check_sha256, data_root, fetch, find, missing, read, unpacked
 
 URLS = ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",)
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -30,6 +30,7 @@ FILES = {
     "test": {"test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"},
 }
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MOST_RECORDS = 60_000  # in one file: CIFAR-10 has so many in all, and 10,000 in each
 RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue planes
 
 
@@ -63,10 +64,19 @@ def cifar10(
     return Dataset("cifar10", from_bytes(pixels), labels, CLASSES)
 
 
+def check_size(size: int, name: str) -> None:
+    """Raise DamagedFile for a size in bytes that no file of records has."""
+    if not size or size % RECORD:
+        raise DamagedFile(f"{name} has {size} bytes, expected a multiple of {RECORD}")
+    if size > MOST_RECORDS * RECORD:
+        raise DamagedFile(
+            f"{name} has {size // RECORD:,} records, expected {MOST_RECORDS:,} at most"
+        )
+
+
 def _records(content: bytes, name: str) -> np.ndarray:
     """The records of one file, (N, RECORD) bytes."""
-    if not content or len(content) % RECORD:
-        raise DamagedFile(f"{name} has {len(content)} bytes, expected a multiple of {RECORD}")
+    check_size(len(content), name)
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     if records[:, 0].max() >= len(CLASSES):
         raise DamagedFile(f"{name} has the label {records[:, 0].max()}, expected 0..9")
@@ -79,7 +89,11 @@ def _contents(root: Path, files: Mapping[str, str | None], download: bool) -> di
     paths = {name: find([name, f"{name}.gz"], folders) for name in files}
     lacking = [name for name, path in paths.items() if path is None]
     if not lacking:
-        return {str(path): read(path, files[name]) for name, path in paths.items() if path}
+        return {
+            str(path): read(path, files[name], MOST_RECORDS * RECORD)
+            for name, path in paths.items()
+            if path
+        }
     archive = root / ARCHIVE
     if not archive.is_file():
         if not download:
@@ -96,13 +110,19 @@ def _unpack(archive: Path, files: Mapping[str, str | None]) -> dict[str, bytes]:
 
     contents = {}
     try:
-        with tarfile.open(archive, "r|*") as tar:
+        with (
+            open(archive, "rb") as file,
+            tarfile.open(fileobj=unpacked(file, archive), mode="r|") as tar,
+        ):
             for member in tar:
                 name = PurePosixPath(member.name).name
-                stream = tar.extractfile(member) if name in files else None
+                if name not in files or not member.isreg():
+                    continue
+                check_size(member.size, f"{name} in {archive}")
+                stream = tar.extractfile(member)
                 if stream:
                     contents[name] = stream.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, OverflowError) as error:
         raise DamagedFile(
             f"{archive} cannot be unpacked: {error}. Delete it and fetch it again"
         ) from None

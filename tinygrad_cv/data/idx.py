@@ -15,6 +15,7 @@ from ..files import PathLike
 from .dataset import Dataset, Split, from_bytes, parts
 from .source import DamagedFile, data_root, fetch, find, missing, original, read
 
+MOST_AXES = 64  # that NumPy 2 can hold
 DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 MIRRORS = (
@@ -49,12 +50,16 @@ def parse_idx(content: bytes, name: object) -> np.ndarray:
     start = 4 + 4 * axes
     if len(content) < start:
         raise DamagedFile(f"{name} is cut off inside its header")
+    if axes > MOST_AXES:
+        raise DamagedFile(f"{name} has {axes} axes, more than the {MOST_AXES} of any array")
     shape = tuple(np.frombuffer(content, ">u4", axes, 4).tolist())
     expected = start + math.prod(shape) * dtype.itemsize
     if len(content) != expected:
         raise DamagedFile(
             f"{name} has {len(content)} bytes, expected {expected} for an array of shape {shape}"
         )
+    if math.prod(n for n in shape if n) * dtype.itemsize >= 2**63:  # though it may be empty
+        raise DamagedFile(f"{name} has the shape {shape}, larger than any array can be")
     array = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return array.astype(dtype.newbyteorder("="))
 

@@ -6,12 +6,23 @@ They are made for truncated back-propagation through time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Self, TypedDict
 
 import numpy as np
 
+from ..schema import Natural, check
 from ..typing import PyTree
-from .state import jsonable
+from .state import generator_at, jsonable
+
+
+class StreamsState(TypedDict):
+    """What `streams.state()` is made of."""
+
+    per_epoch: Natural
+    epoch: Natural
+    position: Natural
+    offset: Natural
+    rng: dict[str, object]
 
 
 class streams:  # named as a function, like batches
@@ -79,14 +90,23 @@ class streams:  # named as a function, like batches
     def restore(self, state: Mapping[str, PyTree]) -> None:
         """Go on from a state, and set `rng` to what it was then.
 
-        Raises ValueError if other streams left that state.
+        Raises ValueError if other streams left that state, or if it is damaged.
         """
-        if state.get("per_epoch") != self.per_epoch:
+        check(state, StreamsState, "the streams' state")
+        if state["per_epoch"] != self.per_epoch:
             raise ValueError(
-                f"this state is of other streams: it has {state.get('per_epoch')} chunks an epoch, "
+                f"this state is of other streams: it has {state['per_epoch']} chunks an epoch, "
                 f"not {self.per_epoch}"
             )
+        position = state["position"]
+        offset = state["offset"]
+        if position > self.per_epoch or offset > self.length:
+            raise ValueError(
+                f"this state is damaged: chunk {position} of {self.per_epoch}, "
+                f"beginning at {offset} of at most {self.length}"
+            )
+        after = generator_at(state["rng"], self.rng, "the streams' rng")
         self.epoch = state["epoch"]
-        self.position = state["position"]
-        self.offset = state["offset"]
-        self.rng.bit_generator.state = state["rng"]
+        self.position = position
+        self.offset = offset
+        self.rng.bit_generator.state = after.bit_generator.state

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..files import PathLike
-from .source import DamagedFile, read
+from .source import PIECE, DamagedFile, read
+
+# The longer ones first: that of UTF-16 begins that of UTF-32.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,21 +68,46 @@ class Text:
 
 
 def text(path: PathLike) -> Text:
-    """Read a UTF-8 text, gzipped or not, as characters; its last tenth is held out for testing.
+    """Read a text, gzipped or not, as characters; its last tenth is held out for testing.
 
-    Raises DamagedFile for a file that is empty or no text.
+    It is UTF-8, or UTF-16 or UTF-32 with the mark that says so. Line ends become `\\n`, as Python
+    reads them. Raises DamagedFile for a file that is empty or no text.
     """
     path = Path(path).expanduser()
-    try:
-        content = read(path).decode()
-    except UnicodeDecodeError as error:
-        raise DamagedFile(f"{path} is not UTF-8 text: {error}") from None
-    if not content:
+    content = read(path)
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    known = np.zeros(sys.maxunicode + 1, bool)
+    length = 0
+    for codes in _pieces(content, encoding, path):
+        known[codes] = True
+        length += len(codes)
+    if not length:
         raise DamagedFile(f"{path} is empty")
-    vocabulary, ids = np.unique(_codes(content), return_inverse=True)
-    train = len(ids) * 9 // 10
-    characters = "".join(map(chr, vocabulary.tolist()))
-    return Text(ids[:train], ids[train:], characters)
+    if known[0]:
+        raise DamagedFile(
+            f"{path} is no text: it has the character 0; is it UTF-16 without a mark?"
+        )
+    vocabulary = np.flatnonzero(known)
+    numbers = np.cumsum(known) - 1  # the index of each character of the vocabulary
+    ids = np.empty(length, np.int64)
+    start = 0
+    for codes in _pieces(content, encoding, path):
+        ids[start : start + len(codes)] = numbers[codes]
+        start += len(codes)
+    train = length * 9 // 10
+    return Text(ids[:train], ids[train:], "".join(map(chr, vocabulary.tolist())))
+
+
+def _pieces(content: bytes, encoding: str, path: Path) -> Iterator[np.ndarray]:
+    """The code points of a text, piece by piece: whole, its characters take ten times its bytes."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    try:
+        for start in range(0, len(content), PIECE):
+            final = start + PIECE >= len(content)
+            yield _codes(decoder.decode(content[start : start + PIECE], final=final))
+    except UnicodeDecodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        raise DamagedFile(f"{path} is not {name} text: {error.reason}") from None
 
 
 def _codes(text: str) -> np.ndarray:

@@ -44,7 +44,7 @@ class CharTraining(TrainingConfig):
 class Writing(Config):
     """How a character model writes."""
 
-    prompt: str = "\n"  # what the text begins with
+    prompt: str = ""  # what the text begins with; without one a new line
     temperature: Annotated[float, 0.001, 1000] = 1.0  # below 1: safer, above: wilder
 
 

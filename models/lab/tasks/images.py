@@ -101,6 +101,11 @@ class ImageSettings(Settings):
         size, channels = dataset.images.shape[1:3], dataset.images.shape[3:]
         model = replace(self.model, image_size=size, num_channels=channels[0] if channels else 1)
         if hasattr(model, "num_labels"):
+            if not dataset.classes:
+                raise ValueError(
+                    f"{dataset.name} has no classes to learn; "
+                    "put the images of each class into a subfolder of its own"
+                )
             model = changed(model, {"num_labels": len(dataset.classes)})
         return replace(self, model=model)
 
