@@ -173,3 +173,10 @@ def test_a_linear_map_is_zero_of_zeros_in_any_layout() -> None:
             check_jvp(double, lambda args, t, wrong=wrong: wrong(t[0]), x)
         with pytest.raises(GradMismatch):
             check_vjp(double, lambda g, y, x, wrong=wrong: wrong(g), x)
+
+
+@pytest.mark.parametrize("x", [np.array(0.5), np.float64(0.5), np.array(0.5, np.float32)])
+def test_an_input_without_axes_has_layouts_too(x: Any) -> None:
+    slope = lambda args, tangents: np.cos(args[0]) * tangents[0]
+    assert check_jvp(np.sin, slope, x).elements == 3
+    assert check_vjp(np.sin, lambda g, y, x: g * np.cos(x), x).elements == 1

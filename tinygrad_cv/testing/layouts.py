@@ -49,7 +49,7 @@ def locked(layout: Layout) -> Layout:
     """A layout of arrays that are read-only."""
 
     def locked(a: np.ndarray) -> np.ndarray:
-        b = layout(np.asarray(a))
+        b = np.asarray(layout(np.asarray(a)))  # NumPy may make a scalar of an array without axes
         b.flags.writeable = False
         return b
 
