@@ -385,6 +385,7 @@ class TestTorch:
             check(detached[name], x, order=2)
 
     def test_modules_with_respect_to_their_parameters(self, torch):
+        torch.manual_seed(0)  # of 60 seeds 5 make a bias before the batch norm cancel to rounding, which is refused
         x = torch.linspace(-1, 2, 12).reshape(3, 4)
         net = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.BatchNorm1d(2), torch.nn.GELU())
         before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
