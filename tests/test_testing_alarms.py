@@ -114,7 +114,10 @@ def test_a_gradient_of_terms_that_cancel_is_linear_up_to_their_rounding(
         check_vjp(f, lambda g, y, x: np.expm1(x) * np.minimum(g, 0.4), x, rng=seed)
 
 
-@pytest.mark.parametrize("power", [11, 12])
+REFUSED = pytest.mark.xfail(strict=True, reason="rounding is refused as not linear")
+
+
+@pytest.mark.parametrize("power", [11, pytest.param(12, marks=REFUSED)])
 def test_where_rounding_hides_the_slope_the_check_says_so(power: int) -> None:
     """Of (exp(x) - 1) nothing is left that differences of exp(x) - 1 - x resolve to 1 %."""
     x = np.array([3.0, -1.0, 2.0]) * 10.0**-power
