@@ -217,6 +217,12 @@ def _missing_sum(array: np.ndarray, expected: np.ndarray) -> str:
     return f"\n  pattern: missing sum over the broadcast axes {tuple(axes)}"
 
 
+def large_factor(arrays: Sequence[np.ndarray]) -> float:
+    """A large power of 2, by which numbers of each of these dtypes are multiplied exactly."""
+    narrowest = min(a.dtype.itemsize for a in arrays)
+    return 2.0 ** {2: 4, 4: 8}.get(narrowest, 20)
+
+
 def first_index(mask: np.ndarray) -> tuple[int, ...]:
     """The index of the first True element."""
     return tuple(int(k) for k in np.argwhere(mask)[0])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..typing import PyTree, Shape
-from .agreement import Agreement, applies, as_gradient, pull_again
+from .agreement import Agreement, applies, as_gradient, large_factor, pull_again
 from .judge import BARS
 from .layouts import locked, of_cotangents, of_memory, reordered
 from .line import UNLIKE, Direction, Line, amplitudes, real_view
@@ -89,15 +89,15 @@ def all_at_once(agreement: Agreement, pull: Pullback, values: Sequence[np.ndarra
     values of the earlier call must not change.
     """
     operation, cotangents = agreement.operation, agreement.cotangents
-    others = [_reversed(c).copy() for c in cotangents]
+    others = [np.array(np.flip(c)) for c in cotangents]
     try:
-        again, pull_again = operation.pull([locked(reordered)(a) for a in operation.inputs])
+        again, pull_unusual = operation.pull([locked(reordered)(a) for a in operation.inputs])
         elsewhere = operation.at([inside_out(a).copy() for a in operation.inputs])
         applies(lambda: elsewhere.value(elsewhere.inputs))
         unusual = []
         for c, d in zip(cotangents, others, strict=True):
             unusual.append(locked(reordered)(c.dtype.type(MULTIPLE) * (c - 2 * d)))
-        together = pull_again(unusual)
+        together = pull_unusual(unusual)
         second = [as_gradient(operation, i, g) for i, g in enumerate(pull(others))]
         same_values(operation, again, agreement.values)
         same_values(operation, values, agreement.values)
@@ -136,7 +136,7 @@ def with_other_numbers(
 ) -> None:
     """Make a call while some arrays hold other numbers, each time others; it may fail."""
     kept = [a.copy() for a in arrays]
-    for change in [_nearby] if few else [_nearby, inside_out]:
+    for change in other_numbers(few):
         try:
             for array, before in zip(arrays, kept, strict=True):
                 array[...] = change(before)
@@ -146,15 +146,15 @@ def with_other_numbers(
                 array[...] = before
 
 
+def other_numbers(few: bool) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """What makes other numbers of an array that a cache may take for the same."""
+    return [_nearby] if few else [_nearby, inside_out]
+
+
 def _call(operation: Operation, rng: np.random.Generator) -> None:
     """Both passes, for what they leave behind."""
     values, pull = operation.pull(operation.inputs)
     pull(draw_cotangents(values, rng))
-
-
-def _reversed(a: np.ndarray) -> np.ndarray:
-    found: np.ndarray = a.reshape(-1)[::-1].reshape(a.shape)
-    return found
 
 
 def inside_out(a: np.ndarray) -> np.ndarray:
@@ -191,7 +191,7 @@ def repeat(agreement: Agreement, values: Sequence[np.ndarray]) -> None:
     again, pull = operation.pull(operation.inputs)
     same_values(operation, again, values)
     witness = Witness(*again)
-    for change in [_nearby] if operation.backward is None else [_nearby, inside_out]:
+    for change in other_numbers(few=operation.backward is None):
         elsewhere = operation.at([np.array(change(a), order="C") for a in operation.inputs])
         moved = applies(lambda: _gradients(elsewhere, again, agreement.cotangents))  # noqa: B023
         names = ["the value of an earlier call"] * len(again)
@@ -329,9 +329,8 @@ def homogeneous(agreement: Agreement, pull: Pullback) -> None:
         one = as_gradient(agreement.operation, i, gradient)
         finite.append(np.where(np.isfinite(zeros), one, zeros))
     agreement.check(finite, "not linear in the cotangent, backward(0) is not 0", nothing)
-    narrowest = min(a.dtype.itemsize for a in (*cotangents, *gradients))
-    power = {2: 4, 4: 8}.get(narrowest, 20)
-    for k in (2.0**power, -(2.0**power), 2.0**-power):
+    large = large_factor([*cotangents, *gradients])
+    for k in (large, -large, 1 / large):
         with np.errstate(all="ignore"):
             multiples = [c * c.dtype.type(k) for c in cotangents]
             returned = pull(multiples)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.pytrees import leaves, rebuild
 from ..typing import PyTree
-from .agreement import CANCELLED, first_index
+from .agreement import CANCELLED, first_index, large_factor
 from .layouts import locked, reordered
 from .message import GradMismatch, literal, two_numbers
 from .numeric import largest_finite
@@ -72,9 +72,8 @@ class Pushforward:
         with np.errstate(all="ignore"):
             of_zeros = self([np.zeros_like(t) for t in tangents])
         self.compare(of_zeros, nothing, size, tangents, "jvp(0) is not 0")
-        narrowest = min(a.dtype.itemsize for a in (*tangents, *pushed))
-        power = {2: 4, 4: 8}.get(narrowest, 20)
-        for k in (2.0**power, 2.0**-power, -1.0):
+        large = large_factor([*tangents, *pushed])
+        for k in (large, 1 / large, -1.0):
             with np.errstate(all="ignore"):
                 multiples = [np.asarray(t * t.dtype.type(k)) for t in tangents]
                 divided = [np.asarray(p / p.dtype.type(k)) for p in self(multiples)]
