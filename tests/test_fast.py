@@ -119,6 +119,23 @@ def test_a_kernel_records_what_record_does(recording: bool) -> None:
             assert quick._node.saved.keys() == plain._node.saved.keys()
 
 
+@pytest.mark.parametrize("error", [RuntimeError, ValueError])
+def test_a_function_that_fails_in_a_kernel_is_not_called_again(error: type[Exception]) -> None:
+    """It may be a collective call, or count."""
+    calls = []
+
+    def average(x: np.ndarray) -> np.ndarray:
+        calls.append(x)
+        raise error("no answer")
+
+    with pytest.raises(error, match="no answer") as caught:
+        kernels.batch_norm(tg.Tensor(np.ones((4, 3))), None, None, average=average)
+    assert len(calls) == 1
+    told = str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
+    assert "batch_norm" in told
+    assert "(4, 3) float64" in told
+
+
 def test_sums_in_place_are_the_sums() -> None:
     rng = np.random.default_rng(0)
     x = tg.Tensor(rng.normal(size=5), requires_grad=True)

@@ -457,6 +457,16 @@ def test_a_killed_rank_ends_all_and_is_named(tmp_path: Path) -> None:
     assert not any(map(alive, ranks))
 
 
+def test_a_failure_that_somebody_catches_is_raised_at_each_barrier_after_it() -> None:
+    with pytest.raises(RankError, match=r"rank 1 of 2 .* killed by SIGKILL"), processes(2) as team:
+        if team.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        for _ in range(3):
+            with pytest.raises(RankError, match="killed by SIGKILL"):
+                team.barrier()
+        team.barrier()
+
+
 def test_ranks_that_make_other_calls_are_told() -> None:
     with pytest.raises(RankError, match="rank 1 is at its end, but rank 0 waits for it"), processes(2) as team:
         if team.rank == 0:

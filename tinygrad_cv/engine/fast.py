@@ -15,11 +15,12 @@ import numpy as np
 
 from .. import tensor
 from ..tensor import PLAIN, TABLE, Node, Place, Rule, Tensor, Walk, described, dispatch, wrap
-from .errors import calling_line
+from .errors import calling_line, explain
 from .modes import SWITCHED, is_recording
 from .operands import NUMBERS
 from .ownership import constant, read
 
+UNUSUAL = "eFDG"  # float16, computed in float32, and complex numbers, refused
 SIMPLE = PLAIN | {FunctionType, MethodType}
 _saves: dict[
     tuple[Any, bool, bool], tuple[str, ...]
@@ -99,8 +100,8 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
             if recording and value._node is not None:
                 parents[name] = value._node
                 need = True
-            if values[name].dtype.char == "e":
-                return plain_record(kernel, args, kwargs)  # which computes in float32
+            if values[name].dtype.char in UNUSUAL:
+                return plain_record(kernel, args, kwargs)
         elif type(value) not in PLAIN:
             return plain_record(kernel, args, kwargs)
         needs.append(need)
@@ -112,8 +113,8 @@ def record(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     values["needs"] = needs
     try:
         value, saved = kernel._forward(*[values[name] for name in kernel._forward_uses])
-    except Exception:
-        return plain_record(kernel, args, kwargs)  # which explains it
+    except Exception as error:  # not once more: an option may be a function that all ranks call
+        raise explain(error, kernel.function, values, parents) from None
     if isinstance(value, np.inexact):
         value = np.asarray(value)
     first = value if type(value) is np.ndarray else value[0]

@@ -93,6 +93,7 @@ class Processes(Communicator):
         self._arrivals = 0
         self._parent = os.getpid()
         self._children: dict[int, int] = {}  # process -> rank
+        self._failure: RankError | None = None
         self._others: list[int] = []
         self._fence = threading.Lock()
 
@@ -231,6 +232,8 @@ class Processes(Communicator):
         left = self._left[other]  # read before the arrivals: it may have arrived, and then left
         if self.rank and os.getppid() != self._parent:
             os._exit(1)
+        if self._failure is not None:
+            raise self._failure  # somebody has caught it
         for process, rank in [*self._children.items()]:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
@@ -256,6 +259,7 @@ class Processes(Communicator):
             f"rank {rank} of {self.size} (process {process}) failed: {cause or f'exit code {code}'}"
         )
         error.add_note(trace)
+        self._failure = error
         raise error
 
     def fork(self) -> None:
