@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_cv import __version__, data, parallel
 from tinygrad_cv.files import atomic_write
+from tinygrad_cv.machine import few_blas_threads
 
 from ..config import named_values, restored, shown, stored
 from ..generative.ddpm import MISSING, known_pixels
@@ -474,7 +475,7 @@ def workers(text: str) -> int | str:
 
 def add_workers(command: argparse.ArgumentParser, default: int) -> None:
     """Let a command have several processes."""
-    message = f"processes that share each batch, or auto: all cores (default: {default})"
+    message = f"processes that share each batch, or auto: cores that are free (default: {default})"
     command.add_argument("--workers", type=workers, default=default, metavar="N", help=message)
 
 
@@ -595,7 +596,7 @@ def carry_out(argv: Sequence[str] | None) -> int:
     """Carry out a command; the exit code."""
     args = parser().parse_args(argv)
     try:
-        with no_more_than_free():
+        with no_more_than_free(), few_blas_threads():
             args.do(args)
     except BrokenPipeError:
         raise

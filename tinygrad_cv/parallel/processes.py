@@ -1,9 +1,9 @@
 """Ranks on one machine: processes that fork from this one and share memory with it.
 
 A step of a small model takes a millisecond, so the barrier does without the operating system. Each
-rank counts its arrivals in a word of shared memory and watches the words of the others: first
-without pause (.5 microseconds), then yielding its core, perhaps to the rank that it waits for, then
-with growing pauses.
+rank counts its arrivals in a word of shared memory and watches the words of the others (.5
+microseconds). Who has to wait for longer, for a rank that has lost its core to another program,
+say, sleeps until it is woken, and leaves its own core to those that have work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from traceback import format_exception, format_exception_only
@@ -23,11 +22,11 @@ import numpy as np
 
 from ..machine import (
     BARRIER_SPINS,
-    BARRIER_YIELDS,
     CACHE_LINE,
-    LONGEST_PAUSE,
     STAGE_SIZE,
-    one_blas_thread,
+    Futex,
+    cores,
+    few_blas_threads,
 )
 from .communicator import Communicator, Exchange, RankError, joined, team
 
@@ -72,9 +71,9 @@ class SharedMemory:
 class Processes(Communicator):
     """This process, as rank 0, and its children, as the others.
 
-    What they share, by rank: how many barriers it has reached (a word in a cache line of its own),
-    which collective it called there, whether it has ended, why it failed, and a stage for pieces of
-    arrays.
+    What they share, by rank: how many barriers it has reached, and at which one it fell asleep (two
+    words in a cache line of its own), which collective it called there, whether it has ended, why
+    it failed, and a stage for pieces of arrays.
     """
 
     def __init__(self, size: int) -> None:
@@ -83,7 +82,9 @@ class Processes(Communicator):
         self._spins = BARRIER_SPINS if size <= cores() else 0
         self._memory = SharedMemory()
         words = self._memory.piece(size * CACHE_LINE).data.cast("q")
-        self._arrived = words[:: CACHE_LINE // 8]
+        line = CACHE_LINE // 8
+        self._arrived, self._asleep = words[::line], words[1::line]
+        self._futexes = [Futex(words[start : start + 1]) for start in range(0, len(words), line)]
         self._calls = [self._memory.piece(size * 8).data.cast("q") for _ in range(2)]
         self._left = self._memory.piece(size).data
         self._causes = self._memory.piece(size * CAUSE_SIZE).reshape(size, CAUSE_SIZE)
@@ -112,6 +113,10 @@ class Processes(Communicator):
         calls[self.rank] = call
         with self._fence:  # a memory barrier: others see the word after all that was written before
             self._arrived[self.rank] = self._arrivals
+        for other in self._others:
+            if self._asleep[other] == self._arrivals:
+                self._futexes[self.rank].wake()
+                break
         for other in self._others:
             if self._arrived[other] < self._arrivals:
                 self._wait(other)
@@ -214,15 +219,10 @@ class Processes(Communicator):
         for _ in range(self._spins):
             if arrived[other] >= arrivals:
                 return
-        for _ in range(BARRIER_YIELDS):
-            if arrived[other] >= arrivals:
-                return
-            os.sched_yield()
-        start = time.perf_counter()
-        while arrived[other] < arrivals:
+        self._asleep[self.rank] = arrivals
+        while (count := arrived[other]) < arrivals:
             self._check_alive(other)
-            waited = time.perf_counter() - start
-            time.sleep(min(waited / 16, LONGEST_PAUSE))
+            self._futexes[other].wait(count)
 
     def _check_alive(self, other: int) -> None:
         """Raise RankError if a child has failed, or if the rank that this one waits for has left.
@@ -314,20 +314,13 @@ class Processes(Communicator):
         os._exit(error is not None)
 
 
-def cores() -> int:
-    """How many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def processes(count: int) -> Iterator[Communicator]:
     """`count` processes run the block below `with`; after it this process is alone again.
 
     This process is rank 0, so what the block has made stays; the others start as copies of it. An
     exception on any rank ends all: that of rank 0 is raised as it is, that of another as RankError.
-    If there are several processes, BLAS has one thread in each.
+    BLAS has one thread in each, or its share of those that the user wants.
 
     Raises ValueError for a count below 1, or within another such block.
     """
@@ -345,7 +338,7 @@ def processes(count: int) -> Iterator[Communicator]:
         raise RankError("this system cannot fork processes; use one, or MPI")
     ranks = Processes(count)
     failure = None
-    with joined(ranks), one_blas_thread():
+    with joined(ranks), few_blas_threads(count):
         try:
             ranks.fork()
             yield ranks
