@@ -55,9 +55,9 @@ WINOGRAD_CHANNELS = 64  # channels that are summed up at a time
 DIGEST_COPY = 1 << 10  # elements: so many are kept as they are
 DIGEST_CHUNK = 64  # elements a sum; fewer would need more memory, more would hide more in rounding
 
-# Ranks that wait for another one (`parallel`) look at its word in shared memory for about as long as
-# it takes to fall asleep and be woken, and then sleep.
-BARRIER_SPINS = 1000  # looks, some 40 microseconds
+# Ranks that wait for another one (`parallel`) look at its word in shared memory for a while, for
+# twice as long after each time that this helped, else half as long, and then sleep.
+FEWEST_SPINS, MOST_SPINS = 100, 4000  # looks: of 4 to 160 microseconds
 LONGEST_SLEEP = 0.05  # seconds, before a rank sees to it that the others are alive
 PAUSE = 2e-4  # seconds between looks where the system wakes nobody
 

@@ -21,11 +21,11 @@ from typing import NoReturn
 import numpy as np
 
 from ..machine import (
-    BARRIER_SPINS,
     CACHE_LINE,
+    FEWEST_SPINS,
+    MOST_SPINS,
     STAGE_SIZE,
     Futex,
-    cores,
     few_blas_threads,
 )
 from .communicator import Communicator, Exchange, RankError, joined, team
@@ -78,8 +78,7 @@ class Processes(Communicator):
 
     def __init__(self, size: int) -> None:
         self.size = size
-        # A rank that spins on the core of the rank that it waits for would wait for long.
-        self._spins = BARRIER_SPINS if size <= cores() else 0
+        self._spins = MOST_SPINS
         self._memory = SharedMemory()
         words = self._memory.piece(size * CACHE_LINE).data.cast("q")
         line = CACHE_LINE // 8
@@ -218,7 +217,9 @@ class Processes(Communicator):
         arrived, arrivals = self._arrived, self._arrivals
         for _ in range(self._spins):
             if arrived[other] >= arrivals:
+                self._spins = min(2 * self._spins, MOST_SPINS)
                 return
+        self._spins = max(self._spins // 2, FEWEST_SPINS)
         self._asleep[self.rank] = arrivals
         while (count := arrived[other]) < arrivals:
             self._check_alive(other)
