@@ -6,7 +6,9 @@ import copy
 import gc
 import os
 import re
+import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from tests.test_models import make
 from tests.test_train import arrays, assert_same_run
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.parallel import RankError, processes
+from tinygrad_cv.parallel.processes import Processes
 
 RANKS = (1, 2, 4)
 
@@ -457,6 +460,60 @@ def test_a_killed_rank_ends_all_and_is_named(tmp_path: Path) -> None:
     ranks = [int((tmp_path / str(rank)).read_text()) for rank in (1, 2)]
     assert f"process {ranks[0]}" in str(caught.value)
     assert not any(map(alive, ranks))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["woken", "nobody can be woken"])
+def test_a_rank_that_sleeps_is_woken_and_no_wake_is_missed(known: bool, monkeypatch: Any) -> None:
+    """Ranks that sleep at once, for a minute unless they are woken, at moments that chance brings."""
+    monkeypatch.setattr("tinygrad_cv.machine.LONGEST_SLEEP", 60.0)
+    for name in ("MOST_SPINS", "FEWEST_SPINS"):
+        monkeypatch.setattr(sys.modules[Processes.__module__], name, 0)
+    if not known:
+        monkeypatch.setattr("tinygrad_cv.machine.FUTEX_CALLS", {})
+    start = time.monotonic()
+    with processes(3) as team:
+        rng = np.random.default_rng(team.rank)
+        for turn in range(100):
+            time.sleep(rng.choice([0, 0, 0, 1e-5, 1e-4]))
+            summed = np.array([turn + team.rank])
+            team.all_reduce(summed)
+            assert summed[0] == 3 * turn + 3
+    assert time.monotonic() < start + 30
+
+
+def test_a_rank_that_waits_uses_no_core() -> None:
+    with processes(2) as team:
+        team.barrier()
+        if team.rank:
+            time.sleep(0.3)
+        start = time.process_time()
+        team.barrier()
+        assert time.process_time() < start + 0.03
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+        if team.rank:
+            time.sleep(0.2)
+        team.barrier()
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw < used + 50  # it wakes to see to the others
+
+
+@pytest.mark.parametrize("victim", [1, 2])
+def test_a_rank_that_is_killed_while_others_sleep_is_noticed_within_a_second(victim: int) -> None:
+    with pytest.raises(RankError, match=f"rank {victim} of 3 .* killed by SIGKILL"), processes(3) as team:
+        if team.rank == victim:
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        start = time.monotonic()
+        try:
+            team.barrier()
+        finally:
+            assert time.monotonic() < start + 1.1
+
+
+@pytest.mark.parametrize(("free", "ranks"), [(1, 1), (2, 2), (3, 2)])
+def test_auto_workers_are_a_power_of_two_of_the_cores_that_are_free(free: int, ranks: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(parallel, "free_cores", lambda: free)
+    with parallel.workers("auto") as team:
+        assert team.size == ranks
 
 
 def test_a_failure_that_somebody_catches_is_raised_at_each_barrier_after_it() -> None:

@@ -159,7 +159,8 @@ class subnormals_as_zero:  # named as a function, like no_grad
 
 # ------------------------------------------------------------------------------------------- cores
 
-CGROUPS = Path("/sys/fs/cgroup")
+STATISTICS = Path("/proc/stat")
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
@@ -171,10 +172,10 @@ def cores() -> int:
 
 
 def free_cores() -> int:
-    """How many of these cores are free now, at least one: a core that is mostly idle counts.
+    """How many of these cores are free now, to the next whole number, at least one.
 
-    It takes a moment, in which Linux counts how long each core is idle. Elsewhere the load of the
-    last minute is what others use.
+    It takes a moment, in which Linux counts how long each core is idle. Elsewhere others use as
+    many as the load of the last minute says.
     """
     try:
         before = _idle_ticks()
@@ -192,7 +193,7 @@ def free_cores() -> int:
 def _idle_ticks() -> dict[int, int]:
     """For each core how long it has been idle, or has waited for a disk."""
     idle = {}
-    for line in Path("/proc/stat").read_text().splitlines():
+    for line in STATISTICS.read_text().splitlines():
         name, *ticks = line.split()
         if name.startswith("cpu") and name != "cpu":
             idle[int(name[3:])] = int(ticks[3]) + int(ticks[4])
@@ -202,7 +203,7 @@ def _idle_ticks() -> dict[int, int]:
 def _quota() -> float:
     """The cores that the control groups of Linux (a container's, say) leave to this process."""
     try:
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
+        groups = OWN_GROUPS.read_text().splitlines()
     except OSError:
         return math.inf
     quota = math.inf
@@ -210,9 +211,9 @@ def _quota() -> float:
         _, controllers, path = group.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        folder = CGROUPS / controllers / path.lstrip("/")
+        folder = GROUPS / controllers / path.lstrip("/")
         for parent in (folder, *folder.parents):
-            if CGROUPS in (parent, *parent.parents):
+            if GROUPS in (parent, *parent.parents):
                 quota = min(quota, _quota_of(parent))
     return quota
 
@@ -230,7 +231,7 @@ def _quota_of(folder: Path) -> float:
         return math.inf
 
 
-# ------------------------------------------------------------------------------- sleeping and waking
+# ----------------------------------------------------------------------------- sleeping and waking
 #
 # A process that waits for another one and spins, or gives up its core again and again, takes time
 # from those that have work. Linux lets it sleep until a word in shared memory changes: futex(2).
@@ -281,7 +282,6 @@ class Futex:
 
 
 # ----------------------------------------------------------------------------------- BLAS threads
-
 #
 # The threads of OpenBLAS meet at every product, and spin meanwhile. When another process takes one
 # of their cores, each product waits until that core is free again: a step takes 3 to 20 times as
@@ -317,13 +317,14 @@ def _blas_thread_functions() -> list[tuple[Callable[[int], object], Callable[[],
 def few_blas_threads(processes: int = 1) -> Iterator[None]:
     """Inside this context matrix products use one thread, unless the user wants more.
 
-    The user says so by a variable of the environment, such as OPENBLAS_NUM_THREADS. `processes`
-    that compute side by side share the cores, and each has as many of these threads as its share
-    has cores. Importing the library changes nothing; the commands of `models` and the ranks of
-    `parallel` run in such a context. With another BLAS than OpenBLAS nothing changes.
+    The user says so by a variable of the environment, such as OPENBLAS_NUM_THREADS, and has so many
+    as there are cores: `processes` that compute side by side share these. Importing the library
+    changes nothing; the commands of `models` and the blocks of `parallel` are such contexts. With
+    another BLAS than OpenBLAS nothing changes.
     """
-    wanted = any(os.environ.get(name) for name in THREAD_VARIABLES)
-    most = max(1, cores() // processes) if wanted else 1
+    most = 1
+    if any(os.environ.get(name) for name in THREAD_VARIABLES):
+        most = max(1, cores() // processes)
     functions = _blas_thread_functions()
     before = [get_threads() for _, get_threads in functions]
     try:

@@ -110,7 +110,9 @@ class Processes(Communicator):
         self._arrivals += 1
         calls = self._calls[self._arrivals & 1]  # two in turn, as with the stages
         calls[self.rank] = call
-        with self._fence:  # a memory barrier: others see the word after all that was written before
+        # A memory barrier: others see the word after all that was written before. What they write is
+        # read after it; where the lock does not order that, one may sleep for too long, once.
+        with self._fence:
             self._arrived[self.rank] = self._arrivals
         for other in self._others:
             if self._asleep[other] == self._arrivals:
@@ -332,7 +334,7 @@ def processes(count: int) -> Iterator[Communicator]:
             f"this process is a rank of {team().size} already, and has none of its own"
         )
     if count == 1:
-        with joined(Communicator()):
+        with joined(Communicator()), few_blas_threads():
             yield team()
         return
     if not hasattr(os, "fork"):
