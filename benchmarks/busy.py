@@ -1,6 +1,6 @@
 """Training beside other programs: how much of its fair share of the cores a run makes use of.
 
-python -m benchmarks.busy                    # some 5 minutes; `--only gan-digits --rounds 9` for a part
+python -m benchmarks.busy     # some 5 minutes; `--only gan-digits --rounds 9` for a part
 
 Runs of `models`, GAN and ViT of the sizes for digits and for MNIST (on random pixels), on one and
 on two processes, take turns beside 0, 1 and 2 neighbours: programs that never rest. Each run is

@@ -110,8 +110,8 @@ class Processes(Communicator):
         self._arrivals += 1
         calls = self._calls[self._arrivals & 1]  # two in turn, as with the stages
         calls[self.rank] = call
-        # A memory barrier: others see the word after all that was written before. What they write is
-        # read after it; where the lock does not order that, one may sleep for too long, once.
+        # A memory barrier: others see the word after all that was written before. Here their words
+        # are read after it; where a lock does not order that, one may sleep for too long, once.
         with self._fence:
             self._arrived[self.rank] = self._arrivals
         for other in self._others:
