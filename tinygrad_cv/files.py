@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -28,7 +29,8 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     The bytes go to a temporary file in the same folder, are forced to the disk, and then get the
     name, which is forced to the disk too: a power loss leaves the old file or the new. After an
     error (a full disk, Ctrl-C) the file that had the name is as it was, and the temporary one is
-    gone. Raises FileNotFoundError if there is no such folder; an OSError names `path`.
+    gone; that of a process that was killed goes when the name is written the next time. Raises
+    FileNotFoundError if there is no such folder; an OSError names `path`.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
@@ -37,17 +39,43 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
         )
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        remove_abandoned(path)
+        with at_work(temporary):
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
         sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+@contextmanager
+def at_work(temporary: Path) -> Iterator[None]:
+    """Make a temporary file, whose lock is held as long as its writer works on it."""
+    descriptor = None
+    if HAS_FLOCK:
+        with suppress(OSError):  # some network file systems have no locks
+            descriptor = open_locked(os.fspath(temporary), wait=True)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of writers of `path` that were killed: nobody holds their lock."""
+    names = f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"
+    for temporary in path.parent.glob(names) if HAS_FLOCK else ():
+        with suppress(OSError):  # a writer is at work; or the next one may remove it
+            descriptor = open_locked(os.fspath(temporary))
+            os.unlink(temporary)
+            os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -85,17 +113,23 @@ def locked(path: PathLike) -> Iterator[None]:
         os.close(descriptor)
 
 
-def open_locked(path: str) -> int:
-    """A descriptor of a lock file that this process now holds."""
+def open_locked(path: str, wait: bool = False) -> int:
+    """A descriptor of a file that this process now holds; it is made if it is not there.
+
+    Raises BlockingIOError, with the holder, if another has it, unless this is to wait.
+    """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             holder = os.read(descriptor, LONGEST_HOLDER).decode(errors="replace")
             os.close(descriptor)
             message = f"in use by {holder or 'another process'}"
             raise BlockingIOError(error.errno, message, path) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
         if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
         os.close(descriptor)  # its last holder took the file away in between

@@ -1,0 +1,71 @@
+"""Python imports this first in each process that `tests.kills` starts, which puts it on the path.
+
+It lets a hung process show its stacks (SIGUSR1), and a process be killed at a certain event rather
+than at a certain time: KILLED_AT is "EVENT SIGNAL VICTIM", where EVENT is the number of something
+that is done to a file or a process (of those in `COUNTED`), or `fork`, which is in the child before
+the first line of it. Without a number the events are counted, into the file that KILLED_COUNT names.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import os
+import signal
+import sys
+from pathlib import Path
+
+COUNTED = {
+    *("os.rename", "os.remove", "os.mkdir", "os.truncate", "os.listdir", "os.scandir"),
+    *("fcntl.flock", "os.fork", "os.kill", "open"),
+}
+FIRST = os.getpid()
+count = 0
+
+
+def children(process: int) -> list[int]:
+    try:
+        return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+    except OSError:
+        return []
+
+
+def strike(victim: str, number: int) -> None:
+    """Send a signal to the job, to one of its ranks, or to all of them."""
+    targets = {"job": [FIRST], "all": [0], "rank": children(FIRST)[-1:]}
+    for target in targets[victim]:
+        os.kill(target, number)
+
+
+def written(event: str, args: tuple[object, ...]) -> bool:
+    """Whether an event is one that counts: of files, those that a job may write."""
+    if event not in COUNTED or os.getpid() != FIRST:
+        return False
+    if event == "open":
+        return isinstance(args[2], int) and bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return event not in ("os.listdir", "os.scandir") or "/disk/" in str(args[0])
+
+
+def watch(at: int, victim: str, number: int) -> None:
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        global count
+        if count <= at and written(event, args):
+            count += 1
+            if count == at + 1:
+                count += 1  # the strike is an event too
+                strike(victim, number)
+
+    sys.addaudithook(hook)
+
+
+if hasattr(faulthandler, "register"):
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+if "KILLED_AT" in os.environ:
+    moment, name, whom = os.environ["KILLED_AT"].split()
+    if moment == "fork":
+        os.register_at_fork(after_in_child=lambda: strike(whom, int(name)))
+    else:
+        watch(int(moment), whom, int(name))
+if "KILLED_COUNT" in os.environ:
+    watch(10**9, "job", 0)
+    atexit.register(lambda: Path(os.environ["KILLED_COUNT"]).write_text(str(count)))
