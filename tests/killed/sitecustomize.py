@@ -1,4 +1,4 @@
-"""Python imports this first in each process that `tests.kills` starts, which puts it on the path.
+"""What is in each process that `tests.kills` starts; Python imports it first if it is on the path.
 
 It lets a hung process show its stacks (SIGUSR1), and a process be killed at a certain event rather
 than at a certain time: KILLED_AT is "EVENT SIGNAL VICTIM", where EVENT is the number of something
@@ -19,7 +19,7 @@ COUNTED = {
     *("os.rename", "os.remove", "os.mkdir", "os.truncate", "os.listdir", "os.scandir"),
     *("fcntl.flock", "os.fork", "os.kill", "open"),
 }
-FIRST = os.getpid()
+job = 0  # the process that was started; others are its ranks
 count = 0
 
 
@@ -32,14 +32,14 @@ def children(process: int) -> list[int]:
 
 def strike(victim: str, number: int) -> None:
     """Send a signal to the job, to one of its ranks, or to all of them."""
-    targets = {"job": [FIRST], "all": [0], "rank": children(FIRST)[-1:]}
+    targets = {"job": [job], "all": [0], "rank": children(job)[-1:]}
     for target in targets[victim]:
         os.kill(target, number)
 
 
 def written(event: str, args: tuple[object, ...]) -> bool:
     """Whether an event is one that counts: of files, those that a job may write."""
-    if event not in COUNTED or os.getpid() != FIRST:
+    if event not in COUNTED or os.getpid() != job:
         return False
     if event == "open":
         return isinstance(args[2], int) and bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
@@ -58,14 +58,20 @@ def watch(at: int, victim: str, number: int) -> None:
     sys.addaudithook(hook)
 
 
-if hasattr(faulthandler, "register"):
+def install() -> None:
+    global job
+    job = os.getpid()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-if "KILLED_AT" in os.environ:
-    moment, name, whom = os.environ["KILLED_AT"].split()
-    if moment == "fork":
-        os.register_at_fork(after_in_child=lambda: strike(whom, int(name)))
-    else:
-        watch(int(moment), whom, int(name))
-if "KILLED_COUNT" in os.environ:
-    watch(10**9, "job", 0)
-    atexit.register(lambda: Path(os.environ["KILLED_COUNT"]).write_text(str(count)))
+    if "KILLED_AT" in os.environ:
+        moment, number, victim = os.environ["KILLED_AT"].split()
+        if moment == "fork":
+            os.register_at_fork(after_in_child=lambda: strike(victim, int(number)))
+        else:
+            watch(int(moment), victim, int(number))
+    if "KILLED_COUNT" in os.environ:
+        watch(10**9, "job", 0)
+        atexit.register(lambda: Path(os.environ["KILLED_COUNT"]).write_text(str(count)))
+
+
+if __name__ == "sitecustomize":
+    install()
