@@ -1,7 +1,7 @@
 """Jobs that are killed, by the hundred: each ends with the bits of one that nobody has touched.
 
     python -m tests.kills                           # 100 kills, seed 0
-    python -m tests.kills gan eval --count 500 --seed 1
+    python -m tests.kills gan eval --count 500 --seed 1    # these kinds of jobs
     python -m tests.kills --seed 1 --only 47        # one job again
 
 A job is a command of the command line: a training on one or two workers, or one that writes images,
@@ -47,6 +47,7 @@ from tests.killed import sitecustomize
 from tests.killed.sitecustomize import children
 
 ROOT = Path(__file__).parent.parent
+SIGXFSZ = signal.SIGXFSZ
 LONGEST = 60  # seconds that a job may take; one takes one to three
 DISK = 32 << 20  # bytes
 INSIDE = "KILLS_INSIDE"  # set in the environment when this has a disk of its own
@@ -85,13 +86,15 @@ class Strike:
     share: float = 0.0  # of the job's phase
     again: float | None = None  # seconds to the same signal once more
     room: int | None = None  # bytes that are left on the disk
+    size: int = 0  # of a file in bytes, when SIGXFSZ comes
 
     def __str__(self) -> str:
         name = signal.Signals(self.number).name if self.number else "nothing"
         when = f"event {self.event}" if self.event else f"{self.share:.2f} of its {self.phase}"
         twice = "" if self.again is None else f", again after {self.again:.3f} s"
         full = "" if self.room is None else f", disk full but for {self.room} bytes"
-        return f"{name} to {self.victim} at {when}{twice}{full}"
+        size = f", in a file after {self.size} bytes" if self.size else ""
+        return f"{name} to {self.victim} at {when}{twice}{full}{size}"
 
 
 @dataclass
@@ -202,6 +205,7 @@ class Warm(Job):
             return
         code = 70
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.setsid()
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -311,6 +315,7 @@ class Room:
         environment = {**self.environment, **more}
         if strike and strike.event:
             environment["KILLED_AT"] = f"{strike.event} {strike.number} {strike.victim}"
+            environment["KILLED_SIZE"] = str(strike.size)
         named, since = shared_memory(), self.log_written()
         started = time.monotonic()
         with open(self.base / "text", "w+") as output:
@@ -452,54 +457,59 @@ def drawn_case(kinds: Sequence[str], seed: int, number: int, room: Room) -> Case
 
 
 def drawn_strike(rng: np.random.Generator, workers: int, events: int, phases: list[str]) -> Strike:
-    """Half of them come at some time, a third at some event, the others with a full disk."""
+    """Half of them come at some time, a third at some event, the others with a full disk.
+
+    SIGXFSZ, from a limit on the size of files, kills in the midst of a write.
+    """
     number = int(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
     victim = str(rng.choice(["job", "rank", "all"] if workers > 1 else ["job"]))
     strike = Strike(number, victim, phase=str(rng.choice(phases)), share=float(rng.uniform(0, 1.1)))
     how = rng.random()
-    if how < 0.3:
+    if how < 0.1:
+        strike.event, strike.number, strike.victim = str(rng.integers(events + 1)), SIGXFSZ, "job"
+        strike.size = int(2 ** rng.uniform(6, 18))
+    elif how < 0.3:
         strike.event = str(rng.integers(events + 1))
     elif how < 0.35 and workers > 1:
         strike.event = "fork"
     elif how < 0.5:
         strike.room = int(rng.choice([0, 0, 4096, 16384]))
         strike.number = int(rng.choice([0, 0, number]))
-        strike.phase, strike.share = phases[-1], float(rng.uniform(0, 1))
+        strike.share = float(rng.uniform(0, 1))
     elif how < 0.65 and number != signal.SIGKILL:
         strike.again = float(rng.exponential(0.03))
     return strike
 
 
-def ended_wrongly(strike: Strike, end: End, workers: int) -> str:
+def ended_wrongly(strike: Strike, end: End) -> str:
     """What is wrong with how a job has ended, if anything."""
-    lines = bars_left_out(end.text)
-    last = lines[-1] if lines else ""
     if end.code == -signal.SIGINT and "__main__.py" not in end.text:
         return ""  # Python itself was at its beginning
-    if "Traceback" in end.text or "Exception ignored" in end.text or "Fatal" in end.text:
+    if re.search("Traceback|Exception ignored|Fatal", end.text):
         return "a traceback"
+    results = ("|", "done: ")
+    lines = [line for line in bars_left_out(end.text) if not line.startswith(results)]
     if end.code == 0:
         return ""
-    if end.code == 2:
-        if len(lines) != 1 or not last.startswith("tinygrad-cv: "):
-            return "not one line"
-        known = [r"stopped; \d+ steps are saved. Go on with the same command and --resume$"]
-        if strike.victim == "rank" or strike.victim == "all":
-            known.append(r"rank 1 of 2 \(process \d+\) failed: it was killed by SIG(KILL|TERM)")
-        if strike.room is not None:
-            known.append(r"\[Errno \d+\] (No space left on device|File too large): '/.*'")
-        return "" if any(re.search(words, last) for words in known) else "an unknown line"
-    expected = {-strike.number}
-    if strike.number in (signal.SIGINT, signal.SIGTERM):
-        expected.add(128 + strike.number)
-    if end.code not in expected or strike.victim == "rank":
-        return "the exit code"
-    if end.code > 0 and lines != ["tinygrad-cv: stopped"]:
+    if end.code < 0:
+        said = "".join(line for line in lines if line.startswith("tinygrad-cv:"))
+        ended = strike.again is not None and "stopped" in said  # and the second signal found it so
+        if end.code != -strike.number or strike.victim == "rank" or (said and not ended):
+            return "killed"
+        return ""
+    if len(lines) != 1:
         return "not one line"
-    said = [line for line in lines if line.startswith("tinygrad-cv:")]
-    if end.code < 0 and said and (strike.again is None or "stopped" not in said[0]):
-        return "two ends"
-    return ""
+    if end.code != 2:
+        asked = strike.number in (signal.SIGINT, signal.SIGTERM) and strike.victim != "rank"
+        right = asked and end.code == 128 + strike.number
+        return "" if right and lines == ["tinygrad-cv: stopped"] else "the exit code"
+    known = [r"stopped; \d+ steps are saved. Go on with the same command and --resume$"]
+    if strike.victim != "job":
+        known.append(r"rank 1 of 2 \(process \d+\) failed: it was killed by SIG(KILL|TERM)")
+    if strike.room is not None:
+        known.append(r"\[Errno \d+\] (No space left on device|File too large): '/.*'")
+    right = any(re.match(f"tinygrad-cv: {words}", lines[0]) for words in known)
+    return "" if right else "an unknown line"
 
 
 def is_left(name: str) -> bool:
@@ -518,11 +528,11 @@ def carry_out(case: Case, room: Room, ends: Counter[str]) -> list[str]:
         name = signal.Signals(strike.number).name if strike.number else "a full disk"
         ends[f"{name:11} to {strike.victim:4} {what:8} -> {end.code:4}"] += 1
         complaints = [*end.complaints]
-        if wrong := ended_wrongly(strike, end, case.workers):
+        if wrong := ended_wrongly(strike, end):
             complaints.append(f"{wrong} (code {end.code})")
         files = contents(room.disk)
         left = set(filter(is_left, files))
-        if left - earlier and end.code != -signal.SIGKILL:
+        if left - earlier and end.code not in (-signal.SIGKILL, -SIGXFSZ):
             complaints.append(f"left behind: {left - earlier}")
         if case.kind in COMMANDS:
             for path in files.keys() - left:
@@ -592,7 +602,8 @@ def main() -> int:
     args = parser.parse_args()
     in_a_room(sys.argv[1:])
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also if a shell has it ignored
+    for number in (signal.SIGINT, signal.SIGTERM):  # also if a shell has it ignored
+        signal.signal(number, signal.default_int_handler)
     ends, accidents = kills(args.kinds, args.count, args.seed, args.only)
     for end, n in sorted(ends.items()):
         print(f"{n:5} {end}")

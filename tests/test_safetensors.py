@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -357,6 +358,33 @@ def test_what_a_killed_writer_has_left_goes_with_the_next_write_of_the_name(tmp_
         assert path.read_bytes() == b"second"
     assert path.read_bytes() == b"first"
     assert set(tmp_path.iterdir()) == {path, other}
+
+
+def test_ctrl_c_at_any_event_of_a_lock_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    counted = 0
+
+    def strike(event: str, args: tuple[object, ...]) -> None:
+        nonlocal counted
+        if str(path) in args[:1] or event in ("fcntl.flock", "os.truncate"):
+            counted -= 1
+            if counted == 0:
+                signal.raise_signal(signal.SIGINT)
+
+    child = os.fork()
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return
+    sys.addaudithook(strike)
+    for at in range(1, 12):
+        counted = at
+        try:
+            with locked(path):
+                pass
+        except KeyboardInterrupt:
+            if path.exists():
+                os._exit(at)
+    os._exit(0 if counted > 0 else 99)
 
 
 def test_where_nothing_can_be_locked_files_are_written_all_the_same(

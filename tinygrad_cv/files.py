@@ -72,10 +72,15 @@ def remove_abandoned(path: Path) -> None:
     """Remove the temporary files of writers of `path` that were killed: nobody holds their lock."""
     names = f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"
     for temporary in path.parent.glob(names) if HAS_FLOCK else ():
-        with suppress(OSError):  # a writer is at work; or the next one may remove it
-            descriptor = open_locked(os.fspath(temporary))
-            os.unlink(temporary)
-            os.close(descriptor)
+        remove_unless_held(os.fspath(temporary))
+
+
+def remove_unless_held(path: str) -> None:
+    """Remove a file whose lock nobody holds."""
+    with suppress(OSError):  # somebody does
+        descriptor = open_locked(path)
+        os.unlink(path)
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -103,14 +108,29 @@ def locked(path: PathLike) -> Iterator[None]:
     if not HAS_FLOCK:
         yield
         return
-    descriptor = open_locked(os.fspath(path))
+    path = os.fspath(path)
+    try:
+        descriptor = open_locked(path)
+        try:
+            write_holder(descriptor, path)
+            yield
+        finally:
+            try:
+                os.unlink(path)
+            finally:
+                os.close(descriptor)
+    except KeyboardInterrupt:  # perhaps just after the file was made, or before it was removed
+        remove_unless_held(path)
+        raise
+
+
+def write_holder(descriptor: int, path: str) -> None:
+    """Write into a lock file who holds it."""
     try:
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode())
-        yield
-    finally:
-        os.unlink(path)
-        os.close(descriptor)
+    except OSError as error:  # a full disk
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def open_locked(path: str, wait: bool = False) -> int:
@@ -130,6 +150,14 @@ def open_locked(path: str, wait: bool = False) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+        if is_named(descriptor, path):
             return descriptor
         os.close(descriptor)  # its last holder took the file away in between
+
+
+def is_named(descriptor: int, path: str) -> bool:
+    """Whether a path is the name of an open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

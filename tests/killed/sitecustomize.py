@@ -3,7 +3,8 @@
 It lets a hung process show its stacks (SIGUSR1), and a process be killed at a certain event rather
 than at a certain time: KILLED_AT is "EVENT SIGNAL VICTIM", where EVENT is the number of something
 that is done to a file or a process (of those in `COUNTED`), or `fork`, which is in the child before
-the first line of it. Without a number the events are counted, into the file that KILLED_COUNT names.
+the first line of it. SIGXFSZ comes later, in the midst of a write, when a file grows beyond
+KILLED_SIZE bytes. Without a number the events are counted, into the file that KILLED_COUNT names.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -32,6 +34,12 @@ def children(process: int) -> list[int]:
 
 def strike(victim: str, number: int) -> None:
     """Send a signal to the job, to one of its ranks, or to all of them."""
+    if number == signal.SIGXFSZ:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores otherwise
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limit = int(os.environ["KILLED_SIZE"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        return
     targets = {"job": [job], "all": [0], "rank": children(job)[-1:]}
     for target in targets[victim]:
         os.kill(target, number)
