@@ -319,7 +319,7 @@ class Room:
             environment["KILLED_SIZE"] = str(strike.size)
         named, since = shared_memory(), self.log_written()
         started = time.monotonic()
-        with open(self.base / "text", "w+") as output:
+        with open(self.base / "text", "w+", errors="replace") as output:
             job = (Cold if cold else Warm)(words, environment, output.fileno(), self.base)
             end = End(0, "", struck=False)
             try:
