@@ -200,12 +200,18 @@ class Warm(Job):
     ) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        stops = (signal.SIGINT, signal.SIGTERM)
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, stops
+        )  # Python's fork has lines of its own
         self.pid = os.fork()
         if self.pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return
         code = 70
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.setsid()
             os.dup2(output, 1)
             os.dup2(output, 2)
