@@ -216,6 +216,8 @@ class Warm(Job):
             os.setsid()
             os.dup2(output, 1)
             os.dup2(output, 2)
+            sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+            sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
             os.chdir(folder)
             os.environ.clear()
             os.environ.update(environment)
@@ -504,7 +506,8 @@ def ended_wrongly(strike: Strike, end: End) -> str:
         return ""
     if end.code < 0:
         said = "".join(line for line in lines if line.startswith("tinygrad-cv:"))
-        ended = strike.again is not None and "stopped" in said  # and the second signal found it so
+        full = strike.room is not None and "Errno" in said
+        ended = full or (strike.again is not None and "stopped" in said)  # when a signal came
         if end.code != -strike.number or strike.victim == "rank" or (said and not ended):
             return "killed"
         return ""
