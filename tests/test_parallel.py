@@ -489,6 +489,21 @@ def test_a_rank_that_cannot_even_write_its_last_words_ends_there(tmp_path: Path)
         team.barrier()
 
 
+def test_ctrl_c_when_a_rank_has_just_been_waited_for_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.waitpid
+
+    def waitpid(process: int, options: int) -> tuple[int, int]:
+        ended, status = real(process, options)
+        if ended:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return ended, status
+
+    monkeypatch.setattr(os, "waitpid", waitpid)
+    with pytest.raises(KeyboardInterrupt), processes(2):
+        pass
+
+
 FORKED = """
 import os, signal
 from tinygrad_cv.parallel import processes

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from traceback import format_exception, format_exception_only
 from typing import NoReturn
 
@@ -298,9 +298,11 @@ class Processes(Communicator):
                 self._remove(process, rank, status)
         finally:
             for process in self._children:
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # Ctrl-C came when it had just been waited for
+                    os.kill(process, signal.SIGKILL)
             for process in self._children:
-                os.waitpid(process, 0)
+                with suppress(ChildProcessError):
+                    os.waitpid(process, 0)
             self._children = {}
             self._others = []
             self.size = 1
