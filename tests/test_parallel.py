@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -524,6 +525,67 @@ def test_a_failure_that_somebody_catches_is_raised_at_each_barrier_after_it() ->
             with pytest.raises(RankError, match="killed by SIGKILL"):
                 team.barrier()
         team.barrier()
+
+
+def test_a_rank_that_cannot_even_write_its_last_words_ends_there(tmp_path: Path) -> None:
+    """It must not go on as if it were the first."""
+
+    class Closed:
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    after = tmp_path / "after"
+    with pytest.raises(RankError, match=r"rank 1 of 2 \(process \d+\) failed: exit code 1"), processes(2) as team:
+        if team.rank == 1:
+            sys.stdout = Closed()  # type: ignore[assignment]
+    with open(after, "ab") as file:
+        file.write(b"once")
+    assert after.read_bytes() == b"once"
+    with pytest.raises(RankError, match=r"failed: ValueError: a name: \?"), processes(2) as team:
+        if team.rank == 1:
+            raise ValueError("a name: \udcff")
+        team.barrier()
+
+
+def test_ctrl_c_when_a_rank_has_just_been_waited_for_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.waitpid
+
+    def waitpid(process: int, options: int) -> tuple[int, int]:
+        ended, status = real(process, options)
+        if ended:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return ended, status
+
+    monkeypatch.setattr(os, "waitpid", waitpid)
+    with pytest.raises(KeyboardInterrupt), processes(2):
+        pass
+
+
+FORKED = """
+import os, signal
+from tinygrad_cv.parallel import processes
+
+number = signal.Signals[{name!r}]
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # rank 0 decides what happens
+os.register_at_fork(after_in_child=lambda: os.kill({victim}, number))
+try:
+    with processes(2) as team:
+        for _ in range(1000):
+            team.barrier()
+    print("whole", flush=True)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("victim", "end"), [("os.getpid()", "whole"), ("os.getppid()", "stopped"), ("0", "stopped")])
+def test_a_signal_at_the_moment_of_the_fork_is_rank_0s_alone(name: str, victim: str, end: str) -> None:
+    """A rank that has just begun does not know yet that it is one."""
+    program = [sys.executable, "-c", FORKED.format(name=name, victim=victim)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, start_new_session=True)
+    assert (done.stdout, done.stderr, done.returncode) == (f"{end}\n", "", 0)
 
 
 def test_ranks_that_make_other_calls_are_told() -> None:

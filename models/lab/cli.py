@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -598,7 +600,7 @@ def carry_out(argv: Sequence[str] | None) -> int:
     """Carry out a command; the exit code."""
     args = parser().parse_args(argv)
     try:
-        with no_more_than_free(), few_blas_threads():
+        with no_more_than_free(), few_blas_threads(), told_to_end():
             args.do(args)
     except BrokenPipeError:
         raise
@@ -606,10 +608,31 @@ def carry_out(argv: Sequence[str] | None) -> int:
         return failed(f"this does not fit into memory: {error}; take smaller sizes or batches")
     except (RunError, parallel.RankError, ValueError, OSError) as error:
         return failed(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("tinygrad-cv: stopped", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which a scheduler or `kill` asks a command to end."""
+
+
+@contextmanager
+def told_to_end() -> Iterator[None]:
+    """Inside this context SIGTERM ends a command like Ctrl-C: it takes away what it has begun."""
+
+    def end(*_: Any) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python tells the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def failed(message: str) -> int:

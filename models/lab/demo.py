@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_cv import parallel
+from tinygrad_cv.files import atomic_write
 
 from .report.page import Section
 from .run import Run
@@ -46,7 +47,8 @@ def carry_out(
     def on_step(step: int) -> None:
         if step in moments and isinstance(task, ImageGenerator):
             drawn = task.sample(16, rng=np.random.default_rng(3))
-            np.save(run.folder / f"strip-{step:06}.npy", drawn)
+            with atomic_write(run.folder / f"strip-{step:06}.npy") as file:
+                np.save(file, drawn)
 
     with parallel.workers(workers):
         task = build()

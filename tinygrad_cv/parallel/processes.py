@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from traceback import format_exception, format_exception_only
 from typing import NoReturn
 
@@ -269,15 +269,21 @@ class Processes(Communicator):
         """Start the other processes; each knows its rank."""
         sys.stdout.flush()
         sys.stderr.flush()
-        for rank in range(1, self.size):
-            process = os.fork()
-            if process == 0:
-                # Ctrl-C reaches all processes; rank 0 decides what happens.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                self.rank = rank
-                self._children = {}
-                break
-            self._children[process] = rank
+        # Ctrl-C and a scheduler's SIGTERM reach all processes; rank 0 decides what happens.
+        stops = (signal.SIGINT, signal.SIGTERM)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+        try:
+            for rank in range(1, self.size):
+                process = os.fork()
+                if process == 0:
+                    self.rank = rank
+                    self._children = {}
+                    for number in stops:
+                        signal.signal(number, signal.SIG_IGN)
+                    break
+                self._children[process] = rank
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._others = [rank for rank in range(self.size) if rank != self.rank]
 
     def leave(self, error: BaseException | None = None) -> None:
@@ -295,9 +301,11 @@ class Processes(Communicator):
                 self._remove(process, rank, status)
         finally:
             for process in self._children:
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # Ctrl-C came when it had just been waited for
+                    os.kill(process, signal.SIGKILL)
             for process in self._children:
-                os.waitpid(process, 0)
+                with suppress(ChildProcessError):
+                    os.waitpid(process, 0)
             self._children = {}
             self._others = []
             self.size = 1
@@ -305,16 +313,20 @@ class Processes(Communicator):
 
     def _end(self, error: BaseException | None) -> NoReturn:
         """End this process, and leave the cause to rank 0 if it is an error."""
-        if error is None:
-            self._left[self.rank] = 1
-        else:
-            cause = "".join(format_exception_only(error)).strip()
-            trace = "".join(format_exception(error))
-            message = f"{cause}\0{trace}".encode()[:CAUSE_SIZE]
-            self._causes[self.rank, : len(message)] = np.frombuffer(message, np.uint8)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(error is not None)
+        code = 1
+        try:
+            if error is None:
+                self._left[self.rank] = 1
+            else:
+                cause = "".join(format_exception_only(error)).strip()
+                trace = "".join(format_exception(error))
+                message = f"{cause}\0{trace}".encode(errors="replace")[:CAUSE_SIZE]
+                self._causes[self.rank, : len(message)] = np.frombuffer(message, np.uint8)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            code = int(error is not None)
+        finally:  # also if nobody reads any more: this process must not go on as rank 0 does
+            os._exit(code)
 
 
 @contextmanager

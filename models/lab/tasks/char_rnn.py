@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 
 from tinygrad_cv import data, kernels, nn, parallel
+from tinygrad_cv.files import atomic_write
 
 from ...classical.ngram import windows, witten_bell
 from ...config import Config, NonNegative, Steps, shown
@@ -182,7 +183,8 @@ class CharRNNTask(Task):
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         text = self.sample(2000, rng=np.random.default_rng(4))
-        (folder / "sample.txt").write_text(text, "utf-8")
+        with atomic_write(folder / "sample.txt") as file:
+            file.write(text.encode())
         return []
 
 
