@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_cv import parallel
 
+from .progress import stage
 from .report.page import Section
 from .run import Run
 from .section import section
@@ -60,5 +61,6 @@ def carry_out(
         "seconds": round(time.monotonic() - start),
         "command": f"python -m models demo --only {name}",
     }
-    rows = task.evaluate("digits", training, test)
+    with stage("measuring"):
+        rows = task.evaluate("digits", training, test)
     return section(task, run, training, test, rows, facts, Path(name))

@@ -21,7 +21,7 @@ from ...sequence.char_rnn import CharRNN, CharRNNConfig
 from ...sequence.rnn import State
 from ..errors import RunError
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..settings import Settings
 from ..task import Task
 
