@@ -140,6 +140,7 @@ VALUES = {
     "--help": "",
     "--data": "folder:images",
     "--root": "elsewhere",
+    "--preset": "digits",
     "--set": "model.hidden_size=9",
     "--steps": "3",
     "--seed": "7",
@@ -174,7 +175,7 @@ def situation_of(command: str, task: str) -> Situation:
     if kind is None:
         return Situation((command, "--steps", "2"))
     if command == "train":
-        preset = [name for name in kind.presets if name != "tiny"][0]
+        preset = next(name for name in kind.presets if name != "tiny")
         other = {"--preset": preset, "--start": task, "--set": "training.batch_size=3"}
         return Situation(tuple(new_run(task, "run", 2)), other)
     images = command == "inpaint" or kind.draws == "images"
@@ -353,6 +354,82 @@ def test_the_whole_product_of_commands_tasks_and_options(
 
 
 SOME = [(task, name) for task, kind in TASKS.items() for name, _ in named_values(kind.presets["tiny"])]
+# What is seen in no weight of three steps: it is for `eval`, or bounds what stays below it.
+NOT_IN_WEIGHTS = ("data.measured_scenes", "training.max_grad_norm")
+
+
+def another(value: Any, limits: Any) -> list[str]:
+    """Values like a setting's, of which at least one should make sense."""
+    if isinstance(value, bool):
+        return [str(not value)]
+    if isinstance(value, str):
+        return [word for word in limits or () if word != value] or ["x"]
+    if isinstance(value, int):
+        return [str(value + 1), str(value // 2), str(value * 2)]
+    if isinstance(value, float):
+        return [str(value / 2 + 0.01), str(min(0.9, value * 2 + 0.1))]
+    return [str(tuple(item + 1 for item in value)), str(tuple(item * 2 for item in value)), str(value[:-1])]
+
+
+def weights_of(task: str, runs: Path, *words: str) -> Any:
+    """What three steps of training lead to; or the error."""
+    before = names_in(runs)
+    with np.errstate(all="ignore"):
+        outcome = carry_out(*new_run(task, "set", 3), *words)
+    if outcome.code:
+        clear(runs, before)
+        return outcome
+    arrays = safetensors.load(runs / "set" / "checkpoint.safetensors")
+    clear(runs, before)
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def check_setting(task: str, name: str, runs: Path, usual: dict[Any, Any]) -> None:
+    if (task, name) in (("ddpm", "model.timesteps"), ("char-rnn", "training.steps")) or name == "training.steps":
+        return  # which the command sets itself
+    if task not in usual:
+        usual[task] = weights_of(task, runs)
+    usual_value = dict(named_values(TASKS[task].presets["tiny"]))[name]
+    heard, texts = [], another(usual_value, declared(TASKS[task].presets["tiny"], name).limits)
+    for text in texts:
+        found = weights_of(task, runs, "--set", f"{name}={text}")
+        if isinstance(found, Outcome):
+            check_one_line(found)
+            assert name.rpartition(".")[2] in found.error
+        else:
+            heard.append(found != usual[task])
+    assert not heard or any(heard) or name in NOT_IN_WEIGHTS, f"of {texts} none was heard"
+
+
+@given(st.sampled_from(SOME))
+def test_a_setting_is_heard_or_refused_by_name(
+    runs: Path, usual: dict[Any, Any], which: tuple[str, str]
+) -> None:
+    check_setting(*which, runs, usual)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "name"), SOME)
+def test_each_setting_is_heard_or_refused_by_name(task: str, name: str, runs: Path, usual: dict[Any, Any]) -> None:
+    check_setting(task, name, runs, usual)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_option_is_written_out_once_and_with_its_value(command: str) -> None:
+    words = [command, *(["gan"] if command != "demo" else [])]
+    for action in COMMANDS[command]._actions:
+        if not action.option_strings or action.dest == "help":
+            continue
+        option = action.option_strings[-1]
+        value = [VALUES[option]] if action.nargs != 0 else []
+        wrong_words = [[option.upper(), *value], [option, *value, option, *value], [option, *value, "extra"]]
+        wrong_words += [[option[:-1], *value]] if option != "--n" else []  # shortened
+        wrong_words += [[option]] if value else []
+        for wrong in wrong_words:
+            repeated = action.dest in ("set", "only", "resume") and wrong.count(option) > 1
+            assert repeated or f"see tinygrad-cv {command} --help" in error_of(*words, *wrong)
+    for wrong in ([], ["gan", "extra"]) if command != "demo" else (["extra"],):
+        assert f"see tinygrad-cv {command} --help" in error_of(command, *wrong)
 
 
 @given(st.sampled_from(SOME), st.sampled_from(JUNK))
@@ -398,28 +475,46 @@ def test_what_cannot_work_is_refused_before_the_run_begins(runs: Path, which: tu
         assert not begun or "gave" in outcome.error, outcome.error
 
 
-TEXTS = [(command, option) for command in ("train", "sample", "inpaint", "demo") for option in options_of(command)]
+WORDS = [(situation, option) for situation, option in PRODUCT if option not in ("--help", "--resume")]
+WORDS += [(situation, "") for situation, option in PRODUCT if option == "--help"]  # TASK or RUN itself
 
 
-@given(st.sampled_from(TEXTS), st.sampled_from(JUNK))
+def check_junk(situation: Situation, option: str, text: str, runs: Path, recorded: list[Any]) -> None:
+    """It is refused in one line before the work; an odd name of a file or a folder is used."""
+    command = list(situation.command)
+    for task in {situation.run} & TASKS.keys():
+        run_of(task)
+    recorded.clear()
+    if option in command and option != "--set":
+        place = command.index(option)
+        del command[place : place + 2]
+    if option:
+        command.append(f"{option}={text}")
+    else:
+        command[1:2] = ["--", text] if text.startswith("-") else [text]
+    outcome, asked = seen(command, runs, recorded)
+    if outcome.code == 0:
+        assert option == "--out" and text.strip()
+        return
+    check_one_line(outcome)
+    assert {word for word, *_ in asked} <= {"workers"}, "it was refused after the work"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(WORDS), st.sampled_from(JUNK))
 def test_a_word_that_is_no_value_of_an_option_is_no_traceback(
-    runs: Path, which: tuple[str, str], text: str
+    runs: Path, recorded: list[Any], which: tuple[Situation, str], text: str
 ) -> None:
-    command, option = which
-    if option == "--resume" or (command, option) == ("demo", "--out"):
-        return  # which takes no value; which would train for minutes
-    first = {"train": ["train", "gan", *IN_ONE_STEP], "sample": ["sample", "gan"], "inpaint": ["inpaint", "ddpm"]}
-    words = first.get(command, [command])
-    if option == "--steps":
-        words = [word for word in words if word not in ("--steps", "1")]
-    before = names_in(runs)
-    out = [] if option == "--out" else ["--out", "junk" if command in ("train", "demo") else "junk.png"]
-    outcome = carry_out(*words, *out, f"{option}={text}")
-    clear(runs, before)
-    assert outcome.code == 2 or (outcome.code == 0 and option == "--out")
-    if outcome.code:
-        assert outcome.error.count("\n") == 1
-        assert len(outcome.error) < 2200
+    check_junk(*which, text, runs, recorded)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("situation", "option"), WORDS, ids=lambda case: " ".join(getattr(case, "command", [case])))
+def test_no_word_is_a_traceback_in_the_whole_product(
+    situation: Situation, option: str, runs: Path, recorded: list[Any]
+) -> None:
+    for text in JUNK:
+        check_junk(situation, option, text, runs, recorded)
 
 
 @pytest.mark.parametrize(

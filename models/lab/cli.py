@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +28,7 @@ from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import Settings, configure, with_words
+from .settings import Settings, configure, naming, with_words
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
@@ -169,15 +168,16 @@ def do_train(args: argparse.Namespace) -> None:
         if config["task"] != args.task:
             raise RunError(f"{run.folder} holds a {config['task']}, not a {args.task}")
         training, _ = read_data(config["data"], config["root"])
-        check_resumed(args, changes, config, training)
+        check_resumed(args, changes, run, training)
     else:
         check_data(args)
-        config, training = new_run(
-            args.task, args.data, args.root, args.seed, args.preset, changes, args.steps
-        )
+        with naming(changes):
+            config, training = new_run(
+                args.task, args.data, args.root, args.seed, args.preset, changes, args.steps
+            )
     asked = args.steps or int(changes.get("training.steps", 0))
     with parallel.workers(args.workers) as team:
-        with run.config_named() if args.resume else nullcontext():
+        with run.config_named() if args.resume else naming(changes):
             task = build(config, training)
         if args.start and not args.resume:
             start_from_run(task, args.start)
@@ -206,9 +206,10 @@ def refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
 
 
 def check_resumed(
-    args: argparse.Namespace, changes: Mapping[str, str], config: Mapping[str, Any], training: Any
+    args: argparse.Namespace, changes: Mapping[str, str], run: Run, training: Any
 ) -> None:
     """Raise RunError if a run is to go on as another one than it began."""
+    config = run.config
     can = "with --resume only --steps, --workers and --save-every can change"
     refuse(args, ("start",), f"the weights come from the checkpoint; leave it out, {can}")
     asked = {
@@ -220,7 +221,8 @@ def check_resumed(
         if name in args.given and value != config[name]:
             raise RunError(f"--{name} {value}: the run has {config[name]}; {can}")
     presets = task_named(config["task"]).presets
-    now = restored(config["config"], next(iter(presets.values())))
+    with run.config_named():
+        now = restored(config["config"], next(iter(presets.values())))
     wanted = with_words(now, changes)
     if args.preset:
         wanted = configure(presets, args.preset, training, changes)
@@ -417,6 +419,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
         self.register("action", None, Given)
+
+    def parse_known_args(self, *args: Any, **settings: Any) -> tuple[Any, list[str]]:
+        """Each command refuses what it does not know, and names its own help."""
+        namespace, unknown = super().parse_known_args(*args, **settings)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{one_line(f'{self.prog}: {message}; see {self.prog} --help')}\n")

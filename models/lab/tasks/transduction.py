@@ -88,7 +88,8 @@ class TransductionSettings(Settings):
     @property
     def unused(self) -> tuple[str, ...]:
         recurrent = self.model.architecture != "transformer"
-        return ("model.transformer",) if recurrent else ("model.recurrent",)
+        other = "model.transformer" if recurrent else "model.recurrent"
+        return (other, *super().unused)
 
     def check(self, dataset: Any) -> None:
         check_architecture(self.model.architecture)
