@@ -282,6 +282,7 @@ def seen(command: list[str], folder: Path, recorded: list[Any]) -> Seen:
     before = names_in(folder)
     if "--resume" in command and "again" in command:
         shutil.copytree(run_of("gan"), folder / "again")
+        recorded.clear()
     outcome = carry_out(*command, folder=folder)
     asked = list(recorded)
     recorded.clear()
