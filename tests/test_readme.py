@@ -35,6 +35,7 @@ def programs(page: Path) -> list[str]:
     return re.findall(r"^```python\n((?:from|import) .*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # NumPy warns, then it is refused
 @every_page
 def test_examples(page: Path) -> None:
     names: dict[str, Any] = {}
