@@ -28,7 +28,7 @@ ROOMS += ["tape", "testing"]
 MODELS = PACKAGE.parent / "models"
 PAPERS = ["classical", "sequence", "vision", "generative"]
 MODEL_ROOMS = ["config", "pretrained", *PAPERS]
-MODEL_ROOMS += [f"lab/{room}" for room in ["errors", "optional", "report", "evaluation", "learner"]]
+MODEL_ROOMS += [f"lab/{room}" for room in ["errors", "optional", "progress", "report", "evaluation", "learner"]]
 MODEL_ROOMS += [f"lab/{room}" for room in ["settings", "task", "run", "train", "tasks"]]
 MODEL_ROOMS += [f"lab/{room}" for room in ["section", "demo", "cli"]]
 

@@ -72,7 +72,11 @@ OPTION = [
 ARGUMENT = [
     Word("nn.ReLU(inplace=True)", "nn.ReLU()", IMMUTABLE),
     Word("Tensor(x, device='cpu')", "Tensor(x)", ONE_MACHINE),
-    Word("optim.SGD([], 0.1, foreach=True)", "optim.SGD([], 0.1)", "they are updated at once"),
+    Word(
+        "optim.SGD(model.parameters(), 0.1, foreach=True)",
+        "optim.SGD(model.parameters(), 0.1)",
+        "all are updated at once",
+    ),
     Word("Tensor(x, dtype=np.float32)", "Tensor(np.float32(x))", "a tensor has its array's dtype"),
 ]
 
