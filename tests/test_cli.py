@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
@@ -22,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.config import declared, named_values
-from models.lab import cli, memory
+from models.lab import cli, memory, progress
 from models.lab.cli import main
 from models.lab.describe import default_preset, described, meaning
 from models.lab.errors import RunError
@@ -611,6 +612,66 @@ def test_a_text_is_written_to_a_file(runs: Path) -> None:
     assert written.out == "y.txt\n"
     assert (runs / "y.txt").read_text() == shown.out
     (runs / "y.txt").unlink()
+
+
+# ------------------------------------------------------------------------------------------------------------- progress
+
+
+LONG = (  # a command, and what in it may take long
+    ("train gan --preset tiny --steps 2 --out run", [(data, "digits"), (GANTask, "__init__"), (GANTask, "step"), (Run, "save")]),
+    ("sample gan --out x.npz", [(Run, "restore"), (GANTask, "sample"), (cli, "write_samples")]),
+    ("sample char-rnn --n 9", [(Run, "restore"), (TASKS["char-rnn"], "sample")]),
+    ("inpaint ddpm --n 2 --out x.npz", [(TASKS["ddpm"], "inpaint"), (cli, "read_data"), (cli, "write_samples")]),
+    ("eval vit", [(TASKS["vit"], "evaluate"), (TASKS["vit"], "show"), (cli, "write_page")]),
+    ("demo --only gan --steps 2 --workers 1 --out run", [(GANTask, "step"), (GANTask, "evaluate"), (GANTask, "show"), (cli, "write_page")]),
+)
+
+
+@pytest.mark.parametrize(("command", "steps"), LONG, ids=lambda case: case if isinstance(case, str) else "")
+def test_whatever_takes_long_is_seen_while_it_lasts(
+    command: str, steps: list[tuple[Any, str]], runs: Path, monkeypatch: Any
+) -> None:
+    for task in {command.split()[1]} & TASKS.keys():
+        run_of(task)
+    monkeypatch.setattr(progress, "PATIENCE", 0.02)
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    long = set()
+
+    def slow(name: str, real: Any) -> Any:
+        def work(*arguments: Any, **options: Any) -> Any:
+            shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
+            limit = time.monotonic() + 10
+            while name not in long and sys.stderr.getvalue() == shown:  # type: ignore[attr-defined]
+                assert time.monotonic() < limit, f"nothing is seen of {name}"
+                time.sleep(0.01)
+            long.add(name)
+            return real(*arguments, **options)
+
+        return work
+
+    for owner, name in steps:
+        monkeypatch.setattr(owner, name, slow(name, getattr(owner, name)))
+    before = names_in(runs)
+    outcome = carry_out(*command.split())
+    clear(runs, before)
+    assert outcome.code == 0, outcome.error
+    assert long == {name for _, name in steps}
+
+
+def test_a_short_command_shows_no_bar_and_a_bar_leaves_nothing_behind(monkeypatch: Any, capsys: Any) -> None:
+    with progress.watched(), progress.stage("reading"):
+        progress.print_line("done")
+    assert capsys.readouterr() == ("done\n", "")
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    with progress.watched(), progress.stage("reading"), progress.stage("building"):
+        time.sleep(0.2)
+        progress.print_line("done")
+    shown, seen = capsys.readouterr()
+    assert shown == "done\n"
+    assert "building: 00:00" in seen
+    assert not seen.rpartition("\r")[2].strip()
+    assert "\n" not in seen
 
 
 # ---------------------------------------------------------------------------------------------------- going on, starting

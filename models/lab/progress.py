@@ -55,7 +55,7 @@ def progress_bar(
     finally:
         if passing:
             _clear()
-        _open.remove(bar)
+        _open[:] = [other for other in _open if other is not bar]  # to tqdm they are equal
         bar.close()
 
 
