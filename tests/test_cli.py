@@ -623,8 +623,12 @@ LONG = (  # a command, and what in it may take long
     ("sample char-rnn --n 9", [(Run, "restore"), (TASKS["char-rnn"], "sample")]),
     ("inpaint ddpm --n 2 --out x.npz", [(TASKS["ddpm"], "inpaint"), (cli, "read_data"), (cli, "write_samples")]),
     ("eval vit", [(TASKS["vit"], "evaluate"), (TASKS["vit"], "show"), (cli, "write_page")]),
-    ("demo --only gan --steps 2 --workers 1 --out run", [(GANTask, "step"), (GANTask, "evaluate"), (GANTask, "show"), (cli, "write_page")]),
+    (
+        "demo --only gan --steps 2 --workers 1 --out run",
+        [(GANTask, "step"), (GANTask, "evaluate"), (GANTask, "show"), (cli, "write_page")],
+    ),
 )
+RESULTS: dict[str, Any] = {"evaluate": [{"name": "gan"}], "show": [], "write_page": "page"}  # in the place of long work
 
 
 @pytest.mark.parametrize(("command", "steps"), LONG, ids=lambda case: case if isinstance(case, str) else "")
@@ -645,7 +649,7 @@ def test_whatever_takes_long_is_seen_while_it_lasts(
                 assert time.monotonic() < limit, f"nothing is seen of {name}"
                 time.sleep(0.01)
             long.add(name)
-            return real(*arguments, **options)
+            return RESULTS[name] if name in RESULTS else real(*arguments, **options)
 
         return work
 
