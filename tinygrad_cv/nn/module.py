@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from inspect import Parameter, Signature
 from types import FunctionType, MappingProxyType
 from typing import Any, NamedTuple, Self, TypeGuard
 
@@ -76,6 +77,9 @@ class Module:
         if (args or kwargs) and cls.__init__ is object.__init__:
             raise TypeError(f"{cls.__name__}() takes no arguments")
         return super().__new__(cls)
+
+    # A layer without options shows none.
+    vars()["__new__"].__signature__ = Signature([Parameter("cls", Parameter.POSITIONAL_ONLY)])
 
     def __getattr__(self, name: str) -> Any:
         advice = hint("module", name)
