@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 import tests.rows
 import tinygrad_cv as tg
 from models.lab.tasks import TASKS
-from tests.table import ROWS, Row, operation
+from tests.table import ROWS, THEIR_WARNINGS, Row, operation
 from tests.test_models import make
 from tinygrad_cv import kernels, nn, optim
 from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.engine.pytrees import leaves, map_leaves
 from tinygrad_cv.tape.lines import TapeError
 from tinygrad_cv.tape.tape import leaf_names
+
+pytestmark = THEIR_WARNINGS
 
 for _module in pkgutil.iter_modules(tests.rows.__path__):
     importlib.import_module(f"tests.rows.{_module.name}")

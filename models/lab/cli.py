@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,11 +27,12 @@ from .errors import RunError
 from .evaluation.generation import NoEvaluator, format_report
 from .memory import free_memory, gigabytes, no_more_than_free
 from .optional import need
+from .progress import print_line, stage, watched
 from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import Settings, configure, with_words
+from .settings import Settings, configure, naming, with_words
 from .task import Task
 from .tasks import TASKS
 from .tasks.ddpm import DDPMTask
@@ -54,6 +55,7 @@ MOST_WORKERS = 1024
 # ------------------------------------------------------------------------------ data, tasks, runs
 
 
+@stage("reading data")
 def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     """Training and test data by name; the two parts of a text come as one."""
     if name == "nothing":
@@ -135,6 +137,7 @@ def with_absolute_path(source: str) -> str:
     return f"{where}:{Path(path).expanduser().resolve()}" if path else source
 
 
+@stage("building the model")
 def build(config: Mapping[str, Any], training: Any) -> Task:
     """The task of a run before its first step; without data it can be used, but not trained."""
     kind = task_named(config["task"])
@@ -158,7 +161,6 @@ def reopen(folder: str, training: Any = None) -> Task:
 
 
 def do_train(args: argparse.Namespace) -> None:
-    need("tqdm")
     changes = words(args.set)
     if args.steps and "training.steps" in changes:
         raise RunError("--steps and --set training.steps are the same; give one of them")
@@ -173,12 +175,13 @@ def do_train(args: argparse.Namespace) -> None:
         check_resumed(args, changes, run, training)
     else:
         check_data(args)
-        config, training = new_run(
-            args.task, args.data, args.root, args.seed, args.preset, changes, args.steps
-        )
+        with naming(changes):
+            config, training = new_run(
+                args.task, args.data, args.root, args.seed, args.preset, changes, args.steps
+            )
     asked = args.steps or int(changes.get("training.steps", 0))
     with parallel.workers(args.workers) as team:
-        with run.config_named() if args.resume else nullcontext():
+        with run.config_named() if args.resume else naming(changes):
             task = build(config, training)
         if args.start and not args.resume:
             start_from_run(task, args.start)
@@ -188,7 +191,7 @@ def do_train(args: argparse.Namespace) -> None:
                 run.create(config)
             train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
-            print(f"done: {run.folder}")
+            print_line(f"done: {run.folder}")
 
 
 def check_data(args: argparse.Namespace) -> None:
@@ -245,7 +248,6 @@ def start_from_run(task: Task, folder: str) -> None:
 
 
 def do_sample(args: argparse.Namespace) -> None:
-    need("tqdm")
     kind = task_named(Run(Path(args.run)).config["task"])
     if not kind.draws:
         raise RunError(f"{kind.title}: this model draws nothing; `eval` shows what it has learned")
@@ -263,14 +265,14 @@ def do_sample(args: argparse.Namespace) -> None:
         check_room(args.n, task.settings.model.image_shape)
     drawn = task.sample(args.n, rng=np.random.default_rng(args.seed), **options)
     if args.out is None:
-        print(drawn)
+        print_line(drawn)
         return
     if images:
         write_samples(Path(args.out), drawn)
     else:
         with atomic_write(args.out) as file:
             file.write(f"{drawn}\n".encode())
-    print(args.out)
+    print_line(args.out)
 
 
 def check_output(out: str, endings: Sequence[str], what: str) -> None:
@@ -303,7 +305,6 @@ def check_room(n: int, shape: tuple[int, ...]) -> None:
 
 def do_inpaint(args: argparse.Namespace) -> None:
     """Fill in missing pixels: those that are NaN in a file, or a part of some test images."""
-    need("tqdm")
     run = Run(Path(args.run))
     kind = task_named(run.config["task"])
     if not issubclass(kind, DDPMTask):
@@ -330,7 +331,7 @@ def do_inpaint(args: argparse.Namespace) -> None:
         write_png(Path(args.out), grid(np.concatenate([seen, filled]), len(seen)))
     else:
         write_samples(Path(args.out), filled)
-    print(args.out)
+    print_line(args.out)
 
 
 def do_eval(args: argparse.Namespace) -> None:
@@ -341,22 +342,23 @@ def do_eval(args: argparse.Namespace) -> None:
     task = reopen(args.run, training)
     rows: list[dict[str, Any]] = []
     try:
-        rows = task.evaluate(config["data"], training, test)
-        print(format_report(rows))
+        with stage("measuring"):
+            rows = task.evaluate(config["data"], training, test)
+        print_line(format_report(rows))
     except NoEvaluator as error:
-        print(error)
+        print_line(str(error))
     facts = {
         "task": config["task"],
         "data": Path(config["data"]).name,
         "seed": config["seed"],
     }
     page = section(task, run, training, test, rows, facts, Path())
-    print(f"open {write_page(run.folder, page.title, [page])}")
+    print_line(f"open {write_page(run.folder, page.title, [page])}")
 
 
 def need_pages(folder: Path) -> None:
     """Raise RunError now if a page could not be written into a folder after the work."""
-    for module in ("tqdm", "matplotlib", "PIL.Image"):
+    for module in ("matplotlib", "PIL.Image"):
         need(module)
     check_writable(folder)
 
@@ -376,7 +378,7 @@ def do_demo(args: argparse.Namespace) -> None:
         part = demo.carry_out(name, config, begin, args.workers, folder, training, test)
         sections.append(part)
         page = write_page(folder, demo.TITLE, sections, demo.TEXT)  # also if stopped later
-    print(f"open {page}")
+    print_line(f"open {page}")
 
 
 # -------------------------------------------------------------------------------------- arguments
@@ -421,6 +423,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
         self.register("action", None, Given)
+
+    def parse_known_args(self, *args: Any, **settings: Any) -> tuple[Any, list[str]]:
+        """Each command refuses what it does not know, and names its own help."""
+        namespace, unknown = super().parse_known_args(*args, **settings)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{one_line(f'{self.prog}: {message}; see {self.prog} --help')}\n")
@@ -600,7 +609,7 @@ def carry_out(argv: Sequence[str] | None) -> int:
     """Carry out a command; the exit code."""
     args = parser().parse_args(argv)
     try:
-        with no_more_than_free(), few_blas_threads(), told_to_end():
+        with no_more_than_free(), few_blas_threads(), told_to_end(), watched(), stage("working"):
             args.do(args)
     except BrokenPipeError:
         raise

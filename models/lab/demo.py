@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_cv import parallel
 from tinygrad_cv.files import atomic_write
 
+from .progress import stage
 from .report.page import Section
 from .run import Run
 from .section import section
@@ -62,5 +63,6 @@ def carry_out(
         "seconds": round(time.monotonic() - start),
         "command": f"python -m models demo --only {name}",
     }
-    rows = task.evaluate("digits", training, test)
+    with stage("measuring"):
+        rows = task.evaluate("digits", training, test)
     return section(task, run, training, test, rows, facts, Path(name))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .progress import stage
 from .report.images import grid, write_png
 from .report.page import Section
 from .report.plots import curves
@@ -75,6 +76,7 @@ PARTS = {
 }
 
 
+@stage("drawing the page")
 def section(
     task: Task,
     run: Run,

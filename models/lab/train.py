@@ -25,7 +25,7 @@ from tinygrad_cv.files import atomic_write
 from tinygrad_cv.machine import keep_freed_memory
 
 from .errors import RunError
-from .optional import progress_bar
+from .progress import progress_bar
 from .run import Run
 from .task import Task
 

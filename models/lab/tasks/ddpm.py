@@ -16,7 +16,7 @@ from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_mas
 from ...generative.unet import UNetConfig
 from ..evaluation.generation import Evaluator, evaluate
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import changed
 from .images import SAMPLES, ImageGenerator, ImageSettings

@@ -17,7 +17,7 @@ from ...config import Fraction, ImageConfig
 from ..evaluation.baselines import BASELINES
 from ..evaluation.generation import Evaluator, report
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import Settings, changed
 from ..task import Task, in_batches
