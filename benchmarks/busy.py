@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from models.lab.optional import progress_bar
+from models.lab.progress import progress_bar
 from models.lab.settings import configure
 from models.lab.tasks import TASKS
 from models.lab.train import over_ranks

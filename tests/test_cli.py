@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,13 @@ def digest(path: Path) -> str:
 
 
 def carry_out(*command: str, folder: Path | None = None) -> Outcome:
-    """A command, in this process; the files that are in a folder then."""
+    """A command, in this process, and the files that are in a folder then.
+
+    Runs that it names, as tasks are called, are there before.
+    """
+    reads = command[2:] if command[0] in ("train", "demo") else command[1:]
+    for task in TASKS.keys() & {word for option, word in pairwise(("", *reads)) if option in ("", "--start")}:
+        run_of(task)
     out, error, before = io.StringIO(), io.StringIO(), (sys.stdout, sys.stderr)
     sys.stdout, sys.stderr = out, error
     try:
