@@ -14,11 +14,13 @@ from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
+from .vae import VAETask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
     "gan": GANTask,
+    "vae": VAETask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
