@@ -133,6 +133,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
     ("name", "count"),
     [
         ("gan", 1162),
+        ("vae", 1156),
         ("ddpm", 45321),
         ("vit", 890),
         ("row-rnn", 522),

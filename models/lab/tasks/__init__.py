@@ -20,11 +20,11 @@ from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
     "gan": GANTask,
-    "vae": VAETask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
+    "vae": VAETask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

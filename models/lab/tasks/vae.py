@@ -69,7 +69,7 @@ PRESETS = {
     "digits": VAESettings(),
     "mnist": VAESettings(
         VAEConfig(image_size=(28, 28), latent_dim=40, hidden_sizes=(500, 500)),
-        VAETraining(steps=60_000, ema_decay=0.999),
+        VAETraining(steps=20_000, ema_decay=0.999),
     ),
 }
 
