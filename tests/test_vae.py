@@ -39,7 +39,7 @@ def model_of(config: VAEConfig, seed: int = 0) -> VAE:
 
 def pixels(config: VAEConfig, n: int, seed: int) -> Any:
     grey = generator(seed).random((n, config.pixels))
-    return tg.Tensor(grey if config.likelihood == "gaussian" else np.round(grey))
+    return grey if config.likelihood == "gaussian" else np.round(grey)
 
 
 # --------------------------------------------------------------------------- the divergence
@@ -114,7 +114,7 @@ def linear_model(seed: int) -> tuple[VAE, np.ndarray, np.ndarray]:
     A = posterior_variance[:, None] * W.T / variance  # (Z, P)
     encoder, decoder = model.encoder[0], model.decoder[0]
     decoder.weight.data, decoder.bias.data = W, b
-    model.log_variance.data = np.log(variance)
+    model.likelihood.log_variance.data = np.log(variance)
     encoder.weight.data = np.concatenate([A, np.zeros((2, 6))])
     encoder.bias.data = np.concatenate([-A @ b, np.log(posterior_variance)])
     x = rng.standard_normal((5, 6)) * 2
@@ -126,8 +126,8 @@ def linear_model(seed: int) -> tuple[VAE, np.ndarray, np.ndarray]:
 def test_with_the_exact_posterior_every_draw_gives_the_exact_likelihood(seed: int) -> None:
     model, x, exact = linear_model(seed)
     noise = generator(seed).standard_normal((3, 5, 2))
-    np.testing.assert_allclose(model.log_weights(tg.Tensor(x), noise).numpy(), np.tile(exact, (3, 1)))
-    np.testing.assert_allclose(model.iwae(tg.Tensor(x), noise).numpy(), exact)
+    np.testing.assert_allclose(model.log_weights(x, noise).numpy(), np.tile(exact, (3, 1)))
+    np.testing.assert_allclose(model.iwae(x, noise).numpy(), exact)
 
 
 def all_moments(Z: int, n: int) -> np.ndarray:
@@ -142,12 +142,12 @@ def test_with_another_posterior_the_bounds_are_below_the_exact_likelihood(seed: 
     rng = generator(seed)
     bias = model.encoder[0].bias
     bias.data = bias.data + rng.standard_normal(4)
-    log_likelihood, divergence = model.elbo(tg.Tensor(x), all_moments(2, 5))
+    log_likelihood, divergence = model.elbo(x, all_moments(2, 5))
     elbo = (log_likelihood.mean(axis=0) - divergence).numpy()
     assert np.all(elbo < exact)
     # exact - ELBO is the divergence between the two posteriors.
-    true = linear_model(seed)[0].encode(tg.Tensor(x))
-    log_variance, wrong = true.log_variance.numpy(), model.encode(tg.Tensor(x))
+    true = linear_model(seed)[0].encode(x)
+    log_variance, wrong = true.log_variance.numpy(), model.encode(x)
     ratio = np.exp(wrong.log_variance.numpy() - log_variance)
     shift = np.square(wrong.mean.numpy() - true.mean.numpy()) / np.exp(log_variance)
     gap = 0.5 * (ratio + shift - 1 - np.log(ratio)).sum(axis=1)
@@ -158,11 +158,11 @@ def test_with_another_posterior_the_bounds_are_below_the_exact_likelihood(seed: 
 def test_the_reparameterised_gradient_is_that_of_the_expectation(seed: int) -> None:
     """For a linear-Gaussian VAE E_q log p(x | z) is known: |x - W m - b|^2 gains W's variance."""
     model = model_of(LINEAR, seed)
-    x = tg.Tensor(generator(seed).standard_normal((4, 6)))
+    x = generator(seed).standard_normal((4, 6))
 
     def expected() -> Any:
         posterior = model.encode(x)
-        W, log_variance = model.decoder[0].weight, model.log_variance
+        W, log_variance = model.decoder[0].weight, model.likelihood.log_variance
         squares = np.square(x - model.decode(posterior.mean)).sum(axis=1)
         spread = np.exp(posterior.log_variance) @ np.square(W).sum(axis=0)
         log_p = (squares + spread) * np.exp(-log_variance) + 6 * (np.log(2 * np.pi) + log_variance)
@@ -200,7 +200,7 @@ def test_the_probabilities_of_all_levels_add_up_to_one(num_levels: int) -> None:
     config = VAEConfig((1, 1), latent_dim=1, hidden_sizes=(3,), num_levels=num_levels)
     model, z = model_of(config), np.full((num_levels, 1), 0.7)
     levels = np.linspace(0, 1, num_levels)[:, None]
-    log_p = model.log_likelihood(tg.Tensor(levels), tg.Tensor(z)).numpy()
+    log_p = model.likelihood.log_likelihood(levels, model.decode(z)).numpy()
     assert np.exp(log_p).sum() == pytest.approx(1)
 
 
@@ -218,7 +218,7 @@ def test_grey_images_become_pixels_with_their_grey_values_as_probabilities() -> 
 def test_images_drawn_from_the_likelihood_have_its_means(changes: dict[str, Any]) -> None:
     model = VAE(replace(SMALL, **changes), rng=generator(0))
     means = np.tile(generator(1).random((1, 3, 2), np.float32), (5000, 1, 1))
-    drawn = model.pixels(means, generator(2))
+    drawn = model.likelihood.draw(means, generator(2))
     np.testing.assert_allclose(drawn.mean(axis=0), means[0], atol=0.03)
     if "likelihood" not in changes:
         assert len(np.unique(drawn)) == model.config.num_levels
@@ -255,7 +255,7 @@ def test_the_bounds_of_each_class_classify() -> None:
 
 
 def test_classes_are_needed_where_a_model_has_them_and_refused_elsewhere() -> None:
-    x, noise = tg.Tensor(np.zeros((2, 6), np.float32)), np.zeros((2, 2), np.float32)
+    x, noise = np.zeros((2, 6), np.float32), np.zeros((2, 2), np.float32)
     plain, conditional = VAE(SMALL, rng=generator(0)), VAE(replace(SMALL, num_classes=3), rng=generator(0))
     with pytest.raises(ValueError, match="num_classes=0: it has no classes"):
         plain.loss(x, noise, np.zeros(2, int))
@@ -264,7 +264,7 @@ def test_classes_are_needed_where_a_model_has_them_and_refused_elsewhere() -> No
     with pytest.raises(ValueError, match="label=3: the classes of this model are 0 to 2"):
         conditional.loss(x, noise, np.array([0, 3]))
     with pytest.raises(ValueError, match="has no classes; train one with num_classes"):
-        plain.class_bounds(x.numpy(), rng=generator(0))
+        plain.class_bounds(x, rng=generator(0))
     with pytest.raises(ValueError, match=r"model\.num_classes=4: digits has 10"):
         configure(PRESETS, "tiny", data.digits("train"), {"model.num_classes": "4"})
 

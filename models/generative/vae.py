@@ -30,17 +30,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from math import inf
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import expit, gammaln, ndtri
 
 import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
+from tinygrad_cv.typing import Array
 
 from ..config import ImageConfig, NonNegative
 from ..pretrained import Pretrained
 
+Labels: TypeAlias = np.ndarray | None
 BATCH = 5000  # so many latent vectors are decoded at a time where no gradient is wanted
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -62,26 +64,6 @@ class VAEConfig(ImageConfig):
     def pixels(self) -> int:
         """How many numbers an image has."""
         return math.prod(self.image_shape)
-
-
-class Posterior(NamedTuple):
-    """q(z | x): a Gaussian for each image, mean and log variance (N, Z)."""
-
-    mean: Any
-    log_variance: Any
-
-    def draw(self, noise: np.ndarray) -> Any:
-        """z = mean + exp(log_variance / 2) noise: (..., N, Z), as the noise."""
-        return self.mean + np.exp(0.5 * self.log_variance) * noise
-
-    def divergences(self) -> Any:
-        """KL(q(z | x) || N(0, 1)) in each latent dimension, in nats: (N, Z)."""
-        mean, log_variance = self
-        return 0.5 * (np.square(mean) + np.exp(log_variance) - 1 - log_variance)
-
-    def divergence(self) -> Any:
-        """KL(q(z | x) || N(0, 1)) of each image, in nats: (N,)."""
-        return self.divergences().sum(axis=-1)
 
 
 # ------------------------------------------------------------------------------------ the networks
@@ -161,206 +143,98 @@ class ConvDecoder(nn.Module):
         return np.moveaxis(images, 1, -1).reshape(*z.shape[:-1], self.config.pixels)
 
 
-# --------------------------------------------------------------------------------------- the model
+# ----------------------------------------------------------------------------------- what is drawn
 
 
-class VAE(Pretrained):
-    """Encoder and decoder, and the bounds on log p(x).
+class Posterior(NamedTuple):
+    """q(z | x): a Gaussian for each image, mean and log variance (N, Z)."""
 
-    Images are flat, x (N, P). `labels` (N,) are the classes of the images, for a model that has
-    classes. Latent vectors are z (..., N, Z): any number of draws for each of N images.
+    mean: Array
+    log_variance: Array
+
+    def draw(self, noise: np.ndarray) -> Array:
+        """z = mean + exp(log_variance / 2) noise: (..., N, Z), as the noise."""
+        deviation = np.exp(0.5 * self.log_variance)
+        return self.mean + deviation * noise
+
+    def divergences(self) -> Array:
+        """KL(q(z | x) || N(0, 1)) in each latent dimension, in nats: (N, Z)."""
+        mean, log_variance = self
+        return 0.5 * (np.square(mean) + np.exp(log_variance) - 1 - log_variance)
+
+    def divergence(self) -> Array:
+        """KL(q(z | x) || N(0, 1)) of each image, in nats: (N,)."""
+        return self.divergences().sum(axis=-1)
+
+
+class Bernoulli(nn.Module):
+    """Pixels of 0 and 1, or the means of several such draws, from logits.
+
+    num_levels: of a pixel, one more than there are draws.
     """
 
-    config_class = VAEConfig
+    def __init__(self, config: VAEConfig) -> None:
+        self.draws = config.num_levels - 1
 
-    def __init__(self, config: VAEConfig, *, rng: np.random.Generator) -> None:
-        self.config = config
-        Z, K, sizes = config.latent_dim, config.num_classes, config.hidden_sizes
-        if config.architecture == "convolutional":
-            if not sizes:
-                raise ValueError("hidden_sizes=(): a convolutional VAE has channels")
-            self.encoder: Any = ConvEncoder(config, rng=rng)
-            self.decoder: Any = ConvDecoder(config, rng=rng)
-        else:
-            self.encoder = dense(config.pixels + K, sizes, 2 * Z, rng)
-            self.decoder = dense(Z + K, sizes[::-1], config.pixels, rng)
-        if config.likelihood == "gaussian":
-            self.log_variance = nn.parameter(np.full((), -3, np.float32))  # log sigma^2
+    def observed(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What the likelihood is of: grey images, binarised or rounded to the levels."""
+        if self.draws == 1:
+            return binarise(images, rng=rng)
+        return np.asarray(np.round(images * self.draws) / self.draws, np.float32)
 
-    def with_classes(self, x: Any, labels: np.ndarray | None) -> Any:
-        """x (..., N, D) with the one-hot classes of its rows behind it: (..., N, D + K)."""
-        K = self.config.num_classes
-        if (labels is None) != (K == 0):
-            message = "this VAE tells classes apart: give labels" if K else "it has no classes"
-            raise ValueError(f"num_classes={K}: {message}")
-        if labels is None:
-            return x
-        for label in labels[(labels < 0) | (labels >= K)]:
-            raise ValueError(f"label={label}: the classes of this model are 0 to {K - 1}")
-        one_hot = np.eye(K, dtype=np.float32)[labels]  # (N, K)
-        return np.concatenate([x, np.broadcast_to(one_hot, (*x.shape[:-1], K))], axis=-1)
+    def log_likelihood(self, x: np.ndarray, logits: Array) -> Array:
+        """log p(x | z), in nats, from the logits of each z: (N, P), (..., N, P) -> (..., N)."""
+        seen = np.broadcast_to(x, logits.shape)
+        losses = kernels.bce_with_logits(logits, seen, reduction="none")
+        log_p = -losses.sum(axis=-1)
+        return log_p if self.draws == 1 else self.draws * log_p + self.log_orders(x)
 
-    def encode(self, x: Any, labels: np.ndarray | None = None) -> Posterior:
-        """q(z | x)."""
-        h = self.encoder(self.with_classes(x, labels))  # (N, 2 Z)
-        Z = self.config.latent_dim
-        return Posterior(h[:, :Z], h[:, Z:])
+    def log_orders(self, x: np.ndarray) -> np.ndarray:
+        """log of the number of orders in which the draws can fall: (N, P) -> (N,)."""
+        ones = np.round(x * self.draws)
+        zeros = self.draws - ones
+        orders = gammaln(self.draws + 1) - gammaln(ones + 1) - gammaln(zeros + 1)
+        return np.asarray(orders.sum(axis=-1), x.dtype)
 
-    def decode(self, z: Any, labels: np.ndarray | None = None) -> Any:
-        """What the likelihood is made of, logits or means: (..., N, P)."""
-        return self.decoder(self.with_classes(z, labels))
+    def mean(self, logits: np.ndarray) -> np.ndarray:
+        """The mean of a pixel."""
+        return np.asarray(expit(logits))
 
-    def log_likelihood(self, x: Any, z: Any, labels: np.ndarray | None = None) -> Any:
-        """log p(x | z) of each z, in nats: (..., N)."""
-        decoded = self.decode(z, labels)
-        if self.config.likelihood == "gaussian":
-            squares = np.square(x - decoded).sum(axis=-1) * np.exp(-self.log_variance)
-            return -0.5 * (squares + self.config.pixels * (LOG_TWO_PI + self.log_variance))
-        draws = self.config.num_levels - 1
-        seen = np.broadcast_to(x, decoded.shape)
-        log_p = -kernels.bce_with_logits(decoded, seen, reduction="none").sum(axis=-1)
-        return log_p if draws == 1 else draws * log_p + log_orders(x, draws)
+    def draw(self, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Pixels with these means."""
+        if self.draws == 1:
+            return binarise(mean, rng=rng)
+        return np.asarray(rng.binomial(self.draws, mean) / self.draws, np.float32)
 
-    def elbo(self, x: Any, noise: np.ndarray, labels: np.ndarray | None = None) -> tuple[Any, Any]:
-        """log p(x | z) of a z drawn with `noise` (N, Z), and the divergence: (N,) each.
 
-        The ELBO is the first less the second, in expectation over the noise.
-        """
-        posterior = self.encode(x, labels)
-        z = posterior.draw(noise)
-        return self.log_likelihood(x, z, labels), posterior.divergence()
+class Gaussian(nn.Module):
+    """Pixels with the mean that the decoder gives, and one variance for all, which is learned."""
 
-    def loss(
-        self, x: Any, noise: np.ndarray, labels: np.ndarray | None = None, beta: float = 1.0
-    ) -> Any:
-        """-ELBO, the mean over the images, with the divergence weighted by beta."""
-        log_likelihood, divergence = self.elbo(x, noise, labels)
-        return (beta * divergence - log_likelihood).mean()
+    def __init__(self, config: VAEConfig) -> None:
+        self.log_variance = nn.parameter(np.full((), -3, np.float32))
 
-    def log_weights(self, x: Any, noise: np.ndarray, labels: np.ndarray | None = None) -> Any:
-        """log p(x, z) / q(z | x) of each z, drawn with `noise` (..., N, Z): (..., N)."""
-        posterior = self.encode(x, labels)
-        z = posterior.draw(noise)
-        log_prior = -0.5 * np.square(z).sum(axis=-1)
-        log_q = -0.5 * (np.square(noise).sum(axis=-1) + posterior.log_variance.sum(axis=-1))
-        return self.log_likelihood(x, z, labels) + log_prior - log_q  # log 2 pi cancels
+    def observed(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Images as they are."""
+        return images
 
-    def iwae(self, x: Any, noise: np.ndarray, labels: np.ndarray | None = None) -> Any:
-        """The bound of k draws, of each image, from `noise` (k, N, Z): (N,)."""
-        log_w = self.log_weights(x, noise, labels)  # (k, N)
-        highest = np.max(log_w, axis=0)
-        return highest + np.log(np.mean(np.exp(log_w - highest), axis=0))
+    def log_likelihood(self, x: np.ndarray, mean: Array) -> Array:
+        """log p(x | z), in nats, from the mean for each z: (N, P), (..., N, P) -> (..., N)."""
+        squares = np.square(x - mean).sum(axis=-1) * np.exp(-self.log_variance)
+        volume = x.shape[-1] * (LOG_TWO_PI + self.log_variance)
+        return -0.5 * (squares + volume)
 
-    # ------------------------------------------------------------- of many images, without gradient
+    def mean(self, decoded: np.ndarray) -> np.ndarray:
+        """The mean of a pixel."""
+        return decoded
 
-    def bounds(
-        self,
-        x: np.ndarray,
-        labels: np.ndarray | None = None,
-        *,
-        k: int = 0,
-        rng: np.random.Generator,
-    ) -> np.ndarray:
-        """The ELBO of each image, or with k > 0 its bound of k draws, in nats: (N,)."""
-        Z = self.config.latent_dim
-        size = max(1, BATCH // max(1, k))
-        found = [np.zeros(0, np.float32)]
-        with tg.no_grad():
-            for start in range(0, len(x), size):
-                rows = slice(start, start + size)
-                some, classes = x[rows], None if labels is None else labels[rows]
-                if k:
-                    noise = rng.standard_normal((k, len(some), Z), dtype=np.float32)
-                    bound = self.iwae(tg.Tensor(some), noise, classes)
-                else:
-                    noise = rng.standard_normal((len(some), Z), dtype=np.float32)
-                    log_likelihood, divergence = self.elbo(tg.Tensor(some), noise, classes)
-                    bound = log_likelihood - divergence
-                found.append(bound.numpy())
-        return np.concatenate(found)
+    def draw(self, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Pixels with these means."""
+        deviation = np.exp(0.5 * self.log_variance.numpy())
+        noise = rng.standard_normal(mean.shape, dtype=np.float32)
+        return np.asarray(mean + deviation * noise)
 
-    def class_bounds(self, x: np.ndarray, *, k: int = 10, rng: np.random.Generator) -> np.ndarray:
-        """Bounds on log p(x | class) by k draws, of each class, in nats: (N, K).
 
-        Raises ValueError for a model without classes.
-        """
-        K = self.config.num_classes
-        if not K:
-            raise ValueError("this VAE has no classes; train one with num_classes")
-        labels = [np.full(len(x), label) for label in range(K)]
-        return np.stack([self.bounds(x, of, k=k, rng=rng) for of in labels], axis=1)
-
-    # ------------------------------------------------------------------------------------- drawing
-
-    def means(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """The mean of p(x | z) as images: (N, Z) -> (N, H, W[, C])."""
-        shape = self.config.image_shape
-        images = [np.zeros((0, *shape), np.float32)]
-        with tg.no_grad():
-            for start in range(0, len(z), BATCH):
-                rows = slice(start, start + BATCH)
-                classes = None if labels is None else labels[rows]
-                decoded = self.decode(tg.Tensor(z[rows]), classes).numpy()  # (B, P)
-                if self.config.likelihood == "bernoulli":
-                    decoded = expit(decoded)
-                images.append(decoded.reshape(-1, *shape))
-        return np.concatenate(images)
-
-    def pixels(self, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Images drawn from the likelihood with these means, (N, H, W[, C])."""
-        if self.config.likelihood == "gaussian":
-            sigma = np.exp(0.5 * self.log_variance.numpy())
-            return means + sigma * rng.standard_normal(means.shape, dtype=np.float32)
-        draws = self.config.num_levels - 1
-        if draws == 1:
-            return binarise(means, rng=rng)
-        return np.asarray(rng.binomial(draws, means) / draws, np.float32)
-
-    def observed(self, images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-        """What the likelihood is of: binarised, rounded or as they are; (N, H, W[, C]) -> (N, P)."""
-        x = images.reshape(len(images), -1)
-        if self.config.likelihood == "gaussian":
-            return x
-        draws = np.float32(self.config.num_levels - 1)
-        return binarise(x, rng=rng) if draws == 1 else np.round(x * draws) / draws
-
-    def sample(
-        self,
-        n: int,
-        labels: np.ndarray | None = None,
-        *,
-        drawn: bool = False,
-        rng: np.random.Generator,
-    ) -> np.ndarray:
-        """n images in [0, 1], (n, H, W[, C]): decoded from z ~ N(0, 1).
-
-        They are the means of p(x | z); with `drawn`, draws from it. Without `labels` a model that
-        has classes draws any.
-        """
-        if labels is None and self.config.num_classes:
-            labels = rng.integers(self.config.num_classes, size=n)
-        z = rng.standard_normal((n, self.config.latent_dim), dtype=np.float32)
-        images = self.means(z, labels)
-        if drawn:
-            images = self.pixels(images, rng)
-        return np.asarray(np.clip(images, 0, 1))
-
-    def latent_means(self, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """The mean of q(z | x): (N, P) -> (N, Z)."""
-        with tg.no_grad():
-            mean: np.ndarray = self.encode(tg.Tensor(x), labels).mean.numpy()
-        return mean
-
-    def divergences(self, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """How much each latent dimension says about images, in nats, the mean of them: (Z,)."""
-        with tg.no_grad():
-            each: np.ndarray = self.encode(tg.Tensor(x), labels).divergences().numpy()
-        return np.asarray(each.mean(axis=0))
-
-    def reconstruct(self, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Images (N, P), encoded and decoded, each by the mean: (N, H, W[, C])."""
-        images = self.means(self.latent_means(x, labels), labels)
-        return np.asarray(np.clip(images, 0, 1))
+LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": Gaussian}
 
 
 def binarise(images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
@@ -369,11 +243,186 @@ def binarise(images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(drawn, np.float32)
 
 
-def log_orders(x: Any, draws: int) -> np.ndarray:
-    """log of the number of orders in which so many draws have these means: (..., P) -> (...)."""
-    ones = np.round(x.numpy() * draws)
-    orders = gammaln(draws + 1) - gammaln(ones + 1) - gammaln(draws - ones + 1)
-    return np.asarray(orders.sum(axis=-1), np.float32)
+# --------------------------------------------------------------------------------------- the model
+
+
+class VAE(Pretrained):
+    """Encoder, decoder and likelihood, and the bounds on log p(x).
+
+    Images are flat: x (N, P). `labels` (N,) are their classes, for a model that has classes, else
+    None. Latent vectors are z (..., N, Z): any number of draws for each of N images.
+    """
+
+    config_class = VAEConfig
+
+    def __init__(self, config: VAEConfig, *, rng: np.random.Generator) -> None:
+        self.config = config
+        sizes = config.hidden_sizes
+        Z, K, P = config.latent_dim, config.num_classes, config.pixels
+        if config.architecture == "convolutional":
+            if not sizes:
+                raise ValueError("hidden_sizes=(): a convolutional VAE has channels")
+            self.encoder: Any = ConvEncoder(config, rng=rng)
+            self.decoder: Any = ConvDecoder(config, rng=rng)
+        else:
+            self.encoder = dense(P + K, sizes, 2 * Z, rng)
+            self.decoder = dense(Z + K, sizes[::-1], P, rng)
+        self.likelihood = LIKELIHOODS[config.likelihood](config)
+
+    def encode(self, x: np.ndarray, labels: Labels = None) -> Posterior:
+        """q(z | x)."""
+        h = self.encoder(self.with_classes(x, labels))  # (N, 2 Z)
+        Z = self.config.latent_dim
+        return Posterior(h[:, :Z], h[:, Z:])
+
+    def decode(self, z: Array, labels: Labels = None) -> Any:
+        """What the likelihood takes, logits or means: (..., N, P)."""
+        return self.decoder(self.with_classes(z, labels))
+
+    def with_classes(self, x: Array, labels: Labels) -> Array:
+        """x (..., N, D) with the one-hot classes of the images behind it: (..., N, D + K)."""
+        K = self.config.num_classes
+        if labels is None and K == 0:
+            return x
+        if labels is None or K == 0:
+            message = "this VAE tells classes apart: give labels" if K else "it has no classes"
+            raise ValueError(f"num_classes={K}: {message}")
+        for label in labels[(labels < 0) | (labels >= K)]:
+            raise ValueError(f"label={label}: the classes of this model are 0 to {K - 1}")
+        one_hot = np.eye(K, dtype=np.float32)[labels]  # (N, K)
+        classes = np.broadcast_to(one_hot, (*x.shape[:-1], K))
+        return np.concatenate([x, classes], axis=-1)
+
+    # ---------------------------------------------------------------------------------- the bounds
+
+    def elbo(self, x: np.ndarray, noise: np.ndarray, labels: Labels = None) -> tuple[Array, Array]:
+        """log p(x | z) of z drawn with `noise` (..., N, Z), (..., N), and the divergence (N,).
+
+        The ELBO is the first less the second, in expectation over the noise.
+        """
+        posterior = self.encode(x, labels)
+        decoded = self.decode(posterior.draw(noise), labels)
+        return self.likelihood.log_likelihood(x, decoded), posterior.divergence()
+
+    def loss(
+        self, x: np.ndarray, noise: np.ndarray, labels: Labels = None, *, beta: float = 1.0
+    ) -> Any:
+        """-ELBO, the mean over the images, with the divergence weighted by beta."""
+        log_likelihood, divergence = self.elbo(x, noise, labels)
+        return beta * divergence.mean() - log_likelihood.mean()
+
+    def log_weights(self, x: np.ndarray, noise: np.ndarray, labels: Labels = None) -> Array:
+        """log p(x, z) / q(z | x) of z drawn with `noise` (..., N, Z): (..., N)."""
+        posterior = self.encode(x, labels)
+        z = posterior.draw(noise)
+        log_p_x = self.likelihood.log_likelihood(x, self.decode(z, labels))
+        log_p_z = -0.5 * np.square(z).sum(axis=-1)  # in both 2 pi is left out
+        log_volume = posterior.log_variance.sum(axis=-1)
+        log_q_z = -0.5 * (np.square(noise).sum(axis=-1) + log_volume)
+        return log_p_x + log_p_z - log_q_z
+
+    def iwae(self, x: np.ndarray, noise: np.ndarray, labels: Labels = None) -> Array:
+        """The bound of k draws, from `noise` (k, N, Z): (N,)."""
+        log_w = self.log_weights(x, noise, labels)  # (k, N)
+        highest = np.max(log_w, axis=0)
+        mean = np.mean(np.exp(log_w - highest), axis=0)
+        return highest + np.log(mean)
+
+    def bounds(
+        self,
+        x: np.ndarray,
+        labels: Labels = None,
+        *,
+        k: int = 0,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """The ELBO of each image, or with k > 0 its bound of k draws, in nats: (N,).
+
+        Nothing is recorded, and only some images are taken at a time.
+        """
+        found = [np.zeros(0, np.float32)]
+        size = max(1, BATCH // max(1, k))
+        with tg.no_grad():
+            for start in range(0, len(x), size):
+                rows = slice(start, start + size)
+                some = x[rows]
+                classes = None if labels is None else labels[rows]
+                shape = (max(1, k), len(some), self.config.latent_dim)
+                noise = rng.standard_normal(shape, dtype=np.float32)
+                if k:
+                    bound: Any = self.iwae(some, noise, classes)
+                else:
+                    log_likelihood, divergence = self.elbo(some, noise[0], classes)
+                    bound = log_likelihood - divergence
+                found.append(bound.numpy())
+        return np.concatenate(found)
+
+    def class_bounds(self, x: np.ndarray, *, k: int = 10, rng: np.random.Generator) -> np.ndarray:
+        """Bounds on log p(x | class) by k draws, for each class, in nats: (N, K).
+
+        Raises ValueError for a model without classes.
+        """
+        if not self.config.num_classes:
+            raise ValueError("this VAE has no classes; train one with num_classes")
+        bounds = []
+        for label in range(self.config.num_classes):
+            labels = np.full(len(x), label)
+            bounds.append(self.bounds(x, labels, k=k, rng=rng))
+        return np.stack(bounds, axis=1)
+
+    # ------------------------------------------------------------------------------- images, codes
+
+    def observed(self, images: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+        """Grey images as the likelihood has them, flat: (N, H, W[, C]) -> (N, P)."""
+        x = images.reshape(len(images), -1)
+        return self.likelihood.observed(x, rng)
+
+    def latent_means(self, x: np.ndarray, labels: Labels = None) -> np.ndarray:
+        """The mean of q(z | x): (N, P) -> (N, Z)."""
+        with tg.no_grad():
+            mean: Any = self.encode(x, labels).mean
+        return np.asarray(mean)
+
+    def divergences(self, x: np.ndarray, labels: Labels = None) -> np.ndarray:
+        """How much each latent dimension says of images, in nats, in the mean: (N, P) -> (Z,)."""
+        with tg.no_grad():
+            each: Any = self.encode(x, labels).divergences()
+        return np.asarray(each).mean(axis=0)
+
+    def means(self, z: np.ndarray, labels: Labels = None) -> np.ndarray:
+        """The mean of p(x | z) as images in [0, 1]: (N, Z) -> (N, H, W[, C])."""
+        shape = self.config.image_shape
+        images = [np.zeros((0, *shape), np.float32)]
+        with tg.no_grad():
+            for start in range(0, len(z), BATCH):
+                rows = slice(start, start + BATCH)
+                classes = None if labels is None else labels[rows]
+                decoded = self.decode(z[rows], classes).numpy()  # (B, P)
+                images.append(self.likelihood.mean(decoded).reshape(-1, *shape))
+        return np.clip(np.concatenate(images), 0, 1)
+
+    def reconstruct(self, x: np.ndarray, labels: Labels = None) -> np.ndarray:
+        """Images (N, P), encoded and decoded, each by the mean: (N, H, W[, C])."""
+        return self.means(self.latent_means(x, labels), labels)
+
+    def sample(
+        self,
+        n: int,
+        labels: Labels = None,
+        *,
+        drawn: bool = False,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """n images in [0, 1], (n, H, W[, C]), decoded from z ~ N(0, 1).
+
+        They are the means of p(x | z); with `drawn`, draws from it. Without `labels` a model that
+        has classes draws any.
+        """
+        if labels is None and self.config.num_classes:
+            labels = rng.integers(self.config.num_classes, size=n)
+        z = rng.standard_normal((n, self.config.latent_dim), dtype=np.float32)
+        images = self.means(z, labels)
+        return np.clip(self.likelihood.draw(images, rng), 0, 1) if drawn else images
 
 
 def between(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:

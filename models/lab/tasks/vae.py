@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-import tinygrad_cv as tg
 from tinygrad_cv import data, parallel
 
 from ...config import Config, Steps
@@ -117,7 +116,7 @@ class VAETask(ImageGenerator):
         shape = len(x), self.settings.model.latent_dim
         noise = self.rng.standard_normal(shape, dtype=np.float32)
         x, noise, labels = map(parallel.team().shard, (x, noise, labels))
-        log_likelihood, divergence = self.model.elbo(tg.Tensor(x), noise, self.seen(labels))
+        log_likelihood, divergence = self.model.elbo(x, noise, self.seen(labels))
         reconstruction, divergence = -log_likelihood.mean(), divergence.mean()
         loss = reconstruction + self.settings.training.beta * divergence
         self.learner.step(loss, step)
