@@ -254,6 +254,25 @@ def test_the_bounds_of_each_class_classify() -> None:
     assert np.mean(bounds.argmax(axis=1) == test.labels[:200]) > 0.6  # chance: 0.1
 
 
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_missing_pixels_are_drawn_and_known_ones_stay(likelihood: str) -> None:
+    """Where a latent vector decides all pixels, the known ones decide the missing ones."""
+    config = VAEConfig((2, 2), latent_dim=1, hidden_sizes=(), likelihood=likelihood)
+    model = VAE(config, rng=generator(0))
+    encoder, decoder = model.encoder[0], model.decoder[0]
+    encoder.weight.data = np.array([[2.0, 2, 2, 2], [0, 0, 0, 0]], np.float32)
+    encoder.bias.data = np.array([-4.0, -6], np.float32)
+    slope, middle = (20, 0) if likelihood == "bernoulli" else (0.25, 0.5)
+    decoder.weight.data = np.full((4, 1), slope, np.float32)
+    decoder.bias.data = np.full(4, middle, np.float32)
+    images = np.repeat(np.array([0, 1], np.float32), 4).reshape(2, 2, 2)
+    known = np.ones((2, 2, 2), bool)
+    known[:, 0, 0] = False
+    filled = model.inpaint(np.where(known, images, 0.5), known, rng=generator(1))
+    np.testing.assert_array_equal(filled[known], images[known])
+    np.testing.assert_allclose(filled[:, 0, 0], [0, 1], atol=0.3)
+
+
 def test_classes_are_needed_where_a_model_has_them_and_refused_elsewhere() -> None:
     x, noise = np.zeros((2, 6), np.float32), np.zeros((2, 2), np.float32)
     plain, conditional = VAE(SMALL, rng=generator(0)), VAE(replace(SMALL, num_classes=3), rng=generator(0))

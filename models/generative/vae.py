@@ -424,6 +424,33 @@ class VAE(Pretrained):
         images = self.means(z, labels)
         return np.clip(self.likelihood.draw(images, rng), 0, 1) if drawn else images
 
+    def inpaint(
+        self,
+        images: np.ndarray,
+        known: np.ndarray,
+        labels: Labels = None,
+        *,
+        steps: int = 100,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are.
+
+        Encoded and decoded again and again, with the known pixels put back each time (Rezende et
+        al. 2014, arXiv 1401.4082, appendix F). The missing pixels are means of the last p(x | z).
+        """
+        each_channel = known.reshape(known.shape + (1,) * (images.ndim - 3))
+        filled = self.sample(len(images), labels, rng=rng)
+        shape = len(images), self.config.latent_dim
+        for _ in range(steps):
+            drawn = self.likelihood.draw(filled, rng)
+            seen = self.likelihood.observed(images, rng)
+            x = np.where(each_channel, seen, drawn).reshape(len(images), -1)
+            noise = rng.standard_normal(shape, dtype=np.float32)
+            with tg.no_grad():
+                z: Any = self.encode(x, labels).draw(noise)
+            filled = self.means(z.numpy(), labels)
+        return np.where(each_channel, images, filled)
+
 
 def between(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     """Latent vectors from some to others, `steps` of each pair: (N, Z) -> (N, steps, Z)."""

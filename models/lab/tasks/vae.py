@@ -16,7 +16,8 @@ import numpy as np
 from tinygrad_cv import data, parallel
 
 from ...config import Config, Steps
-from ...generative.vae import VAE, VAEConfig, between, plane
+from ...generative.vae import VAE, Labels, VAEConfig, between, plane
+from ..errors import RunError
 from ..learner import Learner, TrainingConfig
 from ..report.images import grid, write_png
 from .images import ImageGenerator, ImageSettings, as_frequent, check_classes
@@ -105,7 +106,7 @@ class VAETask(ImageGenerator):
         """0 for a model without."""
         return self.settings.model.num_classes
 
-    def seen(self, labels: np.ndarray) -> np.ndarray | None:
+    def seen(self, labels: np.ndarray) -> Labels:
         """The classes of images if the model has classes, otherwise None."""
         return labels if self.num_classes else None
 
@@ -147,6 +148,19 @@ class VAETask(ImageGenerator):
         classes = as_frequent(training.labels, n)
         return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
 
+    def inpaint(
+        self, images: np.ndarray, known: np.ndarray, *, rng: np.random.Generator
+    ) -> np.ndarray:
+        """`VAE.inpaint` by the averaged weights.
+
+        Raises RunError for a model with classes, which would have to be given.
+        """
+        if self.num_classes:
+            without = "train one with model.num_classes=0 to fill in pixels"
+            raise RunError(f"this VAE is told the class of each image; {without}")
+        with self.learner.ema_weights():
+            return self.model.inpaint(images, known, rng=rng)
+
     # ---------------------------------------------------------------------------------- likelihood
 
     def bounds(self, test: Any, k: int = 0) -> np.ndarray:
@@ -187,14 +201,14 @@ class VAETask(ImageGenerator):
         chosen = rng.permutation(len(test))[:20]
         x = self.model.observed(test.images[chosen], rng=rng)
         labels = test.labels[chosen] if self.num_classes else None
-        with self.learner.ema_weights() as model:
+        with self.learner.ema_weights():
+            model = self.model
             if self.num_classes:
                 write_png(folder / "classes.png", grid(self.draw_classes(model, rng), 10))
                 captions.append(("classes.png", "A row for each class, a column for each code"))
-            z = model.latent_means(x, labels)
-            reconstructed = self.draw_reconstructed(model, x[:10], z[:10], labels)
-            write_png(folder / "reconstructed.png", grid(reconstructed, 10))
-            write_png(folder / "interpolated.png", grid(self.draw_paths(model, z, labels), PATH))
+            reconstructed = self.draw_reconstructed(model, x, labels)
+            write_png(folder / "reconstructed.png", grid(reconstructed, len(x)))
+            write_png(folder / "interpolated.png", grid(self.draw_paths(model, x, labels), PATH))
             write_png(folder / "walk.png", grid(self.draw_walk(model, x, labels), WALK))
         return [
             *captions,
@@ -203,40 +217,37 @@ class VAETask(ImageGenerator):
             ("walk.png", "The plane of the two latent dimensions that say most about images"),
         ]
 
-    def draw_classes(self, model: Any, rng: np.random.Generator) -> np.ndarray:
+    def draw_classes(self, model: VAE, rng: np.random.Generator) -> np.ndarray:
         """Of at most ten classes, the images of the same ten latent vectors."""
         classes = min(10, self.num_classes)
         z = rng.standard_normal((10, self.settings.model.latent_dim), dtype=np.float32)
         labels = np.repeat(np.arange(classes), len(z))
-        return self.decoded(model, np.tile(z, (classes, 1)), labels)
+        return model.means(np.tile(z, (classes, 1)), labels)
 
-    def draw_reconstructed(self, model: Any, x: np.ndarray, z: np.ndarray, labels: Any) -> Any:
+    def draw_reconstructed(self, model: VAE, x: np.ndarray, labels: Labels) -> np.ndarray:
         """Images (N, P) as the model sees them, then what it makes of their latent means."""
         images = x.reshape(-1, *self.settings.model.image_shape)
-        kept = labels if labels is None else labels[: len(z)]
-        return np.concatenate([images, self.decoded(model, z, kept)])
+        return np.concatenate([images, model.reconstruct(x, labels)])
 
-    def draw_paths(self, model: Any, z: np.ndarray, labels: Any) -> np.ndarray:
-        """From each of the first half of some latent vectors to one of the second half.
+    def draw_paths(self, model: VAE, x: np.ndarray, labels: Labels) -> np.ndarray:
+        """From each of the first half of some images to one of the second half.
 
         The class changes halfway.
         """
+        z = model.latent_means(x, labels)
         half = len(z) // 2
         path = between(z[:half], z[half:], PATH).reshape(-1, z.shape[1])
         if labels is not None:
             ends = np.stack([labels[:half], labels[half:]], axis=1)  # (half, 2)
             labels = ends.repeat(PATH // 2, axis=1).ravel()
-        return self.decoded(model, path, labels)
+        return model.means(path, labels)
 
-    def draw_walk(self, model: Any, x: np.ndarray, labels: Any) -> np.ndarray:
+    def draw_walk(self, model: VAE, x: np.ndarray, labels: Labels) -> np.ndarray:
         """A plane through the latent space, of the class of the first image if there are any."""
-        told = model.divergences(x, labels)  # (Z,)
-        most, *others = np.argsort(-told)
-        z = plane(len(told), most, others[0] if others else most, WALK).reshape(-1, len(told))
+        Z = self.settings.model.latent_dim
+        order = np.argsort(-model.divergences(x, labels))
+        first, second = order[0], order[min(1, Z - 1)]
+        z = plane(Z, first, second, WALK).reshape(-1, Z)
         if labels is not None:
             labels = np.full(len(z), labels[0])
-        return self.decoded(model, z, labels)
-
-    def decoded(self, model: Any, z: np.ndarray, labels: Any) -> np.ndarray:
-        """Latent vectors as images in [0, 1]."""
-        return np.asarray(np.clip(model.means(z, labels), 0, 1))
+        return model.means(z, labels)
