@@ -48,6 +48,10 @@ PARTS = {
         "A recurrent network draws a digit pixel by pixel, each from the probabilities that the "
         "pixels before leave it.",
     ),
+    "vae": Part(
+        "An encoder writes a digit down as a few numbers, a decoder draws it again from these; "
+        "from random numbers it draws new ones.",
+    ),
     "strip": Part(
         "A small convolutional network looks at a strip of digits, a recurrent one reads its "
         "features from both sides, another one writes down the digits. Nobody says where a digit "

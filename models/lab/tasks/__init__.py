@@ -14,6 +14,7 @@ from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
+from .vae import VAETask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
 
@@ -23,6 +24,7 @@ TASKS: dict[str, type[Task]] = {
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
+    "vae": VAETask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

@@ -79,6 +79,19 @@ class ImageGenerator(Task):
         ]
 
 
+def as_frequent(labels: np.ndarray, n: int) -> np.ndarray:
+    """n classes, in order, as frequent as in `labels`."""
+    places = np.linspace(0, len(labels) - 1, n).round().astype(int)
+    classes: np.ndarray = np.sort(labels)[places]
+    return classes
+
+
+def check_classes(name: str, classes: int, dataset: Any) -> None:
+    """Raise ValueError for a model with fewer classes than a data set (None without), but some."""
+    if dataset is not None and 0 < classes < len(dataset.classes):
+        raise ValueError(f"{name}={classes}: {dataset.name} has {len(dataset.classes)}")
+
+
 @dataclass(frozen=True)
 class ImageTraining(TrainingConfig):
     """How a classifier is trained: its images are shifted, flipped and mixed, labels smoothed."""
