@@ -142,16 +142,14 @@ class GaussianMixture(nn.Module):
     ) -> None:
         """The first M-step: each labelled x belongs to the nearest centre of k-means in its class.
 
-        Without any labels all of x has one class. Raises ValueError for a class without an x.
+        Without any labels all of x has one class. A class without an x gets no weight.
         """
         if labels is None:
             labels = np.zeros(len(x), int)
         guess = np.where(np.isnan(x), column_means(x), x)
         belongs = np.zeros((len(x), len(self.weights)))
-        for label in range(self.num_classes):
+        for label in np.unique(labels[labels != UNKNOWN]):
             rows = np.flatnonzero(labels == label)
-            if not len(rows):
-                raise ValueError(f"no image has the label {label}, from which its mixture starts")
             clusters = min(self.num_components, len(rows))
             nearest_centre = nearest(guess[rows], kmeans(guess[rows], clusters, rng=rng))
             belongs[rows, label * self.num_components + nearest_centre] = 1
@@ -212,7 +210,10 @@ class GaussianMixture(nn.Module):
     def class_log_likelihoods(self, x: np.ndarray) -> np.ndarray:
         """log p(x_n | class), (N, C)."""
         joint = self.log_joint(x).reshape(len(x), self.num_classes, -1)  # (N, C, K / C)
-        return np.asarray(special.logsumexp(joint, axis=2) - self.log_prior)
+        prior = self.log_prior
+        seen = np.isfinite(prior)  # a class that was never seen has no density
+        log_p: np.ndarray = special.logsumexp(joint, axis=2) - np.where(seen, prior, 0)
+        return log_p
 
     def sample(
         self, n: int, label: int | np.ndarray = UNKNOWN, *, rng: np.random.Generator
@@ -222,15 +223,15 @@ class GaussianMixture(nn.Module):
         Raises ValueError for a class that it lacks.
         """
         labels = np.broadcast_to(label, n)
-        if n and not (UNKNOWN <= labels.min() <= labels.max() < self.num_classes):
-            most = self.num_classes - 1
-            raise ValueError(f"label={label}: the classes of this model are 0 to {most}")
         components = np.empty(n, int)
         for given in np.unique(labels):
             rows = labels == given
             weights = np.where((self.classes == given) | (given == UNKNOWN), self.weights, 0)
-            count, shares = int(rows.sum()), weights / weights.sum()
-            components[rows] = rng.choice(len(weights), size=count, p=shares)
+            if not weights.any():
+                most = self.num_classes - 1
+                raise ValueError(f"label={given}: the classes of this model are 0 to {most}")
+            shares = weights / weights.sum()
+            components[rows] = rng.choice(len(weights), size=int(rows.sum()), p=shares)
         return self.gaussians.sample(components, rng=rng)
 
     def fill_in(self, x: np.ndarray, *, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -286,6 +287,13 @@ class ImageMixture(Pretrained):
         if self.config.principal_components:
             self.pca.fit(flatten(images).astype(np.float64))
         self.mixture.start(self.coordinates(images), labels, rng=rng)
+
+    def iterate(self, images: np.ndarray, labels: np.ndarray | None = None) -> float:
+        """One iteration of EM; the mean log-likelihood before it."""
+        x = self.coordinates(images)
+        responsibilities, before = self.mixture.expect(x, labels)
+        self.mixture.maximise(x, responsibilities)
+        return before
 
     def coordinates(self, images: np.ndarray) -> np.ndarray:
         """Images as what the Gaussians see, (N, D)."""

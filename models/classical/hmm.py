@@ -34,8 +34,9 @@ his scaling.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -58,13 +59,19 @@ class RowHMMConfig(ImageConfig):
     model_type: ClassVar = "hmm"
 
     num_classes: NonNegative = 10  # 0: one model for all images
-    num_states: int = 12  # of each class
+    num_states: int = 16  # of each class
     covariance: Structure = "full"  # of a state's rows; or tied, diag, spherical
     floor: float = 0.01  # the least eigenvalue of a covariance
     pseudo_count: float = 0.1  # moves between each two states, as if seen in training
-    start: Annotated[str, "segments", "kmeans"] = (
-        "segments"  # what states begin as: rows, or clusters
-    )
+    segments: int = 8  # of an image, from top to bottom, each of which begins with its own states
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_states % self.segments:
+            raise ValueError(
+                f"num_states={self.num_states}: each of segments={self.segments} begins with as "
+                "many, so a multiple is expected"
+            )
 
 
 # -------------------------------------------------------------------------- sums over all the paths
@@ -354,19 +361,27 @@ def within(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.asarray(np.arange(x.shape[1]) < lengths[:, None])
 
 
-def segments(x: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:
-    """States (N, T) that divide each sequence x (N, T, D) evenly, in their order: a first guess."""
-    steps = np.arange(x.shape[1]) * count // lengths[:, None]
-    return np.asarray(np.minimum(steps, count - 1))
-
-
-def clusters(
-    x: np.ndarray, lengths: np.ndarray, count: int, rng: np.random.Generator
+def first_guess(
+    x: np.ndarray,
+    lengths: np.ndarray,
+    segments: int,
+    clusters: int,
+    *,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """States (N, T) that are the clusters of x (N, T, D) by k-means: a first guess."""
+    """States (N, T) for sequences x (N, T, D): segments of equal length, in each some clusters.
+
+    A segment has the states segment * clusters + cluster, by k-means.
+    """
+    steps = np.arange(x.shape[1]) * segments // lengths[:, None]  # (N, T)
     inside = within(x, lengths)
     states = np.zeros(inside.shape, int)
-    states[inside] = nearest(x[inside], kmeans(x[inside], count, rng=rng))
+    for segment in range(segments):
+        members = inside & (steps == segment)
+        if members.any():
+            distinct = len(np.unique(x[members], axis=0))
+            centres = kmeans(x[members], min(clusters, distinct), rng=rng)
+            states[members] = segment * clusters + nearest(x[members], centres)
     return states
 
 
@@ -397,28 +412,33 @@ class RowHMM(Pretrained):
         N, H = images.shape[:2]
         return images.reshape(N, H, -1).astype(np.float64)
 
-    def start(self, images: np.ndarray, labels: np.ndarray, *, rng: np.random.Generator) -> None:
-        """The first M-step of each class. Raises ValueError for a class without an image."""
-        x, S = self.rows(images), self.config.num_states
+    def start(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
+        """The first M-step of each class."""
+        segments = self.config.segments
+        clusters = self.config.num_states // segments
         counts = np.bincount(labels, minlength=len(self.models))
-        if not counts.all():
-            raise ValueError(
-                f"no image has the label {counts.argmin()}, so there is no model of it"
-            )
         self.prior = counts / counts.sum()
-        for label, model in enumerate(self.models):
-            own = x[labels == label]
-            lengths = checked_lengths(own, None)
-            guess = segments(own, lengths, S)
-            if self.config.start == "kmeans":
-                guess = clusters(own, lengths, S, rng)
-            model.start(own, guess, lengths)
+        for model, x in self.by_class(images, labels):
+            lengths = checked_lengths(x, None)
+            model.start(x, first_guess(x, lengths, segments, clusters, rng=rng))
 
     def iterate(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """One iteration of EM in each class; the objective before it, summed over all images."""
-        x = self.rows(images)
-        objectives = [model.iterate(x[labels == i]) for i, model in enumerate(self.models)]
-        return sum(objectives)
+        """One iteration of EM in each class; the objective before it, a mean over the images."""
+        objectives = [model.iterate(x) for model, x in self.by_class(images, labels)]
+        return sum(objectives) / len(images)
+
+    def by_class(
+        self, images: np.ndarray, labels: np.ndarray
+    ) -> Iterator[tuple[HiddenMarkovModel, np.ndarray]]:
+        """The model of each class that has images, with their rows (N, H, W C)."""
+        for label in np.unique(labels):
+            yield self.models[int(label)], self.rows(images[labels == label])
 
     @property
     def log_prior(self) -> np.ndarray:
@@ -436,10 +456,9 @@ class RowHMM(Pretrained):
         """n images in [0, 1]; `label` is a class, or one for each (n,), or -1: of all classes."""
         drawn = draw(np.tile(self.prior, (n, 1)), rng)
         labels = np.where(np.equal(label, -1), drawn, label)
-        if n and not (0 <= labels.min() <= labels.max() < len(self.models)):
-            raise ValueError(
-                f"label={label}: the classes of this model are 0 to {len(self.models) - 1}"
-            )
+        for given in labels[(labels < 0) | (labels >= len(self.models))]:
+            most = len(self.models) - 1
+            raise ValueError(f"label={given}: the classes of this model are 0 to {most}")
         images = np.zeros((n, *self.config.image_shape), np.float32)
         for i in np.unique(labels):
             members = np.flatnonzero(labels == i)

@@ -37,9 +37,7 @@ class PrincipalComponents(nn.Module):
         """Take mean, axes and the variance across them from x (N, D)."""
         count, D = self.axes.shape
         self.mean, factor = gaussian_factor(x)
-        _, deviations, axes = np.linalg.svd(factor, full_matrices=False)
-        if len(axes) < count:
-            raise ValueError(f"{len(x)} images have {len(axes)} principal components, not {count}")
+        _, deviations, axes = np.linalg.svd(factor)  # with few x the last axes are any others
         self.axes = axes[:count]
         rest = np.sum(deviations[count:] ** 2) / max(1, D - count)
         self.variance = np.asarray(max(rest, SMALLEST))

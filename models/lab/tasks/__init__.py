@@ -9,6 +9,8 @@ from .dates import Dates
 from .ddpm import DDPMTask
 from .detr import DETRDetection
 from .gan import GANTask
+from .gmm import GMMTask
+from .hmm import HMMTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
@@ -18,6 +20,8 @@ from .vit import ViTClassifier
 from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
+    "gmm": GMMTask,
+    "hmm": HMMTask,
     "gan": GANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
