@@ -433,6 +433,8 @@ def test_a_mixture_fills_in_the_missing_half_of_a_digit() -> None:
     known = np.broadcast_to((np.arange(8) < 4)[:, None], images.shape)
     filled = model.inpaint(np.where(known, images, 0.5), known, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(filled[known], images[known])
+    expected = model.mixture.fill_in(np.where(known, images, np.nan).reshape(50, -1)).reshape(images.shape)
     mean = np.broadcast_to(digits.images.mean(axis=0), images.shape)
-    error, usual = (np.mean((guess - images)[~known] ** 2) for guess in (filled, mean))
-    assert error < 0.8 * usual
+    drawn, error, usual = (np.mean((guess - images)[~known] ** 2) for guess in (filled, expected, mean))
+    assert error < 0.6 * usual
+    assert error < drawn < 3 * error

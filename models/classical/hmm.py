@@ -1,13 +1,13 @@
-"""Hidden Markov models, fitted by Baum-Welch (Baum et al. 1970; Rabiner 1989, from whom the letters).
+"""Hidden Markov models, fitted by Baum-Welch (Baum et al. 1970; letters as in Rabiner 1989).
 
     p(x, z) = pi[z_1] b[z_1](x_1) A[z_1, z_2] b[z_2](x_2) ... A[z_(T-1), z_T] b[z_T](x_T)
 
 A sequence of hidden states z is a Markov chain; each x_t depends on its state alone. The emissions
 b are symbols with probabilities, or Gaussians. Sums over all S^T paths are taken state by state:
 
-    alpha_t(j) = b_j(x_t) sum_i alpha_(t-1)(i) A[i, j]          forward:   p(x_1 ... x_t, z_t = j)
-    beta_t(i) = sum_j A[i, j] b_j(x_(t+1)) beta_(t+1)(j)        backward:  p(x_(t+1) ... x_T | z_t = i)
-    gamma_t(i) = alpha_t(i) beta_t(i) / p(x)                    posterior: p(z_t = i | x)
+    alpha_t(j) = b_j(x_t) sum_i alpha_(t-1)(i) A[i, j]      forward:   p(x_1 ... x_t, z_t = j)
+    beta_t(i) = sum_j A[i, j] b_j(x_(t+1)) beta_(t+1)(j)    backward:  p(x_(t+1) ... x_T | z_t = i)
+    gamma_t(i) = alpha_t(i) beta_t(i) / p(x)                posterior: p(z_t = i | x)
 
 **Forward-backward is backprop.** Only the forward recursion is a model; the backward one is its
 derivative. The gradient of log p(x) with respect to log b_i(x_t) is p(z_t = i | x), with respect to
@@ -46,6 +46,7 @@ from tinygrad_cv.typing import Array
 from ..config import ImageConfig, NonNegative
 from ..pretrained import Pretrained
 from .covariances import Gaussians, Structure
+from .discrete import draw, log, log_dirichlet, shares
 from .kmeans import kmeans
 from .nearest import nearest
 
@@ -288,43 +289,11 @@ class Symbols(nn.Module):
         return draw(self.probabilities[components], rng)
 
 
-def log(probabilities: np.ndarray) -> np.ndarray:
-    """Of which some may be 0."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(probabilities))
-
-
-def shares(
-    counts: np.ndarray,
-    pseudo_count: float,
-    unseen: np.ndarray,
-) -> np.ndarray:
-    """Probabilities from counts (..., S), which add up to 1; without any count those of `unseen`."""
-    counts = counts + pseudo_count
-    total = counts.sum(axis=-1, keepdims=True)
-    seen = total > 0
-    return np.where(seen, counts / np.where(seen, total, 1), unseen)
-
-
-def log_dirichlet(probabilities: np.ndarray, pseudo_count: float) -> float:
-    """The logarithm of a Dirichlet prior, but for a constant: pseudo_count sum log p."""
-    if pseudo_count == 0:
-        return 0.0
-    return pseudo_count * float(np.log(probabilities).sum())
-
-
-def draw(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A number from each row of probabilities (M, V): (M,)."""
-    below = probabilities.cumsum(axis=1)[:, :-1]  # the last would be 1
-    u = rng.random((len(below), 1))
-    return np.asarray((u >= below).sum(axis=1))
-
-
 # ---------------------------------------------------------------------------------------- the model
 
 
 class HiddenMarkovModel(nn.Module):
-    """S hidden states: `initial` (S,), `transition` (S, S), whose rows add up to 1, and emissions."""
+    """S hidden states: `initial` (S,), `transition` (S, S), whose rows sum to 1, and emissions."""
 
     initial: np.ndarray  # pi
     transition: np.ndarray  # A
