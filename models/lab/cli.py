@@ -31,7 +31,6 @@ from .section import PARTS, section
 from .settings import Settings, configure, with_words
 from .task import Task
 from .tasks import TASKS
-from .tasks.ddpm import DDPMTask
 from .tasks.images import ImageSettings
 from .train import train
 
@@ -301,15 +300,16 @@ def do_inpaint(args: argparse.Namespace) -> None:
     need("tqdm")
     run = Run(Path(args.run))
     kind = task_named(run.config["task"])
-    if not issubclass(kind, DDPMTask):
-        raise RunError(f"{args.run} holds a {kind.title}; missing pixels are filled in by a DDPM")
+    if not hasattr(kind, "inpaint"):
+        able = [f"a {task.title}" for task in TASKS.values() if hasattr(task, "inpaint")]
+        names = " or ".join(sorted(able))
+        raise RunError(f"{args.run} holds a {kind.title}; missing pixels are filled in by {names}")
     check_output(args.out, IMAGE_FILES, "images")
     if args.missing not in MISSING:
         raise RunError(f"--missing={args.missing}: one of {', '.join(MISSING)}")
     if args.images:
         refuse(args, ("missing", "n"), "it is for test images; --images says all; leave it out")
-    task = reopen(args.run)
-    assert isinstance(task, DDPMTask)
+    task: Any = reopen(args.run)
     rng = np.random.default_rng(args.seed)
     if args.images:
         images = read_samples(Path(args.images), task.settings.model.image_shape)
@@ -503,7 +503,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     add_train(commands.add_parser("train", help="train a model into a run folder", add_help=False))
     add_sample(commands.add_parser("sample", help="draw images, or write text, from a run"))
-    add_inpaint(commands.add_parser("inpaint", help="fill in missing pixels with a DDPM's run"))
+    add_inpaint(commands.add_parser("inpaint", help="fill in missing pixels with a run"))
     add_eval(
         commands.add_parser("eval", help="measure a run beside floor and baselines, write its page")
     )
@@ -548,7 +548,7 @@ def add_sample(command: argparse.ArgumentParser) -> None:
 
 def add_inpaint(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("run", type=some_text, metavar="RUN", help="the folder of a DDPM's run")
+    add("run", type=some_text, metavar="RUN", help="the folder of a run of ddpm or gmm")
     missing = f"of test images: {', '.join(MISSING)} (default: lower)"
     add("--missing", default="lower", metavar="PART", help=missing)
     add("--n", type=drawn, default=8, metavar="N", help="test images (default: 8)")

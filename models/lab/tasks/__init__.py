@@ -20,13 +20,13 @@ from .vit import ViTClassifier
 from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
-    "gmm": GMMTask,
-    "hmm": HMMTask,
     "gan": GANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
+    "gmm": GMMTask,
+    "hmm": HMMTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

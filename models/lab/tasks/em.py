@@ -148,14 +148,21 @@ def with_bayes(
     }
     merged = []
     for row in rows:
-        merged.append({"name": row["name"], **known.get(row["name"], {}), **row})
+        metrics = known.get(row["name"], {})
+        merged.append({"name": row["name"], **metrics, **row})
+    return merged + discriminative(training, test)
+
+
+def discriminative(training: Any, test: Any) -> list[dict[str, Any]]:
+    """Rows of what classifies without a model of the images."""
     predicted = {
         "nearest neighbour": ImageClassifier.nearest_neighbour(training, test.images),
         "kernel regression": ImageClassifier.kernel_regression(training, test.images),
     }
+    rows = []
     for name, classes in predicted.items():
-        merged.append({"name": name, "accuracy": float(np.mean(classes == test.labels))})
-    return merged
+        rows.append({"name": name, "accuracy": float(np.mean(classes == test.labels))})
+    return rows
 
 
 def class_gaussians(training: Any) -> ImageMixture:
