@@ -306,9 +306,8 @@ class HiddenMarkovModel(nn.Module):
     ) -> None:
         self.pseudo_count = pseudo_count
         self.emissions = emissions
-        uniform = np.full((count, count), 1 / count)
-        self.register_buffer("initial", uniform[0])
-        self.register_buffer("transition", uniform)
+        self.register_buffer("initial", np.full(count, 1 / count))
+        self.register_buffer("transition", np.full((count, count), 1 / count))
 
     def start(self, batch: Sequences, states: np.ndarray) -> None:
         """The first M-step, from a guess at the states (N, T)."""
