@@ -52,6 +52,15 @@ PARTS = {
         "An encoder writes a digit down as a few numbers, a decoder draws it again from these; "
         "from random numbers it draws new ones.",
     ),
+    "gmm": Part(
+        "Two Gaussians for each class, fitted by expectation maximisation. A model that draws also "
+        "classifies, by Bayes' theorem, and it fills in missing pixels by their conditional "
+        "distribution.",
+    ),
+    "hmm": Part(
+        "A hidden Markov model of each class reads a digit row by row: its states are the kinds of "
+        "rows that the class has, and Baum-Welch finds them.",
+    ),
     "strip": Part(
         "A small convolutional network looks at a strip of digits, a recurrent one reads its "
         "features from both sides, another one writes down the digits. Nobody says where a digit "

@@ -9,6 +9,8 @@ from .dates import Dates
 from .ddpm import DDPMTask
 from .detr import DETRDetection
 from .gan import GANTask
+from .gmm import GMMTask
+from .hmm import HMMTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
@@ -25,6 +27,8 @@ TASKS: dict[str, type[Task]] = {
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
     "vae": VAETask,
+    "gmm": GMMTask,
+    "hmm": HMMTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

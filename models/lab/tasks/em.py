@@ -1,0 +1,181 @@
+"""What tasks share whose models of each class are fitted by EM, draw images, and classify by Bayes.
+
+A step is an iteration of EM on all training images; every rank makes it by itself. The first one
+begins with the model's own start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+
+from ...classical.bayes import ClassConditional
+from ...classical.gmm import GMMConfig, ImageMixture
+from ...config import Config, Steps
+from ..evaluation.bayes import METRICS_HELP, bayes_metrics
+from ..settings import changed
+from ..task import GeneratedBatches
+from .images import ImageClassifier, ImageGenerator, ImageSettings, as_frequent
+
+ALL = -1  # a label: of all classes
+PER_CLASS = 10  # images of a class are shown
+
+
+@dataclass(frozen=True)
+class EMTraining(Config):
+    """How a model is fitted by EM."""
+
+    steps: Steps = 30  # iterations
+
+
+@dataclass(frozen=True)
+class EMSampling(Config):
+    """How a model of each class draws."""
+
+    label: Annotated[int, ALL, inf] = ALL  # the class of all images; -1: as frequent as in training
+
+
+@dataclass(frozen=True)
+class EMSettings(ImageSettings):
+    """A model of each class, and its training. A data set decides how many classes there are."""
+
+    model: Any
+    training: EMTraining = field(default_factory=EMTraining)
+
+    def fitted(self, dataset: Any) -> Self:
+        if dataset is None:
+            return self
+        settings = super().fitted(dataset)
+        fitted: Self = changed(settings, {"model.num_classes": len(dataset.classes)})
+        return fitted
+
+    def check(self, dataset: Any) -> None:
+        super().check(dataset)
+        classes = self.model.num_classes
+        if dataset is not None and 0 < classes < len(dataset.classes):
+            known = f"{dataset.name} has {len(dataset.classes)}"
+            raise ValueError(f"model.num_classes={classes}: {known}")
+
+
+class EMTask(ImageGenerator):
+    """The fitting of a model of each class.
+
+    `model` has, besides what Bayes' theorem needs, `start(images, labels, rng=rng)`,
+    `iterate(images, labels)`, which gives the mean objective before the iteration, and
+    `sample(n, label=..., rng=rng)`.
+    """
+
+    plots: ClassVar = {"likelihood": ("objective",)}
+    options: ClassVar = EMSampling()
+    metrics_help = METRICS_HELP + ImageGenerator.metrics_help
+
+    settings: EMSettings
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __init__(
+        self, model: Any, settings: EMSettings, training: Any, *, rng: np.random.Generator
+    ) -> None:
+        self.settings, self.model, self.rng = settings, model, rng
+        self.parts = {"model": model}
+        self.batches = GeneratedBatches()
+        self.begun = False  # the model comes from another run
+        if training is not None:
+            self.images, self.labels = training.images, np.zeros(len(training), int)
+            if settings.model.num_classes:
+                if training.labels is None:
+                    raise ValueError(
+                        f"{training.name} has no labels to learn from; a {self.title} of each "
+                        "class needs classified images, or model.num_classes=0"
+                    )
+                self.labels = training.labels
+
+    def start_from(self, other: Any) -> None:
+        super().start_from(other)
+        self.begun = True
+
+    def step(self, step: int) -> dict[str, float]:
+        if step == 0 and not self.begun:
+            self.model.start(self.images, self.labels, rng=self.rng)
+        return {"objective": float(self.model.iterate(self.images, self.labels))}
+
+    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
+        """n images, (n, H, W[, C])."""
+        images: np.ndarray = self.model.sample(n, rng=rng, **options)
+        return images
+
+    def class_log_likelihoods(self, images: np.ndarray) -> np.ndarray:
+        """log p(image | class), (N, C)."""
+        log_p: np.ndarray = self.model.class_log_likelihoods(images)
+        return log_p
+
+    @property
+    def log_prior(self) -> np.ndarray:
+        """log p(class), (C,)."""
+        prior: np.ndarray = self.model.log_prior
+        return prior
+
+    def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of a model with classes n images whose classes are as frequent as in training."""
+        if not self.settings.model.num_classes:
+            return super().measured(n, training)
+        classes = as_frequent(training.labels, n)
+        return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
+
+    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
+        """Besides, how good a classifier it is by Bayes' theorem."""
+        rows = super().evaluate(name, training, test)
+        return with_bayes(rows, self, training, test) if self.settings.model.num_classes else rows
+
+    def draw_classes(self, rng: np.random.Generator) -> np.ndarray:
+        """Ten images of each class that there is, of at most ten classes."""
+        classes = np.flatnonzero(np.isfinite(self.log_prior))[:10]
+        labels = np.repeat(classes, PER_CLASS)
+        return self.sample(len(labels), label=labels, rng=rng)
+
+
+def with_bayes(
+    rows: list[dict[str, Any]], model: ClassConditional, training: Any, test: Any
+) -> list[dict[str, Any]]:
+    """The rows of a generator with classes, with what it and others are as classifiers."""
+    gaussians = class_gaussians(training)
+    known: dict[str, dict[str, Any]] = {
+        "generator": bayes_metrics(model, test.images, test.labels),
+        "10 class Gaussians": bayes_metrics(gaussians, test.images, test.labels),
+    }
+    merged = []
+    for row in rows:
+        metrics = known.get(row["name"], {})
+        merged.append({"name": row["name"], **metrics, **row})
+    return merged + discriminative(training, test)
+
+
+def discriminative(training: Any, test: Any) -> list[dict[str, Any]]:
+    """Rows of what classifies without a model of the images."""
+    predicted = {
+        "nearest neighbour": ImageClassifier.nearest_neighbour(training, test.images),
+        "kernel regression": ImageClassifier.kernel_regression(training, test.images),
+    }
+    rows = []
+    for name, classes in predicted.items():
+        rows.append({"name": name, "accuracy": float(np.mean(classes == test.labels))})
+    return rows
+
+
+def class_gaussians(training: Any) -> ImageMixture:
+    """A Gaussian for each class, of at most 100 principal components if there are more pixels."""
+    shape = training.images.shape
+    pixels = int(np.prod(shape[1:]))
+    config = GMMConfig(
+        shape[1:3],
+        shape[3] if len(shape) > 3 else 1,
+        num_classes=len(training.classes),
+        num_components=1,
+        principal_components=100 if pixels > 100 else 0,
+    )
+    gaussians = ImageMixture(config)
+    gaussians.start(training.images, training.labels, rng=np.random.default_rng(0))
+    return gaussians
