@@ -187,7 +187,7 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
     capsys.readouterr()
     for words, message in (
         ([run, "--missing", "nose"], "missing=nose: one of lower, upper, left, right, middle"),
-        ([gan], "holds a GAN; missing pixels are filled in by a DDPM or a VAE"),
+        ([gan], "holds a GAN; missing pixels are filled in by a DDPM or a Gaussian mixture or a VAE"),
         ([run, "--images", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
     ):
         assert main(["inpaint", *words, "--out", out]) == 2
