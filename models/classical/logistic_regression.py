@@ -47,14 +47,10 @@ class LogisticRegressionConfig(ImageConfig):
     num_labels: int = 10  # classes
 
 
-class LogisticRegression(Pretrained):
-    """Logits (N, num_labels) of images (N, H, W[, C]), linear in the pixels."""
+class LinearClassifier(Pretrained):
+    """Weights (K, D) and biases (K,), at first 0, of images of D pixels."""
 
-    config_class = LogisticRegressionConfig
-
-    def __init__(
-        self, config: LogisticRegressionConfig, *, rng: np.random.Generator | None = None
-    ) -> None:
+    def __init__(self, config: Any, *, rng: np.random.Generator | None = None) -> None:
         self.config = config
         pixels = int(np.prod(config.image_shape))
         self.weight = nn.parameter(np.zeros((num_rows(config.num_labels), pixels)))
@@ -62,12 +58,18 @@ class LogisticRegression(Pretrained):
 
     @property
     def parameters_as_arrays(self) -> Parameters:
-        """The weights, as the methods take them; setting it takes theirs over."""
-        return {"weight": self.weight.numpy(), "bias": self.bias.numpy()}
+        """Copies of the weights, as the methods take them; setting it takes theirs over."""
+        return {"weight": self.weight.numpy().copy(), "bias": self.bias.numpy().copy()}
 
     @parameters_as_arrays.setter
     def parameters_as_arrays(self, parameters: Parameters) -> None:
         self.load_state_dict(parameters)
+
+
+class LogisticRegression(LinearClassifier):
+    """Logits (N, num_labels) of images (N, H, W[, C]), linear in the pixels."""
+
+    config_class = LogisticRegressionConfig
 
     def forward(self, images: Any) -> Any:
         x = images.reshape(len(images), -1)  # (N, D)

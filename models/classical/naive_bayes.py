@@ -68,7 +68,10 @@ class NaiveBayes(Pretrained):
         means = sums / members
         s = config.smoothing
         if config.distribution == "gaussian":
-            squares = [((x[own] - mean) ** 2).sum(axis=0) for own, mean in zip(belongs, means, strict=False)]
+            squares = [
+                ((x[own] - mean) ** 2).sum(axis=0)
+                for own, mean in zip(belongs, means, strict=False)
+            ]
             self.location = means
             self.variance = np.stack(squares) / members + s * x.var(axis=0).max()
         elif config.distribution == "bernoulli":

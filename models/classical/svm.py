@@ -33,16 +33,15 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv import nn
 from tinygrad_cv.typing import Array
 
 from ..config import ImageConfig
 from ..pretrained import Pretrained
 from .kernel_ridge import squared_distances
-from .logistic_regression import Parameters, num_rows
+from .logistic_regression import LinearClassifier, Parameters
 from .nearest import flatten
 
-KERNEL_BYTES = 2**30  # of all machines' kernel matrices; columns beyond that are computed again
+KERNEL_BYTES = 2**29  # of all machines' kernel matrices; columns beyond that are computed again
 LEAST_CURVATURE = 1e-12  # of a pair, where two examples have the same place
 
 KernelFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (M, D), (N, D) -> (M, N)
@@ -306,17 +305,10 @@ class LinearSVMConfig(ImageConfig):
     num_labels: int = 10  # classes
 
 
-class LinearSVM(Pretrained):
+class LinearSVM(LinearClassifier):
     """Of each class a machine against all others, linear in the pixels; one machine for two."""
 
     config_class = LinearSVMConfig
-
-    def __init__(self, config: LinearSVMConfig, *, rng: np.random.Generator | None = None) -> None:
-        self.config = config
-        rows = num_rows(config.num_labels)
-        pixels = int(np.prod(config.image_shape))
-        self.weight = nn.parameter(np.zeros((rows, pixels)))
-        self.bias = nn.parameter(np.zeros(rows))
 
     def forward(self, images: Any) -> Any:
         """Scores (N, num_labels) of images (N, H, W[, C])."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tinygrad_cv.files import atomic_write
 from ..optional import need
 
 SMALLEST = 1e-10  # that a logarithmic plot shows
+RESOLUTION = 200  # points along each side of a plane
 SMOOTHED = 0.05  # of a curve is averaged for its bold line, on either side
 
 Line = tuple[Sequence[float], Sequence[float]]  # x, y
@@ -80,6 +81,40 @@ def draw_matrix(
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns)
     axes.xaxis.tick_top()
+    save(figure, path)
+
+
+def draw_margins(
+    decision: Callable[[np.ndarray], np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    ringed: np.ndarray,
+    names: Sequence[str],
+    path: Path,
+) -> None:
+    """Points x (N, 2) of two classes, y = 1 and -1, over the decision f of points (M, 2).
+
+    f = 0 is a line, -1 and 1 are dashed, and the points of `ringed` (N,) have a ring.
+    """
+    figure = new_figure(6, 5)
+    axes = figure.subplots()
+    low, high = x.min(axis=0), x.max(axis=0)
+    room = 0.05 * (high - low)
+    across, up = np.linspace(low - room, high + room, RESOLUTION).T
+    places = np.stack(np.meshgrid(across, up), axis=-1)  # (R, R, 2)
+    f = decision(places.reshape(-1, 2)).reshape(RESOLUTION, RESOLUTION)
+    axes.contourf(across, up, f > 0, levels=[-0.5, 0.5, 1.5], colors=["C1", "C0"], alpha=0.12)
+    axes.contour(across, up, f, levels=[-1, 0, 1], colors="0.3", linestyles=["--", "-", "--"])
+    for sign, name, colour in ((1, names[0], "C0"), (-1, names[1], "C1")):
+        own = x[y == sign]
+        axes.scatter(own[:, 0], own[:, 1], s=14, color=colour, label=name)
+    rings = x[ringed]
+    axes.scatter(
+        rings[:, 0], rings[:, 1], s=50, facecolors="none", edgecolors="0.2", linewidths=0.7
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.legend(frameon=False)
     save(figure, path)
 
 

@@ -11,17 +11,24 @@ from .detr import DETRDetection
 from .gan import GANTask
 from .gmm import GMMTask
 from .hmm import HMMTask
+from .logistic_regression import LogisticRegressionTask
+from .naive_bayes import NaiveBayesTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
+from .svm import LinearSVMTask, SVMTask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
     "gmm": GMMTask,
     "hmm": HMMTask,
+    "naive-bayes": NaiveBayesTask,
+    "logistic-regression": LogisticRegressionTask,
+    "svm": SVMTask,
+    "linear-svm": LinearSVMTask,
     "gan": GANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
