@@ -54,7 +54,7 @@ class SVMConfig(ImageConfig):
     model_type: ClassVar = "svm"
 
     num_labels: int = 10  # classes
-    num_examples: int = 1200  # images that it is made of
+    num_examples: int = 1200  # training images that it is made of, drawn at random
     kernel: Annotated[str, "rbf", "polynomial", "linear"] = "rbf"
     gamma: float = 0.5  # rbf: exp(-gamma |x - z|^2); polynomial: (gamma x.z + coef0)^degree
     degree: Annotated[int, 1, 10] = 3  # of the polynomial

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,36 @@ def draw_matrix(
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns)
     axes.xaxis.tick_top()
+    save(figure, path)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Shares y with their standard deviations at places x."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    deviations: Sequence[float]
+    dashed: bool = False
+
+
+def draw_learning_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
+    """Accuracies as errors against numbers of labels, both logarithmic, a panel for each title."""
+    figure = new_figure(4.5 * len(panels), 3.8)
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, lines) in zip(every, panels.items(), strict=True):
+        for i, (name, curve) in enumerate(lines.items()):
+            errors = np.maximum(1 - np.array(curve.y), SMALLEST)
+            away = np.array(curve.deviations)
+            style = "--" if curve.dashed else "-"
+            axes.plot(curve.x, errors, style, color=f"C{i}", marker="o", markersize=3, label=name)
+            low, high = np.maximum(errors - away, errors / 2), errors + away
+            axes.fill_between(curve.x, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
+        axes.set(title=title, xlabel="labels", xscale="log", yscale="log")
+        axes.grid(alpha=0.25, which="both")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    every[0].set_ylabel("error")
     save(figure, path)
 
 

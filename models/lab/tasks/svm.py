@@ -11,7 +11,7 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 
-from ...classical.logistic_regression import lbfgs
+from ...classical.logistic_regression import Parameters, lbfgs
 from ...classical.pca import PrincipalComponents
 from ...classical.svm import (
     SVM,
@@ -26,7 +26,7 @@ from ...classical.svm import (
     signs,
     subgradient_step,
 )
-from ...config import Config, NonNegative, Steps
+from ...config import LARGEST, Config, Steps
 from ..errors import RunError
 from ..report.images import grid, write_png
 from ..report.plots import draw_margins
@@ -54,46 +54,32 @@ class SVMTraining(Config):
 
 
 @dataclass(frozen=True)
-class SVMData(Config):
-    """What the machines get to see."""
-
-    examples: NonNegative = 0  # training images, drawn at random; 0: all
-
-
-@dataclass(frozen=True)
 class SVMSettings(ImageSettings):
     """Support vector machines, and how they are fitted."""
 
     model: SVMConfig = field(default_factory=SVMConfig)
     training: SVMTraining = field(default_factory=SVMTraining)
-    data: SVMData = field(default_factory=SVMData)
 
     def fitted(self, dataset: Any) -> Self:
         if dataset is None:
             return self
         settings = super().fitted(dataset)
-        count = min(self.data.examples or len(dataset), len(dataset))
+        count = min(self.model.num_examples, len(dataset))
         return replace(settings, model=replace(settings.model, num_examples=count))
 
     def check(self, dataset: Any) -> None:
         super().check(dataset)
-        if dataset is None:
-            return
-        asked, there = self.model.num_examples, len(dataset)
-        expected = self.data.examples or there
-        if asked != min(expected, there):
+        asked = self.model.num_examples
+        if dataset is not None and asked > len(dataset):
             raise ValueError(
-                f"model.num_examples={asked}: data.examples={self.data.examples} of the {there} "
-                f"images of {dataset.name} are {min(expected, there)}; set both"
+                f"model.num_examples={asked}: {dataset.name} has {len(dataset)} images"
             )
 
 
 PRESETS = {
-    "tiny": SVMSettings(training=SVMTraining(steps=20)),
-    "digits": SVMSettings(),
-    "mnist": SVMSettings(
-        SVMConfig(image_size=(28, 28), gamma=0.025), SVMTraining(), SVMData(examples=6000)
-    ),
+    "tiny": SVMSettings(SVMConfig(num_examples=100), SVMTraining(steps=20)),
+    "digits": SVMSettings(SVMConfig(num_examples=LARGEST)),
+    "mnist": SVMSettings(SVMConfig(image_size=(28, 28), num_examples=10_000, gamma=0.02)),
 }
 
 
@@ -258,20 +244,31 @@ class LinearSVMTask(FittedClassifier):
             self.y = signs(self.labels, settings.model.num_labels)
             self.reach = float(self.costs @ (np.sum(self.x**2, axis=1) + 1))
 
+    @property
+    def squared(self) -> bool:
+        """Whether the loss is the squared hinge."""
+        return self.settings.training.loss == "squared"
+
+    def objective(self, parameters: Any) -> Any:
+        """The primal, of all machines."""
+        return primal(parameters, self.x, self.y, self.costs, squared=self.squared)
+
+    def descend(self, parameters: Parameters, step: int) -> Parameters:
+        """One step, by L-BFGS or along a subgradient."""
+        if self.squared:
+            return lbfgs(self.objective, parameters, LBFGS_ITERATIONS)
+        gradient = tg.grad(self.objective)(parameters)
+        return subgradient_step(parameters, gradient, step, self.reach)
+
     def step(self, step: int) -> dict[str, float]:
         self.found = (None, None)
-        before, squared = self.model.parameters_as_arrays, self.settings.training.loss == "squared"
-
-        def f(parameters: Any) -> Any:
-            return primal(parameters, self.x, self.y, self.costs, squared=squared)
-
-        if squared:
-            after = lbfgs(f, before, LBFGS_ITERATIONS)
-        else:
-            after = subgradient_step(before, tg.grad(f)(before), step, self.reach)
+        after = self.descend(self.model.parameters_as_arrays, step)
         self.model.parameters_as_arrays = after
         accuracy = self.accuracy(self.scores(self.x))
-        return {"primal objective": float(f(after)), "accuracy in training": accuracy}
+        return {
+            "primal objective": float(self.objective(after)),
+            "accuracy in training": accuracy,
+        }
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """f of each class, (N, K)."""
