@@ -191,7 +191,11 @@ def test_missing_mnist_files_are_downloaded_once(tmp_path: Path, monkeypatch: py
     assert np.array_equal(data.mnist(tmp_path / "root", download=True).labels, LABELS)
 
 
-@pytest.mark.parametrize("served", [idx_file(IMAGES), gzip.compress(idx_file(IMAGES)), gzip.compress(b"")[:-1], b""])
+@pytest.mark.parametrize(
+    "served",
+    [idx_file(IMAGES), gzip.compress(idx_file(IMAGES)), gzip.compress(b"")[:-1], b""],
+    ids=["not compressed", "other images", "cut off", "empty"],
+)
 def test_a_wrong_download_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: bytes) -> None:
     monkeypatch.setattr(idx, "MIRRORS", (tmp_path.as_uri() + "/",))
     (tmp_path / f"{TRAIN[0]}.gz").write_bytes(served)

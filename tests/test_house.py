@@ -29,8 +29,8 @@ MODELS = PACKAGE.parent / "models"
 PAPERS = ["classical", "sequence", "vision", "generative"]
 MODEL_ROOMS = ["config", "pretrained", *PAPERS]
 MODEL_ROOMS += [f"lab/{room}" for room in ["errors", "optional", "report", "evaluation", "learner"]]
-MODEL_ROOMS += [f"lab/{room}" for room in ["settings", "task", "run", "train", "tasks"]]
-MODEL_ROOMS += [f"lab/{room}" for room in ["section", "demo", "comparison", "cli"]]
+MODEL_ROOMS += [f"lab/{room}" for room in ["memory", "settings", "task", "run", "train", "tasks"]]
+MODEL_ROOMS += [f"lab/{room}" for room in ["section", "demo", "comparison", "describe", "cli"]]
 
 # What is read line by line, file or folder, of the package and of the models.
 READ = [PACKAGE / name for name in ["tensor.py", "transforms.py", "optim"]]

@@ -397,6 +397,8 @@ def test_a_run_goes_on_with_another_number_of_workers(name: str, tmp_path: Path)
     for ranks, steps in ((2, 5), (1, 7), (4, 9), (2, 12)):
         train_on(ranks, changed, steps, name)
     (left, left_state), (right, right_state) = arrays(whole.folder), arrays(changed.folder)
+    for state in (left_state, right_state):
+        del state["checksum"]  # of the arrays, which are rounded elsewhere
     assert left_state == right_state
     assert {n: a.shape for n, a in left.items()} == {n: a.shape for n, a in right.items()}
     for part in [n for n in left if n.startswith("carried")]:

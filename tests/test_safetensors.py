@@ -402,5 +402,5 @@ def test_a_header_may_have_any_length(tmp_path: Path) -> None:
     for n in range(560, 660, 4):
         save({"a": np.arange(3)}, tmp_path / "file", {"key": "x" * n})
         lengths.add(int.from_bytes((tmp_path / "file").read_bytes()[:8], "little"))
-        assert load_metadata(tmp_path / "file") == {"key": "x" * n}
+        assert load_metadata(tmp_path / "file")["key"] == "x" * n
     assert 640 in lengths

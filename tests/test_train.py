@@ -224,9 +224,7 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
 
     resume = ("train", "gan", "--resume", "--out", str(run), "--set")
     assert main([*resume, "model.latent_dim=4"]) == 0
-    begun = f"{run} was begun with model.latent_dim=4, and goes on with it; choose another --out"
-    assert begun in error_of(*resume, "model.latent_dim=5")
-    assert "for more steps say --steps" in error_of(*resume, "training.steps=9")
+    assert "--set model.latent_dim=5: the run has 4; with --resume only" in error_of(*resume, "model.latent_dim=5")
     assert "nothing is called 'model.noise'; there are model." in error_of(*resume, "model.noise=5")
     assert "holds a gan, not a vit" in error_of("train", "vit", "--resume", "--out", str(run))
     weights, metadata = arrays(run)

@@ -167,7 +167,7 @@ def do_train(args: argparse.Namespace) -> None:
         if config["task"] != args.task:
             raise RunError(f"{run.folder} holds a {config['task']}, not a {args.task}")
         training, _ = read_data(config["data"], config["root"])
-        check_resumed(args, changes, config, training)
+        check_resumed(args, changes, run, training)
     else:
         check_data(args)
         config, training = new_run(
@@ -204,9 +204,10 @@ def refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
 
 
 def check_resumed(
-    args: argparse.Namespace, changes: Mapping[str, str], config: Mapping[str, Any], training: Any
+    args: argparse.Namespace, changes: Mapping[str, str], run: Run, training: Any
 ) -> None:
     """Raise RunError if a run is to go on as another one than it began."""
+    config = run.config
     can = "with --resume only --steps, --workers and --save-every can change"
     refuse(args, ("start",), f"the weights come from the checkpoint; leave it out, {can}")
     asked = {
@@ -218,7 +219,8 @@ def check_resumed(
         if name in args.given and value != config[name]:
             raise RunError(f"--{name} {value}: the run has {config[name]}; {can}")
     presets = task_named(config["task"]).presets
-    now = restored(config["config"], next(iter(presets.values())))
+    with run.config_named():
+        now = restored(config["config"], next(iter(presets.values())))
     wanted = with_words(now, changes)
     if args.preset:
         wanted = configure(presets, args.preset, training, changes)

@@ -100,7 +100,7 @@ METHODS = {
         "gmm",
         FLEXIBLE,
         generative=True,
-        candidates=grid(model__num_components=[2, 4], model__floor=[0.03, 0.01, 0.003]),
+        candidates=grid(model__num_components=[2, 4], model__floor=[0.03, 0.01]),
         words={"training.steps": "20"},
     ),
     "SVM": Method(
