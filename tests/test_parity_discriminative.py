@@ -128,7 +128,8 @@ def test_the_dual_of_each_machine_has_libsvm_s_value(kernel: str, balanced: bool
     ours = SVM(config)
     ours.fit(images, labels, C=2.0, balanced=balanced, tolerance=1e-8)
     k = kernel_function(config)
-    for p, (members, dual) in enumerate(ours.duals(labels, C=2.0, balanced=balanced)):
+    for dual in ours.duals(labels, C=2.0, balanced=balanced):
+        p, members = dual.number, dual.members
         first, second = ours.pairs[p]
         y, x = dual.y, images[members].reshape(len(members), -1).astype(float)
         weights = {1: np.abs(dual.upper - dual.lower)[y == 1][0] / 2, -1: np.abs(dual.upper - dual.lower)[y == -1][0] / 2}

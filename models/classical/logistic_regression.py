@@ -50,16 +50,23 @@ class LogisticRegressionConfig(ImageConfig):
 class LinearClassifier(Pretrained):
     """Weights (K, D) and biases (K,), at first 0, of images of D pixels."""
 
-    def __init__(self, config: Any, *, rng: np.random.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: Any,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         self.config = config
-        pixels = int(np.prod(config.image_shape))
-        self.weight = nn.parameter(np.zeros((num_rows(config.num_labels), pixels)))
-        self.bias = nn.parameter(np.zeros(num_rows(config.num_labels)))
+        K = num_rows(config.num_labels)
+        D = int(np.prod(config.image_shape))
+        self.weight = nn.parameter(np.zeros((K, D)))
+        self.bias = nn.parameter(np.zeros(K))
 
     @property
     def parameters_as_arrays(self) -> Parameters:
         """Copies of the weights, as the methods take them; setting it takes theirs over."""
-        return {"weight": self.weight.numpy().copy(), "bias": self.bias.numpy().copy()}
+        state = self.state_dict()
+        return {name: array.copy() for name, array in state.items()}
 
     @parameters_as_arrays.setter
     def parameters_as_arrays(self, parameters: Parameters) -> None:
@@ -86,34 +93,55 @@ def num_rows(num_labels: int) -> int:
 
 def logits(parameters: Any, x: Array) -> Array:
     """(N, classes) of x (N, D); that of class 0 is 0 if there are two."""
-    z = x @ parameters["weight"].T + parameters["bias"]  # (N, K)
+    weight, bias = parameters["weight"], parameters["bias"]
+    z = x @ weight.T + bias  # (N, K)
     if z.shape[1] > 1:
         return z
-    return np.concatenate([np.zeros(z.shape), z], axis=1)
+    zeros = np.zeros(z.shape)
+    return np.concatenate([zeros, z], axis=1)
 
 
-def smooth_objective(parameters: Any, x: np.ndarray, labels: np.ndarray, l2: float) -> Array:
+def smooth_objective(
+    parameters: Any,
+    x: np.ndarray,
+    labels: np.ndarray,
+    l2: float,
+) -> Array:
     """F without its kinks: the mean cross-entropy, and l2/2 |W|^2."""
-    loss = kernels.cross_entropy(logits(parameters, x), labels)
-    return loss + l2 / 2 * np.sum(parameters["weight"] ** 2)
+    z = logits(parameters, x)
+    loss = kernels.cross_entropy(z, labels)
+    squares = np.sum(parameters["weight"] ** 2)
+    return loss + l2 / 2 * squares
 
 
 def objective(
-    parameters: Any, x: np.ndarray, labels: np.ndarray, l2: float = 0.0, l1: float = 0.0
+    parameters: Any,
+    x: np.ndarray,
+    labels: np.ndarray,
+    l2: float = 0.0,
+    l1: float = 0.0,
 ) -> Array:
     """F, for x (N, D) and labels (N,)."""
-    kinks = l1 * np.sum(np.abs(parameters["weight"]))
-    return smooth_objective(parameters, x, labels, l2) + kinks
+    sizes = np.abs(parameters["weight"])
+    smooth = smooth_objective(parameters, x, labels, l2)
+    return smooth + l1 * np.sum(sizes)
 
 
 # ------------------------------------------------------------------------- four ways to its optimum
 
 
-def lbfgs(f: Objective, parameters: Parameters, limit: int | None = None) -> Parameters:
+def lbfgs(
+    f: Objective,
+    parameters: Parameters,
+    limit: int | None = None,
+) -> Parameters:
     """Where a smooth f is smallest, or after `limit` iterations of L-BFGS."""
-    options = {"ftol": 1e-15, "gtol": 1e-8, "maxiter": 10_000}
-    found: Parameters = optim.minimize(f, parameters, limit=limit, options=options)
-    return found
+    options = {
+        "ftol": 1e-15,
+        "gtol": 1e-8,
+        "maxiter": 10_000,
+    }
+    return optim.minimize(f, parameters, limit=limit, options=options)
 
 
 def newton(f: Objective, parameters: Parameters) -> Parameters:
@@ -130,7 +158,10 @@ def newton(f: Objective, parameters: Parameters) -> Parameters:
         )
 
     def nested(flat: Any) -> Any:
-        return {"weight": flat[: weight.size].reshape(weight.shape), "bias": flat[weight.size :]}
+        return {
+            "weight": flat[: weight.size].reshape(weight.shape),
+            "bias": flat[weight.size :],
+        }
 
     def f_of_flat(flat: Any) -> Any:
         return f(nested(flat))
@@ -138,20 +169,21 @@ def newton(f: Objective, parameters: Parameters) -> Parameters:
     flat = np.concatenate([weight.ravel(), bias])  # (P,)
     value, gradient = tg.value_and_grad(f_of_flat)(flat)
     curvature = tg.hessian(f_of_flat)(flat)  # (P, P)
-    direction = -np.linalg.lstsq(curvature, gradient, rcond=1e-12)[0]
-    promised = gradient @ direction
+    direction, *_ = np.linalg.lstsq(curvature, -gradient, rcond=1e-12)
+    promised = ARMIJO * gradient @ direction
     size = 1.0
-    while f_of_flat(flat + size * direction) > value + ARMIJO * size * promised:
+    while size > 1e-10:  # below that, rounding hides what is left to gain
+        after = flat + size * direction
+        if f_of_flat(after) <= value + size * promised:
+            return nested(after)
         size /= 2
-        if size < 1e-10:  # rounding hides what is left to gain
-            return parameters
-    found: Parameters = nested(flat + size * direction)
-    return found
+    return parameters
 
 
 def soft_threshold(w: np.ndarray, t: float) -> np.ndarray:
     """Each w moved by t towards 0, and not beyond: the proximal map of t |w|_1."""
-    return np.sign(w) * np.maximum(np.abs(w) - t, 0)
+    left = np.maximum(np.abs(w) - t, 0)
+    return np.sign(w) * left
 
 
 def lipschitz(x: np.ndarray, num_labels: int, l2: float) -> float:
@@ -159,9 +191,11 @@ def lipschitz(x: np.ndarray, num_labels: int, l2: float) -> float:
 
     The Hessian of cross-entropy in the logits is at most 1/2, for two classes 1/4 (Böhning 1992).
     """
-    with_one = np.column_stack([x, np.ones(len(x))])
-    largest = np.linalg.eigvalsh(with_one.T @ with_one)[-1] / len(x)
-    return float(largest / (4 if num_labels == 2 else 2) + l2)
+    ones = np.ones(len(x))
+    with_one = np.column_stack([x, ones])
+    squares = np.linalg.eigvalsh(with_one.T @ with_one)
+    of_logits = 1 / 4 if num_labels == 2 else 1 / 2
+    return float(of_logits * squares[-1] / len(x) + l2)
 
 
 class ProximalGradient(nn.Module):
@@ -176,30 +210,45 @@ class ProximalGradient(nn.Module):
     before_bias: np.ndarray
     t: np.ndarray  # (), grows with the momentum
 
-    def __init__(self, parameters: Parameters, *, momentum: bool = True) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        *,
+        momentum: bool = True,
+    ) -> None:
         self.momentum = momentum
-        self.register_buffer("before_weight", parameters["weight"].copy())
-        self.register_buffer("before_bias", parameters["bias"].copy())
+        weight, bias = parameters["weight"], parameters["bias"]
+        self.register_buffer("before_weight", weight.copy())
+        self.register_buffer("before_bias", bias.copy())
         self.register_buffer("t", np.ones(()))
 
     def iterate(
-        self, f: Objective, parameters: Parameters, size: float, l1: float = 0.0
+        self,
+        f: Objective,
+        parameters: Parameters,
+        size: float,
+        l1: float = 0.0,
     ) -> Parameters:
         """One step of this size, 1 / `lipschitz`, on f + l1 |W|_1, whose smooth part is f."""
-        before = {"weight": self.before_weight, "bias": self.before_bias}
-        t = (1 + np.sqrt(1 + 4 * self.t**2)) / 2 if self.momentum else np.ones(())
+        t = 1.0
+        if self.momentum:
+            t = (1 + np.sqrt(1 + 4 * self.t**2)) / 2
         speed = (self.t - 1) / t
-        ahead, after = {}, {}
+        before = {
+            "weight": self.before_weight,
+            "bias": self.before_bias,
+        }
+        ahead = {}
         for name, now in parameters.items():
             ahead[name] = now + speed * (now - before[name])
         gradient = tg.grad(f)(ahead)
-        for name, at in ahead.items():
-            moved = at - size * gradient[name]
-            after[name] = soft_threshold(moved, size * l1) if name == "weight" else moved
-        uphill = sum(
-            np.sum((ahead[name] - after[name]) * (after[name] - now))
-            for name, now in parameters.items()
-        )
-        self.t = np.ones(()) if uphill > 0 else np.asarray(t)
-        self.before_weight, self.before_bias = parameters["weight"], parameters["bias"]
+        after = {name: at - size * gradient[name] for name, at in ahead.items()}
+        after["weight"] = soft_threshold(after["weight"], size * l1)
+        uphill = 0.0
+        for name, now in parameters.items():
+            back = ahead[name] - after[name]
+            uphill += np.sum(back * (after[name] - now))
+        self.t = np.asarray(1.0 if uphill > 0 else t)
+        self.before_weight = parameters["weight"]
+        self.before_bias = parameters["bias"]
         return after

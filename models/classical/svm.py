@@ -3,7 +3,7 @@
 Of two classes, y = 1 and -1, with the margin y_n f(x_n) and costs C_n:
 
     f(x) = w.x + b,  or with a kernel  f(x) = sum_n beta_n k(x_n, x) + b
-    primal   least    |w|^2 / 2 + sum_n C_n max(0, 1 - y_n f(x_n))         the hinge loss, or its square
+    primal   least    |w|^2 / 2 + sum_n C_n max(0, 1 - y_n f(x_n)), the hinge loss, or its square
     dual     largest  sum_n y_n beta_n - beta' K beta / 2
              where    sum_n beta_n = 0  and  0 <= y_n beta_n <= C_n
 
@@ -63,17 +63,25 @@ class SVMConfig(ImageConfig):
 
 def kernel_function(config: SVMConfig) -> KernelFunction:
     """k(x, z) of all rows of two arrays."""
+    gamma, coef0 = config.gamma, config.coef0
 
     def linear(x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return np.asarray(x @ z.T)
+        return x @ z.T
 
     def polynomial(x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return np.asarray((config.gamma * linear(x, z) + config.coef0) ** config.degree)
+        scaled = gamma * linear(x, z)
+        return (scaled + coef0) ** config.degree
 
     def rbf(x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return np.asarray(np.exp(-config.gamma * squared_distances(x, z)))
+        exponents = -gamma * squared_distances(x, z)
+        return np.exp(exponents)
 
-    return {"linear": linear, "polynomial": polynomial, "rbf": rbf}[config.kernel]
+    kernels = {
+        "linear": linear,
+        "polynomial": polynomial,
+        "rbf": rbf,
+    }
+    return kernels[config.kernel]
 
 
 class Kernel:
@@ -82,17 +90,23 @@ class Kernel:
     Otherwise its columns are computed when somebody asks for them, and the latest are kept.
     """
 
-    def __init__(self, k: KernelFunction, x: np.ndarray, room: int = KERNEL_BYTES) -> None:
+    def __init__(
+        self,
+        k: KernelFunction,
+        x: np.ndarray,
+        room: int = KERNEL_BYTES,
+    ) -> None:
         self.k, self.x = k, x
-        N = len(x)
+        self.matrix: np.ndarray | None = None
         self.kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self.most = max(2, room // (8 * N))  # columns
-        self.matrix = k(x, x) if self.most >= N else None
-        if self.matrix is not None:
-            self.diagonal = self.matrix.diagonal().copy()
+        column_bytes = 8 * len(x)
+        self.most = max(2, room // column_bytes)  # columns
+        if self.most >= len(x):
+            self.matrix = k(x, x)
+            self.diagonal = np.diagonal(self.matrix)
         else:
-            singles = [k(x[n : n + 1], x[n : n + 1])[0, 0] for n in range(N)]
-            self.diagonal = np.array(singles)
+            singles = [k(row, row) for row in x[:, None]]
+            self.diagonal = np.ravel(singles)
 
     def column(self, n: int) -> np.ndarray:
         """k(x, x_n), (N,)."""
@@ -103,17 +117,21 @@ class Kernel:
             return self.kept[n]
         if len(self.kept) >= self.most:
             self.kept.popitem(last=False)
-        self.kept[n] = self.k(self.x[n : n + 1], self.x)[0]
-        return self.kept[n]
+        row = self.x[None, n]
+        column = self.k(row, self.x)[0]
+        self.kept[n] = column
+        return column
 
     def __matmul__(self, beta: np.ndarray) -> np.ndarray:
         """K beta, (N,)."""
         if self.matrix is not None:
-            return np.asarray(self.matrix @ beta)
-        used = np.flatnonzero(beta)
+            return self.matrix @ beta
         total = np.zeros(len(beta))
-        for some in np.array_split(used, 1 + len(used) // 500):
-            total += self.k(self.x, self.x[some]) @ beta[some]
+        used = np.flatnonzero(beta)
+        blocks = 1 + len(used) // 500
+        for some in np.array_split(used, blocks):
+            columns = self.k(self.x, self.x[some])
+            total += columns @ beta[some]
         return total
 
 
@@ -127,14 +145,23 @@ class Dual:
     """
 
     def __init__(
-        self, kernel: Kernel, y: np.ndarray, costs: np.ndarray, *, squared: bool = False
+        self,
+        kernel: Kernel,
+        y: np.ndarray,
+        costs: np.ndarray,
+        *,
+        squared: bool = False,
     ) -> None:
         self.kernel, self.y = kernel, y
-        self.extra = 1 / (2 * costs) if squared else np.zeros(len(y))  # on the diagonal
+        self.extra = np.zeros(len(y))  # on the diagonal
+        most = costs
+        if squared:
+            self.extra = 1 / (2 * costs)
+            most = np.full(len(y), np.inf)
         self.diagonal = kernel.diagonal + self.extra
-        most = np.full(len(y), np.inf) if squared else costs
-        self.lower = np.where(y > 0, 0, -most)
-        self.upper = np.where(y > 0, most, 0)
+        positive = y > 0
+        self.lower = np.where(positive, 0, -most)
+        self.upper = np.where(positive, most, 0)
         self.beta = np.zeros(len(y))
         self.gradient = y.astype(float)  # y - K beta
 
@@ -151,28 +178,36 @@ class Dual:
 
         Returns the number of updates.
         """
-        beta, g, lower, upper = self.beta, self.gradient, self.lower, self.upper
+        beta, g = self.beta, self.gradient
+        lower, upper = self.lower, self.upper
         no_rise = np.where(beta < upper, 0, -np.inf)  # added to g where beta may not rise
         no_fall = np.where(beta > lower, 0, np.inf)
         for done in range(updates):
-            i = int(np.argmax(g + no_rise))
-            gap = (g[i] + no_rise[i]) - (g + no_fall)  # what a pair with i climbs, at first
+            rising, falling = g + no_rise, g + no_fall
+            i = int(np.argmax(rising))
+            gap = rising[i] - falling  # what a pair with i climbs, at first
             if not gap.max() > tolerance:
                 return done
-            column_i = self.column(i)
-            curvature = self.diagonal[i] + self.diagonal - 2 * column_i
+            column = self.column(i)
+            curvature = self.diagonal - 2 * column
+            curvature += self.diagonal[i]
             np.maximum(curvature, LEAST_CURVATURE, out=curvature)
             np.maximum(gap, 0, out=gap)
             j = int(np.argmax(gap * gap / curvature))
-            rise, fall = upper[i] - beta[i], beta[j] - lower[j]
-            step = min(gap[j] / curvature[j], rise, fall)
-            beta[i] = upper[i] if step == rise else beta[i] + step
-            beta[j] = lower[j] if step == fall else beta[j] - step
-            g -= step * (column_i - self.column(j))
-            no_rise[i] = 0 if beta[i] < upper[i] else -np.inf
-            no_rise[j] = 0
-            no_fall[j] = 0 if beta[j] > lower[j] else np.inf
-            no_fall[i] = 0
+            most_rise = upper[i] - beta[i]
+            most_fall = beta[j] - lower[j]
+            best = gap[j] / curvature[j]
+            step = min(best, most_rise, most_fall)
+            beta[i] += step
+            beta[j] -= step
+            if step == most_rise:
+                beta[i] = upper[i]  # without what was rounded
+                no_rise[i] = -np.inf
+            if step == most_fall:
+                beta[j] = lower[j]
+                no_fall[j] = np.inf
+            no_rise[j] = no_fall[i] = 0
+            g -= step * (column - self.column(j))
         return updates
 
     @property
@@ -180,7 +215,9 @@ class Dual:
         """The largest g where beta may rise, and the smallest where it may fall; b lies between."""
         rising = self.gradient[self.beta < self.upper]
         falling = self.gradient[self.beta > self.lower]
-        return float(rising.max(initial=-np.inf)), float(falling.min(initial=np.inf))
+        highest = rising.max(initial=-np.inf)
+        lowest = falling.min(initial=np.inf)
+        return float(highest), float(lowest)
 
     @property
     def violation(self) -> float:
@@ -191,24 +228,41 @@ class Dual:
     @property
     def bias(self) -> float:
         """b: the mean g of the beta that are at no bound, or the middle of what is possible."""
-        free = (self.beta > self.lower) & (self.beta < self.upper)
-        if free.any():
-            return float(self.gradient[free].mean())
+        above = self.beta > self.lower
+        below = self.beta < self.upper
+        free = self.gradient[above & below]
+        if len(free):
+            return float(free.mean())
         finite = [end for end in self.ends if np.isfinite(end)]
-        return float(np.mean(finite)) if finite else 0.0
+        return float(np.mean(finite))
 
     @property
     def objective(self) -> float:
         """The value of the dual: beta' (y + g) / 2, since K beta = y - g."""
-        return float(self.beta @ (self.y + self.gradient) / 2)
+        twice = self.beta @ (self.y + self.gradient)
+        return float(twice / 2)
 
 
-def example_costs(labels: np.ndarray, C: float, *, balanced: bool = False) -> np.ndarray:
+def example_costs(
+    labels: np.ndarray,
+    C: float,
+    *,
+    balanced: bool = False,
+) -> np.ndarray:
     """C of each example (N,), or C N / (classes N_class): as much for each class."""
     if not balanced:
         return np.full(len(labels), C)
-    present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.asarray(C * len(labels) / (len(present) * counts[places]))
+    counts = np.bincount(labels)
+    present = np.count_nonzero(counts)
+    usual = len(labels) / present
+    return C * usual / counts[labels]
+
+
+class Machine(Dual):
+    """The dual of machine `number` of several, whose examples are `members` of all."""
+
+    number: int
+    members: np.ndarray
 
 
 class SVM(Pretrained):
@@ -223,12 +277,18 @@ class SVM(Pretrained):
     coefficients: np.ndarray  # (P, N), beta of each machine; 0 for examples of other classes
     biases: np.ndarray  # (P,)
 
-    def __init__(self, config: SVMConfig, *, rng: np.random.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: SVMConfig,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         self.config = config
-        self.pairs = tuple(combinations(range(config.num_labels), 2))
-        N, P = config.num_examples, len(self.pairs)
-        pixels = int(np.prod(config.image_shape))
-        self.register_buffer("examples", np.zeros((N, pixels), np.float32))
+        classes = range(config.num_labels)
+        self.pairs = tuple(combinations(classes, 2))
+        P, N = len(self.pairs), config.num_examples
+        D = int(np.prod(config.image_shape))
+        self.register_buffer("examples", np.zeros((N, D), np.float32))
         self.register_buffer("coefficients", np.zeros((P, N)))
         self.register_buffer("biases", np.zeros(P))
 
@@ -237,60 +297,78 @@ class SVM(Pretrained):
         images: np.ndarray,
         labels: np.ndarray,
         *,
-        C: float = 1.0,
-        balanced: bool = False,
         tolerance: float = 1e-3,
+        **options: Any,
     ) -> None:
-        """Take the images as examples and find the optimum of each machine."""
+        """Take the images as examples and find the optimum of each machine.
+
+        The options are those of `duals`.
+        """
         self.examples = flatten(images).astype(np.float32)
-        for p, (members, dual) in enumerate(self.duals(labels, C=C, balanced=balanced)):
+        for dual in self.duals(labels, **options):
             while dual.improve(1000, tolerance):
                 pass
-            self.take_over(p, members, dual)
+            self.take_over(dual)
 
     def duals(
-        self, labels: np.ndarray, *, C: float, balanced: bool = False, squared: bool = False
-    ) -> list[tuple[np.ndarray, Dual]]:
-        """Of each machine its examples, as places, and its dual at the start."""
+        self,
+        labels: np.ndarray,
+        *,
+        C: float = 1.0,
+        balanced: bool = False,
+        squared: bool = False,
+    ) -> list[Machine]:
+        """The dual of each machine that has examples, at the start."""
         k = kernel_function(self.config)
         costs = example_costs(labels, C, balanced=balanced)
         x = self.examples.astype(np.float64)
+        room = KERNEL_BYTES // len(self.pairs)
         duals = []
-        for first, second in self.pairs:
-            members = np.flatnonzero((labels == first) | (labels == second))
-            y = np.where(labels[members] == first, 1, -1)
-            kernel = Kernel(k, x[members], KERNEL_BYTES // len(self.pairs))
-            duals.append((members, Dual(kernel, y, costs[members], squared=squared)))
+        for number, (first, second) in enumerate(self.pairs):
+            of_first = labels == first
+            members = np.flatnonzero(of_first | (labels == second))
+            if not len(members):
+                continue
+            y = np.where(of_first[members], 1, -1)
+            kernel = Kernel(k, x[members], room)
+            dual = Machine(kernel, y, costs[members], squared=squared)
+            dual.number, dual.members = number, members
+            duals.append(dual)
         return duals
 
-    def take_over(self, p: int, members: np.ndarray, dual: Dual) -> None:
-        """Let machine p be as its dual says."""
-        self.coefficients[p, members] = dual.beta
-        self.biases[p] = dual.bias
+    def take_over(self, dual: Machine) -> None:
+        """Let a machine be as its dual says."""
+        self.coefficients[dual.number, dual.members] = dual.beta
+        self.biases[dual.number] = dual.bias
 
     @property
     def support_vectors(self) -> np.ndarray:
         """Places of the examples that any machine makes use of."""
-        return np.flatnonzero(self.coefficients.any(axis=0))
+        used = self.coefficients.any(axis=0)
+        return np.flatnonzero(used)
 
     def decisions(self, images: np.ndarray) -> np.ndarray:
         """f of each machine, (N, P)."""
-        used = self.support_vectors
         k = kernel_function(self.config)
-        x, z = flatten(images).astype(np.float64), self.examples[used].astype(np.float64)
-        return np.asarray(k(x, z) @ self.coefficients[:, used].T + self.biases)
+        used = self.support_vectors
+        x = flatten(images).astype(np.float64)
+        z = self.examples[used].astype(np.float64)
+        beta = self.coefficients[:, used]
+        return k(x, z) @ beta.T + self.biases
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """The votes for each class, (N, num_labels), and below 1/3 how sure they are of them."""
-        f = self.decisions(images)
-        votes = np.zeros((len(f), self.config.num_labels))
-        confidence = np.zeros(votes.shape)
-        for p, (first, second) in enumerate(self.pairs):
-            votes[:, first] += f[:, p] > 0
-            votes[:, second] += f[:, p] <= 0
-            confidence[:, first] += f[:, p]
-            confidence[:, second] -= f[:, p]
-        return np.asarray(votes + confidence / (3 * (1 + np.abs(confidence))))
+        decisions = self.decisions(images)
+        shape = (len(images), self.config.num_labels)
+        votes = np.zeros(shape)
+        confidence = np.zeros(shape)
+        for f, (first, second) in zip(decisions.T, self.pairs, strict=True):
+            votes[:, first] += f > 0
+            votes[:, second] += f <= 0
+            confidence[:, first] += f
+            confidence[:, second] -= f
+        size = 1 + np.abs(confidence)
+        return votes + confidence / (3 * size)
 
 
 # -------------------------------------------------------------------------- the primal, by its gradient
@@ -314,28 +392,42 @@ class LinearSVM(LinearClassifier):
         """Scores (N, num_labels) of images (N, H, W[, C])."""
         x = images.reshape(len(images), -1)  # (N, D)
         f = x @ self.weight.T + self.bias
-        return np.concatenate([-f, f], axis=1) if self.config.num_labels == 2 else f
+        if self.config.num_labels > 2:
+            return f
+        return np.concatenate([-f, f], axis=1)
 
 
 def signs(labels: np.ndarray, num_labels: int) -> np.ndarray:
     """1 where a label (N,) is that of the machine, elsewhere -1: (N, K)."""
-    ours = np.arange(num_labels) if num_labels > 2 else np.array([1])
-    return np.where(labels[:, None] == ours, 1.0, -1.0)
+    machines = np.arange(num_labels)
+    if num_labels == 2:
+        machines = machines[1:]
+    own = labels[:, None] == machines
+    return np.where(own, 1.0, -1.0)
 
 
 def primal(
-    parameters: Any, x: np.ndarray, y: np.ndarray, costs: np.ndarray, *, squared: bool = False
+    parameters: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    costs: np.ndarray,
+    *,
+    squared: bool = False,
 ) -> Array:
     """The sum over all machines of the primal: x (N, D), y (N, K), costs (N,)."""
-    margins = y * (x @ parameters["weight"].T + parameters["bias"])  # (N, K)
+    weight, bias = parameters["weight"], parameters["bias"]
+    margins = y * (x @ weight.T + bias)  # (N, K)
     losses = np.maximum(0, 1 - margins)
     if squared:
         losses = losses**2
-    return np.sum(parameters["weight"] ** 2) / 2 + np.sum(costs[:, None] * losses)
+    return np.sum(weight**2) / 2 + np.sum(costs @ losses)
 
 
 def subgradient_step(
-    parameters: Parameters, gradient: Parameters, step: int, reach: float
+    parameters: Parameters,
+    gradient: Parameters,
+    step: int,
+    reach: float,
 ) -> Parameters:
     """Step number `step`, from 0 on, down the primal, which curves by 1 in each weight.
 
@@ -344,4 +436,7 @@ def subgradient_step(
     C_n (|x_n|^2 + 1).
     """
     size = 1 / (step + reach)
-    return {name: now - size * gradient[name] for name, now in parameters.items()}
+    after = {}
+    for name, now in parameters.items():
+        after[name] = now - size * gradient[name]
+    return after

@@ -108,7 +108,7 @@ METHODS = {
         FLEXIBLE,
         generative=False,
         candidates=grid(model__gamma=[0.05, 0.02, 0.1, 0.2, 0.5], training__C=[10.0, 1.0]),
-        words={"training.steps": "300"},
+        words={"training.steps": "20", "training.updates": "1000"},
     ),
 }
 

@@ -95,23 +95,45 @@ class Curve:
     dashed: bool = False
 
 
-def draw_learning_curves(panels: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
+def draw_learning_curves(
+    panels: Mapping[str, Mapping[str, Curve]],
+    path: Path,
+) -> None:
     """Accuracies as errors against numbers of labels, both logarithmic, a panel for each title."""
     figure = new_figure(4.5 * len(panels), 3.8)
-    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (title, lines) in zip(every, panels.items(), strict=True):
-        for i, (name, curve) in enumerate(lines.items()):
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)
+    for axes, title in zip(every[0], panels, strict=True):
+        for i, (name, curve) in enumerate(panels[title].items()):
+            colour = f"C{i}"
             errors = np.maximum(1 - np.array(curve.y), SMALLEST)
             away = np.array(curve.deviations)
+            low = np.maximum(errors - away, errors / 2)
             style = "--" if curve.dashed else "-"
-            axes.plot(curve.x, errors, style, color=f"C{i}", marker="o", markersize=3, label=name)
-            low, high = np.maximum(errors - away, errors / 2), errors + away
-            axes.fill_between(curve.x, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
-        axes.set(title=title, xlabel="labels", xscale="log", yscale="log")
+            axes.plot(
+                curve.x,
+                errors,
+                style,
+                color=colour,
+                marker="o",
+                markersize=3,
+                label=name,
+            )
+            axes.fill_between(
+                curve.x,
+                low,
+                errors + away,
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+            )
+        axes.set_title(title)
+        axes.set_xlabel("labels")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
         axes.grid(alpha=0.25, which="both")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    every[0].set_ylabel("error")
+    every[0, 0].set_ylabel("error")
     save(figure, path)
 
 
@@ -129,19 +151,41 @@ def draw_margins(
     """
     figure = new_figure(6, 5)
     axes = figure.subplots()
-    low, high = x.min(axis=0), x.max(axis=0)
+    low = x.min(axis=0)
+    high = x.max(axis=0)
     room = 0.05 * (high - low)
-    across, up = np.linspace(low - room, high + room, RESOLUTION).T
-    places = np.stack(np.meshgrid(across, up), axis=-1)  # (R, R, 2)
-    f = decision(places.reshape(-1, 2)).reshape(RESOLUTION, RESOLUTION)
-    axes.contourf(across, up, f > 0, levels=[-0.5, 0.5, 1.5], colors=["C1", "C0"], alpha=0.12)
-    axes.contour(across, up, f, levels=[-1, 0, 1], colors="0.3", linestyles=["--", "-", "--"])
-    for sign, name, colour in ((1, names[0], "C0"), (-1, names[1], "C1")):
-        own = x[y == sign]
-        axes.scatter(own[:, 0], own[:, 1], s=14, color=colour, label=name)
-    rings = x[ringed]
+    ends = (low - room, high + room)
+    across, up = np.linspace(*ends, RESOLUTION).T
+    places = np.meshgrid(across, up)
+    points = np.stack(places, axis=-1)  # (R, R, 2)
+    f = decision(points.reshape(-1, 2))
+    f = f.reshape(RESOLUTION, RESOLUTION)
+    axes.contourf(
+        across,
+        up,
+        f > 0,
+        levels=[-0.5, 0.5, 1.5],
+        colors=["C1", "C0"],
+        alpha=0.12,
+    )
+    axes.contour(
+        across,
+        up,
+        f,
+        levels=[-1, 0, 1],
+        colors="0.3",
+        linestyles=["--", "-", "--"],
+    )
+    first, second = x[y > 0].T, x[y < 0].T  # (2, N)
+    axes.scatter(*first, s=14, color="C0", label=names[0])
+    axes.scatter(*second, s=14, color="C1", label=names[1])
+    rings = x[ringed].T
     axes.scatter(
-        rings[:, 0], rings[:, 1], s=50, facecolors="none", edgecolors="0.2", linewidths=0.7
+        *rings,
+        s=50,
+        facecolors="none",
+        edgecolors="0.2",
+        linewidths=0.7,
     )
     axes.set_xticks([])
     axes.set_yticks([])

@@ -19,6 +19,7 @@ from ...classical.svm import (
     Kernel,
     LinearSVM,
     LinearSVMConfig,
+    Machine,
     SVMConfig,
     example_costs,
     kernel_function,
@@ -34,7 +35,6 @@ from .fitted import FittedClassifier
 from .images import ImageSettings
 from .logistic_regression import LBFGS_ITERATIONS
 
-UPDATES = 100  # of pairs, of each machine in a step
 IN_PLANE = 400  # examples at most in the drawing of margins
 PER_CLASS = 10  # support vectors of a class are shown
 
@@ -46,7 +46,8 @@ ClassWeight = Annotated[str, "none", "balanced"]
 class SVMTraining(Config):
     """How the dual is solved, by SMO."""
 
-    steps: Steps = 30  # of 100 updates of each machine; at the optimum there are none
+    steps: Steps = 30  # of some updates of each machine; at the optimum there are none
+    updates: int = 100  # of pairs of coefficients, of each machine in a step
     C: float = 10.0  # the cost of a violated margin
     loss: Loss = "hinge"  # or squared
     class_weight: ClassWeight = "none"  # balanced: all classes cost the same, frequent or rare
@@ -102,7 +103,7 @@ class SVMTask(FittedClassifier):
 
     settings: SVMSettings
     model: SVM
-    duals: list[tuple[np.ndarray, Dual]] | None = None
+    duals: list[Machine] | None = None
 
     def __init__(self, settings: SVMSettings, training: Any, *, rng: np.random.Generator) -> None:
         super().__init__(SVM(settings.model), settings, training, rng=rng)
@@ -119,8 +120,8 @@ class SVMTask(FittedClassifier):
             "those of the training data; leave --start out"
         )
 
-    def machines(self) -> list[tuple[np.ndarray, Dual]]:
-        """The examples of each machine, as places, and its dual as the parts have it."""
+    def machines(self) -> list[Machine]:
+        """The dual of each machine, as the parts have it."""
         if self.duals is None:
             config = self.settings.training
             self.duals = self.model.duals(
@@ -129,20 +130,22 @@ class SVMTask(FittedClassifier):
                 balanced=config.class_weight == "balanced",
                 squared=config.loss == "squared",
             )
-        for p, (members, dual) in enumerate(self.duals):
-            dual.beta = self.model.coefficients[p, members]
+        for dual in self.duals:
+            place = (dual.number, dual.members)
+            dual.beta = self.model.coefficients[place]
             if dual.beta.any():
-                dual.gradient = self.progress.gradients[p, members]
+                dual.gradient = self.progress.gradients[place]
         return self.duals
 
     def step(self, step: int) -> dict[str, float]:
         """Some updates of each machine that is not at its optimum."""
         self.found = (None, None)
+        config = self.settings.training
         objective = violation = 0.0
-        for p, (members, dual) in enumerate(self.machines()):
-            dual.improve(UPDATES, self.settings.training.tolerance)
-            self.model.take_over(p, members, dual)
-            self.progress.gradients[p, members] = dual.gradient
+        for dual in self.machines():
+            dual.improve(config.updates, config.tolerance)
+            self.model.take_over(dual)
+            self.progress.gradients[dual.number, dual.members] = dual.gradient
             objective += dual.objective
             violation = max(violation, dual.violation)
         return {"dual objective": objective, "violation": violation}
