@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,21 @@ from models.classical.svm import (
     signs,
     subgradient_step,
 )
+from models.lab import comparison
+from models.lab.cli import main
+from models.lab.comparison import (
+    METHODS,
+    Method,
+    Result,
+    accuracy,
+    choose,
+    few_labels,
+    fitted,
+    folds,
+    grid,
+)
+from models.lab.settings import configure
+from models.lab.tasks import TASKS
 from tinygrad_cv import data
 
 SEEDS = st.integers(0, 10**6)
@@ -66,7 +83,7 @@ def test_newton_lbfgs_and_fista_end_in_the_same_place(seed: int, classes: int, l
     for _ in range(12):
         by_newton = newton(f, by_newton)
     fista = ProximalGradient(by_fista)
-    for _ in range(300):
+    for _ in range(200):
         by_fista = fista.iterate(f, by_fista, 1 / lipschitz(x, classes, l2))
     gradient = tg.grad(f)(by_newton)
     assert max(np.abs(g).max() for g in gradient.values()) < 1e-7  # f's rounding hides the rest
@@ -90,7 +107,7 @@ def test_ista_never_rises_and_fista_ends_where_no_subgradient_leads_on(seed: int
         p = ista.iterate(f, p, size, l1)
     assert all(after <= before + 1e-12 for before, after in itertools.pairwise(values))
     p, fista = zeros(classes), ProximalGradient(zeros(classes))
-    for _ in range(600):
+    for _ in range(400):
         p = fista.iterate(f, p, size, l1)
     gradient, w = tg.grad(f)(p), p["weight"]
     assert float(objective(p, x, labels, 0.01, l1)) <= values[-1] + 1e-12
@@ -237,3 +254,91 @@ def test_a_class_that_was_never_seen_has_no_probability_and_is_not_drawn() -> No
     assert np.isfinite(np.delete(posterior, 3, axis=1)).all()
     with pytest.raises(ValueError, match="label=3: the classes of this model are"):
         model.sample(2, label=3, rng=np.random.default_rng(0))
+
+
+# ------------------------------------------------------------------------ generative against discriminative
+
+
+def test_labels_are_as_many_of_each_class_and_folds_hold_out_each_once() -> None:
+    digits = data.digits()
+    some = few_labels(digits, 57, np.random.default_rng(0))
+    assert np.array_equal(np.bincount(some.labels), [5] * 10)
+    assert few_labels(digits, 1200, np.random.default_rng(0)) is digits
+    held = np.stack(list(folds(some.labels, 5, np.random.default_rng(0))))
+    assert np.all(held.sum(axis=0) == 1)
+    assert all(np.array_equal(np.bincount(some.labels[fold]), [1] * 10) for fold in held)
+
+
+def test_settings_are_chosen_without_a_test_image() -> None:
+    """One label a class leaves nothing to choose with; with more, the settings that are right more often win."""
+    digits, rng = data.digits(), np.random.default_rng(0)
+    method = Method("naive-bayes", "", True, grid(model__smoothing=[1e6, 0.1]))
+    one, several = few_labels(digits, 10, rng), few_labels(digits, 100, rng)
+    assert choose(method, "digits", one, 0) == {"model.smoothing": "1000000.0"}
+    assert choose(method, "digits", several, 0) == {"model.smoothing": "0.1"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_the_comparison_learns(name: str) -> None:
+    some = few_labels(data.digits(), 60, np.random.default_rng(0))
+    task = fitted(METHODS[name], METHODS[name].candidates[0], "digits", some, 0)
+    assert accuracy(task, data.digits("test")) > 0.7
+
+
+def test_a_comparison_goes_on_where_it_was_and_measures_nothing_twice(tmp_path: Path, monkeypatch: Any) -> None:
+    words = ["compare", "--only", "naive Bayes", "--labels", "20", "--out", str(tmp_path)]
+    assert main([*words, "--seeds", "1"]) == 0
+    seen = []
+
+    def counted(*arguments: Any) -> Result:
+        seen.append(arguments[-1])
+        return Result(0.5, {})
+
+    monkeypatch.setattr(comparison, "measure", counted)
+    assert main([*words, "--labels", "10", "--seeds", "2"]) == 0
+    assert seen == [0, 1, 1]
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert len(results) == 4 and results["naive Bayes, 20 labels, seed 0"]["accuracy"] > 0.6
+    page = (tmp_path / "index.html").read_text()
+    assert "naive Bayes (generative)" in page and (tmp_path / "labels.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--labels", "9"], "--labels 9: at least 10, one of each class, to 1200"),
+        (["--only", "magic"], "nothing that is compared is called 'magic'; there are naive Bayes, "),
+        (["--data", "text:nothing.txt"], "nothing.txt"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(words: list[str], message: str, tmp_path: Path, capsys: Any) -> None:
+    assert main(["compare", *words, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["logistic-regression", "--set", "training.l1=0.1"], "and |W| has a kink at 0; take training.method=ista or fista"),
+        (["svm", "--set", "model.num_examples=1201"], "model.num_examples=1201: digits has 1200 images"),
+        (["svm", "--set", "model.kernel=sigmoid"], "there are rbf, polynomial, linear"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(words: list[str], message: str, tmp_path: Path, capsys: Any) -> None:
+    assert main(["train", *words, "--out", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_step_of_each_optimiser_lowers_the_objective(tmp_path: Path) -> None:
+    """And ends where the others do, but for ISTA, which is on its way."""
+    values, task_kind = {}, TASKS["logistic-regression"]
+    some = few_labels(data.digits(), 50, np.random.default_rng(0))
+    for method, steps in (("lbfgs", 10), ("ista", 20), ("fista", 20)):
+        words = {"training.method": method, "training.l2": "0.1"}
+        settings = configure(task_kind.presets, "digits", some, words)
+        task = task_kind(settings, some, rng=np.random.default_rng(0))
+        history = [task.step(step)["objective"] for step in range(steps)]
+        assert all(after <= before + 1e-9 for before, after in itertools.pairwise(history)) or method == "fista"
+        values[method] = history[-1]
+    assert values["lbfgs"] <= min(values.values()) + 1e-9
+    assert values["fista"] < values["ista"]

@@ -121,7 +121,7 @@ class Result:
     settings: Words
 
 
-def few_labels(dataset: Dataset, count: int, rng: np.random.Generator) -> Dataset:
+def few_labels(dataset: Any, count: int, rng: np.random.Generator) -> Any:
     """As many images of each class, `count` in all; the data set itself if it has no more."""
     if count >= len(dataset):
         return dataset
@@ -131,13 +131,13 @@ def few_labels(dataset: Dataset, count: int, rng: np.random.Generator) -> Datase
     return part(dataset, np.sort(np.concatenate(chosen)))
 
 
-def part(dataset: Dataset, places: np.ndarray) -> Dataset:
+def part(dataset: Any, places: np.ndarray) -> Any:
     """Some images of a data set."""
     images, labels = dataset.images[places], dataset.labels[places]
     return Dataset(dataset.name, images, labels, dataset.classes)
 
 
-def fitted(method: Method, words: Words, name: str, training: Dataset, seed: int) -> Any:
+def fitted(method: Method, words: Words, name: str, training: Any, seed: int) -> Any:
     """The task of a method after all its steps."""
     kind = TASKS[method.task]
     preset = name if name in kind.presets else list(kind.presets)[-1]
@@ -150,7 +150,7 @@ def fitted(method: Method, words: Words, name: str, training: Dataset, seed: int
     return task
 
 
-def accuracy(task: Any, test: Dataset) -> float:
+def accuracy(task: Any, test: Any) -> float:
     """The share of test images whose class is predicted."""
     return float(np.mean(task.predict(test.images) == test.labels))
 
@@ -166,7 +166,7 @@ def folds(labels: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[
         yield fold == number
 
 
-def choose(method: Method, name: str, training: Dataset, seed: int) -> Words:
+def choose(method: Method, name: str, training: Any, seed: int) -> Words:
     """The candidate that is right most often in cross-validation on the labelled images alone."""
     rng = np.random.default_rng(seed)
     some = few_labels(training, VALIDATED, rng)
@@ -185,7 +185,7 @@ def choose(method: Method, name: str, training: Dataset, seed: int) -> Words:
     return method.candidates[int(np.argmax(right))]
 
 
-def measure(method: Method, name: str, training: Dataset, test: Dataset, seed: int) -> Result:
+def measure(method: Method, name: str, training: Any, test: Any, seed: int) -> Result:
     """Choose the settings, fit with all labels, and measure on the test images."""
     words = choose(method, name, training, seed)
     return Result(accuracy(fitted(method, words, name, training, seed), test), words)
@@ -197,8 +197,8 @@ def measure(method: Method, name: str, training: Dataset, test: Dataset, seed: i
 def compare(
     names: Sequence[str],
     data: str,
-    training: Dataset,
-    test: Dataset,
+    training: Any,
+    test: Any,
     counts: Sequence[int],
     seeds: int,
     folder: Path,
@@ -209,7 +209,7 @@ def compare(
     """
     path = folder / "results.json"
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"data": data, "results": {}}
+    about: dict[str, Any] = {"data": data, "results": {}}
     if path.is_file():
         about = json.loads(path.read_text())
         if about["data"] != data:

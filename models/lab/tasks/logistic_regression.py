@@ -115,7 +115,7 @@ class LogisticRegressionTask(FittedClassifier):
             after = self.parts["momentum"].iterate(smooth, before, self.size, config.l1)
         self.model.parameters_as_arrays = after
         kinks = config.l1 * np.abs(after["weight"]).sum()
-        accuracy = self.accuracy(logits(after, self.x))
+        accuracy = self.accuracy(np.asarray(logits(after, self.x)))
         return {"objective": float(smooth(after) + kinks), "accuracy in training": accuracy}
 
     def scores(self, images: np.ndarray) -> np.ndarray:
