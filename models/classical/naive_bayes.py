@@ -34,7 +34,7 @@ class NaiveBayesConfig(ImageConfig):
 
     model_type: ClassVar = "naive_bayes"
 
-    num_classes: int = 10
+    num_classes: int = 10  # of the images
     distribution: Annotated[str, "gaussian", "bernoulli", "multinomial"] = "gaussian"
     smoothing: float = 0.1  # variance, or examples, that are added
     threshold: Annotated[float, 0, 1] = 0.5  # of bernoulli: brighter pixels are 1

@@ -55,7 +55,7 @@ class SVMConfig(ImageConfig):
 
     num_labels: int = 10  # classes
     num_examples: int = 1200  # training images that it is made of, drawn at random
-    kernel: Annotated[str, "rbf", "polynomial", "linear"] = "rbf"
+    kernel: Annotated[str, "rbf", "polynomial", "linear"] = "rbf"  # or polynomial, linear
     gamma: float = 0.5  # rbf: exp(-gamma |x - z|^2); polynomial: (gamma x.z + coef0)^degree
     degree: Annotated[int, 1, 10] = 3  # of the polynomial
     coef0: float = 1.0  # of the polynomial

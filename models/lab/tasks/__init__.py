@@ -25,10 +25,6 @@ from .yolos import YOLOSDetection
 TASKS: dict[str, type[Task]] = {
     "gmm": GMMTask,
     "hmm": HMMTask,
-    "naive-bayes": NaiveBayesTask,
-    "logistic-regression": LogisticRegressionTask,
-    "svm": SVMTask,
-    "linear-svm": LinearSVMTask,
     "gan": GANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
@@ -42,4 +38,8 @@ TASKS: dict[str, type[Task]] = {
     "detr": DETRDetection,
     "yolos": YOLOSDetection,
     "segment": Segmentation,
+    "naive-bayes": NaiveBayesTask,
+    "logistic-regression": LogisticRegressionTask,
+    "svm": SVMTask,
+    "linear-svm": LinearSVMTask,
 }
