@@ -132,6 +132,10 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
 @pytest.mark.parametrize(
     ("name", "count"),
     [
+        ("naive-bayes", 0),
+        ("logistic-regression", 650),
+        ("svm", 0),
+        ("linear-svm", 650),
         ("gan", 1162),
         ("vae", 1156),
         ("ddpm", 45321),
@@ -218,7 +222,7 @@ def test_what_the_data_say_can_be_overruled(tmp_path: Path) -> None:
     assert run.config["config"]["model"]["unet"]["num_classes"] == 0
 
 
-@pytest.mark.parametrize("name", ["vit", "row-rnn"])
+@pytest.mark.parametrize("name", ["vit", "row-rnn", "logistic-regression", "svm", "linear-svm"])
 def test_a_classifier_wants_labels(name: str) -> None:
     unlabelled = replace(data.digits(), labels=None)
     kind = TASKS[name]

@@ -461,3 +461,13 @@ def test_a_pickle_of_pytorch_is_recognised_and_not_opened(tmp_path: Path, start:
     (tmp_path / "weights.pt").write_bytes(start + bytes(100))
     with pytest.raises(ValueError, match=r"weights\.pt .*pickle of torch\.save, which can run any code.*save_file"):
         load(tmp_path / "weights.pt")
+
+
+def test_a_header_may_have_any_length(tmp_path: Path) -> None:
+    """One of 640 bytes begins as a pickle does."""
+    lengths = set()
+    for n in range(400, 600, 4):
+        save({"a": np.arange(3)}, tmp_path / "file", {"key": "x" * n})
+        lengths.add(int.from_bytes((tmp_path / "file").read_bytes()[:8], "little"))
+        assert load_metadata(tmp_path / "file")["key"] == "x" * n
+    assert 640 in lengths

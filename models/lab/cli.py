@@ -21,7 +21,7 @@ from tinygrad_cv.machine import few_blas_threads
 
 from ..config import named_values, restored, shown, stored
 from ..generative.ddpm import MISSING, known_pixels
-from . import demo
+from . import comparison, demo
 from .describe import described
 from .errors import RunError
 from .evaluation.generation import NoEvaluator, format_report
@@ -381,6 +381,28 @@ def do_demo(args: argparse.Namespace) -> None:
     print_line(f"open {page}")
 
 
+def do_compare(args: argparse.Namespace) -> None:
+    """Compare generative with discriminative classifiers by the number of labels."""
+    names = list(dict.fromkeys(args.only or comparison.METHODS))
+    for name in names:
+        if name not in comparison.METHODS:
+            known = ", ".join(comparison.METHODS)
+            raise RunError(f"nothing that is compared is called {shown(name)}; there are {known}")
+    folder = Path(args.out or f"runs/compare-{args.data.replace(':', '-').replace('/', '_')}")
+    need_pages(folder)
+    training, test = read_data(args.data, args.root)
+    if kind_of(training) != "images" or training.labels is None:
+        raise RunError(f"--data {args.data}: what is compared reads images with labels")
+    classes, total = len(training.classes), len(training)
+    counts = args.labels or [*(n for n in comparison.COUNTS if classes <= n < total), total]
+    for count in counts:
+        if not classes <= count <= total:
+            raise RunError(f"--labels {count}: at least {classes}, one of each class, to {total}")
+    with_data = (args.data, training, test)
+    page = comparison.compare(names, *with_data, sorted(set(counts)), args.seeds, folder)
+    print(f"open {page}")
+
+
 # -------------------------------------------------------------------------------------- arguments
 
 
@@ -524,6 +546,11 @@ def parser() -> argparse.ArgumentParser:
     add_demo(
         commands.add_parser("demo", help="train every model on digits, some six minutes, as a page")
     )
+    add_compare(
+        commands.add_parser(
+            "compare", help="generative against discriminative, by labels, as a page"
+        )
+    )
     return top
 
 
@@ -587,6 +614,22 @@ def add_demo(command: argparse.ArgumentParser) -> None:
     add("--steps", type=positive_int, metavar="N", help=steps)
     add_workers(command, default=min(2, parallel.cores()))
     command.set_defaults(do=do_demo)
+
+
+def add_compare(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--data", type=some_text, default="digits", help="images with labels (default: digits)")
+    roots = " and ".join(ROOTED)
+    add("--root", type=some_text, help=f"where {roots} lie (default: $TINYGRAD_CV_DATA)")
+    add("--only", action="append", metavar="NAME", help=", ".join(comparison.METHODS))
+    labels = "how many, as often as you like (default: from 10 to all)"
+    add("--labels", action="append", type=positive_int, metavar="N", help=labels)
+    seeds = "draws of the labelled images (default: 5)"
+    add(
+        "--seeds", type=partial(whole_number, least=1, most=100), default=5, metavar="N", help=seeds
+    )
+    add("--out", type=some_text, help="a folder (default: runs/compare-DATA)")
+    command.set_defaults(do=do_compare)
 
 
 # ------------------------------------------------------------------------------------------- main

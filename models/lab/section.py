@@ -25,6 +25,14 @@ class Part:
 
 
 PARTS = {
+    "logistic-regression": Part(
+        "The simplest classifier that learns: each pixel speaks for some digits and against "
+        "others, and the sums decide. Its best weights are found in a few steps.",
+    ),
+    "svm": Part(
+        "Between each two digits lies the boundary that keeps the widest margin from both. Only "
+        "the examples at its edge, the support vectors, have a say in where it lies.",
+    ),
     "gan": Part(
         "A generator turns noise into digits; a discriminator learns to tell them from real scans, "
         "and the generator learns from its verdicts.",

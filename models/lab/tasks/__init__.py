@@ -11,11 +11,14 @@ from .detr import DETRDetection
 from .gan import GANTask
 from .gmm import GMMTask
 from .hmm import HMMTask
+from .logistic_regression import LogisticRegressionTask
+from .naive_bayes import NaiveBayesTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
+from .svm import LinearSVMTask, SVMTask
 from .vae import VAETask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
@@ -37,4 +40,8 @@ TASKS: dict[str, type[Task]] = {
     "detr": DETRDetection,
     "yolos": YOLOSDetection,
     "segment": Segmentation,
+    "naive-bayes": NaiveBayesTask,
+    "logistic-regression": LogisticRegressionTask,
+    "svm": SVMTask,
+    "linear-svm": LinearSVMTask,
 }

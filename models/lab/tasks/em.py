@@ -118,6 +118,11 @@ class EMTask(ImageGenerator):
         prior: np.ndarray = self.model.log_prior
         return prior
 
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The most probable class of each image, (N,), by Bayes' theorem."""
+        log_joint = self.class_log_likelihoods(images) + self.log_prior
+        return np.asarray(log_joint.argmax(axis=1))
+
     def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Of a model with classes n images whose classes are as frequent as in training."""
         if not self.settings.model.num_classes:
