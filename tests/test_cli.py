@@ -61,7 +61,7 @@ def carry_out(*command: str, folder: Path | None = None) -> Outcome:
 
     Runs that it names, as tasks are called, are there before.
     """
-    reads = command[2:] if command[0] in ("train", "demo") else command[1:]
+    reads = command[2:] if command[0] in ("train", *WITHOUT_TASK) else command[1:]
     for task in TASKS.keys() & {word for option, word in pairwise(("", *reads)) if option in ("", "--start")}:
         run_of(task)
     out, error, before = io.StringIO(), io.StringIO(), (sys.stdout, sys.stderr)
@@ -161,7 +161,12 @@ VALUES = {
     "--missing": "left",
     "--images": "others.npz",
     "--only": "vit",
+    "--all": "",
+    "--labels": "20",
+    "--seeds": "2",
 }
+WITHOUT_TASK = ("demo", "compare")
+SMALL_COMPARISON = Situation(("compare", "--labels", "10", "--seeds", "1"), {"--only": "SVM"})
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -180,6 +185,8 @@ def options_of(command: str) -> list[str]:
 def situation_of(command: str, task: str) -> Situation:
     """A command with a task, or with a run of it, with as few words as it needs."""
     kind = TASKS.get(task)
+    if command == "compare":
+        return SMALL_COMPARISON
     if kind is None:
         return Situation((command, "--steps", "2"))
     if command == "train":
@@ -216,6 +223,7 @@ SITUATIONS = (
     Situation(("inpaint", "ddpm", "--n", "2", "--out", "x.npz"), {"--out": "y.npz"}),
     Situation(("inpaint", "ddpm", "--images", "mine.npz", "--out", "x.npz"), {"--out": "y.npz"}),
     Situation(("demo", "--steps", "2")),
+    SMALL_COMPARISON,
 )
 CASES = [(situation, option) for situation in SITUATIONS for option in options_of(situation.command[0])]
 PRODUCT = list(product())
@@ -225,7 +233,7 @@ def with_option(situation: Situation, option: str) -> tuple[list[str], str]:
     """The command with another value of an option, in the place of that it has; the value."""
     command = list(situation.command)
     value = situation.values.get(option, VALUES.get(option, ""))
-    if option in command and option not in ("--set", "--resume"):
+    if option in command and option not in ("--set", "--resume", "--labels"):
         place = command.index(option)
         del command[place : place + 2]
     return [*command, option, value] if value else [*command, option], value
@@ -253,6 +261,10 @@ def recorded(monkeypatch: Any) -> list[Any]:
         asked.append(("demo", name, config, count, folder))
         return None
 
+    def compared(names: Any, data_name: str, training: Any, test: Any, *others: Any) -> Path:
+        asked.append(("compare", names, data_name, len(training), *others))
+        return Path("page")
+
     def begun(name: str, real: Any) -> Any:
         def work(*arguments: Any, **options: Any) -> Any:
             asked.append((name, repr(options)))
@@ -267,6 +279,7 @@ def recorded(monkeypatch: Any) -> list[Any]:
     monkeypatch.setattr(cli.parallel, "workers", workers)
     monkeypatch.setattr(cli, "train", trained)
     monkeypatch.setattr(cli.demo, "carry_out", part)
+    monkeypatch.setattr(cli.comparison, "compare", compared)
     monkeypatch.setattr(cli, "write_page", lambda folder, *_: folder)
     return asked
 
@@ -425,7 +438,7 @@ def test_each_setting_is_heard_or_refused_by_name(task: str, name: str, runs: Pa
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_option_is_written_out_once_and_with_its_value(command: str) -> None:
-    words = [command, *(["gan"] if command != "demo" else [])]
+    words = [command, *(["gan"] if command not in WITHOUT_TASK else [])]
     for action in COMMANDS[command]._actions:
         if not action.option_strings or action.dest == "help":
             continue
@@ -435,9 +448,9 @@ def test_an_option_is_written_out_once_and_with_its_value(command: str) -> None:
         wrong_words += [[option[:-1], *value]] if option != "--n" else []  # shortened
         wrong_words += [[option]] if value else []
         for wrong in wrong_words:
-            repeated = action.dest in ("set", "only", "resume") and wrong.count(option) > 1
+            repeated = action.dest in ("set", "only", "resume", "all", "labels") and wrong.count(option) > 1
             assert repeated or f"see tinygrad-cv {command} --help" in error_of(*words, *wrong)
-    for wrong in ([], ["gan", "extra"]) if command != "demo" else (["extra"],):
+    for wrong in ([], ["gan", "extra"]) if command not in WITHOUT_TASK else (["extra"],):
         assert f"see tinygrad-cv {command} --help" in error_of(command, *wrong)
 
 

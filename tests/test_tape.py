@@ -376,7 +376,7 @@ def by_gradient(name: str) -> bool:
     return any(isinstance(part, optim.Optimizer) for part in make(name).parts.values())
 
 
-@pytest.mark.parametrize("name", filter(by_gradient, TASKS))
+@pytest.mark.parametrize("name", list(filter(by_gradient, TASKS)))
 def test_each_models_training_step_runs_to_the_same_bits(name: str) -> None:
     task, unobserved = make(name), make(name)
     for step in range(2):

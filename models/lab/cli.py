@@ -197,7 +197,13 @@ def check_data(args: argparse.Namespace) -> None:
     """Raise RunError for a word about data that would not be heard."""
     if task_named(args.task).dataset_kind == "nothing":
         refuse(args, ("data", "root"), f"{args.task} makes its own data; leave it out")
-    elif args.data not in ROOTED:
+    else:
+        check_root(args)
+
+
+def check_root(args: argparse.Namespace) -> None:
+    """Raise RunError for a --root of data that it does not hold."""
+    if args.data not in ROOTED:
         refuse(args, ("root",), f"{args.data} lies elsewhere; it is for {' and '.join(ROOTED)}")
 
 
@@ -364,21 +370,32 @@ def need_pages(folder: Path) -> None:
 
 
 def do_demo(args: argparse.Namespace) -> None:
-    """Train every model on the embedded digits, and write a page."""
-    names = list(dict.fromkeys(args.only or PARTS))
+    """Train models on the embedded digits, one after the other, and write a page."""
+    if args.all and args.only:
+        raise RunError("--all: --only says which models there are to be; give one of them")
+    usual = PARTS if args.all else [name for name, part in PARTS.items() if not part.long]
+    names = list(dict.fromkeys(args.only or usual))
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         raise RunError(f"the demo has no {shown(unknown[0])}; there are {', '.join(PARTS)}")
     need_pages(Path(args.out))
     training, test = read_data("digits", None)
     folder, sections = Path(args.out), []
-    for name in names:
+    seconds = sum(PARTS[name].seconds for name in names)
+    print_line(f"{len(names)} models, {duration(seconds)} on two cores, less with fewer --steps")
+    for number, name in enumerate(names, start=1):
+        print_line(f"{number} of {len(names)}: {name}, {duration(PARTS[name].seconds)}")
         config, _ = new_run(name, "digits", None, 0, "digits", PARTS[name].changes, args.steps)
         begin = partial(build, config, training)
         part = demo.carry_out(name, config, begin, args.workers, folder, training, test)
         sections.append(part)
         page = write_page(folder, demo.TITLE, sections, demo.TEXT)  # also if stopped later
     print_line(f"open {page}")
+
+
+def duration(seconds: int) -> str:
+    """A time to wait, in words."""
+    return f"about {seconds} s" if seconds < 100 else f"about {seconds / 60:.0f} minutes"
 
 
 def do_compare(args: argparse.Namespace) -> None:
@@ -388,6 +405,7 @@ def do_compare(args: argparse.Namespace) -> None:
         if name not in comparison.METHODS:
             known = ", ".join(comparison.METHODS)
             raise RunError(f"nothing that is compared is called {shown(name)}; there are {known}")
+    check_root(args)
     folder = Path(args.out or f"runs/compare-{args.data.replace(':', '-').replace('/', '_')}")
     need_pages(folder)
     training, test = read_data(args.data, args.root)
@@ -400,7 +418,7 @@ def do_compare(args: argparse.Namespace) -> None:
             raise RunError(f"--labels {count}: at least {classes}, one of each class, to {total}")
     with_data = (args.data, training, test)
     page = comparison.compare(names, *with_data, sorted(set(counts)), args.seeds, folder)
-    print(f"open {page}")
+    print_line(f"open {page}")
 
 
 # -------------------------------------------------------------------------------------- arguments
@@ -544,7 +562,7 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("eval", help="measure a run beside floor and baselines, write its page")
     )
     add_demo(
-        commands.add_parser("demo", help="train every model on digits, some six minutes, as a page")
+        commands.add_parser("demo", help="train models on digits, some four minutes, as a page")
     )
     add_compare(
         commands.add_parser(
@@ -610,6 +628,8 @@ def add_demo(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--out", type=some_text, default="runs/demo", help="a folder (default: runs/demo)")
     add("--only", action="append", metavar="NAME", help=", ".join(PARTS))
+    long = ", ".join(name for name, part in PARTS.items() if part.long)
+    add("--all", action="store_true", help=f"also what takes minutes: {long}")
     steps = "of each model (default: what suits it)"
     add("--steps", type=positive_int, metavar="N", help=steps)
     add_workers(command, default=min(2, parallel.cores()))
