@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..task import Task
+from .cgan import ConditionalGANTask
 from .char_rnn import CharRNNTask
 from .copying import Copying
 from .dates import Dates
@@ -19,6 +20,7 @@ from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
     "gan": GANTask,
+    "cgan": ConditionalGANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,

@@ -19,7 +19,7 @@ from ..learner import Learner, TrainingConfig
 from ..optional import progress_bar
 from ..report.images import grid, write_png
 from ..settings import changed
-from .images import SAMPLES, ImageGenerator, ImageSettings
+from .images import SAMPLES, ImageGenerator, ImageSettings, classes_as_frequent
 
 MOMENTS = 10  # of a process are shown
 
@@ -158,8 +158,7 @@ class DDPMTask(ImageGenerator):
         """Of a model with classes n images whose classes are as frequent as in training."""
         if not self.num_classes:
             return super().measured(n, training)
-        places = np.linspace(0, len(training) - 1, n).round().astype(int)
-        classes = np.sort(training.labels)[places]
+        classes = classes_as_frequent(n, training)
         return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
