@@ -321,6 +321,8 @@ def test_averaged_weights_are_applied_without_disturbing_other_ranks(everyone: b
 MODELS: dict[str, dict[str, Any]] = {
     "gan": {},
     "gan, wgan-gp": {"model.loss": "wgan-gp"},
+    "cgan": {},
+    "pix2pix": {},
     "ddpm": {},
     "vit": {
         "model.num_hidden_layers": 2,

@@ -3,6 +3,7 @@
 from .cgan import ConditionalGANConfig, ConditionalGenerator, ProjectionDiscriminator
 from .ddpm import DDPM, DDPMConfig
 from .gan import Discriminator, GANConfig, Generator
+from .pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
 from .pixel_rnn import PixelRNN, PixelRNNConfig
 
 __all__ = [
@@ -13,6 +14,9 @@ __all__ = [
     "Discriminator",
     "GANConfig",
     "Generator",
+    "PatchDiscriminator",
+    "Pix2PixConfig",
+    "Pix2PixGenerator",
     "PixelRNN",
     "PixelRNNConfig",
     "ProjectionDiscriminator",

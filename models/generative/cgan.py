@@ -112,7 +112,7 @@ class ConditionalGenerator(Pretrained):
         h = self.first(z)
         h = h.reshape(len(h), -1, *self.coarse)  # (B, D) or (B, C, h, w)
         for norm, layer in zip(self.norms, self.layers, strict=True):
-            h = layer(np.maximum(norm(h, labels), 0))
+            h = layer(kernels.relu(norm(h, labels)))
         if self.coarse:
             h = np.moveaxis(h, 1, -1)  # (B, H, W, C)
         return kernels.sigmoid(h.reshape(len(h), -1))  # (B, P)

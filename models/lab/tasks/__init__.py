@@ -10,6 +10,7 @@ from .dates import Dates
 from .ddpm import DDPMTask
 from .detr import DETRDetection
 from .gan import GANTask
+from .pix2pix import Pix2PixTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
@@ -20,11 +21,12 @@ from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
     "gan": GANTask,
-    "cgan": ConditionalGANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
+    "cgan": ConditionalGANTask,
+    "pix2pix": Pix2PixTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

@@ -50,7 +50,13 @@ PRESETS = {
             generator_sizes=(64, 32),
             discriminator_sizes=(32, 64),
         ),
-        GANTraining(steps=10_000, batch_size=64, generator_lr=4e-4, discriminator_lr=4e-4),
+        GANTraining(
+            steps=10_000,
+            batch_size=64,
+            generator_lr=4e-4,
+            discriminator_lr=4e-4,
+            ema_decay=0.998,
+        ),
     ),
 }
 

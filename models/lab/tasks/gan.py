@@ -117,9 +117,14 @@ class AdversarialTask(ImageGenerator):
         z = parallel.team().shard(self.generator.draw_latents(n, self.rng))  # (B, Z)
         return self.generator(tg.Tensor(z), *condition)
 
+    def next_batch(self) -> tuple[np.ndarray, ...]:
+        """The next real images, and what they are conditioned on; the same on all ranks."""
+        batch: tuple[np.ndarray, ...] = next(self.batches)
+        return batch
+
     def step(self, step: int) -> dict[str, float]:
         """One update of the discriminator, then one of the generator; what the log shows."""
-        batch = next(self.batches)
+        batch = self.next_batch()
         real, *condition = map(parallel.team().shard, batch)
         noise = self.noise_level(step)
         fake = self.fake(len(batch[0]), *condition)
@@ -128,7 +133,7 @@ class AdversarialTask(ImageGenerator):
 
     def noise_level(self, step: int) -> float:
         """The standard deviation of the instance noise, which the critic does without."""
-        config = self.settings.training
+        config: GANTraining = self.settings.training
         if self.settings.model.loss == "wgan-gp":
             return 0.0
         return config.instance_noise * max(0.0, 1 - step / config.steps)
@@ -169,17 +174,20 @@ class AdversarialTask(ImageGenerator):
         """Learn to make the discriminator, which stays, take fake images for real ones."""
         self.discriminator.requires_grad_(False)
         logits = self.discriminator(self.blur(fake, noise), *condition)
-        loss = generator_loss(logits, self.settings.model.loss)
+        loss, metrics = self.generator_objective(logits, real, fake)
         self.discriminator.requires_grad_(True)
-        self.update_generator(loss)
-        return {"generator loss": loss.item()}
-
-    def update_generator(self, loss: Any) -> None:
-        """One step downhill, and one of the moving average."""
         self.generator_optimizer.zero_grad()
         loss.backward()
         self.generator_optimizer.step()
         self.ema.update()
+        return metrics
+
+    def generator_objective(
+        self, logits: Any, real: np.ndarray, fake: Any
+    ) -> tuple[Any, dict[str, float]]:
+        """What the generator lowers, and what the log shows of it; the logits are of the fakes."""
+        loss = generator_loss(logits, self.settings.model.loss)
+        return loss, {"generator loss": loss.item()}
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
         """n images in [0, 1] by the averaged weights of the generator: (n, H, W[, C])."""
