@@ -142,6 +142,8 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("vit", 890),
         ("row-rnn", 522),
         ("pixel-rnn", 1997),
+        ("cgan", 1386),
+        ("pix2pix", 2946),
         ("char-rnn", 2364),
         ("copying", 730),
         ("strip", 3920),

@@ -323,6 +323,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "gan": {},
     "gan, wgan-gp": {"model.loss": "wgan-gp"},
     "vae": {},
+    "cgan": {},
+    "pix2pix": {},
     "ddpm": {},
     "vit": {
         "model.num_hidden_layers": 2,

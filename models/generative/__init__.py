@@ -1,18 +1,26 @@
 """Models that generate images."""
 
+from .cgan import ConditionalGANConfig, ConditionalGenerator, ProjectionDiscriminator
 from .ddpm import DDPM, DDPMConfig
 from .gan import Discriminator, GANConfig, Generator
+from .pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
 from .pixel_rnn import PixelRNN, PixelRNNConfig
 from .vae import VAE, VAEConfig
 
 __all__ = [
     "DDPM",
     "VAE",
+    "ConditionalGANConfig",
+    "ConditionalGenerator",
     "DDPMConfig",
     "Discriminator",
     "GANConfig",
     "Generator",
+    "PatchDiscriminator",
+    "Pix2PixConfig",
+    "Pix2PixGenerator",
     "PixelRNN",
     "PixelRNNConfig",
+    "ProjectionDiscriminator",
     "VAEConfig",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..task import Task
+from .cgan import ConditionalGANTask
 from .char_rnn import CharRNNTask
 from .copying import Copying
 from .dates import Dates
@@ -13,6 +14,7 @@ from .gmm import GMMTask
 from .hmm import HMMTask
 from .logistic_regression import LogisticRegressionTask
 from .naive_bayes import NaiveBayesTask
+from .pix2pix import Pix2PixTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
@@ -32,6 +34,8 @@ TASKS: dict[str, type[Task]] = {
     "vae": VAETask,
     "gmm": GMMTask,
     "hmm": HMMTask,
+    "cgan": ConditionalGANTask,
+    "pix2pix": Pix2PixTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

@@ -7,6 +7,7 @@ et al. 2017).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Annotated, Any, ClassVar
@@ -14,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import data, optim, parallel
+from tinygrad_cv import data, nn, optim, parallel
 
 from ...config import Config, Fraction, Steps
 from ...generative.gan import (
@@ -72,23 +73,32 @@ PRESETS = {
 }
 
 
-class GANTask(ImageGenerator):
-    """Generator and discriminator with their optimisers."""
+class AdversarialTask(ImageGenerator):
+    """Generator and discriminator with their optimisers, which take turns.
 
-    presets = PRESETS
-    title = "GAN"
+    A batch is images, as the networks have them, and what they are conditioned on: nothing, or
+    arrays that the discriminator takes besides.
+    """
+
     plots: ClassVar = {
         "losses": ("generator loss", "discriminator loss"),
         "accuracy": ("accuracy on real", "accuracy on fake"),
     }
 
-    settings: GANSettings
+    settings: Any
 
-    def __init__(self, settings: GANSettings, training: Any, *, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        settings: Any,
+        pairs: tuple[np.ndarray, ...] | None,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
         self.settings, self.rng = settings, rng
         config = settings.training
-        self.generator = Generator(settings.model, rng=rng)
-        self.discriminator = Discriminator(settings.model, rng=rng)
+        self.generator, self.discriminator = generator, discriminator
         self.generator_optimizer = optim.Adam(
             self.generator.parameters(), config.generator_lr, config.betas
         )
@@ -96,9 +106,8 @@ class GANTask(ImageGenerator):
             self.discriminator.parameters(), config.discriminator_lr, config.betas
         )
         self.ema = optim.ExponentialMovingAverage(self.generator, config.ema_decay)
-        if training is not None:
-            pixels = training.images.reshape(len(training.images), -1)  # (N, P)
-            self.batches = data.batches(pixels, min(config.batch_size, len(pixels)), rng=rng)
+        if pairs is not None:
+            self.batches = data.batches(pairs, min(config.batch_size, len(pairs[0])), rng=rng)
         self.parts = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -107,40 +116,52 @@ class GANTask(ImageGenerator):
             "ema": self.ema,
         }
 
+    def fake(self, n: int, *condition: np.ndarray) -> Any:
+        """This rank's share of n images by the generator, which are recorded."""
+        z = parallel.team().shard(self.generator.draw_latents(n, self.rng))  # (B, Z)
+        return self.generator(tg.Tensor(z), *condition)
+
+    def next_batch(self) -> tuple[np.ndarray, ...]:
+        """The next real images, and what they are conditioned on; the same on all ranks."""
+        batch: tuple[np.ndarray, ...] = next(self.batches)
+        return batch
+
     def step(self, step: int) -> dict[str, float]:
         """One update of the discriminator, then one of the generator; what the log shows."""
-        team = parallel.team()
-        real = next(self.batches)
-        z = team.shard(self.generator.draw_latents(len(real), self.rng))  # (B, Z)
-        real = team.shard(real)  # (B, P)
+        batch = self.next_batch()
+        real, *condition = map(parallel.team().shard, batch)
         noise = self.noise_level(step)
-        fake = self.generator(tg.Tensor(z))  # (B, P)
-        metrics = self.discriminator_step(real, fake.numpy(), noise)
-        return metrics | self.generator_step(fake, noise)
+        fake = self.fake(len(batch[0]), *condition)
+        metrics = self.discriminator_step(real, fake.numpy(), condition, noise)
+        return metrics | self.generator_step(real, fake, condition, noise)
 
     def noise_level(self, step: int) -> float:
         """The standard deviation of the instance noise, which the critic does without."""
-        config = self.settings.training
+        config: GANTraining = self.settings.training
         if self.settings.model.loss == "wgan-gp":
             return 0.0
         return config.instance_noise * max(0.0, 1 - step / config.steps)
 
     def blur(self, images: Any, noise: float) -> Any:
-        """Images with instance noise, (B, P)."""
+        """Images with instance noise, of the same shape."""
         drawn = parallel.team().draw(self.rng.standard_normal, images.shape, dtype=np.float32)
         return images + noise * drawn
 
     def discriminator_step(
-        self, real: np.ndarray, fake: np.ndarray, noise: float
+        self, real: np.ndarray, fake: np.ndarray, condition: Sequence[np.ndarray], noise: float
     ) -> dict[str, float]:
         """Learn to tell real images from fake ones, which are detached."""
         model, config = self.settings.model, self.settings.training
         blurred_real, blurred_fake = self.blur(real, noise), self.blur(fake, noise)
-        real_logits = self.discriminator(tg.Tensor(blurred_real))
-        fake_logits = self.discriminator(tg.Tensor(blurred_fake))
+        real_logits = self.discriminator(tg.Tensor(blurred_real), *condition)
+        fake_logits = self.discriminator(tg.Tensor(blurred_fake), *condition)
         loss = discriminator_loss(real_logits, fake_logits, model.loss)
         if model.loss == "wgan-gp":
-            penalty = gradient_penalty(self.discriminator, real, fake, rng=self.rng)
+
+            def critic(x: Any) -> Any:
+                return self.discriminator(x, *condition)
+
+            penalty = gradient_penalty(critic, real, fake, rng=self.rng)
             loss = loss + config.gradient_penalty * penalty
         self.discriminator_optimizer.zero_grad()
         loss.backward()
@@ -151,22 +172,48 @@ class GANTask(ImageGenerator):
             "accuracy on fake": float(np.mean(fake_logits.numpy() <= 0)),
         }
 
-    def generator_step(self, fake: tg.Tensor, noise: float) -> dict[str, float]:
+    def generator_step(
+        self, real: np.ndarray, fake: Any, condition: Sequence[np.ndarray], noise: float
+    ) -> dict[str, float]:
         """Learn to make the discriminator, which stays, take fake images for real ones."""
         self.discriminator.requires_grad_(False)
-        logits = self.discriminator(self.blur(fake, noise))
-        loss = generator_loss(logits, self.settings.model.loss)
+        logits = self.discriminator(self.blur(fake, noise), *condition)
+        loss, metrics = self.generator_objective(logits, real, fake)
         self.discriminator.requires_grad_(True)
         self.generator_optimizer.zero_grad()
         loss.backward()
         self.generator_optimizer.step()
         self.ema.update()
-        return {"generator loss": loss.item()}
+        return metrics
 
-    def sample(self, n: int, *, rng: np.random.Generator) -> np.ndarray:
+    def generator_objective(
+        self, logits: Any, real: np.ndarray, fake: Any
+    ) -> tuple[Any, dict[str, float]]:
+        """What the generator lowers, and what the log shows of it; the logits are of the fakes."""
+        loss = generator_loss(logits, self.settings.model.loss)
+        return loss, {"generator loss": loss.item()}
+
+    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
         """n images in [0, 1] by the averaged weights of the generator: (n, H, W[, C])."""
         with self.ema.applied() as generator:
             generator.eval()
-            images: np.ndarray = generator.sample(n, rng=rng)
+            images: np.ndarray = generator.sample(n, rng=rng, **options)
             generator.train()
         return images
+
+
+class GANTask(AdversarialTask):
+    """The training of a GAN."""
+
+    presets = PRESETS
+    title = "GAN"
+
+    settings: GANSettings
+
+    def __init__(self, settings: GANSettings, training: Any, *, rng: np.random.Generator) -> None:
+        generator = Generator(settings.model, rng=rng)
+        discriminator = Discriminator(settings.model, rng=rng)
+        pairs = None
+        if training is not None:
+            pairs = (training.images.reshape(len(training.images), -1),)  # (N, P)
+        super().__init__(generator, discriminator, settings, pairs, rng=rng)
