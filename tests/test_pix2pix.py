@@ -53,6 +53,16 @@ def test_a_skeleton_is_thin_ink_in_no_more_pieces(seed: int) -> None:
         assert not ndimage.binary_erosion(lines, EVERY_NEIGHBOUR).any()
 
 
+def test_the_skeleton_of_a_bar_is_its_middle() -> None:
+    bars = np.zeros((1, 20, 20), np.float32)
+    bars[0, 4:9, 2:18] = 1
+    for images in (bars, bars.swapaxes(1, 2)):
+        lines = np.argwhere(skeletons(images)[0])
+        across = lines[:, 0] if images is bars else lines[:, 1]
+        assert set(across.tolist()) == {6}
+        assert len(lines) >= 10
+
+
 def test_the_skeleton_of_a_digit_is_whole() -> None:
     images = DIGITS.images[:300]
     thin = skeletons(images)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...config import Config
+from ...config import Config, Steps
 from ...generative.gan import generator_loss
 from ...generative.pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
 from ..evaluation.generation import Evaluator, report
@@ -33,8 +33,10 @@ SHOWN = 10  # images
 class Pix2PixTraining(GANTraining):
     """How pix2pix is trained."""
 
+    steps: Steps = 3000
     batch_size: Annotated[int, 2, 10**6] = 64
-    lambda_l1: float = 10.0  # weight of the mean absolute difference
+    generator_lr: float = 5e-4
+    lambda_l1: float = 5.0  # weight of the mean absolute difference
     lambda_adv: float = 1.0  # weight of the discriminator's verdict; 0: a plain network of L1
 
 
