@@ -19,8 +19,8 @@ from tinygrad_cv import __version__, data, parallel
 from tinygrad_cv.files import atomic_write
 from tinygrad_cv.machine import few_blas_threads
 
+from ..classical.missing import MISSING, grey_out, known_in
 from ..config import named_values, restored, shown, stored
-from ..generative.ddpm import MISSING, known_pixels
 from . import comparison, demo
 from .describe import described
 from .errors import RunError
@@ -329,9 +329,8 @@ def do_inpaint(args: argparse.Namespace) -> None:
     else:
         _, test = read_data(run.config["data"], run.config["root"])
         images = rng.permutation(test.images)[: args.n]
-        known = np.broadcast_to(known_pixels(images.shape[1:3], args.missing), images.shape[:3])
-    each_channel = known.reshape(known.shape + (1,) * (images.ndim - 3))
-    seen = np.where(each_channel, images, np.float32(0.5))
+        known = known_in(images, args.missing)
+    seen = grey_out(images, known)
     filled = task.inpaint(seen, known, rng=rng)
     if Path(args.out).suffix == ".png":
         write_png(Path(args.out), grid(np.concatenate([seen, filled]), len(seen)))

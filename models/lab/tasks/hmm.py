@@ -55,9 +55,7 @@ class HMMTask(EMTask):
         write_png(folder / "transitions.png", grid(self.transitions(), 5, gap=2))
         matrices = "From which state (down) to which (across), a matrix for each class"
         captions.append(("transitions.png", matrices))
-        if self.settings.model.num_classes:
-            write_png(folder / "classes.png", grid(self.draw_classes(rng), 10))
-            captions.append(("classes.png", "Drawn by class, a row each"))
+        captions += self.show_classes(folder, rng)
         return captions
 
     def transitions(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, parallel
 
 from ...classical.kernel_ridge import kernel_ridge_regression
+from ...classical.missing import grey_out, known_in
 from ...classical.nearest import flatten, nearest
 from ...config import Fraction, ImageConfig
 from ..evaluation.baselines import BASELINES
@@ -42,9 +43,21 @@ class ImageGenerator(Task):
         "test images. “real” is the floor: real images against real ones."
     )
 
+    @property
+    def num_classes(self) -> int:
+        """How many classes it can be asked to draw; 0 for a model without classes."""
+        return getattr(self.settings.model, "num_classes", 0)
+
     def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """The n images that are measured, with their classes if the model draws by class."""
-        return self.sample(n, rng=np.random.default_rng(1)), None
+        """The n images that are measured, and, of a model with classes, theirs.
+
+        They are as frequent as in training.
+        """
+        rng = np.random.default_rng(1)
+        if not self.num_classes:
+            return self.sample(n, rng=rng), None
+        classes = as_frequent(training.labels, n)
+        return self.sample(n, label=classes, rng=rng), classes
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         evaluator = Evaluator.load(name)
@@ -77,6 +90,15 @@ class ImageGenerator(Task):
             ("nearest.png", copies),
             ("real.png", f"Real images: {test.name}"),
         ]
+
+
+def draw_inpainted(
+    task: Any, images: np.ndarray, rng: np.random.Generator, **options: Any
+) -> np.ndarray:
+    """Images, what is left of each without its lower half, and three ways to fill that."""
+    known = known_in(images, "lower")
+    filled = [task.inpaint(images, known, rng=rng, **options) for _ in range(3)]
+    return np.concatenate([images, grey_out(images, known), *filled])
 
 
 def as_frequent(labels: np.ndarray, n: int) -> np.ndarray:
