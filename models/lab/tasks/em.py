@@ -16,11 +16,12 @@ import numpy as np
 from ...classical.bayes import ClassConditional
 from ...classical.gmm import GMMConfig, ImageMixture
 from ...config import Config, Steps
+from ..evaluation.baselines import discriminative
 from ..evaluation.bayes import METRICS_HELP, bayes_metrics
 from ..report.images import grid, write_png
 from ..settings import changed
 from ..task import GeneratedBatches
-from .images import ImageClassifier, ImageGenerator, ImageSettings, check_classes
+from .images import ImageGenerator, ImageSettings, check_classes
 
 ALL = -1  # a label: of all classes
 PER_CLASS = 10  # images of a class are shown
@@ -155,18 +156,6 @@ def with_bayes(
         metrics = known.get(row["name"], {})
         merged.append({"name": row["name"], **metrics, **row})
     return merged + discriminative(training, test)
-
-
-def discriminative(training: Any, test: Any) -> list[dict[str, Any]]:
-    """Rows of what classifies without a model of the images."""
-    predicted = {
-        "nearest neighbour": ImageClassifier.nearest_neighbour(training, test.images),
-        "kernel regression": ImageClassifier.kernel_regression(training, test.images),
-    }
-    rows = []
-    for name, classes in predicted.items():
-        rows.append({"name": name, "accuracy": float(np.mean(classes == test.labels))})
-    return rows
 
 
 def class_gaussians(training: Any) -> ImageMixture:

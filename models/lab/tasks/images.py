@@ -11,11 +11,10 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, parallel
 
-from ...classical.kernel_ridge import kernel_ridge_regression
 from ...classical.missing import grey_out, known_in
 from ...classical.nearest import flatten, nearest
 from ...config import Fraction, ImageConfig
-from ..evaluation.baselines import BASELINES
+from ..evaluation.baselines import BASELINES, accuracy_row, discriminative
 from ..evaluation.generation import Evaluator, report
 from ..learner import Learner, TrainingConfig
 from ..progress import progress_bar
@@ -24,7 +23,6 @@ from ..settings import Settings, changed
 from ..task import Task, in_batches
 
 SAMPLES = 5000  # of a generator are measured, or as many as there are test images
-BASELINE_IMAGES = 5000  # the kernel regression beside a classifier sees at most so many
 HARDEST = 20  # test images are shown
 
 
@@ -201,34 +199,11 @@ class Classifier(Task):
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         scores = self.scores(test.images)
         self.found = (test, scores)
-        predicted = {
-            self.title: scores.argmax(axis=1),
-            "nearest neighbour": self.nearest_neighbour(training, test.images),
-            "kernel regression": self.kernel_regression(training, test.images),
-        }
-        rows: list[dict[str, Any]] = []
-        for model, classes in predicted.items():
-            rows.append({"name": model, "accuracy": float(np.mean(classes == test.labels))})
+        row = accuracy_row(self.title, scores.argmax(axis=1), test)
         if self.probabilistic:
             of_label = np.take_along_axis(scores, test.labels[:, None], axis=1)
-            rows[0]["cross-entropy"] = -float(np.mean(of_label))
-        return rows
-
-    @staticmethod
-    def nearest_neighbour(training: Any, images: np.ndarray) -> np.ndarray:
-        """The class of the training image that is nearest to each image, (N,)."""
-        places = nearest(flatten(images), flatten(training.images))
-        return np.asarray(training.labels[places])
-
-    @staticmethod
-    def kernel_regression(training: Any, images: np.ndarray) -> np.ndarray:
-        """The class of each image by kernel ridge regression, (N,)."""
-        order = np.random.default_rng(0).permutation(len(training.images))
-        some = order[:BASELINE_IMAGES]
-        predict = kernel_ridge_regression(
-            training.images[some], training.labels[some], len(training.classes)
-        )
-        return predict(images)
+            row["cross-entropy"] = -float(np.mean(of_label))
+        return [row, *discriminative(training, test)]
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         known, scores = self.found
