@@ -34,7 +34,7 @@ his scaling.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -50,6 +50,7 @@ from .discrete import draw, log, log_dirichlet, shares
 from .kmeans import kmeans
 from .nearest import nearest
 
+RANGE = 600  # exp of less than that, and of more than minus that, is an ordinary number
 PAD = -1  # the state after a sequence's end
 
 
@@ -105,6 +106,12 @@ class Sequences:
 # -------------------------------------------------------------------------- sums over all the paths
 
 
+def log_product(log_a: Array, log_b: Array) -> Array:
+    """log(a @ b), (N, S), of log a (N, S) and log b (S, S)."""
+    paths = log_a[:, :, None] + log_b  # (N, S, S)
+    return special.logsumexp(paths, axis=1)
+
+
 def log_likelihood(
     log_initial: Array,
     log_transition: Array,
@@ -125,17 +132,17 @@ def forward(
     log_transition: Array,
     log_emissions: Array,
     lengths: np.ndarray,
+    product: Callable[..., Array] = log_product,
 ) -> list[Array]:
     """log alpha_t, (N, S), for each t; after the end of a sequence it stays.
 
-    For the arguments see `log_likelihood`.
+    For the arguments see `log_likelihood`. `product` may be `fast_log_product` for arrays.
     """
     T = log_emissions.shape[1]
     alpha = log_initial + log_emissions[:, 0]
     alphas = [alpha]
     for t in range(1, T):
-        paths = alpha[:, :, None] + log_transition  # (N, S, S)
-        moved = special.logsumexp(paths, axis=1) + log_emissions[:, t]
+        moved = product(alpha, log_transition) + log_emissions[:, t]
         alpha = np.where(goes_on(t, lengths), moved, alpha)
         alphas.append(alpha)
     return alphas
@@ -152,8 +159,7 @@ def backward(
     betas = [beta]
     for t in range(T - 1, 0, -1):
         ahead = log_emissions[:, t] + beta
-        paths = log_transition + ahead[:, None, :]  # (N, S, S)
-        summed = special.logsumexp(paths, axis=2)
+        summed = fast_log_product(ahead, log_transition.T)
         beta = np.where(goes_on(t, lengths), summed, 0)
         betas.append(beta)
     return betas[::-1]
@@ -162,6 +168,41 @@ def backward(
 def goes_on(t: int, lengths: np.ndarray) -> np.ndarray:
     """Which sequences have an x_t, (N, 1)."""
     return (t < lengths)[:, None]
+
+
+def fast_log_product(log_a: np.ndarray, log_b: np.ndarray) -> np.ndarray:
+    """`log_product` by one product of matrices, in place of N S S exponentials.
+
+    The rows of a are scaled by their largest element. Where a result is so small beside it that
+    what counts may have become 0, `log_product` does it again.
+    """
+    largest = log_a.max(axis=1, keepdims=True)
+    scale = np.where(np.isfinite(largest), largest, 0)
+    scaled = log(np.exp(log_a - scale) @ np.exp(log_b))
+    product = scaled + scale
+    faint = (scaled < -RANGE).any(axis=1)
+    if faint.any():
+        product[faint] = log_product(log_a[faint], log_b)
+    return np.asarray(product)
+
+
+def expected_moves(
+    log_before: np.ndarray,
+    log_transition: np.ndarray,
+    log_ahead: np.ndarray,
+) -> np.ndarray:
+    """The sum over n of exp(log_before[n, i] + log_transition[i, j] + log_ahead[n, j]), (S, S).
+
+    As `fast_log_product` by one product of matrices, but for rows that it could not hold.
+    """
+    largest = log_before.max(axis=1, keepdims=True)
+    ahead = log_ahead + largest
+    near = (ahead < RANGE / 2).all(axis=1)
+    before = np.exp(log_before[near] - largest[near])
+    moves = np.exp(log_transition) * (before.T @ np.exp(ahead[near]))
+    far = ~near
+    paths = log_before[far][:, :, None] + log_transition + log_ahead[far][:, None, :]
+    return np.asarray(moves + np.exp(paths).sum(axis=0))
 
 
 class Expected(NamedTuple):
@@ -179,7 +220,7 @@ def forward_backward(
     lengths: np.ndarray,
 ) -> Expected:
     """The E-step. For the arguments see `log_likelihood`."""
-    alphas = forward(log_initial, log_transition, log_emissions, lengths)
+    alphas = forward(log_initial, log_transition, log_emissions, lengths, fast_log_product)
     betas = backward(log_transition, log_emissions, lengths)
     log_p = special.logsumexp(alphas[-1], axis=1, keepdims=True)  # (N, 1)
     states = np.zeros(log_emissions.shape)
@@ -188,10 +229,9 @@ def forward_backward(
         gamma = np.exp(alphas[t] + betas[t] - log_p)
         states[:, t] = np.where(goes_on(t, lengths), gamma, 0)
         if t > 0:
-            before = alphas[t - 1][:, :, None]
             ahead = log_emissions[:, t] + betas[t] - log_p
-            xi = np.exp(before + log_transition + ahead[:, None, :])
-            moves += xi[t < lengths].sum(axis=0)
+            running = t < lengths
+            moves += expected_moves(alphas[t - 1][running], log_transition, ahead[running])
     return Expected(states, moves, log_p[:, 0])
 
 
@@ -334,7 +374,8 @@ class HiddenMarkovModel(nn.Module):
 
     def log_likelihoods(self, batch: Sequences) -> np.ndarray:
         """log p(x_n), (N,)."""
-        return np.asarray(log_likelihood(*self.logarithms(batch)))
+        alphas = forward(*self.logarithms(batch), fast_log_product)
+        return np.asarray(special.logsumexp(alphas[-1], axis=1))
 
     def expect(self, batch: Sequences) -> Expected:
         """The E-step."""
