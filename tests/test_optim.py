@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from collections import defaultdict
 from collections.abc import Callable
@@ -772,3 +773,17 @@ def test_minimize_says_when_it_did_not_get_there() -> None:
     np.testing.assert_allclose(optim.minimize(banana, np.array([-1.0, 1.0])), 1, atol=1e-4)
     with pytest.raises(RuntimeError, match=r"optim\.minimize: L-BFGS-B ended early: .*LIMIT"):
         optim.minimize(banana, np.array([-1.0, 1.0]), options={"maxiter": 1})
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "BFGS", "CG"])
+def test_minimize_ends_at_its_limit_and_goes_on_from_there(method: str) -> None:
+    def banana(x: Any) -> Any:
+        return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+
+    values, x = [], np.array([-1.0, 1.0])
+    for _ in range(60):
+        values.append(banana(x))
+        x = optim.minimize(banana, x, method, limit=3, options={"gtol": 1e-6})
+    assert values[1] > 1e-2
+    assert all(after <= before for before, after in itertools.pairwise(values))
+    np.testing.assert_allclose(x, 1, atol=1e-4)

@@ -196,7 +196,7 @@ def _header(file: BinaryIO) -> tuple[bytes, int]:
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = int.from_bytes(start, "little")
-    if start.startswith((b"PK\x03\x04", b"\x80\x02")):
+    if start.startswith((b"PK\x03\x04", b"\x80\x02")) and length > size:  # 640 is a length, too
         raise ValueError(PICKLE)
     if size < 8:
         raise ValueError(f"it has {size} bytes, too few even for the length of a header")

@@ -11,7 +11,9 @@ from ..transforms import value_and_grad
 from ..typing import Function, PyTree
 
 
-def minimize(f: Function, x: PyTree, method: str = "L-BFGS-B", **options: Any) -> PyTree:
+def minimize(
+    f: Function, x: PyTree, method: str = "L-BFGS-B", *, limit: int | None = None, **options: Any
+) -> PyTree:
     """Where a function of arrays is smallest, as `scipy.optimize.minimize` finds it.
 
         best = optim.minimize(lambda p: np.sum((a @ p["w"] - b) ** 2), {"w": np.zeros(3)})
@@ -19,6 +21,7 @@ def minimize(f: Function, x: PyTree, method: str = "L-BFGS-B", **options: Any) -
     x: where to begin, an array or nested dicts, lists and tuples of arrays. The result has its
         nesting, shapes and dtypes.
     method: one of SciPy's that use a gradient: "L-BFGS-B" (Liu & Nocedal 1989), "BFGS", "CG", ...
+    limit: iterations after which it ends where it is; where that is, the next call can begin.
     options: those of `scipy.optimize.minimize`, as `tol=1e-9`, `options={"maxiter": 100}`.
 
     SciPy computes in float64. Raises RuntimeError with SciPy's words if it does not get there.
@@ -42,7 +45,9 @@ def minimize(f: Function, x: PyTree, method: str = "L-BFGS-B", **options: Any) -
         return float(value), np.concatenate(parts).astype(float)
 
     start = np.concatenate([np.ravel(array) for array in arrays]).astype(float)
+    if limit is not None:
+        options["options"] = {**options.get("options", {}), "maxiter": limit}
     found = optimize.minimize(objective, start, method=method, jac=True, **options)
-    if not found.success:
+    if not found.success and (limit is None or found.nit < limit):
         raise RuntimeError(f"optim.minimize: {method} ended early: {found.message}")
     return nested(found.x)

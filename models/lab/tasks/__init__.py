@@ -11,11 +11,15 @@ from .detr import DETRDetection
 from .gan import GANTask
 from .gmm import GMMTask
 from .hmm import HMMTask
+from .logistic_regression import LogisticRegressionTask
+from .naive_bayes import NaiveBayesTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
+from .svm import LinearSVMTask, SVMTask
+from .vae import VAETask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
 
@@ -25,6 +29,7 @@ TASKS: dict[str, type[Task]] = {
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
+    "vae": VAETask,
     "gmm": GMMTask,
     "hmm": HMMTask,
     "char-rnn": CharRNNTask,
@@ -35,4 +40,8 @@ TASKS: dict[str, type[Task]] = {
     "detr": DETRDetection,
     "yolos": YOLOSDetection,
     "segment": Segmentation,
+    "naive-bayes": NaiveBayesTask,
+    "logistic-regression": LogisticRegressionTask,
+    "svm": SVMTask,
+    "linear-svm": LinearSVMTask,
 }

@@ -18,7 +18,7 @@ from ...config import Config, Steps
 from ..evaluation.bayes import METRICS_HELP, bayes_metrics
 from ..settings import changed
 from ..task import GeneratedBatches
-from .images import ImageClassifier, ImageGenerator, ImageSettings, classes_like
+from .images import ImageClassifier, ImageGenerator, ImageSettings, as_frequent
 
 ALL = -1  # a label: of all classes
 PER_CLASS = 10  # images of a class are shown
@@ -118,11 +118,16 @@ class EMTask(ImageGenerator):
         prior: np.ndarray = self.model.log_prior
         return prior
 
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The most probable class of each image, (N,), by Bayes' theorem."""
+        log_joint = self.class_log_likelihoods(images) + self.log_prior
+        return np.asarray(log_joint.argmax(axis=1))
+
     def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Of a model with classes n images whose classes are as frequent as in training."""
         if not self.settings.model.num_classes:
             return super().measured(n, training)
-        classes = classes_like(training, n)
+        classes = as_frequent(training.labels, n)
         return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:

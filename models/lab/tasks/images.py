@@ -17,7 +17,7 @@ from ...config import Fraction, ImageConfig
 from ..evaluation.baselines import BASELINES
 from ..evaluation.generation import Evaluator, report
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import Settings, changed
 from ..task import Task, in_batches
@@ -25,12 +25,6 @@ from ..task import Task, in_batches
 SAMPLES = 5000  # of a generator are measured, or as many as there are test images
 BASELINE_IMAGES = 5000  # the kernel regression beside a classifier sees at most so many
 HARDEST = 20  # test images are shown
-
-
-def classes_like(training: Any, n: int) -> np.ndarray:
-    """n classes in their order, as frequent as those of the training images."""
-    places = np.linspace(0, len(training) - 1, n).round().astype(int)
-    return np.asarray(np.sort(training.labels)[places])
 
 
 class ImageGenerator(Task):
@@ -85,6 +79,19 @@ class ImageGenerator(Task):
         ]
 
 
+def as_frequent(labels: np.ndarray, n: int) -> np.ndarray:
+    """n classes, in order, as frequent as in `labels`."""
+    places = np.linspace(0, len(labels) - 1, n).round().astype(int)
+    classes: np.ndarray = np.sort(labels)[places]
+    return classes
+
+
+def check_classes(name: str, classes: int, dataset: Any) -> None:
+    """Raise ValueError for a model with fewer classes than a data set (None without), but some."""
+    if dataset is not None and 0 < classes < len(dataset.classes):
+        raise ValueError(f"{name}={classes}: {dataset.name} has {len(dataset.classes)}")
+
+
 @dataclass(frozen=True)
 class ImageTraining(TrainingConfig):
     """How a classifier is trained: its images are shifted, flipped and mixed, labels smoothed."""
@@ -137,18 +144,99 @@ class ClassifierSettings(ImageSettings):
     training: ImageTraining
 
 
-class ImageClassifier(Task):
-    """A task whose model gives class logits (N, K) to images (N, H, W[, C])."""
+class Classifier(Task):
+    """A task whose model scores the classes of images (N, H, W[, C]), (N, K).
 
-    plots: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
+    The largest score is the class. They are log p(class | image), unless `probabilistic` is False.
+    """
+
+    probabilistic: ClassVar[bool] = True
     metrics_help = (
         "accuracy: share of the test images given their class. cross-entropy: mean of "
         "-log p(class), in nats. Baselines: the class of the nearest training image, and kernel "
         "ridge regression on at most 5,000 of them."
     )
 
+    found: tuple[Any, Any] = (None, None)  # test data and their scores, until the next step
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """The scores of the classes, (N, K)."""
+        raise NotImplementedError
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """The class of each image, (N,)."""
+        return np.asarray(self.scores(images).argmax(axis=1))
+
+    def labels_of(self, training: Any) -> np.ndarray:
+        """The labels (N,) of training data. Raises ValueError if there are none."""
+        if training.labels is None:
+            raise ValueError(
+                f"{training.name} has no labels to learn from; "
+                f"a {self.title} needs classified images"
+            )
+        return np.asarray(training.labels)
+
+    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
+        scores = self.scores(test.images)
+        self.found = (test, scores)
+        predicted = {
+            self.title: scores.argmax(axis=1),
+            "nearest neighbour": self.nearest_neighbour(training, test.images),
+            "kernel regression": self.kernel_regression(training, test.images),
+        }
+        rows: list[dict[str, Any]] = []
+        for model, classes in predicted.items():
+            rows.append({"name": model, "accuracy": float(np.mean(classes == test.labels))})
+        if self.probabilistic:
+            of_label = np.take_along_axis(scores, test.labels[:, None], axis=1)
+            rows[0]["cross-entropy"] = -float(np.mean(of_label))
+        return rows
+
+    @staticmethod
+    def nearest_neighbour(training: Any, images: np.ndarray) -> np.ndarray:
+        """The class of the training image that is nearest to each image, (N,)."""
+        places = nearest(flatten(images), flatten(training.images))
+        return np.asarray(training.labels[places])
+
+    @staticmethod
+    def kernel_regression(training: Any, images: np.ndarray) -> np.ndarray:
+        """The class of each image by kernel ridge regression, (N,)."""
+        order = np.random.default_rng(0).permutation(len(training.images))
+        some = order[:BASELINE_IMAGES]
+        predict = kernel_ridge_regression(
+            training.images[some], training.labels[some], len(training.classes)
+        )
+        return predict(images)
+
+    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
+        known, scores = self.found
+        if known is not test:
+            scores = self.scores(test.images)
+        of_label = np.take_along_axis(scores, test.labels[:, None], axis=1)
+        what = "got the least probability"
+        if not self.probabilistic:  # how far it is above the best other one
+            others = scores.copy()
+            np.put_along_axis(others, test.labels[:, None], -np.inf, axis=1)
+            of_label = of_label - others.max(axis=1, keepdims=True)
+            what = "is furthest below the best one, or nearest to it"
+        hardest = np.argsort(of_label[:, 0])[:HARDEST]
+        write_png(folder / "hardest.png", grid(test.images[hardest], 10))
+        labels, predicted = test.labels[hardest], scores[hardest].argmax(axis=1)
+        pairs = zip(labels, predicted, strict=True)
+        wrong = [f"{label} as {other}" for label, other in pairs if label != other]
+        message = f"{len(wrong)} are misclassified"
+        if 0 < len(wrong) < len(hardest):
+            message = f"misclassified are {', '.join(wrong)}"
+        caption = f"The test images whose class {what}: {message}"
+        return [("hardest.png", caption)]
+
+
+class ImageClassifier(Classifier):
+    """A task whose model, a network, gives class logits (N, K) to images (N, H, W[, C])."""
+
+    plots: ClassVar = {"loss": ("loss",), "accuracy": ("accuracy on the batch",)}
+
     settings: ClassifierSettings
-    found: tuple[Any, Any] = (None, None)  # test data and their log p, until the next step
 
     def __init__(
         self,
@@ -162,12 +250,7 @@ class ImageClassifier(Task):
         self.learner = Learner(model, settings.training, final_ratio=0.01)
         self.parts = self.learner.parts
         if training is not None:
-            if training.labels is None:
-                raise ValueError(
-                    f"{training.name} has no labels to learn from; "
-                    f"a {self.title} needs classified images"
-                )
-            pairs = (training.images, training.labels)
+            pairs = (training.images, self.labels_of(training))
             size = min(settings.training.batch_size, len(training.images))
             self.batches = data.batches(pairs, size, rng=rng)
 
@@ -197,6 +280,9 @@ class ImageClassifier(Task):
         accuracy += (1 - share) * np.mean(predicted == others)
         return {"loss": loss.item(), "accuracy on the batch": float(accuracy)}
 
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        return self.log_probabilities(images)
+
     def log_probabilities(self, images: np.ndarray) -> np.ndarray:
         """log p(class | image), (N, K), by the averaged weights."""
         log_p = []
@@ -205,50 +291,3 @@ class ImageClassifier(Task):
                 logits = model(tg.Tensor(batch))
                 log_p.append(kernels.log_softmax(logits).numpy())
         return np.concatenate(log_p)
-
-    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        log_p = self.log_probabilities(test.images)
-        self.found = (test, log_p)
-        of_label = np.take_along_axis(log_p, test.labels[:, None], axis=1)
-        predicted = {
-            self.title: log_p.argmax(axis=1),
-            "nearest neighbour": self.nearest_neighbour(training, test.images),
-            "kernel regression": self.kernel_regression(training, test.images),
-        }
-        rows: list[dict[str, Any]] = []
-        for model, classes in predicted.items():
-            rows.append({"name": model, "accuracy": float(np.mean(classes == test.labels))})
-        rows[0]["cross-entropy"] = -float(np.mean(of_label))
-        return rows
-
-    @staticmethod
-    def nearest_neighbour(training: Any, images: np.ndarray) -> np.ndarray:
-        """The class of the training image that is nearest to each image, (N,)."""
-        places = nearest(flatten(images), flatten(training.images))
-        return np.asarray(training.labels[places])
-
-    @staticmethod
-    def kernel_regression(training: Any, images: np.ndarray) -> np.ndarray:
-        """The class of each image by kernel ridge regression, (N,)."""
-        order = np.random.default_rng(0).permutation(len(training.images))
-        some = order[:BASELINE_IMAGES]
-        predict = kernel_ridge_regression(
-            training.images[some], training.labels[some], len(training.classes)
-        )
-        return predict(images)
-
-    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        known, log_p = self.found
-        if known is not test:
-            log_p = self.log_probabilities(test.images)
-        of_label = np.take_along_axis(log_p, test.labels[:, None], axis=1)[:, 0]
-        hardest = np.argsort(of_label)[:HARDEST]
-        write_png(folder / "hardest.png", grid(test.images[hardest], 10))
-        labels, predicted = test.labels[hardest], log_p[hardest].argmax(axis=1)
-        pairs = zip(labels, predicted, strict=True)
-        wrong = [f"{label} as {other}" for label, other in pairs if label != other]
-        message = f"{len(wrong)} are misclassified"
-        if 0 < len(wrong) < len(hardest):
-            message = f"misclassified are {', '.join(wrong)}"
-        caption = f"The test images whose class got the least probability: {message}"
-        return [("hardest.png", caption)]
