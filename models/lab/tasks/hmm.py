@@ -28,7 +28,7 @@ PRESETS = {
         RowHMMConfig(num_states=2, segments=2, covariance="diag"), EMTraining(steps=20)
     ),
     "digits": HMMSettings(),
-    "mnist": HMMSettings(RowHMMConfig(image_size=(28, 28), num_states=28, segments=14)),
+    "mnist": HMMSettings(RowHMMConfig(image_size=(28, 28), num_states=28, segments=14, floor=0.2)),
 }
 
 
