@@ -787,3 +787,14 @@ def test_minimize_ends_at_its_limit_and_goes_on_from_there(method: str) -> None:
     assert values[1] > 1e-2
     assert all(after <= before for before, after in itertools.pairwise(values))
     np.testing.assert_allclose(x, 1, atol=1e-4)
+
+
+def test_minimize_with_a_limit_ends_where_rounding_hides_what_is_left() -> None:
+    """Beside 1e12 the last digits of a square are lost: no step of the line search is an improvement."""
+
+    def shifted(x: Any) -> Any:
+        return 1e12 + np.sum((x - 1) ** 2)
+
+    options = {"ftol": 0, "gtol": 1e-12}
+    found = optim.minimize(shifted, np.array([1 + 1e-3, 1.0]), limit=100, options=options)
+    np.testing.assert_allclose(found, 1, atol=1e-2)
