@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models.lab.optional import progress_bar
+from models.lab.progress import progress_bar
 from tinygrad_cv.files import atomic_write
 
 from .speed import growth, report

@@ -18,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import tinygrad_cv as tg
-from models.lab.optional import progress_bar
+from models.lab.progress import progress_bar
 from tinygrad_cv import kernels
 
 IMAGES, PIXELS, CLASSES = 60_000, 784, 10

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.lab.optional import progress_bar
+from models.lab.progress import progress_bar
 from models.lab.report.plots import plot
 from models.lab.settings import changed
 from models.lab.tasks.copying import PRESETS, Copying, CopyingSettings

@@ -33,7 +33,7 @@ import numpy as np
 
 import tinygrad_cv as tg
 from models.generative.unet import UNet
-from models.lab.optional import progress_bar
+from models.lab.progress import progress_bar
 from models.vision.vit import ViT
 from tinygrad_cv import kernels as k
 from tinygrad_cv import transforms

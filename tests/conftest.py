@@ -5,6 +5,7 @@ There are thousands of property tests here, so that `dev` and `ci` draw four exa
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -14,6 +15,9 @@ from tinygrad_cv.testing import load_profile
 
 EXAMPLES = 4
 SETTINGS = "_hypothesis_internal_use_settings"
+
+# Where the tests run in the background of a script, Ctrl-C is ignored, by them and by the processes that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 load_profile()
 if settings.default.max_examples > EXAMPLES and settings.get_current_profile_name() != "thorough":

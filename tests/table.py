@@ -19,6 +19,7 @@ from typing import Any
 
 import hypothesis
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
@@ -32,6 +33,12 @@ from tinygrad_cv.testing.strategies import arrays
 from tinygrad_cv.transforms import leaves
 
 Strategy = st.SearchStrategy[Any]
+# The arguments of a row are drawn wherever its function is defined. Of some of them NumPy and SciPy warn
+# themselves, as they do of functions that will go (np.row_stack): that is not what a row is about.
+THEIR_WARNINGS = [
+    pytest.mark.filterwarnings(f"ignore::{kind}")
+    for kind in ("RuntimeWarning", "DeprecationWarning", "numpy.exceptions.ComplexWarning")
+]
 ELSEWHERE = "elsewhere: "  # begins what a row says that is checked in another place
 THOROUGH = hypothesis.settings.get_current_profile_name() == "thorough"
 INVARIANTS = 1 if THOROUGH else 2  # of so many draws one has its invariants checked

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import busy
 from benchmarks.__main__ import main, read
 from benchmarks.speed import by_hand, growth, ours, products, report
 from benchmarks.speed.compare import MULTIPLE, Dropped, Judge, Process, unit
@@ -304,3 +307,31 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert absent("mygrad", "W1s") == "no_such_library is not there"
     assert absent(HAND, "W2s batch=8") is None
     assert "three workloads" in str(absent(HAND, "W3"))
+
+
+# --------------------------------------------------------------------------------------------------------- a busy machine
+
+
+def test_a_run_makes_what_its_share_of_the_cores_gives(capsys: Any) -> None:
+    """On two cores, two processes beside two neighbours have half a core each, beside one two thirds."""
+    times = {"1 beside 0": [1.0], "1 beside 1": [1.0], "1 beside 2": [3.0, 1.5, 1.5], "2 beside 0": [0.6]}
+    times |= {"2 beside 1": [0.9], "2 beside 2": [1.2]}
+    assert [round(part, 9) for *_, part in busy.rows(times, 2)] == [1] * 6
+    assert busy.show({"cores": 2, "load": 0.0, "workloads": {"gan-digits": times}})
+    times["2 beside 1"] = [0.9 / 0.79]
+    assert not busy.show({"cores": 2, "load": 1.0, "workloads": {"gan-digits": times}})
+    assert "load at the start 1.00, which should be 0" in capsys.readouterr().out
+
+
+def test_neighbours_work_and_end_with_their_block() -> None:
+    def used() -> float:
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return end.ru_utime + end.ru_stime
+
+    before = used()
+    with pytest.raises(KeyboardInterrupt), busy.neighbours(2):
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+    assert used() > before + 0.02
+    with pytest.raises(ChildProcessError):  # no child is left, dead or alive
+        os.waitpid(-1, os.WNOHANG)

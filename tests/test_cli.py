@@ -10,23 +10,27 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.config import declared, named_values
-from models.lab import cli, memory
+from models.lab import cli, memory, progress
 from models.lab.cli import main
 from models.lab.describe import default_preset, described, meaning
 from models.lab.errors import RunError
+from models.lab.report.images import write_png
 from models.lab.run import Run
+from models.lab.task import Task
 from models.lab.tasks import TASKS
 from models.lab.tasks.gan import PRESETS, GANTask
 from models.lab.train import train
@@ -53,7 +57,13 @@ def digest(path: Path) -> str:
 
 
 def carry_out(*command: str, folder: Path | None = None) -> Outcome:
-    """A command, in this process; the files that are in a folder then."""
+    """A command, in this process, and the files that are in a folder then.
+
+    Runs that it names, as tasks are called, are there before.
+    """
+    reads = command[2:] if command[0] in ("train", *WITHOUT_TASK) else command[1:]
+    for task in TASKS.keys() & {word for option, word in pairwise(("", *reads)) if option in ("", "--start")}:
+        run_of(task)
     out, error, before = io.StringIO(), io.StringIO(), (sys.stdout, sys.stderr)
     sys.stdout, sys.stderr = out, error
     try:
@@ -77,36 +87,66 @@ def error_of(*command: str) -> str:
     return lines[0]
 
 
+def data_of(task: str) -> list[str]:
+    return ["--data", "text:text.txt"] if TASKS[task].dataset_kind == "text" else []
+
+
+def new_run(task: str, out: str, steps: int = 1) -> list[str]:
+    """A command that trains a tiny model."""
+    fewer = ["--set", "model.timesteps=3"] if task == "ddpm" else []
+    return ["train", task, "--preset", "tiny", *data_of(task), "--steps", str(steps), *fewer, "--out", out]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: Any) -> Iterator[Path]:
-    """A folder with a run of each kind that draws or does not, in which commands are carried out."""
+    """A folder in which commands are carried out; `run_of` adds a run of a task."""
     folder, before = tmp_path_factory.mktemp("runs"), Path.cwd()
     os.chdir(folder)
     (folder / "text.txt").write_text(TEXT)
-    for task in ("gan", "ddpm", "vit", "dates", "copying"):
-        assert main(["train", task, *IN_ONE_STEP, "--out", task]) == 0
-    assert main(["train", "char-rnn", *IN_ONE_STEP, "--data", "text:text.txt", "--out", "char-rnn"]) == 0
     images = np.zeros((2, 8, 8), np.float32)
     images[:, :4] = np.nan
     np.savez(folder / "mine.npz", images=images)
     np.savez(folder / "others.npz", images=images[:1])
+    write_images(folder / "images")
     yield folder
     os.chdir(before)
+
+
+def write_images(folder: Path) -> None:
+    """Images of two classes, a few of each for training and for testing."""
+    for part, count in (("train", 8), ("test", 2)):
+        for label in ("a", "b"):
+            (folder / part / label).mkdir(parents=True)
+            for i in range(count):
+                write_png(folder / part / label / f"{i}.png", np.full((8, 8), 20 * i, np.uint8))
+
+
+def run_of(task: str) -> str:
+    """A run of a task, trained for one step when it is asked for first."""
+    if not Path(task).exists():
+        assert main(new_run(task, task)) == 0
+    return task
 
 
 # ------------------------------------------------------------------------------------- each option, used or refused
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Situation:
     """A command that works, and another value for each of its options that is not in VALUES."""
 
     command: tuple[str, ...]
     values: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def run(self) -> str:
+        """The task whose run it reads."""
+        return self.command[1] if self.command[0] in ("sample", "inpaint", "eval") else ""
+
 
 VALUES = {
-    "--data": "folder:nowhere",
+    "--help": "",
+    "--data": "folder:images",
     "--root": "elsewhere",
     "--preset": "digits",
     "--set": "model.hidden_size=9",
@@ -121,73 +161,127 @@ VALUES = {
     "--missing": "left",
     "--images": "others.npz",
     "--only": "vit",
+    "--all": "",
+    "--labels": "20",
+    "--seeds": "2",
 }
-OF_DATES = {"--start": "dates", "--preset": "dates", "--set": "model.recurrent.hidden_size=9"}
-SAMPLE_DDPM = ("sample", "ddpm", "--n", "2", "--set", "sampling_steps=2")
-NEW_GAN = ("train", "gan", "--preset", "tiny", "--steps", "2", "--out", "run")
-SITUATIONS = (
-    Situation(NEW_GAN, {"--set": "model.latent_dim=5"}),
-    Situation(("train", "dates", "--preset", "tiny", "--steps", "2", "--out", "run"), OF_DATES),
-    Situation(("train", "gan", "--out", "again", "--resume"), {"--set": "model.latent_dim=5"}),
-    Situation(("sample", "gan", "--out", "x.npz"), {"--set": "temperature=2", "--out": "y.npz"}),
-    Situation((*SAMPLE_DDPM, "--out", "x.npz"), {"--set": "eta=0", "--out": "y.npz"}),
-    Situation(("sample", "char-rnn"), {"--set": "temperature=2", "--out": "y.txt"}),
-    Situation(("sample", "dates"), {"--set": "source=3 may 1998", "--out": "y.txt"}),
-    Situation(("sample", "dates", "--set", "source=3 may 1998"), {"--set": "beam=2", "--out": "y.txt"}),
-    Situation(("sample", "vit"), {"--out": "y.png"}),
-    Situation(("inpaint", "ddpm", "--out", "x.npz"), {"--out": "y.npz"}),
-    Situation(("inpaint", "ddpm", "--images", "mine.npz", "--out", "x.npz"), {"--out": "y.npz"}),
-    Situation(("eval", "vit")),
-    Situation(("demo", "--steps", "2")),
-)
+WITHOUT_TASK = ("demo", "compare")
+SMALL_COMPARISON = Situation(("compare", "--labels", "10", "--seeds", "1"), {"--only": "SVM"})
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    groups = cli.parser()._subparsers
+    assert groups is not None
+    return groups._group_actions[0].choices  # type: ignore[return-value]
+
+
+COMMANDS = commands()
 
 
 def options_of(command: str) -> list[str]:
-    """The options of a command but its help."""
-    groups = cli.parser()._subparsers
-    assert groups is not None
-    commands: dict[str, argparse.ArgumentParser] = groups._group_actions[0].choices  # type: ignore[assignment]
-    names = [action.option_strings[-1] for action in commands[command]._actions if action.option_strings]
-    return [name for name in names if name != "--help"]
+    return [action.option_strings[-1] for action in COMMANDS[command]._actions if action.option_strings]
 
 
-def with_option(situation: Situation, option: str) -> list[str]:
-    """The command with another value of an option, in the place of that it has."""
+def situation_of(command: str, task: str) -> Situation:
+    """A command with a task, or with a run of it, with as few words as it needs."""
+    kind = TASKS.get(task)
+    if command == "compare":
+        return SMALL_COMPARISON
+    if kind is None:
+        return Situation((command, "--steps", "2"))
+    if command == "train":
+        preset = next(name for name in kind.presets if name != "tiny")
+        other = {"--preset": preset, "--start": task, "--set": "training.batch_size=3"}
+        return Situation(tuple(new_run(task, "run", 2)), other)
+    images = command == "inpaint" or kind.draws == "images"
+    out = {"sample": ("--out", "x.npz") if images else (), "inpaint": ("--out", "x.npz"), "eval": ()}[command]
+    few = ("--n", "2") if command in ("sample", "inpaint") else ()
+    set_to = {"gan": "latent=1", "ddpm": "eta=0", "char-rnn": "temperature=2"}.get(task, "beam=2")
+    return Situation((command, task, *few, *out), {"--out": "y.npz" if images else "y.txt", "--set": set_to})
+
+
+def product() -> Iterator[tuple[Situation, str]]:
+    """Each command with each task and each option, as the parser has them."""
+    for command, parser in COMMANDS.items():
+        about_a_task = any(not action.option_strings for action in parser._actions)
+        for task in TASKS if about_a_task else [""]:
+            for option in options_of(command):
+                yield situation_of(command, task), option
+
+
+# What the product has not: an option that depends on others.
+OF_DATES = {"--set": "source=3 may 1998", "--out": "y.txt"}
+NEW_GAN = ("train", "gan", "--preset", "tiny", "--steps", "2", "--out", "run")
+SITUATIONS = (
+    Situation(NEW_GAN, {"--set": "model.latent_dim=5", "--preset": "digits"}),
+    Situation(("train", "gan", "--out", "again", "--resume"), {"--set": "model.latent_dim=5", "--preset": "digits"}),
+    Situation(("sample", "ddpm", "--n", "2", "--out", "x.npz"), {"--set": "sampling_steps=2", "--out": "y.npz"}),
+    Situation(("sample", "char-rnn", "--n", "9"), {"--set": "temperature=2", "--out": "y.txt"}),
+    Situation(("sample", "dates", "--n", "2"), OF_DATES),
+    Situation(("sample", "dates", "--set", "source=3 may 1998"), {"--set": "beam=2", "--out": "y.txt"}),
+    Situation(("sample", "vit"), {"--out": "y.png"}),
+    Situation(("inpaint", "ddpm", "--n", "2", "--out", "x.npz"), {"--out": "y.npz"}),
+    Situation(("inpaint", "ddpm", "--images", "mine.npz", "--out", "x.npz"), {"--out": "y.npz"}),
+    Situation(("demo", "--steps", "2")),
+    SMALL_COMPARISON,
+)
+CASES = [(situation, option) for situation in SITUATIONS for option in options_of(situation.command[0])]
+PRODUCT = list(product())
+
+
+def with_option(situation: Situation, option: str) -> tuple[list[str], str]:
+    """The command with another value of an option, in the place of that it has; the value."""
     command = list(situation.command)
-    value = situation.values.get(option, VALUES[option])
-    if option in command and option not in ("--set", "--resume"):
+    value = situation.values.get(option, VALUES.get(option, ""))
+    if option in command and option not in ("--set", "--resume", "--labels"):
         place = command.index(option)
         del command[place : place + 2]
-    return [*command, option, value] if value else [*command, option]
+    return [*command, option, value] if value else [*command, option], value
+
+
+WORK = ("sample", "inpaint", "evaluate")
 
 
 @pytest.fixture
 def recorded(monkeypatch: Any) -> list[Any]:
-    """What commands ask of others whose work takes long: how often to save, how many workers."""
+    """What commands ask of others whose work takes long: training, drawing, measuring, workers."""
     asked: list[Any] = []
     real_workers, real_train = cli.parallel.workers, cli.train
 
     def workers(count: Any) -> Any:
-        asked.append(count)
+        asked.append(("workers", count))
         return real_workers(1)
 
     def trained(task: Any, run: Run, steps: int, *, save_every: int) -> int:
-        asked.append((steps, save_every))
+        asked.append(("train", steps, save_every))
         return real_train(task, run, steps, save_every=save_every)
 
     def part(*arguments: Any) -> Any:
         name, config, _, count, folder, *_ = arguments
-        asked.append((name, config, count, folder))
+        asked.append(("demo", name, config, count, folder))
         return None
 
+    def compared(names: Any, data_name: str, training: Any, test: Any, *others: Any) -> Path:
+        asked.append(("compare", names, data_name, len(training), *others))
+        return Path("page")
+
+    def begun(name: str, real: Any) -> Any:
+        def work(*arguments: Any, **options: Any) -> Any:
+            asked.append((name, repr(options)))
+            return real(*arguments, **options)
+
+        return work
+
+    for kind in {owner for task in TASKS.values() for owner in task.__mro__ if issubclass(owner, Task)} - {Task}:
+        for name in WORK:
+            if name in vars(kind):
+                monkeypatch.setattr(kind, name, begun(name, vars(kind)[name]))
     monkeypatch.setattr(cli.parallel, "workers", workers)
     monkeypatch.setattr(cli, "train", trained)
     monkeypatch.setattr(cli.demo, "carry_out", part)
+    monkeypatch.setattr(cli.comparison, "compare", compared)
     monkeypatch.setattr(cli, "write_page", lambda folder, *_: folder)
     return asked
-
-
-CASES = [(situation, option) for situation in SITUATIONS for option in options_of(situation.command[0])]
 
 
 def clear(folder: Path, names: set[str]) -> None:
@@ -201,40 +295,163 @@ def names_in(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize(("situation", "option"), CASES, ids=lambda case: " ".join(getattr(case, "command", [case])))
-def test_each_option_is_used_or_refused_by_name(
-    situation: Situation, option: str, runs: Path, recorded: list[Any]
+Seen = tuple[Outcome, list[Any]]
+
+
+def seen(command: list[str], folder: Path, recorded: list[Any]) -> Seen:
+    """What a command does, and asks for; the folder is as it was, then."""
+    before = names_in(folder)
+    if "--resume" in command and "again" in command:
+        shutil.copytree(run_of("gan"), folder / "again")
+        recorded.clear()
+    outcome = carry_out(*command, folder=folder)
+    asked = list(recorded)
+    recorded.clear()
+    clear(folder, before)
+    return outcome, asked
+
+
+@pytest.fixture(scope="module")
+def usual() -> dict[tuple[str, ...], Seen]:
+    """What the commands of situations do as they stand: each is carried out once."""
+    return {}
+
+
+def check_one_line(outcome: Outcome) -> None:
+    assert outcome.code == 2, outcome
+    assert outcome.error.count("\n") == 1, outcome.error
+    assert "Traceback" not in outcome.error
+    assert len(outcome.error) < 2200
+
+
+def check_option(
+    situation: Situation, option: str, runs: Path, recorded: list[Any], usual: dict[tuple[str, ...], Seen]
 ) -> None:
     """It is used if anything comes out otherwise: another file, line or number of workers."""
-    before, seen = names_in(runs), []
-    for command in (list(situation.command), with_option(situation, option)):
-        if "--resume" in situation.command:
-            shutil.copytree(runs / "gan", runs / "again")
-        outcome = carry_out(*command, folder=runs)
-        seen.append((outcome, list(recorded)))
-        del recorded[:]
-        clear(runs, before)
-    (usual, asked), (other, asked_then) = seen
-    if other.code == 2:
-        assert other.error.count("\n") == 1
-        known = situation.command[:2] == ("sample", "vit")  # which is refused, whatever the options
-        assert known or option in other.error or NAMED_BY_ITS_VALUE[option] in other.error
-    elif option != "--resume" or "--resume" not in situation.command:
-        assert (usual, asked) != (other, asked_then)
+    command, value = with_option(situation, option)
+    for task in {situation.run, command[1] if option == "--start" else "", value} & TASKS.keys():
+        run_of(task)
+    recorded.clear()
+    other, asked_then = seen(command, runs, recorded)
+    if option == "--help":
+        assert (other.code, other.error, asked_then) == (0, "", [])
+        assert f"usage: tinygrad-cv {command[0]} [" in other.out
+        return
+    if situation.command not in usual:
+        usual[situation.command] = seen(list(situation.command), runs, recorded)
+    before, asked = usual[situation.command]
+    if other.code:
+        check_one_line(other)
+        assert {word for word, *_ in asked_then} <= {"workers"}, "it was refused after the work"
+        by_its_value = value.partition("=")[0].rpartition(":")[2] if value else "run is not a run"
+        assert before.code or option in other.error or by_its_value in other.error, other.error
+    elif (option, situation.command[-1]) != ("--resume", "--resume"):
+        assert (before, asked) != (other, asked_then)
 
 
-NAMED_BY_ITS_VALUE = {
-    "--set": "temperature",
-    "--data": "nowhere",
-    "--resume": "run is not a run",
-    "--out": "another is not a run",
-}
+@pytest.mark.parametrize(("situation", "option"), CASES, ids=lambda case: " ".join(getattr(case, "command", [case])))
+def test_each_option_is_used_or_refused_by_name(
+    situation: Situation, option: str, runs: Path, recorded: list[Any], usual: dict[tuple[str, ...], Seen]
+) -> None:
+    check_option(situation, option, runs, recorded, usual)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(PRODUCT))
+def test_each_option_of_each_command_and_task_is_used_or_refused_by_name(
+    runs: Path, recorded: list[Any], usual: dict[tuple[str, ...], Seen], case: tuple[Situation, str]
+) -> None:
+    check_option(*case, runs, recorded, usual)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("situation", "option"), PRODUCT, ids=lambda case: " ".join(getattr(case, "command", [case])))
+def test_the_whole_product_of_commands_tasks_and_options(
+    situation: Situation, option: str, runs: Path, recorded: list[Any], usual: dict[tuple[str, ...], Seen]
+) -> None:
+    check_option(situation, option, runs, recorded, usual)
 
 
 # ------------------------------------------------------------------------------------------------- values and words
 
 
 SOME = [(task, name) for task, kind in TASKS.items() for name, _ in named_values(kind.presets["tiny"])]
+# What is seen in no weight of three steps: it is for `eval`, or bounds what stays below it.
+NOT_IN_WEIGHTS = ("data.measured_scenes", "training.max_grad_norm")
+
+
+def another(value: Any, limits: Any) -> list[str]:
+    """Values like a setting's, of which at least one should make sense."""
+    if isinstance(value, bool):
+        return [str(not value)]
+    if isinstance(value, str):
+        return [word for word in limits or () if word != value] or ["x"]
+    if isinstance(value, int):
+        return [str(value + 1), str(value // 2), str(value * 2)]
+    if isinstance(value, float):
+        return [str(value / 2 + 0.01), str(min(0.9, value * 2 + 0.1))]
+    return [str(tuple(item + 1 for item in value)), str(tuple(item * 2 for item in value)), str(value[:-1])]
+
+
+def weights_of(task: str, runs: Path, *words: str) -> Any:
+    """What three steps of training lead to; or the error."""
+    before = names_in(runs)
+    with np.errstate(all="ignore"):
+        outcome = carry_out(*new_run(task, "set", 3), *words)
+    if outcome.code:
+        clear(runs, before)
+        return outcome
+    arrays = safetensors.load(runs / "set" / "checkpoint.safetensors")
+    clear(runs, before)
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def check_setting(task: str, name: str, runs: Path, usual: dict[Any, Any]) -> None:
+    if (task, name) in (("ddpm", "model.timesteps"), ("char-rnn", "training.steps")) or name == "training.steps":
+        return  # which the command sets itself
+    if task not in usual:
+        usual[task] = weights_of(task, runs)
+    usual_value = dict(named_values(TASKS[task].presets["tiny"]))[name]
+    heard, texts = [], another(usual_value, declared(TASKS[task].presets["tiny"], name).limits)
+    for text in texts:
+        found = weights_of(task, runs, "--set", f"{name}={text}")
+        if isinstance(found, Outcome):
+            check_one_line(found)
+            assert name.rpartition(".")[2] in found.error
+        else:
+            heard.append(found != usual[task])
+    assert not heard or any(heard) or name in NOT_IN_WEIGHTS, f"of {texts} none was heard"
+
+
+@given(st.sampled_from(SOME))
+def test_a_setting_is_heard_or_refused_by_name(
+    runs: Path, usual: dict[Any, Any], which: tuple[str, str]
+) -> None:
+    check_setting(*which, runs, usual)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "name"), SOME)
+def test_each_setting_is_heard_or_refused_by_name(task: str, name: str, runs: Path, usual: dict[Any, Any]) -> None:
+    check_setting(task, name, runs, usual)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_option_is_written_out_once_and_with_its_value(command: str) -> None:
+    words = [command, *(["gan"] if command not in WITHOUT_TASK else [])]
+    for action in COMMANDS[command]._actions:
+        if not action.option_strings or action.dest == "help":
+            continue
+        option = action.option_strings[-1]
+        value = [VALUES[option]] if action.nargs != 0 else []
+        wrong_words = [[option.upper(), *value], [option, *value, option, *value], [option, *value, "extra"]]
+        wrong_words += [[option[:-1], *value]] if option != "--n" else []  # shortened
+        wrong_words += [[option]] if value else []
+        for wrong in wrong_words:
+            repeated = action.dest in ("set", "only", "resume", "all", "labels") and wrong.count(option) > 1
+            assert repeated or f"see tinygrad-cv {command} --help" in error_of(*words, *wrong)
+    for wrong in ([], ["gan", "extra"]) if command not in WITHOUT_TASK else (["extra"],):
+        assert f"see tinygrad-cv {command} --help" in error_of(command, *wrong)
 
 
 @given(st.sampled_from(SOME), st.sampled_from(JUNK))
@@ -280,28 +497,46 @@ def test_what_cannot_work_is_refused_before_the_run_begins(runs: Path, which: tu
         assert not begun or "gave" in outcome.error, outcome.error
 
 
-TEXTS = [(command, option) for command in ("train", "sample", "inpaint", "demo") for option in options_of(command)]
+WORDS = [(situation, option) for situation, option in PRODUCT if option not in ("--help", "--resume")]
+WORDS += [(situation, "") for situation, option in PRODUCT if option == "--help"]  # TASK or RUN itself
 
 
-@given(st.sampled_from(TEXTS), st.sampled_from(JUNK))
+def check_junk(situation: Situation, option: str, text: str, runs: Path, recorded: list[Any]) -> None:
+    """It is refused in one line before the work; an odd name of a file or a folder is used."""
+    command = list(situation.command)
+    for task in {situation.run} & TASKS.keys():
+        run_of(task)
+    recorded.clear()
+    if option in command and option != "--set":
+        place = command.index(option)
+        del command[place : place + 2]
+    if option:
+        command.append(f"{option}={text}")
+    else:
+        command[1:2] = ["--", text] if text.startswith("-") else [text]
+    outcome, asked = seen(command, runs, recorded)
+    if outcome.code == 0:
+        assert option == "--out" and text.strip()
+        return
+    check_one_line(outcome)
+    assert {word for word, *_ in asked} <= {"workers"}, "it was refused after the work"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(WORDS), st.sampled_from(JUNK))
 def test_a_word_that_is_no_value_of_an_option_is_no_traceback(
-    runs: Path, which: tuple[str, str], text: str
+    runs: Path, recorded: list[Any], which: tuple[Situation, str], text: str
 ) -> None:
-    command, option = which
-    if option == "--resume" or (command, option) == ("demo", "--out"):
-        return  # which takes no value; which would train for minutes
-    first = {"train": ["train", "gan", *IN_ONE_STEP], "sample": ["sample", "gan"], "inpaint": ["inpaint", "ddpm"]}
-    words = first.get(command, [command])
-    if option == "--steps":
-        words = [word for word in words if word not in ("--steps", "1")]
-    before = names_in(runs)
-    out = [] if option == "--out" else ["--out", "junk" if command in ("train", "demo") else "junk.png"]
-    outcome = carry_out(*words, *out, f"{option}={text}")
-    clear(runs, before)
-    assert outcome.code == 2 or (outcome.code == 0 and option == "--out")
-    if outcome.code:
-        assert outcome.error.count("\n") == 1
-        assert len(outcome.error) < 2200
+    check_junk(*which, text, runs, recorded)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("situation", "option"), WORDS, ids=lambda case: " ".join(getattr(case, "command", [case])))
+def test_no_word_is_a_traceback_in_the_whole_product(
+    situation: Situation, option: str, runs: Path, recorded: list[Any]
+) -> None:
+    for text in JUNK:
+        check_junk(situation, option, text, runs, recorded)
 
 
 @pytest.mark.parametrize(
@@ -397,6 +632,70 @@ def test_a_text_is_written_to_a_file(runs: Path) -> None:
     assert written.out == "y.txt\n"
     assert (runs / "y.txt").read_text() == shown.out
     (runs / "y.txt").unlink()
+
+
+# ------------------------------------------------------------------------------------------------------------- progress
+
+
+LONG = (  # a command, and what in it may take long
+    ("train gan --preset tiny --steps 2 --out run", [(data, "digits"), (GANTask, "__init__"), (GANTask, "step"), (Run, "save")]),
+    ("sample gan --out x.npz", [(Run, "restore"), (GANTask, "sample"), (cli, "write_samples")]),
+    ("sample char-rnn --n 9", [(Run, "restore"), (TASKS["char-rnn"], "sample")]),
+    ("inpaint ddpm --n 2 --out x.npz", [(TASKS["ddpm"], "inpaint"), (cli, "read_data"), (cli, "write_samples")]),
+    ("eval vit", [(TASKS["vit"], "evaluate"), (TASKS["vit"], "show"), (cli, "write_page")]),
+    (
+        "demo --only gan --steps 2 --workers 1 --out run",
+        [(GANTask, "step"), (GANTask, "evaluate"), (GANTask, "show"), (cli, "write_page")],
+    ),
+)
+RESULTS: dict[str, Any] = {"evaluate": [{"name": "gan"}], "show": [], "write_page": "page"}  # in the place of long work
+
+
+@pytest.mark.parametrize(("command", "steps"), LONG, ids=lambda case: case if isinstance(case, str) else "")
+def test_whatever_takes_long_is_seen_while_it_lasts(
+    command: str, steps: list[tuple[Any, str]], runs: Path, monkeypatch: Any
+) -> None:
+    for task in {command.split()[1]} & TASKS.keys():
+        run_of(task)
+    monkeypatch.setattr(progress, "PATIENCE", 0.02)
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    long = set()
+
+    def slow(name: str, real: Any) -> Any:
+        def work(*arguments: Any, **options: Any) -> Any:
+            shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
+            limit = time.monotonic() + 10
+            while name not in long and sys.stderr.getvalue() == shown:  # type: ignore[attr-defined]
+                assert time.monotonic() < limit, f"nothing is seen of {name}"
+                time.sleep(0.01)
+            long.add(name)
+            return RESULTS[name] if name in RESULTS else real(*arguments, **options)
+
+        return work
+
+    for owner, name in steps:
+        monkeypatch.setattr(owner, name, slow(name, getattr(owner, name)))
+    before = names_in(runs)
+    outcome = carry_out(*command.split())
+    clear(runs, before)
+    assert outcome.code == 0, outcome.error
+    assert long == {name for _, name in steps}
+
+
+def test_a_short_command_shows_no_bar_and_a_bar_leaves_nothing_behind(monkeypatch: Any, capsys: Any) -> None:
+    with progress.watched(), progress.stage("reading"):
+        progress.print_line("done")
+    assert capsys.readouterr() == ("done\n", "")
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    with progress.watched(), progress.stage("reading"), progress.stage("building"):
+        time.sleep(0.2)
+        progress.print_line("done")
+    shown, seen = capsys.readouterr()
+    assert shown == "done\n"
+    assert "building: 00:00" in seen
+    assert not seen.rpartition("\r")[2].strip()
+    assert "\n" not in seen
 
 
 # ---------------------------------------------------------------------------------------------------- going on, starting

@@ -165,6 +165,7 @@ def test_spherical_harmonics_at_the_poles_have_slopes() -> None:
     check_grad(f, np.array([0.0, 0.7]), np.array([0.3, -1.0]), order=2)
 
 
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # NumPy warns, then it is refused
 @pytest.mark.parametrize(
     "call, error, words",
     [
@@ -189,6 +190,7 @@ def test_what_complex_numbers_are_refused_by_name(call: Function, error: Any, wo
         call(tg.Tensor([1 + 2j, 0.5 - 1j, 3j], requires_grad=True))
 
 
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # NumPy warns, then it is refused
 def test_a_real_array_takes_no_complex_parts() -> None:
     x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
     z = np.array(1j)

@@ -490,7 +490,18 @@ def test_text_comes_back_from_its_numbers(
     assert np.array_equal(text.encode(content), ids)
     assert list(text.vocabulary) == sorted(set(content))
     assert len(text.train) == len(content) * 9 // 10
-    assert ids.dtype == text.encode("").dtype == np.int64
+    assert ids.dtype == np.min_scalar_type(len(text.vocabulary))
+
+
+def test_a_text_takes_no_more_memory_than_twice_its_file(tmp_path: Path) -> None:
+    content = b"to be or not to be, that is the question\n" * 100_000
+    (tmp_path / "input.txt").write_bytes(content)
+    tracemalloc.start()
+    data.text(tmp_path / "input.txt")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    alone = 24 * 2**20  # the table of all characters, and a piece of the text
+    assert most < 2.2 * len(content) + alone
 
 
 @pytest.mark.parametrize("unknown", ["z", "\0", "\U0010ffff"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import Tensor, kernels, nn, optim
 from tinygrad_cv.engine import first_words
 from tinygrad_cv.engine.first_words import OTHERS, WORDS, Word
+from tinygrad_cv.kernels import Kernel
 from tinygrad_cv.tensor import TABLE
 
 MISSING = [word for words in WORDS.values() for word in words]
@@ -85,6 +87,28 @@ def test_every_function_of_numpy_is_named_where_it_is_looked_for(room: Any) -> N
 def test_a_methods_dim_is_answered_with_axis(name: str, requires_grad: bool) -> None:
     with pytest.raises((TypeError, NotImplementedError), match="axis=0"):
         getattr(Tensor(ARRAY, requires_grad=requires_grad), name)(dim=0)
+
+
+LAYERS = [kind for kind in vars(nn).values() if isinstance(kind, type) and issubclass(kind, nn.Module)]
+OPTIMISERS = [kind for kind in vars(optim).values() if isinstance(kind, type) and issubclass(kind, optim.Optimizer)]
+KERNELS = [value for value in vars(kernels).values() if isinstance(value, Kernel)]
+
+
+@pytest.mark.parametrize("name", sorted(first_words.THEIR_NAMES))
+def test_the_name_of_an_argument_of_theirs_is_answered_by_each_class_and_kernel(name: str) -> None:
+    kinds: list[Any] = [*LAYERS, *OPTIMISERS, *KERNELS, Tensor]
+    assert min(map(len, (LAYERS, OPTIMISERS, KERNELS))) > 3
+    for kind in kinds:
+        known = inspect.signature(getattr(kind, "reference", kind) if kind in KERNELS else kind).parameters
+        if name not in known:
+            with pytest.raises(TypeError, match=f"has no '{name}': for .* write "):
+                kind(*([ARRAY] if kind is Tensor else []), **{name: 1})
+
+
+def test_other_names_are_left_to_python() -> None:
+    for wrong in (lambda: nn.ReLU(colour=1), lambda: nn.ReLU(1), lambda: Tensor(ARRAY, colour=1)):
+        with pytest.raises(TypeError, match=r"takes no arguments|'colour'"):
+            wrong()
 
 
 def test_a_layer_without_rng_says_why_it_needs_one() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.generative import DDPM, Generator, PixelRNN
+from models.generative import DDPM, VAE, Generator, PixelRNN
 from models.lab.cli import main, reopen
 
-MODELS = {"gan": Generator, "ddpm": DDPM, "pixel-rnn": PixelRNN}
+MODELS = {"gan": Generator, "vae": VAE, "ddpm": DDPM, "pixel-rnn": PixelRNN}
 
 
 @pytest.mark.parametrize("name", MODELS)

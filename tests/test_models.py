@@ -137,6 +137,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("svm", 0),
         ("linear-svm", 650),
         ("gan", 1162),
+        ("vae", 1156),
         ("ddpm", 45321),
         ("vit", 890),
         ("row-rnn", 522),
@@ -167,13 +168,17 @@ def test_an_unknown_option_of_sampling_lists_the_known_ones(tmp_path: Path, caps
 
 
 def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, capsys: Any) -> None:
-    run, gan, out, mine = (str(tmp_path / name) for name in ("run", "gan", "filled.npz", "mine.npz"))
-    for name, folder in (("ddpm", run), ("gan", gan)):
+    run, gan, vae, out, mine = (str(tmp_path / name) for name in ("run", "gan", "vae", "filled.npz", "mine.npz"))
+    for name, folder in (("ddpm", run), ("gan", gan), ("vae", vae)):
         assert main(["train", name, "--preset", "tiny", "--steps", "2", "--out", folder]) == 0
     images = data.digits("test").images[:3].copy()
     images[:, 2:4, 5] = np.nan
     np.savez(mine, images=images)
     assert main(["inpaint", run, "--images", mine, "--out", out]) == 0
+    filled = np.load(out)["images"]
+    np.testing.assert_array_equal(filled[~np.isnan(images)], images[~np.isnan(images)])
+    assert np.isfinite(filled).all()
+    assert main(["inpaint", vae, "--images", mine, "--out", out]) == 0
     filled = np.load(out)["images"]
     np.testing.assert_array_equal(filled[~np.isnan(images)], images[~np.isnan(images)])
     assert np.isfinite(filled).all()
@@ -186,7 +191,7 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
     capsys.readouterr()
     for words, message in (
         ([run, "--missing", "nose"], "missing=nose: one of lower, upper, left, right, middle"),
-        ([gan], "holds a GAN; missing pixels are filled in by a DDPM"),
+        ([gan], "holds a GAN; missing pixels are filled in by a DDPM or a Gaussian mixture or a VAE"),
         ([run, "--images", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
     ):
         assert main(["inpaint", *words, "--out", out]) == 2

@@ -6,7 +6,10 @@ import copy
 import gc
 import os
 import re
+import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +26,7 @@ from tests.test_models import make
 from tests.test_train import arrays, assert_same_run
 from tinygrad_cv import kernels, nn, optim, parallel
 from tinygrad_cv.parallel import RankError, processes
+from tinygrad_cv.parallel.processes import Processes
 
 RANKS = (1, 2, 4)
 
@@ -318,6 +322,7 @@ def test_averaged_weights_are_applied_without_disturbing_other_ranks(everyone: b
 MODELS: dict[str, dict[str, Any]] = {
     "gan": {},
     "gan, wgan-gp": {"model.loss": "wgan-gp"},
+    "vae": {},
     "ddpm": {},
     "vit": {
         "model.num_hidden_layers": 2,
@@ -459,6 +464,60 @@ def test_a_killed_rank_ends_all_and_is_named(tmp_path: Path) -> None:
     assert not any(map(alive, ranks))
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["woken", "nobody can be woken"])
+def test_a_rank_that_sleeps_is_woken_and_no_wake_is_missed(known: bool, monkeypatch: Any) -> None:
+    """Ranks that sleep at once, for a minute unless they are woken, at moments that chance brings."""
+    monkeypatch.setattr("tinygrad_cv.machine.LONGEST_SLEEP", 60.0)
+    for name in ("MOST_SPINS", "FEWEST_SPINS"):
+        monkeypatch.setattr(sys.modules[Processes.__module__], name, 0)
+    if not known:
+        monkeypatch.setattr("tinygrad_cv.machine.FUTEX_CALLS", {})
+    start = time.monotonic()
+    with processes(3) as team:
+        rng = np.random.default_rng(team.rank)
+        for turn in range(100):
+            time.sleep(rng.choice([0, 0, 0, 1e-5, 1e-4]))
+            summed = np.array([turn + team.rank])
+            team.all_reduce(summed)
+            assert summed[0] == 3 * turn + 3
+    assert time.monotonic() < start + 30
+
+
+def test_a_rank_that_waits_uses_no_core() -> None:
+    with processes(2) as team:
+        team.barrier()
+        if team.rank:
+            time.sleep(0.3)
+        start = time.process_time()
+        team.barrier()
+        assert time.process_time() < start + 0.03
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+        if team.rank:
+            time.sleep(0.2)
+        team.barrier()
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw < used + 50  # it wakes to see to the others
+
+
+@pytest.mark.parametrize("victim", [1, 2])
+def test_a_rank_that_is_killed_while_others_sleep_is_noticed_within_a_second(victim: int) -> None:
+    with pytest.raises(RankError, match=f"rank {victim} of 3 .* killed by SIGKILL"), processes(3) as team:
+        if team.rank == victim:
+            time.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        start = time.monotonic()
+        try:
+            team.barrier()
+        finally:
+            assert time.monotonic() < start + 1.1
+
+
+@pytest.mark.parametrize(("free", "ranks"), [(1, 1), (2, 2), (3, 2)])
+def test_auto_workers_are_a_power_of_two_of_the_cores_that_are_free(free: int, ranks: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(parallel, "free_cores", lambda: free)
+    with parallel.workers("auto") as team:
+        assert team.size == ranks
+
+
 def test_a_failure_that_somebody_catches_is_raised_at_each_barrier_after_it() -> None:
     with pytest.raises(RankError, match=r"rank 1 of 2 .* killed by SIGKILL"), processes(2) as team:
         if team.rank == 1:
@@ -467,6 +526,67 @@ def test_a_failure_that_somebody_catches_is_raised_at_each_barrier_after_it() ->
             with pytest.raises(RankError, match="killed by SIGKILL"):
                 team.barrier()
         team.barrier()
+
+
+def test_a_rank_that_cannot_even_write_its_last_words_ends_there(tmp_path: Path) -> None:
+    """It must not go on as if it were the first."""
+
+    class Closed:
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    after = tmp_path / "after"
+    with pytest.raises(RankError, match=r"rank 1 of 2 \(process \d+\) failed: exit code 1"), processes(2) as team:
+        if team.rank == 1:
+            sys.stdout = Closed()  # type: ignore[assignment]
+    with open(after, "ab") as file:
+        file.write(b"once")
+    assert after.read_bytes() == b"once"
+    with pytest.raises(RankError, match=r"failed: ValueError: a name: \?"), processes(2) as team:
+        if team.rank == 1:
+            raise ValueError("a name: \udcff")
+        team.barrier()
+
+
+def test_ctrl_c_when_a_rank_has_just_been_waited_for_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.waitpid
+
+    def waitpid(process: int, options: int) -> tuple[int, int]:
+        ended, status = real(process, options)
+        if ended:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return ended, status
+
+    monkeypatch.setattr(os, "waitpid", waitpid)
+    with pytest.raises(KeyboardInterrupt), processes(2):
+        pass
+
+
+FORKED = """
+import os, signal
+from tinygrad_cv.parallel import processes
+
+number = signal.Signals[{name!r}]
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # rank 0 decides what happens
+os.register_at_fork(after_in_child=lambda: os.kill({victim}, number))
+try:
+    with processes(2) as team:
+        for _ in range(1000):
+            team.barrier()
+    print("whole", flush=True)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("victim", "end"), [("os.getpid()", "whole"), ("os.getppid()", "stopped"), ("0", "stopped")])
+def test_a_signal_at_the_moment_of_the_fork_is_rank_0s_alone(name: str, victim: str, end: str) -> None:
+    """A rank that has just begun does not know yet that it is one."""
+    program = [sys.executable, "-c", FORKED.format(name=name, victim=victim)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, start_new_session=True)
+    assert (done.stdout, done.stderr, done.returncode) == (f"{end}\n", "", 0)
 
 
 def test_ranks_that_make_other_calls_are_told() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from models.classical.covariances import STRUCTURES, Gaussians
 from models.classical.gmm import GaussianMixture
-from models.classical.hmm import HiddenMarkovModel, Symbols
+from models.classical.hmm import HiddenMarkovModel, Sequences, Symbols
 
 pytestmark = pytest.mark.parity
 
@@ -76,7 +76,7 @@ def test_many_iterations_are_scikit_learn_s(structure: str) -> None:
         assert abs(theirs.score(x) - ours.expect(x)[1]) <= 1e-8, count
 
 
-def sequences(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def joined(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """A batch (N, T, ...) as hmmlearn takes it, one after the other."""
     return np.concatenate([row[:length] for row, length in zip(x, lengths, strict=True)])
 
@@ -113,17 +113,18 @@ def parted(kind: str, seed: int) -> tuple[HiddenMarkovModel, Any, np.ndarray, np
 @pytest.mark.parametrize("seed", range(2))
 def test_hidden_markov_models_are_hmmlearn_s(kind: str, seed: int) -> None:
     ours, theirs, x, lengths = parted(kind, seed)
-    flat = sequences(x, lengths)
+    flat = joined(x, lengths)
     flat = flat[:, None] if kind == "symbols" else flat
-    assert ours.log_likelihoods(x, lengths).sum() == pytest.approx(theirs.score(flat, lengths), abs=1e-8)
-    expected = ours.expect(x, lengths).states
-    np.testing.assert_allclose(sequences(expected, lengths), theirs.predict_proba(flat, lengths), atol=1e-9)
-    states, log_p = ours.decode(x, lengths)
+    batch = Sequences(x, lengths)
+    assert ours.log_likelihoods(batch).sum() == pytest.approx(theirs.score(flat, lengths), abs=1e-8)
+    expected = ours.expect(batch).states
+    np.testing.assert_allclose(joined(expected, lengths), theirs.predict_proba(flat, lengths), atol=1e-9)
+    states, log_p = ours.decode(batch)
     their_log_p, their_states = theirs.decode(flat, lengths)
     assert log_p.sum() == pytest.approx(their_log_p, abs=1e-8)
-    np.testing.assert_array_equal(sequences(states, lengths), their_states)
+    np.testing.assert_array_equal(joined(states, lengths), their_states)
     theirs.fit(flat, lengths)
-    history = [ours.iterate(x, lengths) for _ in range(ITERATIONS)]
+    history = [ours.iterate(batch) for _ in range(ITERATIONS)]
     np.testing.assert_allclose(history, list(theirs.monitor_.history)[-ITERATIONS:], rtol=0, atol=1e-7)
     np.testing.assert_allclose(ours.transition, theirs.transmat_, atol=1e-8)
 
@@ -137,13 +138,14 @@ def test_where_hmmlearn_s_floor_bites_its_likelihood_falls_and_ours_rises() -> N
     floor, S = 1e-2, 6
     emissions = Gaussians(S, 4, "diag", floor)
     ours = HiddenMarkovModel(S, emissions)
-    ours.start(x, rng.integers(S, size=(20, 12)))
+    batch = Sequences(x)
+    ours.start(batch, rng.integers(S, size=(20, 12)))
     theirs = hmmlearn.GaussianHMM(
         S, covariance_type="diag", covars_prior=floor, n_iter=30, tol=-np.inf, init_params="", implementation="log"
     )
     theirs.n_features = 4
     theirs.startprob_, theirs.transmat_ = ours.initial, ours.transition
     theirs.means_, theirs.covars_ = emissions.means, emissions.covariances
-    theirs.fit(sequences(x, lengths), lengths)
-    assert np.diff([ours.iterate(x) for _ in range(30)]).min() >= -1e-9
+    theirs.fit(joined(x, lengths), lengths)
+    assert np.diff([ours.iterate(batch) for _ in range(30)]).min() >= -1e-9
     assert np.diff(list(theirs.monitor_.history)).min() < -1e-3

@@ -210,6 +210,7 @@ def test_every_function_with_a_dtype_is_tested_with_it() -> None:
             assert name_of(function) in {*WITH_DTYPE, *OTHERWISE}
 
 
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # np.nanvar casts to a given dtype
 @pytest.mark.parametrize("name", WITH_DTYPE)
 @given(
     of_x=st.sampled_from([np.float64, np.float32, np.float16]),

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -335,6 +336,72 @@ def test_a_lock_says_who_holds_it_and_goes_with_its_holder(tmp_path: Path) -> No
     os.waitpid(child, 0)
     with locked(path):
         assert path.read_text().startswith(f"process {os.getpid()} ")
+
+
+def test_what_a_killed_writer_has_left_goes_with_the_next_write_of_the_name(tmp_path: Path) -> None:
+    """And neither what another writer is at work on, nor what has another name."""
+    path, other = tmp_path / "file[1]", tmp_path / ".file1.0123abcd.tmp"
+    other.write_bytes(b"not ours")
+    child = os.fork()
+    if not child:
+        with atomic_write(path) as file:
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = set(tmp_path.iterdir()) - {other}
+    with atomic_write(path) as first:
+        assert not left.exists()
+        first.write(b"first")
+        with atomic_write(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert set(tmp_path.iterdir()) == {path, other}
+
+
+def test_ctrl_c_at_any_event_of_a_lock_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    counted = 0
+
+    def strike(event: str, args: tuple[object, ...]) -> None:
+        nonlocal counted
+        if str(path) in args[:1] or event in ("fcntl.flock", "os.truncate"):
+            counted -= 1
+            if counted == 0:
+                signal.raise_signal(signal.SIGINT)
+
+    child = os.fork()
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return
+    sys.addaudithook(strike)
+    for at in range(1, 12):
+        counted = at
+        try:
+            with locked(path):
+                pass
+        except KeyboardInterrupt:
+            if path.exists():
+                os._exit(at)
+    os._exit(0 if counted > 0 else 99)
+
+
+def test_where_nothing_can_be_locked_files_are_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    for content in (b"one", b"two"):
+        with atomic_write(tmp_path / "file") as file:
+            file.write(content)
+    assert contents_of(tmp_path) == {"file": b"two"}
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tests.rows
-from tests.table import ELSEWHERE, LINALG, ROWS, Row, check, operation, turned
+from tests.table import ELSEWHERE, LINALG, ROWS, THEIR_WARNINGS, Row, check, operation, turned
 from tinygrad_cv.engine.errors import name_of
+
+pytestmark = THEIR_WARNINGS
 
 for _module in pkgutil.iter_modules(tests.rows.__path__):
     importlib.import_module(f"tests.rows.{_module.name}")

@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 import tests.rows
 import tinygrad_cv as tg
 from models.lab.tasks import TASKS
-from tests.table import ROWS, Row, operation
+from tests.table import ROWS, THEIR_WARNINGS, Row, operation
 from tests.test_models import make
 from tinygrad_cv import kernels, nn, optim
 from tinygrad_cv.engine.errors import name_of
 from tinygrad_cv.engine.pytrees import leaves, map_leaves
 from tinygrad_cv.tape.lines import TapeError
 from tinygrad_cv.tape.tape import leaf_names
+
+pytestmark = THEIR_WARNINGS
 
 for _module in pkgutil.iter_modules(tests.rows.__path__):
     importlib.import_module(f"tests.rows.{_module.name}")
@@ -374,7 +376,7 @@ def by_gradient(name: str) -> bool:
     return any(isinstance(part, optim.Optimizer) for part in make(name).parts.values())
 
 
-@pytest.mark.parametrize("name", filter(by_gradient, TASKS))
+@pytest.mark.parametrize("name", list(filter(by_gradient, TASKS)))
 def test_each_models_training_step_runs_to_the_same_bits(name: str) -> None:
     task, unobserved = make(name), make(name)
     for step in range(2):

@@ -102,9 +102,12 @@ def test_twenty_kills_end_in_the_same_bits(tmp_path: Path) -> None:
     kill_and_resume(tmp_path, 20, signal.SIGKILL)
 
 
-def test_ctrl_c_in_the_middle_of_a_step_lets_it_end(tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_step_lets_it_end(
+    number: signal.Signals, tmp_path: Path, monkeypatch: Any
+) -> None:
     """The generators have moved on and half of the weights are updated: what is saved is the step's end."""
-    whole, parts, handler = opened(tmp_path / "whole"), opened(tmp_path / "parts"), signal.getsignal(signal.SIGINT)
+    whole, parts, handler = opened(tmp_path / "whole"), opened(tmp_path / "parts"), signal.getsignal(number)
     train(make(), whole, 60, log_every=7, save_every=25)
     task = make()
     update, count = type(task.generator_optimizer).step, 0
@@ -113,7 +116,7 @@ def test_ctrl_c_in_the_middle_of_a_step_lets_it_end(tmp_path: Path, monkeypatch:
         nonlocal count
         count += 1
         if count == 61:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         update(self)
 
     monkeypatch.setattr(type(task.generator_optimizer), "step", interrupted)
@@ -122,7 +125,43 @@ def test_ctrl_c_in_the_middle_of_a_step_lets_it_end(tmp_path: Path, monkeypatch:
     monkeypatch.undo()
     train(make(), parts, 60, log_every=7, save_every=25)
     assert_same_run(whole.folder, parts.folder)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(number) is handler
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_any_command_with_one_line(
+    number: signal.Signals, code: int, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    """And the file that it was writing is gone."""
+    out = tmp_path / "s.npz"
+    assert main(["train", "gan", "--preset", "tiny", "--steps", "2", "--out", str(tmp_path / "run")]) == 0
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(number))
+    handler = signal.getsignal(number)
+    capsys.readouterr()
+    assert main(["sample", str(tmp_path / "run"), "--out", str(out)]) == code
+    assert capsys.readouterr().err.split("\n")[-2:] == ["tinygrad-cv: stopped", ""]
+    assert signal.getsignal(number) is handler
+    assert os.listdir(tmp_path) == ["run"]
+
+
+STOPPED_AT_AN_IMPORT = """
+import runpy, signal, sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "models.lab.cli":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Stop())
+sys.argv[1:] = ["--version"]
+runpy.run_module("models", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_no_traceback() -> None:
+    program = [sys.executable, "-c", STOPPED_AT_AN_IMPORT]
+    done = subprocess.run(program, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "tinygrad-cv: stopped\n")
 
 
 def test_a_nan_loss_stops_with_its_cause(tmp_path: Path) -> None:
@@ -224,7 +263,7 @@ def test_a_damaged_run_says_what_is_wrong_with_it(tmp_path: Path, capsys: Any) -
 
     resume = ("train", "gan", "--resume", "--out", str(run), "--set")
     assert main([*resume, "model.latent_dim=4"]) == 0
-    assert "--set model.latent_dim=5: the run has 4; with --resume only" in error_of(*resume, "model.latent_dim=5")
+    assert "--set model.latent_dim=5: the run has 4; with --resume only --steps" in error_of(*resume, "model.latent_dim=5")
     assert "nothing is called 'model.noise'; there are model." in error_of(*resume, "model.noise=5")
     assert "holds a gan, not a vit" in error_of("train", "vit", "--resume", "--out", str(run))
     weights, metadata = arrays(run)

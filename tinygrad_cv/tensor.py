@@ -1058,7 +1058,11 @@ class Tensor(NumPyInterface):
     _writer: Any  # a weak reference to what `data` has given out
     _dispatch = staticmethod(dispatch)
 
-    def __init__(self, data: ArrayLike | Tensor, requires_grad: bool = False) -> None:
+    def __init__(
+        self, data: ArrayLike | Tensor, requires_grad: bool = False, **others: object
+    ) -> None:
+        if others:
+            raise errors.their_option(Tensor, next(iter(others)))
         if isinstance(data, Tensor):
             data = data._leave("tg.Tensor(t)")
         own(self, np.array(as_numbers(data, Tensor, "data")))

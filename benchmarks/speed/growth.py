@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from models.lab.optional import need, progress_bar
+from models.lab.optional import need
+from models.lab.progress import progress_bar
 from tinygrad_cv import safetensors
 from tinygrad_cv.files import atomic_write
 

@@ -17,7 +17,7 @@ class Contender(ours.Contender):
 
     def __init__(self, name: str, weights: dict[str, np.ndarray]) -> None:
         self.stack = ExitStack()
-        self.team = self.stack.enter_context(parallel.workers())
+        self.team = self.stack.enter_context(parallel.workers(parallel.cores()))
         super().__init__(name, weights)
         axis = 1 if isinstance(sizes_of(name), RecurrentSizes) else 0  # of the samples
         self.batches = [tuple(self.team.shard(array, axis) for array in batch) for batch in self.batches]

@@ -1,11 +1,12 @@
 """Classification by Bayes' theorem: a generative model of each class is a classifier.
 
-    p(class | x) = p(x | class) p(class) / p(x),        p(x) = sum over classes of p(x | class) p(class)
+    p(class | x) = p(x | class) p(class) / p(x)
+    p(x) = sum over classes of p(x | class) p(class)
 
-Whatever has `log_prior` (C,) and `class_log_likelihoods(x)` (N, C), log p(x | class), can be used: a
-mixture or a hidden Markov model a class, and by a lower bound on its likelihood also a model that
-has no exact one. Other than a discriminative model it also has p(x): an x that is like none of the
-classes is seen to be.
+Whatever has `log_prior` (C,), and `class_log_likelihoods(x)`, log p(x | class) as (N, C), can be
+used: a mixture or a hidden Markov model of each class, and with a lower bound on its likelihood
+also a model that has no exact one. Unlike a discriminative model it also knows p(x), by which it
+notices an x that is like none of the classes.
 """
 
 from __future__ import annotations

@@ -42,31 +42,46 @@ def log_normal(x: Array, mean: Array, covariance: Array) -> Array:
         factor = np.linalg.cholesky(covariance)  # L L' = covariance
         whitened = np.linalg.solve(factor, centred)
         distances = np.sum(whitened**2, axis=0)
-        log_determinant = 2 * np.sum(np.log(np.diagonal(factor)))
-    return -(distances + log_determinant + D * np.log(2 * np.pi)) / 2
+        diagonal = np.diagonal(factor)
+        log_determinant = 2 * np.sum(np.log(diagonal))
+    log_volume = log_determinant + D * np.log(2 * np.pi)
+    return -(distances + log_volume) / 2
 
 
-def log_densities(x: np.ndarray, means: Array, covariances: Array, structure: str) -> Array:
+def log_densities(
+    x: np.ndarray,
+    means: Array,
+    covariances: Array,
+    structure: str,
+) -> Array:
     """log N(x_n; mean_k, covariance_k), (N, K), of x (N, D), over the coordinates that are known.
 
     `means` (K, D) and `covariances` may be tensors.
     """
-    K = len(means)
+    K, D = means.shape
     blocks, order = [], []
     for rows, known in patterns(x):
         block = x[rows][:, known]
         columns = []
         for k in range(K):
-            covariance = marginal(covariance_of(covariances, structure, k, x.shape[1]), known)
-            columns.append(log_normal(block, means[k][known], covariance))
+            covariance = covariance_of(covariances, structure, k, D)
+            part = marginal(covariance, known)
+            column = log_normal(block, means[k][known], part)
+            columns.append(column)
         blocks.append(np.stack(columns, axis=1))
         order.append(rows)
     if len(blocks) == 1:
         return blocks[0]
-    return np.concatenate(blocks)[np.argsort(np.concatenate(order))]
+    back = np.argsort(np.concatenate(order))
+    return np.concatenate(blocks)[back]
 
 
-def covariance_of(covariances: Array, structure: str, k: int | np.integer, D: int) -> Array:
+def covariance_of(
+    covariances: Array,
+    structure: str,
+    k: int | np.integer,
+    D: int,
+) -> Array:
     """The covariance (D, D) of component k, or its variances (D,)."""
     if structure == "tied":
         return covariances
@@ -82,23 +97,26 @@ def dense(covariance: np.ndarray) -> np.ndarray:
 
 def marginal(covariance: Array, known: np.ndarray) -> Array:
     """The covariance of some coordinates."""
-    return covariance[known] if covariance.ndim == 1 else covariance[known][:, known]
+    if covariance.ndim == 1:
+        return covariance[known]
+    return covariance[known][:, known]
 
 
 def patterns(x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The rows of x (N, D) in which the same coordinates are known, and these coordinates (D,)."""
     known = ~np.isnan(x)
     if known.all():
-        yield np.arange(len(x)), np.ones(x.shape[1], bool)
+        yield np.arange(len(x)), known.all(axis=0)
         return
     kinds, members = np.unique(known, axis=0, return_inverse=True)
     order = np.argsort(members, kind="stable")
-    counts = np.bincount(members)
-    for kind, rows in zip(kinds, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+    ends = np.cumsum(np.bincount(members))
+    groups = np.split(order, ends[:-1])
+    for kind, rows in zip(kinds, groups, strict=True):
         yield rows, kind
 
 
-# ------------------------------------------------------------------------------------ missing values
+# ----------------------------------------------------------------------------------- missing values
 
 
 def fill_in(
@@ -117,26 +135,34 @@ def fill_in(
         block, conditional = given_known(x[rows], known, mean, covariance)
         if rng is not None:
             variances, axes = np.linalg.eigh(dense(conditional))
+            deviations = np.sqrt(np.maximum(variances, 0))
             noise = rng.standard_normal(block.shape)
-            block = block + noise * np.sqrt(np.maximum(variances, 0)) @ axes.T
+            block = block + noise * deviations @ axes.T
         filled[np.ix_(rows, ~known)] = block
     return filled
 
 
 def given_known(
-    x: np.ndarray, known: np.ndarray, mean: np.ndarray, covariance: np.ndarray
+    x: np.ndarray,
+    known: np.ndarray,
+    mean: np.ndarray,
+    covariance: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expectation (N, M) and covariance (M, M), or variances (M,), of M missing coordinates."""
     missing = ~known
     if covariance.ndim == 1:
-        return np.tile(mean[missing], (len(x), 1)), covariance[missing]
+        expected = np.tile(mean[missing], (len(x), 1))
+        return expected, covariance[missing]
     across = covariance[np.ix_(known, missing)]
-    regression = np.linalg.solve(marginal(covariance, known), across)
-    expected = mean[missing] + (x[:, known] - mean[known]) @ regression
-    return expected, marginal(covariance, missing) - across.T @ regression
+    of_known = marginal(covariance, known)
+    regression = np.linalg.solve(of_known, across)
+    centred = x[:, known] - mean[known]
+    expected = mean[missing] + centred @ regression
+    explained = across.T @ regression
+    return expected, marginal(covariance, missing) - explained
 
 
-# ------------------------------------------------------------------------------------ the components
+# ----------------------------------------------------------------------------------- the components
 
 
 class Gaussians(nn.Module):
@@ -145,14 +171,21 @@ class Gaussians(nn.Module):
     means: np.ndarray  # (K, D)
     covariances: np.ndarray  # of the structure's shape
 
-    def __init__(self, count: int, dimensions: int, structure: str, floor: float = 0.0) -> None:
+    def __init__(
+        self,
+        count: int,
+        dimensions: int,
+        structure: str,
+        floor: float = 0.0,
+    ) -> None:
         if structure not in STRUCTURES:
             known = ", ".join(STRUCTURES)
             raise ValueError(
                 f"no structure of covariances is called {structure!r}; there are {known}"
             )
         self.structure, self.floor = structure, floor
-        ones, eye = np.ones((count, dimensions)), np.eye(dimensions)
+        ones = np.ones((count, dimensions))
+        eye = np.eye(dimensions)
         covariances = {
             "full": np.tile(eye, (count, 1, 1)),
             "tied": eye,
@@ -178,12 +211,17 @@ class Gaussians(nn.Module):
         D = self.means.shape[1]
         return np.asarray(covariance_of(self.covariances, self.structure, k, D))
 
-    def log_densities(self, x: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
+    def log_densities(
+        self,
+        x: np.ndarray,
+        chosen: np.ndarray | None = None,
+    ) -> np.ndarray:
         """log N(x_n; k), (N, K), of x (N, D), or of the `chosen` components only."""
         means, covariances = self.means, self.covariances
         if chosen is not None:
             means = means[chosen]
-            covariances = covariances if self.structure == "tied" else covariances[chosen]
+            if self.structure != "tied":
+                covariances = covariances[chosen]
         return np.asarray(log_densities(x, means, covariances, self.structure))
 
     def maximise(self, x: np.ndarray, weights: np.ndarray) -> None:
@@ -197,20 +235,27 @@ class Gaussians(nn.Module):
         for k in alive:
             rows = np.flatnonzero(weights[:, k])
             share = weights[rows, k] / mass[k]
-            means[k], scatters[k] = self.moments(k, x[rows], share)
+            moments = self.moments(k, x[rows], share)
+            means[k], scatters[k] = moments
         self.means = means
         if self.structure == "tied":
-            total = sum(mass[k] * scatters[k] for k in alive) / mass.sum()
-            self.covariances = floored(total, self.floor)
+            total = sum(mass[k] * scatters[k] for k in alive)
+            scatter = total / mass.sum()
+            self.covariances = floored(scatter, self.floor)
             return
         covariances = self.covariances.copy()
         for k in alive:
-            scatter = scatters[k].mean() if self.structure == "spherical" else scatters[k]
+            scatter = scatters[k]
+            if self.structure == "spherical":
+                scatter = scatter.mean()
             covariances[k] = floored(scatter, self.floor)
         self.covariances = covariances
 
     def moments(
-        self, k: int | np.integer, x: np.ndarray, share: np.ndarray
+        self,
+        k: int | np.integer,
+        x: np.ndarray,
+        share: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean (D,) and scatter (D, D), or (D,), of x (N, D) under shares (N,) that add up to 1."""
         old_mean, old = self.means[k], self.covariance(k)
@@ -230,7 +275,12 @@ class Gaussians(nn.Module):
         scaled = np.sqrt(share)[:, None] * centred
         return mean, scaled.T @ scaled + hidden
 
-    def sample(self, components: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    def sample(
+        self,
+        components: np.ndarray,
+        *,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
         """A draw from each of these components (n,): (n, D)."""
         D = self.means.shape[1]
         drawn = rng.standard_normal((len(components), D))

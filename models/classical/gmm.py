@@ -22,10 +22,10 @@ so on (Xu & Jordan 1996). `log_likelihood` is the likelihood in plain NumPy, so 
 >>> np.allclose(mixture.gaussians.means, means + step[:, :, 0])
 True
 
-Components may belong to classes, and images may have labels (-1: not known). A labelled x_n is
-explained by the components of its class only, and the objective is the mean over n of log p(x_n,
-label_n) where the label is known and log p(x_n) where it is not (Nigam et al. 2000). With all labels
-this is a mixture a class, with none the usual mixture.
+Components may belong to classes, and images may have labels (-1: not known). Only the components of
+its class explain a labelled x_n, and the objective is the mean over n of log p(x_n, label_n) where
+the label is known, and of log p(x_n) where it is not (Nigam et al. 2000). With all labels this is a
+mixture of each class, with none the usual mixture.
 
 Missing values and the floor of the covariances: see `covariances.py`.
 """
@@ -43,6 +43,7 @@ from tinygrad_cv.typing import Array
 from ..config import ImageConfig, NonNegative
 from ..pretrained import Pretrained
 from .covariances import Gaussians, Structure, fill_in, log_densities
+from .discrete import draw, log
 from .gaussians import as_images
 from .kmeans import kmeans
 from .nearest import flatten, nearest
@@ -62,19 +63,27 @@ class GMMConfig(ImageConfig):
     num_classes: NonNegative = 10  # 0: one mixture for all images
     num_components: int = 2  # Gaussians of a class
     covariance: Structure = "full"  # or tied, diag, spherical
-    floor: float = 0.01  # the least eigenvalue of a covariance
+    floor: float = 0.015  # the least eigenvalue of a covariance
     principal_components: NonNegative = 0  # of the pixels that the Gaussians see; 0: the pixels
 
 
 def log_joint(
-    weights: Array, means: Array, covariances: Array, x: np.ndarray, structure: str = "full"
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    x: np.ndarray,
+    structure: str = "full",
 ) -> Array:
     """log(w_k N(x_n; mean_k, covariance_k)), (N, K)."""
     return np.log(weights) + log_densities(x, means, covariances, structure)
 
 
 def log_likelihood(
-    weights: Array, means: Array, covariances: Array, x: np.ndarray, structure: str = "full"
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    x: np.ndarray,
+    structure: str = "full",
 ) -> Array:
     """The mean of log p(x_n), in plain NumPy on arrays or tensors."""
     joint = log_joint(weights, means, covariances, x, structure)
@@ -117,7 +126,7 @@ class GaussianMixture(nn.Module):
         iterations: int = 100,
         tolerance: float = 1e-4,
     ) -> GaussianMixture:
-        """Fit to x (N, ...), with so many components for each class of `labels`, by EM from k-means.
+        """Fit to x (N, ...) by EM from k-means, with so many components for each class of `labels`.
 
         It ends when the mean log-likelihood rises by less than `tolerance`.
         """
@@ -135,10 +144,14 @@ class GaussianMixture(nn.Module):
         mixture.log_likelihoods = tuple(history)
         return mixture
 
-    # ---------------------------------------------------------------------- expectation maximisation
+    # ------------------------------------------------------------------ expectation maximisation
 
     def start(
-        self, x: np.ndarray, labels: np.ndarray | None = None, *, rng: np.random.Generator
+        self,
+        x: np.ndarray,
+        labels: np.ndarray | None = None,
+        *,
+        rng: np.random.Generator,
     ) -> None:
         """The first M-step: each labelled x belongs to the nearest centre of k-means in its class.
 
@@ -147,29 +160,43 @@ class GaussianMixture(nn.Module):
         if labels is None:
             labels = np.zeros(len(x), int)
         guess = np.where(np.isnan(x), column_means(x), x)
-        belongs = np.zeros((len(x), len(self.weights)))
+        K = len(self.weights)
+        belongs = np.zeros((len(x), K))
         for label in np.unique(labels[labels != UNKNOWN]):
             rows = np.flatnonzero(labels == label)
             clusters = min(self.num_components, len(rows))
-            nearest_centre = nearest(guess[rows], kmeans(guess[rows], clusters, rng=rng))
-            belongs[rows, label * self.num_components + nearest_centre] = 1
+            centres = kmeans(guess[rows], clusters, rng=rng)
+            place = nearest(guess[rows], centres)
+            belongs[rows, label * self.num_components + place] = 1
         self.maximise(x, belongs)
 
-    def log_joint(self, x: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def of_class(self, label: int) -> np.ndarray:
+        """Which components may explain an x with this label, (K,)."""
+        return np.asarray((self.classes == label) | (label == UNKNOWN))
+
+    def log_joint(
+        self,
+        x: np.ndarray,
+        labels: np.ndarray | None = None,
+    ) -> np.ndarray:
         """log(w_k N(x_n; k)), (N, K); -inf for components of other classes than x_n's label."""
         if labels is None:
             labels = np.full(len(x), UNKNOWN)
-        with np.errstate(divide="ignore"):  # a component may have lost all its weight
-            log_weights = np.log(self.weights)
-        joint = np.full((len(x), len(log_weights)), -np.inf)
+        log_weights = log(self.weights)  # of which some may be 0
+        N, K = len(x), len(log_weights)
+        joint = np.full((N, K), -np.inf)
         for label in np.unique(labels):
             rows = np.flatnonzero(labels == label)
-            own = np.flatnonzero((self.classes == label) | (label == UNKNOWN))
+            own = np.flatnonzero(self.of_class(label))
             densities = self.gaussians.log_densities(x[rows], own)
             joint[np.ix_(rows, own)] = log_weights[own] + densities
         return joint
 
-    def expect(self, x: np.ndarray, labels: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+    def expect(
+        self,
+        x: np.ndarray,
+        labels: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, float]:
         """The E-step: p(component | x_n, label_n), (N, K), and the mean log-likelihood."""
         joint = self.log_joint(x, labels)
         total = special.logsumexp(joint, axis=1, keepdims=True)
@@ -181,7 +208,7 @@ class GaussianMixture(nn.Module):
         self.weights = mass / mass.sum()
         self.gaussians.maximise(x, responsibilities)
 
-    # --------------------------------------------------------------------------- what it is used for
+    # ----------------------------------------------------------------------- what it is used for
 
     def parameters_of_density(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights, means and covariances, as `log_likelihood` takes them."""
@@ -194,29 +221,36 @@ class GaussianMixture(nn.Module):
 
     def bic(self, x: np.ndarray) -> float:
         """Schwarz' (1978) criterion, less is better: num_free log N - 2 log p(x)."""
-        return self.num_free * float(np.log(len(x))) - 2 * len(x) * self.expect(x)[1]
+        _, mean = self.expect(x)
+        N = len(x)
+        return float(self.num_free * np.log(N) - 2 * N * mean)
 
     def aic(self, x: np.ndarray) -> float:
         """Akaike's (1974) criterion, less is better: 2 num_free - 2 log p(x)."""
-        return 2 * self.num_free - 2 * len(x) * self.expect(x)[1]
+        _, mean = self.expect(x)
+        return 2 * self.num_free - 2 * len(x) * mean
 
     @property
     def log_prior(self) -> np.ndarray:
         """log p(class), (C,)."""
-        with np.errstate(divide="ignore"):
-            shares: np.ndarray = np.log(self.weights.reshape(self.num_classes, -1).sum(axis=1))
-        return shares
+        by_class = self.weights.reshape(self.num_classes, -1)
+        return log(by_class.sum(axis=1))
 
     def class_log_likelihoods(self, x: np.ndarray) -> np.ndarray:
         """log p(x_n | class), (N, C)."""
-        joint = self.log_joint(x).reshape(len(x), self.num_classes, -1)  # (N, C, K / C)
+        N, C = len(x), self.num_classes
+        joint = self.log_joint(x).reshape(N, C, -1)  # (N, C, K / C)
         prior = self.log_prior
         seen = np.isfinite(prior)  # a class that was never seen has no density
-        log_p: np.ndarray = special.logsumexp(joint, axis=2) - np.where(seen, prior, 0)
-        return log_p
+        log_p = special.logsumexp(joint, axis=2)
+        return np.asarray(log_p - np.where(seen, prior, 0))
 
     def sample(
-        self, n: int, label: int | np.ndarray = UNKNOWN, *, rng: np.random.Generator
+        self,
+        n: int,
+        label: int | np.ndarray = UNKNOWN,
+        *,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """n draws (n, D), of a class or of classes (n,) if given.
 
@@ -226,48 +260,61 @@ class GaussianMixture(nn.Module):
         components = np.empty(n, int)
         for given in np.unique(labels):
             rows = labels == given
-            weights = np.where((self.classes == given) | (given == UNKNOWN), self.weights, 0)
+            weights = np.where(self.of_class(given), self.weights, 0)
             if not weights.any():
                 most = self.num_classes - 1
                 raise ValueError(f"label={given}: the classes of this model are 0 to {most}")
             shares = weights / weights.sum()
-            components[rows] = rng.choice(len(weights), size=int(rows.sum()), p=shares)
+            count = int(rows.sum())
+            components[rows] = rng.choice(len(weights), size=count, p=shares)
         return self.gaussians.sample(components, rng=rng)
 
-    def fill_in(self, x: np.ndarray, *, rng: np.random.Generator | None = None) -> np.ndarray:
+    def fill_in(
+        self,
+        x: np.ndarray,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> np.ndarray:
         """x (N, D) with its missing coordinates expected, or with `rng` drawn, given the others."""
         responsibilities, _ = self.expect(x)
         if rng is not None:
-            share_below = responsibilities.cumsum(axis=1)  # the last is 1
-            drawn = (rng.random((len(x), 1)) > share_below[:, :-1]).sum(axis=1)
-            responsibilities = np.eye(len(self.weights))[drawn]
+            one_hot = np.eye(len(self.weights))
+            responsibilities = one_hot[draw(responsibilities, rng)]
         filled = np.zeros(x.shape)
-        for k in range(len(self.weights)):
+        for k, mean in enumerate(self.gaussians.means):
             rows = np.flatnonzero(responsibilities[:, k])
-            mean, covariance = self.gaussians.means[k], self.gaussians.covariance(k)
             share = responsibilities[rows, k, None]
-            filled[rows] += share * fill_in(x[rows], mean, covariance, rng=rng)
+            covariance = self.gaussians.covariance(k)
+            guess = fill_in(x[rows], mean, covariance, rng=rng)
+            filled[rows] += share * guess
         return np.where(np.isnan(x), filled, x)
 
 
 def column_means(x: np.ndarray) -> np.ndarray:
     """The mean of what is known in each column of x (N, D), (D,); 0 where nothing is."""
     known = ~np.isnan(x)
-    return np.asarray(np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    total = np.where(known, x, 0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.asarray(total / np.maximum(count, 1))
 
 
 # ---------------------------------------------------------------------------------------- of images
 
 
 class ImageMixture(Pretrained):
-    """A mixture of Gaussians for each class of images, over the pixels or their principal components.
+    """A mixture of Gaussians for each class of images, over pixels or their principal components.
 
     Images (N, H, W[, C]) in [0, 1]; NaN where a pixel is missing.
     """
 
     config_class = GMMConfig
 
-    def __init__(self, config: GMMConfig, *, rng: np.random.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: GMMConfig,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         self.config = config
         pixels = int(np.prod(config.image_shape))
         dimensions = config.principal_components or pixels
@@ -281,7 +328,11 @@ class ImageMixture(Pretrained):
         )
 
     def start(
-        self, images: np.ndarray, labels: np.ndarray | None, *, rng: np.random.Generator
+        self,
+        images: np.ndarray,
+        labels: np.ndarray | None,
+        *,
+        rng: np.random.Generator,
     ) -> None:
         """Find the principal components, if there are to be some, and start the mixture."""
         if self.config.principal_components:
@@ -316,8 +367,8 @@ class ImageMixture(Pretrained):
         """log p(image | class), (N, C), a density of all pixels."""
         log_p = self.mixture.class_log_likelihoods(self.coordinates(images))
         if self.config.principal_components:
-            across = self.pca.log_density_across(flatten(images).astype(np.float64))
-            return log_p + across[:, None]
+            x = flatten(images).astype(np.float64)
+            log_p += self.pca.log_density_across(x)[:, None]
         return log_p
 
     def to_images(self, x: np.ndarray) -> np.ndarray:
@@ -333,16 +384,22 @@ class ImageMixture(Pretrained):
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
         """n images in [0, 1]; `label` is a class, or one for each (n,)."""
-        return self.to_images(self.mixture.sample(n, rng=rng, **options))
+        x = self.mixture.sample(n, rng=rng, **options)
+        return self.to_images(x)
 
     def inpaint(
-        self, images: np.ndarray, known: np.ndarray, *, rng: np.random.Generator
+        self,
+        images: np.ndarray,
+        known: np.ndarray,
+        *,
+        rng: np.random.Generator,
     ) -> np.ndarray:
-        """Images (N, H, W[, C]) whose pixels that are not known (N, H, W) are drawn given the others."""
-        known = known.reshape(known.shape + (1,) * (images.ndim - known.ndim))
+        """Images (N, H, W[, C]) with the pixels that are not known, in (N, H, W), drawn."""
+        channels = (1,) * (images.ndim - known.ndim)
+        known = known.reshape(*known.shape, *channels)
         x = self.coordinates(np.where(known, images, np.nan))
-        drawn = self.to_images(self.mixture.fill_in(x, rng=rng))
-        return np.where(known, images, drawn)
+        filled = self.mixture.fill_in(x, rng=rng)
+        return np.where(known, images, self.to_images(filled))
 
 
 def gmm_30(
@@ -357,9 +414,11 @@ def gmm_30(
     """
     chosen = rng.permutation(len(images))[:MIXTURE_IMAGES]
     x = flatten(images[chosen])  # (N, D)
-    pca = PrincipalComponents(x.shape[1], min(x.shape[1], PRINCIPAL_COMPONENTS))
-    if x.shape[1] > PRINCIPAL_COMPONENTS:
+    pixels = x.shape[1]
+    pca = PrincipalComponents(pixels, min(pixels, PRINCIPAL_COMPONENTS))
+    if pixels > PRINCIPAL_COMPONENTS:
         pca.fit(x)
-    mixture = GaussianMixture.fit(pca.project(x), 30, rng=rng)
+    z = pca.project(x)
+    mixture = GaussianMixture.fit(z, 30, rng=rng)
     drawn = mixture.sample(n, rng=rng)
     return as_images(pca.reconstruct(drawn), images)

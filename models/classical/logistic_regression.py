@@ -7,8 +7,8 @@
 F is convex, so whatever goes downhill ends in the same place; what differs is how soon:
 
 - `lbfgs`: L-BFGS (Liu & Nocedal 1989), SciPy's, driven by the engine's gradient;
-- `newton`: Newton's method by the engine's Hessian, a few steps, but each solves a system as large as
-  there are weights;
+- `newton`: Newton's method by the engine's Hessian, a few steps, but each solves a system as large
+  as there are weights;
 - `ProximalGradient`: where |W|_1 has a kink a gradient step is followed by the proximal map of
   l1 |W|_1, which moves each weight towards 0 and keeps it there: ISTA, and with momentum FISTA
   (Beck & Teboulle 2009).
@@ -201,8 +201,8 @@ class ProximalGradient(nn.Module):
     """ISTA, or with `momentum` FISTA: what it remembers from one iteration to the next.
 
     FISTA takes its gradient ahead of where it is, along its last move. Where that points uphill it
-    forgets its speed, after which it converges as fast as the curvature allows (O'Donoghue & Candès
-    2015).
+    forgets its speed, after which it converges as fast as the curvature allows (O'Donoghue &
+    Candès 2015).
     """
 
     before_weight: np.ndarray

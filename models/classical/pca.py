@@ -28,7 +28,10 @@ class PrincipalComponents(nn.Module):
 
     def __init__(self, dimensions: int, count: int) -> None:
         if count > dimensions:
-            raise ValueError(f"{count} principal components of {dimensions} coordinates")
+            raise ValueError(
+                f"{dimensions} coordinates have no more principal components than that, "
+                f"and {count} were asked for"
+            )
         self.register_buffer("mean", np.zeros(dimensions))
         self.register_buffer("axes", np.eye(count, dimensions))
         self.register_buffer("variance", np.ones(()))
@@ -39,12 +42,14 @@ class PrincipalComponents(nn.Module):
         self.mean, factor = gaussian_factor(x)
         _, deviations, axes = np.linalg.svd(factor)  # with few x the last axes are any others
         self.axes = axes[:count]
-        rest = np.sum(deviations[count:] ** 2) / max(1, D - count)
-        self.variance = np.asarray(max(rest, SMALLEST))
+        across = np.sum(deviations[count:] ** 2)
+        variance = across / max(1, D - count)
+        self.variance = np.asarray(max(variance, SMALLEST))
 
     def project(self, x: np.ndarray) -> np.ndarray:
         """x (N, D) -> z (N, d)."""
-        return np.asarray((x - self.mean) @ self.axes.T)
+        centred = x - self.mean
+        return np.asarray(centred @ self.axes.T)
 
     def reconstruct(self, z: np.ndarray) -> np.ndarray:
         """z (N, d) -> x (N, D) without what was across the axes."""
@@ -53,6 +58,8 @@ class PrincipalComponents(nn.Module):
     def log_density_across(self, x: np.ndarray) -> np.ndarray:
         """log N(e_n; 0, variance), (N,): what is missing in log p(z) to log p(x)."""
         count, D = self.axes.shape
-        rest = x - self.reconstruct(self.project(x))
+        along = self.reconstruct(self.project(x))
+        rest = x - along
         distances = np.einsum("nd,nd->n", rest, rest) / self.variance
-        return -(distances + (D - count) * np.log(2 * np.pi * self.variance)) / 2
+        log_volume = (D - count) * np.log(2 * np.pi * self.variance)
+        return -(distances + log_volume) / 2

@@ -19,8 +19,8 @@ i of the largest g, j with which the dual then gains most, g_i - g_j squared ove
 
 A squared hinge has no upper bounds, and 1 / (2 C_n) more on the diagonal of K.
 
-Of many classes there is a machine for each pair, and they vote: one-vs-one, as in libsvm. The linear
-primal has one machine for each class, against all others.
+Of many classes there is a machine for each pair, and they vote: one-vs-one, as in libsvm. The
+linear primal has one machine for each class, against all others.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Kernel:
         return total
 
 
-# ---------------------------------------------------------------------------------- the dual, by SMO
+# --------------------------------------------------------------------------- the dual, by SMO
 
 
 class Dual:
@@ -371,7 +371,7 @@ class SVM(Pretrained):
         return votes + confidence / (3 * size)
 
 
-# -------------------------------------------------------------------------- the primal, by its gradient
+# ----------------------------------------------------------------- the primal, by its gradient
 
 
 @dataclass(frozen=True)

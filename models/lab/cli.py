@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +17,7 @@ import numpy as np
 
 from tinygrad_cv import __version__, data, parallel
 from tinygrad_cv.files import atomic_write
+from tinygrad_cv.machine import few_blas_threads
 
 from ..config import named_values, restored, shown, stored
 from ..generative.ddpm import MISSING, known_pixels
@@ -24,14 +27,14 @@ from .errors import RunError
 from .evaluation.generation import NoEvaluator, format_report
 from .memory import free_memory, gigabytes, no_more_than_free
 from .optional import need
+from .progress import print_line, stage, watched
 from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
-from .settings import Settings, configure, with_words
+from .settings import Settings, configure, naming, with_words
 from .task import Task
 from .tasks import TASKS
-from .tasks.ddpm import DDPMTask
 from .tasks.images import ImageSettings
 from .train import train
 
@@ -51,6 +54,7 @@ MOST_WORKERS = 1024
 # ------------------------------------------------------------------------------ data, tasks, runs
 
 
+@stage("reading data")
 def read_data(name: str, root: str | None) -> tuple[Any, Any]:
     """Training and test data by name; the two parts of a text come as one."""
     if name == "nothing":
@@ -132,6 +136,7 @@ def with_absolute_path(source: str) -> str:
     return f"{where}:{Path(path).expanduser().resolve()}" if path else source
 
 
+@stage("building the model")
 def build(config: Mapping[str, Any], training: Any) -> Task:
     """The task of a run before its first step; without data it can be used, but not trained."""
     kind = task_named(config["task"])
@@ -155,7 +160,6 @@ def reopen(folder: str, training: Any = None) -> Task:
 
 
 def do_train(args: argparse.Namespace) -> None:
-    need("tqdm")
     changes = words(args.set)
     if args.steps and "training.steps" in changes:
         raise RunError("--steps and --set training.steps are the same; give one of them")
@@ -170,12 +174,13 @@ def do_train(args: argparse.Namespace) -> None:
         check_resumed(args, changes, run, training)
     else:
         check_data(args)
-        config, training = new_run(
-            args.task, args.data, args.root, args.seed, args.preset, changes, args.steps
-        )
+        with naming(changes):
+            config, training = new_run(
+                args.task, args.data, args.root, args.seed, args.preset, changes, args.steps
+            )
     asked = args.steps or int(changes.get("training.steps", 0))
     with parallel.workers(args.workers) as team:
-        with run.config_named() if args.resume else nullcontext():
+        with run.config_named() if args.resume else naming(changes):
             task = build(config, training)
         if args.start and not args.resume:
             start_from_run(task, args.start)
@@ -185,14 +190,20 @@ def do_train(args: argparse.Namespace) -> None:
                 run.create(config)
             train(task, run, steps, save_every=args.save_every)
         if team.rank == 0:
-            print(f"done: {run.folder}")
+            print_line(f"done: {run.folder}")
 
 
 def check_data(args: argparse.Namespace) -> None:
     """Raise RunError for a word about data that would not be heard."""
     if task_named(args.task).dataset_kind == "nothing":
         refuse(args, ("data", "root"), f"{args.task} makes its own data; leave it out")
-    elif args.data not in ROOTED:
+    else:
+        check_root(args)
+
+
+def check_root(args: argparse.Namespace) -> None:
+    """Raise RunError for a --root of data that it does not hold."""
+    if args.data not in ROOTED:
         refuse(args, ("root",), f"{args.data} lies elsewhere; it is for {' and '.join(ROOTED)}")
 
 
@@ -242,7 +253,6 @@ def start_from_run(task: Task, folder: str) -> None:
 
 
 def do_sample(args: argparse.Namespace) -> None:
-    need("tqdm")
     kind = task_named(Run(Path(args.run)).config["task"])
     if not kind.draws:
         raise RunError(f"{kind.title}: this model draws nothing; `eval` shows what it has learned")
@@ -260,14 +270,14 @@ def do_sample(args: argparse.Namespace) -> None:
         check_room(args.n, task.settings.model.image_shape)
     drawn = task.sample(args.n, rng=np.random.default_rng(args.seed), **options)
     if args.out is None:
-        print(drawn)
+        print_line(drawn)
         return
     if images:
         write_samples(Path(args.out), drawn)
     else:
         with atomic_write(args.out) as file:
             file.write(f"{drawn}\n".encode())
-    print(args.out)
+    print_line(args.out)
 
 
 def check_output(out: str, endings: Sequence[str], what: str) -> None:
@@ -300,18 +310,18 @@ def check_room(n: int, shape: tuple[int, ...]) -> None:
 
 def do_inpaint(args: argparse.Namespace) -> None:
     """Fill in missing pixels: those that are NaN in a file, or a part of some test images."""
-    need("tqdm")
     run = Run(Path(args.run))
     kind = task_named(run.config["task"])
-    if not issubclass(kind, DDPMTask):
-        raise RunError(f"{args.run} holds a {kind.title}; missing pixels are filled in by a DDPM")
+    if not hasattr(kind, "inpaint"):
+        able = [f"a {task.title}" for task in TASKS.values() if hasattr(task, "inpaint")]
+        names = " or ".join(sorted(able))
+        raise RunError(f"{args.run} holds a {kind.title}; missing pixels are filled in by {names}")
     check_output(args.out, IMAGE_FILES, "images")
     if args.missing not in MISSING:
         raise RunError(f"--missing={args.missing}: one of {', '.join(MISSING)}")
     if args.images:
         refuse(args, ("missing", "n"), "it is for test images; --images says all; leave it out")
-    task = reopen(args.run)
-    assert isinstance(task, DDPMTask)
+    task: Any = reopen(args.run)
     rng = np.random.default_rng(args.seed)
     if args.images:
         images = read_samples(Path(args.images), task.settings.model.image_shape)
@@ -327,7 +337,7 @@ def do_inpaint(args: argparse.Namespace) -> None:
         write_png(Path(args.out), grid(np.concatenate([seen, filled]), len(seen)))
     else:
         write_samples(Path(args.out), filled)
-    print(args.out)
+    print_line(args.out)
 
 
 def do_eval(args: argparse.Namespace) -> None:
@@ -338,42 +348,54 @@ def do_eval(args: argparse.Namespace) -> None:
     task = reopen(args.run, training)
     rows: list[dict[str, Any]] = []
     try:
-        rows = task.evaluate(config["data"], training, test)
-        print(format_report(rows))
+        with stage("measuring"):
+            rows = task.evaluate(config["data"], training, test)
+        print_line(format_report(rows))
     except NoEvaluator as error:
-        print(error)
+        print_line(str(error))
     facts = {
         "task": config["task"],
         "data": Path(config["data"]).name,
         "seed": config["seed"],
     }
     page = section(task, run, training, test, rows, facts, Path())
-    print(f"open {write_page(run.folder, page.title, [page])}")
+    print_line(f"open {write_page(run.folder, page.title, [page])}")
 
 
 def need_pages(folder: Path) -> None:
     """Raise RunError now if a page could not be written into a folder after the work."""
-    for module in ("tqdm", "matplotlib", "PIL.Image"):
+    for module in ("matplotlib", "PIL.Image"):
         need(module)
     check_writable(folder)
 
 
 def do_demo(args: argparse.Namespace) -> None:
-    """Train every model on the embedded digits, and write a page."""
-    names = list(dict.fromkeys(args.only or PARTS))
+    """Train models on the embedded digits, one after the other, and write a page."""
+    if args.all and args.only:
+        raise RunError("--all: --only says which models there are to be; give one of them")
+    usual = PARTS if args.all else [name for name, part in PARTS.items() if not part.long]
+    names = list(dict.fromkeys(args.only or usual))
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         raise RunError(f"the demo has no {shown(unknown[0])}; there are {', '.join(PARTS)}")
     need_pages(Path(args.out))
     training, test = read_data("digits", None)
     folder, sections = Path(args.out), []
-    for name in names:
+    seconds = sum(PARTS[name].seconds for name in names)
+    print_line(f"{len(names)} models, {duration(seconds)} on two cores, less with fewer --steps")
+    for number, name in enumerate(names, start=1):
+        print_line(f"{number} of {len(names)}: {name}, {duration(PARTS[name].seconds)}")
         config, _ = new_run(name, "digits", None, 0, "digits", PARTS[name].changes, args.steps)
         begin = partial(build, config, training)
         part = demo.carry_out(name, config, begin, args.workers, folder, training, test)
         sections.append(part)
         page = write_page(folder, demo.TITLE, sections, demo.TEXT)  # also if stopped later
-    print(f"open {page}")
+    print_line(f"open {page}")
+
+
+def duration(seconds: int) -> str:
+    """A time to wait, in words."""
+    return f"about {seconds} s" if seconds < 100 else f"about {seconds / 60:.0f} minutes"
 
 
 def do_compare(args: argparse.Namespace) -> None:
@@ -383,6 +405,7 @@ def do_compare(args: argparse.Namespace) -> None:
         if name not in comparison.METHODS:
             known = ", ".join(comparison.METHODS)
             raise RunError(f"nothing that is compared is called {shown(name)}; there are {known}")
+    check_root(args)
     folder = Path(args.out or f"runs/compare-{args.data.replace(':', '-').replace('/', '_')}")
     need_pages(folder)
     training, test = read_data(args.data, args.root)
@@ -395,7 +418,7 @@ def do_compare(args: argparse.Namespace) -> None:
             raise RunError(f"--labels {count}: at least {classes}, one of each class, to {total}")
     with_data = (args.data, training, test)
     page = comparison.compare(names, *with_data, sorted(set(counts)), args.seeds, folder)
-    print(f"open {page}")
+    print_line(f"open {page}")
 
 
 # -------------------------------------------------------------------------------------- arguments
@@ -440,6 +463,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
         self.register("action", None, Given)
+
+    def parse_known_args(self, *args: Any, **settings: Any) -> tuple[Any, list[str]]:
+        """Each command refuses what it does not know, and names its own help."""
+        namespace, unknown = super().parse_known_args(*args, **settings)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{one_line(f'{self.prog}: {message}; see {self.prog} --help')}\n")
@@ -498,7 +528,7 @@ def workers(text: str) -> int | str:
 
 def add_workers(command: argparse.ArgumentParser, default: int) -> None:
     """Let a command have several processes."""
-    message = f"processes that share each batch, or auto: all cores (default: {default})"
+    message = f"processes that share each batch, or auto: cores that are free (default: {default})"
     command.add_argument("--workers", type=workers, default=default, metavar="N", help=message)
 
 
@@ -527,12 +557,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     add_train(commands.add_parser("train", help="train a model into a run folder", add_help=False))
     add_sample(commands.add_parser("sample", help="draw images, or write text, from a run"))
-    add_inpaint(commands.add_parser("inpaint", help="fill in missing pixels with a DDPM's run"))
+    add_inpaint(commands.add_parser("inpaint", help="fill in missing pixels with a run"))
     add_eval(
         commands.add_parser("eval", help="measure a run beside floor and baselines, write its page")
     )
     add_demo(
-        commands.add_parser("demo", help="train every model on digits, some six minutes, as a page")
+        commands.add_parser("demo", help="train models on digits, some four minutes, as a page")
     )
     add_compare(
         commands.add_parser(
@@ -577,7 +607,7 @@ def add_sample(command: argparse.ArgumentParser) -> None:
 
 def add_inpaint(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("run", type=some_text, metavar="RUN", help="the folder of a DDPM's run")
+    add("run", type=some_text, metavar="RUN", help="the folder of a run of ddpm, gmm or vae")
     missing = f"of test images: {', '.join(MISSING)} (default: lower)"
     add("--missing", default="lower", metavar="PART", help=missing)
     add("--n", type=drawn, default=8, metavar="N", help="test images (default: 8)")
@@ -598,6 +628,8 @@ def add_demo(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--out", type=some_text, default="runs/demo", help="a folder (default: runs/demo)")
     add("--only", action="append", metavar="NAME", help=", ".join(PARTS))
+    long = ", ".join(name for name, part in PARTS.items() if part.long)
+    add("--all", action="store_true", help=f"also what takes minutes: {long}")
     steps = "of each model (default: what suits it)"
     add("--steps", type=positive_int, metavar="N", help=steps)
     add_workers(command, default=min(2, parallel.cores()))
@@ -640,7 +672,7 @@ def carry_out(argv: Sequence[str] | None) -> int:
     """Carry out a command; the exit code."""
     args = parser().parse_args(argv)
     try:
-        with no_more_than_free():
+        with no_more_than_free(), few_blas_threads(), told_to_end(), watched(), stage("working"):
             args.do(args)
     except BrokenPipeError:
         raise
@@ -648,10 +680,31 @@ def carry_out(argv: Sequence[str] | None) -> int:
         return failed(f"this does not fit into memory: {error}; take smaller sizes or batches")
     except (RunError, parallel.RankError, ValueError, OSError) as error:
         return failed(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("tinygrad-cv: stopped", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which a scheduler or `kill` asks a command to end."""
+
+
+@contextmanager
+def told_to_end() -> Iterator[None]:
+    """Inside this context SIGTERM ends a command like Ctrl-C: it takes away what it has begun."""
+
+    def end(*_: Any) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python tells the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def failed(message: str) -> int:

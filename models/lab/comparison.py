@@ -23,7 +23,7 @@ from tinygrad_cv.data import Dataset
 from tinygrad_cv.files import atomic_write
 
 from .errors import RunError
-from .optional import progress_bar
+from .progress import progress_bar
 from .report.page import Section, write_page
 from .report.plots import Curve, draw_learning_curves
 from .settings import configure

@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_cv import parallel
+from tinygrad_cv.files import atomic_write
 
+from .progress import stage
 from .report.page import Section
 from .run import Run
 from .section import section
@@ -46,7 +48,8 @@ def carry_out(
     def on_step(step: int) -> None:
         if step in moments and isinstance(task, ImageGenerator):
             drawn = task.sample(16, rng=np.random.default_rng(3))
-            np.save(run.folder / f"strip-{step:06}.npy", drawn)
+            with atomic_write(run.folder / f"strip-{step:06}.npy") as file:
+                np.save(file, drawn)
 
     with parallel.workers(workers):
         task = build()
@@ -60,5 +63,6 @@ def carry_out(
         "seconds": round(time.monotonic() - start),
         "command": f"python -m models demo --only {name}",
     }
-    rows = task.evaluate("digits", training, test)
+    with stage("measuring"):
+        rows = task.evaluate("digits", training, test)
     return section(task, run, training, test, rows, facts, Path(name))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .progress import stage
 from .report.images import grid, write_png
 from .report.page import Section
 from .report.plots import curves
@@ -17,10 +18,15 @@ from .task import Task
 
 @dataclass(frozen=True)
 class Part:
-    """A model of the demo: its description, and how its settings differ from the preset."""
+    """A model of the demo: its description, how its settings differ from the preset, its time.
+
+    `seconds` are those of training and page on two cores. A long one comes only if it is asked for.
+    """
 
     text: str
     changes: dict[str, str] = field(default_factory=dict)
+    seconds: int = 2
+    long: bool = False
 
 
 PARTS = {
@@ -36,24 +42,43 @@ PARTS = {
         "A generator turns noise into digits; a discriminator learns to tell them from real scans, "
         "and the generator learns from its verdicts.",
         {"training.steps": "4000"},
+        seconds=18,
     ),
     "ddpm": Part(
         "A network learns to tell the noise in a noisy digit. Applied again and again it turns "
         "noise into a digit, of a class if one is asked for, and it fills in missing pixels.",
         {"training.steps": "1500", "model.unet.base_channels": "16"},
+        seconds=60,
     ),
     "vit": Part(
         "A transformer reads a digit as a sequence of 16 patches; its attention shows which of "
         "them revealed the class.",
         {"training.steps": "3000"},
+        seconds=60,
     ),
     "row-rnn": Part(
         "A recurrent network reads a digit row by row, downwards and upwards, and says what it is.",
         {"training.steps": "1500"},
+        seconds=14,
     ),
     "pixel-rnn": Part(
         "A recurrent network draws a digit pixel by pixel, each from the probabilities that the "
         "pixels before leave it.",
+        seconds=16,
+    ),
+    "vae": Part(
+        "An encoder writes a digit down as a few numbers, a decoder draws it again from these; "
+        "from random numbers it draws new ones.",
+        seconds=11,
+    ),
+    "gmm": Part(
+        "Two Gaussians for each class, fitted by expectation maximisation. A model that draws also "
+        "classifies, by Bayes' theorem, and it fills in missing pixels by their conditional "
+        "distribution.",
+    ),
+    "hmm": Part(
+        "A hidden Markov model of each class reads a digit row by row: its states are the kinds of "
+        "rows that the class has, and Baum-Welch finds them.",
     ),
     "strip": Part(
         "A small convolutional network looks at a strip of digits, a recurrent one reads its "
@@ -67,6 +92,7 @@ PARTS = {
             "training.ema_decay": "0.98",
             "data.longest": "8",
         },
+        seconds=32,
     ),
     "detr": Part(
         "Finding digits: a transformer looks at a scene, and each of its queries says which digit "
@@ -79,10 +105,13 @@ PARTS = {
             "training.batch_size": "8",
             "training.steps": "5000",
         },
+        seconds=170,
+        long=True,
     ),
 }
 
 
+@stage("drawing the page")
 def section(
     task: Task,
     run: Run,

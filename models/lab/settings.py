@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, get_args, get_origin
 
@@ -26,8 +27,12 @@ class Settings(Config):
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Parts that these settings make no use of, such as "model.transformer"."""
-        return ()
+        """Names of values, and of parts, that these settings make no use of.
+
+        Such as "model.transformer"; the first of several layers is never skipped.
+        """
+        one_layer = getattr(self.model, "num_hidden_layers", 2) == 1
+        return ("model.drop_path_rate",) if one_layer else ()
 
     def check(self, dataset: Any) -> None:
         """Raise ValueError where the parts contradict each other, or a data set (None without)."""
@@ -46,9 +51,22 @@ def configure(
     settings = with_words(presets[name].fitted(dataset), changes)
     settings.check(dataset)
     for word in changes:
-        if word.startswith(tuple(f"{part}." for part in settings.unused)):
+        if f"{word}.".startswith(tuple(f"{part}." for part in settings.unused)):
             raise ValueError(f"{word}: the other settings make no use of it; leave it out")
     return settings
+
+
+@contextmanager
+def naming(changes: Mapping[str, str]) -> Iterator[None]:
+    """Inside this context a ValueError, if it is about parts of a model, names what was changed."""
+    try:
+        yield
+    except ValueError as error:
+        words = [name.rpartition(".")[2] for name in changes]
+        if not changes or any(word in str(error) for word in words):
+            raise
+        given = " ".join(f"--set {name}={shown(text)}" for name, text in changes.items())
+        raise ValueError(f"{error}; it was {given}") from None
 
 
 def check_grey(model: ModelConfig, images: str) -> None:

@@ -13,6 +13,7 @@ from tinygrad_cv import optim
 
 from ..config import Config
 from .errors import RunError
+from .progress import progress_bar
 from .settings import Settings, with_words
 
 
@@ -92,5 +93,10 @@ class Task:
         raise NotImplementedError
 
 
-def in_batches(images: Any, size: int = 500) -> Iterator[Any]:
-    return (images[start : start + size] for start in range(0, len(images), size))
+def in_batches(images: Any, size: int = 500, what: str = "measuring") -> Iterator[Any]:
+    """Parts of images, or of what has a length and slices, one after the other, under a bar."""
+    with progress_bar(len(images), what, passing=True) as bar:
+        for start in range(0, len(images), size):
+            part = images[start : start + size]
+            yield part
+            bar.update(len(part))

@@ -25,7 +25,7 @@ from tinygrad_cv.files import atomic_write
 from tinygrad_cv.machine import keep_freed_memory
 
 from .errors import RunError
-from .optional import progress_bar
+from .progress import progress_bar
 from .run import Run
 from .task import Task
 
@@ -43,8 +43,9 @@ def train(
 ) -> int:
     """Carry out the steps that are missing; the number of steps that are made then.
 
-    Ctrl-C ends the step, saves and raises RunError, which says how to go on. So does a step that is
-    not finite, with its cause. `on_step` is called on rank 0 with the number of steps made.
+    Ctrl-C or SIGTERM ends the step, saves and raises RunError, which says how to go on. A step that
+    is not finite raises it too, with its cause. `on_step` is called on rank 0 with the number of
+    steps made.
     """
     keep_freed_memory()
     step = saved = run.restore(task)
@@ -141,25 +142,30 @@ def over_ranks(metrics: dict[str, float], stop: bool) -> tuple[dict[str, float],
 
 @contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that a step is not cut in half.
+    """An event that Ctrl-C and SIGTERM set, so that a step is not cut in half.
 
-    A second Ctrl-C raises KeyboardInterrupt at once.
+    A second signal does at once what it did before: Ctrl-C raises KeyboardInterrupt.
     """
     event = threading.Event()
 
     def ask(*_: Any) -> None:
         event.set()
-        signal.signal(signal.SIGINT, before)
+        leave()
+
+    def leave() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     if threading.current_thread() is not threading.main_thread():
         yield event  # Python tells the main thread only
         return
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, ask)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        leave()
 
 
 def explain_not_finite(

@@ -93,8 +93,8 @@ class CharRNN(Pretrained):
         state = None
         with tg.no_grad():
             for chunk in chunks:
-                targets = text[chunk]
-                logits, state = self(text[chunk - 1], state)
+                targets = text[chunk].astype(np.int64)
+                logits, state = self(text[chunk - 1].astype(np.int64), state)
                 loss = kernels.cross_entropy(logits, targets, reduction="none")
                 losses[chunk] = loss.numpy()
         return losses[start:]

@@ -28,7 +28,7 @@ class StreamsState(TypedDict):
 class streams:  # named as a function, like batches
     """An endless iterator over chunks of `size` streams, side by side, of a sequence (L,).
 
-    It yields (inputs, targets, fresh): inputs (T, N) and targets (T, N), the inputs one position
+    It yields (inputs, targets, fresh): inputs and targets, int64 (T, N), the inputs one position
     later, where T is `length` and N is `size`. Each chunk goes on where the last one stopped, so a
     state may be carried from one to the next; `fresh` is True when it may not, because an epoch
     begins. Each epoch begins at another position of the sequence, drawn from `rng`.
@@ -73,7 +73,8 @@ class streams:  # named as a function, like batches
         starts = self.offset + stream_length * np.arange(self.size) + self.position * self.length
         chunk = starts + np.arange(self.length)[:, None]  # (T, N)
         self.position += 1
-        return self.sequence[chunk], self.sequence[chunk + 1], fresh
+        inputs, targets = self.sequence[chunk], self.sequence[chunk + 1]
+        return inputs.astype(np.int64), targets.astype(np.int64), fresh
 
     def state(self) -> dict[str, PyTree]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""

@@ -28,7 +28,8 @@ MARKS = {
 class Text:
     """A text as numbers.
 
-    `train` and `test`, int64 (T,), are indices of characters in `vocabulary`, which is sorted.
+    `train` and `test`, (T,), are indices of characters in `vocabulary`, which is sorted; their
+    dtype is the smallest that holds them: a byte for each character of most texts.
     """
 
     train: np.ndarray
@@ -88,8 +89,9 @@ def text(path: PathLike) -> Text:
             f"{path} is no text: it has the character 0; is it UTF-16 without a mark?"
         )
     vocabulary = np.flatnonzero(known)
-    numbers = np.cumsum(known) - 1  # the index of each character of the vocabulary
-    ids = np.empty(length, np.int64)
+    dtype = np.min_scalar_type(len(vocabulary))
+    numbers = (np.cumsum(known) - 1).astype(dtype)  # the index of each character of the vocabulary
+    ids = np.empty(length, dtype)
     start = 0
     for codes in _pieces(content, encoding, path):
         ids[start : start + len(codes)] = numbers[codes]

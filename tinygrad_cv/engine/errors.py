@@ -3,9 +3,10 @@ fix."""
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any
 
@@ -156,7 +157,16 @@ def unread_option(function: Any, name: str, value: Any) -> NotImplementedError:
 
 def their_option(function: Any, name: str) -> TypeError:
     """An option that has another name here, as dim=0."""
-    return TypeError(f"{name_of(function)} has no {name!r}{first_words.hint('option', name)}")
+    hint = first_words.hint("option", name) or first_words.hint("argument", name)
+    return TypeError(f"{name_of(function)} has no {name!r}{hint}")
+
+
+def check_names(function: Any, given: Collection[str]) -> None:
+    """Raise TypeError, with what to write, for a PyTorch user's option that a class or a kernel
+    has not. Other names are left to Python."""
+    for name in first_words.THEIR_NAMES.intersection(given):
+        if name not in inspect.signature(function).parameters:
+            raise their_option(function, name)
 
 
 def unsupported(function: Any, reason: str) -> NotImplementedError:

@@ -50,6 +50,7 @@ TENSOR = [
     Word("t.sigmoid()", "kernels.sigmoid(t)"),
     Word("t.dim()", "t.ndim"),
     Word("t.numel()", "t.size"),
+    Word("t.size()", "t.shape", "t.size is NumPy's: the number of elements"),
     Word("t.clone()", "t.copy()"),
     Word("t.requires_grad_()", "Tensor(x, requires_grad=True)"),
     Word("t.add_(1)", "t + 1", IMMUTABLE),
@@ -65,6 +66,18 @@ TENSOR = [
 OPTION = [
     Word("t.sum(dim=0)", "t.sum(axis=0)"),
     Word("t.sum(0, keepdim=True)", "t.sum(0, keepdims=True)"),
+]
+
+# Options of a class or of a kernel that it has not.
+ARGUMENT = [
+    Word("nn.ReLU(inplace=True)", "nn.ReLU()", IMMUTABLE),
+    Word("Tensor(x, device='cpu')", "Tensor(x)", ONE_MACHINE),
+    Word(
+        "optim.SGD(model.parameters(), 0.1, foreach=True)",
+        "optim.SGD(model.parameters(), 0.1)",
+        "all are updated at once",
+    ),
+    Word("Tensor(x, dtype=np.float32)", "Tensor(np.float32(x))", "a tensor has its array's dtype"),
 ]
 
 PACKAGE = [
@@ -132,8 +145,7 @@ MODULE = [
 # Not missing, but different: these raise no error of ours, or none at all.
 OTHERS = [
     Word("nn.Linear(3, 4)", "nn.Linear(3, 4, rng=rng)", LAYER),
-    Word("nn.ReLU(inplace=True)", "nn.ReLU()", IMMUTABLE),
-    Word("t.size()", "t.shape", "t.size is NumPy's: the number of elements"),
+    Word("np.mean(t, dim=0)", "np.mean(t, axis=0)", "NumPy itself refuses it"),
     Word("t.transpose(0, 1)", "t.swapaxes(0, 1)", "t.transpose is NumPy's: the order of all axes"),
     Word("t.repeat(2, 1)", "np.tile(t, (2, 1))", "t.repeat is NumPy's: each element again"),
     Word("t.std()", "t.std(ddof=1)", "NumPy divides by n"),
@@ -143,6 +155,7 @@ OTHERS = [
 WORDS = {
     "Tensor": TENSOR,
     "option": OPTION,
+    "argument": ARGUMENT,
     "tinygrad_cv": PACKAGE,
     "tinygrad_cv.nn": NN,
     "tinygrad_cv.optim": OPTIM,
@@ -162,6 +175,7 @@ def by_name(words: list[Word]) -> dict[str, Word]:
 
 
 NAMED = {room: by_name(words) for room, words in WORDS.items()}
+THEIR_NAMES = frozenset([*NAMED["option"], *NAMED["argument"]])  # of arguments
 
 
 def hint(room: str, name: str) -> str:

@@ -6,13 +6,21 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..typing import DTypeLike, Function, Operand, Shape
 from . import errors
-from .first_words import NAMED
+from .first_words import NAMED, hint
+
+
+class Size(int):
+    """A number of elements. Who calls it, as PyTorch's size(), is answered with t.shape."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        raise TypeError(f"t.size is a number{hint('Tensor', 'size')}")
+
 
 THEIR_OPTIONS = frozenset(NAMED["option"])  # dim= and its kin
 
@@ -143,7 +151,7 @@ class NumPyInterface:
 
     @property
     def size(self) -> int:
-        return self._array.size
+        return Size(self._array.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -135,6 +135,7 @@ class Kernel:
         missing = self._required.difference(by_position, kwargs)
         twice = not kwargs.keys().isdisjoint(by_position)
         if missing or twice or len(args) > len(by_position) or not kwargs.keys() <= self._known:
+            errors.check_names(self.reference, kwargs)
             inspect.signature(self.reference).bind(*args, **kwargs)
 
     def differentiated(self, bound: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:

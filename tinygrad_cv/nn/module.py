@@ -18,11 +18,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from inspect import Parameter, Signature
 from types import FunctionType, MappingProxyType
 from typing import Any, NamedTuple, Self, TypeGuard
 
 import numpy as np
 
+from ..engine.errors import check_names
 from ..engine.first_words import ONE_MACHINE, hint
 from ..engine.modes import SWITCHED
 from ..engine.observers import scope
@@ -69,6 +71,15 @@ class Module:
     training = True
     _names = Names()
     _hooks: tuple[Callable[[Any, tuple[Any, ...], Any], Any], ...] = ()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        check_names(cls, kwargs)
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments")
+        return super().__new__(cls)
+
+    # A layer without options shows none.
+    vars()["__new__"].__signature__ = Signature([Parameter("cls", Parameter.POSITIONAL_ONLY)])
 
     def __getattr__(self, name: str) -> Any:
         advice = hint("module", name)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..engine.arguments import real
+from ..engine.errors import check_names
 from ..engine.observers import Step, observers
 from ..machine import subnormals_as_zero
 from ..tensor import Tensor
@@ -58,6 +59,10 @@ class Optimizer:
     check: ClassVar[Callable[..., None]]  # (**options)
     reference: ClassVar[Reference]
     update: ClassVar[Callable[..., None]]  # (run, **options), in place
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        check_names(cls, options)
+        return super().__new__(cls)
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], **defaults: Any) -> None:
         self.defaults = defaults

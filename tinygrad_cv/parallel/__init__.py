@@ -48,22 +48,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from ..machine import cores, free_cores
 from .communicator import Communicator, RankError, average, team
 from .mpi import launched, mpi
-from .processes import cores, processes
+from .processes import processes
 
 __all__ = ["Communicator", "RankError", "average", "cores", "mpi", "processes", "team", "workers"]
 
 
 @contextmanager
 def workers(count: int | Literal["auto"] = "auto") -> Iterator[Communicator]:
-    """`count` processes run the block below `with`; "auto": one for each core.
+    """`count` processes run the block below `with`.
 
-    Under mpiexec they are its ranks, whatever the count. On a system that cannot fork processes
-    there is one, and a warning.
+    "auto" are as many as cores are free now, at least one, and a power of two, which divides most
+    batches; to see what other programs do takes a fifth of a second. Under mpiexec they are its
+    ranks, whatever the count. On a system that cannot fork processes there is one, and a warning.
     """
     if count == "auto":
-        count = cores()
+        count = 1 if launched() else 1 << free_cores().bit_length() - 1
     if not launched() and count > 1 and not hasattr(os, "fork"):
         warnings.warn(
             f"this system cannot fork, so there is one process instead of {count}", stacklevel=3

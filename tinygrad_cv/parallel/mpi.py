@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..machine import one_blas_thread
+from ..machine import few_blas_threads
 from .communicator import Communicator, Exchange, RankError, joined
 
 # Environment variables with the number of ranks: of Open MPI; of MPICH and what is built on it.
@@ -63,7 +63,7 @@ class MPIRanks(Communicator):
 def mpi() -> Iterator[Communicator]:
     """All ranks of mpiexec run the block below `with`. An exception on one ends the job."""
     ranks = MPIRanks()
-    with joined(ranks), one_blas_thread():
+    with joined(ranks), few_blas_threads():
         try:
             yield ranks
         except BaseException as error:

@@ -1,9 +1,9 @@
 """Ranks on one machine: processes that fork from this one and share memory with it.
 
 A step of a small model takes a millisecond, so the barrier does without the operating system. Each
-rank counts its arrivals in a word of shared memory and watches the words of the others: first
-without pause (.5 microseconds), then yielding its core, perhaps to the rank that it waits for, then
-with growing pauses.
+rank counts its arrivals in a word of shared memory and watches the words of the others (.5
+microseconds). Who has to wait for longer, for a rank that has lost its core to another program,
+say, sleeps until it is woken, and leaves its own core to those that have work.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from traceback import format_exception, format_exception_only
 from typing import NoReturn
 
 import numpy as np
 
 from ..machine import (
-    BARRIER_SPINS,
-    BARRIER_YIELDS,
     CACHE_LINE,
-    LONGEST_PAUSE,
+    FEWEST_SPINS,
+    MOST_SPINS,
     STAGE_SIZE,
-    one_blas_thread,
+    Futex,
+    few_blas_threads,
 )
 from .communicator import Communicator, Exchange, RankError, joined, team
 
@@ -72,18 +71,19 @@ class SharedMemory:
 class Processes(Communicator):
     """This process, as rank 0, and its children, as the others.
 
-    What they share, by rank: how many barriers it has reached (a word in a cache line of its own),
-    which collective it called there, whether it has ended, why it failed, and a stage for pieces of
-    arrays.
+    What they share, by rank: how many barriers it has reached, and at which one it fell asleep (two
+    words in a cache line of its own), which collective it called there, whether it has ended, why
+    it failed, and a stage for pieces of arrays.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        # A rank that spins on the core of the rank that it waits for would wait for long.
-        self._spins = BARRIER_SPINS if size <= cores() else 0
+        self._spins = MOST_SPINS
         self._memory = SharedMemory()
         words = self._memory.piece(size * CACHE_LINE).data.cast("q")
-        self._arrived = words[:: CACHE_LINE // 8]
+        line = CACHE_LINE // 8
+        self._arrived, self._asleep = words[::line], words[1::line]
+        self._futexes = [Futex(words[start : start + 1]) for start in range(0, len(words), line)]
         self._calls = [self._memory.piece(size * 8).data.cast("q") for _ in range(2)]
         self._left = self._memory.piece(size).data
         self._causes = self._memory.piece(size * CAUSE_SIZE).reshape(size, CAUSE_SIZE)
@@ -110,8 +110,14 @@ class Processes(Communicator):
         self._arrivals += 1
         calls = self._calls[self._arrivals & 1]  # two in turn, as with the stages
         calls[self.rank] = call
-        with self._fence:  # a memory barrier: others see the word after all that was written before
+        # A memory barrier: others see the word after all that was written before. Here their words
+        # are read after it; where a lock does not order that, one may sleep for too long, once.
+        with self._fence:
             self._arrived[self.rank] = self._arrivals
+        for other in self._others:
+            if self._asleep[other] == self._arrivals:
+                self._futexes[self.rank].wake()
+                break
         for other in self._others:
             if self._arrived[other] < self._arrivals:
                 self._wait(other)
@@ -213,16 +219,13 @@ class Processes(Communicator):
         arrived, arrivals = self._arrived, self._arrivals
         for _ in range(self._spins):
             if arrived[other] >= arrivals:
+                self._spins = min(2 * self._spins, MOST_SPINS)
                 return
-        for _ in range(BARRIER_YIELDS):
-            if arrived[other] >= arrivals:
-                return
-            os.sched_yield()
-        start = time.perf_counter()
-        while arrived[other] < arrivals:
+        self._spins = max(self._spins // 2, FEWEST_SPINS)
+        self._asleep[self.rank] = arrivals
+        while (count := arrived[other]) < arrivals:
             self._check_alive(other)
-            waited = time.perf_counter() - start
-            time.sleep(min(waited / 16, LONGEST_PAUSE))
+            self._futexes[other].wait(count)
 
     def _check_alive(self, other: int) -> None:
         """Raise RankError if a child has failed, or if the rank that this one waits for has left.
@@ -266,15 +269,21 @@ class Processes(Communicator):
         """Start the other processes; each knows its rank."""
         sys.stdout.flush()
         sys.stderr.flush()
-        for rank in range(1, self.size):
-            process = os.fork()
-            if process == 0:
-                # Ctrl-C reaches all processes; rank 0 decides what happens.
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                self.rank = rank
-                self._children = {}
-                break
-            self._children[process] = rank
+        # Ctrl-C and a scheduler's SIGTERM reach all processes; rank 0 decides what happens.
+        stops = (signal.SIGINT, signal.SIGTERM)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+        try:
+            for rank in range(1, self.size):
+                process = os.fork()
+                if process == 0:
+                    self.rank = rank
+                    self._children = {}
+                    for number in stops:
+                        signal.signal(number, signal.SIG_IGN)
+                    break
+                self._children[process] = rank
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._others = [rank for rank in range(self.size) if rank != self.rank]
 
     def leave(self, error: BaseException | None = None) -> None:
@@ -292,9 +301,11 @@ class Processes(Communicator):
                 self._remove(process, rank, status)
         finally:
             for process in self._children:
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # Ctrl-C came when it had just been waited for
+                    os.kill(process, signal.SIGKILL)
             for process in self._children:
-                os.waitpid(process, 0)
+                with suppress(ChildProcessError):
+                    os.waitpid(process, 0)
             self._children = {}
             self._others = []
             self.size = 1
@@ -302,23 +313,20 @@ class Processes(Communicator):
 
     def _end(self, error: BaseException | None) -> NoReturn:
         """End this process, and leave the cause to rank 0 if it is an error."""
-        if error is None:
-            self._left[self.rank] = 1
-        else:
-            cause = "".join(format_exception_only(error)).strip()
-            trace = "".join(format_exception(error))
-            message = f"{cause}\0{trace}".encode()[:CAUSE_SIZE]
-            self._causes[self.rank, : len(message)] = np.frombuffer(message, np.uint8)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(error is not None)
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        code = 1
+        try:
+            if error is None:
+                self._left[self.rank] = 1
+            else:
+                cause = "".join(format_exception_only(error)).strip()
+                trace = "".join(format_exception(error))
+                message = f"{cause}\0{trace}".encode(errors="replace")[:CAUSE_SIZE]
+                self._causes[self.rank, : len(message)] = np.frombuffer(message, np.uint8)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            code = int(error is not None)
+        finally:  # also if nobody reads any more: this process must not go on as rank 0 does
+            os._exit(code)
 
 
 @contextmanager
@@ -327,7 +335,7 @@ def processes(count: int) -> Iterator[Communicator]:
 
     This process is rank 0, so what the block has made stays; the others start as copies of it. An
     exception on any rank ends all: that of rank 0 is raised as it is, that of another as RankError.
-    If there are several processes, BLAS has one thread in each.
+    BLAS has one thread in each, or its share of those that the user wants.
 
     Raises ValueError for a count below 1, or within another such block.
     """
@@ -338,14 +346,14 @@ def processes(count: int) -> Iterator[Communicator]:
             f"this process is a rank of {team().size} already, and has none of its own"
         )
     if count == 1:
-        with joined(Communicator()):
+        with joined(Communicator()), few_blas_threads():
             yield team()
         return
     if not hasattr(os, "fork"):
         raise RankError("this system cannot fork processes; use one, or MPI")
     ranks = Processes(count)
     failure = None
-    with joined(ranks), one_blas_thread():
+    with joined(ranks), few_blas_threads(count):
         try:
             ranks.fork()
             yield ranks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -291,8 +292,12 @@ def shaken(a: np.ndarray, seed: int, factor: float = 1, eps: float | None = None
 
 
 def applies(call: Callable[[], Result]) -> Result | None:
-    """The result of a call with unusual inputs, or None if the operation refuses them."""
-    with np.errstate(all="ignore"):
+    """The result of a call with unusual inputs, or None if the operation refuses them.
+
+    Nobody gave these inputs, and so nobody is warned of them ("Degrees of freedom <= 0").
+    """
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         try:
             return call()
         except GradMismatch:

@@ -6,8 +6,8 @@
 - AUROC of log p(x): how often a test image is more probable than a stranger (Hendrycks & Gimpel
   2017, arXiv 1610.02136): .5 is chance.
 
-A stranger is a test image that is no digit any more, with as many bright pixels: turned by a
-quarter, or with its pixels in another order, the same one for all; or its negative.
+A stranger is a test image that is none any more: turned by a quarter, its negative, or its upper
+part above the lower part of another image.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Change = Callable[[np.ndarray], np.ndarray]  # images (N, H, W[, C]) -> images
 METRICS_HELP = (
     "By Bayes' theorem, on the test images: accuracy; cross-entropy, the mean of -log p(class), in "
     "nats; ECE: how far the predicted probability is from the share that is right; turned, "
-    "shuffled, negative: how often a test image has a larger p(x) than one that is turned by a "
-    "quarter, has its pixels in another order, or is negative (AUROC; .5 is chance). "
+    "negative, spliced: how often a test image has a larger p(x) than one that is turned by a "
+    "quarter, is negative, or has the lower part of another (AUROC; .5 is chance). "
 )
 
 
@@ -34,20 +34,20 @@ def turned(images: np.ndarray) -> np.ndarray:
     return np.rot90(images, axes=(1, 2))
 
 
-def shuffled(images: np.ndarray) -> np.ndarray:
-    """Images with their pixels in another order, which is the same for all."""
-    N, H, W = images.shape[:3]
-    order = np.random.default_rng(0).permutation(H * W)
-    pixels = images.reshape(N, H * W, -1)[:, order]
-    return pixels.reshape(images.shape)
-
-
 def negative(images: np.ndarray) -> np.ndarray:
     """Images with dark for light."""
     return np.asarray(1 - images)
 
 
-STRANGERS: dict[str, Change] = {"turned": turned, "shuffled": shuffled, "negative": negative}
+def spliced(images: np.ndarray) -> np.ndarray:
+    """The upper part of each image above the lower part of the one that is half the set away."""
+    N, H = images.shape[:2]
+    mixed = images.copy()
+    mixed[:, H // 2 :] = np.roll(images, N // 2, axis=0)[:, H // 2 :]
+    return mixed
+
+
+STRANGERS: dict[str, Change] = {"turned": turned, "negative": negative, "spliced": spliced}
 
 
 def bayes_metrics(

@@ -19,17 +19,19 @@ from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
 from .svm import LinearSVMTask, SVMTask
+from .vae import VAETask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
 
 TASKS: dict[str, type[Task]] = {
-    "gmm": GMMTask,
-    "hmm": HMMTask,
     "gan": GANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
+    "vae": VAETask,
+    "gmm": GMMTask,
+    "hmm": HMMTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 
 from tinygrad_cv import data, kernels, nn, parallel
+from tinygrad_cv.files import atomic_write
 
 from ...classical.ngram import windows, witten_bell
 from ...config import Config, NonNegative, Steps, shown
@@ -21,7 +22,7 @@ from ...sequence.char_rnn import CharRNN, CharRNNConfig
 from ...sequence.rnn import State
 from ..errors import RunError
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..settings import Settings
 from ..task import Task
 
@@ -61,12 +62,20 @@ class CharRNNSettings(Settings):
         return replace(self, model=replace(self.model, vocabulary=dataset.vocabulary))
 
     def check(self, dataset: data.Text | None) -> None:
-        if dataset is None or dataset.vocabulary == self.model.vocabulary:
+        if dataset is None:
             return
-        raise ValueError(
-            f"model.vocabulary={self.model.vocabulary!r}: "
-            f"the characters of the text are {dataset.vocabulary!r}"
-        )
+        if dataset.vocabulary != self.model.vocabulary:
+            raise ValueError(
+                f"model.vocabulary={shown(self.model.vocabulary)}: "
+                f"the characters of the text are {shown(dataset.vocabulary)}"
+            )
+        size, length = self.training.batch_size, self.training.chunk_length
+        if len(dataset.train) < (size + 1) * length + 1:
+            raise ValueError(
+                f"training.batch_size={size}, training.chunk_length={length}: the text has "
+                f"{len(dataset.train)} characters to train on, too few for so many streams in "
+                "chunks of this length; take smaller ones, or a longer text"
+            )
 
 
 PRESETS = {
@@ -182,7 +191,8 @@ class CharRNNTask(Task):
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         text = self.sample(2000, rng=np.random.default_rng(4))
-        (folder / "sample.txt").write_text(text, "utf-8")
+        with atomic_write(folder / "sample.txt") as file:
+            file.write(text.encode())
         return []
 
 

@@ -16,10 +16,10 @@ from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_mas
 from ...generative.unet import UNetConfig
 from ..evaluation.generation import Evaluator, evaluate
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import changed
-from .images import SAMPLES, ImageGenerator, ImageSettings, classes_like
+from .images import SAMPLES, ImageGenerator, ImageSettings, as_frequent, check_classes
 
 MOMENTS = 10  # of a process are shown
 
@@ -64,10 +64,7 @@ class DDPMSettings(ImageSettings):
 
     def check(self, dataset: Any) -> None:
         super().check(dataset)
-        classes = self.model.unet.num_classes
-        if dataset is not None and 0 < classes < len(dataset.classes):
-            known = f"{dataset.name} has {len(dataset.classes)}"
-            raise ValueError(f"model.unet.num_classes={classes}: {known}")
+        check_classes("model.unet.num_classes", self.model.unet.num_classes, dataset)
 
 
 PRESETS = {
@@ -158,7 +155,7 @@ class DDPMTask(ImageGenerator):
         """Of a model with classes n images whose classes are as frequent as in training."""
         if not self.num_classes:
             return super().measured(n, training)
-        classes = classes_like(training, n)
+        classes = as_frequent(training.labels, n)
         return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ...config import Config, Steps
 from ..evaluation.bayes import METRICS_HELP, bayes_metrics
 from ..settings import changed
 from ..task import GeneratedBatches
-from .images import ImageClassifier, ImageGenerator, ImageSettings, classes_like
+from .images import ImageClassifier, ImageGenerator, ImageSettings, as_frequent
 
 ALL = -1  # a label: of all classes
 PER_CLASS = 10  # images of a class are shown
@@ -127,7 +127,7 @@ class EMTask(ImageGenerator):
         """Of a model with classes n images whose classes are as frequent as in training."""
         if not self.settings.model.num_classes:
             return super().measured(n, training)
-        classes = classes_like(training, n)
+        classes = as_frequent(training.labels, n)
         return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
@@ -153,14 +153,21 @@ def with_bayes(
     }
     merged = []
     for row in rows:
-        merged.append({"name": row["name"], **known.get(row["name"], {}), **row})
+        metrics = known.get(row["name"], {})
+        merged.append({"name": row["name"], **metrics, **row})
+    return merged + discriminative(training, test)
+
+
+def discriminative(training: Any, test: Any) -> list[dict[str, Any]]:
+    """Rows of what classifies without a model of the images."""
     predicted = {
         "nearest neighbour": ImageClassifier.nearest_neighbour(training, test.images),
         "kernel regression": ImageClassifier.kernel_regression(training, test.images),
     }
+    rows = []
     for name, classes in predicted.items():
-        merged.append({"name": name, "accuracy": float(np.mean(classes == test.labels))})
-    return merged
+        rows.append({"name": name, "accuracy": float(np.mean(classes == test.labels))})
+    return rows
 
 
 def class_gaussians(training: Any) -> ImageMixture:

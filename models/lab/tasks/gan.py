@@ -49,6 +49,10 @@ class GANSettings(ImageSettings):
     model: GANConfig = field(default_factory=GANConfig)
     training: GANTraining = field(default_factory=GANTraining)
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        return () if self.model.loss == "wgan-gp" else ("training.gradient_penalty",)
+
 
 PRESETS = {
     "tiny": GANSettings(

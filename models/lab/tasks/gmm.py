@@ -49,7 +49,7 @@ PRESETS = {
     "tiny": GMMSettings(GMMConfig(num_components=1, covariance="diag"), EMTraining(steps=20)),
     "digits": GMMSettings(),
     "mnist": GMMSettings(
-        GMMConfig(image_size=(28, 28), num_components=8, principal_components=60),
+        GMMConfig(image_size=(28, 28), num_components=8, floor=0.1, principal_components=50),
     ),
 }
 

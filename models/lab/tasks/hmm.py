@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...classical.hmm import RowHMM, RowHMMConfig
-from ..report.images import grid, paint, write_png
+from ..report.images import grid, in_colour, paint, write_png
 from .em import EMSettings, EMTask, EMTraining
+
+DARKEST = 0.25  # light of a dark pixel in the colour of a state
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class HMMTask(EMTask):
         rng = np.random.default_rng(4)
         captions = super().show(folder, training, test)
         images, states = self.decoded(test, rng)
-        write_png(folder / "states.png", grid(paint(images, states), 10))
+        light = DARKEST + (1 - DARKEST) * in_colour(images)
+        write_png(folder / "states.png", grid(light * paint(images, states), 10))
         caption = "Test images, each row in the colour of its most probable state (some share one)"
         captions.insert(0, ("states.png", caption))
         write_png(folder / "transitions.png", grid(self.transitions(), 5, gap=2))

@@ -17,7 +17,7 @@ from ...config import Fraction, ImageConfig
 from ..evaluation.baselines import BASELINES
 from ..evaluation.generation import Evaluator, report
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import Settings, changed
 from ..task import Task, in_batches
@@ -25,12 +25,6 @@ from ..task import Task, in_batches
 SAMPLES = 5000  # of a generator are measured, or as many as there are test images
 BASELINE_IMAGES = 5000  # the kernel regression beside a classifier sees at most so many
 HARDEST = 20  # test images are shown
-
-
-def classes_like(training: Any, n: int) -> np.ndarray:
-    """n classes in their order, as frequent as those of the training images."""
-    places = np.linspace(0, len(training) - 1, n).round().astype(int)
-    return np.asarray(np.sort(training.labels)[places])
 
 
 class ImageGenerator(Task):
@@ -83,6 +77,19 @@ class ImageGenerator(Task):
             ("nearest.png", copies),
             ("real.png", f"Real images: {test.name}"),
         ]
+
+
+def as_frequent(labels: np.ndarray, n: int) -> np.ndarray:
+    """n classes, in order, as frequent as in `labels`."""
+    places = np.linspace(0, len(labels) - 1, n).round().astype(int)
+    classes: np.ndarray = np.sort(labels)[places]
+    return classes
+
+
+def check_classes(name: str, classes: int, dataset: Any) -> None:
+    """Raise ValueError for a model with fewer classes than a data set (None without), but some."""
+    if dataset is not None and 0 < classes < len(dataset.classes):
+        raise ValueError(f"{name}={classes}: {dataset.name} has {len(dataset.classes)}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ...classical.ngram import markov_bits
 from ...config import Fraction, NonNegative, Steps
 from ...generative.pixel_rnn import PixelRNN, PixelRNNConfig, quantise
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..task import in_batches
 from .images import ImageGenerator, ImageSettings
 

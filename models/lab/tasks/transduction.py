@@ -23,7 +23,7 @@ from ...sequence.seq2seq import Additive, Multiplicative, Plain, Seq2SeqConfig, 
 from ...sequence.symbols import FIRST, decode, encode
 from ...sequence.transformer import Transformer, TransformerConfig
 from ..learner import Learner, TrainingConfig
-from ..optional import progress_bar
+from ..progress import progress_bar
 from ..report.plots import draw_matrix, plot
 from ..settings import Settings
 from ..task import GeneratedBatches, Task, in_batches
@@ -88,7 +88,8 @@ class TransductionSettings(Settings):
     @property
     def unused(self) -> tuple[str, ...]:
         recurrent = self.model.architecture != "transformer"
-        return ("model.transformer",) if recurrent else ("model.recurrent",)
+        other = "model.transformer" if recurrent else "model.recurrent"
+        return (other, *super().unused)
 
     def check(self, dataset: Any) -> None:
         check_architecture(self.model.architecture)
@@ -263,10 +264,12 @@ class Transduction(Task):
 
     def accuracy(self, test: Any, beam: int = 1, n: int = MEASURED) -> dict[Any, float]:
         """The exact match in each group, on n test pairs each."""
-        pool, accuracy = self.pool(test, "test"), {}
-        for group in self.groups():
-            pairs = self.draw(n, pool, group, rng=np.random.default_rng(1))
-            accuracy[group] = self.exact_match(pairs, beam)
+        pool, accuracy, groups = self.pool(test, "test"), {}, self.groups()
+        with progress_bar(len(groups), "measuring", passing=True) as bar:
+            for group in groups:
+                pairs = self.draw(n, pool, group, rng=np.random.default_rng(1))
+                accuracy[group] = self.exact_match(pairs, beam)
+                bar.update()
         return accuracy
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
@@ -288,12 +291,8 @@ class Transduction(Task):
             return f"{source} -> {self.write(*self.read(source), LONGEST, beam)[0]}"
         pairs = self.draw(n, self.pool(None, "test"), rng=rng)
         written: list[str] = []
-        with progress_bar(n, "writing", passing=True) as bar:
-            for sources, lengths in zip(
-                in_batches(pairs.source, AT_ONCE), in_batches(pairs.lengths, AT_ONCE), strict=True
-            ):
-                written += self.write(sources, lengths, LONGEST, beam)
-                bar.update(len(sources))
+        for rows in in_batches(np.arange(n), AT_ONCE, "writing"):
+            written += self.write(pairs.source[rows], pairs.lengths[rows], LONGEST, beam)
         wanted = decode(pairs.target, self.alphabet)
         lines = []
         for text, ours, right in zip(self.describe(pairs), written, wanted, strict=True):
