@@ -21,11 +21,11 @@ def minimize(
     x: where to begin, an array or nested dicts, lists and tuples of arrays. The result has its
         nesting, shapes and dtypes.
     method: one of SciPy's that use a gradient: "L-BFGS-B" (Liu & Nocedal 1989), "BFGS", "CG", ...
-    limit: iterations after which it ends where it is, or earlier if rounding lets it go no further.
-        Where that is, the next call can begin.
+    limit: iterations after which it ends where it is, or earlier if rounding lets it go no
+        further. Where that is, the next call can begin.
     options: those of `scipy.optimize.minimize`, as `tol=1e-9`, `options={"maxiter": 100}`.
 
-    SciPy computes in float64. Without a limit a RuntimeError with SciPy's words is raised if it does
+    SciPy computes in float64. Without a limit, raises RuntimeError with SciPy's words if it does
     not get there.
     """
     from scipy import optimize
