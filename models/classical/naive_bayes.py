@@ -36,7 +36,7 @@ class NaiveBayesConfig(ImageConfig):
 
     num_classes: int = 10  # of the images
     distribution: Annotated[str, "gaussian", "bernoulli", "multinomial"] = "gaussian"  # of pixels
-    smoothing: float = 0.1  # variance, or examples, that are added
+    smoothing: float = 0.03  # variance, or examples, that are added
     threshold: Annotated[float, 0, 1] = 0.5  # of bernoulli: brighter pixels are 1
     levels: int = 16  # of multinomial: draws of a pixel that is white
 
