@@ -148,6 +148,12 @@ def checked(config: Any, like: Any, prefix: str = "") -> Any:
     return config
 
 
+def no_class(label: object, classes: int) -> ValueError:
+    """The error about a label of a class that a model has not."""
+    known = f"the classes of this model are 0 to {classes - 1}"
+    return ValueError(f"label={label}: {known if classes else 'it has no classes'}")
+
+
 def shown(value: object, longest: int = 100) -> str:
     """A value as a message shows it: not longer than a line."""
     text = value if isinstance(value, str) and len(value) > longest else repr(value)

@@ -337,6 +337,21 @@ def test_fast_sums_over_paths_are_the_plain_ones_at_any_scale(seed: int, scale: 
     np.testing.assert_allclose(hmm.expected_moves(log_a, log_b, ahead), np.exp(paths).sum(axis=0), atol=1e-12)
 
 
+@given(seeds)
+def test_sums_over_paths_do_not_look_behind_the_end(seed: int) -> None:
+    model, batch = drawn_sequences(seed, "symbols")
+    log_initial, log_transition, log_b, lengths = model.logarithms(batch)
+    junk = np.random.default_rng(seed).standard_normal(log_b.shape)
+    other = np.where(batch.within[:, :, None], log_b, junk)
+    for sums in (hmm.forward_backward, hmm.viterbi):
+        for left, right in zip(
+            sums(log_initial, log_transition, log_b, lengths),
+            sums(log_initial, log_transition, other, lengths),
+            strict=True,
+        ):
+            np.testing.assert_allclose(left, right, atol=1e-12)
+
+
 def test_a_batch_of_sequences_is_each_of_them_alone() -> None:
     model, batch = drawn_sequences(5, "full")
     alone = [Sequences(batch.x[n : n + 1, :T]) for n, T in enumerate(batch.lengths)]

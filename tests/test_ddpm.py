@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.classical import missing as missing_parts
 from models.generative import ddpm, unet
 from models.generative.diffusion import PREDICTIONS, Diffusion, betas
 from models.lab.settings import changed, configure
@@ -113,9 +114,9 @@ def test_a_network_that_knows_the_image_draws_it(
     np.testing.assert_allclose(x, some, atol=1e-4)
 
 
-@pytest.mark.parametrize("missing", ddpm.MISSING)
+@pytest.mark.parametrize("missing", missing_parts.MISSING)
 def test_a_part_of_an_image_is_missing(missing: str) -> None:
-    known = ddpm.known_pixels((8, 12), missing)
+    known = missing_parts.known_pixels((8, 12), missing)
     assert known.mean() == (0.75 if missing == "middle" else 0.5)
     corners = {
         "lower": [1, 1, 0, 0],

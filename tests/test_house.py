@@ -29,7 +29,7 @@ MODELS = PACKAGE.parent / "models"
 PAPERS = ["classical", "sequence", "vision", "generative"]
 MODEL_ROOMS = ["config", "pretrained", *PAPERS]
 MODEL_ROOMS += [f"lab/{room}" for room in ["errors", "optional", "progress", "report", "evaluation", "learner"]]
-MODEL_ROOMS += [f"lab/{room}" for room in ["settings", "task", "memory", "describe", "run", "train", "tasks"]]
+MODEL_ROOMS += [f"lab/{room}" for room in ["settings", "task", "memory", "describe", "signals", "run", "train", "tasks"]]
 MODEL_ROOMS += [f"lab/{room}" for room in ["section", "demo", "comparison", "cli"]]
 
 # What is read line by line, file or folder, of the package and of the models.

@@ -787,3 +787,17 @@ def test_minimize_ends_at_its_limit_and_goes_on_from_there(method: str) -> None:
     assert values[1] > 1e-2
     assert all(after <= before for before, after in itertools.pairwise(values))
     np.testing.assert_allclose(x, 1, atol=1e-4)
+
+
+def test_minimize_with_a_limit_ends_where_the_line_search_gets_no_further() -> None:
+    """At a kink no step along the gradient is an improvement; without a limit that is an error."""
+
+    def with_a_kink(x: Any) -> Any:
+        return np.sum(np.abs(x - 0.7)) + 0.1 * np.sum(x**2)
+
+    options = {"ftol": 1e-15, "gtol": 1e-12}
+    start = np.array([1.001, 1.0])
+    with pytest.raises(RuntimeError, match="ended early: ABNORMAL"):
+        optim.minimize(with_a_kink, start, options=options)
+    found = optim.minimize(with_a_kink, start, limit=100, options=options)
+    np.testing.assert_allclose(found, 0.7, atol=1e-3)

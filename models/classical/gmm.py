@@ -40,12 +40,13 @@ import numpy as np
 from tinygrad_cv import nn, special
 from tinygrad_cv.typing import Array
 
-from ..config import ImageConfig, NonNegative
+from ..config import ImageConfig, NonNegative, no_class
 from ..pretrained import Pretrained
 from .covariances import Gaussians, Structure, fill_in, log_densities
 from .discrete import draw, log
 from .gaussians import as_images
 from .kmeans import kmeans
+from .missing import to_mask
 from .nearest import flatten, nearest
 from .pca import PrincipalComponents
 
@@ -262,8 +263,7 @@ class GaussianMixture(nn.Module):
             rows = labels == given
             weights = np.where(self.of_class(given), self.weights, 0)
             if not weights.any():
-                most = self.num_classes - 1
-                raise ValueError(f"label={given}: the classes of this model are 0 to {most}")
+                raise no_class(given, self.num_classes)
             shares = weights / weights.sum()
             count = int(rows.sum())
             components[rows] = rng.choice(len(weights), size=count, p=shares)
@@ -395,11 +395,10 @@ class ImageMixture(Pretrained):
         rng: np.random.Generator,
     ) -> np.ndarray:
         """Images (N, H, W[, C]) with the pixels that are not known, in (N, H, W), drawn."""
-        channels = (1,) * (images.ndim - known.ndim)
-        known = known.reshape(*known.shape, *channels)
-        x = self.coordinates(np.where(known, images, np.nan))
+        mask = to_mask(known, images)
+        x = self.coordinates(np.where(mask, images, np.nan))
         filled = self.mixture.fill_in(x, rng=rng)
-        return np.where(known, images, self.to_images(filled))
+        return np.where(mask, images, self.to_images(filled))
 
 
 def gmm_30(

@@ -43,7 +43,7 @@ import numpy as np
 from tinygrad_cv import nn, special
 from tinygrad_cv.typing import Array
 
-from ..config import ImageConfig, NonNegative
+from ..config import ImageConfig, NonNegative, no_class
 from ..pretrained import Pretrained
 from .covariances import Gaussians, Structure
 from .discrete import draw, log, log_dirichlet, shares
@@ -547,8 +547,7 @@ class RowHMM(Pretrained):
         images = np.zeros((n, *self.config.image_shape), np.float32)
         for given in np.unique(labels):
             if not 0 <= given < len(self.models):
-                most = len(self.models) - 1
-                raise ValueError(f"label={given}: the classes of this model are 0 to {most}")
+                raise no_class(given, len(self.models))
             members = labels == given
             model = self.models[int(given)]
             x, _ = model.sample(int(members.sum()), H, rng=rng)

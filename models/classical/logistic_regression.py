@@ -133,13 +133,12 @@ def objective(
 def lbfgs(
     f: Objective,
     parameters: Parameters,
-    limit: int | None = None,
+    limit: int = 10_000,
 ) -> Parameters:
-    """Where a smooth f is smallest, or after `limit` iterations of L-BFGS."""
+    """Where a smooth f is smallest, as far as rounding shows it, or after `limit` iterations."""
     options = {
         "ftol": 1e-15,
         "gtol": 1e-8,
-        "maxiter": 10_000,
     }
     return optim.minimize(f, parameters, limit=limit, options=options)
 

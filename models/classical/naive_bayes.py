@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from scipy.special import gammaln
 
-from ..config import ImageConfig
+from ..config import ImageConfig, no_class
 from ..pretrained import Pretrained
 from .gmm import UNKNOWN
 from .nearest import flatten
@@ -36,7 +36,7 @@ class NaiveBayesConfig(ImageConfig):
 
     num_classes: int = 10  # of the images
     distribution: Annotated[str, "gaussian", "bernoulli", "multinomial"] = "gaussian"  # of pixels
-    smoothing: float = 0.1  # variance, or examples, that are added
+    smoothing: float = 0.03  # variance, or examples, that are added
     threshold: Annotated[float, 0, 1] = 0.5  # of bernoulli: brighter pixels are 1
     levels: int = 16  # of multinomial: draws of a pixel that is white
 
@@ -167,8 +167,7 @@ class NaiveBayes(Pretrained):
         labels = np.where(labels == UNKNOWN, drawn, labels)
         for given in np.unique(labels):
             if given >= config.num_classes or not self.counts[given]:
-                known = f"0 to {config.num_classes - 1}"
-                raise ValueError(f"label={given}: the classes of this model are {known}")
+                raise no_class(given, config.num_classes)
         location = self.location[labels]  # (n, D)
         if config.distribution == "gaussian":
             deviations = np.sqrt(self.variance[labels])

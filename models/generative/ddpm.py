@@ -24,12 +24,12 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import kernels
 
-from ..config import ImageConfig
+from ..classical.missing import to_mask
+from ..config import ImageConfig, no_class
 from ..pretrained import Pretrained
 from .diffusion import Diffusion, Network
 from .unet import UNet, UNetConfig
 
-MISSING = ("lower", "upper", "left", "right", "middle")  # parts of an image
 SAMPLING_BATCH = 100  # so many images are drawn at a time
 
 
@@ -157,8 +157,7 @@ class DDPM(Pretrained):
         labels = np.broadcast_to(label, n)
         classes = self.config.unet.num_classes
         for number in labels[(labels < 0) | (labels >= classes)]:
-            known = f"the classes of this model are 0 to {classes - 1}"
-            raise ValueError(f"label={number}: {known if classes else 'it has no classes'}")
+            raise no_class(number, classes)
         return labels
 
     def noise(self, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -226,35 +225,6 @@ class DDPM(Pretrained):
                 observe(1)
         drawn = to_images(x, self.config.image_shape)
         return np.where(to_mask(known, images), images, drawn)
-
-
-def known_pixels(size: tuple[int, int], missing: str) -> np.ndarray:
-    """Which pixels (H, W) of an image are left if a part of it is missing.
-
-    The part is half of it, or, in the middle, half its height and half its width.
-    """
-    H, W = size
-    rows, columns = np.mgrid[:H, :W]
-    upper, left = rows < H // 2, columns < W // 2
-    match missing:
-        case "lower":
-            return np.asarray(upper)
-        case "upper":
-            return np.asarray(~upper)
-        case "left":
-            return np.asarray(~left)
-        case "right":
-            return np.asarray(left)
-        case "middle":
-            near_rows = abs(2 * rows + 1 - H) < H // 2
-            near_columns = abs(2 * columns + 1 - W) < W // 2
-            return np.asarray(~(near_rows & near_columns))
-    raise ValueError(f"missing={missing}: one of {', '.join(MISSING)}")
-
-
-def to_mask(known: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Which pixels are known, (N, H, W), in a shape that meets the images (N, H, W[, C])."""
-    return known.reshape(known.shape + (1,) * (images.ndim - 3))
 
 
 def to_network(images: np.ndarray) -> np.ndarray:

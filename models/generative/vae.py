@@ -39,7 +39,8 @@ import tinygrad_cv as tg
 from tinygrad_cv import kernels, nn
 from tinygrad_cv.typing import Array
 
-from ..config import ImageConfig, NonNegative
+from ..classical.missing import to_mask
+from ..config import ImageConfig, NonNegative, no_class
 from ..pretrained import Pretrained
 
 Labels: TypeAlias = np.ndarray | None
@@ -288,7 +289,7 @@ class VAE(Pretrained):
             message = "this VAE tells classes apart: give labels" if K else "it has no classes"
             raise ValueError(f"num_classes={K}: {message}")
         for label in labels[(labels < 0) | (labels >= K)]:
-            raise ValueError(f"label={label}: the classes of this model are 0 to {K - 1}")
+            raise no_class(label, K)
         one_hot = np.eye(K, dtype=np.float32)[labels]  # (N, K)
         classes = np.broadcast_to(one_hot, (*x.shape[:-1], K))
         return np.concatenate([x, classes], axis=-1)
@@ -438,7 +439,7 @@ class VAE(Pretrained):
         Encoded and decoded again and again, with the known pixels put back each time (Rezende et
         al. 2014, arXiv 1401.4082, appendix F). The missing pixels are means of the last p(x | z).
         """
-        each_channel = known.reshape(known.shape + (1,) * (images.ndim - 3))
+        each_channel = to_mask(known, images)
         filled = self.sample(len(images), labels, rng=rng)
         shape = len(images), self.config.latent_dim
         for _ in range(steps):

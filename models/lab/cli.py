@@ -6,9 +6,7 @@ import argparse
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,8 +17,8 @@ from tinygrad_cv import __version__, data, parallel
 from tinygrad_cv.files import atomic_write
 from tinygrad_cv.machine import few_blas_threads
 
+from ..classical.missing import MISSING, grey_out, known_in
 from ..config import named_values, restored, shown, stored
-from ..generative.ddpm import MISSING, known_pixels
 from . import comparison, demo
 from .describe import described
 from .errors import RunError
@@ -33,6 +31,7 @@ from .report.page import write_page
 from .run import Run
 from .section import PARTS, section
 from .settings import Settings, configure, naming, with_words
+from .signals import Terminated, told_to_end
 from .task import Task
 from .tasks import TASKS
 from .tasks.images import ImageSettings
@@ -120,29 +119,44 @@ def new_run(
     if steps:
         changes = {**changes, "training.steps": str(steps)}
     settings = configure(kind.presets, preset, training, changes)
-    config = {
-        "task": task,
-        "data": with_absolute_path(source),
-        "root": root and str(Path(root).expanduser().resolve()),
-        "seed": seed,
-        "config": stored(settings),
-    }
+    config = {"task": task, **origin(source, root, seed), "config": stored(settings)}
     return config, training
 
 
-def with_absolute_path(source: str) -> str:
-    """The name of a data set that is understood in any folder."""
+def origin(source: str, root: str | None, seed: int) -> dict[str, Any]:
+    """What a run begins with besides its settings, as config.json has it: paths are absolute."""
     where, _, path = source.partition(":")
-    return f"{where}:{Path(path).expanduser().resolve()}" if path else source
+    return {
+        "data": f"{where}:{absolute(path)}" if path else source,
+        "root": root and absolute(root),
+        "seed": seed,
+    }
+
+
+def absolute(path: str) -> str:
+    """A path that is understood in any folder."""
+    return str(Path(path).expanduser().resolve())
+
+
+def folder_name(source: str) -> str:
+    """The name of a data set as a part of the name of a folder."""
+    return source.replace(":", "-").replace("/", "_")
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """The settings in a run's config.json. Raises ValueError if they are not of its task."""
+    presets = task_named(config["task"]).presets
+    settings: Settings = restored(config["config"], next(iter(presets.values())))
+    return settings
 
 
 @stage("building the model")
 def build(config: Mapping[str, Any], training: Any) -> Task:
     """The task of a run before its first step; without data it can be used, but not trained."""
-    kind = task_named(config["task"])
-    settings: Settings = restored(config["config"], next(iter(kind.presets.values())))
+    settings = settings_of(config)
     settings.check(training)
-    return kind(settings, training, rng=np.random.default_rng(config["seed"]))
+    rng = np.random.default_rng(config["seed"])
+    return task_named(config["task"])(settings, training, rng=rng)
 
 
 def reopen(folder: str, training: Any = None) -> Task:
@@ -163,8 +177,8 @@ def do_train(args: argparse.Namespace) -> None:
     changes = words(args.set)
     if args.steps and "training.steps" in changes:
         raise RunError("--steps and --set training.steps are the same; give one of them")
-    place = f"{args.task}-{args.data.replace(':', '-').replace('/', '_')}-{args.seed}"
-    run = Run(Path(args.out or f"runs/{place}"))
+    place = f"runs/{args.task}-{folder_name(args.data)}-{args.seed}"
+    run = Run(Path(args.out or place))
     if args.resume:
         run.check()
         config = run.config
@@ -221,19 +235,14 @@ def check_resumed(
     config = run.config
     can = "with --resume only --steps, --workers and --save-every can change"
     refuse(args, ("start",), f"the weights come from the checkpoint; leave it out, {can}")
-    asked = {
-        "data": with_absolute_path(args.data),
-        "root": args.root and str(Path(args.root).expanduser().resolve()),
-        "seed": args.seed,
-    }
-    for name, value in asked.items():
+    for name, value in origin(args.data, args.root, args.seed).items():
         if name in args.given and value != config[name]:
             raise RunError(f"--{name} {value}: the run has {config[name]}; {can}")
-    presets = task_named(config["task"]).presets
     with run.config_named():
-        now = restored(config["config"], next(iter(presets.values())))
+        now = settings_of(config)
     wanted = with_words(now, changes)
     if args.preset:
+        presets = task_named(config["task"]).presets
         wanted = configure(presets, args.preset, training, changes)
     before = dict(named_values(now))
     for name, value in named_values(wanted):
@@ -329,9 +338,8 @@ def do_inpaint(args: argparse.Namespace) -> None:
     else:
         _, test = read_data(run.config["data"], run.config["root"])
         images = rng.permutation(test.images)[: args.n]
-        known = np.broadcast_to(known_pixels(images.shape[1:3], args.missing), images.shape[:3])
-    each_channel = known.reshape(known.shape + (1,) * (images.ndim - 3))
-    seen = np.where(each_channel, images, np.float32(0.5))
+        known = known_in(images, args.missing)
+    seen = grey_out(images, known)
     filled = task.inpaint(seen, known, rng=rng)
     if Path(args.out).suffix == ".png":
         write_png(Path(args.out), grid(np.concatenate([seen, filled]), len(seen)))
@@ -406,7 +414,7 @@ def do_compare(args: argparse.Namespace) -> None:
             known = ", ".join(comparison.METHODS)
             raise RunError(f"nothing that is compared is called {shown(name)}; there are {known}")
     check_root(args)
-    folder = Path(args.out or f"runs/compare-{args.data.replace(':', '-').replace('/', '_')}")
+    folder = Path(args.out or f"runs/compare-{folder_name(args.data)}")
     need_pages(folder)
     training, test = read_data(args.data, args.root)
     if kind_of(training) != "images" or training.labels is None:
@@ -543,6 +551,11 @@ def add_set(command: argparse.ArgumentParser, message: str) -> None:
     )
 
 
+def add_root(command: argparse.ArgumentParser) -> None:
+    message = f"where {' and '.join(ROOTED)} lie (default: $TINYGRAD_CV_DATA)"
+    command.add_argument("--root", type=some_text, help=message)
+
+
 def add_seed(command: argparse.ArgumentParser) -> None:
     message = "of all random numbers (default: 0)"
     command.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help=message)
@@ -579,8 +592,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
     add("task", metavar="TASK", help=", ".join(TASKS))
     data_help = f"{', '.join(DATA)} (default: digits, or what the task makes itself)"
     add("--data", type=some_text, default="digits", help=data_help)
-    roots = " and ".join(ROOTED)
-    add("--root", type=some_text, help=f"where {roots} lie (default: $TINYGRAD_CV_DATA)")
+    add_root(command)
     add("--preset", type=some_text, help="the settings to start from: tiny, digits, mnist, text")
     add_set(command, "change a setting: model.NAME, training.NAME or data.NAME")
     add("--steps", type=positive_int, help="short for --set training.steps=N", metavar="N")
@@ -639,8 +651,7 @@ def add_demo(command: argparse.ArgumentParser) -> None:
 def add_compare(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--data", type=some_text, default="digits", help="images with labels (default: digits)")
-    roots = " and ".join(ROOTED)
-    add("--root", type=some_text, help=f"where {roots} lie (default: $TINYGRAD_CV_DATA)")
+    add_root(command)
     add("--only", action="append", metavar="NAME", help=", ".join(comparison.METHODS))
     labels = "how many, as often as you like (default: from 10 to all)"
     add("--labels", action="append", type=positive_int, metavar="N", help=labels)
@@ -684,27 +695,6 @@ def carry_out(argv: Sequence[str] | None) -> int:
         print("tinygrad-cv: stopped", file=sys.stderr)
         return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     return 0
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, by which a scheduler or `kill` asks a command to end."""
-
-
-@contextmanager
-def told_to_end() -> Iterator[None]:
-    """Inside this context SIGTERM ends a command like Ctrl-C: it takes away what it has begun."""
-
-    def end(*_: Any) -> NoReturn:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python tells the main thread only
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def failed(message: str) -> int:

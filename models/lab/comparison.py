@@ -57,7 +57,8 @@ class Method:
     """A task with settings, of which those in `candidates` are chosen by cross-validation.
 
     The first of them is taken where there is one label a class, and nothing to validate with.
-    `panel` is the part of the figure that the method is drawn in.
+    `panel` is the part of the figure that the method is drawn in. Settings of `per_label` are divided
+    by the number of labels.
     """
 
     task: str
@@ -65,6 +66,7 @@ class Method:
     generative: bool
     candidates: tuple[Words, ...]
     words: Words = field(default_factory=dict)
+    per_label: tuple[str, ...] = ()
 
 
 NAIVE = "linear boundaries, and Gaussians"
@@ -94,7 +96,8 @@ METHODS = {
         "logistic-regression",
         NAIVE,
         generative=False,
-        candidates=grid(training__l2=[0.01, 0.1, 1e-3, 1e-4]),
+        candidates=grid(training__l2=[1.0, 0.3, 0.1, 3.0, 10.0]),
+        per_label=("training.l2",),  # a prior of the weights, which counts less the more labels
     ),
     "GMM": Method(
         "gmm",
@@ -143,7 +146,10 @@ def fitted(method: Method, words: Words, name: str, training: Any, seed: int) ->
     preset = name if name in kind.presets else list(kind.presets)[-1]
     if method.task == "svm":  # which has presets that take a part
         words = words | {"model.num_examples": str(len(training))}
-    settings = configure(kind.presets, preset, training, method.words | words)
+    words = method.words | words
+    for given in method.per_label:
+        words = words | {given: str(float(words[given]) / len(training))}
+    settings = configure(kind.presets, preset, training, words)
     task = kind(settings, training, rng=np.random.default_rng(seed))
     for step in range(settings.training.steps):
         task.step(step)

@@ -15,18 +15,24 @@ from .report.plots import curves
 from .run import Run
 from .task import Task
 
+LONG = 100  # seconds
+
 
 @dataclass(frozen=True)
 class Part:
     """A model of the demo: its description, how its settings differ from the preset, its time.
 
-    `seconds` are those of training and page on two cores. A long one comes only if it is asked for.
+    `seconds` are those of training and page on two cores. A long part comes if it is asked for.
     """
 
     text: str
     changes: dict[str, str] = field(default_factory=dict)
     seconds: int = 2
-    long: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether it takes minutes."""
+        return self.seconds > LONG
 
 
 PARTS = {
@@ -106,7 +112,6 @@ PARTS = {
             "training.steps": "5000",
         },
         seconds=170,
-        long=True,
     ),
 }
 

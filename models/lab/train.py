@@ -10,12 +10,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +24,7 @@ from tinygrad_cv.machine import keep_freed_memory
 from .errors import RunError
 from .progress import progress_bar
 from .run import Run
+from .signals import asked_to_stop
 from .task import Task
 
 REPLAYED = 50  # steps at most are made again to find out what made a NaN
@@ -138,34 +136,6 @@ def over_ranks(metrics: dict[str, float], stop: bool) -> tuple[dict[str, float],
     """The mean of a step's metrics over the ranks, and whether any of them is asked to stop."""
     values = parallel.average(np.array([*metrics.values(), float(stop)]))
     return dict(zip(metrics, values.tolist(), strict=False)), bool(values[-1])
-
-
-@contextmanager
-def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that a step is not cut in half.
-
-    A second signal does at once what it did before: Ctrl-C raises KeyboardInterrupt.
-    """
-    event = threading.Event()
-
-    def ask(*_: Any) -> None:
-        event.set()
-        leave()
-
-    def leave() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # Python tells the main thread only
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield event
-    finally:
-        leave()
 
 
 def explain_not_finite(

@@ -352,11 +352,11 @@ def formula(function: Function) -> Function:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         arrays = {**dict(zip(names, args, strict=False)), **kwargs}
-        dtypes = {name: a.dtype for name, a in arrays.items() if hasattr(a, "dtype")}
-        for name, dtype in dtypes.items():
-            if dtype.kind == "c":
+        for name, value in arrays.items():
+            dtype = getattr(value, "dtype", None)
+            if dtype is not None and dtype.kind == "c":
                 raise errors.real_only(function, name, dtype)
-        if not any(dtype.char == HALF for dtype in dtypes.values()):
+        if not any(map(is_half, arrays.values())):
             return function(*args, **kwargs)
         value = function(*widened(args), **widened(kwargs))
         return rounded(value) if all_half(arrays.values()) else value

@@ -21,10 +21,12 @@ def minimize(
     x: where to begin, an array or nested dicts, lists and tuples of arrays. The result has its
         nesting, shapes and dtypes.
     method: one of SciPy's that use a gradient: "L-BFGS-B" (Liu & Nocedal 1989), "BFGS", "CG", ...
-    limit: iterations after which it ends where it is; where that is, the next call can begin.
+    limit: iterations after which it ends where it is, or earlier if rounding lets it go no
+        further. Where that is, the next call can begin.
     options: those of `scipy.optimize.minimize`, as `tol=1e-9`, `options={"maxiter": 100}`.
 
-    SciPy computes in float64. Raises RuntimeError with SciPy's words if it does not get there.
+    SciPy computes in float64. Without a limit, raises RuntimeError with SciPy's words if it does
+    not get there.
     """
     from scipy import optimize
 
@@ -48,6 +50,6 @@ def minimize(
     if limit is not None:
         options["options"] = {**options.get("options", {}), "maxiter": limit}
     found = optimize.minimize(objective, start, method=method, jac=True, **options)
-    if not found.success and (limit is None or found.nit < limit):
+    if not found.success and limit is None:
         raise RuntimeError(f"optim.minimize: {method} ended early: {found.message}")
     return nested(found.x)

@@ -1,18 +1,27 @@
-"""Simple generators that a trained one must beat, and broken ones that a good metric must catch.
+"""What stands beside a trained model in a table.
 
-Each is a function (train_images (N, ...), train_labels (N,), n, rng) -> n images in [0, 1] of the
-training shape; `BASELINES` names them. Three fit Gaussians (`models.classical`); "3 classes
-dropped" and "only 1s" show perfect images of too few classes; "pixel marginals" has every pixel's
-distribution right and nothing else.
+Simple generators that it must beat, and broken ones that a good metric must catch: each is a
+function (train_images (N, ...), train_labels (N,), n, rng) -> n images in [0, 1] of the training
+shape; `BASELINES` names them. Three fit Gaussians (`models.classical`); "3 classes dropped" and
+"only 1s" show perfect images of too few classes; "pixel marginals" has every pixel's distribution
+right and nothing else.
+
+And classifiers without a model of the images: nearest neighbours, kernel ridge regression.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from ...classical.gaussians import class_gaussians, one_gaussian, pixel_marginals
 from ...classical.gmm import gmm_30
+from ...classical.kernel_ridge import kernel_ridge_regression
+from ...classical.nearest import flatten, nearest
 from .generation import Sampler
+
+BASELINE_IMAGES = 5000  # the kernel regression beside a classifier sees at most so many
 
 
 def three_classes_dropped(
@@ -63,3 +72,35 @@ def _training_images(
         raise ValueError("no training image has a class that this baseline shows")
     chosen = rng.choice(candidates, size=n, replace=len(candidates) < n)
     return np.asarray(images[chosen])
+
+
+# ----------------------------------------------------------------------------- beside classifiers
+
+
+def accuracy_row(name: str, predicted: np.ndarray, test: Any) -> dict[str, Any]:
+    """A row with the share of the test images that are given their class."""
+    return {"name": name, "accuracy": float(np.mean(predicted == test.labels))}
+
+
+def discriminative(training: Any, test: Any) -> list[dict[str, Any]]:
+    """Rows of what classifies without a model of the images."""
+    return [
+        accuracy_row("nearest neighbour", nearest_neighbour(training, test.images), test),
+        accuracy_row("kernel regression", kernel_regression(training, test.images), test),
+    ]
+
+
+def nearest_neighbour(training: Any, images: np.ndarray) -> np.ndarray:
+    """The class of the training image that is nearest to each image, (N,)."""
+    places = nearest(flatten(images), flatten(training.images))
+    return np.asarray(training.labels[places])
+
+
+def kernel_regression(training: Any, images: np.ndarray) -> np.ndarray:
+    """The class of each image by kernel ridge regression, (N,)."""
+    order = np.random.default_rng(0).permutation(len(training.images))
+    some = order[:BASELINE_IMAGES]
+    predict = kernel_ridge_regression(
+        training.images[some], training.labels[some], len(training.classes)
+    )
+    return predict(images)

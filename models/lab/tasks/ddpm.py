@@ -12,14 +12,14 @@ import numpy as np
 from tinygrad_cv import data, parallel
 
 from ...config import Config, Fraction, Steps
-from ...generative.ddpm import DDPM, DDPMConfig, known_pixels, to_images, to_mask, to_network
+from ...generative.ddpm import DDPM, DDPMConfig, to_images, to_network
 from ...generative.unet import UNetConfig
 from ..evaluation.generation import Evaluator, evaluate
 from ..learner import Learner, TrainingConfig
 from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import changed
-from .images import SAMPLES, ImageGenerator, ImageSettings, as_frequent, check_classes
+from .images import SAMPLES, ImageGenerator, ImageSettings, check_classes, draw_inpainted
 
 MOMENTS = 10  # of a process are shown
 
@@ -151,18 +151,12 @@ class DDPMTask(ImageGenerator):
             )
         return filled
 
-    def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Of a model with classes n images whose classes are as frequent as in training."""
-        if not self.num_classes:
-            return super().measured(n, training)
-        classes = as_frequent(training.labels, n)
-        return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
-
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Besides, what it draws without a class."""
         rows = super().evaluate(name, training, test)
         if self.num_classes:
-            samples, _ = super().measured(min(len(test), SAMPLES), training)
+            n = min(len(test), SAMPLES)
+            samples = self.sample(n, rng=np.random.default_rng(1))
             metrics = evaluate(
                 samples,
                 training.images,
@@ -185,7 +179,8 @@ class DDPMTask(ImageGenerator):
         images = rng.permutation(test.images)[:8]
         write_png(folder / "forward.png", grid(self.draw_forward(images, rng), MOMENTS))
         write_png(folder / "reverse.png", grid(self.draw_reverse(8, rng), MOMENTS))
-        write_png(folder / "inpainted.png", grid(self.draw_inpainted(images, rng), len(images)))
+        inpainted = draw_inpainted(self, images, rng, sampling_steps=100)
+        write_png(folder / "inpainted.png", grid(inpainted, len(images)))
         filled = "Missing pixels: the image, what was left of it, three ways to fill it"
         return [
             *captions,
@@ -216,14 +211,6 @@ class DDPMTask(ImageGenerator):
             path = [start, *(x for x, _ in model.reverse(start, rng=rng))]
         places = np.linspace(0, len(path) - 1, MOMENTS).round().astype(int)
         return self.side_by_side([path[place] for place in places])
-
-    def draw_inpainted(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Images, what is left of each without its lower half, and three ways to fill that."""
-        N, H, W = images.shape[:3]
-        known = np.broadcast_to(known_pixels((H, W), "lower"), (N, H, W))
-        seen = np.where(to_mask(known, images), images, 0.5).astype(np.float32)
-        filled = [self.inpaint(images, known, rng=rng, sampling_steps=100) for _ in range(3)]
-        return np.concatenate([images, seen, *filled])
 
     def side_by_side(self, path: list[np.ndarray]) -> np.ndarray:
         """Batches (B, C, H, W) of T moments -> images (B T, H, W[, C]), those of one together."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -15,10 +16,12 @@ import numpy as np
 from ...classical.bayes import ClassConditional
 from ...classical.gmm import GMMConfig, ImageMixture
 from ...config import Config, Steps
+from ..evaluation.baselines import discriminative
 from ..evaluation.bayes import METRICS_HELP, bayes_metrics
+from ..report.images import grid, write_png
 from ..settings import changed
 from ..task import GeneratedBatches
-from .images import ImageClassifier, ImageGenerator, ImageSettings, as_frequent
+from .images import ImageGenerator, ImageSettings, check_classes
 
 ALL = -1  # a label: of all classes
 PER_CLASS = 10  # images of a class are shown
@@ -54,10 +57,7 @@ class EMSettings(ImageSettings):
 
     def check(self, dataset: Any) -> None:
         super().check(dataset)
-        classes = self.model.num_classes
-        if dataset is not None and 0 < classes < len(dataset.classes):
-            known = f"{dataset.name} has {len(dataset.classes)}"
-            raise ValueError(f"model.num_classes={classes}: {known}")
+        check_classes("model.num_classes", self.model.num_classes, dataset)
 
 
 class EMTask(ImageGenerator):
@@ -123,17 +123,17 @@ class EMTask(ImageGenerator):
         log_joint = self.class_log_likelihoods(images) + self.log_prior
         return np.asarray(log_joint.argmax(axis=1))
 
-    def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Of a model with classes n images whose classes are as frequent as in training."""
-        if not self.settings.model.num_classes:
-            return super().measured(n, training)
-        classes = as_frequent(training.labels, n)
-        return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
-
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Besides, how good a classifier it is by Bayes' theorem."""
         rows = super().evaluate(name, training, test)
-        return with_bayes(rows, self, training, test) if self.settings.model.num_classes else rows
+        return with_bayes(rows, self, training, test) if self.num_classes else rows
+
+    def show_classes(self, folder: Path, rng: np.random.Generator) -> list[tuple[str, str]]:
+        """Write images of each class, if there are classes; name and caption."""
+        if not self.num_classes:
+            return []
+        write_png(folder / "classes.png", grid(self.draw_classes(rng), 10))
+        return [("classes.png", "Drawn by class, a row each")]
 
     def draw_classes(self, rng: np.random.Generator) -> np.ndarray:
         """Ten images of each class that there is, of at most ten classes."""
@@ -156,18 +156,6 @@ def with_bayes(
         metrics = known.get(row["name"], {})
         merged.append({"name": row["name"], **metrics, **row})
     return merged + discriminative(training, test)
-
-
-def discriminative(training: Any, test: Any) -> list[dict[str, Any]]:
-    """Rows of what classifies without a model of the images."""
-    predicted = {
-        "nearest neighbour": ImageClassifier.nearest_neighbour(training, test.images),
-        "kernel regression": ImageClassifier.kernel_regression(training, test.images),
-    }
-    rows = []
-    for name, classes in predicted.items():
-        rows.append({"name": name, "accuracy": float(np.mean(classes == test.labels))})
-    return rows
 
 
 def class_gaussians(training: Any) -> ImageMixture:

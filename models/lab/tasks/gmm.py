@@ -10,9 +10,9 @@ import numpy as np
 
 from ...classical.gmm import UNKNOWN, GMMConfig, ImageMixture
 from ...config import Config, NonNegative
-from ...generative.ddpm import known_pixels
 from ..report.images import grid, write_png
 from .em import EMSettings, EMTask, EMTraining
+from .images import draw_inpainted
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,13 @@ class GMMTask(EMTask):
         means = self.model.means()[alive]
         write_png(folder / "means.png", grid(means, columns if columns > 4 else 5 * columns))
         captions.insert(0, ("means.png", "The means of the Gaussians, class by class"))
-        if self.settings.model.num_classes:
-            write_png(folder / "classes.png", grid(self.draw_classes(rng), 10))
-            captions.append(("classes.png", "Drawn by class, a row each"))
+        captions += self.show_classes(folder, rng)
         if not self.settings.model.principal_components:
             images = rng.permutation(test.images)[:10]
-            write_png(folder / "inpainted.png", grid(self.draw_inpainted(images, rng), 10))
+            write_png(folder / "inpainted.png", grid(draw_inpainted(self, images, rng), 10))
             filled = "Missing pixels: the image, what was left of it, three ways to fill it"
             captions.append(("inpainted.png", filled))
         return captions
-
-    def draw_inpainted(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Images, what is left of each without its lower half, and three ways to fill that."""
-        shape = images.shape[:3]
-        known = np.broadcast_to(known_pixels(shape[1:], "lower"), shape)
-        each_channel = known.reshape(shape + (1,) * (images.ndim - 3))
-        seen = np.where(each_channel, images, np.float32(0.5))
-        filled = [self.inpaint(images, known, rng=rng) for _ in range(3)]
-        return np.concatenate([images, seen, *filled])
 
 
 def some_labels(labels: np.ndarray, each: int, *, rng: np.random.Generator) -> np.ndarray:

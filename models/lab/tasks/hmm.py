@@ -28,7 +28,7 @@ PRESETS = {
         RowHMMConfig(num_states=2, segments=2, covariance="diag"), EMTraining(steps=20)
     ),
     "digits": HMMSettings(),
-    "mnist": HMMSettings(RowHMMConfig(image_size=(28, 28), num_states=28, segments=14)),
+    "mnist": HMMSettings(RowHMMConfig(image_size=(28, 28), num_states=28, segments=14, floor=0.2)),
 }
 
 
@@ -55,9 +55,7 @@ class HMMTask(EMTask):
         write_png(folder / "transitions.png", grid(self.transitions(), 5, gap=2))
         matrices = "From which state (down) to which (across), a matrix for each class"
         captions.append(("transitions.png", matrices))
-        if self.settings.model.num_classes:
-            write_png(folder / "classes.png", grid(self.draw_classes(rng), 10))
-            captions.append(("classes.png", "Drawn by class, a row each"))
+        captions += self.show_classes(folder, rng)
         return captions
 
     def transitions(self) -> np.ndarray:

@@ -11,10 +11,10 @@ import numpy as np
 import tinygrad_cv as tg
 from tinygrad_cv import data, kernels, nn, parallel
 
-from ...classical.kernel_ridge import kernel_ridge_regression
+from ...classical.missing import grey_out, known_in
 from ...classical.nearest import flatten, nearest
 from ...config import Fraction, ImageConfig
-from ..evaluation.baselines import BASELINES
+from ..evaluation.baselines import BASELINES, accuracy_row, discriminative
 from ..evaluation.generation import Evaluator, report
 from ..learner import Learner, TrainingConfig
 from ..progress import progress_bar
@@ -23,7 +23,6 @@ from ..settings import Settings, changed
 from ..task import Task, in_batches
 
 SAMPLES = 5000  # of a generator are measured, or as many as there are test images
-BASELINE_IMAGES = 5000  # the kernel regression beside a classifier sees at most so many
 HARDEST = 20  # test images are shown
 
 
@@ -42,9 +41,21 @@ class ImageGenerator(Task):
         "test images. “real” is the floor: real images against real ones."
     )
 
+    @property
+    def num_classes(self) -> int:
+        """How many classes it can be asked to draw; 0 for a model without classes."""
+        return getattr(self.settings.model, "num_classes", 0)
+
     def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """The n images that are measured, with their classes if the model draws by class."""
-        return self.sample(n, rng=np.random.default_rng(1)), None
+        """The n images that are measured, and, of a model with classes, theirs.
+
+        They are as frequent as in training.
+        """
+        rng = np.random.default_rng(1)
+        if not self.num_classes:
+            return self.sample(n, rng=rng), None
+        classes = as_frequent(training.labels, n)
+        return self.sample(n, label=classes, rng=rng), classes
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         evaluator = Evaluator.load(name)
@@ -77,6 +88,15 @@ class ImageGenerator(Task):
             ("nearest.png", copies),
             ("real.png", f"Real images: {test.name}"),
         ]
+
+
+def draw_inpainted(
+    task: Any, images: np.ndarray, rng: np.random.Generator, **options: Any
+) -> np.ndarray:
+    """Images, what is left of each without its lower half, and three ways to fill that."""
+    known = known_in(images, "lower")
+    filled = [task.inpaint(images, known, rng=rng, **options) for _ in range(3)]
+    return np.concatenate([images, grey_out(images, known), *filled])
 
 
 def as_frequent(labels: np.ndarray, n: int) -> np.ndarray:
@@ -179,34 +199,11 @@ class Classifier(Task):
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         scores = self.scores(test.images)
         self.found = (test, scores)
-        predicted = {
-            self.title: scores.argmax(axis=1),
-            "nearest neighbour": self.nearest_neighbour(training, test.images),
-            "kernel regression": self.kernel_regression(training, test.images),
-        }
-        rows: list[dict[str, Any]] = []
-        for model, classes in predicted.items():
-            rows.append({"name": model, "accuracy": float(np.mean(classes == test.labels))})
+        row = accuracy_row(self.title, scores.argmax(axis=1), test)
         if self.probabilistic:
             of_label = np.take_along_axis(scores, test.labels[:, None], axis=1)
-            rows[0]["cross-entropy"] = -float(np.mean(of_label))
-        return rows
-
-    @staticmethod
-    def nearest_neighbour(training: Any, images: np.ndarray) -> np.ndarray:
-        """The class of the training image that is nearest to each image, (N,)."""
-        places = nearest(flatten(images), flatten(training.images))
-        return np.asarray(training.labels[places])
-
-    @staticmethod
-    def kernel_regression(training: Any, images: np.ndarray) -> np.ndarray:
-        """The class of each image by kernel ridge regression, (N,)."""
-        order = np.random.default_rng(0).permutation(len(training.images))
-        some = order[:BASELINE_IMAGES]
-        predict = kernel_ridge_regression(
-            training.images[some], training.labels[some], len(training.classes)
-        )
-        return predict(images)
+            row["cross-entropy"] = -float(np.mean(of_label))
+        return [row, *discriminative(training, test)]
 
     def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
         known, scores = self.found

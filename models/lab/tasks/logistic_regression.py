@@ -37,7 +37,7 @@ class LogisticRegressionTraining(Config):
 
     steps: Steps = 25  # iterations; of lbfgs 20 times as many
     method: Annotated[str, "lbfgs", "newton", "ista", "fista"] = "lbfgs"  # the last two also for l1
-    l2: float = 2e-4  # of |W|^2 / 2
+    l2: float = 3e-4  # of |W|^2 / 2
     l1: float = 0.0  # of the sum of |W|, which makes weights 0
 
 

@@ -180,8 +180,7 @@ class SVMTask(FittedClassifier):
         pca.fit(self.x[members])
         x, y = pca.project(self.x[members]), np.where(self.labels[members] == first, 1, -1)
         config, k = self.settings.training, kernel_function(self.settings.model)
-        balanced = config.class_weight == "balanced"
-        costs = example_costs(self.labels[members], config.C, balanced=balanced)
+        costs = costs_of(self.labels[members], config)
         dual = Dual(Kernel(k, x), y, costs, squared=config.loss == "squared")
         dual.improve(20_000, config.tolerance)
 
@@ -195,6 +194,11 @@ class SVMTask(FittedClassifier):
             "vectors, in their first two principal components. Between the dashed lines is the "
             "margin; support vectors have a ring"
         )
+
+
+def costs_of(labels: np.ndarray, config: SVMTraining | LinearSVMTraining) -> np.ndarray:
+    """What a violated margin of each example costs, (N,)."""
+    return example_costs(labels, config.C, balanced=config.class_weight == "balanced")
 
 
 # ------------------------------------------------------------------------------------------- the primal
@@ -241,9 +245,7 @@ class LinearSVMTask(FittedClassifier):
     ) -> None:
         super().__init__(LinearSVM(settings.model), settings, training, rng=rng)
         if training is not None:
-            config = settings.training
-            balanced = config.class_weight == "balanced"
-            self.costs = example_costs(self.labels, config.C, balanced=balanced)
+            self.costs = costs_of(self.labels, settings.training)
             self.y = signs(self.labels, settings.model.num_labels)
             self.reach = float(self.costs @ (np.sum(self.x**2, axis=1) + 1))
 

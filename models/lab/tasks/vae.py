@@ -20,7 +20,7 @@ from ...generative.vae import VAE, Labels, VAEConfig, between, plane
 from ..errors import RunError
 from ..learner import Learner, TrainingConfig
 from ..report.images import grid, write_png
-from .images import ImageGenerator, ImageSettings, as_frequent, check_classes
+from .images import ImageGenerator, ImageSettings, check_classes
 
 TIGHT = 50  # draws of the tighter bound
 BY_CLASS = 10  # draws of the bound of each class, by which images are classified
@@ -101,11 +101,6 @@ class VAETask(ImageGenerator):
             size = min(settings.training.batch_size, len(training))
             self.batches = data.batches((training.images, labels), size, rng=rng)
 
-    @property
-    def num_classes(self) -> int:
-        """0 for a model without."""
-        return self.settings.model.num_classes
-
     def seen(self, labels: np.ndarray) -> Labels:
         """The classes of images if the model has classes, otherwise None."""
         return labels if self.num_classes else None
@@ -140,13 +135,6 @@ class VAETask(ImageGenerator):
         with self.learner.ema_weights() as model:
             images: np.ndarray = model.sample(n, labels, drawn=drawn, rng=rng)
         return images
-
-    def measured(self, n: int, training: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Of a model with classes n images whose classes are as frequent as in training."""
-        if not self.num_classes:
-            return super().measured(n, training)
-        classes = as_frequent(training.labels, n)
-        return self.sample(n, label=classes, rng=np.random.default_rng(1)), classes
 
     def inpaint(
         self, images: np.ndarray, known: np.ndarray, *, rng: np.random.Generator
