@@ -377,7 +377,8 @@ def test_the_whole_product_of_commands_tasks_and_options(
 
 SOME = [(task, name) for task, kind in TASKS.items() for name, _ in named_values(kind.presets["tiny"])]
 # What is seen in no weight of three steps: it is for `eval`, or bounds what stays below it.
-NOT_IN_WEIGHTS = ("data.measured_scenes", "training.max_grad_norm")
+NOT_IN_WEIGHTS = ("data.measured_scenes", "training.max_grad_norm", "data.judged", "data.draws")
+NOT_IN_WEIGHTS += tuple(f"training.fine_tuning_{name}" for name in ("steps", "batch", "lr"))
 
 
 def another(value: Any, limits: Any) -> list[str]:

@@ -11,6 +11,7 @@ from .ddpm import DDPMTask
 from .detr import DETRDetection
 from .gan import GANTask
 from .gmm import GMMTask
+from .heads import HeadsTask
 from .hmm import HMMTask
 from .logistic_regression import LogisticRegressionTask
 from .naive_bayes import NaiveBayesTask
@@ -36,6 +37,7 @@ TASKS: dict[str, type[Task]] = {
     "hmm": HMMTask,
     "cgan": ConditionalGANTask,
     "pix2pix": Pix2PixTask,
+    "heads": HeadsTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

@@ -180,11 +180,15 @@ class AdversarialTask(ImageGenerator):
         logits = self.discriminator(self.blur(fake, noise), *condition)
         loss, metrics = self.generator_objective(logits, real, fake)
         self.discriminator.requires_grad_(True)
+        self.improve_generator(loss)
+        return metrics
+
+    def improve_generator(self, loss: Any) -> None:
+        """One step of the generator downhill from a loss."""
         self.generator_optimizer.zero_grad()
         loss.backward()
         self.generator_optimizer.step()
         self.ema.update()
-        return metrics
 
     def generator_objective(
         self, logits: Any, real: np.ndarray, fake: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -88,6 +89,21 @@ class ImageGenerator(Task):
             ("nearest.png", copies),
             ("real.png", f"Real images: {test.name}"),
         ]
+
+
+class Remembered:
+    """Arrays by name, such as the last ones that were seen, as a part of a checkpoint."""
+
+    def __init__(self, **arrays: np.ndarray) -> None:
+        self.arrays = arrays
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return dict(self.arrays)
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        if state.keys() != self.arrays.keys():
+            raise ValueError(f"{', '.join(state)} instead of {', '.join(self.arrays)}")
+        self.arrays = {name: np.array(array) for name, array in state.items()}
 
 
 def draw_inpainted(

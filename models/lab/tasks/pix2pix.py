@@ -6,7 +6,7 @@ average of G's weights. With `training.lambda_adv=0` it is a plain network train
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -19,7 +19,7 @@ from ...generative.pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGene
 from ..evaluation.generation import Evaluator, report
 from ..report.images import grid, write_png
 from .gan import AdversarialTask, GANTraining
-from .images import SAMPLES, ImageGenerator, ImageSettings
+from .images import SAMPLES, ImageGenerator, ImageSettings, Remembered
 from .outlines import outlines, skeletons
 
 CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -75,19 +75,6 @@ PRESETS = {
 }
 
 
-class Remembered:
-    """Arrays of one kind, the last that were seen, as a part of a checkpoint."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        return {"array": self.array}
-
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        self.array = np.array(state["array"])
-
-
 class Pix2PixTask(AdversarialTask):
     """The training of pix2pix. `sample` translates what the last batch was drawn from."""
 
@@ -116,7 +103,8 @@ class Pix2PixTask(AdversarialTask):
         pairs = None if training is None else (training.images,)
         super().__init__(generator, discriminator, settings, pairs, rng=rng)
         H, W = settings.model.image_size
-        self.conditions = Remembered(np.zeros((settings.training.batch_size, H, W), np.float32))
+        none = np.zeros((settings.training.batch_size, H, W), np.float32)
+        self.conditions = Remembered(array=none)
         self.parts["conditions"] = self.conditions
 
     def drawn_from(self, images: np.ndarray) -> np.ndarray:
@@ -134,7 +122,7 @@ class Pix2PixTask(AdversarialTask):
         """Images (B, C, H, W) and what they are drawn from, (B, 1, H, W)."""
         (images,) = next(self.batches)
         conditions = self.drawn_from(images)
-        self.conditions.array = conditions
+        self.conditions.arrays["array"] = conditions
         channels = images.reshape(*images.shape[:3], -1)  # (B, H, W, C)
         return np.moveaxis(channels, -1, 1), conditions[:, None]
 
@@ -155,7 +143,7 @@ class Pix2PixTask(AdversarialTask):
         return np.asarray(np.moveaxis(images, 1, -1).reshape(-1, *shape))
 
     def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
-        remembered = self.conditions.array
+        remembered = self.conditions.arrays["array"]
         return self.translate(remembered[np.arange(n) % len(remembered)], rng=rng)
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
