@@ -52,7 +52,7 @@ POSES = 6  # in which each is drawn there
 class HeadsTraining(GANTraining):
     """How talking heads are trained, and fine-tuned to a person."""
 
-    steps: Steps = 2000
+    steps: Steps = 1500
     batch_size: Annotated[int, 2, 10**6] = 8  # people of an update
     generator_lr: float = 1e-3
     discriminator_lr: float = 1e-3
