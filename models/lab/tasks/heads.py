@@ -138,7 +138,10 @@ def split_people(config: HeadsData, people: int) -> dict[str, np.ndarray]:
 
 
 class HeadsTask(AdversarialTask):
-    """The training of talking heads."""
+    """The training of talking heads. It needs people: --data folder:PATH, a subfolder for each.
+
+    Other images with classes, such as digits, serve trying it out: a class stands for a person.
+    """
 
     presets = PRESETS
     title = "Talking heads"
@@ -208,9 +211,8 @@ class HeadsTask(AdversarialTask):
         config = self.settings.training
         people = self.rng.choice(self.people, config.batch_size)
         shots = int(self.rng.integers(1, config.shots + 1))
-        places = np.stack(
-            [self.some(person, shots + 1) for person in people.tolist()]
-        )  # (B, K + 1)
+        rows = [self.some(person, shots + 1) for person in people.tolist()]
+        places = np.stack(rows)  # (B, K + 1)
         episodes = self.varied(self.faces.at(places.reshape(-1)), shots + 1)
         size = self.settings.model.image_size
         lines = outlines(episodes.poses, size).reshape(*places.shape, *size)
@@ -227,15 +229,11 @@ class HeadsTask(AdversarialTask):
     def varied(self, faces: Faces, together: int) -> Faces:
         """Faces that are moved, and each `together` of them mirrored, stretched and toned alike."""
         config, rng, count = self.settings.training, self.rng, len(faces.images)
-        shift, angle = config.shift, np.radians(config.rotation)
-        each = rng.uniform(-1, 1, (count, 4)) * [shift, shift, config.scaling, angle]
+        changes = rng.uniform(-1, 1, (count, 4))
         form = rng.uniform(-1, 1, (count // together, 2)) * [config.stretch, config.tone]
         mirrored = config.flip & (rng.random(count // together) < 0.5)
-        aspect, tone = form.repeat(together, axis=0).T
-        down, across, scale, tilt = each.T
-        maps = np.stack(
-            [pose(*values) for values in zip(down, across, scale, aspect, tilt, strict=True)]
-        )
+        aspects, tone = form.repeat(together, axis=0).T
+        maps = movements(config, changes, aspects)
         maps[mirrored.repeat(together), 1] *= -1
         images = moved(faces.images, maps) ** np.exp(tone)[:, None, None, None]
         return Faces(images.astype(np.float32), compose(maps, faces.poses), faces.people)
@@ -293,28 +291,23 @@ class HeadsTask(AdversarialTask):
         critic_optimizer = optim.Adam(critic.parameters(), lr, betas)
         for _ in range(config.fine_tuning_steps):
             places = rng.integers(len(given.images), size=config.fine_tuning_batch)
-            some = self.moved_about(given.at(places), rng)
-            lines = outlines(some.poses, size)
+            some = given.at(places)
+            changes = rng.uniform(-1, 1, (len(places), 4))
+            maps = movements(config, changes, np.zeros(len(places)))
+            images = moved(some.images, maps)
+            lines = outlines(compose(maps, some.poses), size)
             fake = head(lines)
             loss = discriminator_loss(
-                critic(tg.Tensor(some.images), lines),
+                critic(tg.Tensor(images), lines),
                 critic(fake.detach(), lines),
                 self.settings.model.loss,
             )
             improve(critic_optimizer, loss)
             critic.requires_grad_(False)
-            loss, _ = self.objective(some.images, fake, lines, critic, critic.score)
+            loss, _ = self.objective(images, fake, lines, critic, critic.score)
             critic.requires_grad_(True)
             improve(generator_optimizer, loss)
         return head
-
-    def moved_about(self, faces: Faces, rng: np.random.Generator) -> Faces:
-        """Faces that are moved, scaled and turned."""
-        config = self.settings.training
-        limits = [config.shift, config.shift, config.scaling, 0, np.radians(config.rotation)]
-        changes = rng.uniform(-1, 1, (len(faces.images), 5)) * limits
-        maps = np.stack([pose(*change) for change in changes])
-        return Faces(moved(faces.images, maps), compose(maps, faces.poses), faces.people)
 
     def drawn_at_once(self, given: Faces, poses: np.ndarray) -> np.ndarray:
         """Heads of a person of whom some images are given, without fine-tuning, (n, C, H, W)."""
@@ -409,9 +402,10 @@ class HeadsTask(AdversarialTask):
         """What is measured of heads, and of what stands beside them."""
         faces, size = judge.faces, self.settings.model.image_size
         tuned, plain, strange, copies, lent = [], [], [], [], []
-        for number, (given, asked) in enumerate(episodes):
+        for given, asked in episodes:
             person, poses = faces.at(given), faces.poses[asked]
-            other = faces.poses[np.resize(episodes[number - 1].asked, len(asked))]
+            others = np.flatnonzero(faces.people != person.people[0])
+            other = faces.poses[rng.choice(others, len(asked))]
             head = self.fine_tuned(person, rng)
             tuned.append(head.draw(outlines(poses, size)))
             strange.append(head.draw(outlines(other, size)))
@@ -454,10 +448,18 @@ class HeadsTask(AdversarialTask):
         write_png(folder / "heads.png", grid(sheet, POSES))
         caption = (
             f"People never seen. Of each, five rows: the images that are given ({shots}, again and "
-            "again), the outlines of others, drawn from these without and with fine-tuning, and "
+            "again), the outlines of other images, drawn from these without and with fine-tuning, and "
             "the real images in these poses"
         )
         return [("heads.png", caption)]
+
+
+def movements(config: HeadsTraining, changes: np.ndarray, aspects: np.ndarray) -> np.ndarray:
+    """Maps (N, 2, 3) by `changes` (N, 4), from -1 to 1 of what is allowed, and by aspects (N,)."""
+    limits = [config.shift, config.shift, config.scaling, np.radians(config.rotation)]
+    down, across, scale, tilt = (changes * limits).T
+    every = zip(down, across, scale, aspects, tilt, strict=True)
+    return np.stack([pose(*values) for values in every])
 
 
 def improve(optimizer: optim.Optimizer, loss: Any) -> None:
