@@ -88,7 +88,7 @@ def _(names: Names) -> None:
     gradients = tg.grad(names["loss"], argnums=(0, 1))(names["x"], names["w"])
     np.testing.assert_array_equal(names["g_x"], gradients[0])
     np.testing.assert_array_equal(names["g_w"], gradients[1])
-    close(names["loops"], gradients[0], rtol=1e-14)
+    close(names["loops"], gradients[0], rtol=1e-12)
 
 
 @true_numbers(8)
@@ -236,6 +236,10 @@ def test_there_are_twenty_exercises_in_four_parts() -> None:
     assert len({exercise.part for exercise in EXERCISES.values()}) == 4
 
 
+# Where the engine's choice at a kink is that of an operation of its own.
+WITH_KINKS: dict[str, Callable[..., Any]] = {"relu": kernels.relu, "norm": lambda x: np.linalg.norm(x, axis=1)}
+
+
 @every_exercise
 def test_a_solution_passes_and_is_the_engines_gradient(name: str) -> None:
     exercise = EXERCISES[name]
@@ -243,16 +247,16 @@ def test_a_solution_passes_and_is_the_engines_gradient(name: str) -> None:
     rng = np.random.default_rng(1)
     for case in exercise.cases:
         wrt = tuple(i for i, argument in enumerate(case) if argument.dtype.kind == "f")
-        forward = lambda *arrays, case=case: exercise.forward(*arrays, *case[len(arrays) :])
+        engine = WITH_KINKS.get(name, exercise.forward)
+        forward = lambda *arrays, case=case, engine=engine: engine(*arrays, *case[len(arrays) :])
         y, pull = tg.vjp(forward, *[case[i] for i in wrt])
         several = isinstance(y, tuple)
         g = tuple(rng.normal(size=part.shape) for part in y) if several else rng.normal(size=np.shape(y))
         y = exercise.forward(*case)
-        with np.errstate(all="ignore"):
-            gradients = getattr(solutions, exercise.backward_name)(g, y, *case)
+        gradients = getattr(solutions, exercise.backward_name)(g, y, *case)
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-        for own, engine in zip(gradients, pull(g), strict=True):
-            close(own, engine, rtol=1e-9, atol=1e-14)
+        for own, gradient in zip(gradients, pull(g), strict=True):
+            close(own, gradient, rtol=1e-9, atol=1e-14)
 
 
 @every_exercise
@@ -268,10 +272,14 @@ PEERS: dict[str, Callable[..., Any]] = {
     "gelu": lambda x: kernels.gelu(x, approximate="tanh"),
     "softmax": kernels.softmax,
     "cross_entropy": kernels.cross_entropy,
-    "bce_with_logits": kernels.binary_cross_entropy_with_logits,
+    "bce_with_logits": kernels.bce_with_logits,
     "embedding": lambda table, tokens: kernels.embedding(tokens, table),
     "layer_norm": kernels.layer_norm,
     "attention": kernels.attention,
+    "conv": lambda x, w: kernels.conv2d(x[None, None], w[None, None])[0, 0],
+    "lstm_cell": lambda x, h, c, w, b: [
+        states[0] for states in kernels.lstm(x[None], h, c, w[: x.shape[1]].T, w[x.shape[1] :].T, b, np.zeros_like(b))
+    ],
 }
 
 
@@ -306,7 +314,7 @@ MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "bias": {
         "missing sum over the broadcast axes (0,)": lambda g, y, x, b: (g, g),
-        "the wrong axis": lambda g, y, x, b: (g, g.sum(axis=1)),
+        "the other axis": lambda g, y, x, b: (g, g.sum(axis=1)),
         "mean": lambda g, y, x, b: (g, g.mean(axis=0)),
         "one gradient": lambda g, y, x, b: g,
         "swapped": lambda g, y, x, b: (g.sum(axis=0), g),
@@ -314,7 +322,7 @@ MISTAKES: dict[str, dict[str, Callable[..., Any]]] = {
     "mean": {
         "a factor": lambda g, y, x: np.broadcast_to(g[:, None], x.shape) * 1.0,
         "of all": lambda g, y, x: np.broadcast_to(g[:, None], x.shape) / x.size,
-        "rows and columns": lambda g, y, x: np.broadcast_to(g[: x.shape[1]], x.shape) / x.shape[1],
+        "rows and columns": lambda g, y, x: np.resize(g, x.shape) / x.shape[1],
         "not stretched": lambda g, y, x: g[:, None] / x.shape[1],
     },
     "variance": {
@@ -467,7 +475,11 @@ NAMED = ("is forgotten", "broadcast axes", "wrong axis", "a factor 2")
 
 @pytest.mark.parametrize(("name", "mistake"), PLANTED, ids=lambda word: word.replace(" ", "-"))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_typical_mistake_is_caught_and_some_are_named(name: str, mistake: str) -> None:
+def test_a_typical_mistake_is_caught_and_some_are_named(
+    name: str, mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = sys.modules["tinygrad_cv.testing.check"]
+    monkeypatch.setattr(checks, "shrink", lambda mismatch, *_: mismatch)  # which takes a second
     verdict = verdict_on(name, MISTAKES[name][mistake])
     assert verdict.outcome == "wrong", verdict
     assert "reproduce: check_vjp" in verdict.message
@@ -504,6 +516,13 @@ def test_a_file_that_cannot_be_read_is_met_with_one_line(text: str, tmp_path: Pa
         load(answers(tmp_path, text))
     assert FILES_REFUSED[text] in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_folder_and_a_file_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LearnError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+    with pytest.raises(LearnError, match=r"there is no file no\.py; python -m tinygrad_cv\.learn exercises no\.py"):
+        load(Path("no.py"))
 
 
 @given(st.binary(max_size=40))
@@ -566,34 +585,32 @@ def relu_backward(g, y, x):
 def test_an_endless_loop_and_an_exit_end_only_their_own_verdict(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("def slope(x):\n    return x > 0\n")
     path = answers(tmp_path, LOOPS_AND_EXITS)
-    verdicts = {v.name: v for v in grade(path, ["tanh", "sigmoid", "relu"], seconds=2)}
+    verdicts = {v.name: v for v in grade(path, ["tanh", "sigmoid", "relu"], seconds=0.4)}
     assert {name: v.outcome for name, v in verdicts.items()} == {
         "tanh": "too slow",
         "sigmoid": "raises",
         "relu": "passes",
     }
-    assert "tanh_backward took more than 2 seconds" in verdicts["tanh"].message
+    assert "tanh_backward took more than 0.4 seconds" in verdicts["tanh"].message
     assert "sigmoid_backward ended the process (exit code 3)" in verdicts["sigmoid"].message
 
 
 def test_a_file_that_never_ends_is_refused(tmp_path: Path) -> None:
     path = answers(tmp_path, "while True: pass\n")
-    with pytest.raises(LearnError, match=r"reading .*my_file.py took more than 1 seconds"):
-        list(grade(path, ["tanh"], seconds=1))
+    with pytest.raises(LearnError, match=r"reading .*my_file.py took more than 0.1 seconds"):
+        list(grade(path, ["tanh"], seconds=0.1))
 
 
 # ---------------------------------------------------------------------------------------- progress
 
 
-@given(st.sets(st.integers(0, 20)), st.sets(st.text(max_size=9)), st.sets(st.sampled_from(sorted(EXERCISES))))
-def test_progress_is_kept_and_grows(tmp_path_factory: Any, steps: set[int], before: set[str], then: set[str]) -> None:
-    path = tmp_path_factory.mktemp("progress") / "learn.json"
+def test_progress_is_kept_and_grows(tmp_path: Path) -> None:
+    path = tmp_path / "learn.json"
     assert progress.read(path) == progress.Progress()
-    encodable = {name for name in before if name.isprintable()}
-    progress.add(path, steps, encodable)
-    found = progress.add(path, exercises=then)
-    assert found == progress.read(path) == progress.Progress(steps, encodable | then)
-    assert [entry.name for entry in path.parent.iterdir()] == ["learn.json"]
+    progress.add(path, [3, 99], ["of a later version", "größer"])
+    found = progress.add(path, [1], ["tanh"])
+    assert found == progress.read(path) == progress.Progress({1, 3, 99}, {"of a later version", "größer", "tanh"})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["learn.json"]
 
 
 @given(st.binary(max_size=60) | st.sampled_from([b"{}", b"[]", b"null", b'{"version": 2, "steps": [], "exercises": []}']))
@@ -691,7 +708,6 @@ REFUSED = {
     ("check",): "`check` needs the file to grade",
     ("check", "no.py", "tan"): "no exercise is called 'tan'; there are tanh, sigmoid",
     ("check", "no.py"): "there is no file no.py; python -m tinygrad_cv.learn exercises no.py writes one",
-    ("check", "."): "cannot be read",
     ("check", "a.py", "--microscope", "page.html"): "--microscope opens a step",
 }
 
@@ -705,17 +721,11 @@ def test_a_command_that_cannot_be_carried_out_has_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "judged", in_this_process)
     assert cli.main(words) == 2
     output = capsys.readouterr()
     assert output.err.startswith("learn: ") and output.err.count("\n") == 1
     assert REFUSED[words] in output.err
     assert not output.out
-
-
-def in_this_process(path: Path, names: list[str]) -> Any:
-    module = load(path)
-    return [judge(EXERCISES[name], module) for name in names or EXERCISES]
 
 
 @pytest.mark.parametrize("word", ["--nonsense", "--micro"])
@@ -734,8 +744,6 @@ def test_a_step_opens_in_the_microscope(
     assert "the microscope has written page.html" in printed_by(capsys, "2", "--microscope", "page.html")
     (value, path) = opened[0]
     assert path == "page.html" and value == pytest.approx(2.574, abs=1e-3)
-    if not hasattr(tg, "__path__"):
-        monkeypatch.delattr(tg, "microscope")
 
 
 @pytest.mark.skipif("microscope" not in tg.__all__, reason="there is no microscope yet")

@@ -22,7 +22,7 @@ from ..errors import LearnError
 from .table import EXERCISES, Exercise
 
 SECONDS = 30.0  # for reading a file, and for each gradient
-READ = ""  # what a process sends when it has read its file
+STARTED, READ = "started", "read"  # what a process sends when it works, and has read its file
 MODULE = "learn_answers"  # what a reader's file is called as a module
 
 
@@ -151,9 +151,10 @@ def grade_until_stuck(path: Path, names: Sequence[str], seconds: float) -> Itera
     process.start()
     there.close()
     try:
-        for name in [READ, *names]:
+        for name in [STARTED, READ, *names]:
+            patience = SECONDS if name == STARTED else seconds
             try:
-                received = here.recv() if here.poll(seconds) else None
+                received = here.recv() if here.poll(patience) else None
             except EOFError:
                 process.join()
                 exited = f"ended the process (exit code {process.exitcode})"
@@ -175,13 +176,14 @@ def grade_until_stuck(path: Path, names: Sequence[str], seconds: float) -> Itera
 
 def unjudged(path: Path, name: str, outcome: str, what: str) -> Verdict:
     """The verdict on a backward that gave none. Raises LearnError if it was the file itself."""
-    if name == READ:
+    if name in (STARTED, READ):
         raise LearnError(f"reading {path} {what}; nothing was graded")
     return Verdict(name, outcome, f"{EXERCISES[name].backward_name} {what}")
 
 
 def send_verdicts(connection: Connection, path: Path, names: Sequence[str]) -> None:
-    """What the process does: send that the file was read, and each verdict as it is found."""
+    """What the process does: say how far it is, and send each verdict as it is found."""
+    connection.send(STARTED)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
     try:
         module = load(path)

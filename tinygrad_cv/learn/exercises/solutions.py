@@ -101,15 +101,15 @@ def lstm_cell_backward(g, y, x, h, c, w, b):
     g_h, g_c = g
     _, new_c = y
     joined = np.concatenate([x, h], axis=1)
-    i, f, u, o = np.split(joined @ w + b, 4, axis=1)
-    i, f, u, o = sigmoid(i), sigmoid(f), np.tanh(u), sigmoid(o)
+    i, f, z, o = np.split(joined @ w + b, 4, axis=1)
+    i, f, z, o = sigmoid(i), sigmoid(f), np.tanh(z), sigmoid(o)
     t = np.tanh(new_c)
     g_c = g_c + g_h * o * (1 - t**2)
-    g_i = g_c * u * i * (1 - i)
+    g_i = g_c * z * i * (1 - i)
     g_f = g_c * c * f * (1 - f)
-    g_u = g_c * i * (1 - u**2)
+    g_z = g_c * i * (1 - z**2)
     g_o = g_h * t * o * (1 - o)
-    g_gates = np.concatenate([g_i, g_f, g_u, g_o], axis=1)
+    g_gates = np.concatenate([g_i, g_f, g_z, g_o], axis=1)
     g_joined = g_gates @ w.T
     n = x.shape[1]
     return g_joined[:, :n], g_joined[:, n:], g_c * f, joined.T @ g_gates, g_gates.sum(axis=0)

@@ -199,8 +199,8 @@ def attention_backward(g, y, q, k, v):
 def lstm_cell(x, h, c, w, b):
     """x (rows, n), state h and c (rows, m), w (n + m, 4 m), b (4 m,); the new h and c."""
     gates = np.concatenate([x, h], axis=1) @ w + b
-    i, f, u, o = np.split(gates, 4, axis=1)  # input, forget, update, output
-    new_c = sigmoid(f) * c + sigmoid(i) * np.tanh(u)
+    i, f, z, o = np.split(gates, 4, axis=1)  # input gate, forget gate, new content, output gate
+    new_c = sigmoid(f) * c + sigmoid(i) * np.tanh(z)
     new_h = sigmoid(o) * np.tanh(new_c)
     return new_h, new_c
 
