@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -216,6 +217,26 @@ def test_a_step_runs_as_a_file_of_its_own() -> None:
     command = [sys.executable, str(STEPS[4].path)]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "dc/da = 6  (wrong)" in printed.stdout and not printed.stderr
+
+
+ROOT = Path(tg.__file__).parent.parent
+LADDER = Path(tg.__file__).parent / "learn" / "README.md"
+
+
+def test_every_step_is_on_the_page_and_has_an_answer() -> None:
+    page, _, answers = LADDER.read_text().partition("## Answers")
+    for number, step in STEPS.items():
+        assert f"](steps/{step.path.name})" in page
+        assert re.search(rf"^{number}\. ", answers, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [LADDER, ROOT / "README.md"], ids=lambda page: page.parent.name)
+def test_commands_on_a_page_are_there(page: Path) -> None:
+    commands = re.findall(r"^python -m tinygrad_cv\.learn ([^#]*)#", page.read_text(), re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        args = cli.parser().parse_intermixed_args(command.split())
+        assert args.command in (None, "exercises", "check", *map(str, STEPS))
 
 
 # --------------------------------------------------------------------------------------- exercises
@@ -506,6 +527,8 @@ FILES_REFUSED = {
     "x = 1\ny = x / 0\n": "my_file.py:2: ZeroDivisionError: division by zero, in `y = x / 0`; nothing was graded",
     "raise SystemExit\n": "my_file.py:1: SystemExit, in `raise SystemExit`",
     "# coding: nonsense\n": "unknown encoding",
+    "tanh = 3\n": "my_file.py has no function with the name of an exercise, such as tanh_backward; nothing was",
+    "raise ValueError('x' * 100000)\n": "my_file.py:1: ValueError: ..., in `raise ValueError",
     "raise ValueError('two\\nlines')\n": "my_file.py:1: ValueError: two lines, in",
 }
 
@@ -534,7 +557,7 @@ def test_a_file_of_any_bytes_is_read_or_refused(tmp_path_factory: Any, content: 
 
 
 FUNCTIONS_REFUSED = {
-    "pass": ("missing", "my_file.py has no function tanh_backward"),
+    "sigmoid_backward = 0": ("missing", "my_file.py has no function tanh_backward"),
     "tanh_backward = 3": ("raises", "tanh_backward is int, and not a function"),
     "def tanh_backward(g, y): return g": ("raises", "TypeError: tanh_backward() takes 2 positional arguments but 3"),
     "def tanh_backward(g, y, x):\n    return g * q": ("raises", "my_file.py:2: NameError: name 'q' is not defined, in"),
@@ -635,7 +658,7 @@ def test_the_place_of_progress(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert progress.place("given.json") == Path("given.json")
     with pytest.raises(LearnError, match="--progress"):
         progress.place("~nobody-of-this-name/learn.json")
-    with pytest.raises(LearnError, match=r"cannot be written: .*there is no folder"):
+    with pytest.raises(LearnError, match=r"cannot be written: there is no folder .*; give another by --progress FILE"):
         progress.add(tmp_path / "no" / "learn.json", [1])
     with pytest.raises(LearnError, match=r"cannot be read: "):
         progress.read(tmp_path)
@@ -702,6 +725,9 @@ REFUSED = {
     ("climb",): "there is no 'climb'; there are the steps 1 to 15, `exercises` and `check`",
     ("16",): "there is no step 16; the steps are 1 to 15",
     ("0",): "there is no step 0",
+    ("9" * 5000,): "9 ... 9",
+    ("x" * 9000,): "x ... x",
+    ("exercises", "x" * 9000): "File name too long",
     ("3", "4"): "a step takes no further words, not '4'",
     ("exercises", "a.py", "b.py"): "`exercises` takes one file to write",
     ("exercises", "no/a.py"): "there is no folder",
@@ -712,7 +738,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("words", REFUSED, ids=" ".join)
+@pytest.mark.parametrize("words", REFUSED, ids=lambda words: " ".join(words)[:40])
 def test_a_command_that_cannot_be_carried_out_has_one_line(
     words: tuple[str, ...],
     kept: Path,
@@ -725,6 +751,7 @@ def test_a_command_that_cannot_be_carried_out_has_one_line(
     output = capsys.readouterr()
     assert output.err.startswith("learn: ") and output.err.count("\n") == 1
     assert REFUSED[words] in output.err
+    assert len(output.err) < 1100
     assert not output.out
 
 

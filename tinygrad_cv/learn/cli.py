@@ -19,6 +19,7 @@ from .errors import LearnError
 from .ladder import STEPS
 
 PROGRAM = "python -m tinygrad_cv.learn"
+LONGEST = 1000  # characters of an error
 COMMANDS = f"the steps 1 to {len(STEPS)}, `exercises` and `check`"
 EXAMPLES = f"""
   {PROGRAM}                         list the steps, and how far you have come
@@ -35,7 +36,15 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"learn: {message}; see {PROGRAM} --help\n")
+        self.exit(2, f"{one_line(message)}; see {PROGRAM} --help\n")
+
+
+def one_line(message: str) -> str:
+    """An error as it is printed; what is very long loses its middle."""
+    text = " ".join(message.split())
+    half = LONGEST // 2
+    short = text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+    return f"learn: {short}"
 
 
 def parser() -> Parser:
@@ -80,10 +89,12 @@ def list_steps(path: Path) -> None:
     print(f"(progress is kept in {path})")
 
 
-def run_step(number: int, path: Path, page: str | None) -> None:
+def run_step(word: str, path: Path, page: str | None) -> None:
     """Show a step, note it, and let the microscope write its page."""
-    if number not in STEPS:
-        raise LearnError(f"there is no step {number}; the steps are 1 to {len(STEPS)}")
+    numbers = {str(number): number for number in STEPS}
+    if word not in numbers:
+        raise LearnError(f"there is no step {word}; the steps are 1 to {len(STEPS)}")
+    number = numbers[word]
     progress.read(path)  # a damaged file is to be known before a long page
     microscope = None if page is None else find_microscope()
     names = STEPS[number].show()
@@ -184,7 +195,7 @@ def carry_out(args: argparse.Namespace) -> int:
         list_steps(path)
     elif is_step:
         refuse_more(words, 0, "a step takes no further words")
-        run_step(int(command), path, args.microscope)
+        run_step(command, path, args.microscope)
     elif command == "exercises":
         refuse_more(words, 1, "`exercises` takes one file to write")
         if words:
@@ -220,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (LearnError, OSError) as error:
-        print(f"learn: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(str(error)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("learn: stopped", file=sys.stderr)

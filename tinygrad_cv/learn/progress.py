@@ -66,7 +66,7 @@ def read(path: Path) -> Progress:
 def add(path: Path, steps: Iterable[int] = (), exercises: Iterable[str] = ()) -> Progress:
     """Note steps and exercises in the file, and return all that it holds then.
 
-    A default place has its folder made. Raises LearnError if the file cannot be written.
+    The folder of the default place is made. Raises LearnError if the file cannot be written.
     """
     progress = read(path)
     progress.steps |= {*steps}
@@ -77,12 +77,13 @@ def add(path: Path, steps: Iterable[int] = (), exercises: Iterable[str] = ()) ->
         "exercises": sorted(progress.exercises),
     }
     try:
-        if path == Path(DEFAULT).expanduser():
+        if path.parent.name == Path(DEFAULT).parent.name:
             path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as file:
             file.write(f"{json.dumps(stored)}\n".encode())
     except OSError as error:
-        raise unusable(path, f"cannot be written: {error.strerror or error}") from None
+        reason = error.strerror or f"there is no folder {path.parent}"
+        raise unusable(path, f"cannot be written: {reason}") from None
     return progress
 
 

@@ -7,6 +7,7 @@ import linecache
 import multiprocessing
 import signal
 import sys
+import textwrap
 import tokenize
 import traceback
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from .table import EXERCISES, Exercise
 
 SECONDS = 30.0  # for reading a file, and for each gradient
 STARTED, READ = "started", "read"  # what a process sends when it works, and has read its file
+LONGEST = 500  # characters of an error in a reader's file
 MODULE = "learn_answers"  # what a reader's file is called as a module
 
 
@@ -69,6 +71,10 @@ def load(path: Path) -> ModuleType:
         raise LearnError(f"{what_happened(error, path)}; nothing was graded") from None
     finally:
         sys.path.remove(str(path.parent.absolute()))
+    names = [exercise.backward_name for exercise in EXERCISES.values()]
+    if not any(hasattr(module, name) for name in names):
+        reason = f"{path} has no function with the name of an exercise, such as {names[0]}"
+        raise LearnError(f"{reason}; nothing was graded")
     return module
 
 
@@ -78,7 +84,7 @@ def what_happened(error: BaseException, path: Path) -> str:
     own = [frame for frame in frames if frame.filename == str(path)]
     place = f"{path.name}:{own[-1].lineno}: " if own else f"{path.name}: "
     line = f", in `{own[-1].line}`" if own and own[-1].line else ""
-    message = " ".join(str(error).split())
+    message = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
     return f"{place}{type(error).__name__}{': ' * bool(message)}{message}{line}"
 
 
@@ -127,7 +133,7 @@ def name_of(function: Function) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-# --------------------------------------------------------------------------- in a process of its own
+# ------------------------------------------------------------------------- in a process of its own
 
 
 def grade(path: Path, names: Sequence[str] = (), seconds: float = SECONDS) -> Iterator[Verdict]:
