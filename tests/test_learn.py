@@ -718,7 +718,7 @@ def test_exercises_are_listed_written_and_graded(
     assert graded.endswith("1 of 20 pass.\n")
     assert json.loads(kept.read_text())["exercises"] == ["tanh"]
     assert "x tanh_backward(g, y, x)" in printed_by(capsys, "exercises")
-    assert printed_by(capsys, "check", str(file), "--progress", str(kept), "tanh").endswith("1 of 1 pass.\n")
+    assert printed_by(capsys, "check", str(file), "--progress", str(kept), "tanh_backward").endswith("1 of 1 pass.\n")
 
 
 REFUSED = {
@@ -767,17 +767,23 @@ def test_a_step_opens_in_the_microscope(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened: list[Any] = []
-    monkeypatch.setattr(tg, "microscope", lambda f, *args, path: opened.append((f(*args), path)), raising=False)
+
+    def microscope(f: Any, *args: Any, path: str, title: str) -> None:
+        opened.append((f(*args), path, title))
+
+    monkeypatch.setattr(tg, "microscope", microscope, raising=False)
     assert "the microscope has written page.html" in printed_by(capsys, "2", "--microscope", "page.html")
-    (value, path) = opened[0]
-    assert path == "page.html" and value == pytest.approx(2.574, abs=1e-3)
+    (value, path, title) = opened[0]
+    assert (path, title) == ("page.html", "Step 2: The chain rule by hand")
+    assert value == pytest.approx(2.574, abs=1e-3)
 
 
 @pytest.mark.skipif("microscope" not in tg.__all__, reason="there is no microscope yet")
 def test_a_steps_page_is_written(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     printed_by(capsys, "4", "--microscope", str(page))
-    assert "doubled" in page.read_text()
+    text = page.read_text()
+    assert "Step 4: Why the order matters" in text and "b = a + a" in text
 
 
 def test_the_door_has_one_line_for_an_error_and_is_quiet_when_nobody_reads(kept: Path) -> None:

@@ -97,10 +97,11 @@ def run_step(word: str, path: Path, page: str | None) -> None:
     number = numbers[word]
     progress.read(path)  # a damaged file is to be known before a long page
     microscope = None if page is None else find_microscope()
-    names = STEPS[number].show()
+    step = STEPS[number]
+    names = step.show()
     progress.add(path, steps=[number])
     if microscope is not None:
-        microscope(*names["look"], path=page)
+        microscope(*names["look"], path=page, title=f"Step {number}: {step.title}")
         print(f"\n(the microscope has written {page}; open it in a browser)")
     if number + 1 in STEPS:
         print(f"\n(next: {PROGRAM} {number + 1}, {STEPS[number + 1].title})")
@@ -147,6 +148,7 @@ def check(file: Path, names: Sequence[str], path: Path) -> bool:
     """Grade a reader's file, and note what passes; whether all does."""
     from .exercises import EXERCISES, grade
 
+    names = [name.removesuffix("_backward") for name in names]
     for name in names:
         if name not in EXERCISES:
             known = ", ".join(EXERCISES)
