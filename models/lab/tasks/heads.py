@@ -38,7 +38,7 @@ from ..evaluation.poses import average_face, compose, outlines, pose, pose_dista
 from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..task import GeneratedBatches
-from .gan import AdversarialTask, GANTraining
+from .gan import AdversarialTask, AdversarialTraining
 from .images import ImageSettings, Remembered
 
 PEOPLE = 3  # in a data set at least: one for each part
@@ -49,7 +49,7 @@ POSES = 6  # in which each is drawn there
 
 
 @dataclass(frozen=True)
-class HeadsTraining(GANTraining):
+class HeadsTraining(AdversarialTraining):
     """How talking heads are trained, and fine-tuned to a person."""
 
     steps: Steps = 1500
@@ -92,10 +92,6 @@ class HeadsSettings(ImageSettings):
     model: TalkingHeadsConfig = field(default_factory=TalkingHeadsConfig)
     training: HeadsTraining = field(default_factory=HeadsTraining)
     data: HeadsData = field(default_factory=HeadsData)
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        return ("training.gradient_penalty",)
 
     def check(self, dataset: Any) -> None:
         super().check(dataset)
