@@ -34,7 +34,7 @@ from ...generative.talking_heads import (
 )
 from ..evaluation.heads import Episode, Faces, Judge, channels_first, channels_last, grey, moved
 from ..evaluation.identity import IdentityFeatures
-from ..evaluation.poses import average_face, compose, outlines, pose, pose_distances
+from ..evaluation.poses import average_face, compose, inverse, outlines, pose, pose_distances
 from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..task import GeneratedBatches
@@ -155,7 +155,8 @@ class HeadsTask(AdversarialTask):
         "of the data, without those that are given and the one that is drawn, is of the same "
         "person. pose: how far its outline lies from the one that was asked for, in pixels. SSIM: "
         "structural similarity to the real image in this pose. Baselines: not fine-tuned; the "
-        "given image whose pose is nearest, as it is; the outlines alone, identified by the "
+        "given image whose pose is nearest, as it is, and moved, turned and scaled into the pose; "
+        "the outlines alone, identified by the "
         "nearest outline; the real images themselves. “in others' poses”: the outlines are those "
         "of other people, and cannot tell who it is."
     )
@@ -397,7 +398,7 @@ class HeadsTask(AdversarialTask):
     ) -> dict[str, dict[str, float]]:
         """What is measured of heads, and of what stands beside them."""
         faces, size = judge.faces, self.settings.model.image_size
-        tuned, plain, strange, copies, lent = [], [], [], [], []
+        tuned, plain, strange, copies, shoved, lent = [], [], [], [], [], []
         for given, asked in episodes:
             person, poses = faces.at(given), faces.poses[asked]
             others = np.flatnonzero(faces.people != person.people[0])
@@ -408,7 +409,9 @@ class HeadsTask(AdversarialTask):
             plain.append(self.drawn_at_once(person, poses))
             lent.append(other)
             distances = [pose_distances(own[None], poses, size) for own in person.poses]
-            copies.append(person.images[np.argmin(distances, axis=0)])
+            nearest = person.at(np.argmin(distances, axis=0))
+            copies.append(nearest.images)
+            shoved.append(moved(nearest.images, compose(poses, inverse(nearest.poses))))
             observe()
         in_others = np.concatenate(strange)
         return {
@@ -419,6 +422,7 @@ class HeadsTask(AdversarialTask):
                 "pose": judge.pose(in_others, np.concatenate(lent)),
             },
             "nearest given image": judge.judge(np.concatenate(copies)),
+            "the same, moved": judge.judge(np.concatenate(shoved)),
             "outlines alone": {"identity": judge.identity_by_outlines()},
             "real images": judge.judge(faces.images[judge.asked]),
         }
