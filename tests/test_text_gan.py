@@ -40,7 +40,8 @@ RNG = np.random.default_rng
 TRAINING, TEST = data.digits(), data.digits("test")
 DIGITS = Digits(TRAINING)
 SCENES = CaptionConfig()
-TINY = PRESETS["tiny"].model
+SETTINGS = configure(PRESETS, "tiny", TRAINING, {})
+TINY = SETTINGS.model
 seeds = st.integers(0, 2**32 - 1)
 parts = st.sampled_from(["training", *ENDINGS])
 
@@ -77,9 +78,7 @@ def test_an_altered_caption_says_something_else_in_known_words(seed: int) -> Non
 
 @given(seeds, parts)
 def test_a_wrong_caption_is_not_true_of_its_scene(seed: int, part: str) -> None:
-    batch = draw_captioned(DIGITS, replace(SCENES, noise=0.0), [seed, seed + 1], part)
-    again = draw_captioned(DIGITS, replace(SCENES, noise=0.0), [seed + 1], part)
-    np.testing.assert_array_equal(batch.images[1:], again.images)
+    batch = draw_captioned(DIGITS, SCENES, 3, part, rng=RNG(seed))
     for right, wrong in zip(batch.captions, batch.wrong, strict=True):
         assert (right.digits, right.relation) != (wrong.digits, wrong.relation)
 
@@ -89,6 +88,16 @@ def test_a_pair_of_digits_is_of_one_part_only(seed: int, part: str) -> None:
     caption = draw_caption(part, "two objects", rng=RNG(seed))
     ending = sum(mention.label for mention in caption.digits) % 10
     assert ending == ENDINGS[part] if part in ENDINGS else ending not in ENDINGS.values()
+
+
+def test_digits_stand_in_the_middle_unless_they_are_moved() -> None:
+    still = replace(SCENES, jitter=0)
+    caption = Caption((Mention(3, "large"), Mention(7, "small")), "above")
+    for seed in range(5):
+        _, objects = draw_scene(caption, DIGITS, still, rng=RNG(seed))
+        centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
+        assert np.abs(centres[:, 0] - 12).max() <= 0.5
+        assert objects.boxes[0, 3] == objects.boxes[1, 1] == 12
 
 
 def test_each_relation_is_true_of_its_own_side_only() -> None:
@@ -133,6 +142,13 @@ def test_batches_go_on_from_their_state() -> None:
     assert (drawn.captions, drawn.wrong) == (expected.captions, expected.wrong)
 
 
+def test_scenes_of_a_group_have_a_caption_in_common_and_differ() -> None:
+    batch = draw_captioned(DIGITS, SCENES, 6, group=2, rng=RNG(0))
+    assert batch.captions[::2] == batch.captions[1::2]
+    assert len({caption.text for caption in batch.captions}) == 3
+    assert np.all(np.abs(batch.images[::2] - batch.images[1::2]).max(axis=(1, 2)) > 0.3)
+
+
 # ------------------------------------------------------------------------------------------------------- networks
 
 
@@ -147,18 +163,33 @@ def test_an_encoder_reads_the_order_of_words_and_no_padding() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_both_networks_see_the_caption(channels: int) -> None:
-    config = replace(TINY, num_channels=channels)
+@pytest.mark.parametrize("convolutions", [(), (4, 6)])
+def test_both_networks_see_the_caption(channels: int, convolutions: tuple[int, ...]) -> None:
+    config = replace(
+        TINY, num_channels=channels, generator_channels=convolutions, discriminator_channels=convolutions
+    )
     generator, discriminator = TextGenerator(config, rng=RNG(0)), TextDiscriminator(config, rng=RNG(1))
-    tokens = tokens_of(["a 3", "a 7", "a 3"], config.vocabulary)
-    z = np.repeat(generator.draw_latents(1, RNG(2)), 3, axis=0)
+    tokens = tokens_of(["a 3", "a 7", "a 3", "a 7"], config.vocabulary)
+    z = np.repeat(generator.draw_latents(1, RNG(2)), 4, axis=0)
     images = generator(tg.Tensor(z), tokens).numpy()
-    assert images.shape == (3, *config.image_shape)
+    assert images.shape == (4, *config.image_shape)
     np.testing.assert_allclose(images[0], images[2], rtol=1e-5)
     assert np.abs(images[0] - images[1]).max() > 1e-4
-    same = np.repeat(images[:1], 3, axis=0)
+    same = np.repeat(images[:1], 4, axis=0)
     logits = discriminator(same, tokens).numpy()
-    assert logits.shape == (3,) and abs(logits[0] - logits[1]) > 1e-6
+    assert logits.shape == (2, 4)
+    assert abs(logits[0, 0] - logits[0, 1]) > 1e-6 and logits[1, 0] == logits[1, 1]
+
+
+def test_the_second_logit_sees_whether_the_images_of_a_caption_differ() -> None:
+    model = TextDiscriminator(TINY, rng=RNG(0))
+    a, b = RNG(1).random((2, 1, 24, 24)).astype(np.float32)
+    model.real.weight.data[:, :-1] = 0
+    h = model.features(np.concatenate([a, a, a, b])).numpy()
+    same, _, different, other = model.realism(h).numpy() - model.real.bias.data
+    ratio = same / model.real.weight.data[0, -1]
+    assert ratio == pytest.approx(1e-3, rel=1e-3)  # the square root of what is added to a variance
+    assert different == other and abs(different) > abs(same)
 
 
 def test_the_matching_aware_loss_is_that_of_algorithm_1() -> None:
@@ -172,7 +203,7 @@ def test_the_discriminator_learns_from_wrong_captions() -> None:
     """A step with scenes and wrong captions changes the discriminator otherwise than with other wrong captions."""
     changed = []
     for shift in (0, 1):
-        task = TextGANTask(PRESETS["tiny"], TRAINING, rng=RNG(0))
+        task = TextGANTask(SETTINGS, TRAINING, rng=RNG(0))
         real, right, wrong = task.next_batch()
         fake = task.fake(len(real), right, wrong).numpy()
         task.discriminator_step(real, fake, [right, np.roll(wrong, shift, axis=0)], 0.0)
@@ -181,7 +212,7 @@ def test_the_discriminator_learns_from_wrong_captions() -> None:
 
 
 def test_samples_are_of_the_caption_that_is_given() -> None:
-    task = TextGANTask(PRESETS["tiny"], TRAINING, rng=RNG(0))
+    task = TextGANTask(SETTINGS, TRAINING, rng=RNG(0))
     options = task.sampling({"caption": "A large 3"})
     images = task.sample(3, rng=RNG(1), **options)
     np.testing.assert_array_equal(images, task.sample(3, rng=RNG(1), caption=["a large 3"] * 3))
@@ -199,6 +230,7 @@ def test_samples_are_of_the_caption_that_is_given() -> None:
         ({"data.canvas": "32"}, "scenes have data.canvas=32"),
         ({"model.words": "a 3"}, "captions of scenes have the words"),
         ({"model.num_channels": "3"}, "scenes are grey"),
+        ({"training.batch_size": "7"}, "groups of 2"),
     ],
 )
 def test_settings_that_contradict_each_other_name_what_is_expected(words: dict[str, str], message: str) -> None:

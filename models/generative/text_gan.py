@@ -11,11 +11,18 @@ teaches it what belongs together. A recurrent network reads the caption, word by
 state phi(t) is appended to the noise z, and in the discriminator to the features at each place of
 the coarsest grid (section 4.1).
 
+Real images stand on both sides of L_D, so a second logit, which knows no caption, says whether an
+image is real (StackGAN++, Zhang et al. 2018, arXiv 1710.10916); both losses are added.
+
+A generator that draws one image of each caption, whatever z, would pass, since the captions of a
+batch differ. So images come in groups of GROUP with the same caption, and the second logit also
+sees the standard deviation in each group (Karras et al. 2018, section 3).
+
 Deviations, on purpose: the two text encoders, one in each network, are trained along from random
 weights, where the paper has one that was trained on its own before; the caption also scales and
 shifts the generator's features (conditional batch norm, as in `cgan`), and meets the
-discriminator's features in an inner product (its projection); no interpolation of captions; the
-standard deviation over the batch as in `gan`.
+discriminator's features in an inner product (its projection); without channels the networks are
+dense; no interpolation of captions.
 """
 
 from __future__ import annotations
@@ -36,7 +43,9 @@ from ..config import ImageConfig
 from ..pretrained import Pretrained
 from ..sequence.rnn import CellName, cell_named, last_hidden
 from ..sequence.symbols import END, FIRST, encode
-from .gan import SAMPLING_BATCH, mean_stddev
+from .gan import SAMPLING_BATCH
+
+GROUP = 2  # images of the same caption that stand one after the other in a batch
 
 
 @dataclass(frozen=True)
@@ -51,11 +60,11 @@ class TextGANConfig(ImageConfig):
     embedding_size: int = 32  # of a word's vector
     hidden_size: int = 96  # of the network that reads a caption
     latent_dim: int = 48  # of z
-    generator_units: int = 256  # of the dense layer that sees z and the caption
-    generator_channels: tuple[int, ...] = (96, 48)  # coarsest grid first, each doubles it
+    generator_units: tuple[int, ...] = (256,)  # of the dense layers
+    generator_channels: tuple[int, ...] = (64, 32)  # after them, coarsest first, each doubles it
     discriminator_channels: tuple[int, ...] = (32, 64)  # each halves the image
-    discriminator_units: int = 128  # of the dense layer that sees all places
-    loss: Annotated[str, "non-saturating", "minimax"] = "non-saturating"
+    discriminator_units: tuple[int, ...] = (256, 128)  # of the dense layers after them
+    loss: Annotated[str, "non-saturating", "minimax"] = "non-saturating"  # of G, or minimax
 
     @property
     def vocabulary(self) -> list[str]:
@@ -107,16 +116,19 @@ class TextEncoder(nn.Module):
 
 
 class TextBatchNorm(nn.Module):
-    """Batch norm whose scale and shift follow from a vector: (B, C, H, W), (B, D) -> the same."""
+    """Batch norm whose scale and shift follow from a vector (B, D): (B, C[, H, W]) -> the same."""
 
-    def __init__(self, channels: int, features: int, *, rng: np.random.Generator) -> None:
-        self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.scale = nn.Linear(features, channels, rng=rng)
-        self.shift = nn.Linear(features, channels, rng=rng)
+    def __init__(self, norm: nn.Module, config: TextGANConfig, width: int, *, rng: Any) -> None:
+        self.norm = norm
+        self.scale = nn.Linear(config.hidden_size, width, rng=rng)
+        self.shift = nn.Linear(config.hidden_size, width, rng=rng)
 
     def forward(self, x: Array, text: Array) -> Any:
-        scale = 1 + self.scale(text)[:, :, None, None]  # (B, C, 1, 1)
-        shift = self.shift(text)[:, :, None, None]
+        scale = 1 + self.scale(text)  # (B, C)
+        shift = self.shift(text)
+        if x.ndim == 4:
+            scale = scale[:, :, None, None]  # (B, C, 1, 1)
+            shift = shift[:, :, None, None]
         return self.norm(x) * scale + shift
 
 
@@ -127,28 +139,31 @@ class TextGenerator(Pretrained):
 
     def __init__(self, config: TextGANConfig, *, rng: np.random.Generator) -> None:
         self.config = config
-        channels = config.generator_channels
-        if not channels:
-            raise ValueError("generator_channels=(): there is at least one resolution")
-        self.coarse = config.coarse(len(channels))
         self.encoder = TextEncoder(config, rng=rng)
-        self.dense = nn.Linear(
-            config.latent_dim + config.hidden_size, config.generator_units, rng=rng
-        )
-        self.dense_norm = nn.BatchNorm1d(config.generator_units)
-        places = math.prod(self.coarse)
-        self.first = nn.Linear(config.generator_units, channels[0] * places, rng=rng)
-        self.norms = nn.ModuleList()
+        self.dense = nn.ModuleList()
+        self.dense_norms = nn.ModuleList()
+        width = config.latent_dim + config.hidden_size
+        for units in config.generator_units:
+            self.dense.append(nn.Linear(width, units, rng=rng))
+            norm = nn.BatchNorm1d(units, affine=False)
+            self.dense_norms.append(TextBatchNorm(norm, config, units, rng=rng))
+            width = units
+        channels = [*config.generator_channels, config.num_channels]
+        self.coarse = config.coarse(len(config.generator_channels))
+        self.places = nn.Linear(width, channels[0] * math.prod(self.coarse), rng=rng)
         self.layers = nn.ModuleList()
-        for width, next_width in pairwise([*channels, config.num_channels]):
-            self.norms.append(TextBatchNorm(width, config.hidden_size, rng=rng))
-            self.layers.append(nn.ConvTranspose2d(width, next_width, 4, 2, 1, rng=rng))
+        self.norms = nn.ModuleList()
+        for channel, next_channel in pairwise(channels):
+            norm = nn.BatchNorm2d(channel, affine=False)
+            self.norms.append(TextBatchNorm(norm, config, channel, rng=rng))
+            self.layers.append(nn.ConvTranspose2d(channel, next_channel, 4, 2, 1, rng=rng))
 
     def forward(self, z: Array, tokens: np.ndarray) -> Any:
         text = self.encoder(tokens)  # (B, D)
-        h = self.dense(np.concatenate([z, text], axis=1))
-        h = self.first(kernels.relu(self.dense_norm(h)))
-        h = h.reshape(len(h), -1, *self.coarse)  # (B, C, h, w)
+        h = np.concatenate([z, text], axis=1)
+        for layer, norm in zip(self.dense, self.dense_norms, strict=True):
+            h = kernels.relu(norm(layer(h), text))
+        h = self.places(h).reshape(len(h), -1, *self.coarse)  # (B, C, h, w)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             h = layer(kernels.relu(norm(h, text)))
         pixels = np.moveaxis(h, 1, -1)  # (B, H, W, C)
@@ -178,48 +193,64 @@ class TextGenerator(Pretrained):
 
 
 class TextDiscriminator(nn.Module):
-    """Images (B, H, W[, C]) and captions (B, T) -> the logit that they are real and match, (B,)."""
+    """Images (B, H, W[, C]) and captions (B, T) -> logits (2, B).
+
+    The first is that the image is real and shows its caption, the second that it is real.
+    """
 
     def __init__(self, config: TextGANConfig, *, rng: np.random.Generator) -> None:
-        channels = config.discriminator_channels
-        if not channels:
-            raise ValueError("discriminator_channels=(): there is at least one layer")
+        if not config.discriminator_units:
+            raise ValueError("discriminator_units=(): there is at least one dense layer")
         self.config = config
-        layers: list[nn.Module] = []
-        for width, next_width in pairwise([config.num_channels, *channels]):
-            layers += [
-                nn.Conv2d(width, next_width, 4, 2, 1, rng=rng),
-                nn.LeakyReLU(0.2),
-            ]
-        self.layers = nn.Sequential(*layers)
         self.encoder = TextEncoder(config, rng=rng)
-        width, text, units = channels[-1], config.hidden_size, config.discriminator_units
-        places = math.prod(config.coarse(len(channels)))
-        self.joint = nn.Conv2d(width + text, width, 1, rng=rng)
-        self.dense = nn.Linear(width * places, units, rng=rng)
-        self.head = nn.Linear(units + 1, 1, rng=rng)
-        self.projection = nn.Linear(text, units, rng=rng)
+        channels = [config.num_channels, *config.discriminator_channels]
+        self.convolutions = nn.Sequential()
+        for channel, next_channel in pairwise(channels):
+            self.convolutions.append(nn.Conv2d(channel, next_channel, 4, 2, 1, rng=rng))
+            self.convolutions.append(nn.LeakyReLU(0.2))
+        places = math.prod(config.coarse(len(config.discriminator_channels)))
+        first, *others = config.discriminator_units
+        self.see = nn.Linear(channels[-1] * places, first, rng=rng)
+        self.read = nn.Linear(config.hidden_size, first, bias=False, rng=rng)
+        self.dense = nn.Sequential(nn.LeakyReLU(0.2))
+        for units, next_units in pairwise([first, *others]):
+            self.dense.append(nn.Linear(units, next_units, rng=rng))
+            self.dense.append(nn.LeakyReLU(0.2))
+        last = config.discriminator_units[-1]
+        self.head = nn.Linear(last, 1, rng=rng)
+        self.projection = nn.Linear(config.hidden_size, last, rng=rng)
+        self.real = nn.Linear(first + 1, 1, rng=rng)
 
     def forward(self, x: Array, tokens: np.ndarray) -> Any:
-        return self.verdict(self.features(x), self.encoder(tokens))
+        features = self.features(x)
+        return np.stack([self.match(features, self.encoder(tokens)), self.realism(features)])
 
     def features(self, x: Array) -> Any:
-        """What is seen of images at the places of the coarsest grid, (B, C, h, w)."""
+        """What is seen of images, before the caption is read, (B, U)."""
         H, W = self.config.image_size
-        channels = np.moveaxis(x.reshape(len(x), H, W, -1), -1, 1)  # (B, C, H, W)
-        return self.layers(channels)
+        h = np.moveaxis(x.reshape(len(x), H, W, -1), -1, 1)  # (B, C, H, W)
+        h = self.convolutions(h)
+        return self.see(h.reshape(len(h), -1))
 
-    def verdict(self, h: Array, text: Array) -> Any:
-        """Logits (B,) from features (B, C, h, w) and phi(t), (B, D)."""
-        B, _, height, width = h.shape
-        planes = np.broadcast_to(text[:, :, None, None], (B, text.shape[1], height, width))
-        joint = self.joint(np.concatenate([h, planes], axis=1))
-        joint = kernels.leaky_relu(joint, negative_slope=0.2).reshape(B, -1)
-        units = kernels.leaky_relu(self.dense(joint), negative_slope=0.2)  # (B, F)
-        stddev = np.broadcast_to(mean_stddev(h.reshape(B, -1)), (B, 1))
-        logits = self.head(np.concatenate([units, stddev], axis=1))[:, 0]
-        projected = (self.projection(text) * units).sum(axis=1)
-        return logits + projected / math.sqrt(units.shape[1])
+    def match(self, features: Array, text: Array) -> Any:
+        """The logits (B,) of a real image of its caption: features (B, U), phi(t) (B, D)."""
+        h = self.dense(features + self.read(text))  # (B, V)
+        projected = (self.projection(text) * h).sum(axis=1)
+        return self.head(h)[:, 0] + projected / math.sqrt(h.shape[1])
+
+    def realism(self, features: Array) -> Any:
+        """The logits (B,) of a real image, of whatever caption, from features (B, U)."""
+        h = kernels.leaky_relu(features, negative_slope=0.2)
+        return self.real(np.concatenate([h, group_stddev(h)], axis=1))[:, 0]
+
+
+def group_stddev(h: Any) -> Any:
+    """The standard deviation of each feature in a group, and their mean: (B, D) -> (B, 1)."""
+    groups = h.reshape(-1, GROUP, h.shape[1])  # (B / GROUP, GROUP, D)
+    mean = groups.mean(axis=1, keepdims=True)
+    variance = np.square(groups - mean).mean(axis=1)  # (B / GROUP, D)
+    stddev = np.sqrt(variance + 1e-6).mean(axis=1)  # (B / GROUP,)
+    return np.repeat(stddev, GROUP)[:, None]
 
 
 def matching_aware_loss(right: Any, wrong: Any, fake: Any) -> Any:

@@ -87,7 +87,7 @@ def vocabulary() -> tuple[str, ...]:
 
 def one_of(choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
     """One of several, drawn at random."""
-    place = int(rng.integers(len(choices)))
+    place = int(len(choices) * rng.random())
     return choices[place]
 
 

@@ -6,7 +6,7 @@ one, which the scene contradicts: half of these differ in one thing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_cv.data import Dataset
 from tinygrad_cv.data.state import jsonable
 
-from ...config import Config
+from ...config import Config, NonNegative
 from ...vision.boxes import Objects
 from ..evaluation.captions import (
     RELATIONS,
@@ -38,6 +38,7 @@ class CaptionConfig(Config):
     """What captioned scenes look like."""
 
     canvas: int = 24  # height and width of the images
+    jitter: NonNegative = 2  # pixels at most by which digits are moved away from their places
     noise: float = 0.02  # standard deviation
     measured_captions: int = 500  # of each kind, by which a model is evaluated
 
@@ -90,11 +91,12 @@ def draw_scene(
     for mention in caption.digits:
         size = mention.size or one_of(tuple(SIZES), rng)
         drawn.append(digits.draw(mention.label, size, rng=rng))
+    sizes = np.array([digit.shape for digit in drawn])  # (n, 2)
     if len(drawn) == 1:
-        corners = [rng.integers(0, canvas - np.array(drawn[0].shape) + 1)]
+        corners = moved((canvas - sizes) // 2, sizes, config, rng=rng)
     else:
         relation = caption.relation or one_of(tuple(RELATIONS), rng)
-        corners = places(relation, [digit.shape for digit in drawn], canvas, rng=rng)
+        corners = places(relation, sizes, config, rng=rng)
     image = np.zeros((canvas, canvas), np.float32)
     boxes = []
     for digit, (top, left) in zip(drawn, corners, strict=True):
@@ -108,25 +110,33 @@ def draw_scene(
 
 
 def places(
-    relation: str, sizes: Sequence[tuple[int, ...]], canvas: int, *, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Where two digits of sizes (h, w) begin, (top, left) each: the first is as the relation says.
+    relation: str, sizes: np.ndarray, config: CaptionConfig, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Where two digits of sizes (2, 2), (h, w) each, begin: the first is as the relation says.
 
     They share no row, or no column, whichever the relation is about.
     """
     axis = 1 if relation in ("left of", "right of") else 0
-    order = [0, 1] if relation in ("left of", "above") else [1, 0]
-    shapes = np.array(sizes)  # (2, 2)
-    free = canvas - shapes[:, axis].sum()
+    first, second = (0, 1) if relation in ("left of", "above") else (1, 0)
+    middle = config.canvas // 2
     while True:
-        corners = np.array([rng.integers(0, canvas - shape + 1) for shape in shapes])
-        before, after = np.sort(rng.integers(0, free + 1, 2))
-        corners[order[0], axis] = before
-        corners[order[1], axis] = after + shapes[order[0], axis]
-        ends = corners + shapes
+        corners = (config.canvas - sizes) // 2
+        corners[first, axis] = middle - sizes[first, axis]
+        corners[second, axis] = middle
+        corners = moved(corners, sizes, config, rng=rng)
+        apart = corners[second, axis] - corners[first, axis] >= sizes[first, axis]
+        ends = corners + sizes
         boxes = np.concatenate([corners[:, ::-1], ends[:, ::-1]], axis=1)  # xyxy
-        if relation_between(*boxes) == relation:
-            return list(corners)
+        if apart and relation_between(*boxes) == relation:
+            return corners
+
+
+def moved(
+    corners: np.ndarray, sizes: np.ndarray, config: CaptionConfig, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Corners (n, 2) of digits moved at random, but not out of the image."""
+    jitter = rng.integers(-config.jitter, config.jitter + 1, corners.shape)
+    return np.clip(corners + jitter, 0, config.canvas - sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,15 +149,24 @@ class Captioned:
 
 
 def draw_captioned(
-    digits: Digits, config: CaptionConfig, seeds: Any, part: str = "training"
+    digits: Digits,
+    config: CaptionConfig,
+    number: int,
+    part: str = "training",
+    *,
+    group: int = 1,
+    rng: np.random.Generator,
 ) -> Captioned:
-    """A captioned scene for each seed (B,). The same seed gives the same scene."""
-    images = np.zeros((len(seeds), config.canvas, config.canvas), np.float32)
+    """So many captioned scenes, with pairs of digits of a part.
+
+    group: scenes of the same caption, one after the other.
+    """
+    images = np.zeros((number, config.canvas, config.canvas), np.float32)
     captions, wrong = [], []
-    for i, seed in enumerate(seeds):
-        rng = np.random.default_rng(seed)
-        caption = draw_caption(part, rng=rng)
-        images[i], objects = draw_scene(caption, digits, config, rng=rng)
+    for i, image in enumerate(images):
+        if i % group == 0:
+            caption = draw_caption(part, rng=rng)
+        image[...], objects = draw_scene(caption, digits, config, rng=rng)
         captions.append(caption)
         wrong.append(contradicted(caption, objects, part, rng=rng))
     return Captioned(images, captions, wrong)
@@ -171,19 +190,26 @@ class captioned:  # named as a function, like batches
     """
 
     def __init__(
-        self, source: Dataset, config: CaptionConfig, size: int, *, rng: np.random.Generator
+        self,
+        source: Dataset,
+        config: CaptionConfig,
+        size: int,
+        *,
+        group: int = 1,
+        rng: np.random.Generator,
     ) -> None:
         self.digits = Digits(source)
         self.config = config
         self.size = size
+        self.group = group
         self.rng = rng
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Captioned:
-        seeds = self.rng.integers(2**63, size=self.size)
-        return draw_captioned(self.digits, self.config, seeds)
+        size, group = self.size, self.group
+        return draw_captioned(self.digits, self.config, size, group=group, rng=self.rng)
 
     def state(self) -> dict[str, Any]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""

@@ -7,16 +7,18 @@ average of G's weights. Half of the wrong captions differ from the right one in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
 import tinygrad_cv as tg
 
 from ...config import Config, Steps
+from ...generative.gan import discriminator_loss
 from ...generative.text_gan import (
+    GROUP,
     TextDiscriminator,
     TextGANConfig,
     TextGenerator,
@@ -41,8 +43,9 @@ class TextGANTraining(GANTraining):
     steps: Steps = 10_000
     batch_size: Annotated[int, 2, 10**6] = 64  # scenes of an update
     generator_lr: float = 5e-4
-    discriminator_lr: float = 5e-4
+    discriminator_lr: float = 1e-3
     ema_decay: Annotated[float, 0, 1] = 0.998  # of the moving average of G's weights
+    instance_noise: float = 0.1  # standard deviation at the start; falls to 0 over the run
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,11 @@ class TextSampling(Config):
     caption: str = ""  # such as "a large 3 above a small 7"; without one random captions
 
 
-def text_gan(**sizes: Any) -> TextGANConfig:
-    """A model that knows the words of captions of scenes."""
-    return TextGANConfig(words=" ".join(vocabulary()), **sizes)
-
-
 @dataclass(frozen=True)
 class TextGANSettings(Settings):
-    """A text-to-image GAN, its training, and its scenes."""
+    """A text-to-image GAN, its training, and its scenes. The captions decide its words."""
 
-    model: TextGANConfig = field(default_factory=text_gan)
+    model: TextGANConfig = field(default_factory=TextGANConfig)
     training: TextGANTraining = field(default_factory=TextGANTraining)
     data: CaptionConfig = field(default_factory=CaptionConfig)
 
@@ -69,13 +67,19 @@ class TextGANSettings(Settings):
     def unused(self) -> tuple[str, ...]:
         return ("training.gradient_penalty",)
 
+    def fitted(self, dataset: Any) -> Self:
+        return replace(self, model=replace(self.model, words=" ".join(vocabulary())))
+
     def check(self, dataset: Any) -> None:
         check_grey(self.model, "scenes")
         check_canvas(self.data)
         canvas = (self.data.canvas, self.data.canvas)
         if self.model.image_size != canvas:
-            size = f"model.image_size={self.model.image_size}"
-            raise ValueError(f"{size}: scenes have data.canvas={canvas[0]}")
+            given = f"model.image_size={self.model.image_size}"
+            raise ValueError(f"{given}: scenes have data.canvas={canvas[0]}")
+        size = self.training.batch_size
+        if size % GROUP:
+            raise ValueError(f"training.batch_size={size}: scenes come in groups of {GROUP}")
         words = vocabulary()
         if sorted(self.model.vocabulary) != sorted(words):
             raise ValueError(f"model.words: captions of scenes have the words {' '.join(words)}")
@@ -83,14 +87,14 @@ class TextGANSettings(Settings):
 
 PRESETS = {
     "tiny": TextGANSettings(
-        text_gan(
+        TextGANConfig(
             embedding_size=4,
             hidden_size=4,
             latent_dim=4,
-            generator_units=8,
-            generator_channels=(4, 4),
-            discriminator_channels=(4, 4),
-            discriminator_units=8,
+            generator_units=(8,),
+            generator_channels=(),
+            discriminator_channels=(),
+            discriminator_units=(8,),
         ),
         TextGANTraining(steps=200, batch_size=8),
         CaptionConfig(measured_captions=10),
@@ -129,7 +133,7 @@ class TextGANTask(AdversarialTask):
         super().__init__(generator, discriminator, settings, None, rng=rng)
         if training is not None:
             size = settings.training.batch_size
-            self.batches = captioned(training, settings.data, size, rng=rng)
+            self.batches = captioned(training, settings.data, size, group=GROUP, rng=rng)
 
     def next_batch(self) -> tuple[np.ndarray, ...]:
         """Images (B, H, W), their captions and wrong ones, (B, T) each."""
@@ -152,9 +156,10 @@ class TextGANTask(AdversarialTask):
         right, wrong = map(self.discriminator.encoder, condition)
         seen = self.discriminator.features(tg.Tensor(self.blur(real, noise)))
         seen_fake = self.discriminator.features(tg.Tensor(self.blur(fake, noise)))
-        verdict = self.discriminator.verdict
-        logits = verdict(seen, right), verdict(seen, wrong), verdict(seen_fake, right)
+        match, realism = self.discriminator.match, self.discriminator.realism
+        logits = match(seen, right), match(seen, wrong), match(seen_fake, right)
         loss = matching_aware_loss(*logits)
+        loss = loss + discriminator_loss(realism(seen), realism(seen_fake), "non-saturating")
         self.discriminator_optimizer.zero_grad()
         loss.backward()
         self.discriminator_optimizer.step()
