@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ from models.lab.evaluation.captions import (
     shares,
     vocabulary,
 )
-from models.lab.evaluation.judge import others
+from models.lab.evaluation.generation import NoEvaluator
+from models.lab.evaluation.judge import Judge, distinct, others, text_to_image_report
 from models.lab.settings import configure
 from models.lab.tasks.captions import CaptionConfig, Digits, captioned, draw_captioned, draw_scene
 from models.lab.tasks.text_gan import PRESETS, TextGANTask
@@ -241,8 +243,42 @@ def test_settings_that_contradict_each_other_name_what_is_expected(words: dict[s
 # ---------------------------------------------------------------------------------------------------------- judge
 
 
+def test_the_judge_finds_what_real_scenes_show_and_not_what_other_captions_say() -> None:
+    judge = Judge.load("digits")
+    digits = Digits(TEST)
+    rng = RNG(0)
+
+    def real(caption: Caption) -> np.ndarray:
+        return draw_scene(caption, digits, SCENES, rng=rng)[0]
+
+    def draw(texts: Any) -> np.ndarray:
+        return np.zeros((len(texts), 24, 24), np.float32)
+
+    rows = text_to_image_report("black", draw, real, judge, "test", 25, rng=rng)
+    table = {row["name"]: row for row in rows}
+    assert table["black"]["all"] == table["black"]["count"] == 0
+    real_row, chance = table["real"], table["chance: real images of other captions"]
+    assert real_row["one object"] > 0.8 and real_row["position"] > 0.7
+    assert real_row["all"] > chance["all"] + 0.6
+    assert real_row["count"] > 0.9 and chance["count"] == real_row["count"]
+
+
+def test_of_two_objects_in_the_same_place_the_surer_counts() -> None:
+    boxes = np.array([(0, 0, 8, 12), (1, 0, 8, 12), (12, 0, 20, 12)], float)
+    found = distinct(Objects(np.array([3, 8, 3]), boxes, np.array([0.6, 0.9, 0.7])))
+    assert found.labels.tolist() == [8, 3] and found.scores.tolist() == [0.9, 0.7]
+    assert len(distinct(nothing())) == 0
+
+
 def test_other_captions_are_of_the_same_kinds() -> None:
     captions = [draw_caption("training", kind, rng=RNG(i)) for i, kind in enumerate(KINDS * 5)]
     shuffled = others(captions, rng=RNG(0))
     assert [caption.kind for caption in shuffled] == [caption.kind for caption in captions]
     assert shuffled != captions and sorted(map(repr, shuffled)) == sorted(map(repr, captions))
+
+
+def test_the_judge_says_what_it_cannot_look_at() -> None:
+    with pytest.raises(NoEvaluator, match="only of 'digits'"):
+        Judge.load("mnist")
+    with pytest.raises(NoEvaluator, match="24 x 24, not"):
+        Judge.load("digits").find(np.zeros((1, 32, 32), np.float32))

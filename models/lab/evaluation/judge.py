@@ -17,13 +17,14 @@ import tinygrad_cv as tg
 from tinygrad_cv.safetensors import load, load_metadata
 
 from ...config import restored
-from ...vision.boxes import Objects
+from ...vision.boxes import Objects, iou
 from ...vision.detr import DETR, DETRConfig
 from ...vision.matching import predicted_objects
 from .captions import KINDS, Caption, draw_caption, shares
 from .generation import NoEvaluator
 
 SURE = 0.5  # objects of a higher probability are found
+SAME = 0.5  # of two whose intersection over union is larger only the surer one counts
 BATCH = 100  # images at a time
 
 
@@ -72,7 +73,17 @@ class Judge:
                 logits, boxes = self.detector(tg.Tensor(part), mask)
                 sizes = np.full((len(part), 4), self.canvas)
                 found += predicted_objects(logits[-1].numpy(), boxes[-1].numpy(), sizes)
-        return [objects[objects.scores > SURE] for objects in found]
+        return [distinct(objects[objects.scores > SURE]) for objects in found]
+
+
+def distinct(found: Objects) -> Objects:
+    """Objects without those that cover the same place as a surer one: two queries found one."""
+    found = found[np.argsort(-found.scores, kind="stable")]
+    kept: list[int] = []
+    for i, box in enumerate(found.boxes):
+        if np.all(iou(box, found.boxes[kept]) <= SAME):
+            kept.append(i)
+    return found[kept]
 
 
 def text_to_image_report(

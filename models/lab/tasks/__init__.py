@@ -21,6 +21,7 @@ from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
 from .svm import LinearSVMTask, SVMTask
+from .text_gan import TextGANTask
 from .vae import VAETask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
@@ -36,6 +37,7 @@ TASKS: dict[str, type[Task]] = {
     "hmm": HMMTask,
     "cgan": ConditionalGANTask,
     "pix2pix": Pix2PixTask,
+    "text-gan": TextGANTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,
