@@ -5,6 +5,7 @@ from .ddpm import DDPM, DDPMConfig
 from .gan import Discriminator, GANConfig, Generator
 from .pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
 from .pixel_rnn import PixelRNN, PixelRNNConfig
+from .text_gan import TextDiscriminator, TextGANConfig, TextGenerator
 from .vae import VAE, VAEConfig
 
 __all__ = [
@@ -22,5 +23,8 @@ __all__ = [
     "PixelRNN",
     "PixelRNNConfig",
     "ProjectionDiscriminator",
+    "TextDiscriminator",
+    "TextGANConfig",
+    "TextGenerator",
     "VAEConfig",
 ]

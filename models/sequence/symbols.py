@@ -12,10 +12,13 @@ START = 1
 FIRST = 2
 
 
-def encode(texts: Sequence[str], alphabet: str) -> tuple[np.ndarray, np.ndarray]:
+def encode(
+    texts: Sequence[Sequence[str]], alphabet: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Texts as numbers of symbols, padded with END, and their lengths (B,).
 
-    The numbers are (B, L + 1), L the longest text's length: each has at least one END.
+    A symbol is a character of a string, or a word of a list. The numbers are (B, L + 1), L the
+    longest text's length: each has at least one END.
     Raises ValueError for a symbol that is not in the alphabet.
     """
     number = {symbol: i for i, symbol in enumerate(alphabet, FIRST)}

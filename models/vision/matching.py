@@ -131,3 +131,14 @@ def criterion(
     loss = loss + L1 * terms["L1"] + GIOU * terms["GIoU"]
     means = {name: term.item() / layers for name, term in terms.items()}
     return loss, means
+
+
+def predicted_objects(logits: np.ndarray, boxes: np.ndarray, sizes: np.ndarray) -> list[Objects]:
+    """What each query predicts, as the most probable class that is not "no object".
+
+    Logits (B, Q, K + 1) and boxes (B, Q, 4), cxcywh in units of the images' sizes (B, 4), which are
+    width, height, width, height. The objects' boxes are xyxy in pixels.
+    """
+    p = kernels.softmax.reference(logits)[..., :-1]  # (B, Q, K)
+    corners = cxcywh_to_xyxy(boxes) * sizes[:, None]  # (B, Q, 4)
+    return list(map(Objects, p.argmax(axis=-1), corners, p.max(axis=-1)))

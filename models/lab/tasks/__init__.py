@@ -22,6 +22,7 @@ from .row_rnn import RowRNNClassifier
 from .segmentation import Segmentation
 from .strip import StripReading
 from .svm import LinearSVMTask, SVMTask
+from .text_gan import TextGANTask
 from .vae import VAETask
 from .vit import ViTClassifier
 from .yolos import YOLOSDetection
@@ -38,6 +39,7 @@ TASKS: dict[str, type[Task]] = {
     "cgan": ConditionalGANTask,
     "pix2pix": Pix2PixTask,
     "heads": HeadsTask,
+    "text-gan": TextGANTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

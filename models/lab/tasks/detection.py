@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 import tinygrad_cv as tg
-from tinygrad_cv import kernels
 
-from ...vision.boxes import Objects, cxcywh_to_xyxy, xyxy_to_cxcywh
-from ...vision.matching import criterion
+from ...vision.boxes import Objects, xyxy_to_cxcywh
+from ...vision.matching import criterion, predicted_objects
 from ..evaluation.connected import connected, nearest_digit
 from ..evaluation.detection import detection_metrics
 from ..report.images import grid, with_boxes, write_png
@@ -78,9 +77,8 @@ class Detection(SceneTask):
         with self.learner.ema_weights() as model:
             for part in in_batches(batch, 100):
                 logits, boxes = model(tg.Tensor(part.images), part.mask)
-                p = kernels.softmax(logits[-1]).numpy()[..., :-1]  # (B, Q, K)
-                corners = cxcywh_to_xyxy(boxes[-1].numpy()) * part.sizes[:, None]  # (B, Q, 4)
-                predicted += map(Objects, p.argmax(axis=-1), corners, p.max(axis=-1))
+                last = logits[-1].numpy(), boxes[-1].numpy()  # (B, Q, K + 1), (B, Q, 4)
+                predicted += predicted_objects(*last, part.sizes)
         return predicted
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from ...vision.detr import DETR, DETRConfig
 from ...vision.resnet import ResNetConfig
 from ..report.images import grid, heat, with_boxes, write_png
 from .detection import THRESHOLD, Detection, DetectionSettings, DetectionTraining
-from .scenes import TINY, TINY_TRAINING
+from .scenes import TINY, TINY_TRAINING, SceneConfig
 
 SHOWN = 6  # queries of a scene
 
@@ -39,6 +39,25 @@ PRESETS = {
         ),
         DetectionTraining(**TINY_TRAINING),
         TINY,
+    ),
+    "captions": DETRSettings(  # of the judge of captioned scenes
+        DETRConfig(
+            num_queries=6,
+            backbone_config=ResNetConfig(hidden_sizes=(24, 48)),
+            d_model=48,
+            decoder_layers=2,
+            encoder_ffn_dim=96,
+            decoder_ffn_dim=96,
+        ),
+        DetectionTraining(steps=12_000, lr=1.5e-3),
+        SceneConfig(
+            canvas=24,
+            smallest=24,
+            digits=3,
+            digit=(7, 13),
+            fragments=2,
+            fragment=4,
+        ),
     ),
     "digits": DETRSettings(training=DetectionTraining(steps=40_000, lr=1.5e-3)),
 }
