@@ -144,6 +144,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("pixel-rnn", 1997),
         ("cgan", 1386),
         ("pix2pix", 2946),
+        ("cyclegan", 5060),
         ("char-rnn", 2364),
         ("copying", 730),
         ("strip", 3920),

@@ -325,6 +325,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "vae": {},
     "cgan": {},
     "pix2pix": {},
+    "cyclegan": {},
     "ddpm": {},
     "vit": {
         "model.num_hidden_layers": 2,

@@ -87,7 +87,7 @@ def test_the_generator_sees_the_condition_and_the_noise() -> None:
 def test_a_logit_is_of_a_patch_of_both_images() -> None:
     """A pixel far away does not change a patch's logit; one within does, in either image."""
     config = Pix2PixConfig(image_size=(32, 32), discriminator_channels=(4,))
-    model = PatchDiscriminator(config, rng=RNG(0))
+    model = PatchDiscriminator(2, config, rng=RNG(0))
     x, y = RNG(1).random((2, 1, 1, 32, 32)).astype(np.float32)
     before = model(y, x).numpy()
     assert before.shape == (1, 16, 16)
@@ -103,7 +103,7 @@ def test_without_the_adversary_the_generator_learns_from_l1_alone() -> None:
     words = {"training.lambda_adv": 0.0, "training.lambda_l1": 3.0}
     task = Pix2PixTask(changed(PRESETS["tiny"], words), DIGITS, rng=RNG(0))
     real, conditions = task.next_batch()
-    fake = task.fake(len(real), conditions)
+    fake = task.fake(len(real), real, conditions)
     logits = task.discriminator(fake, conditions)
     loss, metrics = task.generator_objective(logits, real, fake)
     distance = np.abs(fake.numpy() - real).mean()

@@ -6,6 +6,7 @@ from ..task import Task
 from .cgan import ConditionalGANTask
 from .char_rnn import CharRNNTask
 from .copying import Copying
+from .cyclegan import CycleGANTask
 from .dates import Dates
 from .ddpm import DDPMTask
 from .detr import DETRDetection
@@ -36,6 +37,7 @@ TASKS: dict[str, type[Task]] = {
     "hmm": HMMTask,
     "cgan": ConditionalGANTask,
     "pix2pix": Pix2PixTask,
+    "cyclegan": CycleGANTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,
