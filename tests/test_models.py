@@ -113,7 +113,7 @@ def test_a_run_folder_is_enough_to_sample_and_evaluate(
     code = main(["sample", run, "--n", "3", *words])
     if issubclass(TASKS[name], ImageGenerator):
         images = np.load(out)["images"]
-        assert images.shape == (3, 8, 8)
+        assert images.shape == (3, *TASKS[name].presets["tiny"].model.image_size)
         assert 0 <= images.min() <= images.max() <= 1
     elif TASKS[name].sample is not Task.sample:
         assert len(capsys.readouterr().out) >= 3
@@ -145,6 +145,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("cgan", 1386),
         ("pix2pix", 2946),
         ("cyclegan", 5060),
+        ("pix2pix-scenes", 4946),
         ("char-rnn", 2364),
         ("copying", 730),
         ("strip", 3920),

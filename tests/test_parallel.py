@@ -326,6 +326,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "cgan": {},
     "pix2pix": {},
     "cyclegan": {},
+    "pix2pix-scenes": {},
     "ddpm": {},
     "vit": {
         "model.num_hidden_layers": 2,

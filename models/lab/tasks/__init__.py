@@ -16,6 +16,7 @@ from .hmm import HMMTask
 from .logistic_regression import LogisticRegressionTask
 from .naive_bayes import NaiveBayesTask
 from .pix2pix import Pix2PixTask
+from .pix2pix_scenes import ScenePix2PixTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
@@ -37,6 +38,7 @@ TASKS: dict[str, type[Task]] = {
     "hmm": HMMTask,
     "cgan": ConditionalGANTask,
     "pix2pix": Pix2PixTask,
+    "pix2pix-scenes": ScenePix2PixTask,
     "cyclegan": CycleGANTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
