@@ -146,6 +146,8 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("pix2pix", 2946),
         ("heads", 1766),
         ("text-gan", 10643),
+        ("cyclegan", 5060),
+        ("pix2pix-scenes", 4946),
         ("char-rnn", 2364),
         ("copying", 730),
         ("strip", 3920),

@@ -327,6 +327,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "pix2pix": {},
     "heads": {},
     "text-gan": {},
+    "cyclegan": {},
+    "pix2pix-scenes": {},
     "ddpm": {},
     "vit": {
         "model.num_hidden_layers": 2,

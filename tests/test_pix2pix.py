@@ -1,4 +1,4 @@
-"""pix2pix: outlines and skeletons, what each network sees, and the plain L1 network."""
+"""pix2pix: outlines and skeletons, what each network sees, the plain L1 network, and scenes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from scipy import ndimage
 
 import tinygrad_cv as tg
 from models.generative.pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
-from models.lab.evaluation.connected import INK
+from models.lab.evaluation.connected import INK, nearest_digit
+from models.lab.evaluation.generation import Evaluator
+from models.lab.evaluation.scenes import patches, scene_metrics
 from models.lab.settings import changed, configure
 from models.lab.tasks.outlines import outlines, skeletons
 from models.lab.tasks.pix2pix import PRESETS, Pix2PixTask
+from models.lab.tasks.pix2pix_scenes import PRESETS as SCENE_PRESETS
+from models.lab.tasks.pix2pix_scenes import ScenePix2PixTask
+from models.lab.tasks.scenes import TINY, Scenes, draw_scenes
 from tinygrad_cv import data
 
 DIGITS = data.digits("train")
@@ -87,7 +92,7 @@ def test_the_generator_sees_the_condition_and_the_noise() -> None:
 def test_a_logit_is_of_a_patch_of_both_images() -> None:
     """A pixel far away does not change a patch's logit; one within does, in either image."""
     config = Pix2PixConfig(image_size=(32, 32), discriminator_channels=(4,))
-    model = PatchDiscriminator(config, rng=RNG(0))
+    model = PatchDiscriminator(2, config, rng=RNG(0))
     x, y = RNG(1).random((2, 1, 1, 32, 32)).astype(np.float32)
     before = model(y, x).numpy()
     assert before.shape == (1, 16, 16)
@@ -103,7 +108,7 @@ def test_without_the_adversary_the_generator_learns_from_l1_alone() -> None:
     words = {"training.lambda_adv": 0.0, "training.lambda_l1": 3.0}
     task = Pix2PixTask(changed(PRESETS["tiny"], words), DIGITS, rng=RNG(0))
     real, conditions = task.next_batch()
-    fake = task.fake(len(real), conditions)
+    fake = task.fake(len(real), real, conditions)
     logits = task.discriminator(fake, conditions)
     loss, metrics = task.generator_objective(logits, real, fake)
     distance = np.abs(fake.numpy() - real).mean()
@@ -124,3 +129,44 @@ def test_sampling_translates_what_the_last_batch_was_drawn_from() -> None:
 def test_a_condition_that_there_is_not_names_those_there_are() -> None:
     with pytest.raises(ValueError, match="there are outline, skeleton"):
         configure(PRESETS, "tiny", DIGITS, {"data.condition": "shadow"})
+
+
+# ----------------------------------------------------------------------------------------- scenes
+
+
+def measured(images: np.ndarray, real: Scenes) -> dict[str, float]:
+    """The metrics of images in the place of real scenes."""
+    eye = nearest_digit(DIGITS), Evaluator.load("digits")
+    return scene_metrics(images, real.objects, real.images, real.objects, (8, 8), *eye)
+
+
+def test_a_label_map_has_one_channel_for_each_pixel_that_is_no_padding() -> None:
+    task = ScenePix2PixTask(SCENE_PRESETS["tiny"], DIGITS, rng=RNG(0))
+    batch = draw_scenes(DIGITS, TINY, range(8))
+    maps = task.label_maps(batch)
+    assert maps.shape == (8, 11, 24, 24)
+    assert not batch.mask.all()
+    np.testing.assert_array_equal(maps.sum(axis=1), batch.mask)
+    np.testing.assert_array_equal(maps.argmax(axis=1)[batch.mask], batch.cover[batch.mask])
+
+
+def test_patches_are_all_those_half_a_patch_apart() -> None:
+    image = np.arange(24 * 24.0).reshape(1, 24, 24)
+    found = patches(image, (8, 8))
+    assert found.shape == (25, 8, 8)
+    np.testing.assert_array_equal(found[6], image[0, 4:12, 4:12])
+
+
+def test_what_an_eye_sees_in_scenes_falls_with_what_is_lost() -> None:
+    """Without clutter only the patches differ; without digits nothing is read."""
+    scenes = draw_scenes(DIGITS, TINY, range(40))
+    itself = measured(scenes.images, scenes)
+    assert itself["FD"] == pytest.approx(0, abs=1e-6)
+    assert itself["patch FD"] == pytest.approx(0, abs=1e-6)
+    assert itself["read"] > 0.9
+    digits_only = measured(np.where(scenes.cover < 10, scenes.images, 0), scenes)
+    assert digits_only["read"] > 0.9
+    assert digits_only["patch FD"] > 1
+    shuffled = measured(scenes.images[::-1], scenes)
+    assert shuffled["read"] < 0.5
+    assert shuffled["patch FD"] == pytest.approx(0, abs=1e-6)

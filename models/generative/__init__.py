@@ -1,6 +1,7 @@
 """Models that generate images."""
 
 from .cgan import ConditionalGANConfig, ConditionalGenerator, ProjectionDiscriminator
+from .cyclegan import CycleDiscriminators, CycleGANConfig, CycleGenerators
 from .ddpm import DDPM, DDPMConfig
 from .gan import Discriminator, GANConfig, Generator
 from .pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
@@ -13,6 +14,9 @@ __all__ = [
     "VAE",
     "ConditionalGANConfig",
     "ConditionalGenerator",
+    "CycleDiscriminators",
+    "CycleGANConfig",
+    "CycleGenerators",
     "DDPMConfig",
     "Discriminator",
     "GANConfig",

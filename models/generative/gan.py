@@ -15,6 +15,10 @@ Losses of G: non-saturating -log D(G(z)) (section 3, the default), minimax log(1
 
     L_D = E max(0, 1 - D(real)) + E max(0, 1 + D(fake)),    L_G = -E D(fake)
 
+"least-squares" (Mao et al. 2017, arXiv 1611.04076, equation 9) takes verdicts D = (1 + logit) / 2:
+
+    L_D = E (D(real) - 1)^2 + E D(fake)^2,  L_G = E (D(fake) - 1)^2
+
 Deviation, on purpose: D's last hidden layer is followed by the standard deviation over the batch
 (Karras et al. 2018, section 3), against a generator that draws one digit only. The batch is that of
 all ranks (`tinygrad_cv.parallel`).
@@ -35,7 +39,7 @@ from tinygrad_cv.typing import Array
 from ..config import ImageConfig
 from ..pretrained import Pretrained
 
-LOSSES = ("non-saturating", "minimax", "wgan-gp", "hinge")
+LOSSES = ("non-saturating", "minimax", "wgan-gp", "hinge", "least-squares")
 SAMPLING_BATCH = 1000  # so many images are drawn at a time
 
 
@@ -48,7 +52,7 @@ class GANConfig(ImageConfig):
     latent_dim: int = 32  # of z
     generator_sizes: tuple[int, ...] = (256, 256)  # of the hidden layers
     discriminator_sizes: tuple[int, ...] = (256, 128)  # of the hidden layers
-    loss: Annotated[str, *LOSSES] = "non-saturating"  # or minimax, wgan-gp, hinge
+    loss: Annotated[str, *LOSSES] = "non-saturating"  # or minimax, wgan-gp, hinge, least-squares
 
     @property
     def pixels(self) -> int:
@@ -145,13 +149,22 @@ def discriminator_loss(real: Any, fake: Any, loss: str) -> Any:
         return fake.mean() - real.mean()
     if loss == "hinge":
         return kernels.relu(1 - real).mean() + kernels.relu(1 + fake).mean()
+    if loss == "least-squares":
+        return squared_distance(real, 1.0) + squared_distance(fake, -1.0)
     return kernels.bce_with_logits(real, 1.0) + kernels.bce_with_logits(fake, 0.0)
+
+
+def squared_distance(logits: Any, sign: float) -> Any:
+    """The mean squared distance of verdicts (1 + logit) / 2 from 1, or from 0 if the sign is -1."""
+    return np.square((logits - sign) / 2).mean()
 
 
 def generator_loss(fake: Any, loss: str) -> Any:
     """From the logits (B,) that the discriminator gives to fake images."""
     if loss in ("wgan-gp", "hinge"):
         return -fake.mean()
+    if loss == "least-squares":
+        return squared_distance(fake, 1.0)
     if loss == "minimax":
         return -kernels.bce_with_logits(fake, 0.0)
     return kernels.bce_with_logits(fake, 1.0)

@@ -29,21 +29,27 @@ from ..config import ImageConfig
 from ..pretrained import Pretrained
 from .unet import conv3x3
 
+LOSSES = ("non-saturating", "minimax", "least-squares")  # of `gan`, without the critic's
 GROUP = 8  # channels of a group of group norm, at most
-TRANSLATED = 250  # so many images are translated at a time
 
 
 @dataclass(frozen=True)
-class Pix2PixConfig(ImageConfig):
+class TranslationConfig(ImageConfig):
+    """What makes networks that turn images x into images y; size and channels are those of y."""
+
+    condition_channels: int = 1  # of x
+    generator_channels: tuple[int, ...] = (32, 64, 64)  # full resolution, half, a quarter, ...
+    discriminator_channels: tuple[int, ...] = (32, 64)  # half resolution, a quarter, ...
+    loss: Annotated[str, *LOSSES] = "non-saturating"  # or minimax, least-squares
+
+
+@dataclass(frozen=True)
+class Pix2PixConfig(TranslationConfig):
     """What makes the two networks of pix2pix."""
 
     model_type: ClassVar = "pix2pix"
 
-    condition_channels: int = 1  # of x
     latent_dim: int = 4  # of z
-    generator_channels: tuple[int, ...] = (32, 64, 64)  # full resolution, half, a quarter, ...
-    discriminator_channels: tuple[int, ...] = (32, 64)  # half resolution, a quarter, ...
-    loss: Annotated[str, "non-saturating", "minimax"] = "non-saturating"  # or minimax
 
 
 def normalised(channels: int) -> nn.GroupNorm:
@@ -51,13 +57,17 @@ def normalised(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(channels // math.gcd(GROUP, channels), channels)
 
 
-class Pix2PixGenerator(Pretrained):
-    """Noise (B, Z) and images x (B, C', H, W) -> images y in [0, 1], (B, C, H, W)."""
+class UNetGenerator(nn.Module):
+    """Images (B, C, H, W) -> images in [0, 1], (B, C', H, W)."""
 
-    config_class = Pix2PixConfig
-
-    def __init__(self, config: Pix2PixConfig, *, rng: np.random.Generator) -> None:
-        self.config = config
+    def __init__(
+        self,
+        channels: int,
+        outputs: int,
+        config: TranslationConfig,
+        *,
+        rng: np.random.Generator,
+    ) -> None:
         widths = config.generator_channels
         if not widths:
             raise ValueError("generator_channels=(): there is at least one resolution")
@@ -65,7 +75,7 @@ class Pix2PixGenerator(Pretrained):
         H, W = config.image_size
         if H % 2**halvings or W % 2**halvings:
             raise ValueError(f"images of {H} x {W} cannot be halved {halvings} times")
-        self.conv_in = conv3x3(config.condition_channels + config.latent_dim, widths[0], rng=rng)
+        self.conv_in = conv3x3(channels, widths[0], rng=rng)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         for wide, narrow in pairwise(widths):
@@ -80,13 +90,10 @@ class Pix2PixGenerator(Pretrained):
             )
             self.up.append(block)
             width = 2 * skip  # with the encoder's output at this resolution
-        self.conv_out = conv3x3(width, config.num_channels, rng=rng)
+        self.conv_out = conv3x3(width, outputs, rng=rng)
 
-    def forward(self, z: Array, x: np.ndarray) -> Any:
-        B, _, H, W = x.shape
-        planes = np.broadcast_to(z[:, :, None, None], (B, z.shape[1], H, W))
-        h = self.conv_in(np.concatenate([tg.Tensor(x), planes], axis=1))
-        h = kernels.leaky_relu(h, negative_slope=0.2)
+    def forward(self, x: Array) -> Any:
+        h = kernels.leaky_relu(self.conv_in(x), negative_slope=0.2)
         skips = []
         for block in self.down:
             skips.append(h)
@@ -95,6 +102,22 @@ class Pix2PixGenerator(Pretrained):
             h = np.concatenate([block(h), skips.pop()], axis=1)
         return kernels.sigmoid(self.conv_out(h))
 
+
+class Pix2PixGenerator(Pretrained):
+    """Noise (B, Z) and images x (B, C', H, W) -> images y in [0, 1], (B, C, H, W)."""
+
+    config_class = Pix2PixConfig
+
+    def __init__(self, config: Pix2PixConfig, *, rng: np.random.Generator) -> None:
+        self.config = config
+        channels = config.condition_channels + config.latent_dim
+        self.unet = UNetGenerator(channels, config.num_channels, config, rng=rng)
+
+    def forward(self, z: Array, x: np.ndarray) -> Any:
+        B, _, H, W = x.shape
+        planes = np.broadcast_to(z[:, :, None, None], (B, z.shape[1], H, W))
+        return self.unet(np.concatenate([tg.Tensor(x), planes], axis=1))
+
     def draw_latents(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """z ~ N(0, 1), (n, Z)."""
         shape = n, self.config.latent_dim
@@ -102,21 +125,19 @@ class Pix2PixGenerator(Pretrained):
 
     def translate(self, x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
         """An image y in [0, 1] for each x: (n, C', H, W) -> (n, C, H, W)."""
-        H, W = self.config.image_size
-        images = [np.zeros((0, self.config.num_channels, H, W), np.float32)]
         with tg.no_grad():
-            for start in range(0, len(x), TRANSLATED):
-                some = x[start : start + TRANSLATED]
-                z = self.draw_latents(len(some), rng)
-                images.append(self(tg.Tensor(z), some).numpy())
-        return np.concatenate(images)
+            z = self.draw_latents(len(x), rng)
+            y: np.ndarray = self(tg.Tensor(z), x).numpy()
+        return y
 
 
 class PatchDiscriminator(nn.Module):
-    """Images y (B, C, H, W) beside x (B, C', H, W) -> a logit for each patch, (B, h, w)."""
+    """Images side by side, of so many channels in all -> a logit for each patch, (B, h, w)."""
 
-    def __init__(self, config: Pix2PixConfig, *, rng: np.random.Generator) -> None:
-        width = config.num_channels + config.condition_channels
+    def __init__(
+        self, channels: int, config: TranslationConfig, *, rng: np.random.Generator
+    ) -> None:
+        width = channels
         layers: list[nn.Module] = []
         for size in config.discriminator_channels:
             layers.append(nn.Conv2d(width, size, 4, 2, 1, rng=rng))
@@ -127,6 +148,6 @@ class PatchDiscriminator(nn.Module):
         layers.append(conv3x3(width, 1, rng=rng))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, y: Array, x: np.ndarray) -> Any:
-        pair = np.concatenate([y, tg.Tensor(x)], axis=1)
-        return self.layers(pair)[:, 0]
+    def forward(self, y: Array, *x: np.ndarray) -> Any:
+        images = np.concatenate([y, *map(tg.Tensor, x)], axis=1) if x else y
+        return self.layers(images)[:, 0]

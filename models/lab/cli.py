@@ -18,7 +18,7 @@ from tinygrad_cv.files import atomic_write
 from tinygrad_cv.machine import few_blas_threads
 
 from ..classical.missing import MISSING, grey_out, known_in
-from ..config import named_values, restored, shown, stored
+from ..config import ImageConfig, named_values, restored, shown, stored
 from . import comparison, demo
 from .describe import described
 from .errors import RunError
@@ -34,7 +34,6 @@ from .settings import Settings, configure, naming, with_words
 from .signals import Terminated, told_to_end
 from .task import Task
 from .tasks import TASKS
-from .tasks.images import ImageSettings
 from .train import train
 
 DATA = ("digits", "mnist", "cifar10", "folder:PATH", "text:PATH")
@@ -275,7 +274,7 @@ def do_sample(args: argparse.Namespace) -> None:
         refuse(args, ("n", "seed"), "one source is given, and nothing is drawn; leave it out")
     task = reopen(args.run)
     options = task.sampling(changes)
-    if isinstance(task.settings, ImageSettings):
+    if isinstance(task.settings.model, ImageConfig):
         check_room(args.n, task.settings.model.image_shape)
     drawn = task.sample(args.n, rng=np.random.default_rng(args.seed), **options)
     if args.out is None:

@@ -6,6 +6,7 @@ from ..task import Task
 from .cgan import ConditionalGANTask
 from .char_rnn import CharRNNTask
 from .copying import Copying
+from .cyclegan import CycleGANTask
 from .dates import Dates
 from .ddpm import DDPMTask
 from .detr import DETRDetection
@@ -16,6 +17,7 @@ from .hmm import HMMTask
 from .logistic_regression import LogisticRegressionTask
 from .naive_bayes import NaiveBayesTask
 from .pix2pix import Pix2PixTask
+from .pix2pix_scenes import ScenePix2PixTask
 from .pixel_rnn import PixelRNNTask
 from .reversal import Reversal
 from .row_rnn import RowRNNClassifier
@@ -40,6 +42,8 @@ TASKS: dict[str, type[Task]] = {
     "pix2pix": Pix2PixTask,
     "heads": HeadsTask,
     "text-gan": TextGANTask,
+    "pix2pix-scenes": ScenePix2PixTask,
+    "cyclegan": CycleGANTask,
     "char-rnn": CharRNNTask,
     "copying": Copying,
     "strip": StripReading,

@@ -122,8 +122,11 @@ class AdversarialTask(ImageGenerator):
             "ema": self.ema,
         }
 
-    def fake(self, n: int, *condition: np.ndarray) -> Any:
-        """This rank's share of n images by the generator, which are recorded."""
+    def fake(self, n: int, real: np.ndarray, *condition: np.ndarray) -> Any:
+        """This rank's share of n images by the generator, which are recorded.
+
+        Some generators draw from noise and a condition, some from real images.
+        """
         z = parallel.team().shard(self.generator.draw_latents(n, self.rng))  # (B, Z)
         return self.generator(tg.Tensor(z), *condition)
 
@@ -137,7 +140,7 @@ class AdversarialTask(ImageGenerator):
         batch = self.next_batch()
         real, *condition = map(parallel.team().shard, batch)
         noise = self.noise_level(step)
-        fake = self.fake(len(batch[0]), *condition)
+        fake = self.fake(len(batch[0]), real, *condition)
         metrics = self.discriminator_step(real, fake.numpy(), condition, noise)
         return metrics | self.generator_step(real, fake, condition, noise)
 

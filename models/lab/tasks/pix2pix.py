@@ -6,27 +6,16 @@ average of G's weights. With `training.lambda_adv=0` it is a plain network train
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from ...config import Config, Steps
+from ...config import Steps
 from ...generative.gan import generator_loss
 from ...generative.pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
-from ..evaluation.generation import Evaluator, report
-from ..report.images import grid, write_png
-from .gan import AdversarialTask, AdversarialTraining
-from .images import SAMPLES, ImageGenerator, ImageSettings, Remembered
-from .outlines import outlines, skeletons
-
-CONDITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "outline": outlines,
-    "skeleton": skeletons,
-}
-SHOWN = 10  # images
+from .gan import AdversarialTraining
+from .translation import OutlineSettings, OutlineTranslation, Translation, channels_first
 
 
 @dataclass(frozen=True)
@@ -41,25 +30,11 @@ class Pix2PixTraining(AdversarialTraining):
 
 
 @dataclass(frozen=True)
-class Pix2PixData(Config):
-    """What images are drawn from."""
-
-    condition: Annotated[str, *CONDITIONS] = "outline"  # or skeleton
-
-
-@dataclass(frozen=True)
-class Pix2PixSettings(ImageSettings):
+class Pix2PixSettings(OutlineSettings):
     """The networks of pix2pix, their training, and what images are drawn from."""
 
     model: Pix2PixConfig = field(default_factory=Pix2PixConfig)
     training: Pix2PixTraining = field(default_factory=Pix2PixTraining)
-    data: Pix2PixData = field(default_factory=Pix2PixData)
-
-    def check(self, dataset: Any) -> None:
-        super().check(dataset)
-        if self.model.condition_channels != 1:
-            given = f"model.condition_channels={self.model.condition_channels}"
-            raise ValueError(f"{given}: an outline or a skeleton has 1")
 
 
 PRESETS = {
@@ -75,56 +50,23 @@ PRESETS = {
 }
 
 
-class Pix2PixTask(AdversarialTask):
-    """The training of pix2pix. `sample` translates what the last batch was drawn from."""
+class PairedTranslation(Translation):
+    """A task of pix2pix: each x comes with its y."""
 
-    presets = PRESETS
-    title = "pix2pix"
-    memory = ("conditions",)
     plots: ClassVar = {
         "losses": ("generator loss", "discriminator loss"),
         "L1": ("L1",),
         "accuracy": ("accuracy on real", "accuracy on fake"),
     }
-    metrics_help = (
-        f"{ImageGenerator.metrics_help} Images are drawn from the outlines or skeletons of test "
-        "images. agreement: the share that the frozen classifier takes for the class of that test "
-        "image. L1: mean absolute difference from it. Baseline: the outlines or skeletons as they "
-        "are."
-    )
-
-    settings: Pix2PixSettings
 
     def __init__(
-        self, settings: Pix2PixSettings, training: Any, *, rng: np.random.Generator
+        self, settings: Any, pairs: tuple[np.ndarray, ...] | None, *, rng: np.random.Generator
     ) -> None:
-        generator = Pix2PixGenerator(settings.model, rng=rng)
-        discriminator = PatchDiscriminator(settings.model, rng=rng)
-        pairs = None if training is None else (training.images,)
+        model = settings.model
+        generator = Pix2PixGenerator(model, rng=rng)
+        channels = model.num_channels + model.condition_channels
+        discriminator = PatchDiscriminator(channels, model, rng=rng)
         super().__init__(generator, discriminator, settings, pairs, rng=rng)
-        H, W = settings.model.image_size
-        none = np.zeros((settings.training.batch_size, H, W), np.float32)
-        self.conditions = Remembered(array=none)
-        self.parts["conditions"] = self.conditions
-
-    def drawn_from(self, images: np.ndarray) -> np.ndarray:
-        """The outlines or skeletons of images: (N, H, W[, C]) -> (N, H, W)."""
-        grey = images if images.ndim == 3 else images.mean(axis=-1)
-        return CONDITIONS[self.settings.data.condition](grey)
-
-    def seen(self, images: np.ndarray) -> np.ndarray:
-        """What images are drawn from, as images themselves: (N, H, W[, C])."""
-        conditions = self.drawn_from(images)
-        channels = conditions.reshape(conditions.shape + (1,) * (images.ndim - 3))
-        return np.broadcast_to(channels, images.shape)
-
-    def next_batch(self) -> tuple[np.ndarray, ...]:
-        """Images (B, C, H, W) and what they are drawn from, (B, 1, H, W)."""
-        (images,) = next(self.batches)
-        conditions = self.drawn_from(images)
-        self.conditions.arrays["array"] = conditions
-        channels = images.reshape(*images.shape[:3], -1)  # (B, H, W, C)
-        return np.moveaxis(channels, -1, 1), conditions[:, None]
 
     def generator_objective(
         self, logits: Any, real: np.ndarray, fake: Any
@@ -135,49 +77,23 @@ class Pix2PixTask(AdversarialTask):
         loss = config.lambda_adv * adversarial + config.lambda_l1 * distance
         return loss, {"generator loss": adversarial.item(), "L1": distance.item()}
 
-    def translate(self, conditions: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-        """An image (n, H, W[, C]) for each outline or skeleton (n, H, W), by averaged weights."""
-        with self.ema.applied() as generator:
-            images = generator.translate(conditions[:, None], rng=rng)  # (n, C, H, W)
-        shape = self.settings.model.image_shape
-        return np.asarray(np.moveaxis(images, 1, -1).reshape(-1, *shape))
 
-    def sample(self, n: int, *, rng: np.random.Generator, **options: Any) -> np.ndarray:
-        remembered = self.conditions.arrays["array"]
-        return self.translate(remembered[np.arange(n) % len(remembered)], rng=rng)
+class Pix2PixTask(PairedTranslation, OutlineTranslation):
+    """The training of pix2pix. `sample` translates what the last batch was drawn from."""
 
-    def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
-        evaluator = Evaluator.load(name)
-        images, labels = test.images[:SAMPLES], test.labels[:SAMPLES]
-        conditions = self.drawn_from(images)
-        samples = self.translate(conditions, rng=np.random.default_rng(1))
+    presets = PRESETS
+    title = "pix2pix"
 
-        def as_they_are(real: np.ndarray, _: Any, n: int, rng: np.random.Generator) -> np.ndarray:
-            return self.seen(real[rng.choice(len(real), n, replace=False)])
+    settings: Pix2PixSettings
 
-        rows = report(
-            samples,
-            training.images,
-            images,
-            evaluator,
-            baselines={f"{self.settings.data.condition}s": as_they_are},
-            rng=np.random.default_rng(2),
-            train_labels=training.labels,
-            test_labels=labels,
-            sample_labels=labels,
-        )
-        rows[0]["agreement"] = evaluator.accuracy(samples, labels)
-        rows[1]["agreement"] = evaluator.accuracy(images, labels)
-        rows[0]["L1"] = float(np.abs(samples - images).mean())
-        return rows
+    def __init__(
+        self, settings: Pix2PixSettings, training: Any, *, rng: np.random.Generator
+    ) -> None:
+        pairs = None if training is None else (training.images,)
+        super().__init__(settings, pairs, rng=rng)
 
-    def show(self, folder: Path, training: Any, test: Any) -> list[tuple[str, str]]:
-        rng = np.random.default_rng(4)
-        images = rng.permutation(test.images)[:SHOWN]
-        conditions = self.drawn_from(images)
-        drawn = [self.translate(conditions, rng=rng) for _ in range(2)]
-        rows = np.concatenate([self.seen(images), *drawn, images])
-        write_png(folder / "translated.png", grid(rows, len(images)))
-        given = self.settings.data.condition
-        caption = f"The {given} of test images, drawn from it twice, and the images themselves"
-        return [("translated.png", caption)]
+    def next_batch(self) -> tuple[np.ndarray, ...]:
+        """Images (B, C, H, W) and what they are drawn from, (B, 1, H, W)."""
+        (images,) = next(self.batches)
+        self.conditions.arrays["x"] = self.drawn_from(images)
+        return channels_first(images), self.conditions.arrays["x"]

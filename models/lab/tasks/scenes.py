@@ -222,8 +222,15 @@ class scenes:  # named as a function, like batches
         return self
 
     def __next__(self) -> Scenes:
-        seeds = self.rng.integers(2**63, size=self.size)
-        return draw_scenes(self.source, self.config, parallel.team().shard(seeds))
+        return draw_scenes(self.source, self.config, parallel.team().shard(self.seeds()))
+
+    def seeds(self) -> np.ndarray:
+        """Those of the scenes of the next batch."""
+        return self.rng.integers(2**63, size=self.size)
+
+    def whole(self) -> Scenes:
+        """The next batch, all of it on each rank."""
+        return draw_scenes(self.source, self.config, self.seeds())
 
     def state(self) -> dict[str, Any]:
         """Where the iteration stands: plain numbers and strings, for `restore`."""
@@ -260,17 +267,22 @@ class SceneSettings(Settings):
         return replace(self, model=replace(self.model, num_labels=len(dataset.classes)))
 
     def check(self, dataset: Any) -> None:
-        check_grey(self.model, "scenes")
-        check_sizes(self.data)
-        canvas = (self.data.canvas, self.data.canvas)
-        size = getattr(self.model, "image_size", canvas)
-        if size != canvas:
-            raise ValueError(f"model.image_size={size}: scenes have data.canvas={canvas[0]}")
+        check_canvas(self.model, self.data)
         if dataset is not None and self.model.num_labels != len(dataset.classes):
             raise ValueError(
                 f"model.num_labels={self.model.num_labels}: "
                 f"{dataset.name} has {len(dataset.classes)}"
             )
+
+
+def check_canvas(model: Any, config: SceneConfig) -> None:
+    """Raise ValueError for a model of other images than scenes, and for sizes that do not fit."""
+    check_grey(model, "scenes")
+    check_sizes(config)
+    canvas = (config.canvas, config.canvas)
+    size = getattr(model, "image_size", canvas)
+    if size != canvas:
+        raise ValueError(f"model.image_size={size}: scenes have data.canvas={canvas[0]}")
 
 
 # Scenes, and a training on them, for tests.
