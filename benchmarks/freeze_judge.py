@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="the folder of a run of `train detr --preset captions`")
     args = parser.parse_args()
-    config = Run(Path(args.run)).config
+    run = Run(Path(args.run))
+    config = run.config
+    state, _ = run.metadata(tg.safetensors.load_metadata(run.folder / "checkpoint.safetensors"))
     task = reopen(args.run)
     assert isinstance(task, DETRDetection)
     halves = {}
@@ -38,7 +40,7 @@ def main() -> None:
         "config": json.dumps(stored(task.settings.model)),
         "canvas": str(task.settings.data.canvas),
         "seed": str(config["seed"]),
-        "steps": str(config["config"]["training"]["steps"]),
+        "steps": str(state["step"]),
     }
     metadata |= {name: f"{value:.4f}" for name, value in metrics.items()}
     folder = Path(__file__).parent.parent / "models/lab/evaluation/evaluators"

@@ -40,7 +40,7 @@ SHOWN_IMAGES = 10  # of each caption
 class TextGANTraining(GANTraining):
     """How a text-to-image GAN is trained."""
 
-    steps: Steps = 10_000
+    steps: Steps = 20_000
     batch_size: Annotated[int, 2, 10**6] = 64  # scenes of an update
     generator_lr: float = 5e-4
     discriminator_lr: float = 1e-3
