@@ -120,7 +120,7 @@ def test_sampling_translates_what_the_last_batch_was_drawn_from() -> None:
     task = Pix2PixTask(PRESETS["tiny"], DIGITS, rng=RNG(0))
     task.step(0)
     images = task.sample(10, rng=RNG(3))
-    remembered = task.conditions.arrays["array"]
+    remembered = task.conditions.arrays["x"]
     assert len(remembered) == 8
     again = task.translate(remembered[[*range(8), 0, 1]], rng=RNG(3))
     np.testing.assert_array_equal(images, again)

@@ -207,7 +207,7 @@ def test_the_discriminator_learns_from_wrong_captions() -> None:
     for shift in (0, 1):
         task = TextGANTask(SETTINGS, TRAINING, rng=RNG(0))
         real, right, wrong = task.next_batch()
-        fake = task.fake(len(real), right, wrong).numpy()
+        fake = task.fake(len(real), real, right, wrong).numpy()
         task.discriminator_step(real, fake, [right, np.roll(wrong, shift, axis=0)], 0.0)
         changed.append(task.discriminator.projection.weight.data)
     assert np.abs(changed[0] - changed[1]).max() > 0

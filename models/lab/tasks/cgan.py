@@ -45,6 +45,15 @@ PRESETS = {
         ConditionalGANConfig(
             image_size=(28, 28),
             latent_dim=64,
+            generator_sizes=(256, 512),
+            discriminator_sizes=(512, 256),
+        ),
+        GANTraining(steps=20_000, generator_lr=4e-4, discriminator_lr=4e-4),
+    ),
+    "mnist-convolutional": ConditionalGANSettings(
+        ConditionalGANConfig(
+            image_size=(28, 28),
+            latent_dim=64,
             architecture="convolutional",
             generator_sizes=(64, 32),
             discriminator_sizes=(32, 64),

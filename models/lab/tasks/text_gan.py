@@ -145,9 +145,9 @@ class TextGANTask(AdversarialTask):
         texts = [caption.text for caption in captions]
         return tokens_of(texts, self.settings.model.vocabulary)
 
-    def fake(self, n: int, *condition: np.ndarray) -> Any:
+    def fake(self, n: int, real: np.ndarray, *condition: np.ndarray) -> Any:
         right, _ = condition
-        return super().fake(n, right)
+        return super().fake(n, real, right)
 
     def discriminator_step(
         self, real: np.ndarray, fake: np.ndarray, condition: Sequence[np.ndarray], noise: float
