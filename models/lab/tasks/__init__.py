@@ -13,6 +13,7 @@ from .gan import GANTask
 from .gmm import GMMTask
 from .hmm import HMMTask
 from .logistic_regression import LogisticRegressionTask
+from .mlp import MLPClassifier
 from .naive_bayes import NaiveBayesTask
 from .pix2pix import Pix2PixTask
 from .pixel_rnn import PixelRNNTask
@@ -29,6 +30,7 @@ TASKS: dict[str, type[Task]] = {
     "gan": GANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
+    "mlp": MLPClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
     "vae": VAETask,

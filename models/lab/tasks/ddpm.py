@@ -19,6 +19,7 @@ from ..learner import Learner, TrainingConfig
 from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import changed
+from .by_class import ClassConditionalGenerator
 from .images import SAMPLES, ImageGenerator, ImageSettings, check_classes, draw_inpainted
 
 MOMENTS = 10  # of a process are shown
@@ -89,13 +90,14 @@ PRESETS = {
 }
 
 
-class DDPMTask(ImageGenerator):
+class DDPMTask(ClassConditionalGenerator):
     """The training of a DDPM."""
 
     presets = PRESETS
     title = "DDPM"
     plots: ClassVar = {"loss": ("loss",)}
     options: ClassVar = DDPMSampling()
+    metrics_help = ImageGenerator.metrics_help
 
     settings: DDPMSettings
 
@@ -108,6 +110,7 @@ class DDPMTask(ImageGenerator):
             labels = training.labels
             if labels is None:
                 labels = np.zeros(len(training), int)
+            self.count_classes(labels)
             pairs = (to_network(training.images), labels)
             size = min(settings.training.batch_size, len(training))
             self.batches = data.batches(pairs, size, rng=rng)
@@ -150,6 +153,14 @@ class DDPMTask(ImageGenerator):
                 images, known, rng=rng, sampling_steps=steps, observe=bar.update
             )
         return filled
+
+    def class_log_likelihoods(self, images: np.ndarray) -> np.ndarray:
+        """Bounds on log p(image | class), (N, K), by the averaged weights."""
+        rng = np.random.default_rng(6)
+        progress = progress_bar(len(images), "bounding", passing=True)
+        with progress as bar, self.learner.ema_weights() as model:
+            bounds: np.ndarray = model.class_bounds(images, rng=rng, observe=bar.update)
+        return bounds
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Besides, what it draws without a class."""
