@@ -274,7 +274,8 @@ def test_settings_are_chosen_without_a_test_image() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_the_comparison_learns(name: str) -> None:
     some = few_labels(data.digits(), 60, np.random.default_rng(0))
-    fewer = {"training.steps": "400"} if METHODS[name].panel == labels.NETWORKS else {}
+    fast = {"training.steps": "200", "training.warmup_steps": "20", "training.ema_decay": "0.9"}
+    fewer = fast if METHODS[name].panel == labels.NETWORKS else {}
     task = fitted(METHODS[name], METHODS[name].candidates[0] | fewer, "digits", some, 0)
     assert accuracy(task, data.digits("test")) > 0.7
 

@@ -5,8 +5,8 @@
 A network learns to predict the noise in a noisy image (equation 14), and the process of
 `diffusion.py` then turns noise into an image. Besides: classes with classifier-free guidance (Ho &
 Salimans 2022, arXiv 2207.12598), and inpainting: missing pixels are drawn, the known ones put back
-at each step with the noise of that step (Lugmayr et al. 2022, arXiv 2201.09865, without
-resampling).
+at each step with the noise of that step, and each step is repeated, so that the drawn pixels come to
+fit the known ones (Lugmayr et al. 2022, arXiv 2201.09865, algorithm 1 with jumps of one step).
 
 A model with classes is a classifier by Bayes' theorem: the bound on log p(x | class) of the process
 that it draws by, with the same noise for all classes (Li et al. 2023, arXiv 2303.16203, algorithm
@@ -130,13 +130,14 @@ class DDPM(Pretrained):
         eta: float = 1.0,
         *,
         constrain: Callable[[np.ndarray, int], np.ndarray] | None = None,
+        repeats: int = 1,
         rng: np.random.Generator,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """From noise x_T (B, C, H, W) to images: (x, predicted x_0) after each step.
 
         `label`: the class of all images, or of each (B,); -1 for none. With sampling_steps = T and
         eta = 1 this is the ancestral sampling of the paper. `constrain(x_t, t)` may change what
-        each step has drawn.
+        each step has drawn; a step is made `repeats` times, with the noise put back in between.
         """
         if sampling_steps < 1 or not 0 <= eta <= 1:
             given = f"sampling_steps={sampling_steps}, eta={eta}"
@@ -145,12 +146,15 @@ class DDPM(Pretrained):
         T = self.config.timesteps
         with tg.no_grad():
             for t, s in self.path(sampling_steps):
-                if sampling_steps >= T and eta == 1:
-                    x, x0 = self.diffusion.ancestral_step(denoise, x, t, rng=rng)
-                else:
-                    x, x0 = self.diffusion.ddim_step(denoise, x, t, s, eta, rng=rng)
-                if constrain is not None:
-                    x = constrain(x, s)
+                for repeat in range(repeats):
+                    if repeat:
+                        x = self.diffusion.back(x, s, t, rng=rng)
+                    if sampling_steps >= T and eta == 1:
+                        x, x0 = self.diffusion.ancestral_step(denoise, x, t, rng=rng)
+                    else:
+                        x, x0 = self.diffusion.ddim_step(denoise, x, t, s, eta, rng=rng)
+                    if constrain is not None:
+                        x = constrain(x, s)
                 yield x, x0
 
     def path(self, sampling_steps: int) -> Iterator[tuple[int, int]]:
@@ -252,12 +256,13 @@ class DDPM(Pretrained):
         known: np.ndarray,
         *,
         rng: np.random.Generator,
-        sampling_steps: int = 250,
+        sampling_steps: int = 50,
+        repeats: int = 5,
         observe: Callable[[int], object] | None = None,
     ) -> np.ndarray:
         """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are.
 
-        `observe` is called with 1 after each step.
+        `repeats`: how often each step is made. `observe` is called with 1 after each step.
         """
         x0 = to_network(images)
         mask = np.broadcast_to(known[:, None], x0.shape)
@@ -272,6 +277,7 @@ class DDPM(Pretrained):
             noise,
             sampling_steps=sampling_steps,
             constrain=put_back,
+            repeats=repeats,
             rng=rng,
         )
         x = noise

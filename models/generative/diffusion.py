@@ -81,6 +81,12 @@ class Diffusion:
         signal, sigma = self.scales(t, x0)
         return np.asarray(signal * x0 + sigma * noise)
 
+    def back(self, x: Images, s: int, t: int, *, rng: np.random.Generator) -> Images:
+        """x_t from x_s, s < t: the forward process goes on."""
+        kept = self.alphas_cumprod[t] / self.alphas_cumprod[s]
+        noise = rng.standard_normal(x.shape, dtype=np.float32)
+        return float(np.sqrt(kept)) * x + float(np.sqrt(1 - kept)) * noise
+
     def target(self, x0: Images, t: Timesteps, noise: Images) -> Images:
         """What the network is to predict from x_t."""
         if self.prediction_type == "epsilon":

@@ -49,7 +49,7 @@ ADVICE = {  # for those who call functions, and what it is for those who type co
     ", or pass verify=False to read it all the same": "",
 }
 MOST = 10**6  # images or characters that are drawn at once
-USUALLY_MISSING = ("lower", "left", "middle")  # parts that `compare missing` fills in
+USUALLY_MISSING = ("lower", "middle")  # parts that `compare missing` fills in
 SUBJECTS_HELP = (
     "labels: generative against discriminative classifiers by the number of labels (default); "
     "bayes: generative models as classifiers; augmentation: a classifier that learns from what they "
@@ -401,8 +401,9 @@ def duration(seconds: int) -> str:
 def do_compare(args: argparse.Namespace) -> None:
     """Compare what models are good for: carry out what is asked for, and write the page."""
     subject = SUBJECTS[args.subject]
-    for option in {"labels", "missing"} - set(subject.uses):
-        refuse(args, (option,), f"compare {args.subject} makes no use of it; leave it out")
+    for option in ("labels", "missing"):
+        if getattr(args, option) and option not in subject.uses:
+            raise RunError(f"--{option}: compare {args.subject} makes no use of it; leave it out")
     names = list(dict.fromkeys(args.only or subject.names))
     for name in names:
         if name not in subject.names:

@@ -19,7 +19,6 @@ from tinygrad_cv.files import atomic_write
 
 from ..report.images import grid, write_png
 from ..report.plots import draw_dots
-from ..tasks.images import as_frequent
 from .fitting import (
     DDPM,
     GAN,
@@ -112,9 +111,8 @@ def measure(name: str, count: int, given: Given, seed: int) -> Record:
         drawn = samples(name, some, given, seed)
         seen = half_and_half(some, drawn)
         if seed == 0:
-            places = np.linspace(0, len(drawn) - 1, SHOWN).astype(int)
             with atomic_write(drawn_by(name, count, given.folder)) as file:
-                np.save(file, drawn.images[places])
+                np.save(file, drawn.images[:SHOWN])
     classifier = Model("mlp", words).fit(given.data, seen, seed)
     return {"accuracy": accuracy(classifier, given.test)}
 
@@ -125,7 +123,7 @@ def samples(name: str, some: Any, given: Given, seed: int) -> Any:
     task = (
         trained(model, given, seed) if name.endswith(OF_ALL) else model.fit(given.data, some, seed)
     )
-    classes = as_frequent(some.labels, SAMPLES)
+    classes = np.arange(SAMPLES) % len(some.classes)
     images = task.sample(SAMPLES, label=classes, rng=np.random.default_rng(seed))
     return Dataset(some.name, images, classes, some.classes)
 

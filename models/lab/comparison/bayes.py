@@ -29,6 +29,7 @@ GENERATIVE = {
     "pixel RNN": PIXEL_RNN_OF_CLASSES,
     "DDPM": DDPM,
 }
+STRANGE = 200  # strangers of each kind are measured
 NETWORK = Model("mlp")
 BASELINES = {"nearest neighbour": nearest_neighbour, "kernel regression": kernel_regression}
 
@@ -74,5 +75,5 @@ def measure(name: str, given: Given, seed: int) -> Record:
         return {"accuracy": float((predicted == labels).mean())}
     task: Any = trained(GENERATIVE.get(name, NETWORK), given, seed)
     if name in GENERATIVE:
-        return bayes_metrics(task, images, labels)
+        return bayes_metrics(task, images, labels, STRANGE)
     return posterior_metrics(task.log_probabilities(images), labels)

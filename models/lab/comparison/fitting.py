@@ -58,12 +58,18 @@ class Model:
 GAUSSIANS = Model("gmm", {"model.num_components": "1", "training.steps": "1"}, name="gaussians")
 MIXTURE = Model("gmm")
 HMM = Model("hmm")
-VAE_OF_CLASSES = Model("vae", {"model.num_levels": "17"}, classes=True)
-VAE = Model("vae", {"model.num_levels": "17"})
+VAE_OF_CLASSES = Model(
+    "vae", {"model.num_levels": "17", "training.weight_decay": "0.3"}, classes=True
+)
+VAE = Model("vae", {"model.num_levels": "17", "training.beta": "4.0"})
 PIXEL_RNN_OF_CLASSES = Model("pixel-rnn", classes=True)
 PIXEL_RNN = Model("pixel-rnn")
 GAN = Model("cgan")
-DDPM = Model("ddpm", {"training.steps": "3000", "model.unet.base_channels": "16"})
+SMALL = {"training.steps": "1500", "model.unet.base_channels": "16"}
+DDPM = Model("ddpm", SMALL)
+DDPM_WITHOUT_CLASSES = Model(
+    "ddpm", SMALL | {"training.label_dropout": "1.0"}, name="ddpm-without-classes"
+)
 
 
 def grid(**values: Sequence[object]) -> tuple[Words, ...]:

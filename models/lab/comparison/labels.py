@@ -100,6 +100,7 @@ METHODS = {
             "model.num_classes": "10",
             "model.num_levels": "17",
             "training.steps": "1500",
+            "training.lr": "0.003",
         },
         folds=2,
     ),

@@ -20,7 +20,7 @@ from ...classical.missing import grey_out, known_in, to_mask
 from ...classical.nearest import flatten, nearest
 from ..evaluation.generation import Evaluator
 from ..report.images import grid, write_png
-from .fitting import DDPM, MIXTURE, PIXEL_RNN, VAE, trained
+from .fitting import DDPM_WITHOUT_CLASSES, MIXTURE, PIXEL_RNN, VAE, trained
 from .subject import Figures, Given, Measurement, Record, Subject, in_order, means, of
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # images, known -> images
@@ -29,13 +29,13 @@ GENERATORS = {
     "GMM": MIXTURE,
     "VAE": VAE,
     "pixel RNN": PIXEL_RNN,
-    "DDPM": DDPM,
+    "DDPM": DDPM_WITHOUT_CLASSES,
 }
 REAL = "the image itself"
 MEAN = "mean of training images"
 NEAREST = "nearest training image"
-DRAWS = 4  # of a generator
-MEASURED = 1000  # test images at most
+DRAWS = 3  # of a generator
+MEASURED = 300  # test images at most
 SHOWN = 16  # of them
 
 

@@ -19,8 +19,6 @@ from scipy.stats import rankdata
 
 from ...classical.bayes import ClassConditional, log_evidence, log_posterior
 
-MEASURED = 1000  # test images at most are compared with strangers
-
 Change = Callable[[np.ndarray], np.ndarray]  # images (N, H, W[, C]) -> images
 
 METRICS_HELP = (
@@ -53,16 +51,19 @@ STRANGERS: dict[str, Change] = {"turned": turned, "negative": negative, "spliced
 
 
 def bayes_metrics(
-    model: ClassConditional, images: np.ndarray, labels: np.ndarray
+    model: ClassConditional, images: np.ndarray, labels: np.ndarray, strangers: int = 1000
 ) -> dict[str, float]:
-    """All of them, by name, on test images (N, H, W[, C]) with labels (N,)."""
+    """All of them, by name, on test images (N, H, W[, C]) with labels (N,).
+
+    At most so many `strangers` of each kind are measured.
+    """
     likelihoods, prior = model.class_log_likelihoods(images), model.log_prior
     metrics = posterior_metrics(log_posterior(likelihoods, prior), labels)
-    inside = log_evidence(likelihoods, prior)[:MEASURED]
-    some = images[:MEASURED]
+    inside = log_evidence(likelihoods, prior)
     for name, change in STRANGERS.items():
         if name != "turned" or images.shape[1] == images.shape[2]:
-            outside = log_evidence(model.class_log_likelihoods(change(some)), prior)
+            changed = change(images)[:strangers]
+            outside = log_evidence(model.class_log_likelihoods(changed), prior)
             metrics[name] = auroc(inside, outside)
     return metrics
 

@@ -143,14 +143,15 @@ class DDPMTask(ClassConditionalGenerator):
         known: np.ndarray,
         *,
         rng: np.random.Generator,
-        sampling_steps: int = 250,
+        sampling_steps: int = 50,
+        **options: Any,
     ) -> np.ndarray:
         """`DDPM.inpaint` by the averaged weights."""
         steps = min(sampling_steps, self.settings.model.timesteps)
         progress = progress_bar(steps, "filling in", passing=True)
         with progress as bar, self.learner.ema_weights() as model:
             filled: np.ndarray = model.inpaint(
-                images, known, rng=rng, sampling_steps=steps, observe=bar.update
+                images, known, rng=rng, sampling_steps=steps, observe=bar.update, **options
             )
         return filled
 
@@ -190,7 +191,7 @@ class DDPMTask(ClassConditionalGenerator):
         images = rng.permutation(test.images)[:8]
         write_png(folder / "forward.png", grid(self.draw_forward(images, rng), MOMENTS))
         write_png(folder / "reverse.png", grid(self.draw_reverse(8, rng), MOMENTS))
-        inpainted = draw_inpainted(self, images, rng, sampling_steps=100)
+        inpainted = draw_inpainted(self, images, rng)
         write_png(folder / "inpainted.png", grid(inpainted, len(images)))
         filled = "Missing pixels: the image, what was left of it, three ways to fill it"
         return [
