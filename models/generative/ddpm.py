@@ -5,8 +5,8 @@
 A network learns to predict the noise in a noisy image (equation 14), and the process of
 `diffusion.py` then turns noise into an image. Besides: classes with classifier-free guidance (Ho &
 Salimans 2022, arXiv 2207.12598), and inpainting: missing pixels are drawn, the known ones put back
-at each step with the noise of that step, and each step is repeated, so that the drawn pixels come to
-fit the known ones (Lugmayr et al. 2022, arXiv 2201.09865, algorithm 1 with jumps of one step).
+at each step with the noise of that step, and each step is repeated, so that the drawn pixels come
+to fit the known ones (Lugmayr et al. 2022, arXiv 2201.09865, algorithm 1 with jumps of one step).
 
 A model with classes is a classifier by Bayes' theorem: the bound on log p(x | class) of the process
 that it draws by, with the same noise for all classes (Li et al. 2023, arXiv 2303.16203, algorithm

@@ -185,7 +185,8 @@ class Diffusion:
         """log p(x_0 | x_t) of the last step, in nats, (B,) (equation 13).
 
         A Gaussian about the predicted image gives each of `num_levels` levels its interval; the
-        lowest and the highest have all beyond. Its variance, 1 / SNR_t, is beta_1 / alpha_1 at t = 1.
+        lowest and the highest have all beyond. Its variance is 1 / SNR_t: beta_1 / alpha_1 at
+        t = 1.
         """
         precision = np.sqrt(self.snr(t))
         half = 1 / (num_levels - 1)  # of an interval

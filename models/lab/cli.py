@@ -52,8 +52,8 @@ MOST = 10**6  # images or characters that are drawn at once
 USUALLY_MISSING = ("lower", "middle")  # parts that `compare missing` fills in
 SUBJECTS_HELP = (
     "labels: generative against discriminative classifiers by the number of labels (default); "
-    "bayes: generative models as classifiers; augmentation: a classifier that learns from what they "
-    "draw; missing: missing pixels filled in"
+    "bayes: generative models as classifiers; augmentation: a classifier that learns from what "
+    "they draw; missing: missing pixels filled in"
 )
 LONGEST = 2000  # characters of a message
 MOST_WORKERS = 1024

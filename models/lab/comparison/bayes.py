@@ -39,13 +39,12 @@ class Bayes(Subject):
 
     title = "Classification by Bayes' theorem"
     text = (
-        "A generative model that knows p(image | class), or a bound on it, is a classifier, and its "
-        "p(image) is small where an image is like none of the classes."
+        "A generative model that knows p(image | class), or a bound on it, is a classifier, and "
+        "its p(image) is small where an image is like none of the classes."
     )
     metrics_help = (
-        METRICS_HELP + "The mixture, the hidden Markov model and the pixel RNN have exact "
-        "likelihoods, the VAE and the DDPM bounds. Means over seeds; spread: the standard deviation "
-        "of the accuracy."
+        METRICS_HELP + "VAE and DDPM have bounds, the others exact likelihoods. Means over seeds; "
+        "spread: the standard deviation of the accuracy."
     )
     names = (*GENERATIVE, "MLP", *BASELINES)
 

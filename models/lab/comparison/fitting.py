@@ -57,6 +57,7 @@ class Model:
 # How the generators of the comparisons are trained: the presets, but for what is in words.
 GAUSSIANS = Model("gmm", {"model.num_components": "1", "training.steps": "1"}, name="gaussians")
 MIXTURE = Model("gmm")
+MIXTURE_OF_PIXELS = Model("gmm", {"model.principal_components": "0"}, name="gmm-of-pixels")
 HMM = Model("hmm")
 VAE_OF_CLASSES = Model(
     "vae", {"model.num_levels": "17", "training.weight_decay": "0.3"}, classes=True

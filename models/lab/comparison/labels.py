@@ -33,8 +33,8 @@ class Method:
     """A task with settings, of which those in `candidates` are chosen by cross-validation.
 
     The first of them is taken where there is one label a class, and nothing to validate with.
-    `panel` is the part of the figure that the method is drawn in. Settings of `per_label` are divided
-    by the number of labels.
+    `panel` is the part of the figure that the method is drawn in. Settings of `per_label` are
+    divided by the number of labels; a model with `classes` is told those of the data set.
     """
 
     task: str
@@ -44,6 +44,7 @@ class Method:
     words: Words = field(default_factory=dict)
     per_label: tuple[str, ...] = ()
     folds: int = FOLDS
+    classes: bool = False
 
 
 NAIVE = "linear boundaries, and Gaussians"
@@ -97,12 +98,12 @@ METHODS = {
         generative=True,
         candidates=grid(training__weight_decay=[0.1, 1.0]),
         words={
-            "model.num_classes": "10",
             "model.num_levels": "17",
             "training.steps": "1500",
             "training.lr": "0.003",
         },
         folds=2,
+        classes=True,
     ),
     "MLP": Method(
         "mlp",
@@ -122,7 +123,7 @@ def fitted(method: Method, words: Words, name: str, training: Any, seed: int) ->
     words = method.words | words
     for given in method.per_label:
         words = words | {given: str(float(words[given]) / len(training))}
-    return Model(method.task, words).fit(name, training, seed)
+    return Model(method.task, words, method.classes).fit(name, training, seed)
 
 
 def folds(labels: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -170,8 +171,8 @@ class Labels(Subject):
     title = "Generative against discriminative"
     text = (
         "A generative model knows what each class looks like, and classifies by Bayes' theorem; a "
-        "discriminative one knows what tells classes apart. Settings are chosen by cross-validation "
-        "on the labelled images alone."
+        "discriminative one knows what tells classes apart. Settings are chosen by "
+        "cross-validation on the labelled images alone."
     )
     metrics_help = (
         "The share of the test images that are classified rightly, by the number of labelled "

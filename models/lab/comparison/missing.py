@@ -20,13 +20,13 @@ from ...classical.missing import grey_out, known_in, to_mask
 from ...classical.nearest import flatten, nearest
 from ..evaluation.generation import Evaluator
 from ..report.images import grid, write_png
-from .fitting import DDPM_WITHOUT_CLASSES, MIXTURE, PIXEL_RNN, VAE, trained
+from .fitting import DDPM_WITHOUT_CLASSES, MIXTURE_OF_PIXELS, PIXEL_RNN, VAE, trained
 from .subject import Figures, Given, Measurement, Record, Subject, in_order, means, of
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # images, known -> images
 
 GENERATORS = {
-    "GMM": MIXTURE,
+    "GMM": MIXTURE_OF_PIXELS,
     "VAE": VAE,
     "pixel RNN": PIXEL_RNN,
     "DDPM": DDPM_WITHOUT_CLASSES,
@@ -45,13 +45,14 @@ class Missing(Subject):
     title = "Missing data"
     text = (
         "The same part of the same test images is missing, and each method fills it in, without "
-        "knowing the class: with the mean of the training images, the training image that is nearest "
-        "in the pixels that are left, or by drawing from a generative model."
+        "knowing the class: with the mean of the training images, the training image that is "
+        "nearest in the pixels that are left, or by drawing from a generative model."
     )
     metrics_help = (
-        "By the part that is missing. PSNR: peak signal-to-noise ratio on the missing pixels, in dB, "
-        f"of one draw; of mean: of the mean of {DRAWS} draws. accuracy: the share of the images, "
-        "filled in by one draw, that a frozen classifier gives their class. Means over the seeds."
+        "By the part that is missing. PSNR: peak signal-to-noise ratio on the missing pixels, in "
+        f"dB, of one draw; of mean: of the mean of {DRAWS} draws. accuracy: the share of the "
+        "images, filled in by one draw, that a frozen classifier gives their class. Means over the "
+        "seeds."
     )
     names = (REAL, MEAN, NEAREST, *GENERATORS)
     uses = ("missing",)
@@ -81,8 +82,10 @@ class Missing(Subject):
         for where in parts(records):
             names = in_order(self.names, of(records, missing=where, seed=0))
             filled = [np.load(filled_by(name, where, folder)) for name in names]
-            write_png(folder / f"missing-{where}.png", grid(np.concatenate(filled), SHOWN))
-            caption = f"Without a part ({where}), a row each: {', '.join(names)}"
+            left = grey_out(filled[0], known_in(filled[0], where))
+            every = np.concatenate([left, *filled])
+            write_png(folder / f"missing-{where}.png", grid(every, SHOWN))
+            caption = f"What is left of images; filled in by, a row each: {', '.join(names)}"
             images.append((f"missing-{where}.png", caption))
         return images, []
 
