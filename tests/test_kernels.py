@@ -570,3 +570,12 @@ def test_lists_are_operands_like_arrays() -> None:
     x = tg.Tensor(LOGITS, requires_grad=True)
     kernels.cross_entropy(x, LABELS.tolist()).backward()
     np.testing.assert_array_equal(x.grad, tg.grad(lambda x: kernels.cross_entropy(x, LABELS))(LOGITS))
+
+
+@pytest.mark.parametrize("loss", [kernels.mse, kernels.bce_with_logits])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_number_among_the_arrays_of_a_run_leaves_value_and_gradient_their_dtype(loss: Kernel, dtype: Any) -> None:
+    x = np.linspace(-1, 1, 5, dtype=dtype)
+    value, kept = loss.run(x, 1.0)
+    assert value.dtype == dtype
+    assert loss.pull_arrays(np.ones((), dtype), kept).dtype == dtype

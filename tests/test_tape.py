@@ -669,6 +669,15 @@ def test_values_need_no_gradient_and_may_be_nested() -> None:
     assert tg.tape(lambda x: 3.0, X).run().value == 3.0
 
 
+def test_a_gradient_of_arrays_inside_of_the_function_is_differentiated_as_by_grad() -> None:
+    def penalty(w: Any) -> Any:
+        return np.sum(tg.grad(lambda x: np.sum(np.tanh(x @ w)))(X) ** 2)  # X is an array, w a variable
+
+    found = tg.tape(penalty, W).run()
+    assert_same(found.value, penalty(W))
+    assert_same(found.gradients["w"], tg.grad(penalty)(W))
+
+
 def test_arguments_are_pytrees_and_keywords() -> None:
     def f(p: Any, x: Any, *, scale: Any) -> Any:
         return np.sum((x @ p["weight"] + p["bias"]) ** 2) * scale

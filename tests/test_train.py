@@ -226,7 +226,7 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
         (["train", "char-rnn", "--data", "text:"], "--data text: lacks a path"),
         (["train", "gan", "--preset", "tiny", "--out", "afile"], "afile cannot be a run's folder, because a file is in its"),
         (["train", "char-rnn"], "char-rnn reads text, and digits is something else"),
-        (["demo", "--only", "gam"], "the demo has no 'gam'; there are logistic-regression, svm, gan, ddpm, vit"),
+        (["demo", "--only", "gam"], "the demo has no 'gam'; there are logistic-regression, svm, gan, cgan, ddpm"),
         (["train", "gan", "--preset", "huge"], "there are tiny, digits, mnist"),
         (["sample", "nowhere", "--out", "x.png"], "nowhere is not a run"),
         (["eval", "nowhere"], "nowhere is not a run"),

@@ -64,7 +64,7 @@ class GMMConfig(ImageConfig):
     num_classes: NonNegative = 10  # 0: one mixture for all images
     num_components: int = 2  # Gaussians of a class
     covariance: Structure = "full"  # or tied, diag, spherical
-    floor: float = 0.015  # the least eigenvalue of a covariance
+    floor: float = 0.03  # the least eigenvalue of a covariance
     principal_components: NonNegative = 0  # of the pixels that the Gaussians see; 0: the pixels
 
 

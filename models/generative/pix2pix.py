@@ -43,7 +43,7 @@ class Pix2PixConfig(ImageConfig):
     latent_dim: int = 4  # of z
     generator_channels: tuple[int, ...] = (32, 64, 64)  # full resolution, half, a quarter, ...
     discriminator_channels: tuple[int, ...] = (32, 64)  # half resolution, a quarter, ...
-    loss: Annotated[str, "non-saturating", "minimax"] = "non-saturating"
+    loss: Annotated[str, "non-saturating", "minimax"] = "non-saturating"  # or minimax
 
 
 def normalised(channels: int) -> nn.GroupNorm:

@@ -50,6 +50,12 @@ PARTS = {
         {"training.steps": "4000"},
         seconds=18,
     ),
+    "cgan": Part(
+        "The same game with classes: the generator is told which digit to draw, and the "
+        "discriminator asks of each image whether it is a real one of its class.",
+        {"training.steps": "3000"},
+        seconds=28,
+    ),
     "ddpm": Part(
         "A network learns to tell the noise in a noisy digit. Applied again and again it turns "
         "noise into a digit, of a class if one is asked for, and it fills in missing pixels.",

@@ -10,6 +10,7 @@ from . import errors
 
 NUMBERS = "biufc"  # kinds of dtype that a tensor holds
 DIFFERENTIABLE = "fc"  # kinds of dtype that gradients have
+PYTHON_NUMBERS = (bool, int, float, complex)  # they take the dtype of what they meet
 ADVICE = {
     "pandas": "give its .to_numpy()",
     "scipy": "give its .toarray()",
@@ -60,6 +61,12 @@ def project(value: Any, dtype: np.dtype[Any]) -> Any:
 def is_complex(value: Any) -> bool:
     """Whether an array or a tensor holds complex numbers."""
     return bool(value.dtype.kind == "c")
+
+
+def is_differentiable(value: Any) -> bool:
+    """Whether this holds floating-point numbers, in a dtype of its own."""
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and dtype.kind in DIFFERENTIABLE
 
 
 def conjugate(value: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from ..engine import errors
 from ..engine.modes import switched
 from ..engine.observers import scope
-from ..engine.operands import DIFFERENTIABLE
+from ..engine.operands import PYTHON_NUMBERS, is_differentiable
 from ..engine.ownership import guarded, read_only
 from ..engine.signatures import Signature
 from ..tensor import Node, added, at_place, backpropagate, described, each, pushforward, record
@@ -240,15 +240,16 @@ class Kernel:
         arrays = self.bind(args, kwargs)
         given = []
         for name in self.arrays:
-            if arrays[name] is not None:
-                array = arrays[name] = np.asarray(arrays[name])
-                if array.dtype.kind in DIFFERENTIABLE:
-                    given.append(name)
+            if arrays[name] is None or type(arrays[name]) in PYTHON_NUMBERS:
+                continue
+            arrays[name] = np.asarray(arrays[name])
+            if is_differentiable(arrays[name]):
+                given.append(name)
         value, saved = self.compute(arrays, dict.fromkeys(given))
         return value, Kept(tuple(given), saved)
 
     def pull_arrays(self, g: Any, kept: Kept, wrt: Collection[str] = ()) -> Any:
-        """The gradients of the floating-point arguments that `run` was given, or of those in `wrt`.
+        """The gradients of the floating-point arrays that `run` was given, or of those in `wrt`.
 
         A tuple; of one argument its gradient alone.
         """

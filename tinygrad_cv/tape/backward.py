@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.operands import DIFFERENTIABLE, is_complex
+from ..engine.operands import is_complex, is_differentiable
 from ..kernels.kernel import Kernel
 from ..tensor import Node, Output, Place, Rule, broadcast_axes, each
 from ..transforms import IDENTITY
@@ -248,7 +248,7 @@ class Backward(Lines):
         if self.detail == "reference":
             return pull_reference(self, pull, gradient)
         wanted = tuple(n for n in kernel.arrays if n in pull.wanted)
-        whole = tuple(n for n in kernel.arrays if is_float(pull.saved[n]))
+        whole = tuple(n for n in kernel.arrays if is_differentiable(pull.saved[n]))
         kept = self.kept.get(node)
         if kept is None:
             raise TapeError(f"{node} was recorded before the tape began, so it cannot be printed")
@@ -366,11 +366,6 @@ def write_ones(array: np.ndarray) -> Expression:
     """`np.ones(shape)`."""
     kind = [] if array.dtype == np.float64 else [write(array.dtype)]
     return ex.call("np.ones", [write(array.shape), *kind], {})
-
-
-def is_float(value: Value) -> bool:
-    """Whether this is an array of floating-point numbers."""
-    return value is not None and np.asarray(value).dtype.kind in DIFFERENTIABLE
 
 
 def unbroadcast(gradient: Traced, place: Place) -> Traced:

@@ -64,7 +64,7 @@ class Tape:
         given = {**dict(zip(argument_names(f, args), args, strict=True)), **kwargs}
         new_args = [self._input(name, tree) for name, tree in zip(given, args, strict=False)]
         new_kwargs = {name: self._input(name, kwargs[name]) for name in kwargs}
-        with self, switched("recording", True):
+        with self, switched("recording", True), switched("transform", True):
             value = f(*new_args, **new_kwargs)
             self._value = map_leaves(self._noted_value, value)
             self.result = value

@@ -17,8 +17,8 @@ from ...generative.cgan import (
 )
 from ..evaluation.generation import Evaluator
 from ..report.images import grid, write_png
-from .gan import AdversarialTask, GANTraining
-from .images import SAMPLES, ImageGenerator, ImageSettings, as_frequent
+from .gan import AdversarialTask, GANSettings, GANTraining
+from .images import SAMPLES, ImageGenerator, as_frequent
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,10 @@ class ConditionalGANSampling(Config):
 
 
 @dataclass(frozen=True)
-class ConditionalGANSettings(ImageSettings):
+class ConditionalGANSettings(GANSettings):
     """A class-conditional GAN and its training. A data set decides the classes too."""
 
     model: ConditionalGANConfig = field(default_factory=ConditionalGANConfig)
-    training: GANTraining = field(default_factory=GANTraining)
 
 
 PRESETS = {

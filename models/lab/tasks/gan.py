@@ -30,8 +30,8 @@ from .images import ImageGenerator, ImageSettings
 
 
 @dataclass(frozen=True)
-class GANTraining(Config):
-    """How the two networks of a GAN are trained: by Adam, with constant learning rates."""
+class AdversarialTraining(Config):
+    """How a generator and a discriminator are trained: by Adam, with constant learning rates."""
 
     steps: Steps = 6000  # updates of each network
     batch_size: Annotated[int, 2, inf] = 128  # images of an update
@@ -40,6 +40,12 @@ class GANTraining(Config):
     betas: Annotated[tuple[float, float], 0, 0.999_999] = (0.5, 0.99)  # Adam's
     ema_decay: Fraction = 0.995  # of the moving average of G's weights
     instance_noise: float = 0.2  # standard deviation at the start; falls to 0 over the run
+
+
+@dataclass(frozen=True)
+class GANTraining(AdversarialTraining):
+    """How the two networks of a GAN are trained."""
+
     gradient_penalty: float = 10.0  # lambda of wgan-gp
 
 

@@ -20,6 +20,12 @@ class NaiveBayesSettings(EMSettings):
     model: NaiveBayesConfig = field(default_factory=NaiveBayesConfig)
     training: EMTraining = field(default_factory=lambda: EMTraining(steps=1))
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        of_others = {"bernoulli": "model.threshold", "multinomial": "model.levels"}
+        of_others.pop(self.model.distribution, None)
+        return tuple(of_others.values())
+
 
 PRESETS = {
     "tiny": NaiveBayesSettings(NaiveBayesConfig(distribution="bernoulli")),

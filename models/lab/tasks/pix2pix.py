@@ -18,7 +18,7 @@ from ...generative.gan import generator_loss
 from ...generative.pix2pix import PatchDiscriminator, Pix2PixConfig, Pix2PixGenerator
 from ..evaluation.generation import Evaluator, report
 from ..report.images import grid, write_png
-from .gan import AdversarialTask, GANTraining
+from .gan import AdversarialTask, AdversarialTraining
 from .images import SAMPLES, ImageGenerator, ImageSettings
 from .outlines import outlines, skeletons
 
@@ -30,7 +30,7 @@ SHOWN = 10  # images
 
 
 @dataclass(frozen=True)
-class Pix2PixTraining(GANTraining):
+class Pix2PixTraining(AdversarialTraining):
     """How pix2pix is trained."""
 
     steps: Steps = 3000

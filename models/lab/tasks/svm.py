@@ -61,6 +61,12 @@ class SVMSettings(ImageSettings):
     model: SVMConfig = field(default_factory=SVMConfig)
     training: SVMTraining = field(default_factory=SVMTraining)
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        of_polynomial = "model.degree", "model.coef0"
+        unused = {"polynomial": (), "rbf": of_polynomial, "linear": ("model.gamma", *of_polynomial)}
+        return unused[self.model.kernel]
+
     def fitted(self, dataset: Any) -> Self:
         if dataset is None:
             return self
@@ -78,7 +84,7 @@ class SVMSettings(ImageSettings):
 
 
 PRESETS = {
-    "tiny": SVMSettings(SVMConfig(num_examples=100), SVMTraining(steps=20)),
+    "tiny": SVMSettings(SVMConfig(num_examples=100), SVMTraining(steps=20, updates=10, C=0.1)),
     "digits": SVMSettings(SVMConfig(num_examples=LARGEST)),
     "mnist": SVMSettings(SVMConfig(image_size=(28, 28), num_examples=10_000, gamma=0.02)),
 }
