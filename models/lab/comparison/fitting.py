@@ -66,11 +66,7 @@ VAE = Model("vae", {"model.num_levels": "17", "training.beta": "4.0"})
 PIXEL_RNN_OF_CLASSES = Model("pixel-rnn", classes=True)
 PIXEL_RNN = Model("pixel-rnn")
 GAN = Model("cgan")
-SMALL = {"training.steps": "1500", "model.unet.base_channels": "16"}
-DDPM = Model("ddpm", SMALL)
-DDPM_WITHOUT_CLASSES = Model(
-    "ddpm", SMALL | {"training.label_dropout": "1.0"}, name="ddpm-without-classes"
-)
+DDPM = Model("ddpm", {"training.steps": "1500", "model.unet.base_channels": "16"})
 
 
 def grid(**values: Sequence[object]) -> tuple[Words, ...]:

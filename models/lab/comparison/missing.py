@@ -20,7 +20,7 @@ from ...classical.missing import grey_out, known_in, to_mask
 from ...classical.nearest import flatten, nearest
 from ..evaluation.generation import Evaluator
 from ..report.images import grid, write_png
-from .fitting import DDPM_WITHOUT_CLASSES, MIXTURE_OF_PIXELS, PIXEL_RNN, VAE, trained
+from .fitting import DDPM, MIXTURE_OF_PIXELS, PIXEL_RNN, VAE, trained
 from .subject import Figures, Given, Measurement, Record, Subject, in_order, means, of
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]  # images, known -> images
@@ -29,7 +29,7 @@ GENERATORS = {
     "GMM": MIXTURE_OF_PIXELS,
     "VAE": VAE,
     "pixel RNN": PIXEL_RNN,
-    "DDPM": DDPM_WITHOUT_CLASSES,
+    "DDPM": DDPM,
 }
 REAL = "the image itself"
 MEAN = "mean of training images"
