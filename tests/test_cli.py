@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -166,7 +166,7 @@ VALUES = {
     "--seeds": "2",
 }
 WITHOUT_TASK = ("demo", "compare")
-SMALL_COMPARISON = Situation(("compare", "--labels", "10", "--seeds", "1"), {"--only": "SVM"})
+SMALL_COMPARISON = Situation(("compare", "labels", "--labels", "10", "--seeds", "1"), {"--only": "SVM"})
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -202,9 +202,8 @@ def situation_of(command: str, task: str) -> Situation:
 
 def product() -> Iterator[tuple[Situation, str]]:
     """Each command with each task and each option, as the parser has them."""
-    for command, parser in COMMANDS.items():
-        about_a_task = any(not action.option_strings for action in parser._actions)
-        for task in TASKS if about_a_task else [""]:
+    for command in COMMANDS:
+        for task in TASKS if command not in WITHOUT_TASK else [""]:
             for option in options_of(command):
                 yield situation_of(command, task), option
 
@@ -224,6 +223,9 @@ SITUATIONS = (
     Situation(("inpaint", "ddpm", "--images", "mine.npz", "--out", "x.npz"), {"--out": "y.npz"}),
     Situation(("demo", "--steps", "2")),
     SMALL_COMPARISON,
+    Situation(("compare", "missing", "--missing", "upper", "--seeds", "1"), {"--only": "GMM"}),
+    Situation(("compare", "augmentation", "--seeds", "1"), {"--only": "VAE"}),
+    Situation(("compare", "bayes", "--seeds", "1"), {"--only": "VAE"}),
 )
 CASES = [(situation, option) for situation in SITUATIONS for option in options_of(situation.command[0])]
 PRODUCT = list(product())
@@ -261,8 +263,8 @@ def recorded(monkeypatch: Any) -> list[Any]:
         asked.append(("demo", name, config, count, folder))
         return None
 
-    def compared(names: Any, data_name: str, training: Any, test: Any, *others: Any) -> Path:
-        asked.append(("compare", names, data_name, len(training), *others))
+    def compared(name: str, given: Any) -> Path:
+        asked.append(("compare", name, replace(given, training=len(given.training), test=None)))
         return Path("page")
 
     def begun(name: str, real: Any) -> Any:
@@ -279,7 +281,7 @@ def recorded(monkeypatch: Any) -> list[Any]:
     monkeypatch.setattr(cli.parallel, "workers", workers)
     monkeypatch.setattr(cli, "train", trained)
     monkeypatch.setattr(cli.demo, "carry_out", part)
-    monkeypatch.setattr(cli.comparison, "compare", compared)
+    monkeypatch.setattr(cli, "compare", compared)
     monkeypatch.setattr(cli, "write_page", lambda folder, *_: folder)
     return asked
 
@@ -449,7 +451,7 @@ def test_an_option_is_written_out_once_and_with_its_value(command: str) -> None:
         wrong_words += [[option[:-1], *value]] if option != "--n" else []  # shortened
         wrong_words += [[option]] if value else []
         for wrong in wrong_words:
-            repeated = action.dest in ("set", "only", "resume", "all", "labels") and wrong.count(option) > 1
+            repeated = action.dest in ("set", "only", "resume", "all", "labels", "missing") and wrong.count(option) > 1
             assert repeated or f"see tinygrad-cv {command} --help" in error_of(*words, *wrong)
     for wrong in ([], ["gan", "extra"]) if command not in WITHOUT_TASK else (["extra"],):
         assert f"see tinygrad-cv {command} --help" in error_of(command, *wrong)

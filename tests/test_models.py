@@ -140,6 +140,7 @@ def test_a_configuration_survives_its_file(name: str, preset: str) -> None:
         ("vae", 1156),
         ("ddpm", 45321),
         ("vit", 890),
+        ("mlp", 610),
         ("row-rnn", 522),
         ("pixel-rnn", 1997),
         ("cgan", 1386),
@@ -197,7 +198,7 @@ def test_missing_pixels_are_filled_in_from_the_command_line(tmp_path: Path, caps
     capsys.readouterr()
     for words, message in (
         ([run, "--missing", "nose"], "missing=nose: one of lower, upper, left, right, middle"),
-        ([gan], "holds a GAN; missing pixels are filled in by a DDPM or a Gaussian mixture or a VAE"),
+        ([gan], "holds a GAN; missing pixels are filled in by ddpm, pixel-rnn, vae, gmm"),
         ([run, "--images", str(tmp_path / "x.png")], "x.png is not an .npz with an array of numbers called `images`"),
     ):
         assert main(["inpaint", *words, "--out", out]) == 2

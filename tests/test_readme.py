@@ -146,13 +146,13 @@ def test_the_worked_example_of_a_model_trains_stops_goes_on_and_is_measured(tmp_
     run = {"cwd": tmp_path, "env": environment}
     first, *rest = (["-m", "models", *words] for words in commands(page.partition("## Add a model")[2]))
     with subprocess.Popen([sys.executable, *first], stderr=subprocess.DEVNULL, **run) as process:
-        stop(process, tmp_path / "runs/mlp/log.jsonl")
+        stop(process, tmp_path / "runs/two-layers/log.jsonl")
     printed = [subprocess.check_output([sys.executable, *words], text=True, **run) for words in rest]
     own, neighbour, _, written = printed[-1].splitlines()[2:]
     shown = re.search(r"^\| Two layers \| (\S+) ", page, re.MULTILINE)
     assert shown is not None and abs(float(own.split()[4]) - float(shown[1])) < 0.02
     assert neighbour in page and written in page
-    assert "hidden.png" in (tmp_path / "runs/mlp/index.html").read_text()
+    assert "hidden.png" in (tmp_path / "runs/two-layers/index.html").read_text()
     looked = subprocess.check_output([sys.executable, "look.py"], text=True, **run)
     wrong, total = map(int, re.findall(r"\d+", looked.splitlines()[-1]))
     assert total == 597

@@ -290,6 +290,8 @@ class Emissions(Protocol):
 class Symbols(nn.Module):
     """Each of S states emits one of V symbols, with probabilities (S, V); at first random ones.
 
+    They are for what comes in whole numbers, as in the lesson at the top of this file. The rows of
+    images are vectors, too many to count: `RowHMM`, and so the task `hmm`, has Gaussians instead.
     `pseudo_count` symbols of each kind were seen beforehand in each state: a Dirichlet prior.
     """
 

@@ -5,8 +5,12 @@
 A network learns to predict the noise in a noisy image (equation 14), and the process of
 `diffusion.py` then turns noise into an image. Besides: classes with classifier-free guidance (Ho &
 Salimans 2022, arXiv 2207.12598), and inpainting: missing pixels are drawn, the known ones put back
-at each step with the noise of that step (Lugmayr et al. 2022, arXiv 2201.09865, without
-resampling).
+at each step with the noise of that step, and each step is repeated, so that the drawn pixels come
+to fit the known ones (Lugmayr et al. 2022, arXiv 2201.09865, algorithm 1 with jumps of one step).
+
+A model with classes is a classifier by Bayes' theorem: the bound on log p(x | class) of the process
+that it draws by, with the same noise for all classes (Li et al. 2023, arXiv 2303.16203, algorithm
+1, who do without the weights of its terms).
 
 Deviation, on purpose: the loss compares unweighted in whatever the network predicts.
 """
@@ -31,6 +35,7 @@ from .diffusion import Diffusion, Network
 from .unet import UNet, UNetConfig
 
 SAMPLING_BATCH = 100  # so many images are drawn at a time
+BOUND_BATCH = 500  # so many are denoised at a time for a bound
 
 
 @dataclass(frozen=True)
@@ -125,30 +130,38 @@ class DDPM(Pretrained):
         eta: float = 1.0,
         *,
         constrain: Callable[[np.ndarray, int], np.ndarray] | None = None,
+        repeats: int = 1,
         rng: np.random.Generator,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """From noise x_T (B, C, H, W) to images: (x, predicted x_0) after each step.
 
         `label`: the class of all images, or of each (B,); -1 for none. With sampling_steps = T and
         eta = 1 this is the ancestral sampling of the paper. `constrain(x_t, t)` may change what
-        each step has drawn.
+        each step has drawn; a step is made `repeats` times, with the noise put back in between.
         """
         if sampling_steps < 1 or not 0 <= eta <= 1:
             given = f"sampling_steps={sampling_steps}, eta={eta}"
             raise ValueError(f"{given}: at least 1 step, and eta from 0 to 1")
         denoise = self.denoiser(self.checked_labels(label, len(x)), guidance)
         T = self.config.timesteps
-        steps = min(sampling_steps, T)
-        path = np.linspace(T, 0, steps + 1).round().astype(int)
         with tg.no_grad():
-            for t, s in pairwise(path.tolist()):
-                if steps == T and eta == 1:
-                    x, x0 = self.diffusion.ancestral_step(denoise, x, t, rng=rng)
-                else:
-                    x, x0 = self.diffusion.ddim_step(denoise, x, t, s, eta, rng=rng)
-                if constrain is not None:
-                    x = constrain(x, s)
+            for t, s in self.path(sampling_steps):
+                for repeat in range(repeats):
+                    if repeat:
+                        x = self.diffusion.back(x, s, t, rng=rng)
+                    if sampling_steps >= T and eta == 1:
+                        x, x0 = self.diffusion.ancestral_step(denoise, x, t, rng=rng)
+                    else:
+                        x, x0 = self.diffusion.ddim_step(denoise, x, t, s, eta, rng=rng)
+                    if constrain is not None:
+                        x = constrain(x, s)
                 yield x, x0
+
+    def path(self, sampling_steps: int) -> Iterator[tuple[int, int]]:
+        """(t, s) of each step, from T to 0."""
+        T = self.config.timesteps
+        times = np.linspace(T, 0, min(sampling_steps, T) + 1)
+        return pairwise(times.round().astype(int).tolist())
 
     def checked_labels(self, label: int | np.ndarray, n: int) -> np.ndarray | None:
         """The classes of n images (n,), or None. Raises ValueError for one the model lacks."""
@@ -159,6 +172,53 @@ class DDPM(Pretrained):
         for number in labels[(labels < 0) | (labels >= classes)]:
             raise no_class(number, classes)
         return labels
+
+    def class_bounds(
+        self,
+        images: np.ndarray,
+        *,
+        sampling_steps: int = 50,
+        rng: np.random.Generator,
+        observe: Callable[[int], object] | None = None,
+    ) -> np.ndarray:
+        """Bounds on log p(x | class) for each class, in nats: images (N, H, W[, C]) -> (N, K).
+
+        They are of the process of so many steps (eta = 1) and of images of 256 levels; each term is
+        estimated by one x_t, the same for all classes. `observe` is called with the number of
+        images of each batch that is done. Raises ValueError for a model without classes.
+        """
+        K = self.config.unet.num_classes
+        if not K:
+            raise ValueError("this model has no classes; train one with unet.num_classes")
+        bounds = [np.zeros((0, K))]
+        size = max(1, BOUND_BATCH // K)
+        for start in range(0, len(images), size):
+            x0 = to_network(images[start : start + size])  # (B, C, H, W)
+            bounds.append(self.bounds(x0, sampling_steps, rng=rng))
+            if observe is not None:
+                observe(len(x0))
+        return np.concatenate(bounds)
+
+    def bounds(
+        self, x0: np.ndarray, sampling_steps: int, *, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The same, (B, K), of a batch of images as the network has them."""
+        B, K = len(x0), self.config.unet.num_classes
+        labels = np.tile(np.arange(K), B)  # (B K,)
+        each = x0.repeat(K, axis=0)  # (B K, C, H, W)
+        bounds = -self.diffusion.prior_divergence(each)
+        with tg.no_grad():
+            for t, s in self.path(sampling_steps):
+                noise = rng.standard_normal(x0.shape, dtype=np.float32).repeat(K, axis=0)
+                times = np.full(len(each), t)
+                x = self.diffusion.q_sample(each, times, noise)
+                output = self(x, times, labels).numpy()
+                predicted, _ = self.diffusion.x0_and_epsilon(x, times, output)
+                if s:
+                    bounds -= self.diffusion.divergence(each, predicted, t, s)
+                else:
+                    bounds += self.diffusion.log_likelihood(each, predicted, t)
+        return bounds.reshape(B, K)
 
     def noise(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """x_T: (n, C, H, W)."""
@@ -196,12 +256,13 @@ class DDPM(Pretrained):
         known: np.ndarray,
         *,
         rng: np.random.Generator,
-        sampling_steps: int = 250,
+        sampling_steps: int = 50,
+        repeats: int = 5,
         observe: Callable[[int], object] | None = None,
     ) -> np.ndarray:
         """Draw the pixels where `known` (N, H, W) is False; the others stay exactly as they are.
 
-        `observe` is called with 1 after each step.
+        `repeats`: how often each step is made. `observe` is called with 1 after each step.
         """
         x0 = to_network(images)
         mask = np.broadcast_to(known[:, None], x0.shape)
@@ -216,6 +277,7 @@ class DDPM(Pretrained):
             noise,
             sampling_steps=sampling_steps,
             constrain=put_back,
+            repeats=repeats,
             rng=rng,
         )
         x = noise

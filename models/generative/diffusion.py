@@ -8,6 +8,12 @@ DDIM (Song et al. 2021, arXiv 2010.02502, equation 12). Besides: the cosine sche
 Dhariwal 2021, arXiv 2102.09672, equation 17), and prediction of x_0 or of
 v = sqrt(alpha_bar) epsilon - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022, arXiv 2202.00512).
 
+The terms of the variational bound on log p(x_0) (equation 5), for steps of any length s < t
+(Kingma et al. 2021, arXiv 2107.00630, equation 13):
+
+    KL(q(x_s | x_t, x_0) || p(x_s | x_t)) = 1/2 (SNR_s - SNR_t) |x_0 - predicted x_0|^2
+    SNR_t = alpha_bar_t / (1 - alpha_bar_t)
+
 Timesteps are t = 1 ... T as in the paper; `alphas_cumprod[0]` = 1 is the image itself.
 
 Deviation, on purpose: a predicted x_0 is clipped to [-1, 1] when sampling.
@@ -18,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import log_ndtr
 
 Images = np.ndarray  # (B, ...), in [-1, 1] or noisy
 Timesteps = np.ndarray  # integers (B,)
@@ -73,6 +80,12 @@ class Diffusion:
         """x_t from x_0 and standard normal noise, in one go (equation 4)."""
         signal, sigma = self.scales(t, x0)
         return np.asarray(signal * x0 + sigma * noise)
+
+    def back(self, x: Images, s: int, t: int, *, rng: np.random.Generator) -> Images:
+        """x_t from x_s, s < t: the forward process goes on."""
+        kept = self.alphas_cumprod[t] / self.alphas_cumprod[s]
+        noise = rng.standard_normal(x.shape, dtype=np.float32)
+        return float(np.sqrt(kept)) * x + float(np.sqrt(1 - kept)) * noise
 
     def target(self, x0: Images, t: Timesteps, noise: Images) -> Images:
         """What the network is to predict from x_t."""
@@ -148,3 +161,43 @@ class Diffusion:
         mean = mean + float(np.sqrt(rest)) * epsilon
         noise = rng.standard_normal(x.shape, dtype=np.float32)
         return mean + float(sigma) * noise, x0
+
+    # ---------------------------------------------------------------- the variational bound's terms
+
+    def snr(self, t: int) -> float:
+        """The ratio of signal to noise in x_t."""
+        return float(self.alphas_cumprod[t] / (1 - self.alphas_cumprod[t]))
+
+    def prior_divergence(self, x0: Images) -> np.ndarray:
+        """L_T: KL(q(x_T | x_0) || N(0, 1)) of each image, in nats, (B,)."""
+        signal = self.alphas_cumprod[self.timesteps]
+        each = signal * np.square(x0) - signal - np.log1p(-signal)
+        return 0.5 * of_images(each)
+
+    def divergence(self, x0: Images, predicted: Images, t: int, s: int) -> np.ndarray:
+        """L of the step from t to s > 0, in nats, (B,), by the image that is predicted from x_t."""
+        weight = 0.5 * (self.snr(s) - self.snr(t))
+        return weight * of_images(np.square(x0 - predicted))
+
+    def log_likelihood(
+        self, x0: Images, predicted: Images, t: int, num_levels: int = 256
+    ) -> np.ndarray:
+        """log p(x_0 | x_t) of the last step, in nats, (B,) (equation 13).
+
+        A Gaussian about the predicted image gives each of `num_levels` levels its interval; the
+        lowest and the highest have all beyond. Its variance is 1 / SNR_t: beta_1 / alpha_1 at
+        t = 1.
+        """
+        precision = np.sqrt(self.snr(t))
+        half = 1 / (num_levels - 1)  # of an interval
+        low = np.where(x0 <= half - 1, -np.inf, (x0 - half - predicted) * precision)
+        high = np.where(x0 >= 1 - half, np.inf, (x0 + half - predicted) * precision)
+        mirrored = low > 0  # there 1 - cdf is accurate
+        low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
+        log_high, log_low = log_ndtr(high), log_ndtr(low)
+        return of_images(log_high + np.log(-np.expm1(log_low - log_high)))
+
+
+def of_images(each: np.ndarray) -> np.ndarray:
+    """The sum over all but the first axis: (B, ...) -> (B,)."""
+    return np.asarray(each.reshape(len(each), -1).sum(axis=1, dtype=np.float64))

@@ -42,6 +42,7 @@ from tinygrad_cv.typing import Array
 from ..classical.missing import to_mask
 from ..config import ImageConfig, NonNegative, no_class
 from ..pretrained import Pretrained
+from ..vision.mlp import dense
 
 Labels: TypeAlias = np.ndarray | None
 BATCH = 5000  # so many latent vectors are decoded at a time where no gradient is wanted
@@ -68,15 +69,6 @@ class VAEConfig(ImageConfig):
 
 
 # ------------------------------------------------------------------------------------ the networks
-
-
-def dense(inputs: int, sizes: tuple[int, ...], outputs: int, rng: np.random.Generator) -> Any:
-    """Blocks Linear -> ReLU of these sizes, then Linear: (..., inputs) -> (..., outputs)."""
-    layers: list[nn.Module] = []
-    for size in sizes:
-        layers += [nn.Linear(inputs, size, rng=rng), nn.ReLU()]
-        inputs = size
-    return nn.Sequential(*layers, nn.Linear(inputs, outputs, rng=rng))
 
 
 def halved(size: tuple[int, int], times: int) -> list[tuple[int, int]]:

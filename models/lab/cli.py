@@ -19,7 +19,9 @@ from tinygrad_cv.machine import few_blas_threads
 
 from ..classical.missing import MISSING, grey_out, known_in
 from ..config import ImageConfig, named_values, restored, shown, stored
-from . import comparison, demo
+from . import demo
+from .comparison import SUBJECTS, compare
+from .comparison.subject import Given as Comparison
 from .describe import described
 from .errors import RunError
 from .evaluation.generation import NoEvaluator, format_report
@@ -28,7 +30,7 @@ from .optional import need
 from .progress import print_line, stage, watched
 from .report.images import grid, read_samples, write_png, write_samples
 from .report.page import write_page
-from .run import Run
+from .run import Run, origin
 from .section import PARTS, section
 from .settings import Settings, configure, naming, with_words
 from .signals import Terminated, told_to_end
@@ -46,6 +48,12 @@ ADVICE = {  # for those who call functions, and what it is for those who type co
     ", or pass verify=False to read it all the same": "",
 }
 MOST = 10**6  # images or characters that are drawn at once
+USUALLY_MISSING = ("lower", "middle")  # parts that `compare missing` fills in
+SUBJECTS_HELP = (
+    "labels: generative against discriminative classifiers by the number of labels (default); "
+    "bayes: generative models as classifiers; augmentation: a classifier that learns from what "
+    "they draw; missing: missing pixels filled in"
+)
 LONGEST = 2000  # characters of a message
 MOST_WORKERS = 1024
 
@@ -120,21 +128,6 @@ def new_run(
     settings = configure(kind.presets, preset, training, changes)
     config = {"task": task, **origin(source, root, seed), "config": stored(settings)}
     return config, training
-
-
-def origin(source: str, root: str | None, seed: int) -> dict[str, Any]:
-    """What a run begins with besides its settings, as config.json has it: paths are absolute."""
-    where, _, path = source.partition(":")
-    return {
-        "data": f"{where}:{absolute(path)}" if path else source,
-        "root": root and absolute(root),
-        "seed": seed,
-    }
-
-
-def absolute(path: str) -> str:
-    """A path that is understood in any folder."""
-    return str(Path(path).expanduser().resolve())
 
 
 def folder_name(source: str) -> str:
@@ -321,8 +314,7 @@ def do_inpaint(args: argparse.Namespace) -> None:
     run = Run(Path(args.run))
     kind = task_named(run.config["task"])
     if not hasattr(kind, "inpaint"):
-        able = [f"a {task.title}" for task in TASKS.values() if hasattr(task, "inpaint")]
-        names = " or ".join(sorted(able))
+        names = ", ".join(name for name, task in TASKS.items() if hasattr(task, "inpaint"))
         raise RunError(f"{args.run} holds a {kind.title}; missing pixels are filled in by {names}")
     check_output(args.out, IMAGE_FILES, "images")
     if args.missing not in MISSING:
@@ -406,12 +398,19 @@ def duration(seconds: int) -> str:
 
 
 def do_compare(args: argparse.Namespace) -> None:
-    """Compare generative with discriminative classifiers by the number of labels."""
-    names = list(dict.fromkeys(args.only or comparison.METHODS))
+    """Compare what models are good for: carry out what is asked for, and write the page."""
+    subject = SUBJECTS[args.subject]
+    for option in ("labels", "missing"):
+        if getattr(args, option) and option not in subject.uses:
+            raise RunError(f"--{option}: compare {args.subject} makes no use of it; leave it out")
+    names = list(dict.fromkeys(args.only or subject.names))
     for name in names:
-        if name not in comparison.METHODS:
-            known = ", ".join(comparison.METHODS)
+        if name not in subject.names:
+            known = ", ".join(subject.names)
             raise RunError(f"nothing that is compared is called {shown(name)}; there are {known}")
+    for part in args.missing or ():
+        if part not in MISSING:
+            raise RunError(f"--missing {shown(part)}: one of {', '.join(MISSING)}")
     check_root(args)
     folder = Path(args.out or f"runs/compare-{folder_name(args.data)}")
     need_pages(folder)
@@ -419,13 +418,23 @@ def do_compare(args: argparse.Namespace) -> None:
     if kind_of(training) != "images" or training.labels is None:
         raise RunError(f"--data {args.data}: what is compared reads images with labels")
     classes, total = len(training.classes), len(training)
-    counts = args.labels or [*(n for n in comparison.COUNTS if classes <= n < total), total]
+    counts = args.labels or subject.usual_labels(classes, total)
     for count in counts:
         if not classes <= count <= total:
             raise RunError(f"--labels {count}: at least {classes}, one of each class, to {total}")
-    with_data = (args.data, training, test)
-    page = comparison.compare(names, *with_data, sorted(set(counts)), args.seeds, folder)
-    print_line(f"open {page}")
+    source = origin(args.data, args.root, 0)
+    given = Comparison(
+        source["data"],
+        source["root"],
+        training,
+        test,
+        names,
+        args.seeds or subject.seeds,
+        folder,
+        sorted(set(counts)),
+        list(dict.fromkeys(args.missing or USUALLY_MISSING)),
+    )
+    print_line(f"open {compare(args.subject, given)}")
 
 
 # -------------------------------------------------------------------------------------- arguments
@@ -577,9 +586,7 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("demo", help="train models on digits, some four minutes, as a page")
     )
     add_compare(
-        commands.add_parser(
-            "compare", help="generative against discriminative, by labels, as a page"
-        )
+        commands.add_parser("compare", help="what generative models are good for, as a page")
     )
     return top
 
@@ -618,7 +625,12 @@ def add_sample(command: argparse.ArgumentParser) -> None:
 
 def add_inpaint(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("run", type=some_text, metavar="RUN", help="the folder of a run of ddpm, gmm or vae")
+    add(
+        "run",
+        type=some_text,
+        metavar="RUN",
+        help="the folder of a run of ddpm, gmm, pixel-rnn or vae",
+    )
     missing = f"of test images: {', '.join(MISSING)} (default: lower)"
     add("--missing", default="lower", metavar="PART", help=missing)
     add("--n", type=drawn, default=8, metavar="N", help="test images (default: 8)")
@@ -649,17 +661,29 @@ def add_demo(command: argparse.ArgumentParser) -> None:
 
 def add_compare(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
+    command.epilog = "; ".join(
+        f"{name}: {', '.join(subject.names)}" for name, subject in SUBJECTS.items()
+    )
+    add("subject", type=subject, nargs="?", default="labels", metavar="SUBJECT", help=SUBJECTS_HELP)
     add("--data", type=some_text, default="digits", help="images with labels (default: digits)")
     add_root(command)
-    add("--only", action="append", metavar="NAME", help=", ".join(comparison.METHODS))
-    labels = "how many, as often as you like (default: from 10 to all)"
+    add("--only", action="append", metavar="NAME", help="of what SUBJECT compares, see below")
+    labels = "how many, as often as you like (default: labels from 10 to all, augmentation 100)"
     add("--labels", action="append", type=positive_int, metavar="N", help=labels)
-    seeds = "draws of the labelled images (default: 5)"
-    add(
-        "--seeds", type=partial(whole_number, least=1, most=100), default=5, metavar="N", help=seeds
-    )
+    parts = f"{', '.join(MISSING)}, as often as you like (default: {', '.join(USUALLY_MISSING)})"
+    add("--missing", action="append", metavar="PART", help=parts)
+    seeds = partial(whole_number, least=1, most=100)
+    how_often = "draws of images, or trainings (default: labels 5, others 3)"
+    add("--seeds", type=seeds, metavar="N", help=how_often)
     add("--out", type=some_text, help="a folder (default: runs/compare-DATA)")
     command.set_defaults(do=do_compare)
+
+
+def subject(text: str) -> str:
+    """What is compared, as an argument's type."""
+    if text not in SUBJECTS:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is none of {', '.join(SUBJECTS)}")
+    return text
 
 
 # ------------------------------------------------------------------------------------------- main

@@ -248,6 +248,21 @@ class Run:
         return int(state["step"])
 
 
+def origin(source: str, root: str | None, seed: int) -> dict[str, Any]:
+    """What a run begins with besides its settings, as config.json has it: paths are absolute."""
+    where, _, path = source.partition(":")
+    return {
+        "data": f"{where}:{absolute(path)}" if path else source,
+        "root": root and absolute(root),
+        "seed": seed,
+    }
+
+
+def absolute(path: str) -> str:
+    """A path that is understood in any folder."""
+    return str(Path(path).expanduser().resolve())
+
+
 def log_line(content: bytes, place: str) -> LogLine:
     """One line of a log."""
     try:

@@ -51,23 +51,31 @@ STRANGERS: dict[str, Change] = {"turned": turned, "negative": negative, "spliced
 
 
 def bayes_metrics(
-    model: ClassConditional, images: np.ndarray, labels: np.ndarray
+    model: ClassConditional, images: np.ndarray, labels: np.ndarray, strangers: int = 1000
 ) -> dict[str, float]:
-    """All of them, by name, on test images (N, H, W[, C]) with labels (N,)."""
+    """All of them, by name, on test images (N, H, W[, C]) with labels (N,).
+
+    At most so many `strangers` of each kind are measured.
+    """
     likelihoods, prior = model.class_log_likelihoods(images), model.log_prior
-    log_p = log_posterior(likelihoods, prior)
+    metrics = posterior_metrics(log_posterior(likelihoods, prior), labels)
+    inside = log_evidence(likelihoods, prior)
+    for name, change in STRANGERS.items():
+        if name != "turned" or images.shape[1] == images.shape[2]:
+            changed = change(images)[:strangers]
+            outside = log_evidence(model.class_log_likelihoods(changed), prior)
+            metrics[name] = auroc(inside, outside)
+    return metrics
+
+
+def posterior_metrics(log_p: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Those of log p(class | image), (N, C), whoever it comes from."""
     of_label = np.take_along_axis(log_p, labels[:, None], axis=1)
-    metrics = {
+    return {
         "accuracy": float(np.mean(log_p.argmax(axis=1) == labels)),
         "cross-entropy": -float(of_label.mean()),
         "ECE": expected_calibration_error(np.exp(log_p), labels),
     }
-    inside = log_evidence(likelihoods, prior)
-    for name, change in STRANGERS.items():
-        if name != "turned" or images.shape[1] == images.shape[2]:
-            outside = log_evidence(model.class_log_likelihoods(change(images)), prior)
-            metrics[name] = auroc(inside, outside)
-    return metrics
 
 
 def expected_calibration_error(

@@ -137,6 +137,21 @@ def draw_learning_curves(
     save(figure, path)
 
 
+def draw_dots(values: Mapping[str, Sequence[float]], what: str, path: Path) -> None:
+    """Each value as a dot in the line of its name, and a stroke at their mean."""
+    figure = new_figure(6, 0.8 + 0.3 * len(values))
+    axes = figure.subplots()
+    for i, each in enumerate(values.values()):
+        axes.plot(each, [i] * len(each), "o", color="C0", markersize=4, alpha=0.7)
+        axes.plot([statistics.fmean(each)], [i], "|", color="0.2", markersize=14)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.invert_yaxis()
+    axes.set_xlabel(what)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
 def draw_margins(
     decision: Callable[[np.ndarray], np.ndarray],
     x: np.ndarray,

@@ -15,6 +15,7 @@ from .gmm import GMMTask
 from .heads import HeadsTask
 from .hmm import HMMTask
 from .logistic_regression import LogisticRegressionTask
+from .mlp import MLPClassifier
 from .naive_bayes import NaiveBayesTask
 from .pix2pix import Pix2PixTask
 from .pix2pix_scenes import ScenePix2PixTask
@@ -33,6 +34,7 @@ TASKS: dict[str, type[Task]] = {
     "gan": GANTask,
     "ddpm": DDPMTask,
     "vit": ViTClassifier,
+    "mlp": MLPClassifier,
     "row-rnn": RowRNNClassifier,
     "pixel-rnn": PixelRNNTask,
     "vae": VAETask,

@@ -19,6 +19,7 @@ from ..learner import Learner, TrainingConfig
 from ..progress import progress_bar
 from ..report.images import grid, write_png
 from ..settings import changed
+from .by_class import ClassConditionalGenerator
 from .images import SAMPLES, ImageGenerator, ImageSettings, check_classes, draw_inpainted
 
 MOMENTS = 10  # of a process are shown
@@ -89,13 +90,14 @@ PRESETS = {
 }
 
 
-class DDPMTask(ImageGenerator):
+class DDPMTask(ClassConditionalGenerator):
     """The training of a DDPM."""
 
     presets = PRESETS
     title = "DDPM"
     plots: ClassVar = {"loss": ("loss",)}
     options: ClassVar = DDPMSampling()
+    metrics_help = ImageGenerator.metrics_help
 
     settings: DDPMSettings
 
@@ -108,6 +110,7 @@ class DDPMTask(ImageGenerator):
             labels = training.labels
             if labels is None:
                 labels = np.zeros(len(training), int)
+            self.count_classes(labels)
             pairs = (to_network(training.images), labels)
             size = min(settings.training.batch_size, len(training))
             self.batches = data.batches(pairs, size, rng=rng)
@@ -140,16 +143,25 @@ class DDPMTask(ImageGenerator):
         known: np.ndarray,
         *,
         rng: np.random.Generator,
-        sampling_steps: int = 250,
+        sampling_steps: int = 50,
+        **options: Any,
     ) -> np.ndarray:
         """`DDPM.inpaint` by the averaged weights."""
         steps = min(sampling_steps, self.settings.model.timesteps)
         progress = progress_bar(steps, "filling in", passing=True)
         with progress as bar, self.learner.ema_weights() as model:
             filled: np.ndarray = model.inpaint(
-                images, known, rng=rng, sampling_steps=steps, observe=bar.update
+                images, known, rng=rng, sampling_steps=steps, observe=bar.update, **options
             )
         return filled
+
+    def class_log_likelihoods(self, images: np.ndarray) -> np.ndarray:
+        """Bounds on log p(image | class), (N, K), by the averaged weights."""
+        rng = np.random.default_rng(6)
+        progress = progress_bar(len(images), "bounding", passing=True)
+        with progress as bar, self.learner.ema_weights() as model:
+            bounds: np.ndarray = model.class_bounds(images, rng=rng, observe=bar.update)
+        return bounds
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Besides, what it draws without a class."""
@@ -179,7 +191,7 @@ class DDPMTask(ImageGenerator):
         images = rng.permutation(test.images)[:8]
         write_png(folder / "forward.png", grid(self.draw_forward(images, rng), MOMENTS))
         write_png(folder / "reverse.png", grid(self.draw_reverse(8, rng), MOMENTS))
-        inpainted = draw_inpainted(self, images, rng, sampling_steps=100)
+        inpainted = draw_inpainted(self, images, rng)
         write_png(folder / "inpainted.png", grid(inpainted, len(images)))
         filled = "Missing pixels: the image, what was left of it, three ways to fill it"
         return [

@@ -13,15 +13,12 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
-from ...classical.bayes import ClassConditional
-from ...classical.gmm import GMMConfig, ImageMixture
 from ...config import Config, Steps
-from ..evaluation.baselines import discriminative
-from ..evaluation.bayes import METRICS_HELP, bayes_metrics
 from ..report.images import grid, write_png
 from ..settings import changed
 from ..task import GeneratedBatches
-from .images import ImageGenerator, ImageSettings, check_classes
+from .by_class import ClassConditionalGenerator, with_bayes
+from .images import ImageSettings, check_classes
 
 ALL = -1  # a label: of all classes
 PER_CLASS = 10  # images of a class are shown
@@ -60,7 +57,7 @@ class EMSettings(ImageSettings):
         check_classes("model.num_classes", self.model.num_classes, dataset)
 
 
-class EMTask(ImageGenerator):
+class EMTask(ClassConditionalGenerator):
     """The fitting of a model of each class.
 
     `model` has, besides what Bayes' theorem needs, `start(images, labels, rng=rng)`,
@@ -70,7 +67,6 @@ class EMTask(ImageGenerator):
 
     plots: ClassVar = {"likelihood": ("objective",)}
     options: ClassVar = EMSampling()
-    metrics_help = METRICS_HELP + ImageGenerator.metrics_help
 
     settings: EMSettings
     images: np.ndarray
@@ -108,20 +104,14 @@ class EMTask(ImageGenerator):
         return images
 
     def class_log_likelihoods(self, images: np.ndarray) -> np.ndarray:
-        """log p(image | class), (N, C)."""
         log_p: np.ndarray = self.model.class_log_likelihoods(images)
         return log_p
 
     @property
     def log_prior(self) -> np.ndarray:
-        """log p(class), (C,)."""
+        """log p(class), (C,), as the model has learned it."""
         prior: np.ndarray = self.model.log_prior
         return prior
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """The most probable class of each image, (N,), by Bayes' theorem."""
-        log_joint = self.class_log_likelihoods(images) + self.log_prior
-        return np.asarray(log_joint.argmax(axis=1))
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Besides, how good a classifier it is by Bayes' theorem."""
@@ -140,35 +130,3 @@ class EMTask(ImageGenerator):
         classes = np.flatnonzero(np.isfinite(self.log_prior))[:10]
         labels = np.repeat(classes, PER_CLASS)
         return self.sample(len(labels), label=labels, rng=rng)
-
-
-def with_bayes(
-    rows: list[dict[str, Any]], model: ClassConditional, training: Any, test: Any
-) -> list[dict[str, Any]]:
-    """The rows of a generator with classes, with what it and others are as classifiers."""
-    gaussians = class_gaussians(training)
-    known: dict[str, dict[str, Any]] = {
-        "generator": bayes_metrics(model, test.images, test.labels),
-        "10 class Gaussians": bayes_metrics(gaussians, test.images, test.labels),
-    }
-    merged = []
-    for row in rows:
-        metrics = known.get(row["name"], {})
-        merged.append({"name": row["name"], **metrics, **row})
-    return merged + discriminative(training, test)
-
-
-def class_gaussians(training: Any) -> ImageMixture:
-    """A Gaussian for each class, of at most 100 principal components if there are more pixels."""
-    shape = training.images.shape
-    pixels = int(np.prod(shape[1:]))
-    config = GMMConfig(
-        shape[1:3],
-        shape[3] if len(shape) > 3 else 1,
-        num_classes=len(training.classes),
-        num_components=1,
-        principal_components=100 if pixels > 100 else 0,
-    )
-    gaussians = ImageMixture(config)
-    gaussians.start(training.images, training.labels, rng=np.random.default_rng(0))
-    return gaussians

@@ -20,7 +20,8 @@ from ...generative.vae import VAE, Labels, VAEConfig, between, plane
 from ..errors import RunError
 from ..learner import Learner, TrainingConfig
 from ..report.images import grid, write_png
-from .images import ImageGenerator, ImageSettings, check_classes
+from .by_class import ClassConditionalGenerator, with_bayes
+from .images import ImageSettings, check_classes
 
 TIGHT = 50  # draws of the tighter bound
 BY_CLASS = 10  # draws of the bound of each class, by which images are classified
@@ -74,7 +75,7 @@ PRESETS = {
 }
 
 
-class VAETask(ImageGenerator):
+class VAETask(ClassConditionalGenerator):
     """The training of a VAE."""
 
     presets = PRESETS
@@ -85,8 +86,7 @@ class VAETask(ImageGenerator):
         f"ELBO: the bound on log p(x) of a test image, in nats; IWAE-{TIGHT}: the tighter one of "
         f"{TIGHT} draws. Of a Bernoulli likelihood x is binarised, each pixel 1 with a probability "
         "of its grey value; a Gaussian one is a density. A model with classes bounds "
-        "log p(x | class), and accuracy is that of the most probable class by Bayes' theorem. "
-        + ImageGenerator.metrics_help
+        "log p(x | class). " + ClassConditionalGenerator.metrics_help
     )
 
     settings: VAESettings
@@ -97,7 +97,10 @@ class VAETask(ImageGenerator):
         self.learner = Learner(self.model, settings.training)
         self.parts = self.learner.parts
         if training is not None:
-            labels = training.labels if self.num_classes else np.zeros(len(training), int)
+            labels = np.zeros(len(training), int)
+            if self.num_classes:
+                labels = training.labels
+                self.count_classes(labels)
             size = min(settings.training.batch_size, len(training))
             self.batches = data.batches((training.images, labels), size, rng=rng)
 
@@ -159,23 +162,19 @@ class VAETask(ImageGenerator):
             bounds: np.ndarray = model.bounds(x, self.seen(test.labels), k=k, rng=rng)
         return bounds
 
-    def accuracy(self, training: Any, test: Any) -> float:
-        """Of Bayes' theorem with the bounds of each class, and the classes' frequencies."""
+    def class_log_likelihoods(self, images: np.ndarray) -> np.ndarray:
+        """Bounds on log p(image | class), (N, K), by the averaged weights."""
         rng = np.random.default_rng(6)
-        x = self.model.observed(test.images, rng=rng)
+        x = self.model.observed(images, rng=rng)
         with self.learner.ema_weights() as model:
-            bounds = model.class_bounds(x, k=BY_CLASS, rng=rng)  # (N, K)
-        counts = np.bincount(training.labels, minlength=self.num_classes)
-        with np.errstate(divide="ignore"):
-            joint = bounds + np.log(counts / len(training))
-        return float(np.mean(joint.argmax(axis=1) == test.labels))
+            bounds: np.ndarray = model.class_bounds(x, k=BY_CLASS, rng=rng)
+        return bounds
 
     def evaluate(self, name: str, training: Any, test: Any) -> list[dict[str, Any]]:
         """Besides, the bounds, and how well those of each class classify."""
-        generator, *others = super().evaluate(name, training, test)
+        rows = super().evaluate(name, training, test)
+        generator, *others = with_bayes(rows, self, training, test) if self.num_classes else rows
         own = {"name": generator["name"]}
-        if self.num_classes:
-            own["accuracy"] = self.accuracy(training, test)
         own["ELBO"] = float(self.bounds(test).mean())
         own[f"IWAE-{TIGHT}"] = float(self.bounds(test, TIGHT).mean())
         return [own | generator, *others]
