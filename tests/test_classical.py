@@ -435,7 +435,7 @@ def test_auroc_is_the_share_of_pairs() -> None:
 @pytest.mark.parametrize(
     ("model", "accuracy"),
     [
-        (ImageMixture(GMMConfig(num_components=1)), 0.96),
+        (ImageMixture(GMMConfig(num_components=1, floor=0.015)), 0.96),
         (ImageMixture(GMMConfig(num_components=2, covariance="diag", floor=0.02, principal_components=20)), 0.88),
         (RowHMM(RowHMMConfig(num_states=8, covariance="diag")), 0.7),
     ],

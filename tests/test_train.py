@@ -197,9 +197,9 @@ def test_the_command_line_from_training_to_samples(tmp_path: Path, capsys: Any) 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["train", "gam"], "no task is called 'gam'; there are gan, ddpm, vit, row-rnn"),
+        (["train", "gam"], "no task is called 'gam'; there are gan, ddpm, vit, mlp"),
         (["train", "gan", "--data", "didgits"], "there are digits, mnist, cifar10, folder:PATH, text:PATH"),
-        (["train", "gan", "--set", "model.loss=hinge"], "there are non-saturating, minimax, wgan-gp"),
+        (["train", "gan", "--set", "model.loss=square"], "there are non-saturating, minimax, wgan-gp, hinge, least-squares"),
         (["train", "gan", "--set", "model.los=hinge"], "nothing is called 'model.los'; there are model.image_size"),
         (["train", "vit", "--set", "lr=1e-3"], "lr: say training.lr"),
         (["train", "vit", "--set", "training.rate=4"], "nothing is called 'training.rate'; there are training.steps, "),
