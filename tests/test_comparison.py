@@ -194,6 +194,17 @@ def test_a_part_that_a_comparison_makes_no_use_of_is_refused(tmp_path: Path, cap
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("content", ["{broken", "[]", '{"data": "digits"}', '{"data": "digits", "measured": [1]}'])
+def test_a_damaged_file_of_a_comparison_is_refused_by_name(content: str, tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "bayes.json"
+    path.write_text(content)
+    assert main(["compare", "bayes", "--only", "nearest neighbour", "--out", str(tmp_path)]) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"{path} is damaged" in message
+    assert message.endswith("remove it to measure anew")
+    assert path.read_text() == content
+
+
 def test_a_model_that_was_trained_otherwise_is_not_taken(tmp_path: Path, capsys: Any) -> None:
     assert main(["train", "gmm", "--steps", "2", "--out", str(tmp_path / "gmm-0")]) == 0
     assert main(["compare", "bayes", "--only", "GMM", "--seeds", "1", "--out", str(tmp_path)]) == 2

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -336,6 +337,20 @@ def test_a_lock_says_who_holds_it_and_goes_with_its_holder(tmp_path: Path) -> No
     os.waitpid(child, 0)
     with locked(path):
         assert path.read_text().startswith(f"process {os.getpid()} ")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
+def test_a_pipe_is_written_to_and_keeps_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
+    reader.start()
+    with atomic_write(path) as file:
+        file.write(b"bytes")
+    reader.join()
+    assert read == [b"bytes"]
+    assert path.is_fifo()
 
 
 def test_what_a_killed_writer_has_left_goes_with_the_next_write_of_the_name(tmp_path: Path) -> None:

@@ -30,9 +30,14 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     name, which is forced to the disk too: a power loss leaves the old file or the new. After an
     error (a full disk, Ctrl-C) the file that had the name is as it was, and the temporary one is
     gone; that of a process that was killed goes when the name is written the next time. Raises
-    FileNotFoundError if there is no such folder; an OSError names `path`.
+    FileNotFoundError if there is no such folder; an OSError names `path`. A device or a pipe keeps
+    its name and is written to.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with open(path, "wb") as file:
+            yield file
+        return
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"cannot write {path}: there is no folder {path.parent}; make it first"

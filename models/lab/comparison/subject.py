@@ -6,16 +6,26 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
 
+from tinygrad_cv import schema
 from tinygrad_cv.files import atomic_write
 
 from ..errors import RunError
 from ..report.page import Section
 
 Record = dict[str, Any]  # what was measured, of what
+
+
+class ComparisonFile(TypedDict):
+    """The file of a comparison."""
+
+    data: str
+    measured: list[dict[str, object]]
+
+
 Figures = list[tuple[str, str]]  # a file and its caption
 
 
@@ -97,10 +107,19 @@ class Kept:
         self.path = folder / f"{name}.json"
         self.records: list[Record] = []
         if self.path.is_file():
-            content = json.loads(self.path.read_text())
+            content: Any = self._read()
             if content["data"] != data:
                 raise RunError(f"{folder} compares on {content['data']}; choose another --out")
             self.records = content["measured"]
+
+    def _read(self) -> object:
+        """What the file holds. Raises RunError, with its name, if it is damaged."""
+        try:
+            content = schema.parse(self.path.read_bytes())
+            schema.check(content, ComparisonFile, "it")
+        except ValueError as error:
+            raise RunError(f"{self.path} is damaged: {error}; remove it to measure anew") from None
+        return content
 
     def has(self, about: Record) -> bool:
         """Whether something is measured already."""
